@@ -1,0 +1,85 @@
+//! Services: a stable name and addresses for a set of workloads.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::names::{NetworkAddress, ServiceName};
+use crate::spiffe::SpiffeId;
+use crate::workload::GatewayAddress;
+
+/// A stable name and addresses for a set of workloads (`istio.workload.Service`).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Service {
+    /// Namespace and host name.
+    pub name: ServiceName,
+    /// Short name, such as `web`.
+    pub short_name: Arc<str>,
+    /// Virtual addresses with their prefix length (32 or 128 for a single one); empty if headless.
+    pub vips: Vec<(NetworkAddress, u8)>,
+    /// Ports it serves.
+    pub ports: Vec<ServicePort>,
+    /// Identities accepted beside those of its endpoints.
+    pub subject_alt_names: Vec<SpiffeId>,
+    /// Waypoint that traffic to this service must pass.
+    pub waypoint: Option<GatewayAddress>,
+    /// How endpoints are picked.
+    pub load_balancing: LoadBalancing,
+    /// Address families that it serves.
+    pub ip_families: IpFamilies,
+}
+
+/// One port of a service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct ServicePort {
+    /// Port on the virtual address.
+    pub service_port: u16,
+    /// Port on the endpoint; 0 where each endpoint names its own.
+    pub target_port: u16,
+    /// What is spoken there.
+    pub app_protocol: AppProtocol,
+}
+
+/// A port of a service as one endpoint serves it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct PortMapping {
+    /// Port on the virtual address.
+    pub service_port: u16,
+    /// Port on this endpoint.
+    pub target_port: u16,
+}
+
+/// Application protocol of a port.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the variants are the protocols' names")]
+pub enum AppProtocol {
+    #[default]
+    Unknown,
+    Http11,
+    Http2,
+    Grpc,
+    Tcp,
+    Tls,
+}
+
+/// How endpoints of a service are picked.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct LoadBalancing {
+    /// Localities to prefer or insist on, most specific last (`LoadBalancing.Scope` numbers).
+    pub routing_preference: Vec<i32>,
+    /// Mode number of `LoadBalancing.Mode`: 0 unspecified, 1 strict, 2 failover, 3 passthrough.
+    pub mode: i32,
+    /// True if unhealthy endpoints may be picked (`publishNotReadyAddresses`).
+    pub allow_unhealthy: bool,
+}
+
+/// Address families that a service serves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the variants are the families' names")]
+pub enum IpFamilies {
+    #[default]
+    Automatic,
+    Ipv4Only,
+    Ipv6Only,
+    Dual,
+}
