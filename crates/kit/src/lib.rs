@@ -1,1 +1,11 @@
-//! (to be written)
+//! What every program of the mesh needs and none should write twice: logs, metrics, admin pages,
+//! tracked tasks, signals and the clock.
+//!
+//! Nothing here knows what a mesh is; this crate depends on no other of ours.
+
+pub mod clock;
+pub mod logs;
+pub mod metrics;
+pub mod pages;
+pub mod signals;
+pub mod tasks;
