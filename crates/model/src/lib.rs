@@ -1,1 +1,28 @@
-//! The mesh model.
+//! The mesh model: workloads, services, policies and waypoints as plain data, with indexed look-up.
+//!
+//! Everything downstream of a configuration source knows only these types. A [`Mesh`] is an
+//! immutable snapshot: cloning it is O(1), applying one [`Change`] costs O(change) and shares the
+//! rest with the snapshots that came before. No async, no I/O, no clocks.
+
+mod claims;
+mod endpoints;
+mod mesh;
+mod names;
+mod policy;
+mod prefix;
+mod service;
+mod spiffe;
+mod workload;
+
+pub use endpoints::Endpoints;
+pub use mesh::{Change, Mesh, Target};
+pub use names::{NetworkAddress, PolicyName, ServiceName, WorkloadUid};
+pub use policy::{
+    Action, Clause, Match, Policy, PolicyOrigin, Rule, Scope, ServiceAccountMatch, StringMatch,
+};
+pub use prefix::PrefixMap;
+pub use service::{AppProtocol, IpFamilies, LoadBalancing, PortMapping, Service, ServicePort};
+pub use spiffe::{SpiffeId, SpiffeIdError, TrustDomain};
+pub use workload::{
+    GatewayAddress, Health, Locality, TunnelProtocol, Waypoint, Workload, WorkloadType,
+};

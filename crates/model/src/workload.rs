@@ -69,6 +69,17 @@ impl Workload {
     pub fn identity(&self) -> SpiffeId {
         SpiffeId::from_parts(&self.trust_domain, &self.namespace, &self.service_account)
     }
+
+    /// Its share as an endpoint, never 0.
+    pub fn weight(&self) -> u32 {
+        self.capacity.max(1)
+    }
+
+    /// The port on which it serves a service's port, if it is an endpoint of it.
+    pub fn target_port(&self, service: &ServiceName, service_port: u16) -> Option<u16> {
+        let mapping = self.services.get(service)?.iter().find(|m| m.service_port == service_port);
+        mapping.map(|m| m.target_port).filter(|port| *port != 0)
+    }
 }
 
 /// How a workload wants to be reached.

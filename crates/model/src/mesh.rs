@@ -1,0 +1,214 @@
+//! The mesh at one moment: every object, and the indexes that a connection needs.
+//!
+//! A [`Mesh`] is a value made of persistent maps. Cloning it is O(1), [`Mesh::apply`] costs
+//! O(change) and leaves every earlier clone as it was: the writer keeps one, applies changes, and
+//! hands clones to readers, who never lock. Each kind of object has its own index beside this
+//! file: [`workloads`], [`services`], [`policies`].
+//!
+//! Invariant: an index holds an entry for an object if and only if the object stands in the map
+//! by name, and the entry is that very object. Look-ups by address are network-agnostic, and an
+//! IPv4 address written as IPv6 is the IPv4 address.
+
+mod policies;
+mod services;
+mod workloads;
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use crate::endpoints::Endpoints;
+use crate::names::{PolicyName, ServiceName, WorkloadUid};
+use crate::policy::Policy;
+use crate::service::{Service, ServicePort};
+use crate::workload::Workload;
+
+use policies::Policies;
+use services::Services;
+use workloads::Workloads;
+
+/// The mesh at one moment.
+#[derive(Clone, Default)]
+pub struct Mesh {
+    workloads: Workloads,
+    services: Services,
+    policies: Policies,
+}
+
+/// One change of the mesh. Putting an object replaces the one of the same name; removing what is
+/// not there changes nothing.
+#[derive(Clone, Debug, PartialEq)]
+#[expect(missing_docs, reason = "the variants say what they do")]
+pub enum Change {
+    PutWorkload(Arc<Workload>),
+    RemoveWorkload(WorkloadUid),
+    PutService(Arc<Service>),
+    RemoveService(ServiceName),
+    PutPolicy(Arc<Policy>),
+    RemovePolicy(PolicyName),
+}
+
+/// What a destination address stands for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Target<'a> {
+    /// A service, on a port that it serves.
+    Service(&'a Arc<Service>, ServicePort),
+    /// A service, on a port that it does not serve.
+    ServiceWithoutPort(&'a Arc<Service>),
+    /// A workload's own address.
+    Workload(&'a Arc<Workload>),
+    /// Nothing in the mesh, or several workloads of which none can be told to be meant (then
+    /// [`Mesh::workloads_at`] names them).
+    Unknown,
+}
+
+impl Mesh {
+    /// Applies one change. Clones made before do not see it.
+    pub fn apply(&mut self, change: Change) {
+        match change {
+            Change::PutWorkload(workload) => self.workloads.put(workload),
+            Change::RemoveWorkload(uid) => self.workloads.remove(&uid),
+            Change::PutService(service) => self.services.put(service),
+            Change::RemoveService(name) => self.services.remove(&name),
+            Change::PutPolicy(policy) => self.policies.put(policy),
+            Change::RemovePolicy(name) => self.policies.remove(&name),
+        }
+    }
+
+    /// The workload of that name.
+    pub fn workload(&self, uid: &WorkloadUid) -> Option<&Arc<Workload>> {
+        self.workloads.by_uid.get(uid)
+    }
+
+    /// The workload that a connection to this address and port means: the only one there, or the
+    /// only one of several that serves the port. Pods on the host's network share the node's
+    /// address; after reuse of an address two pods may claim it for a moment.
+    pub fn workload_at(&self, address: IpAddr, port: u16) -> Option<&Arc<Workload>> {
+        self.workloads.at(address, port)
+    }
+
+    /// Every workload that claims this address, by name.
+    pub fn workloads_at(&self, address: IpAddr) -> impl Iterator<Item = &Arc<Workload>> {
+        self.workloads.claiming(address)
+    }
+
+    /// The workload of a pod by its namespace and name.
+    pub fn workload_by_pod(&self, namespace: &str, name: &str) -> Option<&Arc<Workload>> {
+        self.workloads.by_pod(namespace, name)
+    }
+
+    /// The workload of a pod by Kubernetes' uid of it.
+    pub fn workload_by_pod_uid(&self, pod_uid: &str) -> Option<&Arc<Workload>> {
+        self.workloads.by_pod_uid.get(pod_uid)?.first()
+    }
+
+    /// The service of that name.
+    pub fn service(&self, name: &ServiceName) -> Option<&Arc<Service>> {
+        self.services.by_name.get(name)
+    }
+
+    /// The service of that full host name; of several in different namespaces the first by name.
+    pub fn service_by_hostname(&self, hostname: &str) -> Option<&Arc<Service>> {
+        self.services.by_hostname.get(hostname)?.first()
+    }
+
+    /// The service with the longest prefix that holds the address; of several with the same prefix
+    /// the first by name.
+    pub fn service_at(&self, address: IpAddr) -> Option<&Arc<Service>> {
+        self.services.at(address)
+    }
+
+    /// What a destination stands for. A service's single address comes first, then a workload's
+    /// own, then services that cover a range.
+    pub fn target(&self, destination: SocketAddr) -> Target<'_> {
+        let address = destination.ip();
+        let service = match self.services.at_exactly(address) {
+            None if self.workloads.is_claimed(address) => {
+                let workload = self.workload_at(address, destination.port());
+                return workload.map_or(Target::Unknown, Target::Workload);
+            }
+            None => self.service_at(address),
+            exact => exact,
+        };
+        let Some(service) = service else { return Target::Unknown };
+        let port = service.ports.iter().find(|port| port.service_port == destination.port());
+        match port {
+            Some(port) => Target::Service(service, *port),
+            None => Target::ServiceWithoutPort(service),
+        }
+    }
+
+    /// The endpoints of a service, in no particular order.
+    pub fn endpoints(&self, service: &ServiceName) -> impl Iterator<Item = &Arc<Workload>> {
+        self.endpoint_set(service).into_iter().flat_map(Endpoints::iter)
+    }
+
+    /// The endpoints of a service, to pick from; `None` if it has none.
+    pub fn endpoint_set(&self, service: &ServiceName) -> Option<&Endpoints> {
+        self.workloads.endpoints.get(service).map(|endpoints| &**endpoints)
+    }
+
+    /// The policy of that name.
+    pub fn policy(&self, name: &PolicyName) -> Option<&Arc<Policy>> {
+        self.policies.by_name.get(name)
+    }
+
+    /// The known policies that apply to a workload, each once: those of the whole mesh, those of
+    /// its namespace, those that it lists.
+    pub fn policies_for(&self, workload: &Workload) -> impl Iterator<Item = &Arc<Policy>> {
+        self.policies.applying_to(workload)
+    }
+
+    /// Every workload, by name.
+    pub fn workloads(&self) -> impl ExactSizeIterator<Item = &Arc<Workload>> {
+        self.workloads.by_uid.values()
+    }
+
+    /// Every service, by name.
+    pub fn services(&self) -> impl ExactSizeIterator<Item = &Arc<Service>> {
+        self.services.by_name.values()
+    }
+
+    /// Every policy, by name.
+    pub fn policies(&self) -> impl ExactSizeIterator<Item = &Arc<Policy>> {
+        self.policies.by_name.values()
+    }
+
+    /// How many workloads there are.
+    pub fn workload_count(&self) -> usize {
+        self.workloads.by_uid.len()
+    }
+
+    /// How many services there are.
+    pub fn service_count(&self) -> usize {
+        self.services.by_name.len()
+    }
+
+    /// How many policies there are.
+    pub fn policy_count(&self) -> usize {
+        self.policies.by_name.len()
+    }
+}
+
+/// Two meshes are equal if they hold equal objects; how they came to is not compared.
+impl PartialEq for Mesh {
+    fn eq(&self, other: &Self) -> bool {
+        self.workloads.by_uid == other.workloads.by_uid
+            && self.services.by_name == other.services.by_name
+            && self.policies.by_name == other.policies.by_name
+    }
+}
+
+/// Shows the objects, in the order of their names, without the indexes.
+impl fmt::Debug for Mesh {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Mesh")
+            .field("workloads", &self.workloads.by_uid)
+            .field("services", &self.services.by_name)
+            .field("policies", &self.policies.by_name)
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests;
