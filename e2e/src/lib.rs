@@ -1,1 +1,11 @@
-//! e2e
+//! A two-node mesh on one machine: nodes and pods are network namespaces, the links between them
+//! veth pairs and bridges, the programs real ones.
+//!
+//! [`lab`] builds the wires, [`mesh`] runs the control plane and the node agents on them,
+//! [`world`] is both with one namespace of pods, which is what most scenarios want.
+//! Everything made here is named `ambit-PID-…` and goes away when its owner is dropped; what a
+//! killed run left behind is swept by the next one.
+
+pub mod lab;
+pub mod shell;
+pub mod wait;

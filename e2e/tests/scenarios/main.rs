@@ -1,0 +1,3 @@
+//! Scenarios on whole machines made of network namespaces; they need root.
+
+mod lab;
