@@ -1,0 +1,126 @@
+//! Certificate authorities for tests: real P-256 chains, made on the spot.
+//!
+//! Only there with feature `testing`, which only dev-dependencies turn on.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that cannot make its certificates has failed"
+)]
+
+use std::time::{Duration, SystemTime};
+
+use ambit_model::TrustDomain;
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose, SanType,
+};
+
+use crate::{Credential, Trust};
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// What a leaf says.
+#[derive(Clone, Debug)]
+pub struct Leaf {
+    /// URI names, in order.
+    pub uris: Vec<String>,
+    /// Start of validity.
+    pub not_before: SystemTime,
+    /// End of validity.
+    pub not_after: SystemTime,
+}
+
+impl Leaf {
+    /// A leaf with one URI name, valid from yesterday to tomorrow.
+    pub fn of(uri: &str) -> Self {
+        let now = SystemTime::now();
+        Self {
+            uris: vec![uri.to_owned()],
+            not_before: now - DAY,
+            not_after: now + DAY,
+        }
+    }
+
+    /// The same with other URI names.
+    pub fn uris(mut self, uris: &[&str]) -> Self {
+        self.uris = uris.iter().map(|&uri| uri.to_owned()).collect();
+        self
+    }
+
+    /// The same, but its time was over an hour ago.
+    pub fn expired(mut self) -> Self {
+        self.not_after = SystemTime::now() - DAY / 24;
+        self
+    }
+
+    /// The same, but its time begins in an hour.
+    pub fn not_yet_valid(mut self) -> Self {
+        self.not_before = SystemTime::now() + DAY / 24;
+        self
+    }
+}
+
+/// A certificate authority.
+#[derive(Debug)]
+pub struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    root: Vec<u8>,
+}
+
+impl Authority {
+    /// An authority of this name, with a key of its own.
+    pub fn new(name: &str) -> Self {
+        let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        let key = KeyPair::generate().unwrap();
+        let root = params.self_signed(&key).unwrap().der().to_vec();
+        Self {
+            issuer: Issuer::new(params, key),
+            root,
+        }
+    }
+
+    /// Its root certificate, DER.
+    pub fn root(&self) -> Vec<u8> {
+        self.root.clone()
+    }
+
+    /// Trust in this authority alone, for `cluster.local`.
+    pub fn trust(&self) -> Trust {
+        Trust::new(TrustDomain::new("cluster.local").unwrap(), &[self.root()]).unwrap()
+    }
+
+    /// Chain (leaf only) and key, DER, with whatever the leaf says.
+    pub fn sign(&self, leaf: &Leaf) -> (Vec<Vec<u8>>, Vec<u8>) {
+        let mut params = CertificateParams::default();
+        params.subject_alt_names = leaf
+            .uris
+            .iter()
+            .map(|uri| SanType::URI(uri.as_str().try_into().unwrap()))
+            .collect();
+        params.not_before = leaf.not_before.into();
+        params.not_after = leaf.not_after.into();
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.extended_key_usages = vec![
+            ExtendedKeyUsagePurpose::ServerAuth,
+            ExtendedKeyUsagePurpose::ClientAuth,
+        ];
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.signed_by(&key, &self.issuer).unwrap();
+        (vec![certificate.der().to_vec()], key.serialize_der())
+    }
+
+    /// A credential for this leaf.
+    pub fn issue(&self, leaf: &Leaf) -> Credential {
+        let (chain, key) = self.sign(leaf);
+        Credential::from_der(chain, key).unwrap()
+    }
+
+    /// A good credential of `cluster.local` for a service account of namespace `shop`.
+    pub fn workload(&self, service_account: &str) -> Credential {
+        self.issue(&Leaf::of(&format!(
+            "spiffe://cluster.local/ns/shop/sa/{service_account}"
+        )))
+    }
+}
