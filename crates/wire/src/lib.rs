@@ -5,6 +5,8 @@
 //! either end may be of another make. Conversions between them and the mesh model, and the delta
 //! subscription machines, are pure: no I/O, no clocks, no panics on any bytes.
 
+pub mod delta;
+
 #[allow(
     clippy::all,
     clippy::allow_attributes_without_reason,

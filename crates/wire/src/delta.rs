@@ -1,0 +1,35 @@
+//! Delta subscriptions as two machines without I/O: what a stream of discovery says, for one type
+//! of resource, at the [`Client`]'s end and at the [`Server`]'s.
+//!
+//! ```text
+//!   Client                                      Server
+//!   connect() -- versions held -------------->  request()
+//!   receive() <------------- what differs ----  poll()        one response is under way at a time
+//!   answer()  -- ACK, or NACK "name: reason" -> request()     acked_through() moves on
+//!             <------------- what changed ----  changed(n), poll()
+//! ```
+//!
+//! Invariants: a resource whose version the client holds is not sent again; a rejected resource
+//! keeps its last good state at the client and is asked for again (empty version) on the next
+//! stream; both ends hold equal names and versions once nothing is under way.
+//!
+//! Our own client announces ([`ANNOUNCE_CHUNKS`]) that it understands a state that comes in several
+//! responses, all but the last marked [`MORE`]; any other client gets its first state in one.
+
+mod client;
+mod server;
+
+pub use client::{Client, Received, Rejection, Update};
+pub use server::{Catalog, Entry, Outcome, Server};
+
+/// Type of workloads and services.
+pub const ADDRESS_TYPE: &str = "type.googleapis.com/istio.workload.Address";
+/// Type of authorization policies.
+pub const AUTHORIZATION_TYPE: &str = "type.googleapis.com/istio.security.Authorization";
+/// `system_version_info` of a response that more responses of the same state follow.
+pub const MORE: &str = "ambit.mesh/more";
+/// Field of the node's metadata by which a client says that it waits for the end of [`MORE`].
+pub const ANNOUNCE_CHUNKS: &str = "AMBIT_CHUNKS";
+
+#[cfg(test)]
+mod properties;

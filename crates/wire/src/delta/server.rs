@@ -1,0 +1,391 @@
+//! The serving end, for one stream and one type: what the client holds, what it still has to be
+//! told, and up to which change it has acknowledged.
+//!
+//! ```text
+//!   request(subscribe) -> dirty names --poll()--> under way (one response) --ACK or NACK--> held
+//!   changed(sequence)  ->     ^                                                  |
+//!                             +---- changed again while under way ---------------+
+//! ```
+//!
+//! The names that a client has to hear about wait in the order in which they changed; what is sent
+//! is always the catalog's state at the time of sending. So a slow client gets fewer, newer
+//! resources, and what waits for it is never more than one entry per name.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::{ANNOUNCE_CHUNKS, MORE};
+use crate::discovery::{Any, DeltaDiscoveryRequest, DeltaDiscoveryResponse, Resource};
+
+/// Resources in one response to a client that understands [`MORE`]: small enough that a stream's
+/// other types are not held up for long.
+const MAX_CHUNK_RESOURCES: usize = 1000;
+/// Bytes of bodies in one such response.
+const MAX_CHUNK_BYTES: usize = 1024 * 1024;
+/// Names that one client may ask for one by one; more are answered as unknown.
+const MAX_ASKED: usize = 100_000;
+
+/// One resource of a catalog.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Hash of its content.
+    pub version: Arc<str>,
+    /// Its encoding.
+    pub body: Bytes,
+    /// Other names it can be asked for by.
+    pub aliases: Arc<[Arc<str>]>,
+}
+
+/// The state that is served: an immutable snapshot.
+pub trait Catalog {
+    /// The resource of that name.
+    fn get(&self, name: &str) -> Option<&Entry>;
+    /// All of them.
+    fn iter(&self) -> impl Iterator<Item = (&Arc<str>, &Entry)>;
+    /// The name of the resource that has this alias.
+    fn named_by(&self, alias: &str) -> Option<Arc<str>>;
+}
+
+/// What a request was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// A new or changed subscription.
+    Subscribed,
+    /// The response under way was applied.
+    Acked,
+    /// The response under way was applied but for what the message names.
+    Nacked(String),
+    /// It answers a response that is not under way, and changes nothing.
+    Stale,
+}
+
+/// The serving end of one type on one stream.
+#[derive(Debug)]
+pub struct Server {
+    type_url: Arc<str>,
+    interest: Interest,
+    started: bool,
+    chunks: bool,
+    /// Version by name, of everything the client was told or said it holds.
+    held: HashMap<Arc<str>, Arc<str>>,
+    waiting: Waiting,
+    /// Asked for by name and not there: answered as removed.
+    unknown: Vec<Arc<str>>,
+    under_way: Option<UnderWay>,
+    /// The client waits for a first answer, even an empty one.
+    owes_answer: bool,
+    latest: u64,
+    nonce: u64,
+    nacks: u64,
+}
+
+#[derive(Debug)]
+enum Interest {
+    Everything,
+    Names(HashSet<Arc<str>>),
+}
+
+#[derive(Debug)]
+struct UnderWay {
+    nonce: String,
+    /// The oldest change in it.
+    oldest: u64,
+}
+
+/// Names to be told, in order of their first untold change.
+#[derive(Debug, Default)]
+struct Waiting {
+    queue: VecDeque<(u64, Arc<str>)>,
+    names: HashSet<Arc<str>>,
+}
+
+impl Waiting {
+    fn push(&mut self, sequence: u64, name: Arc<str>) {
+        if self.names.insert(Arc::clone(&name)) {
+            self.queue.push_back((sequence, name));
+        }
+    }
+
+    fn pop(&mut self) -> Option<(u64, Arc<str>)> {
+        let (sequence, name) = self.queue.pop_front()?;
+        self.names.remove(&name);
+        Some((sequence, name))
+    }
+
+    fn oldest(&self) -> Option<u64> {
+        self.queue.front().map(|(sequence, _)| *sequence)
+    }
+}
+
+impl Server {
+    /// A stream on which the client has not asked for this type yet. `sequence` is the number of
+    /// the newest change that the catalog given to the first [`Server::request`] contains.
+    pub fn new(type_url: impl Into<Arc<str>>, sequence: u64) -> Self {
+        Self {
+            type_url: type_url.into(),
+            interest: Interest::Names(HashSet::new()),
+            started: false,
+            chunks: false,
+            held: HashMap::new(),
+            waiting: Waiting::default(),
+            unknown: Vec::new(),
+            under_way: None,
+            owes_answer: false,
+            latest: sequence,
+            nonce: 0,
+            nacks: 0,
+        }
+    }
+
+    /// Takes a request in. Call [`Server::poll`] afterwards.
+    pub fn request(&mut self, request: DeltaDiscoveryRequest, catalog: &impl Catalog) -> Outcome {
+        let subscribes = !self.started
+            || !request.resource_names_subscribe.is_empty()
+            || !request.resource_names_unsubscribe.is_empty();
+        let outcome = self.answered(&request);
+        if !subscribes {
+            return outcome;
+        }
+        if !self.started {
+            self.start(&request);
+        }
+        self.subscribe(request, catalog);
+        if outcome == Outcome::Stale {
+            Outcome::Subscribed
+        } else {
+            outcome
+        }
+    }
+
+    /// Notes changed names (new, changed or gone). `sequence` grows from call to call; the catalog
+    /// given to later calls of [`Server::poll`] must contain the change.
+    pub fn changed<'a>(
+        &mut self,
+        sequence: u64,
+        names: impl IntoIterator<Item = &'a Arc<str>>,
+        catalog: &impl Catalog,
+    ) {
+        self.latest = self.latest.max(sequence);
+        if !self.started {
+            return;
+        }
+        for name in names {
+            if self.wants(name, catalog) {
+                self.waiting.push(sequence, Arc::clone(name));
+            }
+        }
+    }
+
+    /// The next response, if one is due and none is under way.
+    pub fn poll(&mut self, catalog: &impl Catalog) -> Option<DeltaDiscoveryResponse> {
+        if self.under_way.is_some() || !self.started {
+            return None;
+        }
+        let oldest = self.waiting.oldest();
+        let mut response = DeltaDiscoveryResponse::default();
+        self.fill(&mut response, catalog);
+        let more = self.waiting.oldest().is_some();
+        let empty = response.resources.is_empty() && response.removed_resources.is_empty();
+        if empty && !self.owes_answer {
+            return None;
+        }
+        self.owes_answer = false;
+        self.nonce += 1;
+        response.type_url = self.type_url.to_string();
+        response.nonce = self.nonce.to_string();
+        if more {
+            MORE.clone_into(&mut response.system_version_info);
+        }
+        // An answer without changes still has to be acknowledged: that says "in force".
+        let oldest = oldest.unwrap_or(self.latest);
+        self.under_way = Some(UnderWay {
+            nonce: response.nonce.clone(),
+            oldest,
+        });
+        Some(response)
+    }
+
+    /// Every change up to this number, and the state at the time of the subscription, has been
+    /// answered by the client.
+    pub fn acked_through(&self) -> u64 {
+        let under_way = self.under_way.as_ref().map(|u| u.oldest);
+        let oldest = under_way.into_iter().chain(self.waiting.oldest()).min();
+        oldest.map_or(self.latest, |oldest| oldest.saturating_sub(1))
+    }
+
+    /// True if the client has asked for this type.
+    pub fn is_subscribed(&self) -> bool {
+        self.started
+    }
+
+    /// True if a response waits for its answer.
+    pub fn awaits_answer(&self) -> bool {
+        self.under_way.is_some()
+    }
+
+    /// How many responses the client refused in part.
+    pub fn nacks(&self) -> u64 {
+        self.nacks
+    }
+
+    fn answered(&mut self, request: &DeltaDiscoveryRequest) -> Outcome {
+        let matches = |u: &mut UnderWay| u.nonce == request.response_nonce;
+        if self.under_way.take_if(matches).is_none() {
+            return Outcome::Stale;
+        }
+        match &request.error_detail {
+            None => Outcome::Acked,
+            Some(status) => {
+                self.nacks += 1;
+                Outcome::Nacked(status.message.clone())
+            }
+        }
+    }
+
+    fn start(&mut self, request: &DeltaDiscoveryRequest) {
+        self.started = true;
+        self.owes_answer = true;
+        if request.resource_names_subscribe.is_empty() {
+            self.interest = Interest::Everything;
+        }
+        let metadata = request
+            .node
+            .as_ref()
+            .and_then(|node| node.metadata.as_ref());
+        self.chunks = metadata.is_some_and(|m| m.fields.contains_key(ANNOUNCE_CHUNKS));
+        let versions = &request.initial_resource_versions;
+        self.held = versions
+            .iter()
+            .map(|(n, v)| (n.as_str().into(), v.as_str().into()))
+            .collect();
+    }
+
+    fn subscribe(&mut self, request: DeltaDiscoveryRequest, catalog: &impl Catalog) {
+        let first = self.owes_answer;
+        for name in request.resource_names_subscribe {
+            if name == "*" {
+                self.interest = Interest::Everything;
+                continue;
+            }
+            self.ask(name.into(), catalog);
+        }
+        for name in request.resource_names_unsubscribe {
+            self.unask(&name);
+        }
+        if matches!(self.interest, Interest::Everything) {
+            self.mark_differences(catalog);
+        } else if first {
+            self.mark_vanished(catalog);
+        }
+    }
+
+    fn ask(&mut self, name: Arc<str>, catalog: &impl Catalog) {
+        let known = if catalog.get(&name).is_some() {
+            Some(Arc::clone(&name))
+        } else {
+            catalog.named_by(&name)
+        };
+        if let Interest::Names(asked) = &mut self.interest
+            && asked.len() < MAX_ASKED
+        {
+            asked.insert(Arc::clone(&name));
+        }
+        match known {
+            Some(known) => {
+                self.waiting.push(self.latest, known);
+            }
+            None => self.unknown.push(name),
+        }
+    }
+
+    fn unask(&mut self, name: &str) {
+        if name == "*" {
+            if matches!(self.interest, Interest::Everything) {
+                self.interest = Interest::Names(HashSet::new());
+                self.waiting = Waiting::default();
+            }
+            return;
+        }
+        if let Interest::Names(asked) = &mut self.interest {
+            asked.remove(name);
+            self.held.remove(name);
+        }
+    }
+
+    /// Everything whose version the client does not hold, and everything it holds that is gone.
+    fn mark_differences(&mut self, catalog: &impl Catalog) {
+        for (name, entry) in catalog.iter() {
+            if self.held.get(name) != Some(&entry.version) {
+                self.waiting.push(self.latest, Arc::clone(name));
+            }
+        }
+        self.mark_vanished(catalog);
+    }
+
+    fn mark_vanished(&mut self, catalog: &impl Catalog) {
+        for name in self.held.keys().filter(|name| catalog.get(name).is_none()) {
+            self.waiting.push(self.latest, Arc::clone(name));
+        }
+    }
+
+    fn wants(&self, name: &Arc<str>, catalog: &impl Catalog) -> bool {
+        match &self.interest {
+            Interest::Everything => true,
+            Interest::Names(asked) => {
+                asked.contains(name)
+                    || self.held.contains_key(name)
+                    || catalog
+                        .get(name)
+                        .is_some_and(|entry| entry.aliases.iter().any(|a| asked.contains(a)))
+            }
+        }
+    }
+
+    fn fill(&mut self, response: &mut DeltaDiscoveryResponse, catalog: &impl Catalog) {
+        let mut bytes = 0;
+        response
+            .removed_resources
+            .extend(self.unknown.drain(..).map(|name| name.to_string()));
+        while !(self.chunks
+            && (bytes >= MAX_CHUNK_BYTES || response.resources.len() >= MAX_CHUNK_RESOURCES))
+        {
+            let Some((_, name)) = self.waiting.pop() else {
+                return;
+            };
+            match catalog.get(&name) {
+                Some(entry) if self.held.get(&name) == Some(&entry.version) => {}
+                Some(entry) => {
+                    bytes += entry.body.len();
+                    response.resources.push(self.resource(&name, entry));
+                    self.held.insert(name, Arc::clone(&entry.version));
+                }
+                None => {
+                    if self.held.remove(&name).is_some() {
+                        response.removed_resources.push(name.to_string());
+                    }
+                }
+            }
+        }
+    }
+
+    fn resource(&self, name: &Arc<str>, entry: &Entry) -> Resource {
+        let aliases = match self.interest {
+            Interest::Everything => Vec::new(),
+            Interest::Names(_) => entry.aliases.iter().map(ToString::to_string).collect(),
+        };
+        Resource {
+            name: name.to_string(),
+            version: entry.version.to_string(),
+            resource: Some(Any {
+                type_url: self.type_url.to_string(),
+                value: entry.body.clone(),
+            }),
+            aliases,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

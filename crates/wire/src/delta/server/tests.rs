@@ -1,0 +1,230 @@
+//! Tables for the serving end.
+
+use std::sync::Arc;
+
+use super::super::properties::Shelf;
+use super::*;
+use crate::discovery::{Node, Status};
+
+fn shelf(names: &[(&str, &str)]) -> Shelf {
+    let mut shelf = Shelf::default();
+    for (name, version) in names {
+        shelf.put(name, version);
+    }
+    shelf
+}
+
+fn first(versions: &[(&str, &str)]) -> DeltaDiscoveryRequest {
+    DeltaDiscoveryRequest {
+        initial_resource_versions: versions
+            .iter()
+            .map(|(n, v)| ((*n).to_owned(), (*v).to_owned()))
+            .collect(),
+        ..DeltaDiscoveryRequest::default()
+    }
+}
+
+fn subscription(subscribe: &[&str], unsubscribe: &[&str]) -> DeltaDiscoveryRequest {
+    DeltaDiscoveryRequest {
+        resource_names_subscribe: subscribe.iter().map(|n| (*n).to_owned()).collect(),
+        resource_names_unsubscribe: unsubscribe.iter().map(|n| (*n).to_owned()).collect(),
+        ..DeltaDiscoveryRequest::default()
+    }
+}
+
+fn ack(response: &DeltaDiscoveryResponse) -> DeltaDiscoveryRequest {
+    DeltaDiscoveryRequest {
+        response_nonce: response.nonce.clone(),
+        ..DeltaDiscoveryRequest::default()
+    }
+}
+
+fn names(response: &DeltaDiscoveryResponse) -> Vec<&str> {
+    response.resources.iter().map(|r| r.name.as_str()).collect()
+}
+
+#[test]
+fn a_returning_client_gets_only_what_differs() {
+    let shelf = shelf(&[
+        ("same", "1"),
+        ("new", "1"),
+        ("changed", "2"),
+        ("rejected", "1"),
+    ]);
+    let mut server = Server::new("t", 5);
+    let held = [
+        ("same", "1"),
+        ("changed", "1"),
+        ("gone", "1"),
+        ("rejected", ""),
+    ];
+    assert_eq!(server.request(first(&held), &shelf), Outcome::Subscribed);
+    let response = server.poll(&shelf).unwrap();
+    assert_eq!(names(&response), ["changed", "new", "rejected"]);
+    assert_eq!(response.removed_resources, ["gone"]);
+    assert_eq!(response.system_version_info, "");
+}
+
+#[test]
+fn a_client_that_holds_everything_gets_an_empty_first_answer() {
+    let shelf = shelf(&[("a", "1")]);
+    let mut server = Server::new("t", 5);
+    server.request(first(&[("a", "1")]), &shelf);
+    let response = server.poll(&shelf).unwrap();
+    assert!(response.resources.is_empty() && response.removed_resources.is_empty());
+    assert_eq!(server.acked_through(), 4);
+    assert_eq!(server.request(ack(&response), &shelf), Outcome::Acked);
+    assert_eq!(server.acked_through(), 5);
+    assert_eq!(server.poll(&shelf), None, "only once");
+}
+
+#[test]
+fn one_response_is_under_way_and_later_changes_wait_for_its_answer() {
+    let mut shelf = shelf(&[("a", "1")]);
+    let mut server = Server::new("t", 1);
+    server.request(first(&[]), &shelf);
+    let response = server.poll(&shelf).unwrap();
+    for (sequence, version) in [(2, "2"), (3, "3")] {
+        let name = shelf.put("a", version);
+        server.changed(sequence, [&name], &shelf);
+    }
+    assert_eq!(server.poll(&shelf), None);
+    assert_eq!(server.acked_through(), 0);
+    server.request(ack(&response), &shelf);
+    assert_eq!(server.acked_through(), 1);
+    let response = server.poll(&shelf).unwrap();
+    assert_eq!(response.resources[0].version, "3", "the newest state, once");
+    server.request(ack(&response), &shelf);
+    assert_eq!(server.acked_through(), 3);
+}
+
+#[test]
+fn a_change_back_before_it_was_sent_is_not_sent() {
+    let mut shelf = shelf(&[("a", "1")]);
+    let mut server = Server::new("t", 1);
+    server.request(first(&[("a", "1")]), &shelf);
+    let response = server.poll(&shelf).unwrap();
+    for (sequence, version) in [(2, "2"), (3, "1")] {
+        let name = shelf.put("a", version);
+        server.changed(sequence, [&name], &shelf);
+    }
+    server.request(ack(&response), &shelf);
+    assert_eq!(server.poll(&shelf), None);
+    assert_eq!(server.acked_through(), 3);
+}
+
+#[test]
+fn a_nack_is_counted_and_the_same_version_not_sent_again() {
+    let shelf = shelf(&[("a", "1")]);
+    let mut server = Server::new("t", 1);
+    server.request(first(&[]), &shelf);
+    let response = server.poll(&shelf).unwrap();
+    let mut nack = ack(&response);
+    nack.error_detail = Some(Status {
+        code: 3,
+        message: "a: bad".to_owned(),
+    });
+    assert_eq!(
+        server.request(nack, &shelf),
+        Outcome::Nacked("a: bad".to_owned())
+    );
+    assert_eq!((server.nacks(), server.poll(&shelf)), (1, None));
+}
+
+#[test]
+fn an_answer_to_another_response_is_stale() {
+    let shelf = shelf(&[("a", "1")]);
+    let mut server = Server::new("t", 1);
+    server.request(first(&[]), &shelf);
+    server.poll(&shelf).unwrap();
+    let mut stale = DeltaDiscoveryRequest::default();
+    assert_eq!(server.request(stale.clone(), &shelf), Outcome::Stale);
+    stale.response_nonce = "99".to_owned();
+    assert_eq!(server.request(stale, &shelf), Outcome::Stale);
+    assert!(server.awaits_answer());
+}
+
+#[test]
+fn a_client_that_says_so_gets_a_large_state_in_marked_parts() {
+    let mut large = Shelf::default();
+    for n in 0..2500 {
+        large.put(&format!("n{n:04}"), "1");
+    }
+    let mut request = first(&[]);
+    let mut metadata = prost_types::Struct::default();
+    metadata
+        .fields
+        .insert(ANNOUNCE_CHUNKS.to_owned(), prost_types::Value::default());
+    request.node = Some(Node {
+        metadata: Some(metadata),
+        ..Node::default()
+    });
+    let mut server = Server::new("t", 1);
+    server.request(request, &large);
+    let mut seen = Vec::new();
+    while let Some(response) = server.poll(&large) {
+        seen.push((
+            response.resources.len(),
+            response.system_version_info == MORE,
+        ));
+        server.request(ack(&response), &large);
+    }
+    assert_eq!(seen, [(1000, true), (1000, true), (500, false)]);
+
+    let mut foreign = Server::new("t", 1);
+    foreign.request(first(&[]), &large);
+    assert_eq!(foreign.poll(&large).unwrap().resources.len(), 2500);
+}
+
+#[test]
+fn on_demand_every_asked_name_is_answered_unknown_ones_as_removed() {
+    let mut shelf = shelf(&[("a", "1"), ("b", "1")]);
+    let mut server = Server::new("t", 1);
+    server.request(subscription(&["*"], &["*"]), &shelf);
+    let response = server.poll(&shelf).unwrap();
+    assert!(response.resources.is_empty(), "subscribed to nothing");
+    server.request(ack(&response), &shelf);
+
+    server.request(subscription(&["net/a", "nobody"], &[]), &shelf);
+    let response = server.poll(&shelf).unwrap();
+    assert_eq!(names(&response), ["a"]);
+    assert_eq!(response.resources[0].aliases, ["net/a"]);
+    assert_eq!(response.removed_resources, ["nobody"]);
+    server.request(ack(&response), &shelf);
+
+    let changed = [
+        shelf.put("a", "2"),
+        shelf.put("b", "2"),
+        shelf.put("nobody", "1"),
+    ];
+    server.changed(2, &changed, &shelf);
+    let response = server.poll(&shelf).unwrap();
+    assert_eq!(names(&response), ["a", "nobody"]);
+    server.request(ack(&response), &shelf);
+
+    let gone: Arc<str> = "a".into();
+    shelf.0.remove(&gone);
+    server.changed(3, [&gone], &shelf);
+    assert_eq!(server.poll(&shelf).unwrap().removed_resources, ["a"]);
+}
+
+#[test]
+fn asking_again_for_a_held_name_is_answered_by_nothing_new_for_a_wildcard_client() {
+    let shelf = shelf(&[("a", "1")]);
+    let mut server = Server::new("t", 1);
+    server.request(first(&[]), &shelf);
+    let response = server.poll(&shelf).unwrap();
+    server.request(ack(&response), &shelf);
+    server.request(subscription(&["*"], &[]), &shelf);
+    assert_eq!(server.poll(&shelf), None);
+}
+
+#[test]
+fn nothing_is_sent_before_the_type_is_asked_for() {
+    let mut shelf = shelf(&[("a", "1")]);
+    let mut server = Server::new("t", 1);
+    let name = shelf.put("a", "2");
+    server.changed(2, [&name], &shelf);
+    assert_eq!(server.poll(&shelf), None);
+    assert!(!server.is_subscribed());
+}
