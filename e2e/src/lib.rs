@@ -6,6 +6,12 @@
 //! Everything made here is named `ambit-PID-…` and goes away when its owner is dropped; what a
 //! killed run left behind is swept by the next one.
 
+pub mod capture;
+pub mod clients;
 pub mod lab;
+pub mod programs;
+pub mod servers;
 pub mod shell;
+pub mod stream;
 pub mod wait;
+pub mod websocket;

@@ -1,0 +1,93 @@
+//! Real servers in a pod, each with the least configuration that shows what it is used for.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+
+use crate::clients::connect;
+use crate::lab::address::Family;
+use crate::lab::{Pod, Program};
+use crate::shell;
+use crate::wait::wait_until;
+
+/// How long a server may take to listen.
+const START: Duration = Duration::from_secs(30);
+
+/// Starts nginx with these `server` blocks; `dir` gets its files and is where `root` may point.
+pub fn nginx(pod: &Pod, dir: &Path, servers: &str, port: u16) -> Result<Program> {
+    fs::create_dir_all(dir).context("making nginx's folder")?;
+    let config = dir.join("nginx.conf");
+    let here = dir.display();
+    let text = format!(
+        "daemon off;\nworker_processes 1;\npid {here}/nginx.pid;\nerror_log stderr warn;\n\
+         events {{ worker_connections 8192; }}\n\
+         http {{\n  access_log off;\n  keepalive_requests 1000000;\n  proxy_http_version 1.1;\n\
+         \x20 client_body_temp_path {here}/body;\n  proxy_temp_path {here}/proxy;\n\
+         \x20 fastcgi_temp_path {here}/fastcgi;\n  uwsgi_temp_path {here}/uwsgi;\n\
+         \x20 scgi_temp_path {here}/scgi;\n{servers}\n}}\n"
+    );
+    fs::write(&config, text).context("writing nginx.conf")?;
+    let program = pod.start("nginx", &["-c", &config.display().to_string()])?;
+    await_listener(pod, port, program)
+}
+
+/// Starts redis without persistence.
+pub fn redis(pod: &Pod, port: u16) -> Result<Program> {
+    let listen = port.to_string();
+    let args = ["--port", &listen, "--bind", "*", "-::*", "--protected-mode", "no"];
+    let volatile = ["--save", "", "--appendonly", "no", "--daemonize", "no"];
+    let program = pod.start("redis-server", &[&args[..], &volatile[..]].concat())?;
+    await_listener(pod, port, program)
+}
+
+/// Makes a database cluster in `dir` and starts PostgreSQL on it, trusting every client.
+pub fn postgres(pod: &Pod, dir: &Path, port: u16) -> Result<Program> {
+    let tools = postgres_tools()?;
+    let data = dir.join("postgres");
+    fs::create_dir_all(&data).context("making the database's folder")?;
+    fs::set_permissions(&data, fs::Permissions::from_mode(0o700)).context("closing the folder")?;
+    let shown = data.display().to_string();
+    shell::run("chown", &["postgres:", &shown])?;
+    let initdb = tools.join("initdb").display().to_string();
+    shell::run(
+        "runuser",
+        &["-u", "postgres", "--", &initdb, "--no-sync", "-A", "trust", "-D", &shown],
+    )?;
+    let hosts = "host all all 0.0.0.0/0 trust\nhost all all ::/0 trust\n";
+    fs::write(data.join("pg_hba.conf"), hosts).context("writing pg_hba.conf")?;
+    let server = tools.join("postgres").display().to_string();
+    let (port_arg, sockets) = (port.to_string(), format!("unix_socket_directories={shown}"));
+    let program = pod.start(
+        "runuser",
+        &[
+            "-u", "postgres", "--", &server, "-D", &shown, "-p", &port_arg, "-c", "fsync=off", "-c",
+            "listen_addresses=*", "-c", &sockets,
+        ],
+    )?;
+    await_listener(pod, port, program)
+}
+
+/// Where Debian keeps the server's programs: `/usr/lib/postgresql/VERSION/bin`.
+fn postgres_tools() -> Result<PathBuf> {
+    let installed = fs::read_dir("/usr/lib/postgresql").context("PostgreSQL is not installed")?;
+    let mut tools: Vec<_> = installed.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    tools.sort();
+    Ok(tools.pop().context("PostgreSQL is not installed")?.join("bin"))
+}
+
+fn await_listener(pod: &Pod, port: u16, mut program: Program) -> Result<Program> {
+    let at = SocketAddr::new(pod.ip(Family::V4), port);
+    let what = format!("a listener on {port} in pod {}", pod.name);
+    let listening = wait_until(&what, START, || {
+        !program.is_running() || connect(pod.namespace(), at).is_ok()
+    });
+    let ended = !program.is_running();
+    if ended || listening.is_err() {
+        anyhow::bail!("no server on {at}: {}{}", program.errors(), program.output());
+    }
+    Ok(program)
+}
