@@ -1,1 +1,36 @@
-//! (to be written)
+//! Decisions about connections: what happens to one, and which objects of the mesh decide it.
+//!
+//! Every decision is a pure function of one [`Mesh`](ambit_model::Mesh) snapshot and a query: no
+//! async, no I/O, no clock, no hidden randomness. The node agent acts on [`outbound`] and
+//! [`inbound`]; `ambit explain` prints [`explain_outbound`] and [`explain_inbound`], which run the
+//! same code and write down the steps. A connection that may not be is a [`Refusal`] with a
+//! [`Reason`], whose word is the same in log, metric and documentation.
+//!
+//! Where something is not known or not understood, the answer is a refusal, never plaintext.
+
+mod authorize;
+mod balance;
+mod egress;
+mod inbound;
+mod outbound;
+mod refusal;
+mod trace;
+
+pub use authorize::{Admission, Connection, DryRun, matches};
+pub use egress::{EgressMode, EgressModeError};
+pub use inbound::{InboundQuery, explain_inbound, inbound};
+pub use outbound::{OutboundPlan, OutboundQuery, explain_outbound, outbound};
+pub use refusal::{Reason, Refusal, reasons_table};
+pub use trace::{Explanation, Step};
+
+/// Port in every enrolled pod to which the pod's outgoing connections are redirected.
+pub const OUTBOUND_PORT: u16 = 15001;
+/// Port in every enrolled pod to which plaintext connections to the pod are redirected.
+pub const INBOUND_PORT: u16 = 15006;
+/// Port in every enrolled pod on which tunnels arrive.
+pub const HBONE_PORT: u16 = 15008;
+
+/// True for a port that the agent holds in every enrolled pod. No application is behind it.
+pub fn is_agent_port(port: u16) -> bool {
+    matches!(port, OUTBOUND_PORT | INBOUND_PORT | HBONE_PORT)
+}

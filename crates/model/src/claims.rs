@@ -89,7 +89,10 @@ impl<T: Named> Claims<T> {
                 objects.remove(name);
                 match objects.len() {
                     0 => None,
-                    1 => objects.values().next().map(|last| Self::One(Arc::clone(last))),
+                    1 => objects
+                        .values()
+                        .next()
+                        .map(|last| Self::One(Arc::clone(last))),
                     _ => Some(self),
                 }
             }

@@ -55,8 +55,12 @@ impl Endpoints {
 
     /// Removes an endpoint, if it is among them.
     pub(crate) fn remove(&mut self, uid: &WorkloadUid) {
-        let Some(slot) = self.slot_of.remove(uid) else { return };
-        let Some(last) = self.slots.pop_back() else { return };
+        let Some(slot) = self.slot_of.remove(uid) else {
+            return;
+        };
+        let Some(last) = self.slots.pop_back() else {
+            return;
+        };
         let gone = if slot == self.slots.len() {
             last
         } else {

@@ -130,8 +130,13 @@ impl Mesh {
             None => self.service_at(address),
             exact => exact,
         };
-        let Some(service) = service else { return Target::Unknown };
-        let port = service.ports.iter().find(|port| port.service_port == destination.port());
+        let Some(service) = service else {
+            return Target::Unknown;
+        };
+        let port = service
+            .ports
+            .iter()
+            .find(|port| port.service_port == destination.port());
         match port {
             Some(port) => Target::Service(service, *port),
             None => Target::ServiceWithoutPort(service),
@@ -140,12 +145,17 @@ impl Mesh {
 
     /// The endpoints of a service, in no particular order.
     pub fn endpoints(&self, service: &ServiceName) -> impl Iterator<Item = &Arc<Workload>> {
-        self.endpoint_set(service).into_iter().flat_map(Endpoints::iter)
+        self.endpoint_set(service)
+            .into_iter()
+            .flat_map(Endpoints::iter)
     }
 
     /// The endpoints of a service, to pick from; `None` if it has none.
     pub fn endpoint_set(&self, service: &ServiceName) -> Option<&Endpoints> {
-        self.workloads.endpoints.get(service).map(|endpoints| &**endpoints)
+        self.workloads
+            .endpoints
+            .get(service)
+            .map(|endpoints| &**endpoints)
     }
 
     /// The policy of that name.

@@ -55,7 +55,10 @@ pub struct ServiceName {
 impl ServiceName {
     /// Puts the two parts together.
     pub fn new(namespace: impl Into<Arc<str>>, hostname: impl Into<Arc<str>>) -> Self {
-        Self { namespace: namespace.into(), hostname: hostname.into() }
+        Self {
+            namespace: namespace.into(),
+            hostname: hostname.into(),
+        }
     }
 
     /// Reads `namespace/hostname`; `None` if there is no slash or a part is empty.
@@ -86,7 +89,10 @@ pub struct PolicyName {
 impl PolicyName {
     /// Puts the two parts together.
     pub fn new(namespace: impl Into<Arc<str>>, name: impl Into<Arc<str>>) -> Self {
-        Self { namespace: namespace.into(), name: name.into() }
+        Self {
+            namespace: namespace.into(),
+            name: name.into(),
+        }
     }
 
     /// Reads `namespace/name`; `None` if there is no slash or the name is empty.

@@ -82,7 +82,8 @@ pub struct Match {
     pub not_namespaces: Vec<StringMatch>,
     /// Peer's identity without `spiffe://`.
     pub principals: Vec<StringMatch>,
-    /// None of these; a peer without identity passes only [`StringMatch::Presence`]-free lists.
+    /// None of these. No value holds for a peer without identity, so that the list does: DENY with
+    /// `not_principals: [presence]` refuses plaintext.
     pub not_principals: Vec<StringMatch>,
     /// Address of the peer.
     pub source_ips: Vec<IpNet>,

@@ -23,7 +23,11 @@ type Lengths = OrdMap<Reverse<u8>, usize>;
 
 impl<V> Default for PrefixMap<V> {
     fn default() -> Self {
-        Self { values: HashMap::new(), lengths_v4: OrdMap::new(), lengths_v6: OrdMap::new() }
+        Self {
+            values: HashMap::new(),
+            lengths_v4: OrdMap::new(),
+            lengths_v6: OrdMap::new(),
+        }
     }
 }
 
@@ -33,7 +37,10 @@ impl<V: Clone> PrefixMap<V> {
         let prefix = prefix.trunc();
         let replaced = self.values.insert(prefix, value);
         if replaced.is_none() {
-            *self.lengths_mut(prefix).entry(Reverse(prefix.prefix_len())).or_insert(0) += 1;
+            *self
+                .lengths_mut(prefix)
+                .entry(Reverse(prefix.prefix_len()))
+                .or_insert(0) += 1;
         }
         replaced
     }
@@ -65,7 +72,11 @@ impl<V: Clone> PrefixMap<V> {
 
     /// The value of the longest prefix that holds the address.
     pub fn longest_match(&self, address: IpAddr) -> Option<&V> {
-        let lengths = if address.is_ipv4() { &self.lengths_v4 } else { &self.lengths_v6 };
+        let lengths = if address.is_ipv4() {
+            &self.lengths_v4
+        } else {
+            &self.lengths_v6
+        };
         lengths.keys().find_map(|Reverse(length)| {
             self.values.get(&IpNet::new(address, *length).ok()?.trunc())
         })

@@ -122,8 +122,9 @@ impl FromStr for SpiffeId {
         if text.len() > MAX_LENGTH {
             return Err(SpiffeIdError::TooLong(text.len()));
         }
-        let rest =
-            text.strip_prefix(SCHEME).ok_or_else(|| SpiffeIdError::Scheme(text.to_owned()))?;
+        let rest = text
+            .strip_prefix(SCHEME)
+            .ok_or_else(|| SpiffeIdError::Scheme(text.to_owned()))?;
         let mut parts = rest.split('/');
         TrustDomain::new(parts.next().unwrap_or_default())?;
         let name = |part: Option<&str>| {
@@ -131,7 +132,8 @@ impl FromStr for SpiffeId {
                 !p.is_empty()
                     && p != "."
                     && p != ".."
-                    && p.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
+                    && p.bytes()
+                        .all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
             })
         };
         let legal = parts.next() == Some("ns")

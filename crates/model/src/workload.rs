@@ -77,7 +77,11 @@ impl Workload {
 
     /// The port on which it serves a service's port, if it is an endpoint of it.
     pub fn target_port(&self, service: &ServiceName, service_port: u16) -> Option<u16> {
-        let mapping = self.services.get(service)?.iter().find(|m| m.service_port == service_port);
+        let mapping = self
+            .services
+            .get(service)?
+            .iter()
+            .find(|m| m.service_port == service_port);
         mapping.map(|m| m.target_port).filter(|port| *port != 0)
     }
 }

@@ -24,7 +24,11 @@ impl Policies {
                 self.global.insert(policy.name.clone(), Arc::clone(&policy));
             }
             Scope::Namespace => {
-                claim(&mut self.by_namespace, Arc::clone(&policy.name.namespace), &policy);
+                claim(
+                    &mut self.by_namespace,
+                    Arc::clone(&policy.name.namespace),
+                    &policy,
+                );
             }
             Scope::Workload => {}
         }
@@ -32,7 +36,9 @@ impl Policies {
     }
 
     pub(super) fn remove(&mut self, name: &PolicyName) {
-        let Some(policy) = self.by_name.remove(name) else { return };
+        let Some(policy) = self.by_name.remove(name) else {
+            return;
+        };
         match policy.scope {
             Scope::Global => {
                 self.global.remove(name);
@@ -49,7 +55,10 @@ impl Policies {
             .iter()
             .filter_map(|name| self.by_name.get(name))
             .filter(|policy| !is_unlisted(policy, workload));
-        self.global.values().chain(of_namespace.into_iter().flat_map(Claims::iter)).chain(listed)
+        self.global
+            .values()
+            .chain(of_namespace.into_iter().flat_map(Claims::iter))
+            .chain(listed)
     }
 }
 

@@ -21,12 +21,17 @@ pub(super) struct Services {
 impl Services {
     pub(super) fn put(&mut self, service: Arc<Service>) {
         self.remove(&service.name);
-        claim(&mut self.by_hostname, Arc::clone(&service.name.hostname), &service);
+        claim(
+            &mut self.by_hostname,
+            Arc::clone(&service.name.hostname),
+            &service,
+        );
         for prefix in prefixes(&service) {
             match self.by_vip.get_mut(prefix) {
                 Some(claims) => claims.add(&service),
                 None => {
-                    self.by_vip.insert(prefix, Claims::One(Arc::clone(&service)));
+                    self.by_vip
+                        .insert(prefix, Claims::One(Arc::clone(&service)));
                 }
             }
         }
@@ -34,7 +39,9 @@ impl Services {
     }
 
     pub(super) fn remove(&mut self, name: &ServiceName) {
-        let Some(service) = self.by_name.remove(name) else { return };
+        let Some(service) = self.by_name.remove(name) else {
+            return;
+        };
         disclaim(&mut self.by_hostname, &name.hostname, name);
         for prefix in prefixes(&service) {
             if let Some(claims) = self.by_vip.remove(prefix)
@@ -50,7 +57,9 @@ impl Services {
     }
 
     pub(super) fn at_exactly(&self, address: IpAddr) -> Option<&Arc<Service>> {
-        self.by_vip.get(IpNet::from(address.to_canonical()))?.first()
+        self.by_vip
+            .get(IpNet::from(address.to_canonical()))?
+            .first()
     }
 }
 

@@ -40,7 +40,9 @@ impl Workloads {
     }
 
     pub(super) fn remove(&mut self, uid: &WorkloadUid) {
-        let Some(workload) = self.by_uid.remove(uid) else { return };
+        let Some(workload) = self.by_uid.remove(uid) else {
+            return;
+        };
         for address in &workload.addresses {
             disclaim(&mut self.by_address, &address.to_canonical(), uid);
         }
@@ -63,12 +65,19 @@ impl Workloads {
         claims.only().or_else(|| {
             let mut serving = claims.iter().filter(|workload| serves(workload, port));
             let first = serving.next();
-            if serving.next().is_some() { None } else { first }
+            if serving.next().is_some() {
+                None
+            } else {
+                first
+            }
         })
     }
 
     pub(super) fn claiming(&self, address: IpAddr) -> impl Iterator<Item = &Arc<Workload>> {
-        self.by_address.get(&address.to_canonical()).into_iter().flat_map(Claims::iter)
+        self.by_address
+            .get(&address.to_canonical())
+            .into_iter()
+            .flat_map(Claims::iter)
     }
 
     pub(super) fn is_claimed(&self, address: IpAddr) -> bool {
@@ -82,7 +91,11 @@ impl Workloads {
 
 /// True if a service reaches the workload on this port of it.
 fn serves(workload: &Workload, port: u16) -> bool {
-    workload.services.values().flatten().any(|mapping| mapping.target_port == port)
+    workload
+        .services
+        .values()
+        .flatten()
+        .any(|mapping| mapping.target_port == port)
 }
 
 /// Namespace and name of a pod.
@@ -94,11 +107,17 @@ struct PodName {
 
 impl PodName {
     fn of(workload: &Workload) -> Self {
-        Self { namespace: Arc::clone(&workload.namespace), name: Arc::clone(&workload.name) }
+        Self {
+            namespace: Arc::clone(&workload.namespace),
+            name: Arc::clone(&workload.name),
+        }
     }
 
     fn as_ref(&self) -> PodNameRef<'_> {
-        PodNameRef { namespace: &self.namespace, name: &self.name }
+        PodNameRef {
+            namespace: &self.namespace,
+            name: &self.name,
+        }
     }
 }
 

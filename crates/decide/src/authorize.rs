@@ -1,0 +1,268 @@
+//! Policies at L4: does one match, and what do all of them together say.
+//!
+//! A policy matches if any rule does; a rule if all its clauses do (one without clauses matches
+//! everything); a clause if any of its matches does; a match if each kind that it names holds. A
+//! kind holds if one of its values does, and none of its `not_` values. A match that names nothing
+//! never holds.
+//!
+//! A peer that came in plaintext has no identity: no value about identity holds for it, hence
+//! every `not_` list about identity does. That is how "must have an identity" is written: DENY
+//! with `not_principals: [presence]`. It also means that ALLOW with only a `not_principals` list
+//! lets plaintext in, as it does in Istio; a STRICT PeerAuthentication is what keeps it out.
+//!
+//! What this version cannot evaluate ([`Match::unsupported`]) holds within DENY and does not
+//! within ALLOW.
+
+use std::net::{IpAddr, SocketAddr};
+
+use ambit_model::{
+    Action, Clause, Match, Mesh, Policy, PolicyName, PolicyOrigin, Rule, ServiceAccountMatch,
+    SpiffeId, StringMatch, Workload,
+};
+
+use crate::refusal::{Reason, Refusal};
+use crate::trace::{Step, Trace};
+
+/// What policies look at.
+#[derive(Clone, Copy, Debug)]
+pub struct Connection<'a> {
+    /// Address of the client.
+    pub source: IpAddr,
+    /// Address and port of the workload.
+    pub destination: SocketAddr,
+    /// Identity that the client proved; `None` for plaintext.
+    pub peer: Option<&'a SpiffeId>,
+}
+
+/// What a policy that is not enforced says about a connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DryRun {
+    /// Its name.
+    pub policy: PolicyName,
+    /// What a match would mean.
+    pub action: Action,
+    /// Whether it matches.
+    pub matched: bool,
+}
+
+impl DryRun {
+    /// True if the connection would be refused, were this policy enforced and the only one.
+    pub fn would_refuse(&self) -> bool {
+        match self.action {
+            Action::Allow => !self.matched,
+            Action::Deny => self.matched,
+        }
+    }
+}
+
+/// A connection that may go on to the application.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Admission {
+    /// The ALLOW policy that let it pass; `None` if no ALLOW policy applies.
+    pub allowed_by: Option<PolicyName>,
+    /// What the policies say that are only tried.
+    pub dry_run: Vec<DryRun>,
+}
+
+/// Evaluates every policy that applies to the workload.
+pub(crate) fn authorize<T: Trace>(
+    mesh: &Mesh,
+    workload: &Workload,
+    connection: &Connection<'_>,
+    trace: &mut T,
+) -> Result<Admission, Refusal> {
+    let mut admission = Admission::default();
+    let mut missed = false;
+    for policy in mesh.policies_for(workload) {
+        let matched = matches(policy, connection);
+        trace.note(|| evaluated(policy, matched));
+        match policy.action {
+            action if policy.dry_run => {
+                admission.dry_run.push(DryRun {
+                    policy: policy.name.clone(),
+                    action,
+                    matched,
+                });
+            }
+            Action::Deny if matched => return Err(denied(policy, workload, connection)),
+            Action::Allow if matched && admission.allowed_by.is_none() => {
+                admission.allowed_by = Some(policy.name.clone());
+            }
+            Action::Allow if !matched => missed = true,
+            Action::Allow | Action::Deny => {}
+        }
+    }
+    if missed && admission.allowed_by.is_none() {
+        return Err(not_allowed(mesh, workload, connection));
+    }
+    Ok(admission)
+}
+
+/// Whether a policy matches, whatever a match means for it.
+pub fn matches(policy: &Policy, connection: &Connection<'_>) -> bool {
+    policy
+        .rules
+        .iter()
+        .any(|rule| rule_matches(rule, policy.action, connection))
+}
+
+fn rule_matches(rule: &Rule, action: Action, connection: &Connection<'_>) -> bool {
+    rule.clauses
+        .iter()
+        .all(|clause| clause_matches(clause, action, connection))
+}
+
+fn clause_matches(clause: &Clause, action: Action, connection: &Connection<'_>) -> bool {
+    clause
+        .matches
+        .iter()
+        .any(|one| match_holds(one, action, connection))
+}
+
+fn match_holds(one: &Match, action: Action, connection: &Connection<'_>) -> bool {
+    if one.unsupported {
+        return action == Action::Deny;
+    }
+    if names_nothing(one) {
+        return false;
+    }
+    let source = connection.source.to_canonical();
+    let (address, port) = (
+        connection.destination.ip().to_canonical(),
+        connection.destination.port(),
+    );
+    // The cheap kinds first; the order changes nothing else.
+    holds(
+        &one.destination_ports,
+        &one.not_destination_ports,
+        |wanted| *wanted == port,
+    ) && holds(&one.source_ips, &one.not_source_ips, |net| {
+        net.contains(&source)
+    }) && holds(&one.destination_ips, &one.not_destination_ips, |net| {
+        net.contains(&address)
+    }) && identity_holds(one, connection.peer)
+}
+
+fn identity_holds(one: &Match, peer: Option<&SpiffeId>) -> bool {
+    let principal =
+        |wanted: &StringMatch| peer.is_some_and(|peer| text_matches(wanted, peer.principal()));
+    let namespace =
+        |wanted: &StringMatch| peer.is_some_and(|peer| text_matches(wanted, peer.namespace()));
+    let account = |wanted: &ServiceAccountMatch| {
+        peer.is_some_and(|peer| {
+            *wanted.namespace == *peer.namespace()
+                && *wanted.service_account == *peer.service_account()
+        })
+    };
+    holds(&one.principals, &one.not_principals, principal)
+        && holds(&one.namespaces, &one.not_namespaces, namespace)
+        && holds(&one.service_accounts, &one.not_service_accounts, account)
+}
+
+/// Whether one kind holds: one of these if there are any, and none of those.
+fn holds<V>(wanted: &[V], unwanted: &[V], is: impl Fn(&V) -> bool) -> bool {
+    (wanted.is_empty() || wanted.iter().any(&is)) && !unwanted.iter().any(&is)
+}
+
+fn names_nothing(one: &Match) -> bool {
+    // Taken apart, so that a kind added to the type cannot be forgotten here.
+    let Match {
+        namespaces,
+        not_namespaces,
+        principals,
+        not_principals,
+        source_ips,
+        not_source_ips,
+        destination_ips,
+        not_destination_ips,
+        destination_ports,
+        not_destination_ports,
+        service_accounts,
+        not_service_accounts,
+        unsupported,
+    } = one;
+    let texts = [namespaces, not_namespaces, principals, not_principals];
+    let nets = [
+        source_ips,
+        not_source_ips,
+        destination_ips,
+        not_destination_ips,
+    ];
+    let ports = [destination_ports, not_destination_ports];
+    let accounts = [service_accounts, not_service_accounts];
+    texts.iter().all(|list| list.is_empty())
+        && nets.iter().all(|list| list.is_empty())
+        && ports.iter().all(|list| list.is_empty())
+        && accounts.iter().all(|list| list.is_empty())
+        && !unsupported
+}
+
+fn text_matches(wanted: &StringMatch, text: &str) -> bool {
+    match wanted {
+        StringMatch::Exact(exact) => **exact == *text,
+        StringMatch::Prefix(prefix) => text.starts_with(&**prefix),
+        StringMatch::Suffix(suffix) => text.ends_with(&**suffix),
+        StringMatch::Presence => !text.is_empty(),
+    }
+}
+
+fn evaluated(policy: &Policy, matched: bool) -> Step {
+    let action = match policy.action {
+        Action::Allow => "ALLOW",
+        Action::Deny => "DENY",
+    };
+    let verb = if matched { "matches" } else { "does not match" };
+    let note = if policy.dry_run {
+        " (dry run: reported, not enforced)"
+    } else {
+        ""
+    };
+    Step::of(
+        "policy",
+        &policy.name,
+        format!("{action} policy {verb}{note}"),
+    )
+}
+
+#[cold]
+fn denied(policy: &Policy, workload: &Workload, connection: &Connection<'_>) -> Refusal {
+    let by_authentication = policy.origin == PolicyOrigin::PeerAuthentication;
+    let reason = if by_authentication && connection.peer.is_none() {
+        Reason::PlaintextRefused
+    } else {
+        Reason::PolicyDenied
+    };
+    let detail = format!(
+        "{} by policy {}",
+        who_to_whom(workload, connection),
+        policy.name
+    );
+    Refusal::by_policy(reason, policy.name.clone(), detail)
+}
+
+#[cold]
+fn not_allowed(mesh: &Mesh, workload: &Workload, connection: &Connection<'_>) -> Refusal {
+    let names: Vec<_> = mesh
+        .policies_for(workload)
+        .filter(|policy| policy.action == Action::Allow && !policy.dry_run)
+        .map(|policy| policy.name.to_string())
+        .collect();
+    let detail = format!(
+        "{} matches no ALLOW policy of: {}",
+        who_to_whom(workload, connection),
+        names.join(", ")
+    );
+    Refusal::new(Reason::NoMatchingAllow, detail)
+}
+
+fn who_to_whom(workload: &Workload, connection: &Connection<'_>) -> String {
+    let peer = connection.peer.map_or("plaintext", SpiffeId::as_str);
+    let port = connection.destination.port();
+    format!(
+        "{peer} from {} to {} port {port}",
+        connection.source, workload.uid
+    )
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,173 @@
+//! Why a connection is refused or cut: one table of words for log, metric and documentation.
+//!
+//! The words are stable: dashboards and alerts are written with them. `docs/reasons.md` holds
+//! [`reasons_table`], and a test keeps the two in step.
+
+use std::fmt::{self, Write as _};
+
+use ambit_model::PolicyName;
+
+/// A connection that is refused, and why.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}: {detail}")]
+pub struct Refusal {
+    /// The word for it.
+    pub reason: Reason,
+    /// The policy that refused it, if one did.
+    pub policy: Option<PolicyName>,
+    /// What happened, to whom, in this case.
+    pub detail: String,
+}
+
+impl Refusal {
+    /// A refusal that no policy made.
+    pub fn new(reason: Reason, detail: impl Into<String>) -> Self {
+        Self {
+            reason,
+            policy: None,
+            detail: detail.into(),
+        }
+    }
+
+    /// A refusal that this policy made.
+    pub fn by_policy(reason: Reason, policy: PolicyName, detail: impl Into<String>) -> Self {
+        Self {
+            reason,
+            policy: Some(policy),
+            detail: detail.into(),
+        }
+    }
+}
+
+/// Declares the reasons: variant, word, ztunnel's response flag, explanation.
+macro_rules! reasons {
+    ($($variant:ident $word:literal $flag:literal $explanation:literal)*) => {
+        /// Why a connection is refused or cut.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum Reason {
+            $(#[doc = $explanation] $variant,)*
+        }
+
+        impl Reason {
+            /// Every reason, in the order of the documentation.
+            pub const ALL: &[Self] = &[$(Self::$variant,)*];
+
+            /// The stable word in log, metric and documentation.
+            pub fn word(self) -> &'static str {
+                match self { $(Self::$variant => $word,)* }
+            }
+
+            /// What it means and what to do about it.
+            pub fn explanation(self) -> &'static str {
+                match self { $(Self::$variant => $explanation,)* }
+            }
+
+            /// The value of the metrics' label `response_flags`, one of those that ztunnel uses.
+            pub fn response_flag(self) -> &'static str {
+                match self { $(Self::$variant => $flag,)* }
+            }
+        }
+    };
+}
+
+reasons! {
+    PolicyDenied "policy_denied" "DENY"
+        "A DENY policy matches the connection. The log line names the policy."
+    NoMatchingAllow "no_matching_allow" "DENY"
+        "ALLOW policies apply to the destination and none of them matches. Add a rule for this client, or see with `ambit explain` why the one meant for it does not match."
+    PlaintextRefused "plaintext_refused" "DENY"
+        "A PeerAuthentication asks for mutual TLS and the client came in plaintext. Enrol the client, or allow PERMISSIVE on this port."
+    PoliciesUnknown "policies_unknown" "DENY"
+        "A policy that applies to the destination has not arrived yet. It passes by itself; if it stays, look at the agent's connection to the control plane."
+    PolicyChanged "policy_changed" "DENY"
+        "The connection was open and a changed policy now refuses it."
+    UnknownDestination "unknown_destination" "DENY"
+        "The destination cannot be told to be one service or workload, and going there in plaintext is not allowed: either egress is REGISTRY_ONLY and nothing in the mesh has the address, or several workloads claim it and some of them take tunnels only."
+    UnknownPort "unknown_port" "-"
+        "The service has no such port."
+    NoEndpoint "no_endpoint" "-"
+        "The service has no endpoint that is healthy, serves the port and can be reached from the client. The log line counts what is missing."
+    NoWaypoint "no_waypoint" "-"
+        "The destination is bound to a waypoint, and the waypoint cannot be reached. It is never bypassed."
+    UnsupportedProtocol "unsupported_protocol" "-"
+        "The workload asks to be reached by a protocol that this version does not know. It is not reached in plaintext in its place: upgrade the agent."
+    SelfCall "self_call" "-"
+        "The destination port (15001, 15006 or 15008) is one that the agent itself holds in every enrolled pod. No application is behind it, and a connection there could loop."
+    WrongDestination "wrong_destination" "-"
+        "A tunnel arrived at one pod and asks for the address of another. Often a reused address: the client's agent will learn the new one."
+    BadRequest "bad_request" "H2_HANDSHAKE_FAILURE"
+        "A peer did not speak HBONE: not HTTP/2, not a CONNECT, or no valid authority."
+    NoCertificate "no_certificate" "IDENTITY_ERROR"
+        "There is no valid certificate for this pod's identity. Look at the agent's certificate metrics and at the control plane's log."
+    UnknownAuthority "unknown_authority" "TLS_FAILURE"
+        "The peer's certificate was not issued by an authority in the trust bundle."
+    WrongTrustDomain "wrong_trust_domain" "IDENTITY_ERROR"
+        "The peer's identity is of another trust domain."
+    WrongIdentity "wrong_identity" "IDENTITY_ERROR"
+        "The peer proved an identity other than those expected at that address. The log line shows both."
+    CertificateExpired "certificate_expired" "TLS_FAILURE"
+        "The peer's certificate has expired or is not valid yet. Compare the clocks of both nodes."
+    NoClientCertificate "no_client_certificate" "TLS_FAILURE"
+        "The client opened TLS without a certificate."
+    TlsVersion "tls_version" "TLS_FAILURE"
+        "The peer does not speak TLS 1.3, the only version that the mesh accepts."
+    TlsFailure "tls_failure" "TLS_FAILURE"
+        "The TLS handshake failed for a reason without a word of its own. The log line has it."
+    ConnectRefused "connect_refused" "CONNECT"
+        "Nothing listens at the destination."
+    ConnectTimeout "connect_timeout" "CONNECT"
+        "The destination did not answer in time. Look for a network policy or a firewall between the nodes (port 15008)."
+    ConnectFailed "connect_failed" "CONNECT"
+        "Connecting to the destination failed in another way. The log line has the system's error."
+    PeerRefused "peer_refused" "CONNECT"
+        "The agent at the destination refused the connection. Its own log has the reason."
+    PodLimit "pod_limit" "-"
+        "The pod has as many connections open as one pod may have, so that it cannot starve the others of its node."
+    HandshakeLimit "handshake_limit" "-"
+        "The pod has as many TLS handshakes under way as one pod may have."
+    OutOfSockets "out_of_sockets" "-"
+        "No socket could be had in the pod's network namespace in time."
+    Draining "draining" "-"
+        "The agent or the peer is being replaced, and the connection outlived the time given to finish."
+    NotSynced "not_synced" "-"
+        "The agent has not yet received the mesh from the control plane and has nothing kept from before."
+    UnknownPod "unknown_pod" "-"
+        "The pod is enrolled, and the control plane has no workload for it."
+}
+
+impl Reason {
+    /// The reason of that word.
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL
+            .iter()
+            .copied()
+            .find(|reason| reason.word() == word)
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
+    }
+}
+
+impl serde::Serialize for Reason {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.word())
+    }
+}
+
+/// The table of `docs/reasons.md`, in Markdown.
+pub fn reasons_table() -> String {
+    let mut table =
+        String::from("| reason | response flag | what it means, what to do |\n|---|---|---|\n");
+    for reason in Reason::ALL {
+        let (word, flag) = (reason.word(), reason.response_flag());
+        // Writing to a String does not fail.
+        let _ = writeln!(table, "| `{word}` | `{flag}` | {} |", reason.explanation());
+    }
+    table
+}
+
+#[cfg(test)]
+mod tests;
