@@ -9,9 +9,12 @@
 pub mod capture;
 pub mod clients;
 pub mod lab;
+pub mod mesh;
 pub mod programs;
 pub mod servers;
 pub mod shell;
 pub mod stream;
 pub mod wait;
 pub mod websocket;
+pub mod world;
+pub mod yaml;

@@ -1,0 +1,148 @@
+//! A lab with a mesh on it and one namespace of pods: what most scenarios start from.
+//!
+//! Each pod has a service account and a service of its own name; the service's addresses are in
+//! every pod's hosts file.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+
+use crate::lab::address::{Family, node_v4, node_v6, vip_v4, vip_v6};
+use crate::lab::{Lab, Pod};
+use crate::mesh::{Enrolment, Mesh, Options};
+use crate::yaml;
+
+/// The namespace of all pods.
+pub const NAMESPACE: &str = "shop";
+/// Service port and target port of every service.
+pub const HTTP: (u16, u16) = (80, 8080);
+/// A second port, served as it is called.
+pub const TCP: (u16, u16) = (9000, 9000);
+/// How long a change may take to reach every agent.
+pub const SPREAD: Duration = Duration::from_secs(20);
+
+/// Nodes, pods, and a mesh that may capture them.
+#[derive(Debug)]
+pub struct World {
+    /// The mesh; dropped before the lab it runs on.
+    pub mesh: Mesh,
+    pods: Vec<Arc<Pod>>,
+    /// The wires.
+    pub lab: Lab,
+}
+
+impl World {
+    /// Two nodes, these pods (name and node's number), none captured yet.
+    pub fn prepare(pods: &[(&str, u8)], options: &Options) -> Result<Self> {
+        let lab = Lab::new(2)?;
+        let made: Result<Vec<_>> = pods.iter().map(|(name, node)| lab.pod(*node, name)).collect();
+        let made = made?;
+        let hosts: String = made.iter().zip(0..).map(|(pod, index)| hosts_of(&pod.name, index)).collect();
+        for pod in &made {
+            pod.set_hosts(&hosts)?;
+        }
+        let objects = [("cluster", cluster(&lab)), ("pods", objects(&made))];
+        let mesh = Mesh::start(&lab, &objects, options)?;
+        Ok(Self { mesh, pods: made, lab })
+    }
+
+    /// As [`World::prepare`], with every pod captured and advertised.
+    pub fn start(pods: &[(&str, u8)]) -> Result<Self> {
+        let world = Self::prepare(pods, &Options::default())?;
+        world.enrol_all()?;
+        Ok(world)
+    }
+
+    /// Captures every pod and waits until every agent knows.
+    pub fn enrol_all(&self) -> Result<()> {
+        for pod in &self.pods {
+            self.enrol(&pod.name)?;
+        }
+        for pod in &self.pods {
+            self.mesh.await_advertised(&uid(&pod.name), true, SPREAD)?;
+        }
+        Ok(())
+    }
+
+    /// Captures a pod.
+    pub fn enrol(&self, name: &str) -> Result<()> {
+        let pod = self.pod(name)?;
+        let uid = uid(name);
+        let what =
+            Enrolment { pod: &pod, uid: &uid, namespace: NAMESPACE, service_account: name };
+        self.mesh.agent(pod.node)?.enrol(&what)?;
+        Ok(())
+    }
+
+    /// Captures a pod no longer.
+    pub fn release(&self, name: &str) -> Result<()> {
+        self.mesh.agent(self.pod(name)?.node)?.release(&uid(name))?;
+        Ok(())
+    }
+
+    /// A pod by its name.
+    pub fn pod(&self, name: &str) -> Result<Arc<Pod>> {
+        let found = self.pods.iter().find(|pod| pod.name == name);
+        found.cloned().with_context(|| format!("this world has no pod {name}"))
+    }
+
+    /// Where a pod's service is reached.
+    pub fn service(&self, name: &str, family: Family, port: u16) -> Result<SocketAddr> {
+        let found = self.pods.iter().zip(0..).find(|(pod, _)| pod.name == name);
+        let (_, index) = found.with_context(|| format!("this world has no service {name}"))?;
+        Ok(SocketAddr::new(family.of(vip_v4(index), vip_v6(index)), port))
+    }
+
+    /// A folder for a program's files.
+    pub fn dir(&self, name: &str) -> PathBuf {
+        self.lab.dir().join(name)
+    }
+}
+
+/// The uid that a pod of a world has.
+pub fn uid(name: &str) -> String {
+    format!("uid-{name}")
+}
+
+/// The SPIFFE id of a pod of a world.
+pub fn identity(name: &str) -> String {
+    format!("spiffe://cluster.local/ns/{NAMESPACE}/sa/{name}")
+}
+
+/// The objects that describe a lab's nodes, and the namespace.
+fn cluster(lab: &Lab) -> String {
+    let mut parts = vec![yaml::namespace(NAMESPACE, true)];
+    for node in lab.nodes() {
+        let addresses = [IpAddr::V4(node_v4(node.number)), IpAddr::V6(node_v6(node.number))];
+        parts.push(yaml::node(&node.name, &addresses));
+    }
+    yaml::documents(&parts)
+}
+
+fn objects(pods: &[Arc<Pod>]) -> String {
+    let mut parts = Vec::new();
+    for (pod, index) in pods.iter().zip(0..) {
+        let addresses = [IpAddr::V4(pod.v4), IpAddr::V6(pod.v6)];
+        let vips = [IpAddr::V4(vip_v4(index)), IpAddr::V6(vip_v6(index))];
+        let object = yaml::PodObject {
+            namespace: NAMESPACE,
+            name: &pod.name,
+            uid: &uid(&pod.name),
+            node: &format!("node-{}", pod.node),
+            service_account: &pod.name,
+            addresses: &addresses,
+        };
+        parts.push(yaml::service_account(NAMESPACE, &pod.name));
+        parts.push(object.text());
+        parts.push(yaml::service(NAMESPACE, &pod.name, &vips, &[HTTP, TCP]));
+    }
+    yaml::documents(&parts)
+}
+
+fn hosts_of(name: &str, index: u8) -> String {
+    let names = format!("{name} {name}.{NAMESPACE} {name}.{NAMESPACE}.svc.cluster.local");
+    format!("{} {names}\n{} {names}\n", vip_v4(index), vip_v6(index))
+}

@@ -1,0 +1,120 @@
+//! Kubernetes objects as the text a person would write: what a lab's control plane reads.
+
+use std::fmt::Display;
+use std::net::IpAddr;
+
+/// A `Namespace`; `enrolled` puts our label on it.
+pub fn namespace(name: &str, enrolled: bool) -> String {
+    let labels = if enrolled { "\n  labels:\n    ambit.mesh/dataplane-mode: ambient" } else { "" };
+    format!("apiVersion: v1\nkind: Namespace\nmetadata:\n  name: {name}{labels}\n")
+}
+
+/// A `Node`.
+pub fn node(name: &str, addresses: &[IpAddr]) -> String {
+    let mut text = format!(
+        "apiVersion: v1\nkind: Node\nmetadata:\n  name: {name}\nstatus:\n  addresses:\n"
+    );
+    for address in addresses {
+        text.push_str(&format!("    - type: InternalIP\n      address: {address}\n"));
+    }
+    text
+}
+
+/// A `ServiceAccount`.
+pub fn service_account(namespace: &str, name: &str) -> String {
+    format!("apiVersion: v1\nkind: ServiceAccount\n{}", metadata(namespace, name))
+}
+
+/// A running, ready `Pod`.
+#[derive(Debug, Clone)]
+pub struct PodObject<'a> {
+    /// Its namespace.
+    pub namespace: &'a str,
+    /// Its name; also its label `app`.
+    pub name: &'a str,
+    /// Its uid.
+    pub uid: &'a str,
+    /// The node it runs on.
+    pub node: &'a str,
+    /// Its service account.
+    pub service_account: &'a str,
+    /// Its addresses.
+    pub addresses: &'a [IpAddr],
+}
+
+impl PodObject<'_> {
+    /// The object's text.
+    pub fn text(&self) -> String {
+        let Self { namespace, name, uid, node, service_account, addresses } = self;
+        let first = addresses.first().map(|ip| format!("  podIP: {ip}\n")).unwrap_or_default();
+        let all: String = addresses.iter().map(|ip| format!("    - ip: {ip}\n")).collect();
+        format!(
+            "apiVersion: v1\nkind: Pod\nmetadata:\n  name: {name}\n  namespace: {namespace}\n  \
+             uid: {uid}\n  labels:\n    app: {name}\nspec:\n  nodeName: {node}\n  \
+             serviceAccountName: {service_account}\n  containers:\n    - name: main\nstatus:\n  \
+             phase: Running\n{first}  podIPs:\n{all}  conditions:\n    - type: Ready\n      \
+             status: \"True\"\n"
+        )
+    }
+}
+
+/// A `Service` for the pods labelled `app: NAME`; `ports` are (service port, target port).
+pub fn service(namespace: &str, name: &str, addresses: &[IpAddr], ports: &[(u16, u16)]) -> String {
+    let first = addresses.first().map_or_else(|| "None".to_owned(), ToString::to_string);
+    let all: String = addresses.iter().map(|ip| format!("    - {ip}\n")).collect();
+    let mut text = format!(
+        "apiVersion: v1\nkind: Service\n{}spec:\n  clusterIP: {first}\n",
+        metadata(namespace, name)
+    );
+    if !all.is_empty() {
+        text.push_str(&format!("  clusterIPs:\n{all}  ipFamilyPolicy: PreferDualStack\n"));
+    }
+    text.push_str(&format!("  selector:\n    app: {name}\n  ports:\n"));
+    for (port, target) in ports {
+        text.push_str(&format!(
+            "    - name: p{port}\n      port: {port}\n      targetPort: {target}\n"
+        ));
+    }
+    text
+}
+
+/// A `PeerAuthentication` for a whole namespace.
+pub fn peer_authentication(namespace: &str, name: &str, mode: &str) -> String {
+    format!(
+        "apiVersion: security.istio.io/v1\nkind: PeerAuthentication\n{}spec:\n  mtls:\n    \
+         mode: {mode}\n",
+        metadata(namespace, name)
+    )
+}
+
+/// An `AuthorizationPolicy` for the pods labelled `app: APP`, with rules given as YAML.
+pub fn authorization_policy(
+    namespace: &str,
+    name: &str,
+    app: &str,
+    action: &str,
+    rules: &str,
+) -> String {
+    format!(
+        "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\n{}spec:\n  selector:\n    \
+         matchLabels:\n      app: {app}\n  action: {action}\n  rules:\n{rules}",
+        metadata(namespace, name)
+    )
+}
+
+/// A rule of a policy: this service account of this namespace.
+pub fn from_principal(namespace: &str, account: &str) -> String {
+    format!(
+        "    - from:\n        - source:\n            principals: \
+         [\"cluster.local/ns/{namespace}/sa/{account}\"]\n"
+    )
+}
+
+/// Several documents as one file.
+pub fn documents<T: Display>(parts: &[T]) -> String {
+    parts.iter().map(|part| format!("---\n{part}")).collect()
+}
+
+fn metadata(namespace: &str, name: &str) -> String {
+    format!("metadata:\n  name: {name}\n  namespace: {namespace}\n")
+}
