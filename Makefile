@@ -1,0 +1,37 @@
+# Targets for people. `make help` lists them; each is a line or two of cargo.
+
+.DEFAULT_GOAL := help
+CARGO ?= cargo
+
+.PHONY: help build demo test lint bench fuzz clean
+
+help: ## list the targets
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+
+build: ## build every program (development profile, the one tests and demo use)
+	$(CARGO) build --workspace --bins
+
+demo: packages build ## a mesh of two nodes on this machine, until Ctrl-C (root)
+	target/debug/demo
+
+test: packages build ## every test (root: real network namespaces and rules)
+	e2e/run-tests.sh
+
+lint: ## formatting, clippy and documentation, warnings are errors
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps
+
+bench: packages ## throughput, latency, memory and scale against a raw TLS relay (root, release build)
+	$(CARGO) build --release --workspace --bins
+	target/release/bench
+
+fuzz: ## a minute of fuzzing for every parser of foreign bytes (nightly, cargo-fuzz)
+	fuzz/run.sh
+
+clean: ## remove what was built
+	$(CARGO) clean
+
+.PHONY: packages
+packages:
+	e2e/install-packages.sh
