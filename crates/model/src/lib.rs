@@ -6,6 +6,8 @@
 
 mod claims;
 mod endpoints;
+#[cfg(test)]
+mod fixtures;
 mod mesh;
 mod names;
 mod policy;
