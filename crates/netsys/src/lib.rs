@@ -9,10 +9,12 @@
     reason = "system calls that no safe crate wraps; each block says why"
 )]
 
+pub mod confine;
 pub mod limits;
 pub mod namespace;
 pub mod passing;
 pub mod process;
+mod seccomp;
 pub mod sockets;
 
 pub use namespace::NetNs;

@@ -21,16 +21,8 @@ const NS_GET_NSTYPE: libc::Ioctl = 0xb703;
 #[derive(Debug)]
 pub struct NetNs {
     fd: OwnedFd,
-    id: NetNsId,
-}
-
-/// What tells two network namespaces apart: device and inode of their descriptor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct NetNsId {
-    /// Device of the namespace file system.
-    pub device: u64,
-    /// Inode of the namespace in it.
-    pub inode: u64,
+    device: u64,
+    inode: u64,
 }
 
 impl NetNs {
@@ -59,10 +51,8 @@ impl NetNs {
         let stat = fstat(&fd)?;
         Ok(Self {
             fd,
-            id: NetNsId {
-                device: stat.st_dev,
-                inode: stat.st_ino,
-            },
+            device: stat.st_dev,
+            inode: stat.st_ino,
         })
     }
 
@@ -74,9 +64,9 @@ impl NetNs {
         Self::open("/proc/thread-self/ns/net")
     }
 
-    /// Which namespace this is; equal for two handles on the same one.
-    pub fn id(&self) -> NetNsId {
-        self.id
+    /// Which namespace this is, as device and inode: equal for two handles on the same one.
+    pub fn inode(&self) -> (u64, u64) {
+        (self.device, self.inode)
     }
 
     /// A second handle on the same namespace.
@@ -86,7 +76,8 @@ impl NetNs {
     pub fn try_clone(&self) -> io::Result<Self> {
         Ok(Self {
             fd: self.fd.try_clone()?,
-            id: self.id,
+            device: self.device,
+            inode: self.inode,
         })
     }
 

@@ -3,6 +3,8 @@
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 
 use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
 use nix::libc;
@@ -46,18 +48,21 @@ pub fn unshare_children() -> io::Result<()> {
     Ok(unshare(CloneFlags::CLONE_NEWPID)?)
 }
 
-/// A copy of a descriptor that a child keeps over `exec`, under its own number.
+/// Has a command hand a descriptor to its child, and says under which number.
 ///
-/// Between this call and the start of the child, any other child that this process starts gets it
-/// too; the holder keeps that time short.
-///
-/// # Errors
-/// If no descriptor is left.
-pub fn inheritable(fd: impl AsFd) -> io::Result<OwnedFd> {
-    // Above the numbers of standard input, output and error, which the start of a child replaces.
-    let copy = fcntl(&fd, FcntlArg::F_DUPFD(10))?;
-    // SAFETY: `fcntl` has just made the descriptor; nobody else knows it.
-    Ok(unsafe { OwnedFd::from_raw_fd(copy) })
+/// The descriptor stays close-on-exec in this process: no other child gets it by chance. The
+/// command owns it; drop the command after the start to close this side's copy.
+pub fn pass(command: &mut Command, fd: OwnedFd) -> RawFd {
+    let number = fd.as_raw_fd();
+    let keep = move || {
+        fcntl(&fd, FcntlArg::F_SETFD(FdFlag::empty()))
+            .map(drop)
+            .map_err(Into::into)
+    };
+    // SAFETY: between fork and exec the closure makes one system call on a descriptor that it
+    // owns; it allocates nothing and takes no lock.
+    unsafe { command.pre_exec(keep) };
+    number
 }
 
 /// Takes a descriptor that this process inherited under a number given on its command line.

@@ -16,15 +16,15 @@ fn fresh() -> NetNs {
 
 #[test]
 fn a_namespace_is_entered_for_one_call_only() {
-    let here = NetNs::current().expect("own namespace").id();
+    let here = NetNs::current().expect("own namespace").inode();
     let other = fresh();
-    assert_ne!(other.id(), here);
+    assert_ne!(other.inode(), here);
     let inside = other
-        .run(|| NetNs::current().map(|n| n.id()))
+        .run(|| NetNs::current().map(|n| n.inode()))
         .expect("run")
-        .expect("id");
-    assert_eq!(inside, other.id());
-    assert_eq!(NetNs::current().expect("own namespace").id(), here);
+        .expect("inode");
+    assert_eq!(inside, other.inode());
+    assert_eq!(NetNs::current().expect("own namespace").inode(), here);
 }
 
 #[test]
@@ -43,8 +43,8 @@ fn a_listener_made_inside_belongs_to_the_namespace() {
 fn clones_name_the_same_namespace() {
     let one = fresh();
     let two = one.try_clone().expect("clone");
-    assert_eq!(one.id(), two.id());
-    assert_ne!(one.id(), fresh().id());
+    assert_eq!(one.inode(), two.inode());
+    assert_ne!(one.inode(), fresh().inode());
 }
 
 #[test]

@@ -1,22 +1,18 @@
 use std::os::fd::IntoRawFd;
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use super::*;
 
 #[test]
-fn a_child_sees_an_inheritable_copy_and_not_the_original() {
-    let (a, _b) = crate::passing::stream_pair().expect("pair");
-    let copy = inheritable(&a).expect("copy");
-    let script = format!(
-        "test -e /proc/self/fd/{} && ! test -e /proc/self/fd/{}",
-        copy.as_raw_fd(),
-        a.as_raw_fd()
-    );
-    let status = Command::new("sh")
-        .args(["-c", &script])
-        .status()
-        .expect("sh");
+fn a_child_sees_what_is_passed_and_nothing_else() {
+    let (passed, _b) = crate::passing::stream_pair().expect("pair");
+    let (kept, _d) = crate::passing::stream_pair().expect("pair");
+    let mut command = Command::new("sh");
+    let number = pass(&mut command, passed);
+    let kept = kept.as_raw_fd();
+    let script = format!("test -e /proc/self/fd/{number} && ! test -e /proc/self/fd/{kept}");
+    let status = command.args(["-c", &script]).status().expect("sh");
     assert!(status.success());
 }
 

@@ -1,0 +1,42 @@
+use super::*;
+
+// What confinement does is seen from outside, on processes that enter it: node-agent/tests.
+// Here is only what must not happen to a process that is not ready for it.
+
+#[test]
+fn a_process_that_is_not_first_in_its_namespace_is_refused_unharmed() {
+    let before = std::fs::read_dir("/proc/self/fd").expect("/proc").count();
+    let confinement = Confinement {
+        id: PROXY_ID,
+        keep: &[],
+        memory: 64 << 20,
+        program: false,
+    };
+    let error = enter(&confinement).expect_err("must not confine the test runner");
+    assert!(error.to_string().contains("pid namespace"), "{error}");
+    assert!(std::fs::read_dir("/proc/self/fd").expect("/proc").count() >= before);
+}
+
+#[test]
+fn a_process_with_a_second_thread_is_refused_unharmed() {
+    // The test runner's main thread is the second one.
+    let error = drop_privileges(CONTROL_ID, &[], &[]).expect_err("two threads");
+    assert!(error.to_string().contains("threads"), "{error}");
+    assert!(!prctl::get_no_new_privs().expect("prctl"));
+}
+
+#[test]
+fn a_directory_becomes_the_roles_own() {
+    use std::os::unix::fs::{MetadataExt, symlink};
+    let root = tempfile::tempdir().expect("directory");
+    let own = root.path().join("a/b");
+    take_directory(&own, CONTROL_ID).expect("changing the owner needs root");
+    let metadata = std::fs::metadata(&own).expect("metadata");
+    assert_eq!(
+        (metadata.uid(), metadata.mode() & 0o777),
+        (CONTROL_ID, 0o700)
+    );
+    let link = root.path().join("link");
+    symlink("/etc", &link).expect("link");
+    assert!(take_directory(&link, CONTROL_ID).is_err());
+}
