@@ -1,1 +1,3 @@
-//! x
+//! The control plane and the command line of the mesh.
+
+pub mod ca;

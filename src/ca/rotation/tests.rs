@@ -1,0 +1,110 @@
+use std::time::UNIX_EPOCH;
+
+use super::*;
+
+const PATIENCE: Duration = Duration::from_secs(600);
+
+fn at(seconds: u64) -> SystemTime {
+    UNIX_EPOCH + Duration::from_secs(1_000_000 + seconds)
+}
+
+fn distributing(agents: &[&str]) -> Rotation {
+    let mut rotation = Rotation::resumed(Phase::Steady);
+    for agent in agents {
+        rotation.connected(agent);
+        rotation.held(agent, 1);
+    }
+    let phase = rotation.requested(2, at(0), PATIENCE).unwrap();
+    rotation.performed(phase);
+    rotation
+}
+
+#[test]
+fn the_next_root_signs_only_after_every_connected_agent_holds_it() {
+    let mut rotation = distributing(&["n1", "n2"]);
+    assert_eq!(rotation.due(at(1)), None);
+    rotation.held("n1", 2);
+    assert_eq!(rotation.due(at(1)), None);
+    // Time alone does not change that, as long as it is connected.
+    assert_eq!(rotation.due(at(100_000)), None);
+    assert_eq!(rotation.waiting_for(), (vec!["n2"], vec![]));
+    rotation.held("n2", 2);
+    assert_eq!(rotation.due(at(1)), Some(Step::SignWithNext));
+}
+
+#[test]
+fn an_agent_that_is_away_is_waited_for_but_not_for_ever() {
+    let mut rotation = distributing(&["n1", "n2"]);
+    rotation.held("n1", 2);
+    rotation.gone("n2");
+    assert_eq!(rotation.due(at(599)), None);
+    assert_eq!(rotation.waiting_for(), (vec![], vec!["n2"]));
+    assert_eq!(rotation.due(at(600)), Some(Step::SignWithNext));
+    // Back again, it has to hold the bundle first.
+    rotation.connected("n2");
+    assert_eq!(rotation.due(at(600)), None);
+    rotation.held("n2", 2);
+    assert_eq!(rotation.due(at(600)), Some(Step::SignWithNext));
+}
+
+#[test]
+fn an_agent_that_comes_in_between_has_to_hold_the_bundle_too() {
+    let mut rotation = distributing(&["n1"]);
+    rotation.connected("n3");
+    rotation.held("n1", 2);
+    assert_eq!(rotation.due(at(1)), None);
+    rotation.gone("n3");
+    assert_eq!(
+        rotation.due(at(1)),
+        Some(Step::SignWithNext),
+        "it never had a certificate"
+    );
+}
+
+#[test]
+fn two_connections_of_one_agent_are_one_agent() {
+    let mut rotation = distributing(&["n1"]);
+    rotation.connected("n1");
+    rotation.gone("n1");
+    assert_eq!(rotation.waiting_for(), (vec!["n1"], vec![]));
+    rotation.gone("n1");
+    assert_eq!(rotation.waiting_for(), (vec![], vec!["n1"]));
+}
+
+#[test]
+fn after_a_restart_agents_are_waited_for_until_they_are_back() {
+    let phase = distributing(&["n1", "n2"]).phase().clone();
+    let text = serde_json::to_string(&phase).unwrap();
+    let mut rotation = Rotation::resumed(serde_json::from_str(&text).unwrap());
+    assert_eq!(rotation.due(at(5)), None);
+    rotation.connected("n1");
+    rotation.held("n1", 2);
+    assert_eq!(rotation.due(at(5)), None);
+    rotation.connected("n2");
+    rotation.held("n2", 2);
+    assert_eq!(rotation.due(at(5)), Some(Step::SignWithNext));
+}
+
+#[test]
+fn an_agent_that_lost_what_it_held_counts_as_one_that_holds_nothing() {
+    let mut rotation = distributing(&["n1"]);
+    rotation.held("n1", 2);
+    rotation.held("n1", 0);
+    assert_eq!(rotation.due(at(1)), None);
+}
+
+#[test]
+fn the_old_root_goes_when_its_last_leaf_has_expired() {
+    let mut rotation = Rotation::resumed(Phase::Retiring { until: at(50) });
+    assert_eq!(rotation.due(at(49)), None);
+    assert_eq!(rotation.due(at(50)), Some(Step::DropOld));
+    assert_eq!(rotation.requested(3, at(50), PATIENCE), None);
+    rotation.performed(Phase::Steady);
+    assert_eq!(rotation.due(at(1_000_000)), None);
+    assert!(rotation.requested(3, at(51), PATIENCE).is_some());
+}
+
+#[test]
+fn only_one_rotation_at_a_time() {
+    assert_eq!(distributing(&["n1"]).requested(3, at(1), PATIENCE), None);
+}
