@@ -5,7 +5,9 @@
 //! either end may be of another make. Conversions between them and the mesh model, and the delta
 //! subscription machines, are pure: no I/O, no clocks, no panics on any bytes.
 
+pub mod decode;
 pub mod delta;
+pub mod encode;
 
 #[allow(
     clippy::all,

@@ -269,7 +269,7 @@ impl Server {
                 self.interest = Interest::Everything;
                 continue;
             }
-            self.ask(name.into(), catalog);
+            self.ask(name.into(), first, catalog);
         }
         for name in request.resource_names_unsubscribe {
             self.unask(&name);
@@ -281,7 +281,9 @@ impl Server {
         }
     }
 
-    fn ask(&mut self, name: Arc<str>, catalog: &impl Catalog) {
+    /// A name asked for is answered, also if the client was told before: it may have dropped it.
+    /// Only the versions of a stream's first request say what it holds.
+    fn ask(&mut self, name: Arc<str>, first: bool, catalog: &impl Catalog) {
         let known = if catalog.get(&name).is_some() {
             Some(Arc::clone(&name))
         } else {
@@ -294,6 +296,9 @@ impl Server {
         }
         match known {
             Some(known) => {
+                if !first {
+                    self.held.remove(&known);
+                }
                 self.waiting.push(self.latest, known);
             }
             None => self.unknown.push(name),

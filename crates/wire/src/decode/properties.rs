@@ -1,0 +1,230 @@
+//! What is encoded is decoded to the same; any bytes at all are decoded to something or refused.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use ambit_model::*;
+use ipnet::IpNet;
+use proptest::collection::{btree_map, vec};
+use proptest::option;
+use proptest::prelude::*;
+use prost::Message;
+
+use super::*;
+use crate::encode::{policy_to_wire, service_to_wire, workload_to_wire};
+
+fn word() -> impl Strategy<Value = Arc<str>> {
+    "[a-z][a-z0-9-]{0,8}".prop_map(Arc::from)
+}
+
+fn anything() -> impl Strategy<Value = Arc<str>> {
+    ".{0,6}".prop_map(Arc::from)
+}
+
+fn address() -> impl Strategy<Value = IpAddr> {
+    prop_oneof![
+        any::<[u8; 4]>().prop_map(IpAddr::from),
+        any::<[u8; 16]>().prop_map(IpAddr::from)
+    ]
+}
+
+fn network_address() -> impl Strategy<Value = NetworkAddress> {
+    (anything(), address()).prop_map(|(network, address)| NetworkAddress { network, address })
+}
+
+fn service_name() -> impl Strategy<Value = ServiceName> {
+    (word(), word()).prop_map(|(namespace, hostname)| ServiceName {
+        namespace,
+        hostname,
+    })
+}
+
+fn policy_name() -> impl Strategy<Value = PolicyName> {
+    (prop_oneof![Just(Arc::from("")), word()], word())
+        .prop_map(|(namespace, name)| PolicyName { namespace, name })
+}
+
+fn gateway() -> impl Strategy<Value = GatewayAddress> {
+    prop_oneof![
+        (service_name(), 1..u16::MAX).prop_map(|(name, port)| GatewayAddress::Service(name, port)),
+        (network_address(), 1..u16::MAX).prop_map(|(a, port)| GatewayAddress::Address(a, port)),
+    ]
+}
+
+fn mapping() -> impl Strategy<Value = PortMapping> {
+    any::<(u16, u16)>().prop_map(|(service_port, target_port)| PortMapping {
+        service_port,
+        target_port,
+    })
+}
+
+prop_compose! {
+    fn telemetry()(
+        workload_name in anything(), canonical_name in anything(), canonical_revision in anything(),
+        region in anything(), zone in anything(), subzone in anything(),
+        workload_type in prop_oneof![Just(WorkloadType::Deployment), Just(WorkloadType::CronJob), Just(WorkloadType::Pod), Just(WorkloadType::Job)],
+    ) -> (Arc<str>, Arc<str>, Arc<str>, Locality, WorkloadType) {
+        (workload_name, canonical_name, canonical_revision, Locality { region, zone, subzone }, workload_type)
+    }
+}
+
+prop_compose! {
+    fn workload()(
+        names in (word(), word(), word(), word(), word()),
+        places in (anything(), anything(), anything(), anything()),
+        addresses in vec(address(), 0..3),
+        pod_uid in option::of(word()),
+        protocol in prop_oneof![Just(TunnelProtocol::None), Just(TunnelProtocol::Hbone), (2..9i32).prop_map(TunnelProtocol::Unsupported)],
+        services in btree_map(service_name(), vec(mapping(), 0..3), 0..3),
+        waypoint in option::of(gateway()),
+        policies in vec(policy_name(), 0..3),
+        applicable_policies in option::of(vec(policy_name(), 0..3)),
+        telemetry in telemetry(),
+        numbers in any::<(bool, bool, u32)>(),
+    ) -> Workload {
+        let (uid, name, namespace, trust_domain, service_account) = names;
+        let (hostname, network, node, cluster) = places;
+        let (workload_name, canonical_name, canonical_revision, locality, workload_type) = telemetry;
+        Workload {
+            uid: WorkloadUid::new(uid), pod_uid, name, namespace, trust_domain, service_account,
+            addresses, hostname, network, node, cluster, protocol, host_network: numbers.0,
+            workload_name, workload_type, canonical_name, canonical_revision, services, waypoint,
+            policies, applicable_policies,
+            health: if numbers.1 { Health::Healthy } else { Health::Unhealthy },
+            locality, capacity: numbers.2,
+        }
+    }
+}
+
+fn vip() -> impl Strategy<Value = (NetworkAddress, u8)> {
+    network_address().prop_flat_map(|address| {
+        let full: u8 = if address.address.is_ipv4() { 32 } else { 128 };
+        (Just(address), 0..=full)
+    })
+}
+
+fn service_port() -> impl Strategy<Value = ServicePort> {
+    let protocol = prop_oneof![
+        Just(AppProtocol::Unknown),
+        Just(AppProtocol::Http11),
+        Just(AppProtocol::Http2),
+        Just(AppProtocol::Grpc),
+        Just(AppProtocol::Tcp),
+        Just(AppProtocol::Tls)
+    ];
+    (any::<(u16, u16)>(), protocol).prop_map(|((service_port, target_port), app_protocol)| {
+        ServicePort {
+            service_port,
+            target_port,
+            app_protocol,
+        }
+    })
+}
+
+prop_compose! {
+    fn service()(
+        name in service_name(), short_name in anything(), vips in vec(vip(), 0..3),
+        ports in vec(service_port(), 0..3), sans in vec((word(), word(), word()), 0..3),
+        waypoint in option::of(gateway()), routing_preference in vec(0..9i32, 0..3), mode in 0..5i32,
+        allow_unhealthy in any::<bool>(),
+        ip_families in prop_oneof![Just(IpFamilies::Automatic), Just(IpFamilies::Ipv4Only), Just(IpFamilies::Ipv6Only), Just(IpFamilies::Dual)],
+    ) -> Service {
+        let subject_alt_names = sans.iter().map(|(t, n, s)| SpiffeId::from_parts(t, n, s)).collect();
+        let load_balancing = LoadBalancing { routing_preference, mode, allow_unhealthy };
+        Service { name, short_name, vips, ports, subject_alt_names, waypoint, load_balancing, ip_families }
+    }
+}
+
+fn strings() -> impl Strategy<Value = Vec<StringMatch>> {
+    let one = prop_oneof![
+        anything().prop_map(StringMatch::Exact),
+        anything().prop_map(StringMatch::Prefix),
+        anything().prop_map(StringMatch::Suffix),
+        Just(StringMatch::Presence)
+    ];
+    vec(one, 0..3)
+}
+
+fn blocks() -> impl Strategy<Value = Vec<IpNet>> {
+    let one = (address(), any::<u8>()).prop_map(|(ip, length)| {
+        IpNet::new(ip, length % if ip.is_ipv4() { 33 } else { 129 }).unwrap()
+    });
+    vec(one, 0..3)
+}
+
+fn accounts() -> impl Strategy<Value = Vec<ServiceAccountMatch>> {
+    let one =
+        (anything(), anything()).prop_map(|(namespace, service_account)| ServiceAccountMatch {
+            namespace,
+            service_account,
+        });
+    vec(one, 0..3)
+}
+
+prop_compose! {
+    fn one_match()(
+        names in (strings(), strings(), strings(), strings()),
+        ips in (blocks(), blocks(), blocks(), blocks()),
+        ports in any::<(Vec<u16>, Vec<u16>)>(), sa in (accounts(), accounts()), unsupported in any::<bool>(),
+    ) -> Match {
+        Match {
+            namespaces: names.0, not_namespaces: names.1, principals: names.2, not_principals: names.3,
+            source_ips: ips.0, not_source_ips: ips.1, destination_ips: ips.2, not_destination_ips: ips.3,
+            destination_ports: ports.0, not_destination_ports: ports.1,
+            service_accounts: sa.0, not_service_accounts: sa.1, unsupported,
+        }
+    }
+}
+
+prop_compose! {
+    fn policy()(
+        name in policy_name(), dry_run in any::<bool>(),
+        scope in prop_oneof![Just(Scope::Global), Just(Scope::Namespace), Just(Scope::Workload)],
+        action in prop_oneof![Just(Action::Allow), Just(Action::Deny)],
+        rules in vec(vec(vec(one_match(), 0..2), 0..3), 0..3),
+    ) -> Policy {
+        let clause = |matches| Clause { matches };
+        let rule = |clauses: Vec<Vec<Match>>| Rule { clauses: clauses.into_iter().map(clause).collect() };
+        Policy {
+            name, scope, action, rules: rules.into_iter().map(rule).collect(), dry_run,
+            origin: PolicyOrigin::AuthorizationPolicy,
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_workload_comes_back_as_it_was(workload in workload()) {
+        let bytes = workload_to_wire(&workload).encode_to_vec();
+        prop_assert_eq!(address_from_bytes(&bytes, "unused"), Ok(Decoded::Workload(workload)));
+    }
+
+    #[test]
+    fn a_service_comes_back_as_it_was(service in service()) {
+        let bytes = service_to_wire(&service).encode_to_vec();
+        prop_assert_eq!(address_from_bytes(&bytes, "unused"), Ok(Decoded::Service(service)));
+    }
+
+    #[test]
+    fn a_policy_comes_back_as_it_was(policy in policy()) {
+        let bytes = policy_to_wire(&policy).encode_to_vec();
+        prop_assert_eq!(policy_from_bytes(&bytes), Ok(policy));
+    }
+
+    #[test]
+    fn any_bytes_are_read_or_refused(bytes in vec(any::<u8>(), 0..300)) {
+        drop((address_from_bytes(&bytes, "t"), policy_from_bytes(&bytes)));
+    }
+
+    #[test]
+    fn damaged_resources_are_read_or_refused(workload in workload(), policy in policy(), at in any::<prop::sample::Index>(), byte in any::<u8>()) {
+        let mut bytes = workload_to_wire(&workload).encode_to_vec();
+        let position = at.index(bytes.len());
+        bytes[position] = byte;
+        drop(address_from_bytes(&bytes, "t"));
+        let mut bytes = policy_to_wire(&policy).encode_to_vec();
+        let position = at.index(bytes.len());
+        bytes[position] = byte;
+        drop(policy_from_bytes(&bytes));
+    }
+}
