@@ -13,6 +13,7 @@ mod config;
 mod credential;
 mod failure;
 mod provider;
+pub mod rotation;
 mod trust;
 mod verify;
 
