@@ -178,6 +178,29 @@ impl Server {
         }
     }
 
+    /// Notes that anything may have changed, for a caller that has lost count of the names: costs
+    /// one comparison per resource. `sequence` is that of the newest change in the catalog.
+    pub fn resync(&mut self, sequence: u64, catalog: &impl Catalog) {
+        self.latest = self.latest.max(sequence);
+        if !self.started {
+            return;
+        }
+        match &self.interest {
+            Interest::Everything => self.mark_differences(catalog),
+            Interest::Names(asked) => {
+                let known = |name: &Arc<str>| {
+                    let found = catalog.get(name).map(|_| Arc::clone(name));
+                    found.or_else(|| catalog.named_by(name))
+                };
+                let names: Vec<Arc<str>> = asked.iter().filter_map(known).collect();
+                for name in names {
+                    self.waiting.push(self.latest, name);
+                }
+                self.mark_vanished(catalog);
+            }
+        }
+    }
+
     /// The next response, if one is due and none is under way.
     pub fn poll(&mut self, catalog: &impl Catalog) -> Option<DeltaDiscoveryResponse> {
         if self.under_way.is_some() || !self.started {

@@ -228,3 +228,33 @@ fn nothing_is_sent_before_the_type_is_asked_for() {
     assert_eq!(server.poll(&shelf), None);
     assert!(!server.is_subscribed());
 }
+
+#[test]
+fn after_losing_count_a_client_is_told_what_differs() {
+    let mut server = Server::new("t", 5);
+    server.request(first(&[]), &shelf(&[("a", "1"), ("b", "1"), ("c", "1")]));
+    let response = server.poll(&shelf(&[("a", "1"), ("b", "1"), ("c", "1")])).unwrap();
+    server.request(ack(&response), &shelf(&[]));
+    let later = shelf(&[("a", "1"), ("b", "2"), ("d", "1")]);
+    server.resync(90, &later);
+    let response = server.poll(&later).unwrap();
+    assert_eq!(names(&response), ["b", "d"]);
+    assert_eq!(response.removed_resources, ["c"]);
+    assert_eq!(server.acked_through(), 89);
+}
+
+#[test]
+fn after_losing_count_a_client_of_some_names_is_told_of_those() {
+    let mut server = Server::new("t", 5);
+    let before = shelf(&[("a", "1"), ("b", "1"), ("c", "1")]);
+    server.request(subscription(&["a", "b", "unknown"], &[]), &before);
+    let response = server.poll(&before).unwrap();
+    server.request(ack(&response), &before);
+    let later = shelf(&[("a", "2"), ("c", "2"), ("unknown", "1")]);
+    server.resync(90, &later);
+    let response = server.poll(&later).unwrap();
+    let mut told = names(&response);
+    told.sort_unstable();
+    assert_eq!(told, ["a", "unknown"]);
+    assert_eq!(response.removed_resources, ["b"]);
+}
