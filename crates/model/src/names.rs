@@ -119,3 +119,6 @@ pub struct NetworkAddress {
     /// The address.
     pub address: IpAddr,
 }
+
+#[cfg(test)]
+mod tests;

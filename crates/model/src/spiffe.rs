@@ -173,3 +173,6 @@ impl From<SpiffeId> for String {
         id.as_str().to_owned()
     }
 }
+
+#[cfg(test)]
+mod tests;
