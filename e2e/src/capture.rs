@@ -7,7 +7,7 @@ mod packets;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use nix::sys::signal::Signal;
@@ -18,6 +18,8 @@ use crate::wait::wait_until;
 
 const START: Duration = Duration::from_secs(10);
 const STOP: Duration = Duration::from_secs(10);
+/// A file that has not grown for so long holds all that went over the link.
+const QUIET: Duration = Duration::from_millis(200);
 
 /// A capture that goes on.
 #[derive(Debug)]
@@ -39,7 +41,8 @@ impl Capture {
         let file = dir.join(format!("{name}.pcap"));
         let mut command = namespace.enter("tcpdump");
         // Written packet by packet and as root: the file is read while the capture goes on.
-        command.args(["-i", link, "-U", "-n", "-s", "0", "-B", "16384", "-Z", "root", "-w"]);
+        command.args(["-i", link, "-U", "--immediate-mode", "-n", "-s", "0", "-B", "16384"]);
+        command.args(["-Z", "root", "-w"]);
         command.arg(&file);
         let tcpdump = Program::start(&format!("{name}-tcpdump"), command, dir)?;
         wait_until("tcpdump to listen", START, || tcpdump.errors().contains("listening on"))?;
@@ -55,7 +58,16 @@ impl Capture {
 
     /// Ends it and answers what it saw.
     pub fn stop(mut self) -> Result<Captured> {
-        // tcpdump drains the kernel's buffer before it ends.
+        // tcpdump drops what the kernel still holds when it is told to end: let it catch up.
+        let mut last = (0, Instant::now());
+        let quiet = || {
+            let length = fs::metadata(&self.file).map_or(0, |file| file.len());
+            if length != last.0 {
+                last = (length, Instant::now());
+            }
+            last.1.elapsed() >= QUIET
+        };
+        wait_until("the captured link to fall silent", STOP, quiet)?;
         self.tcpdump.signal(Signal::SIGINT)?;
         self.tcpdump.wait(STOP)?;
         self.so_far()

@@ -20,6 +20,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use anyhow::{Context as _, Result, bail};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::unistd::Uid;
 
 pub use self::namespace::Namespace;
@@ -60,6 +61,7 @@ impl Lab {
         if !Uid::effective().is_root() {
             bail!("a lab is made of network namespaces and needs root: run it with sudo");
         }
+        raise_file_limit()?;
         let permit = Permit::take();
         sweep::sweep();
         let prefix = sweep::next_prefix();
@@ -153,6 +155,13 @@ impl Lab {
         namespace.batch(&lines)?;
         Ok(Node { number, name, namespace, pods: AtomicU8::new(0) })
     }
+}
+
+/// Lets this process, which plays thousands of clients and servers, and all it starts, open as
+/// many files as the machine allows.
+fn raise_file_limit() -> Result<()> {
+    let (_soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).context("reading the file limit")?;
+    setrlimit(Resource::RLIMIT_NOFILE, hard, hard).context("raising the file limit")
 }
 
 /// A folder removed on drop.
