@@ -8,4 +8,6 @@
 //! Invariant: a byte that comes from a workload is read by the proxy role only.
 
 pub mod host;
+pub mod launch;
+pub mod link;
 pub mod ports;

@@ -65,6 +65,23 @@ pub fn pass(command: &mut Command, fd: OwnedFd) -> RawFd {
     number
 }
 
+/// Leaves a descriptor open for the program that this process is about to become.
+///
+/// # Errors
+/// As `fcntl`.
+pub fn keep_over_exec(fd: &impl AsFd) -> io::Result<()> {
+    Ok(fcntl(fd, FcntlArg::F_SETFD(FdFlag::empty())).map(drop)?)
+}
+
+/// The name under which `ps` and `top` show this process.
+///
+/// # Errors
+/// If it holds a zero byte.
+pub fn set_name(name: &str) -> io::Result<()> {
+    let name = std::ffi::CString::new(name)?;
+    Ok(prctl::set_name(&name)?)
+}
+
 /// Takes a descriptor that this process inherited under a number given on its command line.
 ///
 /// It becomes close-on-exec and non-blocking. Takes each number once: two owners of one
