@@ -1,0 +1,335 @@
+//! Joins a TCP connection and a stream: bytes both ways, each way ended on its own.
+//!
+//! One future without tasks or buffers of its own: it reads from TCP when there is something to
+//! read *and* room in the tunnel, and holds what came from the tunnel only until TCP takes it. A
+//! stalled side therefore stops the other by flow control, and an idle connection costs next to
+//! nothing.
+//!
+//! Between two polls nothing is half done, so that a [`Copier`] can be paused there.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, Bytes};
+use tokio::io::AsyncWrite;
+use tokio::net::TcpStream;
+
+use crate::buffers::{Buffer, SIZE};
+use crate::stream::{Stream, StreamError};
+
+/// Pieces from the tunnel that are written at once.
+const GATHER: usize = 16;
+/// Bytes that may have been written before the far end is told that it may send more. Saying it
+/// for every piece would cost more than it brings.
+const RELEASE: usize = 256 << 10;
+/// Bytes of one direction before other tasks get their turn.
+const TURN: usize = 1 << 20;
+
+/// Bytes counted, as seen from the TCP side given first.
+#[derive(Debug, Default)]
+pub struct Meter {
+    /// From TCP into the tunnel.
+    pub sent: AtomicU64,
+    /// From the tunnel into TCP.
+    pub received: AtomicU64,
+}
+
+/// How a copy ended.
+#[derive(Debug)]
+pub enum CopyEnd {
+    /// Both ways have ended as they should.
+    Finished,
+    /// The TCP connection given first broke; the far end has been reset.
+    NearFailed(io::Error),
+    /// The far end reset its side; so was the TCP connection given first.
+    FarReset(String),
+    /// The tunnel under the stream, or the other TCP connection, broke.
+    FarFailed(String),
+}
+
+/// Joins a TCP connection and a stream until both ways have ended or one side breaks.
+///
+/// Dropping the future resets both sides.
+pub async fn copy(tcp: TcpStream, stream: Stream, meter: &Meter) -> CopyEnd {
+    Copier::new(tcp, stream, meter).await
+}
+
+/// One way of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    Open,
+    Ended,
+}
+
+/// A copy that rests at a frame boundary, as plain parts.
+#[derive(Debug)]
+pub struct Paused {
+    /// The TCP connection.
+    pub tcp: TcpStream,
+    /// The stream.
+    pub stream: Stream,
+    /// Bytes that have come from the tunnel and not gone into TCP yet.
+    pub undelivered: Vec<Bytes>,
+    /// TCP has sent its end, and the tunnel knows.
+    pub sent_end: bool,
+    /// The tunnel has sent its end. TCP may not know yet.
+    pub received_end: bool,
+}
+
+#[derive(Debug)]
+struct Sides {
+    tcp: TcpStream,
+    stream: Stream,
+}
+
+/// The future behind [`copy`], which can also be paused.
+#[derive(Debug)]
+pub struct Copier<'m> {
+    sides: Option<Sides>,
+    meter: &'m Meter,
+    up: Way,
+    down: Way,
+    /// From the tunnel, not yet written.
+    undelivered: VecDeque<Bytes>,
+    /// The tunnel has ended; TCP learns it after `undelivered`.
+    ending: bool,
+    /// Written, but the far end has not been told yet.
+    unreleased: usize,
+}
+
+impl<'m> Copier<'m> {
+    /// Joins the two; nothing moves until it is polled.
+    pub fn new(tcp: TcpStream, stream: Stream, meter: &'m Meter) -> Self {
+        Self {
+            sides: Some(Sides { tcp, stream }),
+            meter,
+            up: Way::Open,
+            down: Way::Open,
+            undelivered: VecDeque::new(),
+            ending: false,
+            unreleased: 0,
+        }
+    }
+
+    /// Goes on where a copy was paused.
+    pub fn resume(paused: Paused, meter: &'m Meter) -> Self {
+        let Paused {
+            tcp,
+            stream,
+            undelivered,
+            sent_end,
+            received_end,
+        } = paused;
+        let mut copier = Self::new(tcp, stream, meter);
+        copier.up = if sent_end { Way::Ended } else { Way::Open };
+        copier.undelivered = undelivered.into();
+        copier.ending = received_end;
+        copier
+    }
+
+    /// Takes the copy apart; `None` if it has ended.
+    pub fn pause(mut self) -> Option<Paused> {
+        let Sides { tcp, mut stream } = self.sides.take()?;
+        stream.release(self.unreleased);
+        Some(Paused {
+            tcp,
+            stream,
+            undelivered: std::mem::take(&mut self.undelivered).into(),
+            sent_end: self.up == Way::Ended,
+            received_end: self.ending,
+        })
+    }
+
+    /// TCP into the tunnel. Ready when that way has ended.
+    fn poll_up(&mut self, sides: &mut Sides, cx: &mut Context<'_>) -> Poll<Result<(), CopyEnd>> {
+        let Sides { tcp, stream } = sides;
+        let mut moved = 0;
+        while moved < TURN {
+            if let Err(error) = match tcp.poll_read_ready(cx) {
+                Poll::Ready(ready) => ready,
+                Poll::Pending => return reset_of(stream, cx),
+            } {
+                return Poll::Ready(Err(CopyEnd::NearFailed(error)));
+            }
+            let room = ready!(stream.poll_room(cx, SIZE)).map_err(far_end)?;
+            let mut buffer = Buffer::take();
+            match tcp.try_read(buffer.space(room)) {
+                Ok(0) => {
+                    stream.finish().map_err(far_end)?;
+                    return Poll::Ready(Ok(()));
+                }
+                Ok(read) => {
+                    buffer.fill(read);
+                    stream.send(buffer).map_err(far_end)?;
+                    if read < room {
+                        stream.spare();
+                    }
+                    self.meter.sent.fetch_add(read as u64, Ordering::Relaxed);
+                    moved += read;
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => stream.spare(),
+                Err(error) => return Poll::Ready(Err(CopyEnd::NearFailed(error))),
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// The tunnel into TCP. Ready when that way has ended.
+    fn poll_down(&mut self, sides: &mut Sides, cx: &mut Context<'_>) -> Poll<Result<(), CopyEnd>> {
+        let mut moved = 0;
+        while moved < TURN {
+            self.gather(&mut sides.stream, cx)?;
+            if self.undelivered.is_empty() {
+                sides.stream.release(std::mem::take(&mut self.unreleased));
+                if !self.ending {
+                    return Poll::Pending;
+                }
+                // The peer of a half-closed connection may have gone altogether; the way up tells.
+                let _gone = Pin::new(&mut sides.tcp).poll_shutdown(cx);
+                return Poll::Ready(Ok(()));
+            }
+            if let Err(error) = ready!(sides.tcp.poll_write_ready(cx)) {
+                return Poll::Ready(Err(CopyEnd::NearFailed(error)));
+            }
+            match write(&sides.tcp, &self.undelivered) {
+                Ok(written) => {
+                    moved += written;
+                    self.delivered(written);
+                    if self.unreleased >= RELEASE {
+                        sides.stream.release(std::mem::take(&mut self.unreleased));
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Poll::Ready(Err(CopyEnd::NearFailed(error))),
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Takes what the tunnel has ready, up to what is written at once.
+    fn gather(&mut self, stream: &mut Stream, cx: &mut Context<'_>) -> Result<(), CopyEnd> {
+        while !self.ending && self.undelivered.len() < GATHER {
+            match stream.poll_read(cx) {
+                Poll::Ready(Some(Ok(bytes))) if bytes.is_empty() => {}
+                Poll::Ready(Some(Ok(bytes))) => self.undelivered.push_back(bytes),
+                Poll::Ready(Some(Err(error))) => return Err(far_end(error)),
+                Poll::Ready(None) => self.ending = true,
+                Poll::Pending => break,
+            }
+        }
+        Ok(())
+    }
+
+    /// Forgets so many bytes from the front of what was to be written.
+    fn delivered(&mut self, written: usize) {
+        self.meter
+            .received
+            .fetch_add(written as u64, Ordering::Relaxed);
+        self.unreleased += written;
+        let mut rest = written;
+        while rest > 0 {
+            let Some(first) = self.undelivered.front_mut() else {
+                return;
+            };
+            if rest < first.len() {
+                first.advance(rest);
+                return;
+            }
+            rest -= first.len();
+            self.undelivered.pop_front();
+        }
+        if self.undelivered.is_empty() {
+            // An idle connection keeps not even the queue's memory.
+            self.undelivered = VecDeque::new();
+        }
+    }
+
+    fn poll_sides(&mut self, sides: &mut Sides, cx: &mut Context<'_>) -> Poll<CopyEnd> {
+        if self.down == Way::Open
+            && let Poll::Ready(ended) = self.poll_down(sides, cx)
+        {
+            match ended {
+                Ok(()) => self.down = Way::Ended,
+                Err(end) => return Poll::Ready(end),
+            }
+        }
+        if self.up == Way::Open
+            && let Poll::Ready(ended) = self.poll_up(sides, cx)
+        {
+            match ended {
+                Ok(()) => self.up = Way::Ended,
+                Err(end) => return Poll::Ready(end),
+            }
+        }
+        if self.up == Way::Ended && self.down == Way::Ended {
+            return Poll::Ready(CopyEnd::Finished);
+        }
+        Poll::Pending
+    }
+}
+
+impl Future for Copier<'_> {
+    type Output = CopyEnd;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<CopyEnd> {
+        let this = &mut *self;
+        let Some(mut sides) = this.sides.take() else {
+            return Poll::Pending;
+        };
+        match this.poll_sides(&mut sides, cx) {
+            Poll::Pending => {
+                this.sides = Some(sides);
+                Poll::Pending
+            }
+            Poll::Ready(CopyEnd::Finished) => Poll::Ready(CopyEnd::Finished),
+            Poll::Ready(broken) => {
+                break_off(sides);
+                Poll::Ready(broken)
+            }
+        }
+    }
+}
+
+impl Drop for Copier<'_> {
+    fn drop(&mut self) {
+        if let Some(sides) = self.sides.take() {
+            break_off(sides);
+        }
+    }
+}
+
+/// Resets both sides, so that neither takes a torn connection for a finished one.
+fn break_off(sides: Sides) {
+    let Sides { tcp, mut stream } = sides;
+    stream.send_reset();
+    let _gone = tcp.set_zero_linger();
+}
+
+/// While TCP is quiet, the far end may still reset the stream.
+fn reset_of(stream: &mut Stream, cx: &mut Context<'_>) -> Poll<Result<(), CopyEnd>> {
+    stream.poll_reset(cx).map(|error| Err(far_end(error)))
+}
+
+fn far_end(error: StreamError) -> CopyEnd {
+    match error {
+        StreamError::Reset(why) => CopyEnd::FarReset(why),
+        StreamError::Lost(why) => CopyEnd::FarFailed(why),
+    }
+}
+
+fn write(tcp: &TcpStream, pieces: &VecDeque<Bytes>) -> io::Result<usize> {
+    let mut slices = [IoSlice::new(&[]); GATHER];
+    for (slice, piece) in slices.iter_mut().zip(pieces) {
+        *slice = IoSlice::new(piece);
+    }
+    tcp.try_write_vectored(slices.get(..pieces.len().min(GATHER)).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests;

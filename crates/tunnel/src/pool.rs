@@ -1,0 +1,529 @@
+//! Tunnels of the opening side, kept by key and shared by the streams of that key.
+//!
+//! ```text
+//! open -> a connection with room? -> send the request ------------------> stream
+//!           | none, or all busy        | connection gone, not served yet
+//!           v                          v
+//!         one dial at a time per key: whoever waited looks again first, and shares the failure
+//! ```
+//!
+//! Invariants: a key names source and destination pod, so that nothing is ever shared between two
+//! source pods; a stream is asked for a second time only if the peer has not served it.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use ambit_identity::{Credential, HandshakeFailure, Trust};
+use ambit_model::SpiffeId;
+use http::uri::Authority;
+use http::{HeaderName, HeaderValue, Method, Request, Uri, Version};
+use parking_lot::Mutex;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use crate::client::{Attempt, Connection, Lease, Usage};
+use crate::settings::Settings;
+use crate::stream::Stream;
+
+/// How often one request may be sent: a pooled connection, one that somebody else has just
+/// opened, our own.
+const ATTEMPTS: usize = 3;
+
+/// Whose connections may be shared.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Key {
+    /// Kubernetes' uid of the pod that opens.
+    pub source_pod: Arc<str>,
+    /// Kubernetes' uid of the pod that is meant: addresses and names are used again.
+    pub destination_pod: Arc<str>,
+    /// Where to connect.
+    pub to: SocketAddr,
+    /// Who may be there.
+    pub expected: Arc<[SpiffeId]>,
+}
+
+/// What a tunnel is made from.
+#[derive(Debug)]
+pub struct Dialled {
+    /// A connection to [`Key::to`].
+    pub tcp: TcpStream,
+    /// Who opens.
+    pub credential: Arc<Credential>,
+    /// Whom we believe.
+    pub trust: Arc<Trust>,
+}
+
+/// What is asked of the far end.
+#[derive(Clone, Debug, Default)]
+pub struct Ask {
+    /// Where the far end should connect to, `ip:port` or `name:port`.
+    pub authority: String,
+    /// Request headers, names in lower case.
+    pub headers: Vec<(&'static str, String)>,
+}
+
+/// Why there is no TCP connection to open a tunnel on.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum DialError {
+    /// The opening pod has no valid certificate.
+    #[error("no certificate: {0}")]
+    NoCertificate(String),
+    /// No socket was at hand.
+    #[error("no socket to connect with")]
+    OutOfSockets,
+    /// Too many handshakes of this pod are under way.
+    #[error("too many handshakes of this pod are under way")]
+    HandshakeLimit,
+    /// Nobody listens there.
+    #[error("connection to {0} refused: nobody listens there")]
+    Refused(SocketAddr),
+    /// Nobody has answered.
+    #[error("connection to {0} timed out")]
+    Timeout(SocketAddr),
+    /// Anything else.
+    #[error("connection to {0} failed: {1}")]
+    Failed(SocketAddr, Arc<io::Error>),
+}
+
+impl DialError {
+    /// Classifies what the socket says.
+    pub fn from_io(to: SocketAddr, error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::ConnectionRefused => Self::Refused(to),
+            io::ErrorKind::TimedOut => Self::Timeout(to),
+            _ => Self::Failed(to, Arc::new(error)),
+        }
+    }
+
+    /// The reason word of logs and metrics.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::NoCertificate(_) => "no_certificate",
+            Self::OutOfSockets => "out_of_sockets",
+            Self::HandshakeLimit => "handshake_limit",
+            Self::Refused(_) => "connect_refused",
+            Self::Timeout(_) => "connect_timeout",
+            Self::Failed(..) => "connect_failed",
+        }
+    }
+}
+
+/// Why there is no stream.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The caller's request cannot be written as HTTP.
+    #[error("the request cannot be written: {0}")]
+    BadAsk(String),
+    /// There is no TCP connection.
+    #[error(transparent)]
+    Dial(#[from] DialError),
+    /// The two sides did not come to trust each other.
+    #[error(transparent)]
+    Handshake(#[from] HandshakeFailure),
+    /// The far end has answered with something other than 200.
+    #[error("the far end refuses with status {status}")]
+    Refused {
+        /// HTTP status.
+        status: u16,
+    },
+    /// The tunnel ended before the answer.
+    #[error("the tunnel ended before the answer: {0}")]
+    Closed(String),
+    /// The far end did not answer in time.
+    #[error("the far end did not answer in time")]
+    Timeout,
+}
+
+impl OpenError {
+    /// The reason word of logs and metrics.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::BadAsk(_) => "bad_request",
+            Self::Dial(error) => error.word(),
+            Self::Handshake(failure) => failure.word(),
+            Self::Refused { .. } => "peer_refused",
+            Self::Closed(_) => "connect_failed",
+            Self::Timeout => "connect_timeout",
+        }
+    }
+}
+
+/// A stream, and what is known about its far end.
+#[derive(Debug)]
+pub struct Opened {
+    /// The stream.
+    pub stream: Stream,
+    /// Who is at the far end.
+    pub peer: SpiffeId,
+    /// What the far end says about itself.
+    pub baggage: Option<String>,
+    /// Whether the connection was there already.
+    pub reused: bool,
+}
+
+/// Numbers of a pool. The first three say what is, the others what has been since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PoolStats {
+    /// Keys with a connection.
+    pub keys: usize,
+    /// Connections that may take streams.
+    pub connections: usize,
+    /// Streams open on them.
+    pub streams: usize,
+    /// Handshakes that succeeded.
+    pub handshakes: u64,
+    /// Dials and handshakes that failed.
+    pub failures: u64,
+    /// Streams opened on a connection that was there already.
+    pub reused: u64,
+    /// Streams asked for again because their connection had gone.
+    pub retried: u64,
+}
+
+#[derive(Debug, Default)]
+struct Counters {
+    handshakes: AtomicU64,
+    failures: AtomicU64,
+    reused: AtomicU64,
+    retried: AtomicU64,
+}
+
+/// The connections of one key.
+#[derive(Debug, Default)]
+struct Slot {
+    connections: Vec<Arc<Connection>>,
+    dialling: Arc<Dialling>,
+}
+
+/// Lets one dial happen at a time; those who wait share what came of it.
+#[derive(Debug, Default)]
+struct Dialling {
+    turn: tokio::sync::Mutex<()>,
+    failures: Mutex<(u64, Option<OpenError>)>,
+}
+
+impl Dialling {
+    fn failures(&self) -> u64 {
+        self.failures.lock().0
+    }
+
+    fn fail(&self, error: &OpenError) {
+        let mut failures = self.failures.lock();
+        *failures = (failures.0 + 1, Some(error.clone()));
+    }
+
+    /// The last failure, if there has been one since `seen`.
+    fn since(&self, seen: u64) -> Option<OpenError> {
+        let failures = self.failures.lock();
+        failures.1.clone().filter(|_| failures.0 != seen)
+    }
+}
+
+#[derive(Debug)]
+struct Inner {
+    settings: Settings,
+    slots: Mutex<HashMap<Key, Slot>>,
+    draining: AtomicBool,
+    counters: Counters,
+}
+
+/// Tunnels of the opening side.
+#[derive(Debug)]
+pub struct Pool {
+    inner: Arc<Inner>,
+}
+
+impl Pool {
+    /// An empty pool.
+    pub fn new(settings: Settings) -> Arc<Self> {
+        let inner = Inner {
+            settings,
+            slots: Mutex::default(),
+            draining: AtomicBool::new(false),
+            counters: Counters::default(),
+        };
+        Arc::new(Self {
+            inner: Arc::new(inner),
+        })
+    }
+
+    /// Opens a stream for this key, on a connection that is there or on one that `dial` makes.
+    pub async fn open<F, Fut>(&self, key: &Key, dial: F, ask: &Ask) -> Result<Opened, OpenError>
+    where
+        F: FnOnce() -> Fut + Send,
+        Fut: Future<Output = Result<Dialled, DialError>> + Send,
+    {
+        let request = request_of(ask)?;
+        if let Some((connection, lease)) = self.inner.pick_at_once(key) {
+            match self
+                .inner
+                .open_on(&connection, request.clone(), lease, true)
+                .await
+            {
+                Err(Attempt::Gone(_)) => {
+                    self.inner.counters.retried.fetch_add(1, Ordering::Relaxed);
+                }
+                Err(Attempt::Final(error)) => return Err(error),
+                Ok(opened) => return Ok(opened),
+            }
+        }
+        // Boxed: it is the rare branch, and large.
+        Box::pin(self.inner.open_anew(key, dial, request)).await
+    }
+
+    /// Lets go of the connections of these keys: no new streams, and an end when idle.
+    pub fn purge(&self, gone: impl Fn(&Key) -> bool) {
+        let mut purged = Vec::new();
+        self.inner.slots.lock().retain(|key, slot| {
+            let keep = !gone(key);
+            if !keep {
+                purged.append(&mut slot.connections);
+            }
+            keep
+        });
+        // Dropped here, outside the lock: the last handle of a connection wakes its driver.
+        drop(purged);
+    }
+
+    /// Lets go of every connection; from now on each stream gets one of its own.
+    pub fn drain(&self) {
+        self.inner.draining.store(true, Ordering::Release);
+        self.purge(|_| true);
+    }
+
+    /// What is there now, and what has been.
+    pub fn stats(&self) -> PoolStats {
+        let counters = &self.inner.counters;
+        let mut stats = PoolStats {
+            handshakes: counters.handshakes.load(Ordering::Relaxed),
+            failures: counters.failures.load(Ordering::Relaxed),
+            reused: counters.reused.load(Ordering::Relaxed),
+            retried: counters.retried.load(Ordering::Relaxed),
+            ..PoolStats::default()
+        };
+        for slot in self.inner.slots.lock().values() {
+            stats.keys += usize::from(!slot.connections.is_empty());
+            stats.connections += slot.connections.len();
+            stats.streams += slot
+                .connections
+                .iter()
+                .map(|c| c.usage().streams())
+                .sum::<usize>();
+        }
+        stats
+    }
+}
+
+impl Inner {
+    /// A connection with room. Busy ones are passed over while another may be opened, unless
+    /// somebody is at it already.
+    fn pick_at_once(&self, key: &Key) -> Option<(Arc<Connection>, Lease)> {
+        let mut slots = self.slots.lock();
+        let slot = slots.get_mut(key)?;
+        let under_way = slot.dialling.turn.try_lock().is_err();
+        slot.pick(&self.settings, under_way)
+    }
+
+    async fn open_on(
+        &self,
+        connection: &Connection,
+        request: Request<()>,
+        lease: Lease,
+        reused: bool,
+    ) -> Result<Opened, Attempt> {
+        let (stream, baggage) = connection.open(request, lease, &self.settings).await?;
+        if reused {
+            self.counters.reused.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(Opened {
+            stream,
+            peer: connection.peer().clone(),
+            baggage,
+            reused,
+        })
+    }
+
+    /// Waits for the turn to dial, and opens the stream on whatever connection there is then.
+    async fn open_anew<F, Fut>(
+        self: &Arc<Self>,
+        key: &Key,
+        dial: F,
+        request: Request<()>,
+    ) -> Result<Opened, OpenError>
+    where
+        F: FnOnce() -> Fut + Send,
+        Fut: Future<Output = Result<Dialled, DialError>> + Send,
+    {
+        let mut dial = Some(dial);
+        let mut gone = String::new();
+        for _ in 0..ATTEMPTS {
+            let (connection, lease, reused) = self.connection(key, &mut dial).await?;
+            match self
+                .open_on(&connection, request.clone(), lease, reused)
+                .await
+            {
+                Ok(opened) => return Ok(opened),
+                Err(Attempt::Final(error)) => return Err(error),
+                Err(Attempt::Gone(error)) => gone = error,
+            }
+            if dial.is_none() {
+                break;
+            }
+            self.counters.retried.fetch_add(1, Ordering::Relaxed);
+        }
+        Err(OpenError::Closed(gone))
+    }
+
+    /// A connection: one that is there by the time it is our turn, or our own.
+    async fn connection<F, Fut>(
+        self: &Arc<Self>,
+        key: &Key,
+        dial: &mut Option<F>,
+    ) -> Result<(Arc<Connection>, Lease, bool), OpenError>
+    where
+        F: FnOnce() -> Fut + Send,
+        Fut: Future<Output = Result<Dialled, DialError>> + Send,
+    {
+        let dialling = Arc::clone(&self.slots.lock().entry(key.clone()).or_default().dialling);
+        let seen = dialling.failures();
+        let turn = dialling.turn.lock().await;
+        if let Some((connection, lease)) = self.pick(key, false) {
+            return Ok((connection, lease, true));
+        }
+        if let Some(error) = dialling.since(seen) {
+            return Err(error);
+        }
+        let Some(dial) = dial.take() else {
+            return Err(OpenError::Closed("the tunnel ended at once".to_owned()));
+        };
+        let made = self.dial(key, dial).await;
+        if let Err(error) = &made {
+            dialling.fail(error);
+            self.counters.failures.fetch_add(1, Ordering::Relaxed);
+        }
+        let result = match made {
+            Ok(connection) => self.keep(key, &dialling, connection),
+            // A busy connection is better than none.
+            Err(error) => match self.pick(key, true) {
+                Some((connection, lease)) => Ok((connection, lease, true)),
+                None => Err(error),
+            },
+        };
+        drop(turn);
+        drop(dialling);
+        self.tidy(key);
+        result
+    }
+
+    async fn dial<F, Fut>(
+        self: &Arc<Self>,
+        key: &Key,
+        dial: F,
+    ) -> Result<Arc<Connection>, OpenError>
+    where
+        F: FnOnce() -> Fut + Send,
+        Fut: Future<Output = Result<Dialled, DialError>> + Send,
+    {
+        let dialled = timeout(self.settings.connect_timeout, dial()).await;
+        let dialled = dialled.map_err(|_elapsed| DialError::Timeout(key.to))??;
+        let (pool, home) = (Arc::downgrade(self), key.clone());
+        let leave = move |usage: &Arc<Usage>| {
+            if let Some(pool) = pool.upgrade() {
+                pool.let_go(&home, usage);
+            }
+        };
+        Ok(Connection::start(dialled, key, &self.settings, leave).await?)
+    }
+
+    /// Takes a new connection in, unless its key has been purged meanwhile.
+    fn keep(
+        &self,
+        key: &Key,
+        dialling: &Arc<Dialling>,
+        connection: Arc<Connection>,
+    ) -> Result<(Arc<Connection>, Lease, bool), OpenError> {
+        self.counters.handshakes.fetch_add(1, Ordering::Relaxed);
+        let lease = connection.usage().lease(1);
+        let lease = lease.ok_or_else(|| OpenError::Closed("the peer hung up".to_owned()))?;
+        if !self.draining.load(Ordering::Acquire)
+            && let Some(slot) = self.slots.lock().get_mut(key)
+            && Arc::ptr_eq(&slot.dialling, dialling)
+        {
+            slot.connections.push(Arc::clone(&connection));
+        }
+        Ok((connection, lease, false))
+    }
+
+    fn pick(&self, key: &Key, busy_too: bool) -> Option<(Arc<Connection>, Lease)> {
+        self.slots
+            .lock()
+            .get_mut(key)?
+            .pick(&self.settings, busy_too)
+    }
+
+    /// Forgets a connection that has ended or is idle.
+    fn let_go(&self, key: &Key, usage: &Arc<Usage>) {
+        let mut slots = self.slots.lock();
+        let found = slots.get_mut(key).and_then(|slot| {
+            let at = slot
+                .connections
+                .iter()
+                .position(|c| Arc::ptr_eq(c.usage(), usage))?;
+            Some(slot.connections.swap_remove(at))
+        });
+        drop(slots);
+        drop(found);
+        self.tidy(key);
+    }
+
+    /// Removes a slot that nobody uses.
+    fn tidy(&self, key: &Key) {
+        let mut slots = self.slots.lock();
+        let unused = slots.get(key).is_some_and(|slot| {
+            slot.connections.is_empty() && Arc::strong_count(&slot.dialling) == 1
+        });
+        if unused {
+            slots.remove(key);
+        }
+    }
+}
+
+impl Slot {
+    /// The connection with the fewest streams that has room.
+    fn pick(&mut self, settings: &Settings, busy_too: bool) -> Option<(Arc<Connection>, Lease)> {
+        let more_allowed = !busy_too && self.connections.len() < settings.busy_connections;
+        let open = self.connections.iter().filter(|c| c.usage().is_open());
+        let idlest = open.min_by_key(|c| c.usage().streams())?;
+        let usage = idlest.usage();
+        if more_allowed && usage.streams() > 0 && usage.rate() >= settings.busy_rate {
+            return None;
+        }
+        let lease = usage.lease(idlest.limit(settings))?;
+        Some((Arc::clone(idlest), lease))
+    }
+}
+
+/// The CONNECT request (RFC 9113 section 8.5).
+fn request_of(ask: &Ask) -> Result<Request<()>, OpenError> {
+    let bad = |error: http::Error| OpenError::BadAsk(error.to_string());
+    let authority =
+        Authority::try_from(ask.authority.as_str()).map_err(|error| bad(error.into()))?;
+    let uri = Uri::builder().authority(authority).build().map_err(bad)?;
+    let mut request = Request::new(());
+    *request.method_mut() = Method::CONNECT;
+    *request.version_mut() = Version::HTTP_2;
+    *request.uri_mut() = uri;
+    for (name, value) in &ask.headers {
+        let name = HeaderName::try_from(*name).map_err(|error| bad(error.into()))?;
+        let value = HeaderValue::try_from(value).map_err(|error| bad(error.into()))?;
+        request.headers_mut().append(name, value);
+    }
+    Ok(request)
+}
+
+#[cfg(test)]
+mod tests;

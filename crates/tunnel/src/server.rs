@@ -1,0 +1,266 @@
+//! The accepting side: a handshake, then a session of streams that the peer opens.
+//!
+//! [`Session::next`] must be awaited for anything to move, so a session is a loop in one task.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use ambit_identity::{
+    Credential, HandshakeFailure, Trust, confirm_alpn, peer_identity, server_config,
+};
+use ambit_model::SpiffeId;
+use bytes::Bytes;
+use h2::server::{self, SendResponse};
+use h2::{Reason, RecvStream};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+
+use crate::guard::{Flood, Guard};
+use crate::keepalive::{Beat, Keepalive};
+use crate::settings::Settings;
+use crate::stream::Stream;
+use crate::transport::{ReadAhead, TLS_BUFFER, Transport, Watch};
+
+/// How long a refused peer gets to read the alert before the connection is closed on it.
+const LINGER: Duration = Duration::from_millis(500);
+/// Resets of streams that we had not looked at yet (CVE-2023-44487).
+const PENDING_RESETS: usize = 50;
+
+/// Why a session ended before the peer was done.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum SessionError {
+    /// The peer sent more of something than anybody needs.
+    #[error("the peer floods us: {0}")]
+    Flood(#[from] Flood),
+    /// The peer answers no PING.
+    #[error("the peer answers no PING")]
+    Dead,
+    /// The peer broke the rules of HTTP/2.
+    #[error("the peer does not keep to HTTP/2: {0}")]
+    Protocol(String),
+    /// The connection broke.
+    #[error("the connection broke: {0}")]
+    Lost(String),
+}
+
+impl SessionError {
+    /// A stable word for metrics.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Flood(Flood::Control) => "control_flood",
+            Self::Flood(Flood::Reset) => "reset_flood",
+            Self::Dead => "dead_peer",
+            Self::Protocol(_) => "protocol_error",
+            Self::Lost(_) => "connection_lost",
+        }
+    }
+}
+
+/// A stream could not be answered, because it or its connection is gone.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("the stream ended before its answer: {0}")]
+pub struct AnswerError(String);
+
+/// A peer's connection, and the streams that it opens.
+#[derive(Debug)]
+pub struct Session {
+    connection: server::Connection<Transport, Bytes>,
+    keepalive: Keepalive,
+    watch: Arc<Watch>,
+    peer: SpiffeId,
+}
+
+/// Shakes hands with a client: TLS, its identity, HTTP/2.
+pub async fn accept(
+    tcp: TcpStream,
+    credential: &Credential,
+    trust: &Trust,
+    settings: &Settings,
+) -> Result<Session, HandshakeFailure> {
+    let shaken = timeout(
+        settings.handshake_timeout,
+        shake(tcp, credential, trust, settings),
+    )
+    .await;
+    shaken.map_err(|_elapsed| HandshakeFailure::Timeout)?
+}
+
+async fn shake(
+    tcp: TcpStream,
+    credential: &Credential,
+    trust: &Trust,
+    settings: &Settings,
+) -> Result<Session, HandshakeFailure> {
+    tcp.set_nodelay(true).map_err(HandshakeFailure::from_io)?;
+    let config = server_config(credential, trust)
+        .map_err(|error| HandshakeFailure::Other(error.to_string()))?;
+    let accepting = TlsAcceptor::from(config)
+        .accept(ReadAhead::new(tcp))
+        .into_fallible();
+    let mut tls = match accepting.await {
+        Ok(tls) => tls,
+        Err((error, io)) => {
+            linger(io).await;
+            return Err(HandshakeFailure::from_io(error));
+        }
+    };
+    let (_, session) = tls.get_mut();
+    session.set_buffer_limit(Some(TLS_BUFFER));
+    confirm_alpn(session.alpn_protocol())?;
+    let peer = peer_identity(session.peer_certificates().unwrap_or_default())
+        .map_err(|error| HandshakeFailure::NotSpiffe(error.to_string()))?;
+    let transport = Transport::new(tls.into(), Guard::of_client());
+    let watch = transport.watch();
+    let mut connection = server::Builder::new()
+        .initial_window_size(settings.stream_window)
+        .initial_connection_window_size(settings.connection_window)
+        .max_frame_size(settings.max_frame)
+        .max_header_list_size(settings.request_headers)
+        .max_concurrent_streams(settings.max_streams)
+        .max_send_buffer_size(settings.send_buffer)
+        .max_pending_accept_reset_streams(PENDING_RESETS)
+        .header_table_size(0)
+        .handshake(transport)
+        .await
+        .map_err(|error| match watch.failure() {
+            Some(failure) => failure.clone(),
+            None => HandshakeFailure::NotHttp2(error.to_string()),
+        })?;
+    let keepalive = Keepalive::new(connection.ping_pong(), settings);
+    Ok(Session {
+        connection,
+        keepalive,
+        watch,
+        peer,
+    })
+}
+
+/// Lets a refused peer read why: closing with its bytes unread would send it a TCP reset, which
+/// overtakes the alert.
+async fn linger(mut io: ReadAhead) {
+    let _closed = io.shutdown().await;
+    let mut ignored = [0; 1024];
+    let drained = async { while matches!(io.read(&mut ignored).await, Ok(read) if read > 0) {} };
+    let _elapsed = timeout(LINGER, drained).await;
+}
+
+impl Session {
+    /// Who the peer is.
+    pub fn peer(&self) -> &SpiffeId {
+        &self.peer
+    }
+
+    /// The next stream; `None` when the peer is done. Nothing of the session moves, and no stream
+    /// of it, unless this is awaited.
+    pub async fn next(&mut self) -> Option<Result<Incoming, SessionError>> {
+        let Self {
+            connection,
+            keepalive,
+            watch,
+            ..
+        } = self;
+        let mut accepting = pin!(connection.accept());
+        poll_fn(|cx| {
+            while let Poll::Ready(beat) = keepalive.poll_beat(cx) {
+                if beat == Beat::Dead {
+                    return Poll::Ready(Some(Err(SessionError::Dead)));
+                }
+            }
+            accepting.as_mut().poll(cx).map(|next| {
+                next.map(|accepted| match accepted {
+                    Ok((request, answer)) => Ok(Incoming::new(request, answer)),
+                    Err(error) => Err(session_error(watch, &error)),
+                })
+            })
+        })
+        .await
+    }
+
+    /// Takes no new streams; those there may finish. Go on awaiting [`Self::next`] until it ends.
+    pub fn drain(&mut self) {
+        self.connection.graceful_shutdown();
+    }
+
+    /// Ends the session and all its streams.
+    pub fn close(mut self) {
+        self.connection.abrupt_shutdown(Reason::NO_ERROR);
+    }
+}
+
+fn session_error(watch: &Watch, error: &h2::Error) -> SessionError {
+    if let Some(flood) = watch.flood() {
+        return flood.into();
+    }
+    match watch.failure() {
+        Some(failure) => SessionError::Lost(failure.to_string()),
+        None if error.is_io() => SessionError::Lost(error.to_string()),
+        None => SessionError::Protocol(error.to_string()),
+    }
+}
+
+/// A stream that the peer asks for. Dropped without an answer, it is reset.
+#[derive(Debug)]
+pub struct Incoming {
+    head: http::request::Parts,
+    body: RecvStream,
+    answer: SendResponse<Bytes>,
+}
+
+impl Incoming {
+    fn new(request: Request<RecvStream>, answer: SendResponse<Bytes>) -> Self {
+        let (head, body) = request.into_parts();
+        Self { head, body, answer }
+    }
+
+    /// Where the peer wants to go, as it wrote it.
+    pub fn authority(&self) -> Option<&str> {
+        self.head.uri.authority().map(http::uri::Authority::as_str)
+    }
+
+    /// Whether it asks for a tunnel at all.
+    pub fn is_connect(&self) -> bool {
+        self.head.method == Method::CONNECT
+    }
+
+    /// A request header, if there is one and it is text.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.head.headers.get(name)?.to_str().ok()
+    }
+
+    /// Waits until the peer has given up on the stream. For use beside a connect to the
+    /// application.
+    pub async fn cancelled(&mut self) {
+        let _reason = poll_fn(|cx| self.answer.poll_reset(cx)).await;
+    }
+
+    /// Grants the stream.
+    pub fn accept(mut self, baggage: Option<&str>) -> Result<Stream, AnswerError> {
+        let mut response = Response::new(());
+        if let Some(value) = baggage.and_then(|text| HeaderValue::from_str(text).ok()) {
+            response.headers_mut().insert("baggage", value);
+        }
+        let send = self
+            .answer
+            .send_response(response, false)
+            .map_err(|error| AnswerError(error.to_string()))?;
+        Ok(Stream::new(send, self.body, None))
+    }
+
+    /// Refuses the stream with an HTTP status; an invalid one becomes 500.
+    pub fn refuse(mut self, status: u16) {
+        let mut response = Response::new(());
+        *response.status_mut() =
+            StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        // Fails only if the peer has gone, and then it does not matter.
+        let _gone = self.answer.send_response(response, true);
+    }
+}
+
+#[cfg(test)]
+mod tests;

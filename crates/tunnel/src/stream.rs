@@ -1,0 +1,204 @@
+//! One stream of a tunnel: bytes both ways, each way ended on its own.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use futures_util::task::AtomicWaker;
+use h2::{Reason, RecvStream, SendStream};
+
+use crate::buffers::Buffer;
+use crate::client::Lease;
+
+/// Pieces of one stream that may wait for the connection to take them. The send buffer bounds
+/// their bytes; this bounds what many tiny pieces cost beside their bytes.
+const MAX_PIECES: usize = 256;
+
+/// Why a stream ended before its time.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum StreamError {
+    /// The far end has reset it.
+    #[error("the far end has reset the stream: {0}")]
+    Reset(String),
+    /// The connection under it is gone.
+    #[error("the tunnel is gone: {0}")]
+    Lost(String),
+}
+
+impl From<h2::Error> for StreamError {
+    fn from(error: h2::Error) -> Self {
+        match error.reason() {
+            Some(reason) if error.is_reset() => Self::Reset(reason.description().to_owned()),
+            _ => Self::Lost(error.to_string()),
+        }
+    }
+}
+
+/// How many pieces of a stream wait for the connection.
+#[derive(Debug, Default)]
+struct Waiting {
+    pieces: AtomicUsize,
+    reader: AtomicWaker,
+}
+
+/// A piece on its way to the connection; says so when it has gone.
+#[derive(Debug)]
+struct Piece<T> {
+    bytes: T,
+    waiting: Arc<Waiting>,
+}
+
+impl<T: AsRef<[u8]>> AsRef<[u8]> for Piece<T> {
+    fn as_ref(&self) -> &[u8] {
+        self.bytes.as_ref()
+    }
+}
+
+impl<T> Drop for Piece<T> {
+    fn drop(&mut self) {
+        if self.waiting.pieces.fetch_sub(1, Ordering::AcqRel) == MAX_PIECES {
+            self.waiting.reader.wake();
+        }
+    }
+}
+
+/// One stream of a tunnel. Dropped before both ways have ended, it is reset.
+#[derive(Debug)]
+pub struct Stream {
+    send: SendStream<Bytes>,
+    receive: RecvStream,
+    waiting: Arc<Waiting>,
+    unreleased: usize,
+    // Tells the pool that the stream is over; streams of a session have none.
+    _lease: Option<Lease>,
+}
+
+impl Stream {
+    pub(crate) fn new(send: SendStream<Bytes>, receive: RecvStream, lease: Option<Lease>) -> Self {
+        Self {
+            send,
+            receive,
+            waiting: Arc::default(),
+            unreleased: 0,
+            _lease: lease,
+        }
+    }
+
+    /// The next bytes; `None` when the far end has ended its way.
+    ///
+    /// The far end may send on when the bytes before these have been used: asking for more says so.
+    pub async fn read(&mut self) -> Result<Option<Bytes>, StreamError> {
+        self.release(self.unreleased);
+        let next = poll_fn(|cx| self.poll_read(cx)).await.transpose()?;
+        self.unreleased = next.as_ref().map_or(0, Bytes::len);
+        Ok(next)
+    }
+
+    /// Sends bytes, as fast as the far end takes them.
+    pub async fn write(&mut self, mut bytes: Bytes) -> Result<(), StreamError> {
+        while !bytes.is_empty() {
+            let room = poll_fn(|cx| self.poll_room(cx, bytes.len())).await?;
+            let part = bytes.split_to(room.min(bytes.len()));
+            self.send.send_data(part, false)?;
+        }
+        Ok(())
+    }
+
+    /// Ends our way; the far end may go on with its own.
+    pub fn finish(&mut self) -> Result<(), StreamError> {
+        Ok(self.send.send_data(Bytes::new(), true)?)
+    }
+
+    /// Gives up both ways at once, as a TCP reset does (RFC 9113 section 8.5).
+    pub fn reset(mut self) {
+        self.send.send_reset(Reason::CONNECT_ERROR);
+    }
+
+    /// Gives up both ways at once, in place.
+    pub(crate) fn send_reset(&mut self) {
+        self.send.send_reset(Reason::CONNECT_ERROR);
+    }
+
+    /// The next bytes, without saying that earlier ones have been used.
+    pub(crate) fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, StreamError>>> {
+        self.receive.poll_data(cx).map_err(StreamError::from)
+    }
+
+    /// Lets the far end send so many bytes more.
+    pub(crate) fn release(&mut self, used: usize) {
+        if used > 0 {
+            // Fails only for more than was received, which our own sums exclude.
+            let _released = self.receive.flow_control().release_capacity(used);
+        }
+    }
+
+    /// How many bytes, up to `wanted`, may be sent now. What is not used must be given back with
+    /// [`Self::spare`], because other streams could use it.
+    pub(crate) fn poll_room(
+        &mut self,
+        cx: &mut Context<'_>,
+        wanted: usize,
+    ) -> Poll<Result<usize, StreamError>> {
+        if self.waiting.pieces.load(Ordering::Acquire) >= MAX_PIECES {
+            self.waiting.reader.register(cx.waker());
+            if self.waiting.pieces.load(Ordering::Acquire) >= MAX_PIECES {
+                return self.poll_reset(cx).map(Err);
+            }
+        }
+        self.send.reserve_capacity(wanted);
+        loop {
+            let room = self.send.capacity().min(wanted);
+            if room > 0 {
+                return Poll::Ready(Ok(room));
+            }
+            match ready!(self.send.poll_capacity(cx)) {
+                Some(Ok(_)) => {}
+                Some(Err(error)) => return Poll::Ready(Err(error.into())),
+                None => return Poll::Ready(Err(self.end())),
+            }
+        }
+    }
+
+    /// Gives back room that was asked for.
+    pub(crate) fn spare(&mut self) {
+        self.send.reserve_capacity(0);
+    }
+
+    /// Sends what has been read into a buffer.
+    pub(crate) fn send(&mut self, buffer: Buffer) -> Result<(), StreamError> {
+        self.waiting.pieces.fetch_add(1, Ordering::AcqRel);
+        let waiting = Arc::clone(&self.waiting);
+        let bytes = match buffer.compact() {
+            Ok(small) => Bytes::from_owner(Piece {
+                bytes: small,
+                waiting,
+            }),
+            Err(large) => Bytes::from_owner(Piece {
+                bytes: large,
+                waiting,
+            }),
+        };
+        Ok(self.send.send_data(bytes, false)?)
+    }
+
+    /// Ready when the far end has reset the stream, or the connection is gone.
+    pub(crate) fn poll_reset(&mut self, cx: &mut Context<'_>) -> Poll<StreamError> {
+        match ready!(self.send.poll_reset(cx)) {
+            Ok(reason) => Poll::Ready(StreamError::Reset(reason.description().to_owned())),
+            Err(error) => Poll::Ready(error.into()),
+        }
+    }
+
+    /// Why nothing can be sent any more.
+    fn end(&mut self) -> StreamError {
+        match self.poll_reset(&mut Context::from_waker(std::task::Waker::noop())) {
+            Poll::Ready(error) => error,
+            Poll::Pending => StreamError::Lost("the stream is closed".to_owned()),
+        }
+    }
+}
