@@ -38,3 +38,6 @@ impl fmt::Display for EgressMode {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

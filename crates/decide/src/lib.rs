@@ -11,6 +11,8 @@
 mod authorize;
 mod balance;
 mod egress;
+#[cfg(test)]
+mod fixtures;
 mod inbound;
 mod outbound;
 mod refusal;
