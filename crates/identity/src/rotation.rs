@@ -45,20 +45,13 @@ pub enum Event {
         pod: Arc<str>,
         /// Its identity.
         identity: SpiffeId,
+        /// A certificate of it, kept from an earlier life of this process.
+        kept: Option<Kept>,
     },
     /// The pod is gone.
     PodGone {
         /// Kubernetes' uid of the pod.
         pod: Arc<str>,
-    },
-    /// A certificate kept from an earlier life of this process.
-    Kept {
-        /// Whose.
-        identity: SpiffeId,
-        /// Its whole life.
-        life: Duration,
-        /// What is left of it.
-        left: Duration,
     },
     /// Somebody waits for this certificate.
     Demanded(SpiffeId),
@@ -73,6 +66,15 @@ pub enum Event {
     Failed(SpiffeId),
     /// The time of [`Rotation::wake_at`] has come.
     Tick,
+}
+
+/// How long a certificate that was fetched earlier lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// Its whole life.
+    pub life: Duration,
+    /// What is left of it.
+    pub left: Duration,
 }
 
 /// What is to be done.
@@ -139,13 +141,17 @@ impl Rotation {
     pub fn on_event(&mut self, now: Instant, event: Event) -> Vec<Action> {
         let mut actions = Vec::new();
         match event {
-            Event::PodKnown { pod, identity } => self.pod_known(now, pod, identity, &mut actions),
-            Event::PodGone { pod } => self.pod_gone(&pod, &mut actions),
-            Event::Kept {
+            Event::PodKnown {
+                pod,
                 identity,
-                life,
-                left,
-            } => self.kept(now, &identity, life, left),
+                kept,
+            } => {
+                if let Some(kept) = kept {
+                    self.kept(now, &identity, kept);
+                }
+                self.pod_known(now, pod, identity, &mut actions);
+            }
+            Event::PodGone { pod } => self.pod_gone(&pod, &mut actions),
             Event::Demanded(identity) => self.demanded(now, &identity),
             Event::Fetched { identity, left } => self.fetched(now, &identity, left, &mut actions),
             Event::Failed(identity) => self.failed(now, &identity),
@@ -229,10 +235,14 @@ impl Rotation {
         actions.push(Action::Forget(identity.clone()));
     }
 
-    fn kept(&mut self, now: Instant, identity: &SpiffeId, life: Duration, left: Duration) {
-        let wait = self.jittered(left.saturating_sub(life / 2));
-        if let Some(known) = self.identities.get_mut(identity) {
-            known.held_until = Some(now + left);
+    fn kept(&mut self, now: Instant, identity: &SpiffeId, kept: Kept) {
+        let wait = self.jittered(kept.left.saturating_sub(kept.life / 2));
+        let known = self
+            .identities
+            .entry(identity.clone())
+            .or_insert_with(|| Identity::new(now));
+        if known.held_until.is_none() && !kept.left.is_zero() {
+            known.held_until = Some(now + kept.left);
             known.due = now + wait;
         }
     }

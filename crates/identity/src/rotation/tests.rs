@@ -12,6 +12,7 @@ fn known(pod: &str, account: &str) -> Event {
     Event::PodKnown {
         pod: pod.into(),
         identity: id(account),
+        kept: None,
     }
 }
 
@@ -228,35 +229,37 @@ fn a_pod_that_changes_its_identity_leaves_the_old_one() {
 
 #[test]
 fn a_kept_certificate_is_used_and_renewed_at_half_of_its_whole_life() {
+    let with = |left| Event::PodKnown {
+        pod: "p".into(),
+        identity: id("web"),
+        kept: Some(Kept {
+            life: 24 * HOUR,
+            left,
+        }),
+    };
     let mut run = Run::new();
-    run.on(known("p", "web"));
-    run.on(Event::Kept {
-        identity: id("web"),
-        life: 24 * HOUR,
-        left: 18 * HOUR,
-    });
+    assert_eq!(run.on(with(18 * HOUR)), [], "there is one to use");
     assert_eq!(run.machine.missing(run.now), 0);
-    run.on(Event::Failed(id("web")));
-    run.on(Event::Kept {
-        identity: id("web"),
-        life: 24 * HOUR,
-        left: 18 * HOUR,
-    });
-    let (waited, _) = run.wake();
+    let (waited, actions) = run.wake();
     assert!(waited <= 6 * HOUR && waited > 4 * HOUR, "{waited:?}");
+    assert_eq!(actions, fetch("web"));
+
+    let mut run = Run::new();
+    assert_eq!(run.on(with(HOUR)), fetch("web"), "past half of its life");
+    assert_eq!(
+        run.machine.missing(run.now),
+        0,
+        "but good until the new one comes"
+    );
+
+    let mut run = Run::new();
+    assert_eq!(run.on(with(Duration::ZERO)), fetch("web"));
+    assert_eq!(run.machine.missing(run.now), 1, "expired");
 }
 
 #[test]
 fn nobody_can_make_the_node_ask_for_an_identity_of_another_node() {
     let mut run = Run::new();
     assert_eq!(run.on(Event::Demanded(id("stranger"))), []);
-    assert_eq!(
-        run.on(Event::Kept {
-            identity: id("stranger"),
-            life: HOUR,
-            left: HOUR
-        }),
-        []
-    );
     assert!(run.machine.is_empty());
 }
