@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use ambit_model::{Endpoints, Health, LoadBalancing, Mesh, Service, Workload};
 
-use crate::outbound::OutboundQuery;
+use crate::plan::OutboundQuery;
 
 /// Services with no more endpoints than this are scanned at once.
 const FEW: usize = 16;

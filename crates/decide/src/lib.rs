@@ -15,13 +15,15 @@ mod egress;
 mod fixtures;
 mod inbound;
 mod outbound;
+mod plan;
 mod refusal;
 mod trace;
 
 pub use authorize::{Admission, Connection, DryRun, matches};
 pub use egress::{EgressMode, EgressModeError};
 pub use inbound::{InboundQuery, explain_inbound, inbound};
-pub use outbound::{OutboundPlan, OutboundQuery, explain_outbound, outbound};
+pub use outbound::{explain_outbound, outbound};
+pub use plan::{OutboundPlan, OutboundQuery};
 pub use refusal::{Reason, Refusal, reasons_table};
 pub use trace::{Explanation, Step};
 

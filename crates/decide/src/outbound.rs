@@ -23,56 +23,10 @@ use ambit_model::{
 
 use crate::balance::{self, PASSTHROUGH};
 use crate::egress::EgressMode;
+use crate::plan::{OutboundPlan, OutboundQuery};
 use crate::refusal::{Reason, Refusal};
 use crate::trace::{Explanation, Silent, Step, Trace};
 use crate::{HBONE_PORT, is_agent_port};
-
-/// A connection that an enrolled pod opened.
-#[derive(Clone, Copy, Debug)]
-pub struct OutboundQuery<'a> {
-    /// The pod, known by the listener that accepted the connection.
-    pub source: &'a Workload,
-    /// Where it wanted to go.
-    pub destination: SocketAddr,
-    /// What happens to unknown destinations.
-    pub egress: EgressMode,
-    /// A random number, for the choice of an endpoint.
-    pub pick: u64,
-}
-
-/// Where a connection goes, and how.
-#[derive(Clone, Debug, PartialEq)]
-pub enum OutboundPlan {
-    /// In plaintext, as it came.
-    Passthrough {
-        /// Address to connect to.
-        to: SocketAddr,
-        /// The workload there, if known.
-        workload: Option<Arc<Workload>>,
-        /// The service that was asked for, if one was.
-        service: Option<Arc<Service>>,
-    },
-    /// In a tunnel.
-    Tunnel {
-        /// Address of the tunnel's far end.
-        to: SocketAddr,
-        /// Address and port to ask for there.
-        authority: SocketAddr,
-        /// The identities of which the far end must prove one.
-        expected: Arc<[SpiffeId]>,
-        /// The workload there.
-        workload: Arc<Workload>,
-        /// The service that was asked for, if one was.
-        service: Option<Arc<Service>>,
-    },
-    /// To the pod itself; nothing leaves it.
-    Own {
-        /// Address to connect to.
-        to: SocketAddr,
-        /// The service that was asked for, if one was.
-        service: Option<Arc<Service>>,
-    },
-}
 
 /// Decides about a connection that an enrolled pod opened.
 pub fn outbound(mesh: &Mesh, query: &OutboundQuery<'_>) -> Result<OutboundPlan, Refusal> {

@@ -221,7 +221,9 @@ fn a_preference_picks_the_nearest_and_a_strict_one_nothing_else() {
     };
     let (source, all) = places();
     let everyone: &[&str] = &["far", "node", "region", "zone"];
-    let cases: [(i32, &[i32], &[&str], &[&str]); 12] = [
+    /// Mode, preference, endpoints that are gone, endpoints that share.
+    type Case<'a> = (i32, &'a [i32], &'a [&'a str], &'a [&'a str]);
+    let cases: [Case<'_>; 12] = [
         (FAILOVER, &near, &[], &["node"]),
         (FAILOVER, &near, &["node"], &["zone"]),
         (FAILOVER, &near, &["node", "zone"], &["region"]),
