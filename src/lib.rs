@@ -1,3 +1,4 @@
 //! The control plane and the command line of the mesh.
 
 pub mod ca;
+pub mod config;

@@ -1,0 +1,324 @@
+//! The configuration: from files of Kubernetes objects to the mesh model, change by change.
+//!
+//! Data flows downwards through these modules, and nothing flows back:
+//!
+//! | module | does |
+//! |---|---|
+//! | [`directory`] | watches a folder, reads changed files, keeps last good objects |
+//! | [`documents`] | cuts a file into documents and parses each |
+//! | [`objects`] | reads documents as typed objects, with errors that lead to the field |
+//! | [`store`] | all objects in force, indexed |
+//! | [`translate`] | pure functions from objects to the model |
+//!
+//! [`Configuration`] ties them together for the serving half: it takes batches in and gives
+//! changes of the model out. It is plain data without tasks; its owner is one task.
+
+pub mod directory;
+pub mod documents;
+pub mod files;
+pub mod last_good;
+pub mod objects;
+pub mod problem;
+pub mod store;
+pub mod translate;
+
+mod sniff;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+
+use ambit_model::{Change, Mesh, PolicyName, WorkloadUid};
+
+use self::objects::{Kind, ObjectKey};
+use self::problem::{Cause, Problem, Severity};
+use self::store::{Claim, ObjectEvent, Objects};
+use self::translate::{Dirty, Inputs, Output};
+
+/// A batch this large is translated as a whole if it is also an eighth of all objects.
+const LARGE_BATCH: usize = 64;
+
+/// Names and defaults of the mesh, under meshConfig's defaults.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Name of the cluster, part of workloads' names.
+    pub cluster: Arc<str>,
+    /// Trust domain of identities.
+    pub trust_domain: Arc<str>,
+    /// Domain of service names.
+    pub cluster_domain: Arc<str>,
+    /// Namespaces whose policies are for the whole mesh.
+    pub root_namespaces: Vec<Arc<str>>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            cluster: "Kubernetes".into(),
+            trust_domain: "cluster.local".into(),
+            cluster_domain: "cluster.local".into(),
+            root_namespaces: vec!["ambit-system".into(), "istio-system".into()],
+        }
+    }
+}
+
+impl Settings {
+    /// True if policies of that namespace are for the whole mesh.
+    pub fn is_root(&self, namespace: &str) -> bool {
+        self.root_namespaces.iter().any(|root| **root == *namespace)
+    }
+}
+
+/// What a source saw at one time. The first one holds everything that there is.
+#[derive(Clone, Debug, Default)]
+pub struct Batch {
+    /// Objects that came, changed or went.
+    pub events: Vec<ObjectEvent>,
+    /// Files that were read, each with all that is wrong in it now.
+    pub problems: Vec<(Arc<str>, Vec<Problem>)>,
+}
+
+/// A pod that runs on a node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PodOnNode {
+    /// Kubernetes' own uid, or `NAMESPACE.NAME` if its file gives none.
+    pub uid: Arc<str>,
+    /// Its namespace.
+    pub namespace: Arc<str>,
+    /// Its name.
+    pub name: Arc<str>,
+    /// Its service account.
+    pub service_account: Arc<str>,
+    /// Whether its labels or those of its namespace ask for capture.
+    pub enrolled: bool,
+}
+
+/// All objects in force and the model that they make.
+#[derive(Debug, Default)]
+pub struct Configuration {
+    settings: Settings,
+    objects: Objects,
+    captured: HashSet<Arc<str>>,
+    mesh: Mesh,
+    /// Workloads of slices' endpoints that are not pods: their names cannot be told from the
+    /// slice's once it is gone.
+    outside: HashMap<ObjectKey, BTreeSet<WorkloadUid>>,
+    /// Name of the static policy while it is in the model.
+    static_strict: Option<PolicyName>,
+    file_problems: BTreeMap<Arc<str>, Vec<Problem>>,
+    policy_warnings: BTreeMap<ObjectKey, Vec<problem::Finding>>,
+}
+
+impl Configuration {
+    /// Nothing known yet.
+    pub fn new(settings: Settings) -> Self {
+        Self {
+            settings,
+            ..Self::default()
+        }
+    }
+
+    /// Takes a batch in; what changes in the model is already in [`Self::mesh`] on return.
+    pub fn apply(&mut self, batch: Batch) -> Vec<Change> {
+        for (file, problems) in batch.problems {
+            if problems.is_empty() {
+                self.file_problems.remove(&file);
+            } else {
+                self.file_problems.insert(file, problems);
+            }
+        }
+        let large = batch.events.len() >= LARGE_BATCH.max(self.objects.len() / 8);
+        let mut dirty = if large {
+            Dirty::everything()
+        } else {
+            Dirty::default()
+        };
+        for event in batch.events {
+            dirty.apply(&self.settings, &mut self.objects, event);
+        }
+        self.recompute(dirty)
+    }
+
+    /// Notes that an agent captured a pod, or released it.
+    pub fn set_captured(&mut self, pod_uid: &str, captured: bool) -> Vec<Change> {
+        let changed = if captured {
+            self.captured.insert(pod_uid.into())
+        } else {
+            self.captured.remove(pod_uid)
+        };
+        let mut dirty = Dirty::default();
+        if changed && let Some(pod) = self.objects.owner(&Claim::PodUid(pod_uid.into())) {
+            dirty.pod(pod);
+        }
+        self.recompute(dirty)
+    }
+
+    /// The model as it is now.
+    pub fn mesh(&self) -> &Mesh {
+        &self.mesh
+    }
+
+    /// All objects in force.
+    pub fn objects(&self) -> &Objects {
+        &self.objects
+    }
+
+    /// Names and defaults of the mesh.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Names of all nodes for which there is an object.
+    pub fn nodes(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.objects.of_kind(Kind::Node).map(|(key, _)| &key.name)
+    }
+
+    /// Pods that run on a node, those without an address yet included: whose identities the node's
+    /// agent may ask for.
+    pub fn pods_on_node(&self, node: &str) -> impl Iterator<Item = PodOnNode> {
+        let pods = self
+            .objects
+            .pods_on_node(node)
+            .filter(|(_, pod)| !pod.is_finished());
+        pods.map(|(key, pod)| PodOnNode {
+            uid: pod.uid(),
+            namespace: Arc::clone(&key.namespace),
+            name: Arc::clone(&key.name),
+            service_account: pod.service_account(),
+            enrolled: translate::enrolled(&self.objects, key),
+        })
+    }
+
+    /// Name of the node that a pod runs on, by the pod's uid.
+    pub fn node_of_pod(&self, pod_uid: &str) -> Option<Arc<str>> {
+        let pod = self.objects.owner(&Claim::PodUid(pod_uid.into()))?;
+        Some(self.objects.pod(pod)?.spec.node_name.as_ref()?.shared())
+    }
+
+    /// Everything that is wrong now, in the order of files.
+    pub fn problems(&self) -> Vec<Problem> {
+        let mut problems: Vec<Problem> = self.file_problems.values().flatten().cloned().collect();
+        problems.extend(self.objects.contradictions());
+        for (key, findings) in &self.policy_warnings {
+            if let Some(origin) = self.objects.origin(key) {
+                problems.extend(findings.iter().map(|finding| {
+                    finding
+                        .clone()
+                        .at(origin, key, Severity::Warning, Cause::NotEnforced)
+                }));
+            }
+        }
+        problems.sort();
+        problems
+    }
+
+    fn recompute(&mut self, dirty: Dirty) -> Vec<Change> {
+        let mut changes = Vec::new();
+        for output in dirty.outputs(&self.objects) {
+            self.recompute_one(output, &mut changes);
+        }
+        changes.sort_by_key(rank);
+        for change in &changes {
+            self.mesh.apply(change.clone());
+        }
+        changes
+    }
+
+    fn recompute_one(&mut self, output: Output, changes: &mut Vec<Change>) {
+        let inputs = Inputs {
+            settings: &self.settings,
+            objects: &self.objects,
+            captured: &self.captured,
+        };
+        match output {
+            Output::Workload(key) => {
+                let uid = inputs.workload_uid(&key);
+                changes.extend(workload_change(&self.mesh, uid, inputs.workload(&key)));
+            }
+            Output::Service(key) => {
+                let name = inputs.service_name(&key);
+                let change = match (self.mesh.service(&name), inputs.service(&key)) {
+                    (Some(old), Some(new)) if **old == new => None,
+                    (_, Some(new)) => Some(Change::PutService(Arc::new(new))),
+                    (Some(_), None) => Some(Change::RemoveService(name)),
+                    (None, None) => None,
+                };
+                changes.extend(change);
+            }
+            Output::Policy(key) => {
+                let translated = inputs.policy(&key);
+                let name = inputs.policy_name(&key);
+                changes.extend(policy_change(&self.mesh, name, translated.policy));
+                if translated.warnings.is_empty() {
+                    self.policy_warnings.remove(&key);
+                } else {
+                    self.policy_warnings.insert(key, translated.warnings);
+                }
+            }
+            Output::StaticStrict => {
+                let policy = inputs.static_strict();
+                let name = policy.as_ref().map(|policy| policy.name.clone());
+                let known = std::mem::replace(&mut self.static_strict, name.clone());
+                if let Some(name) = name.or(known) {
+                    changes.extend(policy_change(&self.mesh, name, policy));
+                }
+            }
+            Output::OutsideEndpoints(key) => {
+                let workloads = inputs.outside_endpoints(&key);
+                let now = workloads
+                    .iter()
+                    .map(|workload| workload.uid.clone())
+                    .collect();
+                let gone = self.outside.remove(&key).unwrap_or_default();
+                changes.extend(gone.difference(&now).cloned().map(Change::RemoveWorkload));
+                for workload in workloads {
+                    let uid = workload.uid.clone();
+                    changes.extend(workload_change(&self.mesh, uid, Some(workload)));
+                }
+                if !now.is_empty() {
+                    self.outside.insert(key, now);
+                }
+            }
+        }
+    }
+}
+
+/// Policies come before the workloads that list them, and go after them.
+fn rank(change: &Change) -> u8 {
+    match change {
+        Change::PutPolicy(_) => 0,
+        Change::PutService(_) => 1,
+        Change::PutWorkload(_) => 2,
+        Change::RemoveWorkload(_) => 3,
+        Change::RemoveService(_) => 4,
+        Change::RemovePolicy(_) => 5,
+    }
+}
+
+fn workload_change(
+    mesh: &Mesh,
+    uid: WorkloadUid,
+    workload: Option<ambit_model::Workload>,
+) -> Option<Change> {
+    match (mesh.workload(&uid), workload) {
+        (Some(old), Some(new)) if **old == new => None,
+        (_, Some(new)) => Some(Change::PutWorkload(Arc::new(new))),
+        (Some(_), None) => Some(Change::RemoveWorkload(uid)),
+        (None, None) => None,
+    }
+}
+
+fn policy_change(
+    mesh: &Mesh,
+    name: PolicyName,
+    policy: Option<ambit_model::Policy>,
+) -> Option<Change> {
+    match (mesh.policy(&name), policy) {
+        (Some(old), Some(new)) if **old == new => None,
+        (_, Some(new)) => Some(Change::PutPolicy(Arc::new(new))),
+        (Some(_), None) => Some(Change::RemovePolicy(name)),
+        (None, None) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,212 @@
+//! The objects that the mesh reads, each with just the fields that matter to it.
+//!
+//! [`read`] turns a parsed document into a typed [`Object`], or says which field is wrong. Core
+//! kinds ignore what they do not know; policies do not, see
+//! [`authorization_policy`](mod@authorization_policy). Names are checked, so that what is read is
+//! safe to put into identities.
+
+pub mod authorization_policy;
+pub mod cluster;
+pub mod metadata;
+pub mod names;
+pub mod patterns;
+pub mod peer_authentication;
+pub mod pod;
+pub mod selector;
+pub mod service;
+
+mod read;
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use self::authorization_policy::AuthorizationPolicy;
+use self::cluster::{Namespace, Node, ServiceAccount};
+use self::metadata::Metadata;
+use self::peer_authentication::PeerAuthentication;
+use self::pod::Pod;
+use self::service::{EndpointSlice, Service};
+
+pub use self::read::{Identity, ReadError, items, read};
+
+/// The kinds of objects that are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[expect(missing_docs, reason = "the variants are the kinds' names")]
+pub enum Kind {
+    Namespace,
+    Node,
+    ServiceAccount,
+    Pod,
+    Service,
+    EndpointSlice,
+    AuthorizationPolicy,
+    PeerAuthentication,
+}
+
+impl Kind {
+    /// Every kind.
+    pub const ALL: &[Self] = &[
+        Self::Namespace,
+        Self::Node,
+        Self::ServiceAccount,
+        Self::Pod,
+        Self::Service,
+        Self::EndpointSlice,
+        Self::AuthorizationPolicy,
+        Self::PeerAuthentication,
+    ];
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Namespace => "Namespace",
+            Self::Node => "Node",
+            Self::ServiceAccount => "ServiceAccount",
+            Self::Pod => "Pod",
+            Self::Service => "Service",
+            Self::EndpointSlice => "EndpointSlice",
+            Self::AuthorizationPolicy => "AuthorizationPolicy",
+            Self::PeerAuthentication => "PeerAuthentication",
+        }
+    }
+
+    /// The kind of that name.
+    pub fn of(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|kind| kind.name() == name)
+    }
+
+    /// The API versions that are understood, the preferred one first.
+    pub fn api_versions(self) -> &'static [&'static str] {
+        match self {
+            Self::Namespace | Self::Node | Self::ServiceAccount | Self::Pod | Self::Service => {
+                &["v1"]
+            }
+            Self::EndpointSlice => &["discovery.k8s.io/v1"],
+            Self::AuthorizationPolicy | Self::PeerAuthentication => {
+                &["security.istio.io/v1", "security.istio.io/v1beta1"]
+            }
+        }
+    }
+
+    /// True if its objects live in a namespace.
+    pub fn is_namespaced(self) -> bool {
+        !matches!(self, Self::Namespace | Self::Node)
+    }
+
+    /// True if an object of this kind can refuse connections: one that cannot be read is then a
+    /// reason to refuse, not to allow.
+    pub fn is_policy(self) -> bool {
+        matches!(self, Self::AuthorizationPolicy | Self::PeerAuthentication)
+    }
+}
+
+/// What tells objects apart.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ObjectKey {
+    /// Its kind.
+    pub kind: Kind,
+    /// Its namespace; empty for an object of the cluster.
+    pub namespace: Arc<str>,
+    /// Its name.
+    pub name: Arc<str>,
+}
+
+impl ObjectKey {
+    /// Puts the parts together.
+    pub fn new(kind: Kind, namespace: impl Into<Arc<str>>, name: impl Into<Arc<str>>) -> Self {
+        Self {
+            kind,
+            namespace: namespace.into(),
+            name: name.into(),
+        }
+    }
+}
+
+impl fmt::Display for ObjectKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.kind.name())?;
+        f.write_str(" ")?;
+        if self.kind.is_namespaced() {
+            write!(f, "{}/", self.namespace)?;
+        }
+        f.write_str(&self.name)
+    }
+}
+
+/// An object that was read, or a policy that could not be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the variants are the kinds' names")]
+pub enum Object {
+    Namespace(Namespace),
+    Node(Node),
+    ServiceAccount(ServiceAccount),
+    Pod(Box<Pod>),
+    Service(Box<Service>),
+    EndpointSlice(Box<EndpointSlice>),
+    AuthorizationPolicy(Box<AuthorizationPolicy>),
+    PeerAuthentication(Box<PeerAuthentication>),
+    /// A policy that cannot be read and has no version that could: it refuses everything in its
+    /// scope, which is its namespace, or the mesh if that is not readable either.
+    UnreadablePolicy(ObjectKey),
+}
+
+impl Object {
+    /// What tells it apart.
+    pub fn key(&self) -> ObjectKey {
+        let (kind, metadata) = match self {
+            Self::Namespace(object) => (Kind::Namespace, &object.metadata),
+            Self::Node(object) => (Kind::Node, &object.metadata),
+            Self::ServiceAccount(object) => (Kind::ServiceAccount, &object.metadata),
+            Self::Pod(object) => (Kind::Pod, &object.metadata),
+            Self::Service(object) => (Kind::Service, &object.metadata),
+            Self::EndpointSlice(object) => (Kind::EndpointSlice, &object.metadata),
+            Self::AuthorizationPolicy(object) => (Kind::AuthorizationPolicy, &object.metadata),
+            Self::PeerAuthentication(object) => (Kind::PeerAuthentication, &object.metadata),
+            Self::UnreadablePolicy(key) => return key.clone(),
+        };
+        key_of(kind, metadata)
+    }
+
+    /// The document that would be read as this object; none for an unreadable policy.
+    pub fn document(&self) -> Option<Value> {
+        let body = match self {
+            Self::Namespace(object) => serde_json::to_value(object),
+            Self::Node(object) => serde_json::to_value(object),
+            Self::ServiceAccount(object) => serde_json::to_value(object),
+            Self::Pod(object) => serde_json::to_value(object),
+            Self::Service(object) => serde_json::to_value(object),
+            Self::EndpointSlice(object) => serde_json::to_value(object),
+            Self::AuthorizationPolicy(object) => serde_json::to_value(object),
+            Self::PeerAuthentication(object) => serde_json::to_value(object),
+            Self::UnreadablePolicy(_) => return None,
+        };
+        let kind = self.key().kind;
+        let Ok(Value::Object(mut map)) = body else {
+            return None;
+        };
+        map.insert("kind".to_owned(), kind.name().into());
+        map.insert(
+            "apiVersion".to_owned(),
+            (*kind.api_versions().first()?).into(),
+        );
+        Some(Value::Object(map))
+    }
+}
+
+fn key_of(kind: Kind, metadata: &Metadata) -> ObjectKey {
+    let namespace = match &metadata.namespace {
+        Some(namespace) if kind.is_namespaced() => namespace.shared(),
+        None if kind.is_namespaced() => "default".into(),
+        _ => "".into(),
+    };
+    ObjectKey {
+        kind,
+        namespace,
+        name: metadata.name.shared(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,260 @@
+//! From a parsed document to a typed object, with errors that lead to the field.
+
+use std::sync::Arc;
+
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use super::metadata::METADATA_FIELDS;
+use super::names::{Label, Name};
+use super::{Kind, Object, ObjectKey};
+use crate::config::problem::{Cause, Finding};
+
+/// API group of the kinds that can refuse connections.
+const POLICY_GROUP: &str = "security.istio.io/";
+
+/// As much as can be said about a document that could not be read as an object.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Identity {
+    /// Its kind, if it is one that is known.
+    pub kind: Option<Kind>,
+    /// Its namespace, if readable; an absent one is read as `default`.
+    pub namespace: Option<Arc<str>>,
+    /// Its name, if readable.
+    pub name: Option<Arc<str>>,
+    /// True if it is, or may well be meant to be, a policy.
+    pub policy: bool,
+}
+
+impl Identity {
+    /// The object that it is, if that can be said.
+    pub fn key(&self) -> Option<ObjectKey> {
+        let kind = self.kind?;
+        let namespace = if kind.is_namespaced() {
+            self.namespace.clone()?
+        } else {
+            "".into()
+        };
+        Some(ObjectKey {
+            kind,
+            namespace,
+            name: self.name.clone()?,
+        })
+    }
+
+    /// The same in words, for messages.
+    pub fn words(&self, kind: &str) -> String {
+        let kind = self.kind.map_or(kind, |kind| kind.name());
+        let mut words: Vec<&str> = Vec::new();
+        words.extend((!kind.is_empty()).then_some(kind));
+        let name = self.name.as_deref().unwrap_or_default();
+        let place = match &self.namespace {
+            Some(namespace) if self.kind.is_none_or(Kind::is_namespaced) && !name.is_empty() => {
+                format!("{namespace}/{name}")
+            }
+            _ => name.to_owned(),
+        };
+        words.extend((!place.is_empty()).then_some(place.as_str()));
+        words.join(" ")
+    }
+}
+
+/// Why a document cannot be read as an object.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{object}: {}: {}", .finding.field, .finding.what)]
+pub struct ReadError {
+    /// What is known of the object.
+    pub identity: Identity,
+    /// `KIND NAMESPACE/NAME`, as far as readable.
+    pub object: String,
+    /// What kind of problem it is.
+    pub cause: Cause,
+    /// Which field is wrong, and how.
+    pub finding: Finding,
+}
+
+/// The objects of a document: the items of a `List`, otherwise the document itself.
+pub fn items(document: Value) -> Vec<(Option<u32>, Value)> {
+    match document {
+        Value::Object(mut map) if is_list(&map) => {
+            let Some(Value::Array(items)) = map.remove("items") else {
+                return Vec::new();
+            };
+            (1..).map(Some).zip(items).collect()
+        }
+        document => vec![(None, document)],
+    }
+}
+
+fn is_list(map: &Map<String, Value>) -> bool {
+    let kind = map.get("kind").and_then(Value::as_str).unwrap_or_default();
+    let known = kind
+        .strip_suffix("List")
+        .is_some_and(|of| of.is_empty() || Kind::of(of).is_some());
+    known && map.get("items").is_some_and(Value::is_array)
+}
+
+/// Reads one object.
+pub fn read(document: Value) -> Result<Object, Box<ReadError>> {
+    let Value::Object(mut map) = document else {
+        let what = format!(
+            "found {}, expected an object with apiVersion and kind",
+            a(&document)
+        );
+        let advice = "write a Kubernetes object or remove the document";
+        return Err(Box::new(ReadError {
+            identity: Identity::default(),
+            object: String::new(),
+            cause: Cause::Field,
+            finding: Finding::new("", what, advice),
+        }));
+    };
+    let head = Head::of(&map);
+    let kind = head.known_kind()?;
+    map.remove("apiVersion");
+    map.remove("kind");
+    if kind.is_policy() {
+        head.check_metadata(&map)?;
+        map.remove("status");
+    }
+    let body = Value::Object(map);
+    let object = match kind {
+        Kind::Namespace => head.typed(body).map(Object::Namespace),
+        Kind::Node => head.typed(body).map(Object::Node),
+        Kind::ServiceAccount => head.typed(body).map(Object::ServiceAccount),
+        Kind::Pod => head.typed(body).map(Object::Pod),
+        Kind::Service => head.typed(body).map(Object::Service),
+        Kind::EndpointSlice => head.typed(body).map(Object::EndpointSlice),
+        Kind::AuthorizationPolicy => head.typed(body).map(Object::AuthorizationPolicy),
+        Kind::PeerAuthentication => head.typed(body).map(Object::PeerAuthentication),
+    }?;
+    head.check(&object)?;
+    Ok(object)
+}
+
+/// What a document says of itself, before the rest of it is read.
+struct Head {
+    api_version: String,
+    kind: String,
+    identity: Identity,
+}
+
+impl Head {
+    fn of(map: &Map<String, Value>) -> Self {
+        let text = |name: &str| map.get(name).and_then(Value::as_str).unwrap_or_default();
+        let (api_version, kind) = (text("apiVersion").to_owned(), text("kind").to_owned());
+        let known = Kind::of(&kind);
+        let metadata = map.get("metadata").and_then(Value::as_object);
+        let field = |name: &str| metadata.and_then(|metadata| metadata.get(name));
+        let namespace = match field("namespace") {
+            None if metadata.is_some() => Some("default".into()),
+            Some(Value::String(namespace)) => Label::new(namespace).ok().map(|l| l.shared()),
+            _ => None,
+        };
+        let name = field("name")
+            .and_then(Value::as_str)
+            .and_then(|name| Name::new(name).ok());
+        let identity = Identity {
+            kind: known,
+            namespace,
+            name: name.map(|name| name.shared()),
+            policy: known.is_some_and(Kind::is_policy) || api_version.starts_with(POLICY_GROUP),
+        };
+        Self {
+            api_version,
+            kind,
+            identity,
+        }
+    }
+
+    fn known_kind(&self) -> Result<Kind, Box<ReadError>> {
+        if self.kind.is_empty() {
+            let finding = Finding::new("kind", "missing", "name the kind, such as `kind: Pod`");
+            return Err(self.error(Cause::Field, finding));
+        }
+        let Some(kind) = self.identity.kind else {
+            let known: Vec<&str> = Kind::ALL.iter().map(|kind| kind.name()).collect();
+            let what = format!("unknown kind `{}` of `{}`", self.kind, self.api_version);
+            let advice = format!(
+                "correct it or move it elsewhere; known are {}",
+                known.join(", ")
+            );
+            return Err(self.error(Cause::UnknownKind, Finding::new("kind", what, advice)));
+        };
+        if !kind.api_versions().contains(&self.api_version.as_str()) {
+            let what = format!("unknown version `{}` of {}", self.api_version, kind.name());
+            let advice = format!("write {}", kind.api_versions().join(" or "));
+            return Err(self.error(Cause::UnknownKind, Finding::new("apiVersion", what, advice)));
+        }
+        Ok(kind)
+    }
+
+    fn check_metadata(&self, map: &Map<String, Value>) -> Result<(), Box<ReadError>> {
+        let metadata = map.get("metadata").and_then(Value::as_object);
+        let unknown = metadata
+            .into_iter()
+            .flat_map(Map::keys)
+            .find(|field| !METADATA_FIELDS.contains(&field.as_str()));
+        unknown.map_or(Ok(()), |field| {
+            let field = format!("metadata.{field}");
+            let finding = Finding::new(field, "unknown field", "correct or remove it");
+            Err(self.error(Cause::Field, finding))
+        })
+    }
+
+    fn typed<T: DeserializeOwned>(&self, body: Value) -> Result<T, Box<ReadError>> {
+        serde_path_to_error::deserialize(body).map_err(|error| {
+            let path = error.path().to_string();
+            let what = error.inner().to_string();
+            let advice = advice_for(&what);
+            let path = if path == "." { String::new() } else { path };
+            self.error(Cause::Field, Finding::new(path, what, advice))
+        })
+    }
+
+    fn check(&self, object: &Object) -> Result<(), Box<ReadError>> {
+        let checked = match object {
+            Object::AuthorizationPolicy(policy) => policy.check(),
+            Object::PeerAuthentication(policy) => policy.check(),
+            _ => Ok(()),
+        };
+        checked.map_err(|finding| self.error(Cause::Field, finding))
+    }
+
+    fn error(&self, cause: Cause, finding: Finding) -> Box<ReadError> {
+        let object = self.identity.words(&self.kind);
+        Box::new(ReadError {
+            identity: self.identity.clone(),
+            object,
+            cause,
+            finding,
+        })
+    }
+}
+
+fn advice_for(what: &str) -> &'static str {
+    if what.starts_with("unknown field") {
+        "correct the field's name or remove it"
+    } else if what.starts_with("missing field") {
+        "add it"
+    } else if what.starts_with("unknown variant") {
+        "write one of the values that are known"
+    } else if what.contains("expected a string") {
+        "write a text; put it in quotes if it looks like something else"
+    } else if what.contains("null") {
+        "give it a value or remove the field"
+    } else {
+        "correct the value"
+    }
+}
+
+fn a(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "nothing",
+        Value::Bool(_) => "a boolean",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a text",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "an object",
+    }
+}

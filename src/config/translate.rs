@@ -1,0 +1,101 @@
+//! From objects to the model, in pure functions: the same objects always give the same model.
+//!
+//! Every model object is one [`Output`], recomputed as a whole from the objects that it depends
+//! on. [`Dirty`] says which outputs a changed object touches: it is asked before and after the
+//! change, so that what an object used to select is recomputed too.
+
+mod dependents;
+mod peer_authentication;
+mod policy;
+mod service;
+mod workload;
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use ambit_model::{Policy, PolicyName, ServiceName, Workload, WorkloadUid};
+
+use super::Settings;
+use super::objects::{Kind, Object, ObjectKey};
+use super::problem::Finding;
+use super::store::Objects;
+
+pub use self::dependents::{Dirty, Output};
+pub use self::workload::enrolled;
+
+/// Everything that translation may look at.
+#[derive(Clone, Copy, Debug)]
+pub struct Inputs<'a> {
+    /// Names and defaults of the mesh.
+    pub settings: &'a Settings,
+    /// All objects.
+    pub objects: &'a Objects,
+    /// Uids of the pods that an agent has captured.
+    pub captured: &'a HashSet<Arc<str>>,
+}
+
+/// A policy object in the model's terms.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TranslatedPolicy {
+    /// What is enforced, if anything.
+    pub policy: Option<Policy>,
+    /// What is not.
+    pub warnings: Vec<Finding>,
+}
+
+impl Inputs<'_> {
+    /// The workload of a pod; none if it has ended, has no address yet, or another pod has what it
+    /// claims.
+    pub fn workload(&self, pod: &ObjectKey) -> Option<Workload> {
+        workload::of_pod(self, pod)
+    }
+
+    /// The workloads of a slice's endpoints that are not pods.
+    pub fn outside_endpoints(&self, slice: &ObjectKey) -> Vec<Workload> {
+        workload::of_slice(self, slice)
+    }
+
+    /// The service of that name.
+    pub fn service(&self, service: &ObjectKey) -> Option<ambit_model::Service> {
+        service::translate(self, service)
+    }
+
+    /// The policy that an `AuthorizationPolicy` or `PeerAuthentication` stands for.
+    pub fn policy(&self, key: &ObjectKey) -> TranslatedPolicy {
+        match self.objects.get(key).map(AsRef::as_ref) {
+            Some(Object::AuthorizationPolicy(object)) => {
+                policy::translate(self.settings, key, object)
+            }
+            Some(Object::PeerAuthentication(object)) => {
+                peer_authentication::translate(self, key, object)
+            }
+            Some(Object::UnreadablePolicy(key)) => policy::unreadable(self.settings, key),
+            _ => TranslatedPolicy::default(),
+        }
+    }
+
+    /// The policy that refuses plaintext; there while anything may refer to it.
+    pub fn static_strict(&self) -> Option<Policy> {
+        let mut any = self.objects.of_kind(Kind::PeerAuthentication);
+        any.next()
+            .map(|_| peer_authentication::static_strict(self.settings))
+    }
+
+    /// Name that a service has in the model.
+    pub fn service_name(&self, service: &ObjectKey) -> ServiceName {
+        service::name_of(self.settings, service)
+    }
+
+    /// Name that the policy of a policy object has in the model.
+    pub fn policy_name(&self, key: &ObjectKey) -> PolicyName {
+        policy::name_of(key)
+    }
+
+    /// Name that the workload of a pod has in the model.
+    pub fn workload_uid(&self, pod: &ObjectKey) -> WorkloadUid {
+        WorkloadUid::pod(&self.settings.cluster, &pod.namespace, &pod.name)
+    }
+}
+
+#[cfg(test)]
+mod tests;

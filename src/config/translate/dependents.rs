@@ -1,0 +1,296 @@
+//! Which model objects a changed object touches.
+//!
+//! An event is applied to the objects here, because what it touches must be noted both before
+//! (what it used to select) and after (what it selects now).
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use crate::config::Settings;
+use crate::config::objects::metadata::{Labels, selects};
+use crate::config::objects::{Kind, Object, ObjectKey};
+use crate::config::store::{Claim, ObjectEvent, Objects};
+
+/// One model object, or a few that are made together, by the object that it comes from.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Output {
+    /// The workload of a pod.
+    Workload(ObjectKey),
+    /// The workloads of a slice's endpoints that are not pods.
+    OutsideEndpoints(ObjectKey),
+    /// A service.
+    Service(ObjectKey),
+    /// The policy of a policy object.
+    Policy(ObjectKey),
+    /// The policy that refuses plaintext.
+    StaticStrict,
+}
+
+impl Output {
+    /// What an object becomes, if it becomes something itself.
+    fn of(key: &ObjectKey) -> Option<Self> {
+        match key.kind {
+            Kind::Pod => Some(Self::Workload(key.clone())),
+            Kind::EndpointSlice => Some(Self::OutsideEndpoints(key.clone())),
+            Kind::Service => Some(Self::Service(key.clone())),
+            Kind::AuthorizationPolicy | Kind::PeerAuthentication => Some(Self::Policy(key.clone())),
+            Kind::Namespace | Kind::Node | Kind::ServiceAccount => None,
+        }
+    }
+}
+
+/// Outputs to recompute.
+#[derive(Clone, Debug, Default)]
+pub struct Dirty {
+    everything: bool,
+    namespaces: BTreeSet<Arc<str>>,
+    outputs: BTreeSet<Output>,
+}
+
+impl Dirty {
+    /// Every output that there is, for a batch so large that asking what it touches costs more.
+    pub fn everything() -> Self {
+        Self {
+            everything: true,
+            ..Self::default()
+        }
+    }
+
+    /// Applies an event and notes what it touches.
+    pub fn apply(&mut self, settings: &Settings, objects: &mut Objects, event: ObjectEvent) {
+        let key = event.key();
+        let before = objects.get(&key).cloned();
+        if self.everything {
+            objects.apply(event);
+            self.outputs.extend(Output::of(&key));
+            return;
+        }
+        let mut touched = Self::default();
+        let by_slices = service_of(before.as_deref()).map(|name| objects.has_slices(&name));
+        before
+            .iter()
+            .for_each(|object| touched.touch(objects, &key, object));
+        objects.apply(event);
+        let after = objects.get(&key).cloned();
+        if before == after {
+            return;
+        }
+        after
+            .iter()
+            .for_each(|object| touched.touch(objects, &key, object));
+        touched.touch_policy(settings, objects, &key, before.as_deref(), after.as_deref());
+        for object in [before.as_deref(), after.as_deref()] {
+            if let Some(service) = service_of(object)
+                && by_slices != Some(objects.has_slices(&service))
+            {
+                touched.touch_selected(objects, &service);
+            }
+        }
+        self.namespaces.append(&mut touched.namespaces);
+        self.outputs.append(&mut touched.outputs);
+        self.everything |= touched.everything;
+    }
+
+    /// Marks the workload of one pod.
+    pub fn pod(&mut self, pod: &ObjectKey) {
+        self.outputs.insert(Output::Workload(pod.clone()));
+    }
+
+    /// All that is to be recomputed.
+    pub fn outputs(self, objects: &Objects) -> BTreeSet<Output> {
+        let mut outputs = self.outputs;
+        if self.everything {
+            outputs.extend(objects.keys().filter_map(Output::of));
+            outputs.insert(Output::StaticStrict);
+        } else {
+            for namespace in &self.namespaces {
+                for kind in Kind::ALL {
+                    let keys = objects.in_namespace(*kind, namespace).map(|(key, _)| key);
+                    outputs.extend(keys.filter_map(Output::of));
+                }
+            }
+        }
+        outputs
+    }
+
+    fn touch(&mut self, objects: &Objects, key: &ObjectKey, object: &Object) {
+        self.outputs.extend(Output::of(key));
+        self.outputs
+            .extend(objects.rivals(object).filter_map(Output::of));
+        match object {
+            Object::Namespace(_) => {
+                self.namespaces.insert(Arc::clone(&key.name));
+            }
+            Object::Node(_) => {
+                objects
+                    .pods_on_node(&key.name)
+                    .for_each(|(pod, _)| self.pod(pod));
+            }
+            Object::Pod(pod) => {
+                let slices = objects.slices_with(key, pod);
+                self.outputs
+                    .extend(slices.into_iter().filter_map(Output::of));
+            }
+            Object::Service(_) => {
+                self.touch_selected(objects, key);
+                self.touch_endpoints(objects, key);
+            }
+            Object::EndpointSlice(slice) => {
+                for endpoint in &slice.endpoints {
+                    match endpoint.pod() {
+                        Some(name) => {
+                            self.pod(&ObjectKey::new(
+                                Kind::Pod,
+                                Arc::clone(&key.namespace),
+                                name.shared(),
+                            ));
+                        }
+                        None => {
+                            let owners = endpoint.ips().map(Claim::PodAddress);
+                            owners
+                                .filter_map(|c| objects.owner(&c))
+                                .for_each(|pod| self.pod(pod));
+                        }
+                    }
+                }
+            }
+            Object::ServiceAccount(_)
+            | Object::AuthorizationPolicy(_)
+            | Object::PeerAuthentication(_)
+            | Object::UnreadablePolicy(_) => {}
+        }
+    }
+
+    /// Pods that a service selects.
+    fn touch_selected(&mut self, objects: &Objects, service: &ObjectKey) {
+        let Some(selector) = objects
+            .service(service)
+            .map(|service| &service.spec.selector)
+        else {
+            return;
+        };
+        if !selector.is_empty() {
+            self.touch_pods(objects, Some(&service.namespace), selector);
+        }
+    }
+
+    /// What stands in the slices of a service.
+    fn touch_endpoints(&mut self, objects: &Objects, service: &ObjectKey) {
+        for slice in objects.slices_of(service) {
+            let key = ObjectKey::new(
+                Kind::EndpointSlice,
+                Arc::clone(&service.namespace),
+                slice.metadata.name.shared(),
+            );
+            self.touch(
+                objects,
+                &key,
+                &Object::EndpointSlice(Box::new(slice.clone())),
+            );
+        }
+    }
+
+    /// Pods with the given labels, of one namespace or of all.
+    fn touch_pods(&mut self, objects: &Objects, namespace: Option<&str>, wanted: &Labels) {
+        let mut mark = |(key, object): (&ObjectKey, &Object)| {
+            if matches!(object, Object::Pod(pod) if selects(wanted, &pod.metadata.labels)) {
+                self.outputs.insert(Output::Workload(key.clone()));
+            }
+        };
+        match namespace {
+            Some(namespace) => objects
+                .in_namespace(Kind::Pod, namespace)
+                .for_each(&mut mark),
+            None => objects.of_kind(Kind::Pod).for_each(&mut mark),
+        }
+    }
+
+    /// Pods whose list of policies changes; none if only the rules of a policy did.
+    fn touch_policy(
+        &mut self,
+        settings: &Settings,
+        objects: &Objects,
+        key: &ObjectKey,
+        before: Option<&Object>,
+        after: Option<&Object>,
+    ) {
+        let reaches =
+            [before, after].map(|object| object.and_then(|o| Reach::of(settings, key, o)));
+        let relist = match (before, after) {
+            (Some(Object::AuthorizationPolicy(_)), Some(Object::AuthorizationPolicy(_))) => {
+                reaches[0] != reaches[1]
+            }
+            _ => true,
+        };
+        if key.kind == Kind::PeerAuthentication {
+            self.outputs.insert(Output::StaticStrict);
+        }
+        for reach in reaches.into_iter().flatten().filter(|_| relist) {
+            match (reach.namespace, reach.selector) {
+                (None, None) => self.everything = true,
+                (Some(namespace), None) => {
+                    self.namespaces.insert(namespace);
+                }
+                (namespace, Some(selector)) => {
+                    self.touch_pods(objects, namespace.as_deref(), &selector);
+                }
+            }
+        }
+    }
+}
+
+/// The service that a slice belongs to.
+fn service_of(object: Option<&Object>) -> Option<ObjectKey> {
+    let Some(Object::EndpointSlice(slice)) = object else {
+        return None;
+    };
+    Some(ObjectKey::new(
+        Kind::Service,
+        slice.namespace(),
+        Arc::clone(slice.service()?),
+    ))
+}
+
+/// Pods that a policy may apply to.
+#[derive(PartialEq, Eq)]
+struct Reach {
+    /// `None` for all.
+    namespace: Option<Arc<str>>,
+    /// `None` for every pod.
+    selector: Option<Labels>,
+}
+
+impl Reach {
+    fn of(settings: &Settings, key: &ObjectKey, object: &Object) -> Option<Self> {
+        let namespace = Some(Arc::clone(&key.namespace));
+        let wide = namespace
+            .clone()
+            .filter(|namespace| !settings.is_root(namespace));
+        match object {
+            Object::AuthorizationPolicy(policy) => {
+                let selector = policy
+                    .selector()
+                    .map(|selector| selector.match_labels.clone());
+                policy.applies_to_pods().then_some(Self {
+                    namespace: wide,
+                    selector,
+                })
+            }
+            Object::PeerAuthentication(policy) => Some(match policy.selector() {
+                Some(selector) => Self {
+                    namespace,
+                    selector: Some(selector.match_labels.clone()),
+                },
+                None => Self {
+                    namespace: wide,
+                    selector: None,
+                },
+            }),
+            Object::UnreadablePolicy(_) => Some(Self {
+                namespace: wide,
+                selector: None,
+            }),
+            _ => None,
+        }
+    }
+}

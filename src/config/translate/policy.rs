@@ -1,0 +1,321 @@
+//! Authorization policies in the form that node agents evaluate.
+//!
+//! A rule's `from`, its `to` and each entry of its `when` become one clause each, all of which must
+//! hold; the entries of a list become the matches of its clause, one of which must. What only a
+//! proxy for HTTP can judge never opens a door: in an ALLOW an entry that needs it never matches,
+//! in a DENY it matches on what is left of it at L4, and CUSTOM, which asks somebody else, denies.
+
+use std::sync::Arc;
+
+use ambit_model::{
+    Action, Clause, Match, Policy, PolicyName, PolicyOrigin, Rule, Scope, StringMatch,
+};
+
+use super::TranslatedPolicy;
+use crate::config::Settings;
+use crate::config::objects::authorization_policy::{
+    Attribute, AuthorizationPolicy, Condition, Operation, PolicyAction, PolicyRule, Source,
+};
+use crate::config::objects::patterns::{Account, IpBlock, Pattern, PolicyPort};
+use crate::config::objects::{Kind, ObjectKey};
+use crate::config::problem::Finding;
+
+/// Annotation of a policy that is only to be logged.
+const DRY_RUN: &str = "istio.io/dry-run";
+
+/// Name of an object's policy in the model.
+pub(super) fn name_of(key: &ObjectKey) -> PolicyName {
+    match key.kind {
+        Kind::PeerAuthentication => PolicyName::new(
+            Arc::clone(&key.namespace),
+            format!("converted_peer_authentication_{}", key.name),
+        ),
+        _ => PolicyName::new(Arc::clone(&key.namespace), Arc::clone(&key.name)),
+    }
+}
+
+/// A policy that cannot be read refuses everything in its namespace, or in the mesh.
+pub(super) fn unreadable(settings: &Settings, key: &ObjectKey) -> TranslatedPolicy {
+    let origin = match key.kind {
+        Kind::PeerAuthentication => PolicyOrigin::PeerAuthentication,
+        _ => PolicyOrigin::AuthorizationPolicy,
+    };
+    let policy = Policy {
+        name: name_of(key),
+        scope: wide_scope(settings, key),
+        action: Action::Deny,
+        rules: vec![Rule::default()],
+        dry_run: false,
+        origin,
+    };
+    TranslatedPolicy {
+        policy: Some(policy),
+        warnings: Vec::new(),
+    }
+}
+
+fn wide_scope(settings: &Settings, key: &ObjectKey) -> Scope {
+    if settings.is_root(&key.namespace) {
+        Scope::Global
+    } else {
+        Scope::Namespace
+    }
+}
+
+pub(super) fn translate(
+    settings: &Settings,
+    key: &ObjectKey,
+    object: &AuthorizationPolicy,
+) -> TranslatedPolicy {
+    if object.targets().next().is_some() {
+        let advice = "use a selector to have it enforced by node agents";
+        let what = "waypoints enforce what is bound by targetRefs; node agents do not";
+        return not_enforced("spec.targetRefs", what, advice);
+    }
+    let mut warnings = Vec::new();
+    let action = match object.spec.action {
+        PolicyAction::Allow => Action::Allow,
+        PolicyAction::Deny => Action::Deny,
+        PolicyAction::Audit => {
+            let what = "AUDIT is not enforced by anything";
+            return not_enforced(
+                "spec.action",
+                what,
+                "use DENY with the annotation istio.io/dry-run",
+            );
+        }
+        PolicyAction::Custom => {
+            let what = "no node agent can ask a provider, so CUSTOM refuses what it matches";
+            warnings.push(Finding::new("spec.action", what, "use ALLOW or DENY"));
+            Action::Deny
+        }
+    };
+    if action == Action::Deny && object.spec.rules.is_empty() {
+        let advice = "add rules, or `rules: [{}]` to refuse everything";
+        warnings.push(Finding::new(
+            "spec.rules",
+            "a DENY without rules refuses nothing",
+            advice,
+        ));
+    }
+    let mut reader = Reader {
+        action,
+        namespace: &key.namespace,
+        warnings,
+    };
+    let rules = object.spec.rules.iter().enumerate();
+    let rules = rules
+        .filter_map(|(index, rule)| reader.rule(index, rule))
+        .collect();
+    let dry_run = object
+        .metadata
+        .annotation(DRY_RUN)
+        .is_some_and(|value| &**value == "true");
+    let policy = Policy {
+        name: name_of(key),
+        scope: match object.selector() {
+            Some(_) => Scope::Workload,
+            None => wide_scope(settings, key),
+        },
+        action,
+        rules,
+        dry_run,
+        origin: PolicyOrigin::AuthorizationPolicy,
+    };
+    TranslatedPolicy {
+        policy: Some(policy),
+        warnings: reader.warnings,
+    }
+}
+
+fn not_enforced(field: &str, what: &str, advice: &str) -> TranslatedPolicy {
+    TranslatedPolicy {
+        policy: None,
+        warnings: vec![Finding::new(field, what, advice)],
+    }
+}
+
+/// One entry of a list in a rule.
+enum Entry {
+    /// Judged at L4.
+    L4(Match),
+    /// Holds, as far as can be judged at L4.
+    Always,
+    /// Cannot hold, because what would have to be judged cannot be.
+    Never,
+}
+
+/// Reads the rules of one policy.
+struct Reader<'a> {
+    action: Action,
+    namespace: &'a Arc<str>,
+    warnings: Vec<Finding>,
+}
+
+impl Reader<'_> {
+    /// `None` for a rule that can never match.
+    fn rule(&mut self, index: usize, rule: &PolicyRule) -> Option<Rule> {
+        let path = format!("spec.rules[{index}]");
+        let mut clauses = Vec::new();
+        if let Some(from) = &rule.from {
+            let entries = from.iter().enumerate().map(|(index, from)| {
+                let path = format!("{path}.from[{index}].source");
+                self.entry(
+                    source(&from.source, self.namespace),
+                    from.source.l7_field(),
+                    &path,
+                )
+            });
+            clauses.push(clause(entries.collect()));
+        }
+        if let Some(to) = &rule.to {
+            let entries = to.iter().enumerate().map(|(index, to)| {
+                let path = format!("{path}.to[{index}].operation");
+                self.entry(operation(&to.operation), to.operation.l7_field(), &path)
+            });
+            clauses.push(clause(entries.collect()));
+        }
+        for (index, condition) in rule.when.iter().flatten().enumerate() {
+            let path = format!("{path}.when[{index}]");
+            let l4 = when(condition, self.namespace);
+            let l7_field = l4.is_none().then_some("key");
+            let entry = self.entry(l4.unwrap_or_default(), l7_field, &path);
+            clauses.push(clause(vec![entry]));
+        }
+        let clauses: Vec<Clause> = clauses.into_iter().flatten().collect();
+        let never = clauses.iter().any(|clause| clause.matches.is_empty());
+        (!never).then_some(Rule { clauses })
+    }
+
+    fn entry(&mut self, l4: Match, l7_field: Option<&str>, path: &str) -> Entry {
+        let Some(field) = l7_field else {
+            return Entry::L4(l4);
+        };
+        let (what, entry) = match self.action {
+            Action::Allow => (
+                "node agents cannot judge it, so this never allows",
+                Entry::Never,
+            ),
+            Action::Deny if l4 == Match::default() => (
+                "node agents cannot judge it, so this refuses whatever it says",
+                Entry::Always,
+            ),
+            Action::Deny => (
+                "node agents cannot judge it, so this refuses on its other fields",
+                Entry::L4(l4),
+            ),
+        };
+        let advice = "keep to fields of connections: identities, addresses, ports";
+        self.warnings
+            .push(Finding::new(format!("{path}.{field}"), what, advice));
+        entry
+    }
+}
+
+/// One of the entries must hold. `None` if one always does; without matches if none can.
+fn clause(entries: Vec<Entry>) -> Option<Clause> {
+    let mut matches = Vec::new();
+    for entry in entries {
+        match entry {
+            Entry::L4(entry) => matches.push(entry),
+            Entry::Always => return None,
+            Entry::Never => {}
+        }
+    }
+    Some(Clause { matches })
+}
+
+fn source(source: &Source, namespace: &Arc<str>) -> Match {
+    let accounts = |list: &[Account]| list.iter().map(|a| a.account_match(namespace)).collect();
+    Match {
+        namespaces: texts(&source.namespaces),
+        not_namespaces: texts(&source.not_namespaces),
+        principals: principals(&source.principals),
+        not_principals: principals(&source.not_principals),
+        source_ips: nets(&source.ip_blocks),
+        not_source_ips: nets(&source.not_ip_blocks),
+        service_accounts: accounts(&source.service_accounts),
+        not_service_accounts: accounts(&source.not_service_accounts),
+        ..Match::default()
+    }
+}
+
+fn operation(operation: &Operation) -> Match {
+    let ports = |list: &[PolicyPort]| list.iter().map(|port| port.number()).collect();
+    Match {
+        destination_ports: ports(&operation.ports),
+        not_destination_ports: ports(&operation.not_ports),
+        ..Match::default()
+    }
+}
+
+fn texts(list: &[Pattern]) -> Vec<StringMatch> {
+    list.iter().map(Pattern::string_match).collect()
+}
+
+fn principals(list: &[Pattern]) -> Vec<StringMatch> {
+    list.iter().map(Pattern::principal_match).collect()
+}
+
+fn nets(list: &[IpBlock]) -> Vec<ipnet::IpNet> {
+    list.iter().map(|block| block.net()).collect()
+}
+
+/// `None` for a condition that only a proxy for HTTP can judge. Its values were checked on reading.
+fn when(condition: &Condition, namespace: &Arc<str>) -> Option<Match> {
+    let mut entry = Match::default();
+    let (yes, no) = (&condition.values, &condition.not_values);
+    match Attribute::of(&condition.key)? {
+        Attribute::SourceIp => {
+            (entry.source_ips, entry.not_source_ips) = (
+                nets(&parsed(yes, IpBlock::new)),
+                nets(&parsed(no, IpBlock::new)),
+            );
+        }
+        Attribute::SourceNamespace => {
+            (entry.namespaces, entry.not_namespaces) = (
+                texts(&parsed(yes, Pattern::new)),
+                texts(&parsed(no, Pattern::new)),
+            );
+        }
+        Attribute::SourcePrincipal => {
+            (entry.principals, entry.not_principals) = (
+                principals(&parsed(yes, Pattern::new)),
+                principals(&parsed(no, Pattern::new)),
+            );
+        }
+        Attribute::SourceServiceAccount => {
+            let accounts = |values: &[Arc<str>]| {
+                parsed(values, Account::new)
+                    .iter()
+                    .map(|a| a.account_match(namespace))
+                    .collect()
+            };
+            (entry.service_accounts, entry.not_service_accounts) = (accounts(yes), accounts(no));
+        }
+        Attribute::DestinationIp => {
+            (entry.destination_ips, entry.not_destination_ips) = (
+                nets(&parsed(yes, IpBlock::new)),
+                nets(&parsed(no, IpBlock::new)),
+            );
+        }
+        Attribute::DestinationPort => {
+            let ports = |values: &[Arc<str>]| {
+                parsed(values, PolicyPort::new)
+                    .iter()
+                    .map(|port| port.number())
+                    .collect()
+            };
+            (entry.destination_ports, entry.not_destination_ports) = (ports(yes), ports(no));
+        }
+        Attribute::Http => return None,
+    }
+    Some(entry)
+}
+
+fn parsed<T>(values: &[Arc<str>], parse: impl Fn(&str) -> Result<T, String>) -> Vec<T> {
+    values
+        .iter()
+        .filter_map(|value| parse(value).ok())
+        .collect()
+}

@@ -1,0 +1,199 @@
+//! Services, their ports and how their endpoints are picked.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use ambit_model::{
+    AppProtocol, GatewayAddress, IpFamilies, LoadBalancing, NetworkAddress, PortMapping,
+    ServiceName,
+};
+
+use super::Inputs;
+use crate::config::Settings;
+use crate::config::objects::ObjectKey;
+use crate::config::objects::metadata::{Labels, Metadata};
+use crate::config::objects::pod::Pod;
+use crate::config::objects::service::{Service, ServicePort, TargetPort};
+use crate::config::store::Claim;
+
+/// `LoadBalancing.Scope` numbers of `istio.workload`.
+const REGION: i32 = 1;
+const ZONE: i32 = 2;
+const SUBZONE: i32 = 3;
+const NODE: i32 = 4;
+const NETWORK: i32 = 6;
+/// `LoadBalancing.Mode` numbers of `istio.workload`.
+const STRICT: i32 = 1;
+const FAILOVER: i32 = 2;
+
+/// Port on which a waypoint takes tunnels.
+const WAYPOINT_PORT: u16 = 15008;
+
+pub(super) fn translate(inputs: &Inputs<'_>, key: &ObjectKey) -> Option<ambit_model::Service> {
+    let service = inputs
+        .objects
+        .service(key)
+        .filter(|service| !service.is_external_name())?;
+    let owns =
+        |address: &IpAddr| inputs.objects.owner(&Claim::ServiceAddress(*address)) == Some(key);
+    let vips = service.addresses().into_iter().filter(owns).map(|address| {
+        let length = if address.is_ipv4() { 32 } else { 128 };
+        (
+            NetworkAddress {
+                network: "".into(),
+                address,
+            },
+            length,
+        )
+    });
+    Some(ambit_model::Service {
+        name: name_of(inputs.settings, key),
+        short_name: Arc::clone(&key.name),
+        vips: vips.collect(),
+        ports: service.tcp_ports().map(port).collect(),
+        subject_alt_names: Vec::new(),
+        waypoint: waypoint(inputs, &service.metadata, &key.namespace),
+        load_balancing: load_balancing(service),
+        ip_families: ip_families(service),
+    })
+}
+
+/// Name of a service in the model.
+pub(super) fn name_of(settings: &Settings, key: &ObjectKey) -> ServiceName {
+    let ObjectKey {
+        namespace, name, ..
+    } = key;
+    let hostname = format!("{name}.{namespace}.svc.{}", settings.cluster_domain);
+    ServiceName::new(Arc::clone(namespace), hostname)
+}
+
+/// The ports of a service as an endpoint serves them; ports that it does not have are left out.
+pub(super) fn port_mappings(
+    service: &Service,
+    target: impl Fn(&ServicePort) -> Option<u16>,
+) -> Vec<PortMapping> {
+    let map = |port: &ServicePort| {
+        Some(PortMapping {
+            service_port: port.port,
+            target_port: target(port)?,
+        })
+    };
+    service.tcp_ports().filter_map(map).collect()
+}
+
+/// Number of the port of a pod that a service's port leads to.
+pub(super) fn port_on_pod(port: &ServicePort, pod: &Pod) -> Option<u16> {
+    match &port.target_port {
+        None | Some(TargetPort::Number(0)) => Some(port.port),
+        Some(TargetPort::Number(number)) => Some(*number),
+        Some(TargetPort::Name(name)) => pod.named_port(name),
+    }
+}
+
+fn port(port: &ServicePort) -> ambit_model::ServicePort {
+    ambit_model::ServicePort {
+        service_port: port.port,
+        target_port: match &port.target_port {
+            None | Some(TargetPort::Number(0)) => port.port,
+            Some(TargetPort::Number(number)) => *number,
+            Some(TargetPort::Name(_)) => 0,
+        },
+        app_protocol: app_protocol(port),
+    }
+}
+
+/// `appProtocol` if given, otherwise the port's name up to its first dash.
+fn app_protocol(port: &ServicePort) -> AppProtocol {
+    let name = port.name.as_deref().unwrap_or_default();
+    let named = name.split('-').next().unwrap_or_default();
+    let word = port
+        .app_protocol
+        .as_deref()
+        .unwrap_or(named)
+        .to_ascii_lowercase();
+    match word.as_str() {
+        "http" | "kubernetes.io/ws" => AppProtocol::Http11,
+        "http2" | "kubernetes.io/h2c" => AppProtocol::Http2,
+        "grpc" => AppProtocol::Grpc,
+        "https" | "tls" | "kubernetes.io/wss" => AppProtocol::Tls,
+        "tcp" | "mongo" | "mysql" | "postgresql" | "redis" => AppProtocol::Tcp,
+        _ => AppProtocol::Unknown,
+    }
+}
+
+fn load_balancing(service: &Service) -> LoadBalancing {
+    let allow_unhealthy = service.spec.publish_not_ready_addresses;
+    if service.spec.internal_traffic_policy.as_deref() == Some("Local") {
+        return LoadBalancing {
+            routing_preference: vec![NODE],
+            mode: STRICT,
+            allow_unhealthy,
+        };
+    }
+    let annotation = service
+        .metadata
+        .annotation("networking.istio.io/traffic-distribution");
+    let distribution = service.spec.traffic_distribution.as_ref().or(annotation);
+    let mut routing_preference = vec![NETWORK, REGION, ZONE, SUBZONE];
+    match distribution.map(AsRef::as_ref) {
+        Some("PreferClose" | "PreferSameZone") => {}
+        Some("PreferSameNode") => routing_preference.push(NODE),
+        _ => {
+            return LoadBalancing {
+                allow_unhealthy,
+                ..LoadBalancing::default()
+            };
+        }
+    }
+    LoadBalancing {
+        routing_preference,
+        mode: FAILOVER,
+        allow_unhealthy,
+    }
+}
+
+fn ip_families(service: &Service) -> IpFamilies {
+    let has = |family: &str| {
+        service
+            .spec
+            .ip_families
+            .iter()
+            .any(|given| &**given == family)
+    };
+    match (has("IPv4"), has("IPv6")) {
+        (true, true) => IpFamilies::Dual,
+        (true, false) => IpFamilies::Ipv4Only,
+        (false, true) => IpFamilies::Ipv6Only,
+        (false, false) => IpFamilies::Automatic,
+    }
+}
+
+/// The waypoint that an object is bound to by its own label, or by that of its namespace.
+///
+/// It is not checked that the waypoint is there: traffic that cannot pass it is refused.
+pub(super) fn waypoint(
+    inputs: &Inputs<'_>,
+    metadata: &Metadata,
+    namespace: &Arc<str>,
+) -> Option<GatewayAddress> {
+    let of_namespace = inputs.objects.namespace_labels(namespace);
+    let (name, label, labels) = [Some(&metadata.labels), of_namespace]
+        .into_iter()
+        .flatten()
+        .find_map(|labels| waypoint_label(labels).map(|(label, name)| (name, label, labels)))?;
+    if &**name == "none" {
+        return None;
+    }
+    let home = labels
+        .get(format!("{label}-namespace").as_str())
+        .unwrap_or(namespace);
+    let hostname = format!("{name}.{home}.svc.{}", inputs.settings.cluster_domain);
+    let service = ServiceName::new(Arc::clone(home), hostname);
+    Some(GatewayAddress::Service(service, WAYPOINT_PORT))
+}
+
+fn waypoint_label(labels: &Labels) -> Option<(&'static str, &Arc<str>)> {
+    ["ambit.mesh/use-waypoint", "istio.io/use-waypoint"]
+        .into_iter()
+        .find_map(|label| Some((label, labels.get(label).filter(|name| !name.is_empty())?)))
+}
