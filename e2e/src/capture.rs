@@ -41,19 +41,33 @@ impl Capture {
         let file = dir.join(format!("{name}.pcap"));
         let mut command = namespace.enter("tcpdump");
         // Written packet by packet and as root: the file is read while the capture goes on.
-        command.args(["-i", link, "-U", "--immediate-mode", "-n", "-s", "0", "-B", "16384"]);
+        command.args([
+            "-i",
+            link,
+            "-U",
+            "--immediate-mode",
+            "-n",
+            "-s",
+            "0",
+            "-B",
+            "16384",
+        ]);
         command.args(["-Z", "root", "-w"]);
         command.arg(&file);
         let tcpdump = Program::start(&format!("{name}-tcpdump"), command, dir)?;
-        wait_until("tcpdump to listen", START, || tcpdump.errors().contains("listening on"))?;
+        wait_until("tcpdump to listen", START, || {
+            tcpdump.errors().contains("listening on")
+        })?;
         Ok(Self { tcpdump, file })
     }
 
     /// What it saw so far.
     pub fn so_far(&self) -> Result<Captured> {
-        let bytes = fs::read(&self.file)
-            .with_context(|| format!("reading {}", self.file.display()))?;
-        Ok(Captured { packets: packets::parse(&bytes)? })
+        let bytes =
+            fs::read(&self.file).with_context(|| format!("reading {}", self.file.display()))?;
+        Ok(Captured {
+            packets: packets::parse(&bytes)?,
+        })
     }
 
     /// Ends it and answers what it saw.
@@ -82,7 +96,9 @@ impl Captured {
 
     /// Packets whose TCP or UDP payload holds `marker`.
     pub fn holding<'a>(&'a self, marker: &'a [u8]) -> impl Iterator<Item = &'a Packet> {
-        self.packets.iter().filter(move |packet| holds(&packet.payload, marker))
+        self.packets
+            .iter()
+            .filter(move |packet| holds(&packet.payload, marker))
     }
 
     /// Payload bytes to or from a TCP port.
@@ -99,14 +115,17 @@ impl Captured {
 
     /// The version each TLS server hello on a port selected.
     pub fn tls_versions(&self, port: u16) -> Vec<u16> {
-        self.on_port(port).filter_map(|packet| packets::server_hello_version(&packet.payload)).collect()
+        self.on_port(port)
+            .filter_map(|packet| packets::server_hello_version(&packet.payload))
+            .collect()
     }
 
     /// TCP ports that carried payload, with how many bytes: the lower port of each packet, which
     /// is the server's in every scenario.
     pub fn bytes_by_port(&self) -> Vec<(u16, usize)> {
         let mut ports: Vec<(u16, usize)> = Vec::new();
-        let carried = |packet: &&Packet| packet.protocol == Protocol::Tcp && !packet.payload.is_empty();
+        let carried =
+            |packet: &&Packet| packet.protocol == Protocol::Tcp && !packet.payload.is_empty();
         for packet in self.packets.iter().filter(carried) {
             let port = packet.source.port().min(packet.destination.port());
             match ports.iter_mut().find(|(known, _)| *known == port) {
@@ -120,5 +139,7 @@ impl Captured {
 }
 
 fn holds(haystack: &[u8], needle: &[u8]) -> bool {
-    haystack.windows(needle.len().max(1)).any(|window| window == needle)
+    haystack
+        .windows(needle.len().max(1))
+        .any(|window| window == needle)
 }

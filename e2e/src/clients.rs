@@ -40,10 +40,16 @@ pub fn connect(from: &Namespace, to: SocketAddr) -> Result<TcpStream> {
 /// Sends `bytes`, ends its own half, and reads to the end of the other.
 pub fn exchange(from: &Namespace, to: SocketAddr, bytes: &[u8]) -> Result<Vec<u8>> {
     let mut stream = connect(from, to)?;
-    stream.write_all(bytes).with_context(|| format!("sending to {to}"))?;
-    stream.shutdown(Shutdown::Write).with_context(|| format!("ending the request to {to}"))?;
+    stream
+        .write_all(bytes)
+        .with_context(|| format!("sending to {to}"))?;
+    stream
+        .shutdown(Shutdown::Write)
+        .with_context(|| format!("ending the request to {to}"))?;
     let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).with_context(|| format!("reading the answer of {to}"))?;
+    stream
+        .read_to_end(&mut answer)
+        .with_context(|| format!("reading the answer of {to}"))?;
     Ok(answer)
 }
 
@@ -60,9 +66,13 @@ pub fn request(from: &Namespace, to: SocketAddr, method: &str, path: &str) -> Re
     let request = format!(
         "{method} {path} HTTP/1.1\r\nHost: {host}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
     );
-    stream.write_all(request.as_bytes()).with_context(|| format!("sending to {to}"))?;
+    stream
+        .write_all(request.as_bytes())
+        .with_context(|| format!("sending to {to}"))?;
     let mut bytes = Vec::new();
-    stream.read_to_end(&mut bytes).with_context(|| format!("reading the answer of {to}"))?;
+    stream
+        .read_to_end(&mut bytes)
+        .with_context(|| format!("reading the answer of {to}"))?;
     parse(&bytes).with_context(|| format!("{to} answered {} bytes that are no HTTP", bytes.len()))
 }
 
@@ -70,9 +80,19 @@ fn parse(bytes: &[u8]) -> Option<Answer> {
     let text = String::from_utf8_lossy(bytes);
     let (head, body) = text.split_once("\r\n\r\n")?;
     let status = head.split(' ').nth(1)?.parse().ok()?;
-    let chunked = head.to_ascii_lowercase().contains("transfer-encoding: chunked");
-    let body = if chunked { joined(body)? } else { body.to_owned() };
-    Some(Answer { status, head: head.to_owned(), body })
+    let chunked = head
+        .to_ascii_lowercase()
+        .contains("transfer-encoding: chunked");
+    let body = if chunked {
+        joined(body)?
+    } else {
+        body.to_owned()
+    };
+    Some(Answer {
+        status,
+        head: head.to_owned(),
+        body,
+    })
 }
 
 /// The body of a chunked answer (RFC 9112 7.1), trailers left out.

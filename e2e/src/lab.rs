@@ -23,13 +23,13 @@ use anyhow::{Context as _, Result, bail};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::unistd::Uid;
 
+use self::address::{WAN_V4, WAN_V6, bridge_v4, bridge_v6, node_v4, node_v6};
 pub use self::namespace::Namespace;
+use self::permit::Permit;
+use self::pod::Place;
 pub use self::pod::Pod;
 pub use self::program::Program;
 pub use self::sweep::remains;
-use self::address::{WAN_V4, WAN_V6, bridge_v4, bridge_v6, node_v4, node_v6};
-use self::permit::Permit;
-use self::pod::Place;
 
 /// A node: a namespace that routes between its pods and the wan.
 #[derive(Debug)]
@@ -75,8 +75,14 @@ impl Lab {
              addr add {WAN_V4}/24 dev wan\n\
              addr add {WAN_V6}/64 dev wan nodad\n"
         ))?;
-        let mut lab =
-            Self { nodes: Vec::new(), wan: Arc::new(wan), prefix, dir, memory, _permit: permit };
+        let mut lab = Self {
+            nodes: Vec::new(),
+            wan: Arc::new(wan),
+            prefix,
+            dir,
+            memory,
+            _permit: permit,
+        };
         for number in 1..=nodes {
             let node = lab.build_node(number, nodes)?;
             lab.nodes.push(Arc::new(node));
@@ -88,7 +94,11 @@ impl Lab {
     pub fn pod(&self, node: u8, name: &str) -> Result<Arc<Pod>> {
         let home = self.node(node)?;
         let index = home.pods.fetch_add(1, Ordering::Relaxed);
-        let place = Place { prefix: &self.prefix, node, bridge: &home.namespace };
+        let place = Place {
+            prefix: &self.prefix,
+            node,
+            bridge: &home.namespace,
+        };
         let pod = Pod::create(&place, name, index, self.dir())
             .with_context(|| format!("making pod {name} on {}", home.name))?;
         Ok(Arc::new(pod))
@@ -153,7 +163,12 @@ impl Lab {
             ));
         }
         namespace.batch(&lines)?;
-        Ok(Node { number, name, namespace, pods: AtomicU8::new(0) })
+        Ok(Node {
+            number,
+            name,
+            namespace,
+            pods: AtomicU8::new(0),
+        })
     }
 }
 

@@ -8,8 +8,10 @@
 
 pub mod capture;
 pub mod clients;
+pub mod forge;
 pub mod lab;
 pub mod mesh;
+pub mod peer;
 pub mod programs;
 pub mod servers;
 pub mod shell;

@@ -61,12 +61,16 @@ impl Mesh {
             let token = control_plane.token(&node.name)?;
             let home = lab.memory_dir().join(&node.name);
             let outputs: PathBuf = lab.dir().to_path_buf();
-            let mut agent = Agent::new(Arc::clone(node), home, outputs)?;
+            let mut agent = Agent::new(Arc::clone(node), &home, outputs)?;
             agent.configure(&token, &control_plane.root(), &options.agent);
             agent.start()?;
             agents.push(agent);
         }
-        let mesh = Self { agents, control_plane, configuration };
+        let mesh = Self {
+            agents,
+            control_plane,
+            configuration,
+        };
         mesh.await_ready()?;
         Ok(mesh)
     }
@@ -79,7 +83,10 @@ impl Mesh {
 
     /// The agent of a node, to kill or start it.
     pub fn agent_mut(&mut self, node: u8) -> Result<&mut Agent> {
-        let found = self.agents.iter_mut().find(|agent| agent.node().number == node);
+        let found = self
+            .agents
+            .iter_mut()
+            .find(|agent| agent.node().number == node);
         found.with_context(|| format!("this mesh has no agent on node {node}"))
     }
 
@@ -100,8 +107,13 @@ impl Mesh {
     pub fn await_advertised(&self, uid: &str, expected: bool, limit: Duration) -> Result<()> {
         for agent in &self.agents {
             let name = &agent.node().name;
-            let what = format!("{name} to {} pod {uid} over HBONE", if expected { "reach" } else { "not reach" });
-            wait_until(&what, limit, || agent.pages().advertises(uid) == Some(expected))?;
+            let what = format!(
+                "{name} to {} pod {uid} over HBONE",
+                if expected { "reach" } else { "not reach" }
+            );
+            wait_until(&what, limit, || {
+                agent.pages().advertises(uid) == Some(expected)
+            })?;
         }
         Ok(())
     }

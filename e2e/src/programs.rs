@@ -38,7 +38,15 @@ pub fn nginx(pod: &Pod, dir: &Path, servers: &str, port: u16) -> Result<Program>
 /// Starts redis without persistence.
 pub fn redis(pod: &Pod, port: u16) -> Result<Program> {
     let listen = port.to_string();
-    let args = ["--port", &listen, "--bind", "*", "-::*", "--protected-mode", "no"];
+    let args = [
+        "--port",
+        &listen,
+        "--bind",
+        "*",
+        "-::*",
+        "--protected-mode",
+        "no",
+    ];
     let volatile = ["--save", "", "--appendonly", "no", "--daemonize", "no"];
     let program = pod.start("redis-server", &[&args[..], &volatile[..]].concat())?;
     await_listener(pod, port, program)
@@ -55,7 +63,17 @@ pub fn postgres(pod: &Pod, dir: &Path, port: u16) -> Result<Program> {
     let initdb = tools.join("initdb").display().to_string();
     shell::run(
         "runuser",
-        &["-u", "postgres", "--", &initdb, "--no-sync", "-A", "trust", "-D", &shown],
+        &[
+            "-u",
+            "postgres",
+            "--",
+            &initdb,
+            "--no-sync",
+            "-A",
+            "trust",
+            "-D",
+            &shown,
+        ],
     )?;
     let hosts = "host all all 0.0.0.0/0 trust\nhost all all ::/0 trust\n";
     fs::write(data.join("pg_hba.conf"), hosts).context("writing pg_hba.conf")?;
@@ -64,8 +82,20 @@ pub fn postgres(pod: &Pod, dir: &Path, port: u16) -> Result<Program> {
     let program = pod.start(
         "runuser",
         &[
-            "-u", "postgres", "--", &server, "-D", &shown, "-p", &port_arg, "-c", "fsync=off", "-c",
-            "listen_addresses=*", "-c", &sockets,
+            "-u",
+            "postgres",
+            "--",
+            &server,
+            "-D",
+            &shown,
+            "-p",
+            &port_arg,
+            "-c",
+            "fsync=off",
+            "-c",
+            "listen_addresses=*",
+            "-c",
+            &sockets,
         ],
     )?;
     await_listener(pod, port, program)
@@ -74,9 +104,14 @@ pub fn postgres(pod: &Pod, dir: &Path, port: u16) -> Result<Program> {
 /// Where Debian keeps the server's programs: `/usr/lib/postgresql/VERSION/bin`.
 fn postgres_tools() -> Result<PathBuf> {
     let installed = fs::read_dir("/usr/lib/postgresql").context("PostgreSQL is not installed")?;
-    let mut tools: Vec<_> = installed.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    let mut tools: Vec<_> = installed
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .collect();
     tools.sort();
-    Ok(tools.pop().context("PostgreSQL is not installed")?.join("bin"))
+    Ok(tools
+        .pop()
+        .context("PostgreSQL is not installed")?
+        .join("bin"))
 }
 
 fn await_listener(pod: &Pod, port: u16, mut program: Program) -> Result<Program> {
@@ -87,7 +122,11 @@ fn await_listener(pod: &Pod, port: u16, mut program: Program) -> Result<Program>
     });
     let ended = !program.is_running();
     if ended || listening.is_err() {
-        anyhow::bail!("no server on {at}: {}{}", program.errors(), program.output());
+        anyhow::bail!(
+            "no server on {at}: {}{}",
+            program.errors(),
+            program.output()
+        );
     }
     Ok(program)
 }

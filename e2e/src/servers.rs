@@ -39,7 +39,10 @@ impl Server {
             .with_context(|| format!("listening on {port} in pod {}", pod.name))?;
         let accepted = listener.try_clone().context("copying a listener")?;
         let accepting = thread::spawn(move || accept(&accepted, serve));
-        Ok(Self { listener, accepting: Some(accepting) })
+        Ok(Self {
+            listener,
+            accepting: Some(accepting),
+        })
     }
 }
 

@@ -12,10 +12,9 @@ pub fn run(program: &str, args: &[&str]) -> Result<String> {
 
 /// Runs a command that is ready to go and returns its stdout.
 pub fn finish(command: &mut Command, what: &str) -> Result<String> {
-    let output = command
-        .stdin(Stdio::null())
-        .output()
-        .with_context(|| format!("starting `{what}` (is it installed? see e2e/install-packages.sh)"))?;
+    let output = command.stdin(Stdio::null()).output().with_context(|| {
+        format!("starting `{what}` (is it installed? see e2e/install-packages.sh)")
+    })?;
     answer(&output, what)
 }
 
@@ -29,9 +28,13 @@ pub fn feed(program: &str, args: &[&str], input: &str) -> Result<String> {
         .spawn()
         .with_context(|| format!("starting `{program}`"))?;
     if let Some(mut stdin) = child.stdin.take() {
-        stdin.write_all(input.as_bytes()).with_context(|| format!("writing to `{program}`"))?;
+        stdin
+            .write_all(input.as_bytes())
+            .with_context(|| format!("writing to `{program}`"))?;
     }
-    let output = child.wait_with_output().with_context(|| format!("waiting for `{program}`"))?;
+    let output = child
+        .wait_with_output()
+        .with_context(|| format!("waiting for `{program}`"))?;
     answer(&output, &format!("{program} {}", args.join(" ")))
 }
 
@@ -39,7 +42,12 @@ fn answer(output: &Output, what: &str) -> Result<String> {
     let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
     if !output.status.success() {
         let stderr = String::from_utf8_lossy(&output.stderr);
-        bail!("`{what}` ended with {}: {}{}", output.status, stderr.trim(), stdout.trim());
+        bail!(
+            "`{what}` ended with {}: {}{}",
+            output.status,
+            stderr.trim(),
+            stdout.trim()
+        );
     }
     Ok(stdout)
 }

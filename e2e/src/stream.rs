@@ -63,11 +63,19 @@ pub fn digest(from: &mut impl Read) -> io::Result<Passed> {
 /// What [`send`] answers, without sending.
 pub fn expected(bytes: u64) -> Passed {
     // A sink never fails; were it to, no transfer would match.
-    send(&mut io::sink(), bytes).unwrap_or(Passed { bytes: 0, sha256: String::new() })
+    send(&mut io::sink(), bytes).unwrap_or(Passed {
+        bytes: 0,
+        sha256: String::new(),
+    })
 }
 
 fn passed(bytes: u64, hash: Context) -> Passed {
-    let sha256 = hash.finish().as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    let sha256 = hash
+        .finish()
+        .as_ref()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
     Passed { bytes, sha256 }
 }
 

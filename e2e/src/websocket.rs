@@ -34,7 +34,10 @@ impl Client {
         if !head.starts_with("HTTP/1.1 101") || !head.contains(&proof) {
             return Err(io::Error::other(format!("no WebSocket: {head}")));
         }
-        Ok(Self { reader, writer: connection })
+        Ok(Self {
+            reader,
+            writer: connection,
+        })
     }
 
     /// Sends a text message and reads the next one.
@@ -56,7 +59,9 @@ pub(crate) fn serve_echo(connection: TcpStream) -> io::Result<()> {
     let mut writer = connection.try_clone()?;
     let mut reader = BufReader::new(connection);
     let head = read_head(&mut reader)?;
-    let key = head.lines().find_map(|line| line.strip_prefix("Sec-WebSocket-Key: "));
+    let key = head
+        .lines()
+        .find_map(|line| line.strip_prefix("Sec-WebSocket-Key: "));
     let accept = accept_of(key.unwrap_or_default().trim());
     let answer = format!(
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
@@ -110,7 +115,11 @@ fn read_frame(reader: &mut impl Read) -> io::Result<(u8, Vec<u8>)> {
 
 fn write_frame(writer: &mut impl Write, kind: u8, payload: &[u8], masked: bool) -> io::Result<()> {
     // A fixed mask is enough here: the mesh must not care, and no cache is in the way.
-    let mask: [u8; 4] = if masked { [0x37, 0xfa, 0x21, 0x3d] } else { [0; 4] };
+    let mask: [u8; 4] = if masked {
+        [0x37, 0xfa, 0x21, 0x3d]
+    } else {
+        [0; 4]
+    };
     let flag = if masked { 0x80 } else { 0 };
     let mut frame = vec![0x80 | kind];
     match u8::try_from(payload.len()) {
@@ -124,7 +133,12 @@ fn write_frame(writer: &mut impl Write, kind: u8, payload: &[u8], masked: bool) 
     if masked {
         frame.extend(mask);
     }
-    frame.extend(payload.iter().zip(mask.iter().cycle()).map(|(byte, key)| byte ^ key));
+    frame.extend(
+        payload
+            .iter()
+            .zip(mask.iter().cycle())
+            .map(|(byte, key)| byte ^ key),
+    );
     writer.write_all(&frame)
 }
 
@@ -141,7 +155,11 @@ fn base64(bytes: &[u8]) -> String {
         for place in 0..4 {
             let index = (word >> (18_u32.saturating_sub(6 * place))) & 0x3f;
             let letter = ALPHABET.get(index as usize).copied().unwrap_or(b'=');
-            text.push(if place as usize <= group.len() { char::from(letter) } else { '=' });
+            text.push(if place as usize <= group.len() {
+                char::from(letter)
+            } else {
+                '='
+            });
         }
     }
     text

@@ -38,15 +38,26 @@ impl World {
     /// Two nodes, these pods (name and node's number), none captured yet.
     pub fn prepare(pods: &[(&str, u8)], options: &Options) -> Result<Self> {
         let lab = Lab::new(2)?;
-        let made: Result<Vec<_>> = pods.iter().map(|(name, node)| lab.pod(*node, name)).collect();
+        let made: Result<Vec<_>> = pods
+            .iter()
+            .map(|(name, node)| lab.pod(*node, name))
+            .collect();
         let made = made?;
-        let hosts: String = made.iter().zip(0..).map(|(pod, index)| hosts_of(&pod.name, index)).collect();
+        let hosts: String = made
+            .iter()
+            .zip(0..)
+            .map(|(pod, index)| hosts_of(&pod.name, index))
+            .collect();
         for pod in &made {
             pod.set_hosts(&hosts)?;
         }
         let objects = [("cluster", cluster(&lab)), ("pods", objects(&made))];
         let mesh = Mesh::start(&lab, &objects, options)?;
-        Ok(Self { mesh, pods: made, lab })
+        Ok(Self {
+            mesh,
+            pods: made,
+            lab,
+        })
     }
 
     /// As [`World::prepare`], with every pod captured and advertised.
@@ -71,8 +82,12 @@ impl World {
     pub fn enrol(&self, name: &str) -> Result<()> {
         let pod = self.pod(name)?;
         let uid = uid(name);
-        let what =
-            Enrolment { pod: &pod, uid: &uid, namespace: NAMESPACE, service_account: name };
+        let what = Enrolment {
+            pod: &pod,
+            uid: &uid,
+            namespace: NAMESPACE,
+            service_account: name,
+        };
         self.mesh.agent(pod.node)?.enrol(&what)?;
         Ok(())
     }
@@ -86,14 +101,19 @@ impl World {
     /// A pod by its name.
     pub fn pod(&self, name: &str) -> Result<Arc<Pod>> {
         let found = self.pods.iter().find(|pod| pod.name == name);
-        found.cloned().with_context(|| format!("this world has no pod {name}"))
+        found
+            .cloned()
+            .with_context(|| format!("this world has no pod {name}"))
     }
 
     /// Where a pod's service is reached.
     pub fn service(&self, name: &str, family: Family, port: u16) -> Result<SocketAddr> {
         let found = self.pods.iter().zip(0..).find(|(pod, _)| pod.name == name);
         let (_, index) = found.with_context(|| format!("this world has no service {name}"))?;
-        Ok(SocketAddr::new(family.of(vip_v4(index), vip_v6(index)), port))
+        Ok(SocketAddr::new(
+            family.of(vip_v4(index), vip_v6(index)),
+            port,
+        ))
     }
 
     /// A folder for a program's files.
@@ -116,7 +136,10 @@ pub fn identity(name: &str) -> String {
 fn cluster(lab: &Lab) -> String {
     let mut parts = vec![yaml::namespace(NAMESPACE, true)];
     for node in lab.nodes() {
-        let addresses = [IpAddr::V4(node_v4(node.number)), IpAddr::V6(node_v6(node.number))];
+        let addresses = [
+            IpAddr::V4(node_v4(node.number)),
+            IpAddr::V6(node_v6(node.number)),
+        ];
         parts.push(yaml::node(&node.name, &addresses));
     }
     yaml::documents(&parts)

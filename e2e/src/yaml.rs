@@ -5,24 +5,32 @@ use std::net::IpAddr;
 
 /// A `Namespace`; `enrolled` puts our label on it.
 pub fn namespace(name: &str, enrolled: bool) -> String {
-    let labels = if enrolled { "\n  labels:\n    ambit.mesh/dataplane-mode: ambient" } else { "" };
+    let labels = if enrolled {
+        "\n  labels:\n    ambit.mesh/dataplane-mode: ambient"
+    } else {
+        ""
+    };
     format!("apiVersion: v1\nkind: Namespace\nmetadata:\n  name: {name}{labels}\n")
 }
 
 /// A `Node`.
 pub fn node(name: &str, addresses: &[IpAddr]) -> String {
-    let mut text = format!(
-        "apiVersion: v1\nkind: Node\nmetadata:\n  name: {name}\nstatus:\n  addresses:\n"
-    );
+    let mut text =
+        format!("apiVersion: v1\nkind: Node\nmetadata:\n  name: {name}\nstatus:\n  addresses:\n");
     for address in addresses {
-        text.push_str(&format!("    - type: InternalIP\n      address: {address}\n"));
+        text.push_str(&format!(
+            "    - type: InternalIP\n      address: {address}\n"
+        ));
     }
     text
 }
 
 /// A `ServiceAccount`.
 pub fn service_account(namespace: &str, name: &str) -> String {
-    format!("apiVersion: v1\nkind: ServiceAccount\n{}", metadata(namespace, name))
+    format!(
+        "apiVersion: v1\nkind: ServiceAccount\n{}",
+        metadata(namespace, name)
+    )
 }
 
 /// A running, ready `Pod`.
@@ -45,9 +53,22 @@ pub struct PodObject<'a> {
 impl PodObject<'_> {
     /// The object's text.
     pub fn text(&self) -> String {
-        let Self { namespace, name, uid, node, service_account, addresses } = self;
-        let first = addresses.first().map(|ip| format!("  podIP: {ip}\n")).unwrap_or_default();
-        let all: String = addresses.iter().map(|ip| format!("    - ip: {ip}\n")).collect();
+        let Self {
+            namespace,
+            name,
+            uid,
+            node,
+            service_account,
+            addresses,
+        } = self;
+        let first = addresses
+            .first()
+            .map(|ip| format!("  podIP: {ip}\n"))
+            .unwrap_or_default();
+        let all: String = addresses
+            .iter()
+            .map(|ip| format!("    - ip: {ip}\n"))
+            .collect();
         format!(
             "apiVersion: v1\nkind: Pod\nmetadata:\n  name: {name}\n  namespace: {namespace}\n  \
              uid: {uid}\n  labels:\n    app: {name}\nspec:\n  nodeName: {node}\n  \
@@ -60,14 +81,18 @@ impl PodObject<'_> {
 
 /// A `Service` for the pods labelled `app: NAME`; `ports` are (service port, target port).
 pub fn service(namespace: &str, name: &str, addresses: &[IpAddr], ports: &[(u16, u16)]) -> String {
-    let first = addresses.first().map_or_else(|| "None".to_owned(), ToString::to_string);
+    let first = addresses
+        .first()
+        .map_or_else(|| "None".to_owned(), ToString::to_string);
     let all: String = addresses.iter().map(|ip| format!("    - {ip}\n")).collect();
     let mut text = format!(
         "apiVersion: v1\nkind: Service\n{}spec:\n  clusterIP: {first}\n",
         metadata(namespace, name)
     );
     if !all.is_empty() {
-        text.push_str(&format!("  clusterIPs:\n{all}  ipFamilyPolicy: PreferDualStack\n"));
+        text.push_str(&format!(
+            "  clusterIPs:\n{all}  ipFamilyPolicy: PreferDualStack\n"
+        ));
     }
     text.push_str(&format!("  selector:\n    app: {name}\n  ports:\n"));
     for (port, target) in ports {

@@ -48,7 +48,9 @@ fn main() -> Result<()> {
 
 /// Serves one connection until the client has no more requests.
 fn serve(args: &Args, mut connection: TcpStream, peer: SocketAddr) {
-    let Ok(reading) = connection.try_clone() else { return };
+    let Ok(reading) = connection.try_clone() else {
+        return;
+    };
     let mut reader = BufReader::new(reading);
     while let Some(path) = next_request(&mut reader) {
         let (status, body) = answer(args, &path, peer);
@@ -57,7 +59,10 @@ fn serve(args: &Args, mut connection: TcpStream, peer: SocketAddr) {
             "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
             body.len()
         );
-        if connection.write_all(format!("{head}{body}").as_bytes()).is_err() {
+        if connection
+            .write_all(format!("{head}{body}").as_bytes())
+            .is_err()
+        {
             return;
         }
     }
@@ -109,8 +114,13 @@ fn count(redis: &str) -> Result<Value> {
     connection.write_all(b"*2\r\n$4\r\nINCR\r\n$5\r\nitems\r\n")?;
     let mut line = String::new();
     BufReader::new(connection.take(LONGEST)).read_line(&mut line)?;
-    let number = line.trim_end().strip_prefix(':').and_then(|digits| digits.parse::<u64>().ok());
-    Ok(Value::from(number.with_context(|| format!("{redis} answered {line:?}"))?))
+    let number = line
+        .trim_end()
+        .strip_prefix(':')
+        .and_then(|digits| digits.parse::<u64>().ok());
+    Ok(Value::from(
+        number.with_context(|| format!("{redis} answered {line:?}"))?,
+    ))
 }
 
 /// One request to another service of this kind.
@@ -137,7 +147,10 @@ fn ask(next: &str) -> Result<Value> {
 
 fn connect(to: &str) -> Result<TcpStream> {
     let mut last = None;
-    for address in to.to_socket_addrs().with_context(|| format!("finding {to}"))? {
+    for address in to
+        .to_socket_addrs()
+        .with_context(|| format!("finding {to}"))?
+    {
         match TcpStream::connect_timeout(&address, TIMEOUT) {
             Ok(connection) => {
                 connection.set_read_timeout(Some(TIMEOUT))?;

@@ -61,7 +61,9 @@ pub(super) fn parse(file: &[u8]) -> Result<Vec<Packet>> {
     while let Some(length) = little32(file, at.saturating_add(8)) {
         let start = at.saturating_add(RECORD_HEADER);
         at = start.saturating_add(usize::try_from(length).unwrap_or(usize::MAX));
-        let Some(frame) = file.get(start..at) else { break };
+        let Some(frame) = file.get(start..at) else {
+            break;
+        };
         packets.extend(of_frame(link, frame));
     }
     Ok(packets)
@@ -87,20 +89,35 @@ fn of_ipv4(packet: &[u8]) -> Option<Packet> {
     let source = Ipv4Addr::from(<[u8; 4]>::try_from(packet.get(12..16)?).ok()?);
     let destination = Ipv4Addr::from(<[u8; 4]>::try_from(packet.get(16..20)?).ok()?);
     let protocol = *packet.get(9)?;
-    of_ip(source.into(), destination.into(), protocol, packet.get(header..end)?)
+    of_ip(
+        source.into(),
+        destination.into(),
+        protocol,
+        packet.get(header..end)?,
+    )
 }
 
 fn of_ipv6(packet: &[u8]) -> Option<Packet> {
-    let end = usize::from(big16(packet, 4)?).saturating_add(40).min(packet.len());
+    let end = usize::from(big16(packet, 4)?)
+        .saturating_add(40)
+        .min(packet.len());
     let source = Ipv6Addr::from(<[u8; 16]>::try_from(packet.get(8..24)?).ok()?);
     let destination = Ipv6Addr::from(<[u8; 16]>::try_from(packet.get(24..40)?).ok()?);
     let protocol = *packet.get(6)?;
-    of_ip(source.into(), destination.into(), protocol, packet.get(40..end)?)
+    of_ip(
+        source.into(),
+        destination.into(),
+        protocol,
+        packet.get(40..end)?,
+    )
 }
 
 fn of_ip(source: IpAddr, destination: IpAddr, protocol: u8, body: &[u8]) -> Option<Packet> {
     let (protocol, header) = match protocol {
-        6 => (Protocol::Tcp, usize::from(*body.get(12)? >> 4).checked_mul(4)?),
+        6 => (
+            Protocol::Tcp,
+            usize::from(*body.get(12)? >> 4).checked_mul(4)?,
+        ),
         17 => (Protocol::Udp, 8),
         1 | 58 => (Protocol::Icmp, 0),
         _ => (Protocol::Other, 0),
@@ -129,7 +146,8 @@ pub(super) fn server_hello_version(payload: &[u8]) -> Option<u16> {
     // Past the session id, the cipher suite and the compression method.
     let extensions = 44_usize.checked_add(session)?.checked_add(3)?;
     let mut at = extensions.checked_add(2)?;
-    while let (Some(kind), Some(length)) = (big16(payload, at), big16(payload, at.checked_add(2)?)) {
+    while let (Some(kind), Some(length)) = (big16(payload, at), big16(payload, at.checked_add(2)?))
+    {
         let body = at.checked_add(4)?;
         if kind == 43 {
             return big16(payload, body);

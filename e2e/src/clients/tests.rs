@@ -8,7 +8,8 @@ fn a_plain_answer_is_read() {
 
 #[test]
 fn a_chunked_answer_is_joined() {
-    let bytes = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2;x\r\nde\r\n0\r\n\r\n";
+    let bytes =
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2;x\r\nde\r\n0\r\n\r\n";
     assert_eq!(parse(bytes).unwrap().body, "abcde");
 }
 

@@ -51,7 +51,16 @@ pub fn vip_v4(index: u8) -> Ipv4Addr {
 
 /// The address of the n-th service, IPv6.
 pub fn vip_v6(index: u8) -> Ipv6Addr {
-    Ipv6Addr::new(0xfd00, 0x96, 0, 0, 0, 0, 0, u16::from(index).saturating_add(10))
+    Ipv6Addr::new(
+        0xfd00,
+        0x96,
+        0,
+        0,
+        0,
+        0,
+        0,
+        u16::from(index).saturating_add(10),
+    )
 }
 
 /// Which of the two address families a call uses.

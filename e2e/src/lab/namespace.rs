@@ -33,7 +33,10 @@ impl Namespace {
     pub fn create(name: &str, forwarding: bool) -> Result<Self> {
         shell::run("ip", &["netns", "add", name])?;
         let handle = File::open(path_of(name)).with_context(|| format!("opening {name}"))?;
-        let namespace = Self { name: name.to_owned(), handle };
+        let namespace = Self {
+            name: name.to_owned(),
+            handle,
+        };
         namespace.batch("link set lo up\n")?;
         namespace.sysctl(&[
             // Always allowed; BBR, a common default, throttles local links.
@@ -99,7 +102,9 @@ impl Namespace {
     /// A program inside that keeps the machine's own mounts, as a host-network pod would.
     pub fn enter(&self, program: &str) -> Command {
         let mut command = Command::new("nsenter");
-        command.arg(format!("--net={}", self.path().display())).arg(program);
+        command
+            .arg(format!("--net={}", self.path().display()))
+            .arg(program);
         command
     }
 }
@@ -127,7 +132,10 @@ pub(super) fn remove(name: &str) {
 
 fn programs_in(name: &str) -> Vec<Pid> {
     let listed = shell::run("ip", &["netns", "pids", name]).unwrap_or_default();
-    listed.lines().filter_map(|line| line.trim().parse().ok().map(Pid::from_raw)).collect()
+    listed
+        .lines()
+        .filter_map(|line| line.trim().parse().ok().map(Pid::from_raw))
+        .collect()
 }
 
 fn path_of(name: &str) -> PathBuf {

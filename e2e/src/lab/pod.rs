@@ -31,12 +31,7 @@ pub struct Pod {
 
 impl Pod {
     /// Makes the namespace and joins it to the bridge of `node` as port `pINDEX`.
-    pub(super) fn create(
-        place: &Place<'_>,
-        name: &str,
-        index: u8,
-        outputs: &Path,
-    ) -> Result<Self> {
+    pub(super) fn create(place: &Place<'_>, name: &str, index: u8, outputs: &Path) -> Result<Self> {
         let namespace = Namespace::create(&format!("{}-{name}", place.prefix), false)?;
         let (v4, v6) = (pod_v4(place.node, index), pod_v6(place.node, index));
         place.bridge.batch(&format!(
@@ -53,11 +48,22 @@ impl Pod {
              route add default via {gateway6}\n"
         ))?;
         // Nothing answers names in a lab but the hosts file: fail at once instead of asking.
-        fs::write(namespace.etc().join("resolv.conf"), "options timeout:1 attempts:1\n")
-            .context("writing a pod's resolv.conf")?;
+        fs::write(
+            namespace.etc().join("resolv.conf"),
+            "options timeout:1 attempts:1\n",
+        )
+        .context("writing a pod's resolv.conf")?;
         let outputs = outputs.to_path_buf();
         let started = AtomicU32::new(0);
-        let pod = Self { name: name.to_owned(), node: place.node, v4, v6, namespace, outputs, started };
+        let pod = Self {
+            name: name.to_owned(),
+            node: place.node,
+            v4,
+            v6,
+            namespace,
+            outputs,
+            started,
+        };
         pod.set_hosts("")?;
         Ok(pod)
     }
@@ -92,7 +98,10 @@ impl Pod {
     /// Starts a command made by [`Namespace::command`].
     pub fn start_command(&self, program: &str, command: Command) -> Result<Program> {
         let turn = self.started.fetch_add(1, Ordering::Relaxed);
-        let short = Path::new(program).file_name().unwrap_or_default().to_string_lossy();
+        let short = Path::new(program)
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy();
         let name = format!("{}-{short}-{turn}", self.name);
         Program::start(&name, command, &self.outputs)
     }

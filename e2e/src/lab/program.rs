@@ -37,7 +37,12 @@ impl Program {
             .stderr(appended(&stderr)?)
             .spawn()
             .with_context(|| format!("starting {name}: {command:?}"))?;
-        Ok(Self { name: name.to_owned(), child, stdout, stderr })
+        Ok(Self {
+            name: name.to_owned(),
+            child,
+            stdout,
+            stderr,
+        })
     }
 
     /// Its process id; also that of its process group.
@@ -66,7 +71,12 @@ impl Program {
     pub fn finish(&mut self, limit: Duration) -> Result<String> {
         let status = self.wait(limit)?;
         if !status.success() {
-            bail!("{} ended with {status}: {}{}", self.name, self.errors(), self.output());
+            bail!(
+                "{} ended with {status}: {}{}",
+                self.name,
+                self.errors(),
+                self.output()
+            );
         }
         Ok(self.output())
     }
@@ -102,5 +112,7 @@ fn appended(path: &Path) -> Result<File> {
 }
 
 fn read(path: &Path) -> String {
-    fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
+    fs::read(path)
+        .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+        .unwrap_or_default()
 }

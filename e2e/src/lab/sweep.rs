@@ -15,12 +15,19 @@ pub(super) const FOLDERS: [&str; 2] = ["/tmp", "/dev/shm"];
 /// What all names of this process's next lab begin with.
 pub(super) fn next_prefix() -> String {
     static NEXT: AtomicU32 = AtomicU32::new(1);
-    format!("ambit-{}-{}", process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
+    format!(
+        "ambit-{}-{}",
+        process::id(),
+        NEXT.fetch_add(1, Ordering::Relaxed)
+    )
 }
 
 /// Removes what dead processes left.
 pub(super) fn sweep() {
-    for name in entries(Path::new("/run/netns")).iter().filter(|name| is_stale(name)) {
+    for name in entries(Path::new("/run/netns"))
+        .iter()
+        .filter(|name| is_stale(name))
+    {
         namespace::remove(name);
     }
     for folder in FOLDERS.iter().chain(&["/etc/netns"]).map(Path::new) {
@@ -32,9 +39,14 @@ pub(super) fn sweep() {
 
 /// Everything of that prefix that exists now: empty once a lab is gone.
 pub fn remains(prefix: &str) -> Vec<PathBuf> {
-    let places = FOLDERS.iter().chain(&["/run/netns", "/etc/netns"]).map(Path::new);
+    let places = FOLDERS
+        .iter()
+        .chain(&["/run/netns", "/etc/netns"])
+        .map(Path::new);
     let here = |folder: &Path| {
-        let named = entries(folder).into_iter().filter(|name| name.starts_with(prefix));
+        let named = entries(folder)
+            .into_iter()
+            .filter(|name| name.starts_with(prefix));
         named.map(|name| folder.join(name)).collect::<Vec<_>>()
     };
     places.flat_map(here).collect()
@@ -52,8 +64,12 @@ fn owner(name: &str) -> Option<u32> {
 }
 
 fn entries(folder: &Path) -> Vec<String> {
-    let Ok(listed) = fs::read_dir(folder) else { return Vec::new() };
-    listed.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect()
+    let Ok(listed) = fs::read_dir(folder) else {
+        return Vec::new();
+    };
+    listed
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .collect()
 }
 
 #[cfg(test)]

@@ -45,9 +45,15 @@ pub struct Enrolment<'a> {
 }
 
 impl Agent {
-    pub(super) fn new(node: Arc<Node>, home: PathBuf, outputs: PathBuf) -> Result<Self> {
-        let run = folder(&home)?;
-        Ok(Self { program: None, node, run, outputs, args: Vec::new() })
+    pub(super) fn new(node: Arc<Node>, home: &Path, outputs: PathBuf) -> Result<Self> {
+        let run = folder(home)?;
+        Ok(Self {
+            program: None,
+            node,
+            run,
+            outputs,
+            args: Vec::new(),
+        })
     }
 
     pub(super) fn configure(&mut self, token: &Path, root: &Path, more: &[String]) {
@@ -81,10 +87,15 @@ impl Agent {
     /// Starts it, or another one while the first still runs: then that one is kept running and
     /// answered, to be dropped by the caller.
     pub fn start(&mut self) -> Result<Option<Program>> {
-        let mut command = self.node.namespace.enter(&binary("ambit-node-agent")?.display().to_string());
+        let mut command = self
+            .node
+            .namespace
+            .enter(&binary("ambit-node-agent")?.display().to_string());
         command.args(&self.args);
         let name = format!("agent-{}", self.node.name);
-        Ok(self.program.replace(Program::start(&name, command, &self.outputs)?))
+        Ok(self
+            .program
+            .replace(Program::start(&name, command, &self.outputs)?))
     }
 
     /// Kills the host role without notice; what it started is left to itself.
@@ -93,6 +104,11 @@ impl Agent {
         program.signal(Signal::SIGKILL)?;
         program.wait(END)?;
         Ok(())
+    }
+
+    /// Takes the whole agent, all roles, away at once: it ends when the answer is dropped.
+    pub fn stop(&mut self) -> Result<Program> {
+        self.program.take().context("the agent is not running")
     }
 
     /// Asks it to end and waits until it has.
@@ -114,7 +130,10 @@ impl Agent {
 
     /// Its pages.
     pub fn pages(&self) -> Pages<'_> {
-        Pages::new(&self.node.namespace, self.outputs.join(format!("agent-{}.out", self.node.name)))
+        Pages::new(
+            &self.node.namespace,
+            self.outputs.join(format!("agent-{}.out", self.node.name)),
+        )
     }
 
     /// The folder of its sockets.
@@ -132,9 +151,11 @@ impl Agent {
         let file = self.outputs.join(format!("agent-{}.err", self.node.name));
         let text = std::fs::read_to_string(file).unwrap_or_default();
         let start = text.len().saturating_sub(LOG_END);
-        text.char_indices().find(|(at, _)| *at >= start).map_or_else(String::new, |(at, _)| {
-            text.get(at..).unwrap_or_default().to_owned()
-        })
+        text.char_indices()
+            .find(|(at, _)| *at >= start)
+            .map_or_else(String::new, |(at, _)| {
+                text.get(at..).unwrap_or_default().to_owned()
+            })
     }
 
     /// Captures a pod; answers once the host role says it is captured.
@@ -169,7 +190,10 @@ impl Agent {
     /// The process ids of the proxy generations that live, oldest first.
     pub fn proxies(&self) -> Result<Vec<i32>> {
         let listed = self.list()?;
-        let proxies = listed.get("proxies").and_then(Value::as_array).context("no proxies listed")?;
+        let proxies = listed
+            .get("proxies")
+            .and_then(Value::as_array)
+            .context("no proxies listed")?;
         let pid = |proxy: &Value| proxy.get("pid")?.as_i64()?.try_into().ok();
         Ok(proxies.iter().filter_map(pid).collect())
     }
@@ -179,13 +203,20 @@ impl Agent {
         let stream = UnixStream::connect(&socket)
             .with_context(|| format!("connecting to {}", socket.display()))?;
         stream.set_read_timeout(Some(ANSWER))?;
-        (&stream).write_all(format!("{request}\n").as_bytes()).context("asking the host role")?;
+        (&stream)
+            .write_all(format!("{request}\n").as_bytes())
+            .context("asking the host role")?;
         let mut line = String::new();
-        BufReader::new(&stream).read_line(&mut line).context("reading the host role's answer")?;
+        BufReader::new(&stream)
+            .read_line(&mut line)
+            .context("reading the host role's answer")?;
         let answer: Value = serde_json::from_str(&line)
             .with_context(|| format!("the host role answered {line:?}"))?;
         if answer.get("ok") != Some(&Value::Bool(true)) {
-            bail!("the host role of {} refused {request}: {answer}", self.node.name);
+            bail!(
+                "the host role of {} refused {request}: {answer}",
+                self.node.name
+            );
         }
         Ok(answer)
     }

@@ -10,7 +10,9 @@ pub fn binary(name: &str) -> Result<PathBuf> {
     let running = env::current_exe().context("finding the running executable")?;
     // target/PROFILE/demo, or target/PROFILE/deps/scenarios-HASH
     let folders = running.ancestors().skip(1).take(2);
-    let found = folders.map(|folder: &Path| folder.join(name)).find(|path| path.is_file());
+    let found = folders
+        .map(|folder: &Path| folder.join(name))
+        .find(|path| path.is_file());
     let Some(path) = found else {
         bail!(
             "{name} is not built beside {}: run `cargo build --workspace --bins` first \

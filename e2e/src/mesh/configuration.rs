@@ -16,7 +16,10 @@ impl Configuration {
     /// Makes the folder.
     pub(super) fn create(dir: &Path) -> Result<Self> {
         let staging = dir.with_extension("staging");
-        Ok(Self { dir: super::folder(dir)?, staging: super::folder(&staging)? })
+        Ok(Self {
+            dir: super::folder(dir)?,
+            staging: super::folder(&staging)?,
+        })
     }
 
     /// The folder.

@@ -41,8 +41,13 @@ impl ControlPlane {
         ];
         args.extend(more.iter().cloned());
         let wan = Arc::clone(lab.wan());
-        let mut control_plane =
-            Self { program: None, wan, state, outputs: lab.dir().to_path_buf(), args };
+        let mut control_plane = Self {
+            program: None,
+            wan,
+            state,
+            outputs: lab.dir().to_path_buf(),
+            args,
+        };
         control_plane.start_again()?;
         Ok(control_plane)
     }
@@ -51,20 +56,29 @@ impl ControlPlane {
     pub fn start_again(&mut self) -> Result<()> {
         let mut command = self.wan.enter(&binary("ambit")?.display().to_string());
         command.args(&self.args);
-        let program = self.program.insert(Program::start("control-plane", command, &self.outputs)?);
+        let program = self
+            .program
+            .insert(Program::start("control-plane", command, &self.outputs)?);
         let at = SocketAddr::new(IpAddr::V4(WAN_V4), PORT);
         wait_until("the control plane to serve", START, || {
             !program.is_running() || clients::connect(&self.wan, at).is_ok()
         })?;
         if !program.is_running() {
-            anyhow::bail!("the control plane ended: {}{}", program.errors(), program.output());
+            anyhow::bail!(
+                "the control plane ended: {}{}",
+                program.errors(),
+                program.output()
+            );
         }
         Ok(())
     }
 
     /// Kills it without notice.
     pub fn kill(&mut self) -> Result<()> {
-        let mut program = self.program.take().context("the control plane is not running")?;
+        let mut program = self
+            .program
+            .take()
+            .context("the control plane is not running")?;
         program.signal(Signal::SIGKILL)?;
         program.wait(END)?;
         Ok(())
@@ -72,7 +86,10 @@ impl ControlPlane {
 
     /// Asks it to end and waits until it has.
     pub fn terminate(&mut self) -> Result<()> {
-        let mut program = self.program.take().context("the control plane is not running")?;
+        let mut program = self
+            .program
+            .take()
+            .context("the control plane is not running")?;
         program.terminate(END)?;
         Ok(())
     }

@@ -32,7 +32,8 @@ impl<'a> Pages<'a> {
 
     /// Whether the readiness page says so.
     pub fn is_ready(&self) -> bool {
-        self.get(READY, "/healthz/ready").is_ok_and(|answer| answer.status == 200)
+        self.get(READY, "/healthz/ready")
+            .is_ok_and(|answer| answer.status == 200)
     }
 
     /// The metrics page.
@@ -66,26 +67,40 @@ impl<'a> Pages<'a> {
             field("pod_uid") == Some(uid) || field("kubernetes_uid") == Some(uid)
         };
         let workload = workloads.iter().find(of_pod)?;
-        let protocol = workload.get("protocol").or_else(|| workload.get("tunnel_protocol"))?;
+        let protocol = workload
+            .get("protocol")
+            .or_else(|| workload.get("tunnel_protocol"))?;
         Some(protocol.as_str()?.eq_ignore_ascii_case("hbone"))
     }
 
     /// The access log so far.
     pub fn access_log(&self) -> Vec<AccessLine> {
         let text = fs::read_to_string(&self.log).unwrap_or_default();
-        let lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        lines.filter(|line| line.get("scope") == Some(&Value::from("access"))).map(AccessLine).collect()
+        let lines = text
+            .lines()
+            .filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        lines
+            .filter(|line| line.get("scope") == Some(&Value::from("access")))
+            .map(AccessLine)
+            .collect()
     }
 
     fn get(&self, port: u16, path: &str) -> Result<Answer> {
-        clients::get(self.node, SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port), path)
+        clients::get(
+            self.node,
+            SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port),
+            path,
+        )
     }
 }
 
 impl AccessLine {
     /// A field's text; empty if the line lacks it.
     pub fn text(&self, field: &str) -> &str {
-        self.0.get(field).and_then(Value::as_str).unwrap_or_default()
+        self.0
+            .get(field)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
     }
 
     /// Why the connection was refused; empty if it was not.
@@ -95,7 +110,10 @@ impl AccessLine {
 
     /// A field's number; 0 if the line lacks it.
     pub fn number(&self, field: &str) -> u64 {
-        self.0.get(field).and_then(Value::as_u64).unwrap_or_default()
+        self.0
+            .get(field)
+            .and_then(Value::as_u64)
+            .unwrap_or_default()
     }
 }
 

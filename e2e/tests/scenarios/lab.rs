@@ -10,14 +10,22 @@ use ambit_e2e::lab::{Lab, Pod, remains};
 /// One connection: the server sees `from`'s address, and a byte comes back.
 fn call(from: &Pod, to: &Pod, family: Family) -> IpAddr {
     let at = SocketAddr::new(to.ip(family), 8080);
-    let listener = to.namespace().run(|| TcpListener::bind(at)).unwrap().unwrap();
+    let listener = to
+        .namespace()
+        .run(|| TcpListener::bind(at))
+        .unwrap()
+        .unwrap();
     let server = thread::spawn(move || {
         let (mut stream, peer) = listener.accept().unwrap();
         stream.write_all(b"!").unwrap();
         peer.ip()
     });
     let mut answer = [0];
-    let mut stream = from.namespace().run(|| TcpStream::connect(at)).unwrap().unwrap();
+    let mut stream = from
+        .namespace()
+        .run(|| TcpStream::connect(at))
+        .unwrap()
+        .unwrap();
     stream.read_exact(&mut answer).unwrap();
     server.join().unwrap()
 }
@@ -50,7 +58,11 @@ fn a_dropped_lab_leaves_nothing_behind_even_if_programs_still_run() {
     let prefix = lab.prefix().to_owned();
     let pod = lab.pod(1, "busy").unwrap();
     // Left its process group, as daemons do.
-    pod.run("sh", &["-c", "setsid sleep 1000 >/dev/null 2>&1 </dev/null &"]).unwrap();
+    pod.run(
+        "sh",
+        &["-c", "setsid sleep 1000 >/dev/null 2>&1 </dev/null &"],
+    )
+    .unwrap();
     let program = pod.start("sleep", &["1000"]).unwrap();
     let pid = program.pid();
     assert!(remains(&prefix).len() >= 6, "{:?}", remains(&prefix));
@@ -68,6 +80,8 @@ fn a_panicking_owner_leaves_nothing_behind() {
         std::panic::panic_any((prefix, pod.v4));
     });
     let payload = owner.join().unwrap_err();
-    let (prefix, _) = payload.downcast_ref::<(String, std::net::Ipv4Addr)>().unwrap();
+    let (prefix, _) = payload
+        .downcast_ref::<(String, std::net::Ipv4Addr)>()
+        .unwrap();
     assert_eq!(remains(prefix), Vec::<std::path::PathBuf>::new());
 }

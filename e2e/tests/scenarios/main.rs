@@ -1,4 +1,16 @@
 //! Scenarios on whole machines made of network namespaces; they need root.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "helpers of tests fail a test as tests do"
+)]
+
+mod calls;
+mod enrolment;
 mod lab;
+mod policy;
 mod programs;
+mod refusals;
+mod support;

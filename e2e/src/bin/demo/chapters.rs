@@ -26,7 +26,11 @@ const BITE: Duration = Duration::from_secs(10);
 /// What was built.
 pub(crate) fn topology(screen: &Screen, shop: &Shop) {
     screen.chapter("Two nodes, six pods, real programs; no mesh yet");
-    let mut rows = vec![["node", "pod", "addresses", "runs"].map(str::to_owned).to_vec()];
+    let mut rows = vec![
+        ["node", "pod", "addresses", "runs"]
+            .map(str::to_owned)
+            .to_vec(),
+    ];
     for member in shop.members() {
         let pod = &member.pod;
         rows.push(vec![
@@ -49,7 +53,10 @@ pub(crate) fn before(screen: &Screen, shop: &Shop) -> Result<Before> {
     for packet in seen.holding(SECRET.as_bytes()) {
         let text = String::from_utf8_lossy(&packet.payload);
         let first = text.lines().next().unwrap_or_default();
-        screen.bad(&format!("on the wire: {} > {}  {first}", packet.source, packet.destination));
+        screen.bad(&format!(
+            "on the wire: {} > {}  {first}",
+            packet.source, packet.destination
+        ));
     }
     Before::measure(shop, at)
 }
@@ -73,7 +80,12 @@ pub(crate) fn wire(screen: &Screen, shop: &Shop) -> Result<()> {
     let capture = tap(shop, "with")?;
     for family in ["-4", "-6"] {
         for path in ["", "catalog/", "cart/"] {
-            curl_with(screen, shop, &[family], &format!("http://storefront/{path}?{SECRET}"))?;
+            curl_with(
+                screen,
+                shop,
+                &[family],
+                &format!("http://storefront/{path}?{SECRET}"),
+            )?;
         }
     }
     let seen = capture.stop()?;
@@ -99,7 +111,10 @@ pub(crate) fn policy(screen: &Screen, shop: &Shop) -> Result<()> {
     for line in text.lines().skip_while(|line| !line.starts_with("spec:")) {
         screen.line(&format!("  {line}"));
     }
-    let (from, allowed) = (shop.pod("storefront")?.namespace(), shop.pod("cart")?.namespace());
+    let (from, allowed) = (
+        shop.pod("storefront")?.namespace(),
+        shop.pod("cart")?.namespace(),
+    );
     let at = address(shop, "payments")?;
     let passes = || clients::get(from, at, "/").is_ok_and(|answer| answer.status == 200);
     if !passes() {
@@ -109,12 +124,23 @@ pub(crate) fn policy(screen: &Screen, shop: &Shop) -> Result<()> {
     configuration.apply(name, &text)?;
     let bit = wait_until("the policy to bite", BITE, || !passes())?;
     let still = clients::get(allowed, at, "/")?.status;
-    screen.good(&format!("applied: refused after {} ms; cart still gets {still}", bit.as_millis()));
+    screen.good(&format!(
+        "applied: refused after {} ms; cart still gets {still}",
+        bit.as_millis()
+    ));
     configuration.remove(name)?;
     let lifted = wait_until("the policy to be lifted", BITE, passes)?;
-    screen.good(&format!("removed: served again after {} ms", lifted.as_millis()));
+    screen.good(&format!(
+        "removed: served again after {} ms",
+        lifted.as_millis()
+    ));
     let agent = shop.mesh()?.agent(2)?;
-    let refused = agent.pages().access_log().into_iter().rev().find(|line| !line.reason().is_empty());
+    let refused = agent
+        .pages()
+        .access_log()
+        .into_iter()
+        .rev()
+        .find(|line| !line.reason().is_empty());
     if let Some(line) = refused {
         screen.line(&format!(
             "the log says: {} -> {}: {} ({})",
@@ -136,18 +162,39 @@ pub(crate) fn further(screen: &Screen, shop: &Shop) -> Result<()> {
     let ambit = ambit_e2e::mesh::binary("ambit")?;
     let dir = shop.lab.dir().display();
     for (what, command) in [
-        ("a call", format!("ip netns exec {pod} curl -s http://storefront/cart/")),
-        ("the wire", format!("ip netns exec {wan} tcpdump -ni node1 -A tcp")),
-        ("metrics", format!("ip netns exec {node} curl -s localhost:15020/metrics")),
-        ("what the agent knows", format!("ip netns exec {node} curl -s localhost:15000/config_dump")),
-        ("open connections", format!("ip netns exec {node} curl -s localhost:15000/debug/connections")),
-        ("control plane", format!("ip netns exec {wan} curl -s localhost:15014/metrics")),
+        (
+            "a call",
+            format!("ip netns exec {pod} curl -s http://storefront/cart/"),
+        ),
+        (
+            "the wire",
+            format!("ip netns exec {wan} tcpdump -ni node1 -A tcp"),
+        ),
+        (
+            "metrics",
+            format!("ip netns exec {node} curl -s localhost:15020/metrics"),
+        ),
+        (
+            "what the agent knows",
+            format!("ip netns exec {node} curl -s localhost:15000/config_dump"),
+        ),
+        (
+            "open connections",
+            format!("ip netns exec {node} curl -s localhost:15000/debug/connections"),
+        ),
+        (
+            "control plane",
+            format!("ip netns exec {wan} curl -s localhost:15014/metrics"),
+        ),
         ("access logs", format!("tail -f {dir}/agent-node-*.out")),
         ("the objects (edit them)", format!("ls {config}")),
-        ("why a call is allowed", format!(
-            "{} explain --from dir:{config} shop/cart payments.shop.svc.cluster.local:80",
-            ambit.display()
-        )),
+        (
+            "why a call is allowed",
+            format!(
+                "{} explain --from dir:{config} shop/cart payments.shop.svc.cluster.local:80",
+                ambit.display()
+            ),
+        ),
     ] {
         screen.line(&format!("{what}:\n      {command}"));
     }
@@ -177,7 +224,12 @@ fn curl(screen: &Screen, shop: &Shop, url: &str) -> Result<()> {
 }
 
 fn curl_with(screen: &Screen, shop: &Shop, options: &[&str], url: &str) -> Result<()> {
-    let shown: Vec<&str> = ["curl"].iter().chain(options).chain(&[url]).copied().collect();
+    let shown: Vec<&str> = ["curl"]
+        .iter()
+        .chain(options)
+        .chain(&[url])
+        .copied()
+        .collect();
     screen.command("shopper", &shown.join(" "));
     let args = [&["-sS", "--fail-with-body", "-m", "10"], options, &[url]].concat();
     let answer = shop.pod("shopper")?.run("curl", &args)?;

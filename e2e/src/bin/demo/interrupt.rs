@@ -21,7 +21,9 @@ pub(crate) struct Interrupt {
 impl Interrupt {
     /// From now on the signals no longer end the process.
     pub(crate) fn install() -> Result<Self> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_io()
+            .build()?;
         let entered = runtime.enter();
         let mut interrupt = signal(SignalKind::interrupt()).context("taking Ctrl-C")?;
         let mut terminate = signal(SignalKind::terminate()).context("taking SIGTERM")?;

@@ -4,8 +4,6 @@
 //! that bites, some numbers, and where to look further. Then it stays up until Ctrl-C; whatever
 //! ends it, nothing is left behind.
 
-#![expect(clippy::print_stdout, reason = "a demo speaks to a person")]
-
 mod chapters;
 mod interrupt;
 mod screen;

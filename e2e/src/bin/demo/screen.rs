@@ -22,7 +22,11 @@ impl Screen {
     /// Standard output.
     pub(crate) fn new() -> Self {
         let colours = stdout().is_terminal();
-        Self { colours, chapter: Cell::new(0), started: Instant::now() }
+        Self {
+            colours,
+            chapter: Cell::new(0),
+            started: Instant::now(),
+        }
     }
 
     /// Begins a chapter.
@@ -30,7 +34,10 @@ impl Screen {
         self.chapter.set(self.chapter.get().saturating_add(1));
         let seconds = self.started.elapsed().as_secs_f32();
         let heading = self.paint(BOLD, &format!("{}  {title}", self.chapter.get()));
-        self.print(&format!("\n{heading}  {}", self.paint(FAINT, &format!("({seconds:.1} s)"))));
+        self.print(&format!(
+            "\n{heading}  {}",
+            self.paint(FAINT, &format!("({seconds:.1} s)"))
+        ));
     }
 
     /// A line of text.
@@ -40,7 +47,10 @@ impl Screen {
 
     /// A command that is run in a pod.
     pub(crate) fn command(&self, pod: &str, command: &str) {
-        self.print(&format!("   {} {command}", self.paint(BOLD, &format!("{pod}$"))));
+        self.print(&format!(
+            "   {} {command}",
+            self.paint(BOLD, &format!("{pod}$"))
+        ));
     }
 
     /// Something that is as it should be.
@@ -67,20 +77,36 @@ impl Screen {
     pub(crate) fn table(&self, rows: &[Vec<String>]) {
         let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
         let widest = |column: usize| {
-            rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max()
+            rows.iter()
+                .filter_map(|row| row.get(column))
+                .map(|cell| cell.chars().count())
+                .max()
         };
-        let widths: Vec<usize> = (0..columns).map(|column| widest(column).unwrap_or(0)).collect();
+        let widths: Vec<usize> = (0..columns)
+            .map(|column| widest(column).unwrap_or(0))
+            .collect();
         for (number, row) in rows.iter().enumerate() {
-            let cells: Vec<String> =
-                row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+            let cells: Vec<String> = row
+                .iter()
+                .zip(&widths)
+                .map(|(cell, width)| format!("{cell:<width$}"))
+                .collect();
             let text = cells.join("  ");
-            let text = if number == 0 { self.paint(FAINT, text.trim_end()) } else { text };
+            let text = if number == 0 {
+                self.paint(FAINT, text.trim_end())
+            } else {
+                text
+            };
             self.line(text.trim_end());
         }
     }
 
     fn paint(&self, colour: &str, text: &str) -> String {
-        if self.colours { format!("\x1b[{colour}m{text}\x1b[0m") } else { text.to_owned() }
+        if self.colours {
+            format!("\x1b[{colour}m{text}\x1b[0m")
+        } else {
+            text.to_owned()
+        }
     }
 
     // A reader that has gone away is no reason to leave namespaces behind.

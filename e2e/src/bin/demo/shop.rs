@@ -52,7 +52,12 @@ impl Shop {
     /// Makes nodes and pods and starts every program but the mesh.
     pub(crate) fn open() -> Result<Self> {
         let lab = Lab::new(2)?;
-        let mut shop = Self { mesh: None, programs: Vec::new(), pods: Vec::new(), lab };
+        let mut shop = Self {
+            mesh: None,
+            programs: Vec::new(),
+            pods: Vec::new(),
+            lab,
+        };
         for (name, node, runs) in PODS {
             let pod = shop.lab.pod(node, name)?;
             let manifest = manifest(name)?;
@@ -60,7 +65,11 @@ impl Shop {
             if address != pod.v4.to_string() {
                 bail!("{name}.yaml says podIP {address}, the lab has {}", pod.v4);
             }
-            shop.pods.push(Member { pod, runs, uid: field(&manifest, "uid")?.to_owned() });
+            shop.pods.push(Member {
+                pod,
+                runs,
+                uid: field(&manifest, "uid")?.to_owned(),
+            });
         }
         let hosts = hosts()?;
         for member in &shop.pods {
@@ -74,13 +83,27 @@ impl Shop {
     pub(crate) fn join_mesh(&mut self) -> Result<()> {
         let mut objects = Vec::new();
         for file in manifests()? {
-            let name = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            let name = file
+                .file_stem()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned();
             objects.push((name, read(&file)?));
         }
-        let objects: Vec<_> = objects.iter().map(|(name, text)| (name.as_str(), text.clone())).collect();
-        let mesh = self.mesh.insert(Mesh::start(&self.lab, &objects, &Options::default())?);
+        let objects: Vec<_> = objects
+            .iter()
+            .map(|(name, text)| (name.as_str(), text.clone()))
+            .collect();
+        let mesh = self
+            .mesh
+            .insert(Mesh::start(&self.lab, &objects, &Options::default())?);
         for Member { pod, uid, .. } in &self.pods {
-            let what = Enrolment { pod, uid, namespace: NAMESPACE, service_account: &pod.name };
+            let what = Enrolment {
+                pod,
+                uid,
+                namespace: NAMESPACE,
+                service_account: &pod.name,
+            };
             mesh.agent(pod.node)?.enrol(&what)?;
         }
         for member in &self.pods {
@@ -91,7 +114,9 @@ impl Shop {
 
     /// The mesh.
     pub(crate) fn mesh(&self) -> Result<&Mesh> {
-        self.mesh.as_ref().context("the shop has not joined a mesh yet")
+        self.mesh
+            .as_ref()
+            .context("the shop has not joined a mesh yet")
     }
 
     /// All pods.
@@ -102,20 +127,36 @@ impl Shop {
     /// A pod by its name.
     pub(crate) fn pod(&self, name: &str) -> Result<&Pod> {
         let found = self.pods.iter().find(|member| member.pod.name == name);
-        found.map(|member| &*member.pod).with_context(|| format!("the shop has no pod {name}"))
+        found
+            .map(|member| &*member.pod)
+            .with_context(|| format!("the shop has no pod {name}"))
     }
 
     fn start_programs(&mut self) -> Result<()> {
         let catalog = self.lab.dir().join("catalog");
         fs::create_dir_all(&catalog).context("making the catalog")?;
-        fs::write(catalog.join("index.html"), "42 things to buy\n").context("filling the catalog")?;
+        fs::write(catalog.join("index.html"), "42 things to buy\n")
+            .context("filling the catalog")?;
         let listen = format!("listen {PORT}; listen [::]:{PORT};");
         let files = format!("server {{ {listen} root {}; }}", catalog.display());
-        self.programs.push(programs::nginx(self.pod("catalog")?, &catalog, &files, PORT)?);
-        self.programs.push(programs::redis(self.pod("redis")?, REDIS_PORT)?);
+        self.programs.push(programs::nginx(
+            self.pod("catalog")?,
+            &catalog,
+            &files,
+            PORT,
+        )?);
+        self.programs
+            .push(programs::redis(self.pod("redis")?, REDIS_PORT)?);
         let payments = ["--name", "payments"];
         self.programs.push(self.service("payments", &payments)?);
-        let cart = ["--name", "cart", "--redis", "redis:6379", "--next", "payments:80"];
+        let cart = [
+            "--name",
+            "cart",
+            "--redis",
+            "redis:6379",
+            "--next",
+            "payments:80",
+        ];
         self.programs.push(self.service("cart", &cart)?);
         // nginx asks for the names once, at its start; the services' addresses do not change.
         let storefront = format!(
@@ -125,7 +166,12 @@ impl Shop {
              location /payments/ {{ proxy_pass http://payments/; }} }}"
         );
         let dir = self.lab.dir().join("storefront");
-        self.programs.push(programs::nginx(self.pod("storefront")?, &dir, &storefront, PORT)?);
+        self.programs.push(programs::nginx(
+            self.pod("storefront")?,
+            &dir,
+            &storefront,
+            PORT,
+        )?);
         Ok(())
     }
 
@@ -152,7 +198,9 @@ fn manifest(name: &str) -> Result<String> {
 fn manifests() -> Result<Vec<PathBuf>> {
     let dir = examples().join("shop");
     let listed = fs::read_dir(&dir).with_context(|| format!("listing {}", dir.display()))?;
-    let mut files: Vec<_> = listed.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    let mut files: Vec<_> = listed
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .collect();
     files.sort();
     Ok(files)
 }
@@ -162,10 +210,16 @@ fn hosts() -> Result<String> {
     let mut lines = String::new();
     for (name, ..) in PODS {
         let text = manifest(name)?;
-        let Some((_, addresses)) = text.split_once("clusterIPs:\n") else { continue };
-        let listed = addresses.lines().map_while(|line| line.trim().strip_prefix("- "));
+        let Some((_, addresses)) = text.split_once("clusterIPs:\n") else {
+            continue;
+        };
+        let listed = addresses
+            .lines()
+            .map_while(|line| line.trim().strip_prefix("- "));
         for address in listed {
-            lines.push_str(&format!("{address} {name} {name}.{NAMESPACE}.svc.cluster.local\n"));
+            lines.push_str(&format!(
+                "{address} {name} {name}.{NAMESPACE}.svc.cluster.local\n"
+            ));
         }
     }
     Ok(lines)
@@ -174,5 +228,8 @@ fn hosts() -> Result<String> {
 /// The value of the first line `KEY: VALUE`.
 fn field<'a>(manifest: &'a str, key: &str) -> Result<&'a str> {
     let value = |line: &'a str| line.trim().strip_prefix(key)?.strip_prefix(": ");
-    manifest.lines().find_map(value).with_context(|| format!("a manifest without {key}"))
+    manifest
+        .lines()
+        .find_map(value)
+        .with_context(|| format!("a manifest without {key}"))
 }

@@ -89,7 +89,10 @@ fn hello(extensions: &[u8]) -> Vec<u8> {
 fn a_server_hello_tells_the_version_that_was_selected() {
     let thirteen = hello(&[0, 51, 0, 2, 0, 29, 0, 43, 0, 2, 3, 4]);
     assert_eq!(server_hello_version(&thirteen), Some(0x0304));
-    assert_eq!(server_hello_version(&hello(&[0, 51, 0, 2, 0, 29])), Some(0x0303));
+    assert_eq!(
+        server_hello_version(&hello(&[0, 51, 0, 2, 0, 29])),
+        Some(0x0303)
+    );
     assert_eq!(server_hello_version(b"GET / HTTP/1.1\r\n"), None);
     assert_eq!(server_hello_version(&thirteen[..40]), None);
 }

@@ -4,7 +4,14 @@ use super::{is_stale, owner};
 fn only_our_own_names_have_an_owner() {
     assert_eq!(owner("ambit-123-1"), Some(123));
     assert_eq!(owner("ambit-123-1-node-1"), Some(123));
-    for foreign in ["ambit", "ambit-x-1", "ambit-123", "ambit-123-x", "default", "cni-123-1"] {
+    for foreign in [
+        "ambit",
+        "ambit-x-1",
+        "ambit-123",
+        "ambit-123-x",
+        "default",
+        "cni-123-1",
+    ] {
         assert_eq!(owner(foreign), None, "{foreign}");
     }
 }

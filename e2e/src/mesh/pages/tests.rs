@@ -1,6 +1,7 @@
 use super::sum;
 
-const PAGE: &str = "# TYPE a counter\na_total{x=\"1\",y=\"b c\"} 3\na_total{x=\"2\"} 4\na_total 5\nab_total 9\n";
+const PAGE: &str =
+    "# TYPE a counter\na_total{x=\"1\",y=\"b c\"} 3\na_total{x=\"2\"} 4\na_total 5\nab_total 9\n";
 
 #[test]
 fn series_are_summed_over_the_labels_that_are_not_asked_for() {
