@@ -10,7 +10,11 @@
 //!
 //! Arguments: `LINK-FD FEED-FD` as from the launcher, then any of
 //! `netns=PATH token=PATH state=DIR api=SOCKET reach=IP:PORT victim=PID`.
-#![allow(missing_docs, unsafe_code, reason = "a stand-alone program against libc's symbols")]
+#![allow(
+    missing_docs,
+    unsafe_code,
+    reason = "a stand-alone program against libc's symbols"
+)]
 
 use std::env;
 use std::ffi::{CString, c_char, c_int, c_long, c_uint, c_ulong, c_void};
@@ -95,7 +99,7 @@ struct Message {
 #[cfg(target_arch = "x86_64")]
 mod number {
     pub const CLONE: i64 = 56;
-    pub const PTRACE_OTHER: i64 = 310; // process_vm_readv
+    pub const PROCESS_VM_READV: i64 = 310;
     pub const PERF_EVENT_OPEN: i64 = 298;
     pub const BPF: i64 = 321;
     pub const USERFAULTFD: i64 = 323;
@@ -108,7 +112,7 @@ mod number {
 #[cfg(target_arch = "aarch64")]
 mod number {
     pub const CLONE: i64 = 220;
-    pub const PTRACE_OTHER: i64 = 270;
+    pub const PROCESS_VM_READV: i64 = 270;
     pub const PERF_EVENT_OPEN: i64 = 241;
     pub const BPF: i64 = 280;
     pub const USERFAULTFD: i64 = 282;
@@ -162,36 +166,68 @@ const ATTEMPTS: &[(&str, Attempt)] = &[
     ("open the node's network namespace", |to| open_nodes(to)),
     ("open a pod's network namespace", |to| open(&to.netns)),
     ("enter a namespace by any descriptor", |to| enter_any(to)),
-    ("unshare the network", |_| checked(unsafe { unshare(CLONE_NEWNET) })),
-    ("unshare the user namespace", |_| checked(unsafe { unshare(CLONE_NEWUSER) })),
-    ("unshare mounts", |_| checked(unsafe { unshare(CLONE_NEWNS) })),
+    ("unshare the network", |_| {
+        checked(unsafe { unshare(CLONE_NEWNET) })
+    }),
+    ("unshare the user namespace", |_| {
+        checked(unsafe { unshare(CLONE_NEWUSER) })
+    }),
+    ("unshare mounts", |_| {
+        checked(unsafe { unshare(CLONE_NEWNS) })
+    }),
     ("clone into a user namespace", |_| clone_with(CLONE_NEWUSER)),
     ("clone3", |_| clone3()),
     ("fork", |_| clone_with(0)),
     // The network.
-    ("make an IPv4 socket", |_| make_socket(AF_INET, SOCK_STREAM, 0)),
-    ("make an IPv6 socket", |_| make_socket(AF_INET6, SOCK_STREAM, 0)),
-    ("make a Unix socket", |_| make_socket(AF_UNIX, SOCK_STREAM, 0)),
-    ("make a netlink socket", |_| make_socket(AF_NETLINK, SOCK_RAW, 0)),
+    ("make an IPv4 socket", |_| {
+        make_socket(AF_INET, SOCK_STREAM, 0)
+    }),
+    ("make an IPv6 socket", |_| {
+        make_socket(AF_INET6, SOCK_STREAM, 0)
+    }),
+    ("make a Unix socket", |_| {
+        make_socket(AF_UNIX, SOCK_STREAM, 0)
+    }),
+    ("make a netlink socket", |_| {
+        make_socket(AF_NETLINK, SOCK_RAW, 0)
+    }),
     ("make a raw socket", |_| make_socket(AF_INET, SOCK_RAW, 1)),
-    ("make a packet socket", |_| make_socket(AF_PACKET, SOCK_RAW, 0)),
+    ("make a packet socket", |_| {
+        make_socket(AF_PACKET, SOCK_RAW, 0)
+    }),
     ("make a datagram socket pair", |_| datagram_pair()),
     ("reach an address", |to| reach(to)),
-    ("send a datagram", |_| UdpSocket::bind("127.0.0.1:0").map(drop)),
+    ("send a datagram", |_| {
+        UdpSocket::bind("127.0.0.1:0").map(drop)
+    }),
     // What a socket that was given may do.
-    ("set a mark", |to| set_option(to.outgoing, SOL_SOCKET, 36, 0x53a)),
-    ("clear a mark", |to| set_option(to.outgoing, SOL_SOCKET, 36, 0)),
+    ("set a mark", |to| {
+        set_option(to.outgoing, SOL_SOCKET, 36, 0x53a)
+    }),
+    ("clear a mark", |to| {
+        set_option(to.outgoing, SOL_SOCKET, 36, 0)
+    }),
     ("set transparent", |to| set_option(to.outgoing, 0, 19, 1)),
     ("bind to a device", |to| bind_to_device(to)),
-    ("attach to a device's priority", |to| set_option(to.outgoing, SOL_SOCKET, 12, 7)),
+    ("attach to a device's priority", |to| {
+        set_option(to.outgoing, SOL_SOCKET, 12, 7)
+    }),
     ("listen", |to| checked(unsafe { listen(to.outgoing, 1) })),
-    ("shut a listener down", |to| checked(unsafe { shutdown(to.listener, 2) })),
+    ("shut a listener down", |to| {
+        checked(unsafe { shutdown(to.listener, 2) })
+    }),
     // Other processes.
     ("trace a process", |to| trace(to)),
-    ("read another process by /proc", |to| open(&format!("/proc/{}/mem", to.victim))),
+    ("read another process by /proc", |to| {
+        open(&format!("/proc/{}/mem", to.victim))
+    }),
     ("read another process", |to| read_process(to)),
-    ("take a descriptor of another process", |to| take_descriptor(to)),
-    ("signal another process", |to| checked(unsafe { kill(to.victim, 0) })),
+    ("take a descriptor of another process", |to| {
+        take_descriptor(to)
+    }),
+    ("signal another process", |to| {
+        checked(unsafe { kill(to.victim, 0) })
+    }),
     ("read own memory by /proc", |_| open("/proc/self/mem")),
     // Files.
     ("read the node's token", |to| fs::read(&to.token).map(drop)),
@@ -203,16 +239,26 @@ const ATTEMPTS: &[(&str, Attempt)] = &[
     ("call enrol", |to| enrol(to)),
     // Mounts and roots.
     ("mount", |_| mount_tmpfs()),
-    ("mount by descriptor", |_| called(unsafe { syscall(FSOPEN, c"tmpfs".as_ptr(), 0) })),
-    ("open a tree", |_| called(unsafe { syscall(OPEN_TREE, -100, c"/".as_ptr(), 1) })),
-    ("change the root directory", |_| checked(unsafe { chroot(c"/".as_ptr()) })),
+    ("mount by descriptor", |_| {
+        called(unsafe { syscall(FSOPEN, c"tmpfs".as_ptr(), 0) })
+    }),
+    ("open a tree", |_| {
+        called(unsafe { syscall(OPEN_TREE, -100, c"/".as_ptr(), 1) })
+    }),
+    ("change the root directory", |_| {
+        checked(unsafe { chroot(c"/".as_ptr()) })
+    }),
     ("pivot the root", |_| pivot()),
     // The kernel's larger surfaces.
     ("set up io_uring", |_| io_uring()),
     ("load bpf", |_| bpf()),
-    ("use keys", |_| called(unsafe { syscall(number::KEYCTL, 0, -3, 1) })),
+    ("use keys", |_| {
+        called(unsafe { syscall(number::KEYCTL, 0, -3, 1) })
+    }),
     ("open a performance event", |_| perf()),
-    ("use userfaultfd", |_| called(unsafe { syscall(number::USERFAULTFD, 0) })),
+    ("use userfaultfd", |_| {
+        called(unsafe { syscall(number::USERFAULTFD, 0) })
+    }),
     // Power and programs.
     ("run a shell", |_| run_shell()),
     ("run a program from memory", |_| memory_file()),
@@ -220,15 +266,29 @@ const ATTEMPTS: &[(&str, Attempt)] = &[
     ("make memory run", |_| protect_executable()),
     ("become root", |_| checked(unsafe { setuid(0) })),
     ("join groups", |_| checked(unsafe { setgroups(1, &0) })),
-    ("raise the memory limit", |_| checked(unsafe { setrlimit(2, &[u64::MAX; 2]) })),
-    ("become readable", |_| checked(unsafe { prctl(4, 1 as c_ulong, 0, 0, 0) })),
-    ("outlive the host role", |_| checked(unsafe { prctl(1, 0 as c_ulong, 0, 0, 0) })),
+    ("raise the memory limit", |_| {
+        checked(unsafe { setrlimit(2, &[u64::MAX; 2]) })
+    }),
+    ("become readable", |_| {
+        checked(unsafe { prctl(4, 1 as c_ulong, 0, 0, 0) })
+    }),
+    ("outlive the host role", |_| {
+        checked(unsafe { prctl(1, 0 as c_ulong, 0, 0, 0) })
+    }),
 ];
 
 fn main() {
-    let mut targets = Targets { outgoing: -1, listener: -1, victim: -1, ..Targets::default() };
+    let mut targets = Targets {
+        outgoing: -1,
+        listener: -1,
+        victim: -1,
+        ..Targets::default()
+    };
     let mut arguments = env::args().skip(1);
-    let link: c_int = arguments.next().and_then(|fd| fd.parse().ok()).unwrap_or(-1);
+    let link: c_int = arguments
+        .next()
+        .and_then(|fd| fd.parse().ok())
+        .unwrap_or(-1);
     let _feed = arguments.next();
     for argument in arguments {
         let (name, value) = argument.split_once('=').unwrap_or((&argument, ""));
@@ -312,22 +372,37 @@ fn errno_of(result: &io::Result<()>) -> c_int {
 }
 
 fn checked(result: c_int) -> io::Result<()> {
-    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
 }
 
 fn called(result: c_long) -> io::Result<()> {
-    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
 }
 
 /// Waits for one message of the host role and takes the descriptors that it brings.
 fn descriptors_from(link: c_int) -> Vec<c_int> {
-    let mut wait = PollFd { fd: link, events: 1, revents: 0 };
+    let mut wait = PollFd {
+        fd: link,
+        events: 1,
+        revents: 0,
+    };
     if unsafe { poll(&raw mut wait, 1, 10_000) } != 1 {
         return Vec::new();
     }
     let mut bytes = [0u8; 4096];
     let mut control = [0u64; 40];
-    let mut part = Part { base: bytes.as_mut_ptr().cast(), length: bytes.len() };
+    let mut part = Part {
+        base: bytes.as_mut_ptr().cast(),
+        length: bytes.len(),
+    };
     let mut message = Message {
         name: std::ptr::null_mut(),
         name_length: 0,
@@ -342,7 +417,9 @@ fn descriptors_from(link: c_int) -> Vec<c_int> {
     }
     // One record of rights: its length, level and type, then the numbers.
     let count = (control[0] as usize).saturating_sub(16) / 4;
-    let numbers = control[2..].iter().flat_map(|word| [*word as u32, (*word >> 32) as u32]);
+    let numbers = control[2..]
+        .iter()
+        .flat_map(|word| [*word as u32, (*word >> 32) as u32]);
     numbers.take(count).map(|number| number as c_int).collect()
 }
 
@@ -405,7 +482,10 @@ fn datagram_pair() -> io::Result<()> {
 }
 
 fn reach(to: &Targets) -> io::Result<()> {
-    let address: SocketAddr = to.reach.parse().map_err(|_| io::Error::from_raw_os_error(22))?;
+    let address: SocketAddr = to
+        .reach
+        .parse()
+        .map_err(|_| io::Error::from_raw_os_error(22))?;
     TcpStream::connect_timeout(&address, Duration::from_secs(5)).map(drop)
 }
 
@@ -426,10 +506,26 @@ fn trace(to: &Targets) -> io::Result<()> {
 /// Any address of the victim will do: reading may only fail with EFAULT if it was allowed.
 fn read_process(to: &Targets) -> io::Result<()> {
     let mut byte = 0u8;
-    let mine = Part { base: (&raw mut byte).cast(), length: 1 };
-    let theirs = Part { base: 0x1000 as *mut c_void, length: 1 };
+    let mine = Part {
+        base: (&raw mut byte).cast(),
+        length: 1,
+    };
+    let theirs = Part {
+        base: 0x1000 as *mut c_void,
+        length: 1,
+    };
     let read = unsafe {
-        syscall(number::PTRACE_OTHER, to.victim, &raw const mine, 1, &raw const theirs, 1, 0)
+        // The last arguments go by the stack, where a narrow number leaves its upper half open.
+        let (one, none): (c_long, c_long) = (1, 0);
+        syscall(
+            number::PROCESS_VM_READV,
+            to.victim,
+            &raw const mine,
+            one,
+            &raw const theirs,
+            one,
+            none,
+        )
     };
     match called(read) {
         Err(error) if error.raw_os_error() == Some(14) => Ok(()),
@@ -465,7 +561,14 @@ fn open_by_handle() -> io::Result<()> {
     let (mut mount_id, path) = (0 as c_int, c"/");
     called(unsafe {
         let found = handle.as_mut_ptr();
-        syscall(number::NAME_TO_HANDLE_AT, -100, path.as_ptr(), found, &raw mut mount_id, 0)
+        syscall(
+            number::NAME_TO_HANDLE_AT,
+            -100,
+            path.as_ptr(),
+            found,
+            &raw mut mount_id,
+            0,
+        )
     })?;
     let root = fs::File::open("/")?;
     let fd = std::os::fd::AsRawFd::as_raw_fd(&root);
@@ -503,7 +606,14 @@ fn io_uring() -> io::Result<()> {
 fn bpf() -> io::Result<()> {
     let mut attributes = [0u32; 32];
     attributes[..4].copy_from_slice(&[2, 4, 4, 1]);
-    called(unsafe { syscall(number::BPF, 0, attributes.as_mut_ptr(), size_of_val(&attributes)) })
+    called(unsafe {
+        syscall(
+            number::BPF,
+            0,
+            attributes.as_mut_ptr(),
+            size_of_val(&attributes),
+        )
+    })
 }
 
 /// A software event that counts this process's own clock.
@@ -511,12 +621,24 @@ fn perf() -> io::Result<()> {
     let mut attributes = [0u32; 32];
     attributes[..2].copy_from_slice(&[1, 128]);
     called(unsafe {
-        syscall(number::PERF_EVENT_OPEN, attributes.as_mut_ptr(), 0, -1, -1, 0 as c_ulong)
+        syscall(
+            number::PERF_EVENT_OPEN,
+            attributes.as_mut_ptr(),
+            0,
+            -1,
+            -1,
+            0 as c_ulong,
+        )
     })
 }
 
 fn run_shell() -> io::Result<()> {
-    let words = [c"sh".as_ptr(), c"-c".as_ptr(), c"exit 0".as_ptr(), std::ptr::null()];
+    let words = [
+        c"sh".as_ptr(),
+        c"-c".as_ptr(),
+        c"exit 0".as_ptr(),
+        std::ptr::null(),
+    ];
     let environment = [std::ptr::null()];
     checked(unsafe { execve(c"/bin/sh".as_ptr(), words.as_ptr(), environment.as_ptr()) })
 }
@@ -527,7 +649,11 @@ fn memory_file() -> io::Result<()> {
 
 fn map(protection: c_int) -> io::Result<*mut c_void> {
     let page = unsafe { mmap(std::ptr::null_mut(), 4096, protection, 0x22, -1, 0) };
-    if page.addr() == usize::MAX { Err(io::Error::last_os_error()) } else { Ok(page) }
+    if page.addr() == usize::MAX {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(page)
+    }
 }
 
 fn map_executable() -> io::Result<()> {
