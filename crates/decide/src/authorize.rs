@@ -179,7 +179,7 @@ fn names_nothing(one: &Match) -> bool {
         not_destination_ports,
         service_accounts,
         not_service_accounts,
-        unsupported,
+        unsupported: _,
     } = one;
     let texts = [namespaces, not_namespaces, principals, not_principals];
     let nets = [
@@ -194,7 +194,6 @@ fn names_nothing(one: &Match) -> bool {
         && nets.iter().all(|list| list.is_empty())
         && ports.iter().all(|list| list.is_empty())
         && accounts.iter().all(|list| list.is_empty())
-        && !unsupported
 }
 
 fn text_matches(wanted: &StringMatch, text: &str) -> bool {

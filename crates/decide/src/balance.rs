@@ -16,8 +16,6 @@ use ambit_model::{Endpoints, Health, LoadBalancing, Mesh, Service, Workload};
 
 use crate::plan::OutboundQuery;
 
-/// Services with no more endpoints than this are scanned at once.
-const FEW: usize = 16;
 /// Draws before the scan: enough that nearly all connections of a large and healthy service need
 /// no scan, and few enough to cost nothing when most of its endpoints may not be picked.
 const DRAWS: usize = 16;
@@ -44,7 +42,7 @@ pub(crate) fn pick<'a>(
         service_port,
     };
     let mut random = Random(query.pick);
-    if endpoints.len() > FEW && !prefers_places(&service.load_balancing) {
+    if !prefers_places(&service.load_balancing) {
         let drawn = (0..DRAWS).find_map(|_| draw(endpoints, &wanted, &mut random));
         if drawn.is_some() {
             return drawn;

@@ -129,6 +129,12 @@ fn plaintext_is_refused_by_a_strict_peer_authentication_under_its_own_word() {
         ..strict()
     };
     assert_eq!(send(&[by_hand], None), Err(Reason::PolicyDenied));
+
+    let everybody = Policy {
+        rules: vec![Rule::default()],
+        ..strict()
+    };
+    assert_eq!(send(&[everybody], Some(&client)), Err(Reason::PolicyDenied));
 }
 
 #[test]
