@@ -7,7 +7,12 @@
 //!
 //! Invariant: a byte that comes from a workload is read by the proxy role only.
 
+mod frames;
 pub mod host;
+mod inbound;
 pub mod launch;
 pub mod link;
+mod outbound;
+mod passthrough;
 pub mod ports;
+pub mod proxy;

@@ -1,0 +1,276 @@
+//! Inbound over HBONE: a tunnel that a peer opens to a pod of this node, and each stream in it.
+//!
+//! [`serve`] is the story of a tunnel: papers of this pod, TLS (the peer proves who it is), then
+//! streams until the peer leaves or this generation drains. [`serve_stream`] is the story of one
+//! stream:
+//! 1. [`asked_for`]: a CONNECT whose authority is this pod
+//! 2. who: the identity that the tunnel's handshake proved
+//! 3. and 4. [`ambit_decide::inbound`]: may they, from one snapshot
+//! 5. [`reach::application`]: a socket to the application, from the client's address
+//! 6. and 7. [`DataPath::carry`]: copy, record; refusals are answered and recorded too
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use ambit_decide::{InboundQuery, Reason, Refusal};
+use ambit_model::{SpiffeId, Workload};
+use ambit_tunnel::{Incoming, Session};
+use tokio::net::TcpStream;
+
+use crate::proxy::connections::{Admitted, Opening};
+use crate::proxy::datapath::{Arrival, DataPath, Far, not_reached, reason_for};
+use crate::proxy::labels::{Ends, Reporter};
+use crate::proxy::pods::LocalPod;
+use crate::proxy::{baggage, reach};
+
+/// Serves one tunnel to its end.
+pub(crate) async fn serve(path: &Arc<DataPath>, pod: &Arc<LocalPod>, tcp: TcpStream) {
+    let Ok(client) = tcp.peer_addr() else { return };
+    let session = match Box::pin(handshake(path, pod, tcp)).await {
+        Ok(session) => session,
+        Err(refusal) => return refuse_tunnel(path, pod, client, &refusal),
+    };
+    streams(path, pod, session, client).await;
+}
+
+async fn handshake(path: &DataPath, pod: &LocalPod, tcp: TcpStream) -> Result<Session, Refusal> {
+    let papers = path.identities.papers(&pod.identity).await.ok_or_else(|| {
+        Refusal::new(
+            Reason::NoCertificate,
+            format!("no certificate yet for {}", pod.identity),
+        )
+    })?;
+    // Held during the handshake only: strangers cannot pile up half-open ones.
+    let Ok(_permit) = pod.handshakes.try_acquire() else {
+        return Err(Refusal::new(
+            Reason::HandshakeLimit,
+            format!("too many handshakes under way towards pod {}", pod.uid),
+        ));
+    };
+    let accepted =
+        ambit_tunnel::accept(tcp, &papers.credential, &papers.trust, &path.tunnels).await;
+    match accepted {
+        Ok(session) => {
+            path.count_handshake("server", "ok");
+            Ok(session)
+        }
+        Err(failure) => {
+            path.count_handshake("server", failure.word());
+            Err(Refusal::new(
+                reason_for(failure.word()),
+                failure.to_string(),
+            ))
+        }
+    }
+}
+
+/// Takes streams until the peer leaves; asks it to leave when this generation drains or the pod
+/// is released, and lets open streams end.
+async fn streams(
+    path: &Arc<DataPath>,
+    pod: &Arc<LocalPod>,
+    mut session: Session,
+    client: SocketAddr,
+) {
+    let peer = session.peer().clone();
+    let mut leaving = false;
+    loop {
+        let next = tokio::select! {
+            next = session.next() => next,
+            () = pod.released.cancelled(), if !leaving => {
+                leaving = true;
+                session.drain();
+                continue;
+            }
+        };
+        match next {
+            Some(Ok(incoming)) => {
+                let (path, pod, peer) = (Arc::clone(path), Arc::clone(pod), peer.clone());
+                tokio::spawn(async move {
+                    serve_stream(&path, &pod, incoming, peer, client).await;
+                });
+            }
+            Some(Err(error)) => {
+                path.count_tunnel_error(error.word());
+                return tracing::debug!(%client, %peer, %error, "a tunnel ended by error");
+            }
+            None => return,
+        }
+    }
+}
+
+async fn serve_stream(
+    path: &DataPath,
+    pod: &Arc<LocalPod>,
+    incoming: Incoming,
+    peer: SpiffeId,
+    client: SocketAddr,
+) {
+    let mesh = path.mesh();
+    let mut ends = Ends {
+        source: mesh.workload_at(client.ip(), client.port()).cloned(),
+        source_id: Some(peer),
+        destination_id: Some(pod.identity.clone()),
+        ..Ends::default()
+    };
+    drop(mesh);
+    let admitted = Box::pin(admit(path, pod, &incoming, client, &mut ends)).await;
+    let (destination, application) = match admitted {
+        Ok(admitted) => admitted,
+        Err(refusal) => return refuse_stream(path, incoming, client, pod, &ends, &refusal),
+    };
+    let answer = ends
+        .destination
+        .as_ref()
+        .map(|workload| baggage::of(workload));
+    let Ok(stream) = incoming.accept(answer.as_deref()) else {
+        return tracing::debug!(%client, "the peer left before its stream was accepted");
+    };
+    let opening = Opening {
+        reporter: Reporter::Destination,
+        ends,
+        source: client,
+        destination,
+        tunnel: None,
+        meters_server: true,
+        admitted: Some(Admitted {
+            pod: Arc::clone(pod),
+            destination,
+            source: client.ip(),
+        }),
+    };
+    path.carry(
+        application,
+        Far::Tunnel {
+            stream,
+            peer: client,
+        },
+        opening,
+    )
+    .await;
+}
+
+/// Everything that must hold before a byte reaches the application.
+async fn admit(
+    path: &DataPath,
+    pod: &LocalPod,
+    incoming: &Incoming,
+    client: SocketAddr,
+    ends: &mut Ends,
+) -> Result<(SocketAddr, TcpStream), Refusal> {
+    let destination = asked_for(pod, incoming)?;
+    let workload = path.record_of(pod).await?;
+    ends.destination = Some(Arc::clone(&workload));
+    let mesh = path.mesh();
+    ends.service = service_of(&mesh, &workload, destination.port());
+    let admission = ambit_decide::inbound(
+        &mesh,
+        &InboundQuery {
+            workload: &workload,
+            destination,
+            source: client.ip(),
+            peer: ends.source_id.as_ref(),
+        },
+    )?;
+    path.count_dry_runs(&admission);
+    // The tunnel's port is not the client's; the address is what the application gets to see.
+    let client = SocketAddr::new(client.ip(), 0);
+    let application = reach::application(pod, client, destination).await;
+    let application = application.map_err(|error| not_reached(&error))?;
+    Ok((destination, application))
+}
+
+/// The address in the CONNECT, which must be this pod's own.
+fn asked_for(pod: &LocalPod, incoming: &Incoming) -> Result<SocketAddr, Refusal> {
+    let authority = incoming.authority().unwrap_or_default();
+    if !incoming.is_connect() {
+        return Err(Refusal::new(
+            Reason::BadRequest,
+            "only CONNECT is served here",
+        ));
+    }
+    let destination: SocketAddr = authority.parse().map_err(|_| {
+        Refusal::new(
+            Reason::BadRequest,
+            format!("authority `{authority}` is not ip:port"),
+        )
+    })?;
+    if !pod.ips.contains(&destination.ip()) {
+        return Err(Refusal::new(
+            Reason::WrongDestination,
+            format!(
+                "authority {destination} is not an address of pod {}",
+                pod.uid
+            ),
+        ));
+    }
+    Ok(destination)
+}
+
+/// The service that this port of the workload serves, if it is exactly one.
+pub(crate) fn service_of(
+    mesh: &ambit_model::Mesh,
+    workload: &Workload,
+    port: u16,
+) -> Option<Arc<ambit_model::Service>> {
+    let mut serving = workload
+        .services
+        .iter()
+        .filter(|(_, ports)| ports.iter().any(|mapping| mapping.target_port == port))
+        .map(|(name, _)| name);
+    let only = serving.next()?;
+    serving
+        .next()
+        .is_none()
+        .then(|| mesh.service(only).cloned())
+        .flatten()
+}
+
+fn refuse_stream(
+    path: &DataPath,
+    incoming: Incoming,
+    client: SocketAddr,
+    pod: &LocalPod,
+    ends: &Ends,
+    refusal: &Refusal,
+) {
+    let destination = asked_for(pod, &incoming).unwrap_or_else(|_| own_address(pod));
+    incoming.refuse(status_of(refusal.reason));
+    let arrival = Arrival {
+        client,
+        destination,
+    };
+    path.refuse(None, Reporter::Destination, &arrival, ends, refusal);
+}
+
+fn refuse_tunnel(path: &DataPath, pod: &LocalPod, client: SocketAddr, refusal: &Refusal) {
+    let arrival = Arrival {
+        client,
+        destination: own_address(pod),
+    };
+    let mesh = path.mesh();
+    let ends = Ends {
+        destination: Some(pod.as_source(&mesh)),
+        ..Ends::default()
+    };
+    path.refuse(None, Reporter::Destination, &arrival, &ends, refusal);
+}
+
+fn own_address(pod: &LocalPod) -> SocketAddr {
+    let ip = pod
+        .ips
+        .first()
+        .copied()
+        .unwrap_or(std::net::Ipv4Addr::UNSPECIFIED.into());
+    SocketAddr::new(ip, crate::ports::HBONE)
+}
+
+/// HTTP status of a refusal, as Istio's node proxy answers: 400 for a request that can never
+/// work, 401 for policy, 503 for an application or a mesh that is not there.
+fn status_of(reason: Reason) -> u16 {
+    match reason {
+        Reason::BadRequest | Reason::WrongDestination | Reason::SelfCall => 400,
+        Reason::PolicyDenied | Reason::NoMatchingAllow | Reason::PlaintextRefused => 401,
+        _ => 503,
+    }
+}

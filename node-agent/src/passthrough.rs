@@ -1,0 +1,87 @@
+//! Inbound plaintext: a connection that reached the pod without a tunnel (port 15006).
+//!
+//! Nobody has proved anything, so policy decides with no identity: PERMISSIVE lets it through to
+//! the application, STRICT refuses. [`serve`] has the same steps as the other directions:
+//! arrival, the pod's record, [`ambit_decide::inbound`], [`reach::application`], carry, record.
+
+use std::sync::Arc;
+
+use ambit_decide::{InboundQuery, Reason, Refusal};
+use tokio::net::TcpStream;
+
+use crate::inbound::service_of;
+use crate::proxy::connections::{Admitted, Opening};
+use crate::proxy::datapath::{Arrival, DataPath, Far, not_reached};
+use crate::proxy::labels::{Ends, Reporter};
+use crate::proxy::pods::LocalPod;
+use crate::proxy::reach;
+
+/// Carries one plaintext connection to `pod` to its end.
+pub(crate) async fn serve(path: &DataPath, pod: &Arc<LocalPod>, client: TcpStream) {
+    let arrival = match Arrival::of(&client) {
+        Ok(arrival) => arrival,
+        Err(error) => return tracing::debug!(pod = %pod.uid, %error, "client left before its turn"),
+    };
+    let mut ends = Ends::default();
+    match Box::pin(admit(path, pod, &arrival, &mut ends)).await {
+        Ok(application) => {
+            let opening = Opening {
+                reporter: Reporter::Destination,
+                ends,
+                source: arrival.client,
+                destination: arrival.destination,
+                tunnel: None,
+                meters_server: false,
+                admitted: Some(Admitted {
+                    pod: Arc::clone(pod),
+                    destination: arrival.destination,
+                    source: arrival.client.ip(),
+                }),
+            };
+            path.carry(client, Far::Plain(application), opening).await;
+        }
+        Err(refusal) => {
+            path.refuse(
+                Some(client),
+                Reporter::Destination,
+                &arrival,
+                &ends,
+                &refusal,
+            );
+        }
+    }
+}
+
+async fn admit(
+    path: &DataPath,
+    pod: &LocalPod,
+    arrival: &Arrival,
+    ends: &mut Ends,
+) -> Result<TcpStream, Refusal> {
+    let destination = arrival.destination;
+    if !pod.ips.contains(&destination.ip()) {
+        return Err(Refusal::new(
+            Reason::WrongDestination,
+            format!("{destination} is not an address of pod {}", pod.uid),
+        ));
+    }
+    let workload = path.record_of(pod).await?;
+    ends.destination = Some(Arc::clone(&workload));
+    let mesh = path.mesh();
+    ends.source = mesh
+        .workload_at(arrival.client.ip(), arrival.client.port())
+        .cloned();
+    ends.service = service_of(&mesh, &workload, destination.port());
+    let admission = ambit_decide::inbound(
+        &mesh,
+        &InboundQuery {
+            workload: &workload,
+            destination,
+            source: arrival.client.ip(),
+            peer: None,
+        },
+    )?;
+    path.count_dry_runs(&admission);
+    let application = reach::application(pod, arrival.client, destination).await;
+    application.map_err(|error| not_reached(&error))
+}

@@ -1,0 +1,128 @@
+//! Accepting: one task per listener of a pod, one task per connection.
+//!
+//! The listeners belong to the host role; what is here are duplicates of the same queues. A task
+//! ends when its generation drains or its pod is released, and leaves the queue to the next.
+//! Accepting survives a lack of descriptors: it pauses, counts, and goes on.
+
+use std::future::Future;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ambit_decide::{Reason, Refusal};
+use ambit_wire::node::ListenerKind;
+use tokio::net::{TcpListener, TcpStream};
+
+use super::datapath::{Arrival, DataPath};
+use super::labels::{Ends, Reporter};
+use super::ledger::Family;
+use super::pods::LocalPod;
+use crate::{inbound, outbound, passthrough};
+
+/// Pause when no descriptor is to be had: long enough for some connections to end.
+const OUT_OF_DESCRIPTORS_PAUSE: Duration = Duration::from_millis(20);
+
+/// Accepts on one listener of a pod until the pod is released or this generation drains.
+pub(crate) async fn accept_loop(
+    path: Arc<DataPath>,
+    pod: Arc<LocalPod>,
+    listener: TcpListener,
+    kind: ListenerKind,
+) {
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = pod.released.cancelled() => return,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((tcp, _)) => start(&path, &pod, tcp, kind),
+            Err(error) if is_of_one_connection(&error) => {}
+            Err(error) => {
+                path.ledger.count(Family::AcceptPauses, &[]);
+                tracing::warn!(pod = %pod.uid, %error, "cannot accept; trying again shortly");
+                tokio::time::sleep(OUT_OF_DESCRIPTORS_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// True for errors that `accept` reports about a connection that is already gone.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::Interrupted
+    )
+}
+
+fn start(path: &Arc<DataPath>, pod: &Arc<LocalPod>, tcp: TcpStream, kind: ListenerKind) {
+    tcp.set_nodelay(true).ok();
+    let Ok(permit) = Arc::clone(&pod.connections).try_acquire_owned() else {
+        return refuse_full(path, pod, tcp, kind);
+    };
+    let (path, pod) = (Arc::clone(path), Arc::clone(pod));
+    match kind {
+        ListenerKind::Outbound => spawn(async move {
+            outbound::serve(&path, &pod, tcp).await;
+            drop(permit);
+        }),
+        ListenerKind::Plaintext => spawn(async move {
+            passthrough::serve(&path, &pod, tcp).await;
+            drop(permit);
+        }),
+        ListenerKind::Hbone => spawn(async move {
+            inbound::serve(&path, &pod, tcp).await;
+            drop(permit);
+        }),
+    }
+}
+
+/// Connections end by themselves: by their peers, by policy, by the limit of a drain, or with the
+/// process. Nobody waits for one, the table of connections tells how many are left.
+fn spawn(connection: impl Future<Output = ()> + Send + 'static) {
+    tokio::spawn(connection);
+}
+
+fn refuse_full(path: &DataPath, pod: &LocalPod, tcp: TcpStream, kind: ListenerKind) {
+    let (Ok(client), Ok(local)) = (tcp.peer_addr(), tcp.local_addr()) else {
+        return;
+    };
+    let destination = Arrival::of(&tcp).map_or(local, |arrival| arrival.destination);
+    let refusal = Refusal::new(
+        Reason::PodLimit,
+        format!(
+            "pod {} has as many connections open as one pod may",
+            pod.uid
+        ),
+    );
+    let own = Some(pod.as_source(&path.mesh()));
+    let (reporter, ends) = match kind {
+        ListenerKind::Outbound => (
+            Reporter::Source,
+            Ends {
+                source: own,
+                ..Ends::default()
+            },
+        ),
+        ListenerKind::Plaintext | ListenerKind::Hbone => (
+            Reporter::Destination,
+            Ends {
+                destination: own,
+                ..Ends::default()
+            },
+        ),
+    };
+    path.refuse(
+        Some(tcp),
+        reporter,
+        &Arrival {
+            client,
+            destination,
+        },
+        &ends,
+        &refusal,
+    );
+}

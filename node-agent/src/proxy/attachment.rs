@@ -1,0 +1,454 @@
+//! The proxy's side of the link to the host role: pods come and go, sockets arrive, another
+//! generation appears.
+//!
+//! One task ([`Attachment::run`]) reads the link and starts everything else: a task per listener,
+//! per feed, per page socket, per neighbour generation. It ends when this generation has drained,
+//! or when the host role is gone, which ends the process.
+
+use std::net;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream as StdUnixStream;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ambit_kit::pages;
+use ambit_model::SpiffeId;
+use ambit_wire::node::{self, HostToProxy, ListenerKind, host_to_proxy};
+use anyhow::Context as _;
+use tokio::net::{TcpListener, UnixStream};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::accept::accept_loop;
+use super::feed::{Follower, follow};
+use super::pods::{Caps, LocalPod, Place};
+use super::stock::{Request, Stock};
+use super::{generations, pages as our_pages};
+use crate::link::{PodUid, ProxyEnd, ToHost};
+use crate::ports;
+
+/// Sockets may be asked for by this many pods at once before a request is made again later.
+const REQUESTS: usize = 256;
+/// How often the end of a drain or release is looked for.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// How long the first pages wait for an ancestor's numbers.
+const ANCESTOR_PATIENCE: Duration = Duration::from_secs(2);
+/// How long a generation waits for the certificates of its pods before it serves all the same.
+const CERTIFICATE_PATIENCE: Duration = Duration::from_secs(2);
+
+/// Everything that hangs on the link.
+pub(crate) struct Attachment {
+    link: Arc<ProxyEnd>,
+    follower: Follower,
+    place: Place,
+    caps: Caps,
+    shown: our_pages::Shown,
+    routes: PageRoutes,
+    feeds: mpsc::Sender<UnixStream>,
+    requests: (mpsc::Sender<Request>, mpsc::Receiver<Request>),
+    /// Ends accepting, and asks peers to open tunnels to the next generation.
+    drain: CancellationToken,
+    /// Ends serving pages.
+    pages_end: CancellationToken,
+    /// The last connection has ended.
+    ended: CancellationToken,
+    ancestor: Option<oneshot::Receiver<()>>,
+    tasks: TaskTracker,
+}
+
+/// Makes the pages of a port.
+pub(crate) type PageRoutes = Box<dyn Fn(u16) -> Option<pages::Routes> + Send + Sync>;
+
+/// What [`Attachment::new`] is given.
+pub(crate) struct Parts {
+    /// The link.
+    pub(crate) link: ProxyEnd,
+    /// What a feed works on.
+    pub(crate) follower: Follower,
+    /// Where this is.
+    pub(crate) place: Place,
+    /// Limits of one pod.
+    pub(crate) caps: Caps,
+    /// What the pages show.
+    pub(crate) shown: our_pages::Shown,
+    /// The pages.
+    pub(crate) routes: PageRoutes,
+    /// Identities that connections wait for.
+    pub(crate) wanted: mpsc::Receiver<SpiffeId>,
+}
+
+impl Attachment {
+    /// Starts the task of the feeds.
+    pub(crate) fn new(parts: Parts) -> Self {
+        let (feeds, new_feeds) = mpsc::channel(1);
+        let tasks = TaskTracker::new();
+        tasks.spawn(follow_feeds(
+            parts.follower.clone(),
+            new_feeds,
+            parts.wanted,
+        ));
+        Self {
+            link: Arc::new(parts.link),
+            follower: parts.follower,
+            place: parts.place,
+            caps: parts.caps,
+            shown: parts.shown,
+            routes: parts.routes,
+            feeds,
+            requests: mpsc::channel(REQUESTS),
+            drain: CancellationToken::new(),
+            pages_end: CancellationToken::new(),
+            ended: CancellationToken::new(),
+            ancestor: None,
+            tasks,
+        }
+    }
+
+    /// Works until this generation has drained or the host role is gone.
+    pub(crate) async fn run(mut self, feed: OwnedFd, asked_to_leave: impl Future<Output = ()>) {
+        self.new_feed(feed).await;
+        self.tasks.spawn(announce_ready(
+            Arc::clone(&self.link),
+            self.follower.clone(),
+        ));
+        tokio::pin!(asked_to_leave);
+        let mut leaving = false;
+        loop {
+            tokio::select! {
+                received = self.link.recv() => match received {
+                    Ok(Some((message, descriptors))) => self.take(message, descriptors).await,
+                    Ok(None) => return tracing::info!("the host role is gone"),
+                    Err(error) if error.is_gone() => return tracing::info!(%error, "the host role is gone"),
+                    Err(error) => tracing::error!(%error, "a message of the host role was unusable"),
+                },
+                Some(request) = self.requests.1.recv() => self.ask_for_sockets(&request).await,
+                () = &mut asked_to_leave, if !leaving => {
+                    leaving = true;
+                    self.say(&ToHost::Leaving).await;
+                }
+                () = self.ended.cancelled() => return self.finish().await,
+            }
+        }
+    }
+
+    async fn take(&mut self, message: HostToProxy, descriptors: Vec<OwnedFd>) {
+        let Some(kind) = message.kind else { return };
+        let done = match kind {
+            host_to_proxy::Kind::Pod(attached) => self.attach(&attached, descriptors).await,
+            host_to_proxy::Kind::Sockets(sockets) => self.stock(&sockets, descriptors),
+            host_to_proxy::Kind::Release(uid) => self.release(&uid),
+            host_to_proxy::Kind::Forget(uid) => self.forget(&uid),
+            host_to_proxy::Kind::Pages(pages) => self.serve_pages(&pages, descriptors),
+            host_to_proxy::Kind::Heir(_) => self.meet_heir(descriptors),
+            host_to_proxy::Kind::Ancestor(_) => self.meet_ancestor(descriptors),
+            host_to_proxy::Kind::Drain(drain) => self.drain(&drain),
+            host_to_proxy::Kind::Feed(_) => match descriptors.into_iter().next() {
+                Some(feed) => {
+                    self.new_feed(feed).await;
+                    Ok(())
+                }
+                None => Err(anyhow::anyhow!("a new feed came without its descriptor")),
+            },
+        };
+        if let Err(error) = done {
+            tracing::error!(
+                error = format!("{error:#}"),
+                "a message of the host role failed"
+            );
+        }
+    }
+
+    async fn attach(
+        &mut self,
+        attached: &node::PodAttached,
+        descriptors: Vec<OwnedFd>,
+    ) -> anyhow::Result<()> {
+        let pod = attached
+            .pod
+            .as_ref()
+            .context("a pod was attached without its names")?;
+        let uid: Arc<str> = pod.uid.as_str().into();
+        let stock = Stock::new(Arc::clone(&uid), self.requests.0.clone());
+        let released = self.drain.child_token();
+        let local = LocalPod::new(
+            pod,
+            &attached.node_ips,
+            &self.place,
+            self.caps,
+            stock,
+            released,
+        )
+        .map_err(anyhow::Error::msg)?;
+        let local = Arc::new(local);
+        if let Some(before) = self.follower.pods.put(Arc::clone(&local)) {
+            before.released.cancel();
+        }
+        for (kind, descriptor) in attached.listeners().zip(descriptors) {
+            self.listen(&local, kind, descriptor)
+                .with_context(|| format!("{kind:?} listener of pod {uid}"))?;
+        }
+        let pod_uid = PodUid::new(&uid)?;
+        self.say(&ToHost::PodAttached { pod_uid }).await;
+        Ok(())
+    }
+
+    fn listen(
+        &self,
+        pod: &Arc<LocalPod>,
+        kind: ListenerKind,
+        descriptor: OwnedFd,
+    ) -> anyhow::Result<()> {
+        let listener = listener(descriptor)?;
+        let (path, pod) = (Arc::clone(&self.follower.path), Arc::clone(pod));
+        let mut synced = self.follower.synced.subscribe();
+        self.tasks.spawn(async move {
+            // The queue of the listener holds connections until there is a model to decide by.
+            if synced.wait_for(|synced| *synced).await.is_ok() {
+                accept_loop(path, pod, listener, kind).await;
+            }
+        });
+        Ok(())
+    }
+
+    fn stock(&self, sockets: &node::Sockets, descriptors: Vec<OwnedFd>) -> anyhow::Result<()> {
+        // A pod that left in the meantime needs none; the descriptors close here.
+        if let Some(pod) = self.follower.pods.get(&sockets.pod_uid) {
+            pod.stock.put(sockets.kind(), descriptors);
+        }
+        Ok(())
+    }
+
+    fn release(&self, uid: &str) -> anyhow::Result<()> {
+        let pod = self
+            .follower
+            .pods
+            .get(uid)
+            .context("an unknown pod was released")?;
+        pod.released.cancel();
+        let path = Arc::clone(&self.follower.path);
+        path.pool.purge(|key| *key.source_pod == *pod.uid);
+        let (link, pod_uid) = (Arc::clone(&self.link), PodUid::new(uid)?);
+        self.tasks.spawn(async move {
+            while path.connections.count(Some(&pod.uid)) > 0 {
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
+            tell(&link, &ToHost::PodReleased { pod_uid, open: 0 }).await;
+        });
+        Ok(())
+    }
+
+    fn forget(&self, uid: &str) -> anyhow::Result<()> {
+        if let Some(pod) = self.follower.pods.remove(uid) {
+            pod.released.cancel();
+            self.follower
+                .path
+                .pool
+                .purge(|key| *key.source_pod == *pod.uid);
+            self.follower.path.connections.cut_pod(uid);
+        }
+        Ok(())
+    }
+
+    fn serve_pages(
+        &mut self,
+        sockets: &node::PageSockets,
+        descriptors: Vec<OwnedFd>,
+    ) -> anyhow::Result<()> {
+        let ancestor = watch::Sender::new(self.ancestor.is_none());
+        if let Some(first) = self.ancestor.take() {
+            let inherited = ancestor.clone();
+            self.tasks.spawn(async move {
+                tokio::time::timeout(ANCESTOR_PATIENCE, first).await.ok();
+                inherited.send_replace(true);
+            });
+        }
+        for (&port, descriptor) in sockets.ports.iter().zip(descriptors) {
+            let routes = u16::try_from(port)
+                .ok()
+                .and_then(|port| (self.routes)(port));
+            let routes = routes.with_context(|| format!("no pages for port {port}"))?;
+            let (listener, end) = (listener(descriptor)?, self.pages_end.clone());
+            let mut inherited = ancestor.subscribe();
+            self.tasks.spawn(async move {
+                if inherited.wait_for(|inherited| *inherited).await.is_ok() {
+                    pages::serve(listener, routes, end).await;
+                }
+            });
+        }
+        Ok(())
+    }
+
+    fn meet_heir(&self, descriptors: Vec<OwnedFd>) -> anyhow::Result<()> {
+        let heir = stream(descriptors)?;
+        // No page is answered after the heir has been told the first numbers: they must not fall.
+        self.pages_end.cancel();
+        let path = &self.follower.path;
+        let (ledger, connections) = (path.ledger.clone(), path.connections.clone());
+        let ended = self.ended.clone();
+        self.tasks.spawn(async move {
+            if let Err(error) = generations::tell(heir, ledger, connections, ended).await {
+                tracing::warn!(%error, "the next generation cannot be told this one's numbers");
+            }
+        });
+        Ok(())
+    }
+
+    fn meet_ancestor(&mut self, descriptors: Vec<OwnedFd>) -> anyhow::Result<()> {
+        let ancestor = stream(descriptors)?;
+        let (first, arrived) = oneshot::channel();
+        self.ancestor = Some(arrived);
+        let ledger = self.follower.path.ledger.clone();
+        self.tasks.spawn(async move {
+            if let Err(error) = generations::inherit(ancestor, ledger, first).await {
+                tracing::warn!(%error, "the previous generation's numbers are incomplete");
+            }
+        });
+        Ok(())
+    }
+
+    fn drain(&self, drain: &node::Drain) -> anyhow::Result<()> {
+        tracing::info!(
+            generation = self.shown.generation,
+            "draining: a newer generation serves"
+        );
+        self.drain.cancel();
+        let limit = Duration::from_secs(u64::from(drain.seconds));
+        let (connections, ended) = (self.follower.path.connections.clone(), self.ended.clone());
+        self.tasks.spawn(async move {
+            let all_ended = async {
+                while connections.count(None) > 0 {
+                    tokio::time::sleep(LOOK_EVERY).await;
+                }
+            };
+            if tokio::time::timeout(limit, all_ended).await.is_err() {
+                let lost = connections.count(None);
+                tracing::warn!(lost, "connections were still open at the end of the drain");
+            }
+            ended.cancel();
+        });
+        Ok(())
+    }
+
+    async fn new_feed(&self, descriptor: OwnedFd) {
+        match unix_stream(descriptor) {
+            // The task of the feeds lives as long as this one.
+            Ok(feed) => self.feeds.send(feed).await.unwrap_or_default(),
+            Err(error) => tracing::error!(%error, "the feed cannot be read"),
+        }
+    }
+
+    async fn ask_for_sockets(&self, request: &Request) {
+        // Uids were checked when their pods were attached.
+        if let Ok(pod_uid) = PodUid::new(&request.pod) {
+            let (kind, count) = (request.kind, request.count);
+            self.say(&ToHost::NeedSockets {
+                pod_uid,
+                kind,
+                count,
+            })
+            .await;
+        }
+    }
+
+    async fn say(&self, record: &ToHost) {
+        tell(&self.link, record).await;
+    }
+
+    /// The last numbers to the heir, then the last word to the host role.
+    async fn finish(self) {
+        drop(self.feeds);
+        self.tasks.close();
+        tokio::time::timeout(ANCESTOR_PATIENCE, self.tasks.wait())
+            .await
+            .ok();
+        tell(&self.link, &ToHost::Drained).await;
+    }
+}
+
+async fn tell(link: &ProxyEnd, record: &ToHost) {
+    if let Err(error) = link.send(record).await {
+        tracing::error!(%error, ?record, "the host role cannot be told");
+    }
+}
+
+/// Follows feed after feed: each new control role comes with its own.
+async fn follow_feeds(
+    follower: Follower,
+    mut feeds: mpsc::Receiver<UnixStream>,
+    mut wanted: mpsc::Receiver<SpiffeId>,
+) {
+    let mut next = feeds.recv().await;
+    while let Some(feed) = next {
+        next = tokio::select! {
+            ended = follow(&follower, feed, &mut wanted) => {
+                if let Err(error) = ended {
+                    tracing::warn!(%error, "the feed of the control role broke");
+                }
+                follower.state.status.lock().connected = false;
+                feeds.recv().await
+            }
+            next = feeds.recv() => next,
+        };
+    }
+}
+
+/// Tells the host role that this generation serves: there is a model, and every pod that is
+/// attached has its certificate, or has been waited for.
+async fn announce_ready(link: Arc<ProxyEnd>, follower: Follower) {
+    let mut synced = follower.synced.subscribe();
+    if synced.wait_for(|synced| *synced).await.is_err() {
+        return;
+    }
+    let mut changes = follower.path.identities.changes();
+    let complete = async {
+        let missing = || {
+            let pods = follower.pods.all();
+            pods.iter()
+                .any(|pod| follower.path.identities.current(&pod.identity).is_none())
+        };
+        while missing() && changes.changed().await.is_ok() {}
+    };
+    tokio::time::timeout(CERTIFICATE_PATIENCE, complete)
+        .await
+        .ok();
+    tell(&link, &ToHost::Ready).await;
+}
+
+fn listener(descriptor: OwnedFd) -> anyhow::Result<TcpListener> {
+    let listener = net::TcpListener::from(descriptor);
+    listener.set_nonblocking(true)?;
+    Ok(TcpListener::from_std(listener)?)
+}
+
+fn stream(descriptors: Vec<OwnedFd>) -> anyhow::Result<UnixStream> {
+    let first = descriptors
+        .into_iter()
+        .next()
+        .context("the descriptor is missing")?;
+    unix_stream(first)
+}
+
+fn unix_stream(descriptor: OwnedFd) -> anyhow::Result<UnixStream> {
+    let stream = StdUnixStream::from(descriptor);
+    stream.set_nonblocking(true)?;
+    Ok(UnixStream::from_std(stream)?)
+}
+
+/// Kinds of pages by port.
+pub(crate) fn routes_of(
+    shown: our_pages::Shown,
+    registry: Arc<ambit_kit::metrics::Registry>,
+    logs: ambit_kit::logs::Logs,
+) -> PageRoutes {
+    Box::new(move |port| match port {
+        ports::ADMIN => Some(our_pages::admin(
+            &shown,
+            Arc::clone(&registry),
+            logs.clone(),
+        )),
+        ports::METRICS => Some(our_pages::metrics(&shown, Arc::clone(&registry))),
+        ports::READY => Some(our_pages::readiness(&shown)),
+        _ => None,
+    })
+}

@@ -1,0 +1,283 @@
+//! What every connection of the data path needs, and the two ends of its story: carrying the
+//! bytes of an allowed one, writing down a refused one.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ambit_decide::{Admission, EgressMode, Reason, Refusal};
+use ambit_model::{Mesh, Workload};
+use ambit_netsys::sockets;
+use ambit_tunnel::{CopyEnd, DialError, Key, OpenError, Pool, Stream};
+use arc_swap::ArcSwap;
+use socket2::SockRef;
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+
+use super::access_log::{AccessLog, Entry};
+use super::connections::{Connections, Opening};
+use super::identities::Identities;
+use super::labels::{Ends, Reporter};
+use super::ledger::{Family, Ledger};
+use super::pods::LocalPod;
+use super::series::SeriesTable;
+
+/// How long a connection waits for the record of its own pod to arrive.
+const RECORD_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Shared by every connection of one proxy generation.
+#[derive(Debug)]
+pub(crate) struct DataPath {
+    mesh: ArcSwap<Mesh>,
+    mesh_changes: watch::Sender<u64>,
+    /// Certificates and trust of this node's pods.
+    pub(crate) identities: Identities,
+    /// Tunnels to other pods.
+    pub(crate) pool: Arc<Pool>,
+    /// Limits and windows of tunnels.
+    pub(crate) tunnels: ambit_tunnel::Settings,
+    /// Open connections.
+    pub(crate) connections: Connections,
+    /// Every counter.
+    pub(crate) ledger: Ledger,
+    /// Counters by pair of ends.
+    pub(crate) series: SeriesTable,
+    /// Where connections are written down.
+    pub(crate) log: AccessLog,
+    /// What happens to unknown destinations.
+    pub(crate) egress: EgressMode,
+    /// Trust domain of workloads that name none.
+    pub(crate) trust_domain: Arc<str>,
+}
+
+/// A connection as it was accepted.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Arrival {
+    /// Address of the client.
+    pub(crate) client: SocketAddr,
+    /// Where the client wanted to go.
+    pub(crate) destination: SocketAddr,
+}
+
+/// The far side of a connection, open.
+#[derive(Debug)]
+pub(crate) enum Far {
+    /// A socket.
+    Plain(TcpStream),
+    /// A stream in a tunnel to that peer.
+    Tunnel {
+        /// The stream.
+        stream: Stream,
+        /// The other end of the tunnel.
+        peer: SocketAddr,
+    },
+}
+
+impl Arrival {
+    /// Asks the kernel where a redirected connection was going (`SO_ORIGINAL_DST`).
+    pub(crate) fn of(client: &TcpStream) -> io::Result<Self> {
+        Ok(Self {
+            client: client.peer_addr()?,
+            destination: sockets::original_destination(client)?,
+        })
+    }
+}
+
+impl DataPath {
+    /// A data path with an empty mesh.
+    pub(crate) fn new(
+        identities: Identities,
+        tunnels: ambit_tunnel::Settings,
+        egress: EgressMode,
+        trust_domain: Arc<str>,
+        ledger: Ledger,
+        log: AccessLog,
+    ) -> Self {
+        Self {
+            mesh: ArcSwap::default(),
+            mesh_changes: watch::Sender::new(0),
+            identities,
+            pool: Pool::new(tunnels.clone()),
+            tunnels,
+            connections: Connections::default(),
+            ledger,
+            series: SeriesTable::default(),
+            log,
+            egress,
+            trust_domain,
+        }
+    }
+
+    /// The snapshot to decide by. A connection takes it once.
+    pub(crate) fn mesh(&self) -> Arc<Mesh> {
+        self.mesh.load_full()
+    }
+
+    /// Puts a new snapshot in force.
+    pub(crate) fn publish(&self, mesh: Mesh) {
+        self.mesh.store(Arc::new(mesh));
+        self.mesh_changes.send_modify(|n| *n += 1);
+    }
+
+    /// The pod's record in the mesh, now or within the bounded wait.
+    pub(crate) async fn record_of(&self, pod: &LocalPod) -> Result<Arc<Workload>, Refusal> {
+        if let Some(workload) = pod.workload(&self.mesh.load()) {
+            return Ok(workload);
+        }
+        let mut changes = self.mesh_changes.subscribe();
+        let wait = async {
+            loop {
+                if let Some(workload) = pod.workload(&self.mesh.load()) {
+                    return Some(workload);
+                }
+                changes.changed().await.ok()?;
+            }
+        };
+        tokio::time::timeout(RECORD_PATIENCE, wait)
+            .await
+            .ok()
+            .flatten()
+            .ok_or_else(|| {
+                Refusal::new(
+                    Reason::UnknownPod,
+                    format!(
+                        "the control plane has not told of pod {}, nor of its policies",
+                        pod.uid
+                    ),
+                )
+            })
+    }
+
+    /// Copies both ways until both are done, then writes the connection down.
+    pub(crate) async fn carry(&self, near: TcpStream, far: Far, mut opening: Opening) {
+        let arrival = Arrival {
+            client: opening.source,
+            destination: opening.destination,
+        };
+        if let Far::Tunnel { peer, .. } = &far {
+            opening.tunnel = Some(*peer);
+        }
+        let (reporter, tunnel) = (opening.reporter, opening.tunnel);
+        let series = self.series.of(&self.ledger, reporter, &opening.ends);
+        let (open, cut) = self.connections.open(series, opening);
+        let copying = async {
+            match far {
+                Far::Plain(socket) => ambit_tunnel::copy_plain(near, socket, open.meter()).await,
+                Far::Tunnel { stream, .. } => ambit_tunnel::copy(near, stream, open.meter()).await,
+            }
+        };
+        // Dropping the copy resets both sides.
+        let (end, refusal) = tokio::select! {
+            end = copying => (Some(end), None),
+            Ok(refusal) = cut => (None, Some(refusal)),
+        };
+        let (sent, received, duration) = open.carried();
+        if let Some(refusal) = &refusal {
+            self.ledger
+                .count(Family::Cuts, &[("reason", refusal.reason.word())]);
+        }
+        self.log.write(&Entry {
+            reporter,
+            ends: open.ends(),
+            source: arrival.client,
+            destination: arrival.destination,
+            tunnel,
+            sent,
+            received,
+            duration,
+            refusal: refusal.as_ref(),
+            error: end.as_ref().and_then(error_of).as_deref(),
+        });
+    }
+
+    /// Counts and writes down a refusal, and resets the client so that it knows at once.
+    pub(crate) fn refuse(
+        &self,
+        client: Option<TcpStream>,
+        reporter: Reporter,
+        arrival: &Arrival,
+        ends: &Ends,
+        refusal: &Refusal,
+    ) {
+        if let Some(client) = client {
+            reset(client);
+        }
+        let labels = [
+            ("reporter", reporter.word()),
+            ("reason", refusal.reason.word()),
+        ];
+        self.ledger.count(Family::Refusals, &labels);
+        self.log.write(&Entry {
+            reporter,
+            ends,
+            source: arrival.client,
+            destination: arrival.destination,
+            tunnel: None,
+            sent: 0,
+            received: 0,
+            duration: Duration::ZERO,
+            refusal: Some(refusal),
+            error: None,
+        });
+    }
+
+    /// What an outbound connection is refused with when its tunnel or stream did not open.
+    pub(crate) fn tunnel_refusal(&self, key: &Key, error: &OpenError) -> Refusal {
+        if let OpenError::Handshake(failure) = error {
+            self.count_handshake("client", failure.word());
+        }
+        Refusal::new(
+            reason_for(error.word()),
+            format!("tunnel to {}: {error}", key.to),
+        )
+    }
+
+    /// Counts what policies in dry-run mode would have done.
+    pub(crate) fn count_dry_runs(&self, admission: &Admission) {
+        for dry_run in &admission.dry_run {
+            let policy = dry_run.policy.to_string();
+            self.ledger.count(Family::DryRun, &[("policy", &policy)]);
+        }
+    }
+
+    /// Counts a tunnel that ended by misbehaviour.
+    pub(crate) fn count_tunnel_error(&self, kind: &str) {
+        self.ledger.count(Family::TunnelErrors, &[("kind", kind)]);
+    }
+
+    /// Counts a handshake by side and result.
+    pub(crate) fn count_handshake(&self, side: &str, result: &str) {
+        self.ledger
+            .count(Family::Handshakes, &[("side", side), ("result", result)]);
+    }
+}
+
+/// The reason of a word that another crate reports with its errors.
+pub(crate) fn reason_for(word: &str) -> Reason {
+    Reason::ALL
+        .iter()
+        .copied()
+        .find(|r| r.word() == word)
+        .unwrap_or(Reason::ConnectFailed)
+}
+
+/// A connection that could not be made, as a refusal.
+pub(crate) fn not_reached(error: &DialError) -> Refusal {
+    Refusal::new(reason_for(error.word()), error.to_string())
+}
+
+/// What broke a copy, if anything did.
+fn error_of(end: &CopyEnd) -> Option<String> {
+    match end {
+        CopyEnd::Finished => None,
+        CopyEnd::NearFailed(error) => Some(error.to_string()),
+        CopyEnd::FarReset(what) | CopyEnd::FarFailed(what) => Some(what.clone()),
+    }
+}
+
+/// Closes a connection with a reset, so that no client takes the end for an answer.
+pub(crate) fn reset(client: TcpStream) {
+    SockRef::from(&client).set_linger(Some(Duration::ZERO)).ok();
+    drop(client);
+}

@@ -1,0 +1,334 @@
+//! The feed: the model, the certificates and the trust bundle, as the control role sends them.
+//!
+//! One task ([`follow`]) owns the working copy of the mesh. A message of changes is applied as a
+//! whole, policies before workloads before removals, and then one new snapshot is put in force;
+//! connections that it refuses are cut. Nothing is served before the first state is complete.
+//! A new control role comes with a new feed: its state replaces the old one as a whole, and until
+//! it is complete the old one stays in force.
+
+use std::collections::HashSet;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ambit_identity::{Credential, Trust};
+use ambit_kit::clock;
+use ambit_model::{
+    Action, Change, Mesh, Policy, PolicyName, PolicyOrigin, Rule, Scope, SpiffeId, TrustDomain,
+};
+use ambit_wire::decode::{self, Decoded};
+use ambit_wire::node::{self, FeedAnswer, NamedResource, Resources, feed, feed_answer};
+use parking_lot::Mutex;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::{mpsc, watch};
+
+use super::datapath::DataPath;
+use super::ledger::Family;
+use super::pods::LocalPods;
+use crate::frames;
+
+/// Shortest time between two walks over the mesh for series of workloads that are gone.
+const SWEEP_EVERY: Duration = Duration::from_secs(30);
+
+/// What the pages tell of the feed.
+#[derive(Debug, Default)]
+pub(crate) struct FeedState {
+    /// Last report of the control role.
+    pub(crate) status: Mutex<node::Status>,
+    /// Last rejections, newest last.
+    pub(crate) rejected: Mutex<Vec<String>>,
+}
+
+/// What the task of the feed works with.
+#[derive(Clone, Debug)]
+pub(crate) struct Follower {
+    /// Where snapshots and credentials go.
+    pub(crate) path: Arc<DataPath>,
+    /// The pods of this node.
+    pub(crate) pods: Arc<LocalPods>,
+    /// What the pages tell.
+    pub(crate) state: Arc<FeedState>,
+    /// Set once the first state is complete.
+    pub(crate) synced: watch::Sender<bool>,
+}
+
+/// Follows one feed to its end; says on it what was applied and which identities are wanted.
+pub(crate) async fn follow<S>(
+    follower: &Follower,
+    stream: S,
+    wanted: &mut mpsc::Receiver<SpiffeId>,
+) -> io::Result<()>
+where
+    S: AsyncRead + AsyncWrite,
+{
+    let (from, mut to) = tokio::io::split(stream);
+    let (frames_in, mut arrived) = mpsc::channel(4);
+    // Reading is its own future, so that waiting for a frame never cancels half of one.
+    let reading = read_all(from, frames_in);
+    tokio::pin!(reading);
+    let mut working = Working::new(follower.clone());
+    let mut reading_ended = None;
+    loop {
+        tokio::select! {
+            done = &mut reading, if reading_ended.is_none() => reading_ended = Some(done),
+            frame = arrived.recv() => match frame {
+                Some(frame) => {
+                    for answer in working.take(frame) {
+                        frames::write(&mut to, &answer).await?;
+                    }
+                }
+                None => return reading_ended.unwrap_or(Ok(())),
+            },
+            Some(id) = wanted.recv() => {
+                let kind = feed_answer::Kind::WantIdentity(id.to_string());
+                frames::write(&mut to, &FeedAnswer { kind: Some(kind) }).await?;
+            }
+        }
+    }
+}
+
+async fn read_all<R>(from: R, into: mpsc::Sender<feed::Kind>) -> io::Result<()>
+where
+    R: AsyncRead,
+{
+    let from = tokio::io::BufReader::with_capacity(16 << 10, from);
+    tokio::pin!(from);
+    while let Some(frame) = frames::read::<node::Feed, _>(&mut from).await? {
+        let Some(kind) = frame.kind else { continue };
+        if into.send(kind).await.is_err() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// The working copy of the mesh behind one feed.
+struct Working {
+    follower: Follower,
+    mesh: Mesh,
+    complete: bool,
+    swept: std::time::Instant,
+    unswept: bool,
+}
+
+/// What a message of changes did beyond the mesh itself.
+#[derive(Default)]
+struct Effects {
+    errors: Vec<String>,
+    /// Pods whose tunnels must not be used again.
+    gone: HashSet<Arc<str>>,
+    /// A policy, or a pod of this node, changed: open connections are looked at again.
+    review: bool,
+}
+
+impl Working {
+    fn new(follower: Follower) -> Self {
+        let swept = clock::now();
+        Self {
+            follower,
+            mesh: Mesh::default(),
+            complete: false,
+            swept,
+            unswept: false,
+        }
+    }
+
+    fn take(&mut self, frame: feed::Kind) -> Vec<FeedAnswer> {
+        match frame {
+            feed::Kind::Resources(resources) => return self.resources(resources),
+            feed::Kind::Certificate(certificate) => self.certificate(certificate),
+            feed::Kind::Trust(bundle) => self.trust(&bundle),
+            feed::Kind::Status(status) => *self.follower.state.status.lock() = status,
+            feed::Kind::ForgetIdentity(id) => match id.parse() {
+                Ok(id) => self.follower.path.identities.forget(&id),
+                Err(error) => self.reject(format!("identity to forget: {error}")),
+            },
+        }
+        Vec::new()
+    }
+
+    fn certificate(&self, certificate: node::Certificate) {
+        let identities = &self.follower.path.identities;
+        let chain = certificate.chain.into_iter().map(Into::into).collect();
+        match Credential::from_der(chain, certificate.key.into()) {
+            Ok(credential) => identities.put(credential),
+            Err(error) => self.reject(format!("certificate of {}: {error}", certificate.identity)),
+        }
+    }
+
+    fn trust(&self, bundle: &node::TrustBundle) {
+        let roots: Vec<Vec<u8>> = bundle.roots.iter().map(|root| root.to_vec()).collect();
+        let trust = TrustDomain::new(&bundle.trust_domain)
+            .map_err(|error| error.to_string())
+            .and_then(|domain| Trust::new(domain, &roots).map_err(|error| error.to_string()));
+        match trust {
+            Ok(trust) => self.follower.path.identities.set_trust(trust),
+            Err(error) => self.reject(format!("trust bundle: {error}")),
+        }
+    }
+
+    fn resources(&mut self, resources: Resources) -> Vec<FeedAnswer> {
+        let Resources {
+            sequence, synced, ..
+        } = resources;
+        let effects = self.apply(resources);
+        for error in &effects.errors {
+            self.reject(error.clone());
+        }
+        if synced && !self.complete {
+            self.complete = true;
+            self.follower.synced.send_replace(true);
+            self.publish(&Effects {
+                review: true,
+                ..Effects::default()
+            });
+        } else if self.complete {
+            self.publish(&effects);
+        }
+        let mut answers = Vec::new();
+        if !effects.errors.is_empty() {
+            let rejected = node::Rejected {
+                sequence,
+                errors: effects.errors,
+            };
+            answers.push(feed_answer::Kind::Rejected(rejected));
+        }
+        answers.push(feed_answer::Kind::Applied(sequence));
+        answers
+            .into_iter()
+            .map(|kind| FeedAnswer { kind: Some(kind) })
+            .collect()
+    }
+
+    fn apply(&mut self, resources: Resources) -> Effects {
+        let mut effects = Effects::default();
+        effects.review = !(resources.policies.is_empty() && resources.removed_policies.is_empty());
+        for resource in &resources.policies {
+            self.policy(resource, &mut effects);
+        }
+        for resource in &resources.addresses {
+            self.address(resource, &mut effects);
+        }
+        for name in &resources.removed_addresses {
+            self.removed_address(name, &mut effects);
+        }
+        for name in &resources.removed_policies {
+            match PolicyName::parse(name) {
+                Some(name) => self.mesh.apply(Change::RemovePolicy(name)),
+                None => effects
+                    .errors
+                    .push(format!("{name}: not the name of a policy")),
+            }
+        }
+        effects
+    }
+
+    fn policy(&mut self, resource: &NamedResource, effects: &mut Effects) {
+        match decode::policy_from_bytes(&resource.body) {
+            Ok(policy) => self.mesh.apply(Change::PutPolicy(Arc::new(policy))),
+            Err(error) => {
+                effects.errors.push(format!("{}: {error}", resource.name));
+                let Some(name) = PolicyName::parse(&resource.name) else {
+                    return;
+                };
+                // The last good version stays. Without one, whom it would have refused is not
+                // known, so its whole scope is.
+                if self.mesh.policy(&name).is_none() {
+                    self.mesh
+                        .apply(Change::PutPolicy(Arc::new(deny_scope_of(name))));
+                }
+            }
+        }
+    }
+
+    fn address(&mut self, resource: &NamedResource, effects: &mut Effects) {
+        match decode::address_from_bytes(&resource.body, &self.follower.path.trust_domain) {
+            Ok(Decoded::Workload(workload)) => {
+                if let Some(before) = self.mesh.workload(&workload.uid) {
+                    if before.pod_uid != workload.pod_uid {
+                        effects.gone.extend(instance(before));
+                    }
+                    self.unswept |= **before != workload;
+                }
+                effects.review |= self.is_local(workload.pod_uid.as_deref());
+                self.mesh.apply(Change::PutWorkload(Arc::new(workload)));
+            }
+            Ok(Decoded::Service(service)) => {
+                self.mesh.apply(Change::PutService(Arc::new(service)));
+            }
+            Err(error) => effects.errors.push(format!("{}: {error}", resource.name)),
+        }
+    }
+
+    fn removed_address(&mut self, name: &str, effects: &mut Effects) {
+        let uid = ambit_model::WorkloadUid::new(name);
+        if let Some(workload) = self.mesh.workload(&uid) {
+            effects.gone.extend(instance(workload));
+            self.unswept = true;
+            self.mesh.apply(Change::RemoveWorkload(uid));
+        } else if let Some(service) = ambit_model::ServiceName::parse(name) {
+            self.mesh.apply(Change::RemoveService(service));
+        }
+    }
+
+    fn is_local(&self, pod_uid: Option<&str>) -> bool {
+        pod_uid.is_some_and(|uid| self.follower.pods.get(uid).is_some())
+    }
+
+    fn publish(&mut self, effects: &Effects) {
+        let path = &self.follower.path;
+        path.publish(self.mesh.clone());
+        if !effects.gone.is_empty() {
+            path.pool
+                .purge(|key| effects.gone.contains(&key.destination_pod));
+        }
+        if effects.review {
+            let cut = path.connections.review(&self.mesh);
+            if cut > 0 {
+                tracing::info!(cut, "changed policy refuses open connections");
+            }
+        }
+        if self.unswept && self.swept.elapsed() > SWEEP_EVERY {
+            path.series.sweep(&path.ledger, &self.mesh);
+            (self.swept, self.unswept) = (clock::now(), false);
+        }
+    }
+
+    fn reject(&self, what: String) {
+        tracing::error!(%what, "refused what the control plane sent; the last good one stays");
+        self.follower.path.ledger.count(Family::ConfigRejects, &[]);
+        let mut rejected = self.follower.state.rejected.lock();
+        if rejected.len() >= 32 {
+            rejected.remove(0);
+        }
+        rejected.push(what);
+    }
+}
+
+/// The key under which tunnels to a workload are pooled.
+fn instance(workload: &ambit_model::Workload) -> Option<Arc<str>> {
+    Some(
+        workload
+            .pod_uid
+            .clone()
+            .unwrap_or_else(|| workload.uid.as_str().into()),
+    )
+}
+
+/// Refuses everything in the namespace of a policy that cannot be read, or everywhere if it is of
+/// no namespace.
+fn deny_scope_of(name: PolicyName) -> Policy {
+    let scope = if name.namespace.is_empty() {
+        Scope::Global
+    } else {
+        Scope::Namespace
+    };
+    Policy {
+        name,
+        scope,
+        action: Action::Deny,
+        rules: vec![Rule::default()],
+        dry_run: false,
+        origin: PolicyOrigin::AuthorizationPolicy,
+    }
+}

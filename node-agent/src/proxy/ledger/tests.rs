@@ -1,0 +1,67 @@
+//! The ledger keeps its counts over a change of generation and forgets only what is gone.
+
+use super::*;
+
+fn labels(value: &str) -> Labels {
+    Labels::new([("reason", Arc::from(value))])
+}
+
+#[test]
+fn an_heir_adds_what_its_ancestor_still_counts() {
+    let (ancestor, heir) = (Ledger::default(), Ledger::default());
+    let mut told = HashMap::new();
+    ancestor.count(Family::Refusals, &[("reason", "policy_denied")]);
+    heir.add(&ancestor.deltas(&mut told));
+    heir.count(Family::Refusals, &[("reason", "policy_denied")]);
+    ancestor.count(Family::Refusals, &[("reason", "policy_denied")]);
+    heir.add(&ancestor.deltas(&mut told));
+    assert!(
+        ancestor.deltas(&mut told).is_empty(),
+        "nothing is told twice"
+    );
+    assert_eq!(
+        heir.cell(Family::Refusals, &labels("policy_denied"))
+            .load(Ordering::Relaxed),
+        3
+    );
+}
+
+#[test]
+fn deltas_survive_their_trip_as_json() {
+    let ledger = Ledger::default();
+    ledger.count(Family::Opened, &[("source_workload", "a \"b\"")]);
+    let deltas = ledger.deltas(&mut HashMap::new());
+    let text = serde_json::to_string(&deltas).unwrap();
+    assert_eq!(serde_json::from_str::<Vec<Delta>>(&text).unwrap(), deltas);
+}
+
+#[test]
+fn a_cell_in_use_outlives_its_workload() {
+    let ledger = Ledger::default();
+    let held = ledger.cell(Family::Opened, &labels("held"));
+    ledger.count(Family::Opened, &[("reason", "gone")]);
+    ledger.retain(|_| false);
+    held.fetch_add(5, Ordering::Relaxed);
+    assert_eq!(ledger.total(Family::Opened), 5);
+    drop(held);
+    ledger.retain(|_| false);
+    assert_eq!(ledger.total(Family::Opened), 0);
+}
+
+#[test]
+fn the_page_is_prometheus_text() {
+    let mut registry = prometheus_client::registry::Registry::default();
+    let ledger = Ledger::default();
+    ledger.count(Family::Refusals, &[("reason", "self_call")]);
+    registry.register_collector(Box::new(ledger));
+    let mut page = String::new();
+    prometheus_client::encoding::text::encode(&mut page, &registry).unwrap();
+    assert!(
+        page.contains("ambit_refusals_total{reason=\"self_call\"} 1\n"),
+        "{page}"
+    );
+    assert!(
+        page.contains("# TYPE istio_tcp_connections_opened counter\n"),
+        "{page}"
+    );
+}

@@ -1,0 +1,164 @@
+//! The pods of this node that the host role has attached, and what belongs to each.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use ambit_model::{Mesh, SpiffeId, TunnelProtocol, Workload, WorkloadUid};
+use ambit_wire::node::Pod;
+use parking_lot::RwLock;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use super::stock::Stock;
+
+/// Most connections and handshakes that one pod may have open, so that it cannot starve the
+/// node's others.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Caps {
+    /// Open connections, outbound and inbound together.
+    pub(crate) connections: usize,
+    /// TLS handshakes under way towards the pod.
+    pub(crate) handshakes: usize,
+}
+
+/// A pod of this node.
+#[derive(Debug)]
+pub(crate) struct LocalPod {
+    /// Kubernetes' own uid.
+    pub(crate) uid: Arc<str>,
+    /// Its identity, from the enrolment request.
+    pub(crate) identity: SpiffeId,
+    /// Every address of it.
+    pub(crate) ips: Vec<IpAddr>,
+    /// Addresses of the node.
+    pub(crate) node_ips: Vec<IpAddr>,
+    /// Outgoing sockets made in its network namespace.
+    pub(crate) stock: Stock,
+    /// Room for connections.
+    pub(crate) connections: Arc<Semaphore>,
+    /// Room for handshakes.
+    pub(crate) handshakes: Arc<Semaphore>,
+    /// Ends the accepting of new connections: the pod is released, or this generation drains.
+    pub(crate) released: CancellationToken,
+    enrolled: Arc<Workload>,
+}
+
+impl LocalPod {
+    /// Reads the host role's record; an error names the field that is unusable.
+    pub(crate) fn new(
+        pod: &Pod,
+        node_ips: &[String],
+        place: &Place,
+        caps: Caps,
+        stock: Stock,
+        released: CancellationToken,
+    ) -> Result<Self, String> {
+        let addresses = |texts: &[String]| -> Result<Vec<IpAddr>, String> {
+            texts
+                .iter()
+                .map(|t| {
+                    t.parse()
+                        .map_err(|e| format!("address `{t}` of pod {}: {e}", pod.uid))
+                })
+                .collect()
+        };
+        let ips = addresses(&pod.ips)?;
+        let enrolled = Arc::new(enrolled_workload(pod, &ips, place));
+        let identity = enrolled.identity();
+        Ok(Self {
+            uid: pod.uid.as_str().into(),
+            identity,
+            ips,
+            node_ips: addresses(node_ips)?,
+            stock,
+            connections: Arc::new(Semaphore::new(caps.connections)),
+            handshakes: Arc::new(Semaphore::new(caps.handshakes)),
+            released,
+            enrolled,
+        })
+    }
+
+    /// The pod's record in the mesh, if the control plane knows it already. Only this one may
+    /// decide who is let in: the policies that apply hang on it.
+    pub(crate) fn workload(&self, mesh: &Mesh) -> Option<Arc<Workload>> {
+        mesh.workload_by_pod_uid(&self.uid)
+            .or_else(|| mesh.workload_by_pod(&self.enrolled.namespace, &self.enrolled.name))
+            .cloned()
+    }
+
+    /// The pod as a source: its record in the mesh, else what the enrolment said of it, so that
+    /// the first bytes of a new pod need not wait for the control plane.
+    pub(crate) fn as_source(&self, mesh: &Mesh) -> Arc<Workload> {
+        self.workload(mesh)
+            .unwrap_or_else(|| Arc::clone(&self.enrolled))
+    }
+}
+
+/// What the agent knows of where its pods run.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    /// Name of the node.
+    pub(crate) node: Arc<str>,
+    /// Name of the cluster.
+    pub(crate) cluster: Arc<str>,
+    /// Trust domain of the mesh.
+    pub(crate) trust_domain: Arc<str>,
+}
+
+fn enrolled_workload(pod: &Pod, ips: &[IpAddr], place: &Place) -> Workload {
+    Workload {
+        uid: WorkloadUid::pod(&place.cluster, &pod.namespace, &pod.name),
+        pod_uid: Some(pod.uid.as_str().into()),
+        name: pod.name.as_str().into(),
+        namespace: pod.namespace.as_str().into(),
+        trust_domain: Arc::clone(&place.trust_domain),
+        service_account: pod.service_account.as_str().into(),
+        addresses: ips.to_vec(),
+        hostname: "".into(),
+        network: "".into(),
+        node: Arc::clone(&place.node),
+        cluster: Arc::clone(&place.cluster),
+        protocol: TunnelProtocol::None,
+        host_network: false,
+        workload_name: pod.name.as_str().into(),
+        workload_type: ambit_model::WorkloadType::Pod,
+        canonical_name: pod.name.as_str().into(),
+        canonical_revision: "latest".into(),
+        services: std::collections::BTreeMap::new(),
+        waypoint: None,
+        policies: Vec::new(),
+        applicable_policies: None,
+        health: ambit_model::Health::Healthy,
+        locality: ambit_model::Locality::default(),
+        capacity: 1,
+    }
+}
+
+/// The attached pods by uid.
+#[derive(Debug, Default)]
+pub(crate) struct LocalPods {
+    table: RwLock<HashMap<Arc<str>, Arc<LocalPod>>>,
+}
+
+impl LocalPods {
+    /// Enters a pod; the one that it replaces is returned.
+    pub(crate) fn put(&self, pod: Arc<LocalPod>) -> Option<Arc<LocalPod>> {
+        self.table.write().insert(Arc::clone(&pod.uid), pod)
+    }
+
+    /// The pod of that uid.
+    pub(crate) fn get(&self, uid: &str) -> Option<Arc<LocalPod>> {
+        self.table.read().get(uid).cloned()
+    }
+
+    /// Takes a pod out.
+    pub(crate) fn remove(&self, uid: &str) -> Option<Arc<LocalPod>> {
+        self.table.write().remove(uid)
+    }
+
+    /// Every pod.
+    pub(crate) fn all(&self) -> Vec<Arc<LocalPod>> {
+        self.table.read().values().cloned().collect()
+    }
+}

@@ -1,0 +1,140 @@
+//! Outgoing sockets of one pod, made ahead of need by the host role in the pod's network
+//! namespace: the proxy itself can make none.
+
+use std::collections::VecDeque;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
+
+use ambit_wire::node::SocketKind;
+use parking_lot::Mutex;
+use tokio::sync::{Notify, mpsc};
+
+/// How long a connection waits for a socket before it is refused.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// First batch: most pods call little.
+const FIRST_BATCH: u8 = 4;
+/// Largest batch: what fits one message of the host role.
+const LARGEST_BATCH: u8 = 64;
+
+/// A request to the host role for more sockets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Request {
+    /// The pod.
+    pub(crate) pod: Arc<str>,
+    /// What they are for.
+    pub(crate) kind: SocketKind,
+    /// How many.
+    pub(crate) count: u8,
+}
+
+/// The sockets at hand, one shelf per kind.
+#[derive(Debug)]
+pub(crate) struct Stock {
+    pod: Arc<str>,
+    requests: mpsc::Sender<Request>,
+    shelves: [Shelf; 4],
+}
+
+#[derive(Debug)]
+struct Shelf {
+    kind: SocketKind,
+    sockets: Mutex<VecDeque<OwnedFd>>,
+    /// Sockets that were asked for and have not come.
+    awaited: AtomicU8,
+    batch: AtomicU8,
+    arrived: Notify,
+}
+
+impl Stock {
+    /// An empty stock that asks on `requests`.
+    pub(crate) fn new(pod: Arc<str>, requests: mpsc::Sender<Request>) -> Self {
+        let shelf = |kind| Shelf {
+            kind,
+            sockets: Mutex::default(),
+            awaited: AtomicU8::new(0),
+            batch: AtomicU8::new(FIRST_BATCH),
+            arrived: Notify::new(),
+        };
+        let kinds = [
+            SocketKind::World4,
+            SocketKind::World6,
+            SocketKind::App4,
+            SocketKind::App6,
+        ];
+        Self {
+            pod,
+            requests,
+            shelves: kinds.map(shelf),
+        }
+    }
+
+    /// One socket, from the shelf or as soon as the host role sends some; `None` if it does not
+    /// within the bounded wait.
+    pub(crate) async fn take(&self, kind: SocketKind) -> Option<OwnedFd> {
+        let shelf = self.shelf(kind)?;
+        let wait = async {
+            loop {
+                let arrived = shelf.arrived.notified();
+                let (socket, left) = {
+                    let mut sockets = shelf.sockets.lock();
+                    (sockets.pop_front(), sockets.len())
+                };
+                self.refill(shelf, left, socket.is_none());
+                match socket {
+                    Some(socket) => return socket,
+                    None => arrived.await,
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, wait).await.ok()
+    }
+
+    /// Puts a batch that arrived on its shelf.
+    pub(crate) fn put(&self, kind: SocketKind, sockets: Vec<OwnedFd>) {
+        let Some(shelf) = self.shelf(kind) else {
+            return;
+        };
+        let count = u8::try_from(sockets.len()).unwrap_or(u8::MAX);
+        shelf.sockets.lock().extend(sockets);
+        // An empty batch says that the host role could not make any: ask again at next need.
+        let expected = if count == 0 {
+            0
+        } else {
+            shelf.awaited.load(Ordering::Relaxed)
+        };
+        shelf
+            .awaited
+            .store(expected.saturating_sub(count), Ordering::Relaxed);
+        shelf.arrived.notify_waiters();
+    }
+
+    fn shelf(&self, kind: SocketKind) -> Option<&Shelf> {
+        self.shelves.iter().find(|shelf| shelf.kind == kind)
+    }
+
+    /// Asks for more when less than half a batch is left; the batch grows when it ran dry.
+    fn refill(&self, shelf: &Shelf, left: usize, dry: bool) {
+        let mut batch = shelf.batch.load(Ordering::Relaxed);
+        if left > usize::from(batch / 2) || shelf.awaited.load(Ordering::Relaxed) > 0 {
+            return;
+        }
+        if dry {
+            batch = (batch * 2).min(LARGEST_BATCH);
+            shelf.batch.store(batch, Ordering::Relaxed);
+        }
+        shelf.awaited.store(batch, Ordering::Relaxed);
+        let request = Request {
+            pod: Arc::clone(&self.pod),
+            kind: shelf.kind,
+            count: batch,
+        };
+        if self.requests.try_send(request).is_err() {
+            shelf.awaited.store(0, Ordering::Relaxed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

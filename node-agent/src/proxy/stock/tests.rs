@@ -1,0 +1,58 @@
+//! The stock asks before it runs dry, once per batch, and waits a bounded time.
+
+use super::*;
+
+fn socket() -> OwnedFd {
+    std::net::UdpSocket::bind("127.0.0.1:0").unwrap().into()
+}
+
+#[tokio::test]
+async fn a_connection_waits_for_the_batch_it_caused() {
+    let (requests, mut asked) = mpsc::channel(8);
+    let stock = Arc::new(Stock::new("pod".into(), requests));
+    let taker = tokio::spawn({
+        let stock = Arc::clone(&stock);
+        async move { stock.take(SocketKind::App4).await.is_some() }
+    });
+    let request = asked.recv().await.unwrap();
+    assert_eq!(
+        (request.kind, request.count),
+        (SocketKind::App4, 8),
+        "dry: twice the first batch"
+    );
+    stock.put(SocketKind::App4, (0..8).map(|_| socket()).collect());
+    assert!(taker.await.unwrap());
+    assert!(
+        asked.try_recv().is_err(),
+        "seven are left, nothing more is asked for"
+    );
+    for _ in 0..4 {
+        stock.take(SocketKind::App4).await.unwrap();
+    }
+    assert_eq!(asked.try_recv().unwrap().count, 8, "asked ahead of need");
+    stock.take(SocketKind::App4).await.unwrap();
+    assert!(asked.try_recv().is_err(), "one batch is awaited at a time");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_host_role_means_no_socket_after_the_wait() {
+    let (requests, _asked) = mpsc::channel(8);
+    assert!(
+        Stock::new("pod".into(), requests)
+            .take(SocketKind::World6)
+            .await
+            .is_none()
+    );
+}
+
+#[tokio::test]
+async fn an_empty_batch_lets_the_next_connection_ask_again() {
+    let (requests, mut asked) = mpsc::channel(8);
+    let stock = Stock::new("pod".into(), requests);
+    let first = tokio::time::timeout(Duration::from_millis(1), stock.take(SocketKind::World4));
+    first.await.unwrap_err();
+    stock.put(SocketKind::World4, Vec::new());
+    let second = tokio::time::timeout(Duration::from_millis(1), stock.take(SocketKind::World4));
+    second.await.unwrap_err();
+    assert!(asked.try_recv().is_ok() && asked.try_recv().is_ok());
+}
