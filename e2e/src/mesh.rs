@@ -20,7 +20,7 @@ pub use self::agent::{Agent, Enrolment};
 pub use self::binaries::binary;
 pub use self::configuration::Configuration;
 pub use self::control_plane::ControlPlane;
-pub use self::pages::{AccessLine, Pages};
+pub use self::pages::{AccessLine, Pages, sum as sum_of};
 use crate::lab::Lab;
 use crate::wait::wait_until;
 

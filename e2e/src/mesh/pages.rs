@@ -117,8 +117,8 @@ impl AccessLine {
     }
 }
 
-/// See [`Pages::metric`].
-pub(super) fn sum(page: &str, name: &str, labels: &[&str]) -> f64 {
+/// The sum over a metrics page that [`Pages::metric`] answers.
+pub fn sum(page: &str, name: &str, labels: &[&str]) -> f64 {
     let value = |line: &str| -> Option<f64> {
         let rest = line.strip_prefix(name)?;
         if !rest.starts_with(['{', ' ']) || !labels.iter().all(|label| rest.contains(label)) {

@@ -9,7 +9,9 @@
 
 mod calls;
 mod enrolment;
+mod failures;
 mod lab;
+mod load;
 mod policy;
 mod programs;
 mod refusals;
