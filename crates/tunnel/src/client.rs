@@ -162,17 +162,19 @@ impl Connection {
         settings: &Settings,
         leave: impl FnOnce(&Arc<Usage>) + Send + Unpin + 'static,
     ) -> Result<Arc<Self>, HandshakeFailure> {
-        let shaken = timeout(settings.handshake_timeout, shake(dialled, key, settings)).await;
+        // Boxed: the state of a handshake is large, and soon over.
+        let shake = Box::pin(shake(dialled, key, settings));
+        let shaken = timeout(settings.handshake_timeout, shake).await;
         let (requests, mut connection, peer, watch) =
             shaken.map_err(|_elapsed| HandshakeFailure::Timeout)??;
         let usage = Arc::new(Usage::new(watch));
-        let driver = Driver {
+        let driver = Box::new(Driver {
             keepalive: Keepalive::new(connection.ping_pong(), settings),
             connection,
             usage: Arc::clone(&usage),
             leave: Some(leave),
             idle_release: settings.idle_release,
-        };
+        });
         tokio::spawn(driver);
         Ok(Arc::new(Self {
             requests,

@@ -145,7 +145,7 @@ impl<'m> Copier<'m> {
     }
 
     /// TCP into the tunnel. Ready when that way has ended.
-    fn poll_up(&mut self, sides: &mut Sides, cx: &mut Context<'_>) -> Poll<Result<(), CopyEnd>> {
+    fn poll_up(&self, sides: &mut Sides, cx: &mut Context<'_>) -> Poll<Result<(), CopyEnd>> {
         let Sides { tcp, stream } = sides;
         let mut moved = 0;
         while moved < TURN {
@@ -216,7 +216,6 @@ impl<'m> Copier<'m> {
     fn gather(&mut self, stream: &mut Stream, cx: &mut Context<'_>) -> Result<(), CopyEnd> {
         while !self.ending && self.undelivered.len() < GATHER {
             match stream.poll_read(cx) {
-                Poll::Ready(Some(Ok(bytes))) if bytes.is_empty() => {}
                 Poll::Ready(Some(Ok(bytes))) => self.undelivered.push_back(bytes),
                 Poll::Ready(Some(Err(error))) => return Err(far_end(error)),
                 Poll::Ready(None) => self.ending = true,

@@ -322,8 +322,8 @@ impl Inner {
     /// A connection with room. Busy ones are passed over while another may be opened, unless
     /// somebody is at it already.
     fn pick_at_once(&self, key: &Key) -> Option<(Arc<Connection>, Lease)> {
-        let mut slots = self.slots.lock();
-        let slot = slots.get_mut(key)?;
+        let slots = self.slots.lock();
+        let slot = slots.get(key)?;
         let under_way = slot.dialling.turn.try_lock().is_err();
         slot.pick(&self.settings, under_way)
     }
@@ -388,35 +388,30 @@ impl Inner {
         F: FnOnce() -> Fut + Send,
         Fut: Future<Output = Result<Dialled, DialError>> + Send,
     {
-        let dialling = Arc::clone(&self.slots.lock().entry(key.clone()).or_default().dialling);
-        let seen = dialling.failures();
-        let turn = dialling.turn.lock().await;
+        let waiter = Waiter::new(self, key);
+        let seen = waiter.dialling.failures();
+        let _turn = waiter.dialling.turn.lock().await;
         if let Some((connection, lease)) = self.pick(key, false) {
             return Ok((connection, lease, true));
         }
-        if let Some(error) = dialling.since(seen) {
+        if let Some(error) = waiter.dialling.since(seen) {
             return Err(error);
         }
         let Some(dial) = dial.take() else {
             return Err(OpenError::Closed("the tunnel ended at once".to_owned()));
         };
-        let made = self.dial(key, dial).await;
-        if let Err(error) = &made {
-            dialling.fail(error);
-            self.counters.failures.fetch_add(1, Ordering::Relaxed);
+        match self.dial(key, dial).await {
+            Ok(connection) => self.keep(&waiter, connection),
+            Err(error) => {
+                waiter.dialling.fail(&error);
+                self.counters.failures.fetch_add(1, Ordering::Relaxed);
+                // A busy connection is better than none.
+                let busy = self
+                    .pick(key, true)
+                    .map(|(connection, lease)| (connection, lease, true));
+                busy.ok_or(error)
+            }
         }
-        let result = match made {
-            Ok(connection) => self.keep(key, &dialling, connection),
-            // A busy connection is better than none.
-            Err(error) => match self.pick(key, true) {
-                Some((connection, lease)) => Ok((connection, lease, true)),
-                None => Err(error),
-            },
-        };
-        drop(turn);
-        drop(dialling);
-        self.tidy(key);
-        result
     }
 
     async fn dial<F, Fut>(
@@ -442,16 +437,15 @@ impl Inner {
     /// Takes a new connection in, unless its key has been purged meanwhile.
     fn keep(
         &self,
-        key: &Key,
-        dialling: &Arc<Dialling>,
+        waiter: &Waiter<'_>,
         connection: Arc<Connection>,
     ) -> Result<(Arc<Connection>, Lease, bool), OpenError> {
         self.counters.handshakes.fetch_add(1, Ordering::Relaxed);
         let lease = connection.usage().lease(1);
         let lease = lease.ok_or_else(|| OpenError::Closed("the peer hung up".to_owned()))?;
         if !self.draining.load(Ordering::Acquire)
-            && let Some(slot) = self.slots.lock().get_mut(key)
-            && Arc::ptr_eq(&slot.dialling, dialling)
+            && let Some(slot) = self.slots.lock().get_mut(waiter.key)
+            && Arc::ptr_eq(&slot.dialling, &waiter.dialling)
         {
             slot.connections.push(Arc::clone(&connection));
         }
@@ -492,9 +486,34 @@ impl Inner {
     }
 }
 
+/// Somebody who wants a connection of a key. While there is one, the slot stays.
+struct Waiter<'p> {
+    pool: &'p Inner,
+    key: &'p Key,
+    dialling: Arc<Dialling>,
+}
+
+impl<'p> Waiter<'p> {
+    fn new(pool: &'p Inner, key: &'p Key) -> Self {
+        let dialling = Arc::clone(&pool.slots.lock().entry(key.clone()).or_default().dialling);
+        Self {
+            pool,
+            key,
+            dialling,
+        }
+    }
+}
+
+impl Drop for Waiter<'_> {
+    fn drop(&mut self) {
+        self.dialling = Arc::default();
+        self.pool.tidy(self.key);
+    }
+}
+
 impl Slot {
     /// The connection with the fewest streams that has room.
-    fn pick(&mut self, settings: &Settings, busy_too: bool) -> Option<(Arc<Connection>, Lease)> {
+    fn pick(&self, settings: &Settings, busy_too: bool) -> Option<(Arc<Connection>, Lease)> {
         let more_allowed = !busy_too && self.connections.len() < settings.busy_connections;
         let open = self.connections.iter().filter(|c| c.usage().is_open());
         let idlest = open.min_by_key(|c| c.usage().streams())?;

@@ -70,7 +70,7 @@ pub struct AnswerError(String);
 /// A peer's connection, and the streams that it opens.
 #[derive(Debug)]
 pub struct Session {
-    connection: server::Connection<Transport, Bytes>,
+    connection: Box<server::Connection<Transport, Bytes>>,
     keepalive: Keepalive,
     watch: Arc<Watch>,
     peer: SpiffeId,
@@ -83,11 +83,9 @@ pub async fn accept(
     trust: &Trust,
     settings: &Settings,
 ) -> Result<Session, HandshakeFailure> {
-    let shaken = timeout(
-        settings.handshake_timeout,
-        shake(tcp, credential, trust, settings),
-    )
-    .await;
+    // Boxed: the state of a handshake is large, and soon over.
+    let shake = Box::pin(shake(tcp, credential, trust, settings));
+    let shaken = timeout(settings.handshake_timeout, shake).await;
     shaken.map_err(|_elapsed| HandshakeFailure::Timeout)?
 }
 
@@ -134,7 +132,7 @@ async fn shake(
         })?;
     let keepalive = Keepalive::new(connection.ping_pong(), settings);
     Ok(Session {
-        connection,
+        connection: Box::new(connection),
         keepalive,
         watch,
         peer,

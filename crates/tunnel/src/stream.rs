@@ -126,7 +126,13 @@ impl Stream {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, StreamError>>> {
-        self.receive.poll_data(cx).map_err(StreamError::from)
+        loop {
+            match ready!(self.receive.poll_data(cx)) {
+                // An empty DATA frame carries at most the end.
+                Some(Ok(bytes)) if bytes.is_empty() => {}
+                next => return Poll::Ready(next.map(|bytes| bytes.map_err(StreamError::from))),
+            }
+        }
     }
 
     /// Lets the far end send so many bytes more.

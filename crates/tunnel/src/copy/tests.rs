@@ -1,1 +1,318 @@
+use std::sync::Arc;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::task::JoinHandle;
+
 use super::*;
+use crate::testing::{Server, World, soon, tcp_pair, until};
+use crate::{Pool, Settings};
+
+/// Two workloads with one pooled tunnel between them.
+struct Link {
+    world: World,
+    server: Server,
+    pool: Arc<Pool>,
+    streams: UnboundedReceiver<Stream>,
+}
+
+/// Applications at both ends of a stream, and the two copies between them.
+struct Joined {
+    near: TcpStream,
+    far: TcpStream,
+    near_copy: JoinHandle<CopyEnd>,
+    far_copy: JoinHandle<CopyEnd>,
+    near_meter: Arc<Meter>,
+    far_meter: Arc<Meter>,
+}
+
+fn spawn_copy(tcp: TcpStream, stream: Stream) -> (JoinHandle<CopyEnd>, Arc<Meter>) {
+    let meter = Arc::new(Meter::default());
+    let counted = meter.clone();
+    (
+        tokio::spawn(async move { copy(tcp, stream, &counted).await }),
+        meter,
+    )
+}
+
+impl Link {
+    async fn new(settings: Settings) -> Self {
+        let world = World::new();
+        let (server, streams) = Server::hand(&world, settings.clone()).await;
+        Self {
+            world,
+            server,
+            pool: Pool::new(settings),
+            streams,
+        }
+    }
+
+    async fn streams(&mut self) -> (Stream, Stream) {
+        let near = self
+            .world
+            .open(&self.pool, self.server.address)
+            .await
+            .unwrap()
+            .stream;
+        (near, soon(self.streams.recv()).await.unwrap())
+    }
+
+    async fn join(&mut self) -> Joined {
+        let (near_stream, far_stream) = self.streams().await;
+        let ((near, a), (b, far)) = (tcp_pair().await, tcp_pair().await);
+        let (near_copy, near_meter) = spawn_copy(a, near_stream);
+        let (far_copy, far_meter) = spawn_copy(b, far_stream);
+        Joined {
+            near,
+            far,
+            near_copy,
+            far_copy,
+            near_meter,
+            far_meter,
+        }
+    }
+}
+
+/// Bytes in which every position can be told from every other nearby.
+fn pattern(length: usize) -> Vec<u8> {
+    (0..length)
+        .map(|at| (at.wrapping_mul(2_654_435_761) >> 16).to_le_bytes()[0])
+        .collect()
+}
+
+async fn send_and_end(from: &mut TcpStream, to: &mut TcpStream, payload: &[u8]) {
+    let mut got = Vec::new();
+    let send = async {
+        from.write_all(payload).await.unwrap();
+        from.shutdown().await.unwrap();
+    };
+    let (_, read) = soon(async { tokio::join!(send, to.read_to_end(&mut got)) }).await;
+    read.unwrap();
+    assert!(
+        got == payload,
+        "{} bytes instead of {}",
+        got.len(),
+        payload.len()
+    );
+}
+
+#[tokio::test]
+async fn large_transfers_arrive_whole_each_way() {
+    let mut link = Link::new(Settings::default()).await;
+    let mut joined = link.join().await;
+    let payload = pattern(32 << 20);
+    send_and_end(&mut joined.near, &mut joined.far, &payload).await;
+    // One way has ended; the other still carries as much.
+    send_and_end(&mut joined.far, &mut joined.near, &payload).await;
+    assert!(matches!(
+        soon(joined.near_copy).await.unwrap(),
+        CopyEnd::Finished
+    ));
+    assert!(matches!(
+        soon(joined.far_copy).await.unwrap(),
+        CopyEnd::Finished
+    ));
+    for meter in [joined.near_meter, joined.far_meter] {
+        assert_eq!(meter.sent.load(Ordering::SeqCst), 32 << 20);
+        assert_eq!(meter.received.load(Ordering::SeqCst), 32 << 20);
+    }
+}
+
+#[tokio::test]
+async fn the_side_that_was_connected_to_may_end_first() {
+    let mut link = Link::new(Settings::default()).await;
+    let mut joined = link.join().await;
+    send_and_end(&mut joined.far, &mut joined.near, b"greeting").await;
+    send_and_end(&mut joined.near, &mut joined.far, b"answer").await;
+    assert!(matches!(
+        soon(joined.near_copy).await.unwrap(),
+        CopyEnd::Finished
+    ));
+    assert!(matches!(
+        soon(joined.far_copy).await.unwrap(),
+        CopyEnd::Finished
+    ));
+    until(|| link.pool.stats().streams == 0).await;
+}
+
+async fn expect_reset(tcp: &mut TcpStream) {
+    let error = soon(tcp.read_u8()).await.unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+}
+
+#[tokio::test]
+async fn a_tcp_reset_at_one_end_is_one_at_the_other() {
+    let mut link = Link::new(Settings::default()).await;
+    let mut joined = link.join().await;
+    joined.near.set_zero_linger().unwrap();
+    drop(joined.near);
+    expect_reset(&mut joined.far).await;
+    assert!(matches!(
+        soon(joined.near_copy).await.unwrap(),
+        CopyEnd::NearFailed(_)
+    ));
+    assert!(matches!(
+        soon(joined.far_copy).await.unwrap(),
+        CopyEnd::FarReset(_)
+    ));
+
+    let mut joined = link.join().await;
+    joined.far.set_zero_linger().unwrap();
+    drop(joined.far);
+    expect_reset(&mut joined.near).await;
+    assert!(matches!(
+        soon(joined.near_copy).await.unwrap(),
+        CopyEnd::FarReset(_)
+    ));
+    assert!(matches!(
+        soon(joined.far_copy).await.unwrap(),
+        CopyEnd::NearFailed(_)
+    ));
+}
+
+#[tokio::test]
+async fn a_reset_is_seen_after_the_other_way_has_ended() {
+    let mut link = Link::new(Settings::default()).await;
+    let mut joined = link.join().await;
+    send_and_end(&mut joined.far, &mut joined.near, b"done").await;
+    joined.far_copy.abort();
+    assert!(matches!(
+        soon(joined.near_copy).await.unwrap(),
+        CopyEnd::FarReset(_)
+    ));
+    let error = soon(joined.near.write_all(b"too late")).await.unwrap_err();
+    assert!(matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe
+    ));
+}
+
+#[tokio::test]
+async fn a_cancelled_copy_resets_both_ends() {
+    let mut link = Link::new(Settings::default()).await;
+    let mut joined = link.join().await;
+    joined.near.write_all(b"x").await.unwrap();
+    soon(joined.far.read_u8()).await.unwrap();
+    joined.near_copy.abort();
+    expect_reset(&mut joined.near).await;
+    expect_reset(&mut joined.far).await;
+}
+
+#[tokio::test]
+async fn a_lost_tunnel_is_a_reset_at_both_ends() {
+    let mut link = Link::new(Settings::default()).await;
+    let mut joined = link.join().await;
+    link.server.seen.kill.notify_waiters();
+    expect_reset(&mut joined.near).await;
+    expect_reset(&mut joined.far).await;
+    assert!(matches!(
+        soon(joined.near_copy).await.unwrap(),
+        CopyEnd::FarFailed(_)
+    ));
+}
+
+/// Writes until nothing is taken any more; returns how much was.
+async fn fill(tcp: &mut TcpStream) -> usize {
+    let block = pattern(64 << 10);
+    let mut taken = 0;
+    let pause = std::time::Duration::from_millis(500);
+    while let Ok(written) = tokio::time::timeout(pause, tcp.write(&block)).await {
+        taken += written.unwrap();
+    }
+    taken
+}
+
+#[tokio::test]
+async fn a_stalled_stream_neither_grows_nor_blocks_its_neighbour() {
+    let settings = Settings::default();
+    let mut link = Link::new(settings.clone()).await;
+    // Nobody reads at the far ends of three streams.
+    let mut stalled = Vec::new();
+    for _ in 0..3 {
+        let mut joined = link.join().await;
+        fill(&mut joined.near).await;
+        let sent = joined.near_meter.sent.load(Ordering::SeqCst);
+        let received = joined.far_meter.received.load(Ordering::SeqCst);
+        // What is between the copies: one window, and what the near side holds back.
+        let most = u64::from(settings.stream_window) + settings.send_buffer as u64;
+        assert!(
+            sent - received <= most,
+            "{} bytes are under way",
+            sent - received
+        );
+        stalled.push(joined);
+    }
+    assert_eq!(link.server.sessions(), 1);
+    let mut neighbour = link.join().await;
+    let payload = pattern(8 << 20);
+    send_and_end(&mut neighbour.near, &mut neighbour.far, &payload).await;
+    // And the stalled ones go on when somebody reads again.
+    for mut joined in stalled {
+        let sent = joined.near_meter.sent.load(Ordering::SeqCst);
+        let mut sink = vec![0; 1 << 20];
+        soon(async {
+            let mut read = 0;
+            while read < sent {
+                read += joined.far.read(&mut sink).await.unwrap() as u64;
+            }
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn a_paused_copy_goes_on_without_losing_a_byte() {
+    let mut link = Link::new(Settings::default()).await;
+    let (near_stream, far_stream) = link.streams().await;
+    let ((mut near, a), (b, mut far)) = (tcp_pair().await, tcp_pair().await);
+    let (near_copy, _) = spawn_copy(a, near_stream);
+    let payload = pattern(16 << 20);
+    let sent = payload.clone();
+    let sender = tokio::spawn(async move {
+        near.write_all(&sent).await.unwrap();
+        near.shutdown().await.unwrap();
+        near
+    });
+    let meter = Meter::default();
+    let mut block = vec![0; 300_000];
+    // The reader is slow, so that there is always something undelivered to carry over.
+    let (copier, got, pauses) = soon(async {
+        let mut copier = Copier::new(b, far_stream, &meter);
+        let (mut got, mut pauses) = (Vec::new(), 0);
+        while got.len() < payload.len() {
+            tokio::select! {
+                biased;
+                read = far.read(&mut block) => {
+                    got.extend_from_slice(&block[..read.unwrap()]);
+                    let paused = copier.pause().expect("not at its end");
+                    pauses += 1;
+                    copier = Copier::resume(paused, &meter);
+                }
+                end = &mut copier => panic!("{end:?}"),
+            }
+        }
+        (copier, got, pauses)
+    })
+    .await;
+    assert!(
+        got == payload && pauses > 10,
+        "{} bytes, {pauses} pauses",
+        got.len()
+    );
+    let near = soon(sender).await.unwrap();
+    drop(far);
+    assert!(matches!(soon(copier).await, CopyEnd::Finished));
+    assert!(matches!(soon(near_copy).await.unwrap(), CopyEnd::Finished));
+    drop(near);
+    assert_eq!(meter.received.into_inner(), 16 << 20);
+}
+
+#[tokio::test]
+async fn an_idle_copy_is_small() {
+    let mut link = Link::new(Settings::default()).await;
+    let (stream, _far) = link.streams().await;
+    let (_near, tcp) = tcp_pair().await;
+    let meter = Meter::default();
+    let copy = copy(tcp, stream, &meter);
+    assert!(size_of_val(&copy) < 768, "{}", size_of_val(&copy));
+}
