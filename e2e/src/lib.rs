@@ -12,6 +12,7 @@ pub mod forge;
 pub mod lab;
 pub mod mesh;
 pub mod peer;
+pub mod process;
 pub mod programs;
 pub mod servers;
 pub mod shell;

@@ -1,7 +1,7 @@
 //! Real servers in a pod, each with the least configuration that shows what it is used for.
 
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -101,6 +101,35 @@ pub fn postgres(pod: &Pod, dir: &Path, port: u16) -> Result<Program> {
     await_listener(pod, port, program)
 }
 
+/// Starts Envoy on a configuration, and waits until it listens on `port`.
+pub fn envoy(pod: &Pod, dir: &Path, config: &str, port: u16) -> Result<Program> {
+    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/interop/envoy");
+    if !program.is_file() {
+        anyhow::bail!(
+            "{} is not there: run e2e/install-packages.sh --interop",
+            program.display()
+        );
+    }
+    let file = dir.join("envoy.yaml");
+    fs::write(&file, config).context("writing envoy.yaml")?;
+    let (program, file) = (program.display().to_string(), file.display().to_string());
+    let args = [
+        "-c",
+        &file,
+        "--disable-hot-restart",
+        "--concurrency",
+        "1",
+        "-l",
+        "warning",
+    ];
+    let program = pod.start(&program, &args)?;
+    await_listener_at(
+        pod,
+        SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port),
+        program,
+    )
+}
+
 /// Where Debian keeps the server's programs: `/usr/lib/postgresql/VERSION/bin`.
 fn postgres_tools() -> Result<PathBuf> {
     let installed = fs::read_dir("/usr/lib/postgresql").context("PostgreSQL is not installed")?;
@@ -114,14 +143,16 @@ fn postgres_tools() -> Result<PathBuf> {
         .join("bin"))
 }
 
-fn await_listener(pod: &Pod, port: u16, mut program: Program) -> Result<Program> {
-    let at = SocketAddr::new(pod.ip(Family::V4), port);
-    let what = format!("a listener on {port} in pod {}", pod.name);
+fn await_listener(pod: &Pod, port: u16, program: Program) -> Result<Program> {
+    await_listener_at(pod, SocketAddr::new(pod.ip(Family::V4), port), program)
+}
+
+fn await_listener_at(pod: &Pod, at: SocketAddr, mut program: Program) -> Result<Program> {
+    let what = format!("a listener on {at} in pod {}", pod.name);
     let listening = wait_until(&what, START, || {
         !program.is_running() || connect(pod.namespace(), at).is_ok()
     });
-    let ended = !program.is_running();
-    if ended || listening.is_err() {
+    if !program.is_running() || listening.is_err() {
         anyhow::bail!(
             "no server on {at}: {}{}",
             program.errors(),

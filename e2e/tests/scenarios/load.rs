@@ -64,9 +64,15 @@ impl Callers {
 
     /// Waits for more calls to end, well or not.
     pub(crate) fn go_on(&self) {
-        let wanted = self.calls.load(Ordering::Relaxed) + 20;
+        self.go_on_for(20);
+    }
+
+    /// Waits for so many more calls to end.
+    pub(crate) fn go_on_for(&self, calls: u64) {
+        let wanted = self.calls.load(Ordering::Relaxed) + calls;
         let more = || self.calls.load(Ordering::Relaxed) >= wanted;
-        wait_until("more calls", SOON, more).unwrap();
+        let patience = SOON + Duration::from_millis(calls * 20);
+        wait_until("more calls", patience, more).unwrap();
     }
 
     /// Lets every client finish its call; answers what failed.

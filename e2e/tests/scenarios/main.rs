@@ -7,10 +7,13 @@
     reason = "helpers of tests fail a test as tests do"
 )]
 
+mod bad_input;
 mod calls;
 mod enrolment;
 mod failures;
+mod interop;
 mod lab;
+mod leaks;
 mod load;
 mod policy;
 mod programs;

@@ -1,8 +1,8 @@
 //! Numbers: requests per second with and without the mesh, and what the mesh uses.
 
-use std::fs;
 use std::net::SocketAddr;
 
+use ambit_e2e::process;
 use anyhow::{Context as _, Result};
 
 use crate::screen::Screen;
@@ -94,7 +94,5 @@ fn load(shop: &Shop, url: &str) -> Result<Before> {
 
 /// Resident memory of a process, as the kernel says it.
 fn memory(pid: i32) -> String {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    line.map_or_else(|| "gone".to_owned(), |value| value.trim().to_owned())
+    process::resident_kib(pid).map_or_else(|| "gone".to_owned(), |kib| format!("{kib} KiB"))
 }

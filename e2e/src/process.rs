@@ -1,0 +1,32 @@
+//! What the kernel says about a running process.
+
+use std::fs;
+
+/// The processes that this one has started, directly or through others.
+pub fn children(pid: i32) -> Vec<i32> {
+    let Ok(listed) = fs::read_dir("/proc") else {
+        return Vec::new();
+    };
+    let pids = listed.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok());
+    let mut direct: Vec<i32> = pids.filter(|other| parent(*other) == Some(pid)).collect();
+    direct.sort_unstable();
+    let deeper: Vec<i32> = direct.iter().flat_map(|child| children(*child)).collect();
+    direct.extend(deeper);
+    direct
+}
+
+/// Resident memory in KiB; none if the process has ended.
+pub fn resident_kib(pid: i32) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
+fn parent(pid: i32) -> Option<i32> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The program's name, in brackets, may hold anything.
+    let (_, after) = stat.rsplit_once(')')?;
+    after.split_whitespace().nth(1)?.parse().ok()
+}

@@ -1,0 +1,97 @@
+//! After a lot of everything, all is back where it was.
+
+use std::fs;
+use std::time::Duration;
+
+use ambit_e2e::lab::Pod;
+use ambit_e2e::lab::address::Family;
+use ambit_e2e::mesh::Options;
+use ambit_e2e::servers::{self, Server};
+use ambit_e2e::wait::wait_until;
+use ambit_e2e::world::World;
+
+use crate::load::Callers;
+
+const WARM_UP: u32 = 50;
+const CYCLES: u32 = 500;
+const CONNECTIONS: u64 = 50_000;
+const SETTLE: Duration = Duration::from_secs(30);
+
+/// What a process of the agent holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Holdings {
+    descriptors: usize,
+    threads: usize,
+}
+
+/// The host role, the control role and the proxy of a node's agent.
+fn processes(world: &World) -> Vec<i32> {
+    let agent = world.mesh.agent(1).unwrap();
+    let host = agent.program().unwrap().pid().as_raw();
+    let mut found = vec![host];
+    found.extend(ambit_e2e::process::children(host));
+    found
+}
+
+fn holdings(world: &World) -> Vec<Holdings> {
+    let count = |pid: i32, part: &str| fs::read_dir(format!("/proc/{pid}/{part}")).unwrap().count();
+    let of = |pid| Holdings {
+        descriptors: count(pid, "fd"),
+        threads: count(pid, "task"),
+    };
+    processes(world).into_iter().map(of).collect()
+}
+
+/// Resident memory of all the agent's processes, in KiB.
+fn memory(world: &World) -> u64 {
+    processes(world)
+        .into_iter()
+        .filter_map(ambit_e2e::process::resident_kib)
+        .sum()
+}
+
+fn rules(pod: &Pod) -> String {
+    pod.run("nft", &["list", "ruleset"]).unwrap()
+}
+
+#[test]
+fn after_500_enrolments_and_50_000_connections_nothing_has_leaked() {
+    let pods = [("client", 1), ("server", 1)];
+    let world = World::prepare(&pods, &Options::default()).unwrap();
+    let client = world.pod("client").unwrap();
+    let _echo = Server::start(&world.pod("server").unwrap(), 9000, servers::echo).unwrap();
+    let at = world.service("server", Family::V4, 9000).unwrap();
+    let cycle = |times: u32| {
+        for _ in 0..times {
+            world.enrol("client").unwrap();
+            world.release("client").unwrap();
+        }
+    };
+    let connections = |calls: u64| {
+        world.enrol_all().unwrap();
+        let calling = Callers::start(&client, at, 4);
+        calling.go_on_for(calls);
+        calling.stop_without_a_failure();
+        world.release("client").unwrap();
+        world.release("server").unwrap();
+    };
+    cycle(WARM_UP);
+    connections(CONNECTIONS / 10);
+    let (before, before_rules, before_memory) = (holdings(&world), rules(&client), memory(&world));
+
+    cycle(CYCLES);
+    connections(CONNECTIONS);
+
+    let back = wait_until("descriptors and threads to be back", SETTLE, || {
+        holdings(&world) == before
+    });
+    assert!(back.is_ok(), "{before:?} became {:?}", holdings(&world));
+    assert_eq!(rules(&client), before_rules);
+    let limit = before_memory + before_memory / 10;
+    let settled = wait_until("memory to be back", SETTLE, || memory(&world) <= limit);
+    assert!(
+        settled.is_ok(),
+        "{before_memory} KiB became {} KiB",
+        memory(&world)
+    );
+}
