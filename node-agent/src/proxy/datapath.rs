@@ -237,7 +237,13 @@ impl DataPath {
     pub(crate) fn count_dry_runs(&self, admission: &Admission) {
         for dry_run in &admission.dry_run {
             let policy = dry_run.policy.to_string();
-            self.ledger.count(Family::DryRun, &[("policy", &policy)]);
+            let verdict = if dry_run.would_refuse() {
+                "refuse"
+            } else {
+                "allow"
+            };
+            self.ledger
+                .count(Family::DryRun, &[("policy", &policy), ("verdict", verdict)]);
         }
     }
 

@@ -332,3 +332,6 @@ fn deny_scope_of(name: PolicyName) -> Policy {
         origin: PolicyOrigin::AuthorizationPolicy,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -106,7 +106,7 @@ pub(crate) struct Place {
     pub(crate) trust_domain: Arc<str>,
 }
 
-fn enrolled_workload(pod: &Pod, ips: &[IpAddr], place: &Place) -> Workload {
+pub(crate) fn enrolled_workload(pod: &Pod, ips: &[IpAddr], place: &Place) -> Workload {
     Workload {
         uid: WorkloadUid::pod(&place.cluster, &pod.namespace, &pod.name),
         pod_uid: Some(pod.uid.as_str().into()),
