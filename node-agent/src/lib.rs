@@ -7,6 +7,7 @@
 //!
 //! Invariant: a byte that comes from a workload is read by the proxy role only.
 
+pub mod control;
 mod frames;
 pub mod host;
 mod inbound;

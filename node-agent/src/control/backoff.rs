@@ -1,0 +1,51 @@
+//! Waits between attempts to reach the control plane: 10 ms, doubling to 15 s, less some jitter so
+//! that the agents of a cluster do not come back in step.
+
+use std::time::Duration;
+
+const FIRST: Duration = Duration::from_millis(10);
+const LONGEST: Duration = Duration::from_secs(15);
+
+/// The waits of one stream.
+#[derive(Debug)]
+pub(crate) struct Backoff {
+    next: Duration,
+}
+
+impl Backoff {
+    /// From the shortest wait on.
+    pub(crate) fn new() -> Self {
+        Self { next: FIRST }
+    }
+
+    /// Something worked: the next wait is the shortest again.
+    pub(crate) fn reset(&mut self) {
+        self.next = FIRST;
+    }
+
+    /// How long to wait now.
+    pub(crate) fn next_wait(&mut self) -> Duration {
+        let full = self.next;
+        self.next = (full * 2).min(LONGEST);
+        full.mul_f64(rand::random_range(0.75..=1.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    //! The sequence of waits.
+
+    use super::*;
+
+    #[test]
+    fn waits_double_from_10_ms_to_15_s_and_start_over() {
+        let mut backoff = Backoff::new();
+        for exponent in 0..20 {
+            let full = (FIRST * (1 << exponent)).min(LONGEST);
+            let wait = backoff.next_wait();
+            assert!(wait <= full && wait >= full.mul_f64(0.74), "{exponent}: {wait:?}");
+        }
+        backoff.reset();
+        assert!(backoff.next_wait() <= FIRST);
+    }
+}
