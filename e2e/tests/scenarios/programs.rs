@@ -114,12 +114,12 @@ fn pgbench_runs_against_postgresql() {
     let _postgres = programs::postgres(&server, world.lab.dir(), 9000).unwrap();
     let at = ["-h", "server", "-p", "9000", "-U", "postgres"];
     client
-        .run("pgbench", &[&at[..], &["-i", "-q"]].concat())
+        .run("pgbench", &[&at[..], &["-i", "-q", "postgres"]].concat())
         .unwrap();
     // With a new connection per transaction, too.
     for more in [
-        &["-c", "8", "-t", "200"][..],
-        &["-C", "-c", "4", "-t", "20"][..],
+        &["-c", "8", "-t", "200", "postgres"][..],
+        &["-C", "-c", "4", "-t", "20", "postgres"][..],
     ] {
         let report = client.run("pgbench", &[&at[..], more].concat()).unwrap();
         assert!(
@@ -134,9 +134,11 @@ fn pgbench_runs_against_postgresql() {
 fn iperf3_fills_the_wire_both_ways_over_both_families() {
     let world = world();
     let (client, server) = (world.pod("client").unwrap(), world.pod("server").unwrap());
-    let iperf = server.start("iperf3", &["-s", "-p", "9000"]).unwrap();
+    let iperf = server
+        .start("iperf3", &["-s", "-p", "9000", "--forceflush"])
+        .unwrap();
     let listening = || iperf.output().contains("listening");
-    ambit_e2e::wait::wait_until("iperf3 to listen", MINUTE, listening).ok();
+    ambit_e2e::wait::wait_until("iperf3 to listen", MINUTE, listening).unwrap();
     for family in ["-4", "-6"] {
         for way in [&[][..], &["-R"][..], &["-P", "4"][..]] {
             let args = [
