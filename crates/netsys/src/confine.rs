@@ -8,6 +8,7 @@
 
 use std::convert::Infallible;
 use std::ffi::CStr;
+use std::fs::DirBuilder;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::path::Path;
@@ -98,6 +99,9 @@ pub fn drop_privileges(
     }
     step("limit shared resources", limits::no_shared_resources())?;
     drop_power(id)?;
+    for directory in own {
+        step("reach its own directory", check_reachable(directory))?;
+    }
     step("filter system calls", seccomp::confine_control())
 }
 
@@ -230,20 +234,36 @@ fn empty_root() -> io::Result<()> {
 
 fn take_directory(path: &Path, id: u32) -> io::Result<()> {
     use std::os::unix::fs::{DirBuilderExt, PermissionsExt, lchown};
-    if !path.is_dir() {
-        std::fs::DirBuilder::new()
+    if let Some(parent) = path.parent() {
+        // What lies above is root's; the role only passes through.
+        DirBuilder::new()
             .recursive(true)
-            .mode(0o700)
-            .create(path)?;
+            .mode(0o711)
+            .create(parent)?;
     }
-    if std::fs::symlink_metadata(path)?.is_symlink() {
+    match DirBuilder::new().mode(0o700).create(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    if !std::fs::symlink_metadata(path)?.is_dir() {
         return Err(io::Error::other(format!(
-            "{} is a symbolic link",
+            "{} is no directory",
             path.display()
         )));
     }
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o700))?;
     lchown(path, Some(id), Some(id))
+}
+
+/// Says at once, and with the reason, what would fail at the first write.
+fn check_reachable(path: &Path) -> io::Result<()> {
+    std::fs::read_dir(path).map(drop).map_err(|error| {
+        let path = path.display();
+        io::Error::new(
+            error.kind(),
+            format!("{path}: {error}; the directories above it must let others pass (mode 0711)"),
+        )
+    })
 }
 
 fn empty_bounding_set() -> io::Result<()> {

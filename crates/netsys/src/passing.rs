@@ -4,18 +4,23 @@
 //! message that does not fit is an error and nothing of it stays open: a lost descriptor is never
 //! silent. Each side of a pair may be hostile, so nothing here trusts a length it did not set.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::mem;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use nix::libc;
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, getsockopt, socketpair, sockopt};
+use nix::sys::socket::{
+    AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, getsockopt, sendmsg, socketpair,
+    sockopt,
+};
 
 /// Most descriptors in one message.
 pub const MAX_DESCRIPTORS: usize = 64;
 
-/// Room for the control message in units that keep it aligned: header and 64 descriptors.
-const CONTROL_WORDS: usize = 40;
+/// Bytes of a control message with that many.
+const CONTROL_SPACE: usize = space_for(64);
+/// The same in units that keep it aligned.
+const CONTROL_WORDS: usize = CONTROL_SPACE.div_ceil(size_of::<u64>());
 
 /// Who is at the other end of a Unix socket, as the kernel recorded at connect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,40 +85,17 @@ pub fn send(socket: impl AsFd, bytes: &[u8], descriptors: &[BorrowedFd<'_>]) -> 
         ));
     }
     let raw: Vec<RawFd> = descriptors.iter().map(AsRawFd::as_raw_fd).collect();
-    let mut control = [0u64; CONTROL_WORDS];
-    let mut part = libc::iovec {
-        iov_base: bytes.as_ptr().cast_mut().cast(),
-        iov_len: bytes.len(),
-    };
-    let mut header = header_for(&mut part, None);
-    if !raw.is_empty() {
-        let payload = size_of_val(raw.as_slice()) as libc::c_uint;
-        header.msg_control = control.as_mut_ptr().cast();
-        // SAFETY: CMSG_SPACE and CMSG_LEN only compute sizes; CONTROL_WORDS holds 64 descriptors
-        // (asserted in the tests), so the first header and its data lie inside `control`.
-        unsafe {
-            header.msg_controllen = libc::CMSG_SPACE(payload) as usize;
-            let first = libc::CMSG_FIRSTHDR(&raw const header);
-            (*first).cmsg_level = libc::SOL_SOCKET;
-            (*first).cmsg_type = libc::SCM_RIGHTS;
-            (*first).cmsg_len = libc::CMSG_LEN(payload) as usize;
-            std::ptr::copy_nonoverlapping(
-                raw.as_ptr().cast::<u8>(),
-                libc::CMSG_DATA(first),
-                payload as usize,
-            );
-        }
-    }
-    // SAFETY: `header` points at `part`, `bytes` and `control`, which all outlive the call; the
-    // kernel only reads them.
-    let sent = unsafe {
-        libc::sendmsg(
-            socket.as_fd().as_raw_fd(),
-            &raw const header,
-            libc::MSG_NOSIGNAL,
-        )
-    };
-    usize::try_from(sent).map_err(|_| io::Error::last_os_error())
+    let rights = [ControlMessage::ScmRights(&raw)];
+    let control: &[ControlMessage<'_>] = if raw.is_empty() { &[] } else { &rights };
+    let socket = socket.as_fd().as_raw_fd();
+    let parts = [IoSlice::new(bytes)];
+    Ok(sendmsg::<()>(
+        socket,
+        &parts,
+        control,
+        MsgFlags::MSG_NOSIGNAL,
+        None,
+    )?)
 }
 
 /// Receives one message (or what a stream has) with its descriptors; zero bytes mean the end.
@@ -175,10 +157,12 @@ fn receive(
             libc::MSG_CMSG_CLOEXEC,
         )
     };
-    let received = usize::try_from(received).map_err(|_| io::Error::last_os_error())?;
+    if received < 0 {
+        return Err(io::Error::last_os_error());
+    }
     // SAFETY: the kernel has just filled in `header`; its control part is not touched since.
     let descriptors = unsafe { take_descriptors(&header) };
-    Ok((received, header.msg_flags, descriptors))
+    Ok((received.cast_unsigned(), header.msg_flags, descriptors))
 }
 
 /// Takes ownership of every descriptor of a message, so that dropping the answer closes them.
@@ -219,15 +203,16 @@ fn header_for(part: &mut libc::iovec, control: Option<&mut [u64; CONTROL_WORDS]>
     if let Some(control) = control {
         // Exactly room for MAX_DESCRIPTORS: one more is cut off by the kernel and reported.
         header.msg_control = control.as_mut_ptr().cast();
-        header.msg_controllen = space_for(MAX_DESCRIPTORS);
+        header.msg_controllen = CONTROL_SPACE;
     }
     header
 }
 
-fn space_for(descriptors: usize) -> usize {
-    let bytes = descriptors * size_of::<RawFd>();
+/// Bytes of a control message with this many descriptors.
+const fn space_for(descriptors: u32) -> usize {
+    const DESCRIPTOR: u32 = RawFd::BITS / 8;
     // SAFETY: CMSG_SPACE only computes a size.
-    unsafe { libc::CMSG_SPACE(bytes as libc::c_uint) as usize }
+    unsafe { libc::CMSG_SPACE(descriptors * DESCRIPTOR) as usize }
 }
 
 #[cfg(test)]

@@ -6,11 +6,11 @@
 //! it if need be with [`bind_foreign`], then connects; no further `socket()` call is needed.
 
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::time::Duration;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, OwnedFd};
 
 use nix::libc;
+use nix::sys::socket::{setsockopt, sockopt};
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 
 /// Mark of sockets towards the application inside the pod: routed back into the pod by `lo`.
@@ -101,7 +101,7 @@ pub fn outgoing(kind: Outgoing) -> io::Result<OwnedFd> {
     }
     if matches!(kind, Outgoing::App4 | Outgoing::App6) {
         // The option of level IP serves IPv6 sockets too.
-        set_flag(&socket, libc::IPPROTO_IP, libc::IP_BIND_ADDRESS_NO_PORT)?;
+        setsockopt(&socket, sockopt::IpBindAddressNoPort, &true)?;
     }
     Ok(socket.into())
 }
@@ -171,42 +171,6 @@ pub fn original_destination(socket: &impl AsFd) -> io::Result<SocketAddr> {
 /// If the descriptor is not a socket.
 pub fn is_listening(socket: &impl AsFd) -> io::Result<bool> {
     SockRef::from(socket).is_listener()
-}
-
-/// Makes the next close of the socket send a reset instead of an orderly end.
-///
-/// # Errors
-/// As `setsockopt`.
-pub fn reset_on_close(socket: &impl AsFd) -> io::Result<()> {
-    SockRef::from(socket).set_linger(Some(Duration::ZERO))
-}
-
-/// The address of `family`-any with the given port: what a pod's listener binds.
-pub fn any_address(ipv6: bool, port: u16) -> SocketAddr {
-    if ipv6 {
-        (Ipv6Addr::UNSPECIFIED, port).into()
-    } else {
-        (Ipv4Addr::UNSPECIFIED, port).into()
-    }
-}
-
-fn set_flag(socket: &impl AsFd, level: libc::c_int, name: libc::c_int) -> io::Result<()> {
-    let on: libc::c_int = 1;
-    // SAFETY: the value points at an int that outlives the call, and the length is its size.
-    let result = unsafe {
-        libc::setsockopt(
-            socket.as_fd().as_raw_fd(),
-            level,
-            name,
-            std::ptr::from_ref(&on).cast(),
-            size_of::<libc::c_int>() as libc::socklen_t,
-        )
-    };
-    if result == 0 {
-        Ok(())
-    } else {
-        Err(io::Error::last_os_error())
-    }
 }
 
 #[cfg(test)]

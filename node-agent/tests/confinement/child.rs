@@ -5,6 +5,7 @@ use std::net::TcpStream;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ambit_node_agent::launch::{ProxyStart, enter_control, enter_proxy};
@@ -68,6 +69,7 @@ pub fn proxy() -> ExitCode {
         match arguments.scene.as_str() {
             "rest" => rest(&link).await,
             "serve" => serve(&link).await,
+            "shake" => shake_hands(&link).await,
             "eat" => eat(&link).await,
             other => panic!("no scene {other}"),
         }
@@ -114,6 +116,46 @@ async fn serve(link: &ProxyEnd) {
         .expect("thread");
     assert_eq!(counted, 499_500);
     link.send(&ToHost::Drained).await.expect("send");
+}
+
+/// Makes keys and a certificate and speaks TLS with itself: what the TLS provider asks of the
+/// kernel (random numbers, memory) is there.
+async fn shake_hands(link: &ProxyEnd) {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let key = rcgen::KeyPair::generate().expect("a key");
+    let parameters = rcgen::CertificateParams::new(vec!["peer".to_owned()]).expect("parameters");
+    let certificate = parameters.self_signed(&key).expect("a certificate");
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(certificate.der().clone()).expect("a root");
+    let server = rustls::ServerConfig::builder_with_provider(Arc::clone(&provider))
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .expect("TLS 1.3")
+        .with_no_client_auth()
+        .with_single_cert(
+            vec![certificate.der().clone()],
+            rustls::pki_types::PrivatePkcs8KeyDer::from(key.serialize_der()).into(),
+        )
+        .expect("a server");
+    let client = rustls::ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .expect("TLS 1.3")
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let (near, far) = tokio::io::duplex(16 << 10);
+    let name = "peer".try_into().expect("name");
+    let (near, far) = tokio::join!(
+        tokio_rustls::TlsConnector::from(Arc::new(client)).connect(name, near),
+        tokio_rustls::TlsAcceptor::from(Arc::new(server)).accept(far),
+    );
+    near.expect("client side")
+        .write_all(b"hello")
+        .await
+        .expect("write");
+    far.expect("server side")
+        .read_exact(&mut [0; 5])
+        .await
+        .expect("read");
+    link.send(&ToHost::Ready).await.expect("send");
 }
 
 /// Takes more memory than it may have.

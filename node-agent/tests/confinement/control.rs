@@ -27,7 +27,7 @@ impl Control {
             std::os::unix::fs::PermissionsExt::from_mode(0o755),
         )
         .expect("others may pass through");
-        let own = directory.path().join("control");
+        let own = directory.path().join("state/control");
         let listener = TcpListener::bind("127.0.0.1:0").expect("listen");
         let reach = listener.local_addr().expect("address").to_string();
         let (host, theirs) = ambit_netsys::passing::stream_pair().expect("pair");

@@ -31,6 +31,7 @@ const TESTS: &[Test] = &[
         run(proxy::has_no_power())
     }),
     ("a_runtime_serves_under_the_filter", || run(proxy::serves())),
+    ("tls_works_under_the_filter", || run(proxy::speaks_tls())),
     ("sigterm_reaches_a_proxy_that_handles_it", || {
         run(proxy::is_terminated())
     }),

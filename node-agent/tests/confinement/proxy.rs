@@ -116,6 +116,16 @@ pub async fn serves() {
     assert!(status.success(), "{status}");
 }
 
+pub async fn speaks_tls() {
+    let mut proxy = Proxy::start("shake", None).await;
+    proxy.hears(ToHost::Ready).await;
+    let status = timeout(PATIENCE, proxy.child.wait())
+        .await
+        .expect("ends")
+        .expect("status");
+    assert!(status.success(), "{status}");
+}
+
 pub async fn is_terminated() {
     let mut proxy = Proxy::start("rest", None).await;
     proxy.hears(ToHost::Ready).await;

@@ -36,6 +36,13 @@ fn a_directory_becomes_the_roles_own() {
         (metadata.uid(), metadata.mode() & 0o777),
         (CONTROL_ID, 0o700)
     );
+    let parent = std::fs::metadata(root.path().join("a")).expect("metadata");
+    assert_eq!(
+        (parent.uid(), parent.mode() & 0o777),
+        (0, 0o711),
+        "the way to it"
+    );
+    take_directory(&own, CONTROL_ID).expect("again, as after a restart");
     let link = root.path().join("link");
     symlink("/etc", &link).expect("link");
     assert!(take_directory(&link, CONTROL_ID).is_err());
