@@ -1,6 +1,12 @@
 //! The shape of the tree is as ARCHITECTURE.md says: which package may use which, and every file
 //! that it names is there.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "helpers of tests fail a test as tests do"
+)]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
