@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 use nix::sys::signal::Signal;
 
 use super::{START, binary, folder};
-use crate::clients;
+use crate::clients::{self, Answer};
 use crate::lab::address::WAN_V4;
 use crate::lab::{Lab, Namespace, Program};
 use crate::wait::wait_until;
@@ -17,6 +17,7 @@ use crate::wait::wait_until;
 /// Where agents find it.
 pub(super) const PORT: u16 = 15012;
 const METRICS_PORT: u16 = 15014;
+const ADMIN_PORT: u16 = 15016;
 const END: Duration = Duration::from_secs(20);
 
 /// A control plane, running or stopped.
@@ -109,6 +110,12 @@ impl ControlPlane {
     pub fn metrics(&self) -> Result<String> {
         let at = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), METRICS_PORT);
         Ok(clients::get(&self.wan, at, "/metrics")?.body)
+    }
+
+    /// Asks a page of the admin port, which only the control plane's own machine reaches.
+    pub fn admin(&self, method: &str, path: &str) -> Result<Answer> {
+        let at = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), ADMIN_PORT);
+        clients::request(&self.wan, at, method, path)
     }
 
     /// The token file of a node, once the control plane has written it.

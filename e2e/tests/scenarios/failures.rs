@@ -246,7 +246,7 @@ fn a_control_plane_that_comes_back_sends_only_what_changed() {
     let mut busy = Busy::start();
     let sent = |busy: &Busy| {
         let page = busy.world.mesh.control_plane.metrics().unwrap();
-        ambit_e2e::mesh::sum_of(&page, "ambit_discovery_resources_sent_total", &[])
+        ambit_e2e::mesh::sum_of(&page, "ambit_xds_resources_total", &[])
     };
     assert!(sent(&busy) > 4.0, "the first snapshot was counted");
     busy.world.mesh.control_plane.kill().unwrap();

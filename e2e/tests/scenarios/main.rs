@@ -9,6 +9,7 @@
 
 mod bad_input;
 mod calls;
+mod demo;
 mod enrolment;
 mod failures;
 mod interop;
@@ -18,4 +19,5 @@ mod load;
 mod policy;
 mod programs;
 mod refusals;
+mod rotation;
 mod support;
