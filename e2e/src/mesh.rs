@@ -34,6 +34,8 @@ pub struct Options {
     pub control_plane: Vec<String>,
     /// More arguments for every agent.
     pub agent: Vec<String>,
+    /// More objects, as file name and text.
+    pub objects: Vec<(String, String)>,
 }
 
 /// A control plane and its agents.
@@ -52,7 +54,11 @@ impl Mesh {
     /// agent is ready.
     pub fn start(lab: &Lab, objects: &[(&str, String)], options: &Options) -> Result<Self> {
         let configuration = Configuration::create(&lab.dir().join("config"))?;
-        for (name, text) in objects {
+        let more = options
+            .objects
+            .iter()
+            .map(|(name, text)| (name.as_str(), text));
+        for (name, text) in objects.iter().map(|(name, text)| (*name, text)).chain(more) {
             configuration.apply(name, text)?;
         }
         let control_plane = ControlPlane::start(lab, configuration.dir(), &options.control_plane)?;

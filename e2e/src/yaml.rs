@@ -135,6 +135,35 @@ pub fn from_principal(namespace: &str, account: &str) -> String {
     )
 }
 
+/// A namespace `crowd` with this many pods on nodes that are not there, ten for each service: a
+/// mesh of a size that agents have to cope with.
+pub fn crowd(pods: u16) -> String {
+    let mut parts = vec![namespace("crowd", true)];
+    for number in 0..pods {
+        let [high, low] = number.to_be_bytes();
+        let name = format!("crowd-{}", number / 10);
+        let pod = PodObject {
+            namespace: "crowd",
+            name: &name,
+            uid: &format!("crowd-{number}"),
+            node: &format!("crowd-{}", number / 100),
+            service_account: "default",
+            addresses: &[IpAddr::from([10, 128, high, low])],
+        };
+        // Its label stays that of the service.
+        parts.push(
+            pod.text()
+                .replacen(&name, &format!("crowd-pod-{number}"), 1),
+        );
+        if number % 10 == 0 {
+            let [high, low] = (number / 10).to_be_bytes();
+            let vip = IpAddr::from([10, 97, high, low]);
+            parts.push(service("crowd", &name, &[vip], &[(80, 8080)]));
+        }
+    }
+    documents(&parts)
+}
+
 /// Several documents as one file.
 pub fn documents<T: Display>(parts: &[T]) -> String {
     parts.iter().map(|part| format!("---\n{part}")).collect()

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use ambit_e2e::clients::{connect, exchange};
 use ambit_e2e::lab::address::Family;
+use ambit_e2e::mesh::Options;
 use ambit_e2e::servers::{self, Server};
 use ambit_e2e::wait::wait_until;
 use ambit_e2e::world::{NAMESPACE, World};
@@ -29,7 +30,12 @@ struct Busy {
 
 impl Busy {
     fn start() -> Self {
-        let world = World::start(&[("client", 1), ("server", 2)]).unwrap();
+        Self::with(&Options::default())
+    }
+
+    fn with(options: &Options) -> Self {
+        let world = World::prepare(&[("client", 1), ("server", 2)], options).unwrap();
+        world.enrol_all().unwrap();
         let echo = Server::start(&world.pod("server").unwrap(), 9000, servers::echo).unwrap();
         let at = world.service("server", Family::V4, 9000).unwrap();
         Self {
@@ -96,8 +102,12 @@ fn connections_queued_when_the_proxy_is_killed_are_served_by_the_next_on_either_
 }
 
 #[test]
-fn every_connection_opened_after_a_proxy_was_killed_completes() {
-    let busy = Busy::start();
+fn every_connection_opened_after_a_proxy_was_killed_completes_with_20_000_workloads() {
+    let options = Options {
+        objects: vec![("crowd".into(), yaml::crowd(20_000))],
+        ..Options::default()
+    };
+    let busy = Busy::with(&options);
     for node in [1, 2] {
         let proxy = busy.proxy(node);
         let calling = busy.callers();
