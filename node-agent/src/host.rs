@@ -1,12 +1,48 @@
 //! The host role: the only part of the mesh with power over a node, and the smallest.
 //!
-//! Invariant: no byte of a workload is read here, and nothing here decides about a connection.
+//! It enters pods' network namespaces to redirect their traffic, owns every listening socket,
+//! makes every socket that must live in a pod, and starts the other two roles. In the order in
+//! which a pod meets it:
+//! - `agent_socket`, `api`, `names`: a request arrives and is checked
+//! - `enrol`, `pods`: the pod is admitted to the table
+//! - `listeners`, `proxies`, `generations`: it gets listeners, a proxy accepts on them
+//! - `rules`, `firewall`: its new connections are redirected
+//! - `sockets`, `allowance`: its proxy gets outgoing sockets
+//! - `release`, `vanished`: its traffic is direct again, or it is gone
+//! - `kept`, `restore`, `handover`: how pods outlive this process
+//! - `args`, `role`: how the role itself begins and ends
+//!
+//! Invariants: no byte of a workload is read here, nothing here decides about a connection, and
+//! the role's own threads stay in the node's namespace but for short work on threads that end.
 
+mod agent_socket;
+mod allowance;
 pub mod api;
+mod args;
+mod child;
+pub mod client;
+mod control;
+mod counters;
+mod enrol;
 mod firewall;
+mod generations;
+mod handover;
 mod kept;
+mod listeners;
 pub mod names;
 mod pods;
+mod proxies;
+mod release;
+mod restarts;
+mod restore;
+mod role;
 mod rules;
+mod sockets;
+mod state;
 #[cfg(test)]
 mod testing;
+mod vanished;
+mod watch;
+
+pub use args::HostArgs;
+pub use role::run;

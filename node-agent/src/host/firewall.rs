@@ -18,6 +18,8 @@ use super::rules::{Rules, Setting, Step};
 
 /// How long one `nft` or `ip` may take; they need 20 ms, under heavy load a second.
 const COMMAND_TIME: Duration = Duration::from_secs(10);
+/// How often handshakes are looked at.
+const HANDSHAKE_LOOK: Duration = Duration::from_millis(20);
 /// Iproute2's words for a rule that is there already.
 const EXISTS: &str = "File exists";
 
@@ -145,6 +147,18 @@ pub(crate) fn has_half_open(netns: &NetNs) -> io::Result<bool> {
     })
 }
 
+/// Waits, not for ever, until no TCP connection of the namespace is in its handshake.
+pub(crate) async fn await_handshakes(netns: &NetNs, limit: Duration) {
+    let wait = async {
+        while has_half_open(netns).unwrap_or(false) {
+            tokio::time::sleep(HANDSHAKE_LOOK).await;
+        }
+    };
+    if tokio::time::timeout(limit, wait).await.is_err() {
+        tracing::debug!("a handshake of the pod did not end; it may be reset");
+    }
+}
+
 /// Looks for SYN_SENT (02) and SYN_RECV (03) in the state column of a `/proc/net/tcp` table.
 fn lists_half_open(table: &str) -> bool {
     table
@@ -167,10 +181,10 @@ fn write_setting(netns: &NetNs, path: &str, value: &str) -> Result<(), FirewallE
 async fn run(
     netns: &Arc<NetNs>,
     program: &'static str,
-    arguments: &'static [&'static str],
+    arguments: &'static str,
     input: &str,
 ) -> Result<(), FirewallError> {
-    let command = || format!("{program} {}", arguments.join(" "));
+    let command = || format!("{program} {arguments}");
     let child = start(netns, program, arguments).await?;
     let stderr = match tokio::time::timeout(COMMAND_TIME, feed(child, input)).await {
         Ok(Ok((true, _))) => return Ok(()),
@@ -188,14 +202,14 @@ async fn run(
 async fn start(
     netns: &Arc<NetNs>,
     program: &'static str,
-    arguments: &'static [&'static str],
+    arguments: &'static str,
 ) -> Result<Child, FirewallError> {
     let netns = Arc::clone(netns);
     let runtime = tokio::runtime::Handle::current();
     let spawn = move || {
         let _entered = runtime.enter();
         Command::new(program)
-            .args(arguments)
+            .args(arguments.split(' '))
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())

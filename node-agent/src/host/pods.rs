@@ -13,7 +13,7 @@
 
 use std::collections::HashMap;
 
-use ambit_netsys::namespace::NetNsId;
+use ambit_netsys::NetNs;
 
 use super::names::{PodNames, PodUid};
 
@@ -100,12 +100,11 @@ pub(crate) enum AdmitError {
     TooMany(PodNames),
 }
 
-impl From<NetNsId> for NamespaceId {
-    fn from(id: NetNsId) -> Self {
-        Self {
-            device: id.device,
-            inode: id.inode,
-        }
+impl NamespaceId {
+    /// Which namespace a handle stands for.
+    pub(crate) fn of(netns: &NetNs) -> Self {
+        let (device, inode) = netns.inode();
+        Self { device, inode }
     }
 }
 

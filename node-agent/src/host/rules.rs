@@ -18,11 +18,6 @@ use ambit_netsys::sockets::{APP_MARK, WORLD_MARK};
 
 use crate::ports;
 
-/// Routing table that turns packets of the application's leg back to `lo`.
-const ROUTE_TABLE: &str = "100";
-/// Place of the rule that leads there: after the local table, before the main one. A rule without
-/// a place of its own would be added once more on every repetition.
-const RULE_PLACE: &str = "15001";
 /// Name of our table in the pod's namespace.
 const TABLE: &str = "inet ambit";
 /// Matches the first packet of a TCP connection.
@@ -60,9 +55,9 @@ impl RuleInput {
 
 impl Rules {
     /// The command that reads this back end's text on its standard input.
-    pub(crate) fn command(self) -> (&'static str, &'static [&'static str]) {
+    pub(crate) fn command(self) -> (&'static str, &'static str) {
         match self {
-            Self::Nft => ("nft", &["-f", "-"]),
+            Self::Nft => ("nft", "-f -"),
         }
     }
 
@@ -101,8 +96,8 @@ impl Rules {
 /// One change of a pod's namespace beside the packet filter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
-    /// A command of iproute2, by its arguments.
-    Ip(&'static [&'static str]),
+    /// Arguments of iproute2, separated by spaces.
+    Ip(&'static str),
     /// A kernel setting below `/proc/sys`.
     Sysctl(Setting),
 }
@@ -121,58 +116,21 @@ pub(crate) struct Setting {
 }
 
 /// Ways back for the application's replies to the proxy, and settings the capture rests on.
+///
+/// The rules have a place of their own (between the local table and the main one): without it,
+/// every repetition would add one more.
 pub(crate) fn routing(ipv6: bool) -> Vec<Step> {
     let mut steps = vec![
-        Step::Ip(&["link", "set", "lo", "up"]),
-        Step::Ip(&[
-            "-4",
-            "rule",
-            "add",
-            "pref",
-            RULE_PLACE,
-            "fwmark",
-            "0x539",
-            "lookup",
-            ROUTE_TABLE,
-        ]),
-        Step::Ip(&[
-            "-4",
-            "route",
-            "replace",
-            "local",
-            "default",
-            "dev",
-            "lo",
-            "table",
-            ROUTE_TABLE,
-        ]),
+        Step::Ip("link set lo up"),
+        Step::Ip("-4 rule add pref 15001 fwmark 0x539 lookup 100"),
+        Step::Ip("-4 route replace local default dev lo table 100"),
         required("net/ipv4/tcp_fwmark_accept"),
         required("net/ipv4/fwmark_reflect"),
     ];
     if ipv6 {
         steps.extend([
-            Step::Ip(&[
-                "-6",
-                "rule",
-                "add",
-                "pref",
-                RULE_PLACE,
-                "fwmark",
-                "0x539",
-                "lookup",
-                ROUTE_TABLE,
-            ]),
-            Step::Ip(&[
-                "-6",
-                "route",
-                "replace",
-                "local",
-                "default",
-                "dev",
-                "lo",
-                "table",
-                ROUTE_TABLE,
-            ]),
+            Step::Ip("-6 rule add pref 15001 fwmark 0x539 lookup 100"),
+            Step::Ip("-6 route replace local default dev lo table 100"),
             required("net/ipv6/fwmark_reflect"),
         ]);
     }
@@ -207,29 +165,13 @@ pub(crate) fn queue_limit() -> Setting {
 /// Undoes the commands of [`routing`]; each may fail because there is nothing to undo.
 pub(crate) fn unrouting(ipv6: bool) -> Vec<Step> {
     let mut steps = vec![
-        Step::Ip(&[
-            "-4",
-            "rule",
-            "del",
-            "fwmark",
-            "0x539",
-            "lookup",
-            ROUTE_TABLE,
-        ]),
-        Step::Ip(&["-4", "route", "flush", "table", ROUTE_TABLE]),
+        Step::Ip("-4 rule del pref 15001"),
+        Step::Ip("-4 route flush table 100"),
     ];
     if ipv6 {
         steps.extend([
-            Step::Ip(&[
-                "-6",
-                "rule",
-                "del",
-                "fwmark",
-                "0x539",
-                "lookup",
-                ROUTE_TABLE,
-            ]),
-            Step::Ip(&["-6", "route", "flush", "table", ROUTE_TABLE]),
+            Step::Ip("-6 rule del pref 15001"),
+            Step::Ip("-6 route flush table 100"),
         ]);
     }
     steps

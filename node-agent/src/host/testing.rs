@@ -1,10 +1,19 @@
-//! What the host role's tests share: network namespaces that go away by themselves.
+//! What the host role's tests share: network namespaces that go away by themselves, and a host
+//! role on a node of its own with fakes for children.
+
+pub(crate) mod fakes;
 
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use ambit_netsys::NetNs;
+
+use self::fakes::Fakes;
+use super::kept::KeptPods;
+use super::names::{PodNames, PodUid};
+use super::state::{Host, Limits, Parts};
+use super::{control, listeners, proxies};
 
 static COUNT: AtomicU32 = AtomicU32::new(0);
 
@@ -63,5 +72,76 @@ impl Drop for Namespace {
             "{} is left behind",
             self.name
         );
+    }
+}
+
+/// A host role with its node, its state folder and its fakes.
+#[derive(Debug)]
+pub(crate) struct Node {
+    /// The role.
+    pub(crate) host: Arc<Host>,
+    /// Its children.
+    pub(crate) fakes: Fakes,
+}
+
+/// What a node keeps while host roles come and go on it.
+#[derive(Debug)]
+pub(crate) struct Ground {
+    namespace: Namespace,
+    /// Folder of sockets and state.
+    pub(crate) folder: tempfile::TempDir,
+}
+
+impl Ground {
+    /// A node that no role has run on yet.
+    pub(crate) fn make() -> Self {
+        Self {
+            namespace: Namespace::make("node"),
+            folder: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    /// A role that is set up but has started nothing.
+    pub(crate) fn role(&self, fakes: &Fakes) -> Arc<Host> {
+        Host::new(Parts {
+            node: NetNs::open(self.namespace.path()).unwrap(),
+            node_ips: vec!["10.244.1.1".parse().unwrap()],
+            limits: Limits {
+                withdraw_time: fakes::PATIENCE,
+                half_open_time: std::time::Duration::from_millis(100),
+                ..Limits::default()
+            },
+            children: Box::new(fakes.clone()),
+            kept: KeptPods::open(self.folder.path()).unwrap(),
+        })
+        .unwrap()
+    }
+
+    /// A role with pages, a control role and a proxy.
+    pub(crate) fn run(&self, ready: bool) -> Node {
+        let fakes = Fakes::new(ready);
+        let host = self.role(&fakes);
+        *host.pages.lock() = listeners::open(&host.node, &listeners::page_addresses(true)).unwrap();
+        start_children(&host);
+        Node { host, fakes }
+    }
+}
+
+/// Starts what a running role keeps alive.
+pub(crate) fn start_children(host: &Arc<Host>) {
+    host.tasks
+        .spawn("control", control::supervise(Arc::clone(host)));
+    host.tasks
+        .spawn("proxies", proxies::keep_one(Arc::clone(host)));
+}
+
+/// A pod of this name.
+pub(crate) fn names(uid: &str) -> PodNames {
+    PodNames {
+        uid: PodUid::parse(uid).unwrap(),
+        namespace: "shop".to_owned(),
+        name: format!("pod-{uid}"),
+        service_account: "web".to_owned(),
+        ips: vec!["10.0.0.2".parse().unwrap()],
     }
 }

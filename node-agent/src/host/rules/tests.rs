@@ -93,7 +93,7 @@ fn every_chain_ends_on_a_line_of_its_own() {
 fn without_ipv6_no_step_names_it() {
     for step in routing(false).iter().chain(&unrouting(false)) {
         match step {
-            Step::Ip(arguments) => assert!(!arguments.contains(&"-6")),
+            Step::Ip(arguments) => assert!(!arguments.contains("-6")),
             Step::Sysctl(setting) => assert!(!setting.path.contains("ipv6")),
         }
     }
@@ -105,5 +105,20 @@ fn established_connections_keep_their_conntrack_entry() {
         !routing(true).iter().any(
             |step| matches!(step, Step::Sysctl(setting) if setting.path.contains("established"))
         )
+    );
+}
+
+#[test]
+fn the_routing_rules_match_the_mark_of_the_applications_leg() {
+    let mark = format!("fwmark {APP_MARK:#x} ");
+    let rules: Vec<_> = routing(true)
+        .into_iter()
+        .filter(|step| matches!(step, Step::Ip(arguments) if arguments.contains("rule add")))
+        .collect();
+    assert_eq!(rules.len(), 2);
+    assert!(
+        rules
+            .iter()
+            .all(|step| matches!(step, Step::Ip(line) if line.contains(&mark)))
     );
 }

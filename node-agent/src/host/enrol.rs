@@ -1,0 +1,234 @@
+//! Enrolment: from a request to a captured pod. [`enrol`] reads top to bottom.
+//!
+//! The order is what keeps it safe. Listeners come before the proxy, the proxy before the rules:
+//! a redirected connection always finds a queue. The record on disk comes before the rules too,
+//! so that a host role that dies in between finds the pod again. A step that fails undoes all.
+
+use std::sync::Arc;
+
+use ambit_netsys::NetNs;
+use ambit_wire::node::host_to_control::Kind as ToControl;
+
+use super::counters::Count;
+use super::firewall::{self, FirewallError};
+use super::kept::KeptError;
+use super::listeners::{self, ListenError};
+use super::names::{PodNames, PodUid};
+use super::pods::{AdmitError, Admitted, NamespaceId, PodState};
+use super::state::{Attachment, Host};
+use super::{release, rules, vanished};
+
+/// Why a pod was not enrolled.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum EnrolError {
+    /// The table says no.
+    #[error(transparent)]
+    Admit(#[from] AdmitError),
+    /// No listeners.
+    #[error("pod {pod}: {source}")]
+    Listen { pod: PodUid, source: ListenError },
+    /// No rules, routes or settings.
+    #[error("pod {pod}: {source}")]
+    Firewall { pod: PodUid, source: FirewallError },
+    /// It could not be written down.
+    #[error("pod {pod} cannot be kept over a restart: {source}")]
+    Kept { pod: PodUid, source: KeptError },
+    /// This process only waits for its last connections.
+    #[error("pod {0}: another host role has taken over this node; ask again")]
+    Retired(PodUid),
+    /// Nobody would have accepted the redirected connections.
+    #[error("no proxy accepted pod {0} in time; see the agent's log for why the proxy is not up")]
+    NoProxy(PodUid),
+}
+
+impl EnrolError {
+    /// The stable word for it.
+    pub(crate) fn reason(&self) -> &'static str {
+        match self {
+            Self::Admit(error) => error.reason(),
+            Self::Listen { .. } => "listen_failed",
+            Self::Firewall { .. } => "rules_failed",
+            Self::Kept { .. } => "state_failed",
+            Self::Retired(_) => "retired",
+            Self::NoProxy(_) => "no_proxy",
+        }
+    }
+}
+
+/// Captures a pod; done when new connections are redirected and the proxy accepts them.
+pub(crate) async fn enrol(
+    host: &Arc<Host>,
+    names: PodNames,
+    netns: NetNs,
+    path: Option<String>,
+) -> Result<PodState, EnrolError> {
+    let _standing_still = host.changes.read().await;
+    let _turn = host.turn(&names.uid).await;
+    let uid = names.uid.clone();
+    if host.retired.is_cancelled() {
+        return Err(EnrolError::Retired(uid));
+    }
+    make_way(host, &names, &netns).await;
+    let attachment = Attachment::new(Arc::new(netns));
+    let namespace = NamespaceId::of(&attachment.netns);
+    let admitted = host
+        .pods
+        .lock()
+        .admit(&names, namespace, path, || attachment)?;
+    if admitted == Admitted::Captured {
+        return Ok(PodState::Captured);
+    }
+    host.control.tell(ToControl::Prepare(names.to_wire()));
+    match capture(host, &uid).await {
+        Ok(()) => {
+            host.counters.count(Count::Enrolled);
+            tracing::info!(pod = %names, "captured");
+            Ok(PodState::Captured)
+        }
+        Err(error) => {
+            undo(host, &uid, admitted).await;
+            Err(error)
+        }
+    }
+}
+
+/// A pod that was made anew keeps its uid: the record of a namespace that is gone makes way.
+async fn make_way(host: &Arc<Host>, names: &PodNames, netns: &NetNs) {
+    let old = {
+        let pods = host.pods.lock();
+        pods.get(&names.uid)
+            .map(|pod| (pod.epoch, pod.namespace, pod.path.clone()))
+    };
+    let Some((epoch, namespace, path)) = old else {
+        return;
+    };
+    if namespace != NamespaceId::of(netns) && vanished::is_gone(namespace, path).await {
+        host.counters.count(Count::PodsVanished);
+        release::finish(host, &names.uid, epoch).await;
+    }
+}
+
+async fn capture(host: &Arc<Host>, uid: &PodUid) -> Result<(), EnrolError> {
+    open_listeners(host, uid)?;
+    host.attach(uid);
+    await_proxy(host, uid).await?;
+    redirect(host, uid).await?;
+    host.set_state(uid, PodState::Captured);
+    host.keep(uid).map_err(|source| EnrolError::Kept {
+        pod: uid.clone(),
+        source,
+    })?;
+    tell_control(host, uid);
+    Ok(())
+}
+
+/// Opens the pod's listeners, unless a draining pod still has them.
+pub(crate) fn open_listeners(host: &Host, uid: &PodUid) -> Result<(), EnrolError> {
+    let Some(netns) = host.netns(uid) else {
+        return Ok(());
+    };
+    let raised =
+        firewall::set(&netns, &rules::queue_limit()).map_err(|source| EnrolError::Firewall {
+            pod: uid.clone(),
+            source,
+        })?;
+    let has_some = host
+        .pods
+        .lock()
+        .get(uid)
+        .is_some_and(|p| !p.attachment.listeners.is_empty());
+    let opened = if has_some {
+        Vec::new()
+    } else {
+        listeners::open(
+            &netns,
+            &listeners::pod_addresses(firewall::speaks_ipv6(&netns)),
+        )
+        .map_err(|source| EnrolError::Listen {
+            pod: uid.clone(),
+            source,
+        })?
+    };
+    if let Some(pod) = host.pods.lock().get_mut(uid) {
+        pod.attachment.settings.extend(raised);
+        pod.attachment.listeners.extend(opened);
+    }
+    Ok(())
+}
+
+async fn await_proxy(host: &Arc<Host>, uid: &PodUid) -> Result<(), EnrolError> {
+    let attached = || host.generations.lock().is_attached(uid);
+    match host.wait_until(host.limits.attach_time, attached).await {
+        true => Ok(()),
+        false => Err(EnrolError::NoProxy(uid.clone())),
+    }
+}
+
+/// Redirects new connections of a pod that was direct until now.
+async fn redirect(host: &Host, uid: &PodUid) -> Result<(), EnrolError> {
+    let Some(netns) = host.netns(uid) else {
+        return Ok(());
+    };
+    if firewall::has_half_open(&netns).unwrap_or(true) {
+        // A handshake under way gets its conntrack entry without redirection first: a repeated
+        // first packet of it would otherwise be redirected in mid-handshake, and reset.
+        let failed = |source| EnrolError::Firewall {
+            pod: uid.clone(),
+            source,
+        };
+        firewall::load(&netns, host.rules, &host.rules.drain())
+            .await
+            .map_err(failed)?;
+        firewall::await_handshakes(&netns, host.limits.half_open_time).await;
+    }
+    redirect_at_once(host, uid).await
+}
+
+/// Redirects new connections, with no moment in which a captured pod would be direct.
+///
+/// The way back for replies comes first; the record does too, so that no rules are forgotten.
+pub(crate) async fn redirect_at_once(host: &Host, uid: &PodUid) -> Result<(), EnrolError> {
+    let Some(netns) = host.netns(uid) else {
+        return Ok(());
+    };
+    let failed = |source| EnrolError::Firewall {
+        pod: uid.clone(),
+        source,
+    };
+    let steps = rules::routing(firewall::speaks_ipv6(&netns));
+    let former = firewall::take(&netns, &steps).await.map_err(failed)?;
+    if let Some(pod) = host.pods.lock().get_mut(uid) {
+        pod.attachment.settings.extend(former);
+    }
+    host.keep(uid).map_err(|source| EnrolError::Kept {
+        pod: uid.clone(),
+        source,
+    })?;
+    let text = host.rules.capture(&host.rule_input());
+    firewall::load(&netns, host.rules, &text)
+        .await
+        .map_err(failed)
+}
+
+/// Tells the control role that a pod is captured, so that peers may tunnel to it.
+pub(crate) fn tell_control(host: &Host, uid: &PodUid) {
+    let pod = host.pods.lock().get(uid).map(|pod| pod.names.to_wire());
+    if let Some(pod) = pod {
+        host.control.tell(ToControl::Captured(pod));
+    }
+}
+
+/// Leaves nothing of a failed enrolment; a pod that was draining goes on draining.
+async fn undo(host: &Arc<Host>, uid: &PodUid, admitted: Admitted) {
+    host.counters.count(Count::EnrolmentsFailed);
+    if admitted == Admitted::Draining {
+        return release::drain(host, uid).await;
+    }
+    let epoch = host.pods.lock().get(uid).map(|pod| pod.epoch);
+    if let Some(epoch) = epoch {
+        release::finish(host, uid, epoch).await;
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,149 @@
+//! Pods that this process did not enrol itself: kept by a host role that died, or handed over by
+//! one that makes way.
+//!
+//! A kept pod is taken back only into the very namespace that it was captured in: the one at the
+//! recorded path or elsewhere on this machine with the recorded inode, and with an address of the
+//! pod in it, because inodes are used again. What cannot be found is forgotten and reported.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ambit_netsys::NetNs;
+
+use super::counters::Count;
+use super::enrol::{self, EnrolError};
+use super::kept::KeptPod;
+use super::listeners::Listener;
+use super::names::{PodNames, PodUid};
+use super::pods::{AdmitError, NamespaceId, PodState};
+use super::state::{Attachment, Host};
+use super::{release, vanished};
+
+/// How long the listeners of a dead role's proxies may stand in the way: they die with it.
+const PORTS_FREE: Duration = Duration::from_secs(5);
+/// How often that is tried.
+const TRY_EVERY: Duration = Duration::from_millis(20);
+
+/// Takes back every pod that a former role left in the state folder.
+pub(crate) async fn restore(host: &Arc<Host>) {
+    let (pods, unreadable) = match host.kept.load() {
+        Ok(loaded) => loaded,
+        Err(error) => return tracing::error!(%error, "kept pods cannot be read"),
+    };
+    for path in unreadable {
+        tracing::error!(path = %path.display(), "this is no kept pod; enrol the pod again");
+    }
+    for kept in pods {
+        let names = kept.names.clone();
+        if let Err(error) = restore_one(host, kept).await {
+            tracing::error!(pod = %names, %error, "a kept pod cannot be taken back");
+            host.counters.count(Count::EnrolmentsFailed);
+        }
+    }
+}
+
+async fn restore_one(host: &Arc<Host>, kept: KeptPod) -> Result<(), EnrolError> {
+    let uid = kept.names.uid.clone();
+    let found = kept.clone();
+    let netns = tokio::task::spawn_blocking(move || find(&found))
+        .await
+        .unwrap_or_default();
+    let Some(netns) = netns else {
+        tracing::warn!(pod = %kept.names, "a kept pod is gone");
+        host.counters.count(Count::PodsVanished);
+        return host
+            .kept
+            .remove(&uid)
+            .map_err(|source| EnrolError::Kept { pod: uid, source });
+    };
+    let state = kept.state;
+    let epoch = adopt(host, kept, netns, Vec::new())?;
+    if state == PodState::Draining {
+        // Its connections died with the former role; nothing is left to wait for.
+        release::finish(host, &uid, epoch).await;
+        return Ok(());
+    }
+    open_listeners(host, &uid).await?;
+    enrol::redirect_at_once(host, &uid).await?;
+    host.set_state(&uid, PodState::Captured);
+    tracing::info!(pod = %uid, "captured again");
+    host.keep(&uid)
+        .map_err(|source| EnrolError::Kept { pod: uid, source })
+}
+
+/// Enters a pod as it was; returns the number of its enrolment.
+pub(crate) fn adopt(
+    host: &Host,
+    kept: KeptPod,
+    netns: NetNs,
+    listeners: Vec<Listener>,
+) -> Result<u64, AdmitError> {
+    let namespace = NamespaceId::of(&netns);
+    let attachment = Attachment {
+        netns: Arc::new(netns),
+        listeners,
+        settings: kept.settings,
+    };
+    let mut pods = host.pods.lock();
+    pods.admit(&kept.names, namespace, kept.path, || attachment)?;
+    let missing = || AdmitError::Busy(kept.names.clone());
+    let pod = pods.get_mut(&kept.names.uid).ok_or_else(missing)?;
+    pod.state = kept.state;
+    Ok(pod.epoch)
+}
+
+async fn open_listeners(host: &Host, uid: &PodUid) -> Result<(), EnrolError> {
+    let open = async {
+        loop {
+            match enrol::open_listeners(host, uid) {
+                Err(EnrolError::Listen { source, .. }) if source.is_taken() => {
+                    tokio::time::sleep(TRY_EVERY).await;
+                }
+                done => return done,
+            }
+        }
+    };
+    match tokio::time::timeout(PORTS_FREE, open).await {
+        Ok(done) => done,
+        Err(_elapsed) => enrol::open_listeners(host, uid),
+    }
+}
+
+/// The namespace of a kept pod, if it is still there and still the pod's.
+fn find(kept: &KeptPod) -> Option<NetNs> {
+    let at = |path: &Path| {
+        let netns = NetNs::open(path).ok()?;
+        (NamespaceId::of(&netns) == kept.namespace).then_some(netns)
+    };
+    let recorded = kept.path.as_deref().map(Path::new).and_then(at);
+    let found = recorded.or_else(|| {
+        vanished::paths_to(kept.namespace)
+            .iter()
+            .find_map(|p| at(p))
+    })?;
+    has_address_of(&found, &kept.names).then_some(found)
+}
+
+/// Whether one of the pod's addresses is in the namespace.
+fn has_address_of(netns: &NetNs, names: &PodNames) -> bool {
+    let present: BTreeSet<IpAddr> = netns.run(addresses).unwrap_or_default();
+    names.ips.iter().any(|ip| present.contains(ip))
+}
+
+/// Addresses in the network namespace of the calling thread.
+pub(crate) fn addresses() -> BTreeSet<IpAddr> {
+    let interfaces = nix::ifaddrs::getifaddrs().into_iter().flatten();
+    interfaces
+        .filter_map(|interface| {
+            let address = interface.address?;
+            let v4 = address.as_sockaddr_in().map(|v4| IpAddr::V4(v4.ip()));
+            v4.or_else(|| address.as_sockaddr_in6().map(|v6| IpAddr::V6(v6.ip())))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;

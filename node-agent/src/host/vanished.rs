@@ -1,0 +1,142 @@
+//! Pods that were deleted without a release: their network namespace is nowhere any more.
+//!
+//! The role's own descriptors keep such a namespace alive, so the kernel does not tell. A
+//! namespace is gone when it is mounted nowhere and no process lives in it.
+
+use std::collections::HashSet;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::counters::Count;
+use super::names::PodUid;
+use super::pods::{NamespaceId, PodState};
+use super::release;
+use super::state::Host;
+
+/// How often captured pods are looked after.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+
+/// The namespaces that processes of this machine live in, or that are mounted somewhere.
+pub(crate) fn existing() -> HashSet<NamespaceId> {
+    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let mut found: HashSet<NamespaceId> = processes
+        .filter(|entry| {
+            entry
+                .file_name()
+                .as_encoded_bytes()
+                .iter()
+                .all(u8::is_ascii_digit)
+        })
+        .filter_map(|entry| at_path(&entry.path().join("ns/net")))
+        .collect();
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    if let Some(own) = at_path(Path::new("/proc/self/ns/net")) {
+        found.extend(mounted(&mounts).map(|(inode, _)| NamespaceId {
+            device: own.device,
+            inode,
+        }));
+    }
+    found
+}
+
+/// Paths that lead to a namespace now: where it is mounted, and processes that live in it.
+pub(crate) fn paths_to(namespace: NamespaceId) -> Vec<PathBuf> {
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    let mounted = mounted(&mounts).map(|(_, place)| PathBuf::from(place));
+    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let lived_in = processes.map(|entry| entry.path().join("ns/net"));
+    mounted
+        .chain(lived_in)
+        .filter(|path| at_path(path) == Some(namespace))
+        .collect()
+}
+
+/// Network namespaces in the text of a `mountinfo` and where they are mounted: the field before
+/// the place, the root of the mount, is `net:[INODE]`.
+fn mounted(mounts: &str) -> impl Iterator<Item = (u64, &str)> {
+    mounts.lines().filter_map(|line| {
+        let mut fields = line.split_ascii_whitespace().skip(3);
+        let inode = fields
+            .next()?
+            .strip_prefix("net:[")?
+            .strip_suffix(']')?
+            .parse()
+            .ok()?;
+        Some((inode, fields.next()?))
+    })
+}
+
+/// Which namespace a path leads to.
+pub(crate) fn at_path(path: &Path) -> Option<NamespaceId> {
+    let metadata = fs::metadata(path).ok()?;
+    Some(NamespaceId {
+        device: metadata.dev(),
+        inode: metadata.ino(),
+    })
+}
+
+/// Whether a namespace is neither mounted nor lived in.
+pub(crate) async fn is_gone(namespace: NamespaceId, path: Option<String>) -> bool {
+    let look = move || {
+        let mounted = path.is_some_and(|path| at_path(Path::new(&path)) == Some(namespace));
+        !mounted && !existing().contains(&namespace)
+    };
+    tokio::task::spawn_blocking(look).await.unwrap_or(false)
+}
+
+/// Finds captured pods that were deleted, for ever.
+pub(crate) async fn watch(host: Arc<Host>) {
+    loop {
+        tokio::time::sleep(LOOK_EVERY).await;
+        for (uid, epoch) in gone_pods(&host).await {
+            tracing::warn!(pod = %uid, "the pod's network namespace is gone: released");
+            host.counters.count(Count::PodsVanished);
+            let _standing_still = host.changes.read().await;
+            let _turn = host.turn(&uid).await;
+            release::finish(&host, &uid, epoch).await;
+        }
+    }
+}
+
+/// Captured pods whose namespace is gone. The machine is searched only if some path leads nowhere.
+async fn gone_pods(host: &Host) -> Vec<(PodUid, u64)> {
+    let places: Vec<_> = host
+        .pods
+        .lock()
+        .iter()
+        .filter(|pod| pod.state == PodState::Captured)
+        .map(|pod| {
+            (
+                pod.names.uid.clone(),
+                pod.epoch,
+                pod.namespace,
+                pod.path.clone(),
+            )
+        })
+        .collect();
+    let look = move || {
+        let unmounted: Vec<_> = places
+            .into_iter()
+            .filter(|(_, _, namespace, path)| {
+                path.as_ref()
+                    .is_none_or(|path| at_path(Path::new(path)) != Some(*namespace))
+            })
+            .collect();
+        if unmounted.is_empty() {
+            return Vec::new();
+        }
+        let existing = existing();
+        unmounted
+            .into_iter()
+            .filter(|(_, _, namespace, _)| !existing.contains(namespace))
+            .map(|(uid, epoch, _, _)| (uid, epoch))
+            .collect()
+    };
+    tokio::task::spawn_blocking(look).await.unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests;

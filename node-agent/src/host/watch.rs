@@ -1,0 +1,88 @@
+//! Looks after the listeners: a proxy that an attacker owns can stop one that it was given, and
+//! nothing else would tell.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::counters::Count;
+use super::listeners::{self, Listener};
+use super::names::PodUid;
+use super::state::Host;
+
+/// How often every listener is looked at; one look is one system call.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Looks at every listener, for ever.
+pub(crate) async fn watch(host: Arc<Host>) {
+    loop {
+        tokio::time::sleep(LOOK_EVERY).await;
+        renew_pods(&host);
+        renew_pages(&host);
+    }
+}
+
+/// Makes stopped listeners of pods anew and hands them out.
+pub(crate) fn renew_pods(host: &Host) {
+    let uids: Vec<PodUid> = host
+        .pods
+        .lock()
+        .iter()
+        .filter(|pod| pod.state.is_served())
+        .filter(|pod| !listeners::silent(&pod.attachment.listeners).is_empty())
+        .map(|pod| pod.names.uid.clone())
+        .collect();
+    for uid in uids {
+        let Some(netns) = host.netns(&uid) else {
+            continue;
+        };
+        let renewed = host.pods.lock().get_mut(&uid).is_some_and(|pod| {
+            let ours = &mut pod.attachment.listeners;
+            renew(host, ours, |addresses| listeners::open(&netns, addresses))
+        });
+        if renewed {
+            host.attach(&uid);
+        }
+    }
+}
+
+fn renew_pages(host: &Host) {
+    let mut pages = host.pages.lock();
+    let renewed = renew(host, &mut pages, |addresses| {
+        listeners::open(&host.node, addresses)
+    });
+    drop(pages);
+    if renewed && let Some(serving) = host.generations.lock().serving() {
+        host.generations
+            .lock()
+            .send(serving, host.parcel_of_pages());
+    }
+}
+
+/// Replaces every listener that does not listen; true if there was one and it does again.
+fn renew(
+    host: &Host,
+    ours: &mut Vec<Listener>,
+    open: impl Fn(&[std::net::SocketAddr]) -> Result<Vec<Listener>, listeners::ListenError>,
+) -> bool {
+    let silent = listeners::silent(ours);
+    if silent.is_empty() {
+        return false;
+    }
+    ours.retain(|listener| !silent.contains(&listener.address));
+    match open(&silent) {
+        Ok(renewed) => {
+            tracing::error!(?silent, "listeners had stopped listening; made anew");
+            host.counters
+                .add(Count::ListenersRenewed, silent.len() as u64);
+            ours.extend(renewed);
+            true
+        }
+        Err(error) => {
+            tracing::error!(?silent, %error, "listeners had stopped and cannot be made anew");
+            false
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
