@@ -24,12 +24,16 @@ pub mod translate;
 
 mod sniff;
 
+#[cfg(test)]
+pub(crate) mod fixture;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use ambit_model::{Change, Mesh, PolicyName, WorkloadUid};
 
-use self::objects::{Kind, ObjectKey};
+use self::objects::pod::Pod;
+use self::objects::{Kind, Object, ObjectKey};
 use self::problem::{Cause, Problem, Severity};
 use self::store::{Claim, ObjectEvent, Objects};
 use self::translate::{Dirty, Inputs, Output};
@@ -179,13 +183,41 @@ impl Configuration {
             .objects
             .pods_on_node(node)
             .filter(|(_, pod)| !pod.is_finished());
-        pods.map(|(key, pod)| PodOnNode {
+        pods.map(|(key, pod)| self.describe(key, pod))
+    }
+
+    /// Pods of all nodes, and those that have none yet.
+    pub fn pods(&self) -> impl Iterator<Item = PodOnNode> {
+        let pods = self
+            .objects
+            .of_kind(Kind::Pod)
+            .filter_map(|(key, object)| match object {
+                Object::Pod(pod) if !pod.is_finished() => Some((key, pod)),
+                _ => None,
+            });
+        pods.map(|(key, pod)| self.describe(key, pod))
+    }
+
+    fn describe(&self, key: &ObjectKey, pod: &Pod) -> PodOnNode {
+        PodOnNode {
             uid: pod.uid(),
             namespace: Arc::clone(&key.namespace),
             name: Arc::clone(&key.name),
             service_account: pod.service_account(),
             enrolled: translate::enrolled(&self.objects, key),
-        })
+        }
+    }
+
+    /// The `PeerAuthentication` that decides whether a pod accepts plaintext.
+    pub fn peer_authentication_of(&self, namespace: &str, pod: &str) -> Option<ObjectKey> {
+        let key = ObjectKey::new(Kind::Pod, namespace, pod);
+        let labels = &self.objects.pod(&key)?.metadata.labels;
+        let inputs = Inputs {
+            settings: &self.settings,
+            objects: &self.objects,
+            captured: &self.captured,
+        };
+        translate::deciding_peer_authentication(&inputs, namespace, labels)
     }
 
     /// Name of the node that a pod runs on, by the pod's uid.

@@ -1,4 +1,5 @@
 //! The control plane and the command line of the mesh.
 
 pub mod ca;
+pub mod cli;
 pub mod config;

@@ -1,1 +1,38 @@
-fn main() {}
+//! `ambit`: the control plane and the command line of the mesh. Arguments and dispatch only.
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use ambit::cli::{explain, vet};
+use clap::{Parser, Subcommand};
+
+/// A sidecarless service mesh
+#[derive(Debug, Parser)]
+#[command(name = "ambit", version)]
+struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Tell what is wrong in a folder of Kubernetes objects
+    Vet(vet::Args),
+    /// Tell what would happen to a connection, and which objects decide it
+    Explain(explain::Args),
+    /// Print the version
+    Version,
+}
+
+fn main() -> anyhow::Result<ExitCode> {
+    let (mut out, mut err) = (io::stdout(), io::stderr());
+    let code = match Args::parse().command {
+        Command::Vet(args) => vet::run(&args, &mut out, &mut err)?,
+        Command::Explain(args) => explain::run(&args, &mut out, &mut err)?,
+        Command::Version => {
+            writeln!(out, "ambit {}", env!("CARGO_PKG_VERSION"))?;
+            ExitCode::SUCCESS
+        }
+    };
+    Ok(code)
+}

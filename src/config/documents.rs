@@ -96,9 +96,21 @@ pub fn parse(document: &Document<'_>) -> Result<Value, ParseError> {
                 .line
                 .saturating_add(u32::try_from(within).unwrap_or(1))
                 .saturating_sub(1),
-            message: error.without_snippet().to_string(),
+            message: without_place(&error.without_snippet().to_string()),
         }
     })
+}
+
+/// The parser ends its messages with a place within the document; ours is one within the file.
+fn without_place(message: &str) -> String {
+    let place = |text: &str| {
+        text.bytes()
+            .all(|byte| byte.is_ascii_digit() || b", columnline".contains(&byte))
+    };
+    match message.rsplit_once(" at line ") {
+        Some((head, end)) if place(end) => head.to_owned(),
+        _ => message.to_owned(),
+    }
 }
 
 /// Cuts and parses a whole file; what fuzzing and property tests call.

@@ -75,6 +75,11 @@ impl FileState {
         objects.filter(|object| !matches!(***object, Object::UnreadablePolicy(_)))
     }
 
+    /// All that it provides, as if it had just been read for the first time.
+    pub fn provide(&self, file: &Arc<str>) -> Vec<ObjectEvent> {
+        Self::default().events(file, &self.provided)
+    }
+
     /// Reads the file anew.
     pub fn read(
         &self,
@@ -350,11 +355,12 @@ impl Resolve {
 
     fn refuse(&mut self, origin: &Origin, broken: &Broken, key: ObjectKey) {
         let note = if &*key.namespace == WHOLE_MESH {
-            "until then every connection in the mesh is refused".to_owned()
+            "until then, without a last good version, every connection in the mesh is refused"
+                .to_owned()
         } else {
+            let namespace = &key.namespace;
             format!(
-                "until then every connection in namespace {} is refused",
-                key.namespace
+                "until then, without a last good version, all of namespace {namespace} is refused"
             )
         };
         let object = Arc::new(Object::UnreadablePolicy(key.clone()));

@@ -145,10 +145,12 @@ impl Objects {
     pub fn in_namespace<'a>(
         &'a self,
         kind: Kind,
-        namespace: &'a str,
-    ) -> impl Iterator<Item = (&'a ObjectKey, &'a Object)> {
-        self.starting_at(ObjectKey::new(kind, namespace, ""))
-            .take_while(move |(key, _)| key.kind == kind && &*key.namespace == namespace)
+        namespace: &str,
+    ) -> impl Iterator<Item = (&'a ObjectKey, &'a Object)> + use<'a> {
+        let first = ObjectKey::new(kind, namespace, "");
+        let namespace = Arc::clone(&first.namespace);
+        self.starting_at(first)
+            .take_while(move |(key, _)| key.kind == kind && key.namespace == namespace)
     }
 
     fn starting_at(&self, first: ObjectKey) -> impl Iterator<Item = (&ObjectKey, &Object)> {
@@ -290,7 +292,10 @@ impl Objects {
             claimants
                 .filter_map(|key| {
                     let what = format!("claims {claim}, which {owner} has");
-                    let advice = "correct one of the two; this one goes without it";
+                    let advice = match claim {
+                        Claim::PodUid(_) => "correct one of the two; this one is ignored",
+                        _ => "correct one of the two; this one goes without it",
+                    };
                     let finding = Finding::new(field_of(claim), what, advice);
                     let origin = self.origin(key)?;
                     Some(finding.at(origin, key, Severity::Error, Cause::Contradiction))

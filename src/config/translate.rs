@@ -21,6 +21,7 @@ use super::problem::Finding;
 use super::store::Objects;
 
 pub use self::dependents::{Dirty, Output};
+pub use self::peer_authentication::deciding as deciding_peer_authentication;
 pub use self::workload::enrolled;
 
 /// Everything that translation may look at.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
+use serde_path_to_error::Segment;
 
 use super::metadata::METADATA_FIELDS;
 use super::names::{Label, Name};
@@ -18,7 +19,8 @@ const POLICY_GROUP: &str = "security.istio.io/";
 pub struct Identity {
     /// Its kind, if it is one that is known.
     pub kind: Option<Kind>,
-    /// Its namespace, if readable; an absent one is read as `default`.
+    /// Its namespace, if readable; an absent one is read as `default`, unless a field that is not
+    /// known may have been meant for it.
     pub namespace: Option<Arc<str>>,
     /// Its name, if readable.
     pub name: Option<Arc<str>>,
@@ -119,17 +121,22 @@ pub fn read(document: Value) -> Result<Object, Box<ReadError>> {
     }
     let body = Value::Object(map);
     let object = match kind {
-        Kind::Namespace => head.typed(body).map(Object::Namespace),
-        Kind::Node => head.typed(body).map(Object::Node),
-        Kind::ServiceAccount => head.typed(body).map(Object::ServiceAccount),
-        Kind::Pod => head.typed(body).map(Object::Pod),
-        Kind::Service => head.typed(body).map(Object::Service),
-        Kind::EndpointSlice => head.typed(body).map(Object::EndpointSlice),
-        Kind::AuthorizationPolicy => head.typed(body).map(Object::AuthorizationPolicy),
-        Kind::PeerAuthentication => head.typed(body).map(Object::PeerAuthentication),
+        Kind::Namespace => head.typed(&body).map(Object::Namespace),
+        Kind::Node => head.typed(&body).map(Object::Node),
+        Kind::ServiceAccount => head.typed(&body).map(Object::ServiceAccount),
+        Kind::Pod => head.typed(&body).map(Object::Pod),
+        Kind::Service => head.typed(&body).map(Object::Service),
+        Kind::EndpointSlice => head.typed(&body).map(Object::EndpointSlice),
+        Kind::AuthorizationPolicy => head.typed(&body).map(Object::AuthorizationPolicy),
+        Kind::PeerAuthentication => head.typed(&body).map(Object::PeerAuthentication),
     }?;
     head.check(&object)?;
     Ok(object)
+}
+
+/// True for a field of `metadata` that is not a slip of the pen.
+fn is_known(field: &str) -> bool {
+    METADATA_FIELDS.contains(&field)
 }
 
 /// What a document says of itself, before the rest of it is read.
@@ -147,7 +154,9 @@ impl Head {
         let metadata = map.get("metadata").and_then(Value::as_object);
         let field = |name: &str| metadata.and_then(|metadata| metadata.get(name));
         let namespace = match field("namespace") {
-            None if metadata.is_some() => Some("default".into()),
+            None if metadata.is_some_and(|m| m.keys().all(|field| is_known(field))) => {
+                Some("default".into())
+            }
             Some(Value::String(namespace)) => Label::new(namespace).ok().map(|l| l.shared()),
             _ => None,
         };
@@ -194,7 +203,7 @@ impl Head {
         let unknown = metadata
             .into_iter()
             .flat_map(Map::keys)
-            .find(|field| !METADATA_FIELDS.contains(&field.as_str()));
+            .find(|field| !is_known(field));
         unknown.map_or(Ok(()), |field| {
             let field = format!("metadata.{field}");
             let finding = Finding::new(field, "unknown field", "correct or remove it");
@@ -202,11 +211,11 @@ impl Head {
         })
     }
 
-    fn typed<T: DeserializeOwned>(&self, body: Value) -> Result<T, Box<ReadError>> {
+    fn typed<T: DeserializeOwned>(&self, body: &Value) -> Result<T, Box<ReadError>> {
         serde_path_to_error::deserialize(body).map_err(|error| {
-            let path = error.path().to_string();
-            let what = error.inner().to_string();
+            let what = what_was_found(body, &error);
             let advice = advice_for(&what);
+            let path = error.path().to_string();
             let path = if path == "." { String::new() } else { path };
             self.error(Cause::Field, Finding::new(path, what, advice))
         })
@@ -229,6 +238,37 @@ impl Head {
             cause,
             finding,
         })
+    }
+}
+
+/// The parser's words, in those of somebody who writes YAML, with the value that it is about.
+fn what_was_found(body: &Value, error: &serde_path_to_error::Error<serde_json::Error>) -> String {
+    let mut what = error.inner().to_string();
+    for (theirs, ours) in [
+        ("u16", "a number from 0 to 65535"),
+        ("a sequence", "a list"),
+        ("a map", "an object"),
+        ("floating point", "number"),
+        ("integer", "number"),
+    ] {
+        what = what.replace(theirs, ours);
+    }
+    if let Some((head, _)) = what.split_once("expected struct ") {
+        what = format!("{head}expected an object");
+    }
+    let found = error
+        .path()
+        .iter()
+        .try_fold(body, |value, segment| match segment {
+            Segment::Seq { index } => value.get(index),
+            Segment::Map { key } => value.get(key.as_str()),
+            Segment::Enum { .. } | Segment::Unknown => Some(value),
+        });
+    match found {
+        Some(Value::String(text)) if !what.contains(text.as_str()) => {
+            format!("`{}`: {what}", text.chars().take(80).collect::<String>())
+        }
+        _ => what,
     }
 }
 

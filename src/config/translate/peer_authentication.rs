@@ -40,12 +40,7 @@ pub(super) fn policy_for(
     namespace: &str,
     labels: &Labels,
 ) -> Option<PolicyName> {
-    let selects = |object: &PeerAuthentication| {
-        object
-            .selector()
-            .is_some_and(|selector| selector.selects(labels))
-    };
-    let own = oldest(inputs, &[namespace], selects);
+    let own = own(inputs, namespace, labels);
     let parent_strict = is_strict_by_scope(inputs, namespace);
     let effect = match own {
         Some((_, object)) => effect(object, parent_strict),
@@ -57,6 +52,36 @@ pub(super) fn policy_for(
         Effect::Strict => Some(static_strict_name(inputs.settings)),
         Effect::StrictExcept(_) | Effect::StrictOn(_) => own.map(|(key, _)| name_of(key)),
     }
+}
+
+/// The object that decides whether a pod with these labels accepts plaintext.
+pub fn deciding(inputs: &Inputs<'_>, namespace: &str, labels: &Labels) -> Option<ObjectKey> {
+    let roots: Vec<&str> = inputs
+        .settings
+        .root_namespaces
+        .iter()
+        .map(AsRef::as_ref)
+        .collect();
+    let is_set = |object: &PeerAuthentication| object.spec.mtls.mode != Mode::Unset;
+    let wide = |object: &PeerAuthentication| object.selector().is_none();
+    own(inputs, namespace, labels)
+        .filter(|(_, object)| is_set(object) || object.ports().next().is_some())
+        .or_else(|| oldest(inputs, &[namespace], wide).filter(|(_, object)| is_set(object)))
+        .or_else(|| oldest(inputs, &roots, wide))
+        .map(|(key, _)| key.clone())
+}
+
+/// The object whose selector selects a pod with these labels.
+fn own<'a>(
+    inputs: &Inputs<'a>,
+    namespace: &str,
+    labels: &Labels,
+) -> Option<(&'a ObjectKey, &'a PeerAuthentication)> {
+    oldest(inputs, &[namespace], |object| {
+        object
+            .selector()
+            .is_some_and(|selector| selector.selects(labels))
+    })
 }
 
 /// The policy that an object stands for by itself, and what of it has no effect.
@@ -151,7 +176,7 @@ fn is_strict_by_scope(inputs: &Inputs<'_>, namespace: &str) -> bool {
 /// The oldest object in the namespaces of which the condition holds.
 fn oldest<'a>(
     inputs: &Inputs<'a>,
-    namespaces: &[&'a str],
+    namespaces: &[&str],
     holds: impl Fn(&PeerAuthentication) -> bool,
 ) -> Option<(&'a ObjectKey, &'a PeerAuthentication)> {
     let objects = inputs.objects;

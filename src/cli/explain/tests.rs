@@ -1,0 +1,159 @@
+use std::fs;
+
+use super::*;
+
+const SHOP: &str = "\
+apiVersion: v1
+kind: Namespace
+metadata: {name: shop, labels: {ambit.mesh/dataplane-mode: ambient}}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: web-1, namespace: shop, labels: {app: web}}
+spec: {nodeName: n1, serviceAccountName: web}
+status: {podIPs: [{ip: 10.1.0.2}, {ip: 'fd00:1::2'}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: db-1, namespace: shop, labels: {app: db}}
+spec: {nodeName: n2, serviceAccountName: db}
+status: {podIPs: [{ip: 10.2.0.2}, {ip: 'fd00:2::2'}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: legacy, namespace: old}
+spec: {nodeName: n1}
+status: {podIP: 10.1.0.3}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: db, namespace: shop}
+spec: {selector: {app: db}, clusterIPs: [10.96.0.5, 'fd00:96::5'], ports: [{port: 80, targetPort: 8080}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: db-headless, namespace: shop}
+spec: {selector: {app: db}, clusterIP: None, ports: [{port: 8080}]}
+---
+apiVersion: security.istio.io/v1
+kind: PeerAuthentication
+metadata: {name: strict, namespace: shop}
+spec: {mtls: {mode: STRICT}}
+---
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: db, namespace: shop}
+spec:
+  selector: {matchLabels: {app: db}}
+  rules:
+  - from: [{source: {principals: [cluster.local/ns/shop/sa/web]}}]
+    to: [{operation: {ports: ['8080']}}]
+";
+
+struct Answer {
+    code: ExitCode,
+    out: String,
+    err: String,
+}
+
+fn ask(source: &str, destination: &str, captured: Captured) -> Answer {
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::write(folder.path().join("shop.yaml"), SHOP).expect("written");
+    let args = Args {
+        from: DirectoryPath(folder.path().to_owned()),
+        source: source.to_owned(),
+        destination: destination.to_owned(),
+        captured,
+        egress: EgressMode::RegistryOnly,
+    };
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    let code = run(&args, &mut out, &mut err).expect("written to memory");
+    let text = |bytes| {
+        let text = String::from_utf8(bytes).expect("text");
+        text.replace(&format!("{}/", folder.path().display()), "")
+    };
+    Answer {
+        code,
+        out: text(out),
+        err: text(err),
+    }
+}
+
+#[test]
+fn an_allowed_connection_is_told_from_end_to_end() {
+    let answer = ask("shop/web-1", "db:80", Captured::Enrolled);
+    assert_eq!(answer.code, ExitCode::SUCCESS);
+    insta::assert_snapshot!(answer.out);
+}
+
+#[test]
+fn a_refused_connection_names_what_refuses_it() {
+    let plaintext = ask("old/legacy", "db.shop:80", Captured::Enrolled);
+    assert_eq!(plaintext.code, REFUSED.into());
+    let own = ask("shop/db-1", "shop/db:80", Captured::Enrolled);
+    assert_eq!(own.code, ExitCode::SUCCESS, "to itself: {}", own.out);
+    let captured = ask("old/legacy", "db.shop:80", Captured::All);
+    assert_eq!(captured.code, REFUSED.into());
+    insta::assert_snapshot!(format!("{}\n{}", plaintext.out, captured.out));
+}
+
+#[test]
+fn unknown_destinations_are_refused_where_egress_is() {
+    let answer = ask("10.1.0.2", "192.0.2.1:443", Captured::Enrolled);
+    assert_eq!(answer.code, REFUSED.into());
+    insta::assert_snapshot!(answer.out);
+}
+
+#[test]
+fn places_can_be_written_in_many_ways() {
+    let cases = [
+        ("shop/web-1", "10.96.0.5:80", "10.96.0.5:80"),
+        ("shop/web-1", "[fd00:96::5]:80", "[fd00:96::5]:80"),
+        ("10.1.0.2", "db:80", "10.96.0.5:80"),
+        ("fd00:1::2", "db.shop.svc:80", "10.96.0.5:80"),
+        ("shop/web-1", "db.shop.svc.cluster.local:80", "10.96.0.5:80"),
+        (
+            "shop/web-1",
+            "db.shop.svc.cluster.local.:80",
+            "10.96.0.5:80",
+        ),
+        ("shop/web-1", "shop/db:80", "10.96.0.5:80"),
+        ("shop/web-1", "shop/db-1:8080", "10.2.0.2:8080"),
+        ("shop/web-1", "db-headless:8080", "10.2.0.2:8080"),
+        ("old/legacy", "shop/db-1:8080", "10.2.0.2:8080"),
+    ];
+    for (source, destination, address) in cases {
+        let answer = ask(source, destination, Captured::Enrolled);
+        assert!(
+            answer.out.contains(&format!("\nto   {address}\n")),
+            "{destination}: {}",
+            answer.out
+        );
+    }
+}
+
+#[test]
+fn without_capture_nothing_is_refused() {
+    let answer = ask("old/legacy", "db.shop:80", Captured::None);
+    assert_eq!(answer.code, ExitCode::SUCCESS, "{}", answer.out);
+}
+
+#[test]
+fn questions_that_cannot_be_answered_are_usage_errors() {
+    for (source, destination) in [
+        ("shop/nobody", "db:80"),
+        ("web-1", "db:80"),
+        ("192.0.2.1", "db:80"),
+        ("shop/web-1", "db"),
+        ("shop/web-1", "db:0"),
+        ("shop/web-1", "db:http"),
+        ("shop/web-1", "nothing:80"),
+    ] {
+        let answer = ask(source, destination, Captured::Enrolled);
+        assert_eq!(answer.code, USAGE.into(), "{source} {destination}");
+        assert!(
+            answer.out.is_empty() && !answer.err.is_empty(),
+            "{source} {destination}"
+        );
+    }
+}

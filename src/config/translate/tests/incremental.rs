@@ -1,0 +1,190 @@
+//! However the objects came, the model is the one that they make all at once.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+
+use ambit_model::Mesh;
+use proptest::prelude::*;
+use proptest::sample::select;
+
+use crate::config::fixture::Folder;
+
+/// One step of a story: a file is written or, without a text, deleted; a pod is captured or not.
+#[derive(Clone, Debug)]
+enum Step {
+    File(&'static str, Option<String>),
+    Capture(&'static str, bool),
+}
+
+const PODS: &[&str] = &["a.p", "a.q", "b.p"];
+
+fn document() -> impl Strategy<Value = String> {
+    let namespace = select(vec!["a", "b", "istio-system"]);
+    let name = select(vec!["p", "q"]);
+    let label = select(vec!["", "app: x", "app: y", "app: x, tier: z"]);
+    prop_oneof![
+        3 => pod(),
+        2 => service(),
+        1 => slice(),
+        1 => (select(vec!["a", "b"]), select(vec!["", "istio.io/use-waypoint: w"])).prop_map(|(name, labels)| {
+            format!("apiVersion: v1\nkind: Namespace\nmetadata: {{name: {name}, labels: {{{labels}}}}}\n")
+        }),
+        1 => select(vec!["", "topology.kubernetes.io/zone: z"]).prop_map(|labels| {
+            format!("apiVersion: v1\nkind: Node\nmetadata: {{name: n, labels: {{{labels}}}}}\n")
+        }),
+        2 => (namespace.clone(), name.clone(), label.clone(), select(vec!["ALLOW", "DENY", "AUDIT", "BROKEN"]))
+            .prop_map(|(namespace, name, labels, action)| format!(
+                "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {{name: {name}, namespace: {namespace}}}\n\
+                 spec: {{selector: {{matchLabels: {{{labels}}}}}, action: {action}, rules: [{{}}]}}\n"
+            )),
+        2 => (namespace, name, label, select(vec!["STRICT", "PERMISSIVE", "UNSET", "BROKEN"]), any::<bool>())
+            .prop_map(|(namespace, name, labels, mode, ports)| {
+                let ports = if ports && !labels.is_empty() { ", portLevelMtls: {80: {mode: STRICT}, 81: {mode: PERMISSIVE}}" } else { "" };
+                format!(
+                    "apiVersion: security.istio.io/v1\nkind: PeerAuthentication\nmetadata: {{name: {name}, namespace: {namespace}}}\n\
+                     spec: {{selector: {{matchLabels: {{{labels}}}}}, mtls: {{mode: {mode}}}{ports}}}\n"
+                )
+            }),
+    ]
+}
+
+fn pod() -> impl Strategy<Value = String> {
+    (
+        select(vec!["a", "b"]),
+        select(vec!["p", "q"]),
+        select(vec!["app: x", "app: y", "app: x, tier: z"]),
+        select(vec!["10.0.0.1", "10.0.0.2", "10.0.0.3"]),
+        select(vec!["", "uid: u, ", "creationTimestamp: '2026-01-01T00:00:00Z', "]),
+        select(vec!["Running", "Succeeded"]),
+        any::<bool>(),
+    )
+        .prop_map(|(namespace, name, labels, ip, extra, phase, host)| {
+            format!(
+                "apiVersion: v1\nkind: Pod\nmetadata: {{name: {name}, namespace: {namespace}, {extra}labels: {{{labels}}}}}\n\
+                 spec: {{nodeName: n, hostNetwork: {host}}}\nstatus: {{phase: {phase}, podIP: {ip}}}\n"
+            )
+        })
+}
+
+fn service() -> impl Strategy<Value = String> {
+    (
+        select(vec!["a", "b"]),
+        select(vec!["p", "q"]),
+        select(vec!["", "app: x", "tier: z", "app: x, tier: z"]),
+        select(vec!["10.96.0.1", "10.96.0.2", "None"]),
+        select(vec!["ClusterIP", "ExternalName"]),
+    )
+        .prop_map(|(namespace, name, selector, ip, kind)| {
+            format!(
+                "apiVersion: v1\nkind: Service\nmetadata: {{name: {name}, namespace: {namespace}}}\n\
+                 spec: {{type: {kind}, selector: {{{selector}}}, clusterIP: {ip}, ports: [{{name: http, port: 80}}]}}\n"
+            )
+        })
+}
+
+fn slice() -> impl Strategy<Value = String> {
+    (
+        select(vec!["a", "b"]),
+        select(vec!["p", "q"]),
+        select(vec!["p", "q"]),
+        select(vec!["10.0.0.1", "10.0.0.2", "192.0.2.1"]),
+        select(vec!["", ", targetRef: {kind: Pod, name: p}"]),
+        any::<bool>(),
+    )
+        .prop_map(|(namespace, name, service, ip, target, ready)| {
+            format!(
+                "apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\n\
+                 metadata: {{name: {name}, namespace: {namespace}, labels: {{kubernetes.io/service-name: {service}}}}}\n\
+                 endpoints: [{{addresses: [{ip}], conditions: {{ready: {ready}}}{target}}}]\nports: [{{name: http, port: 8080}}]\n"
+            )
+        })
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let file = select(vec!["1", "2", "3", "4", "5", "6", "7", "8"]);
+    let text = prop_oneof![4 => document().prop_map(Some), 1 => Just(None)];
+    prop_oneof![
+        6 => (file, text).prop_map(|(file, text)| Step::File(file, text)),
+        1 => (select(PODS.to_vec()), any::<bool>()).prop_map(|(pod, on)| Step::Capture(pod, on)),
+    ]
+}
+
+/// The model in an order of its own.
+fn contents(mesh: &Mesh) -> BTreeMap<String, String> {
+    let workloads = mesh
+        .workloads()
+        .map(|w| (format!("workload {}", w.uid), format!("{w:#?}")));
+    let services = mesh
+        .services()
+        .map(|s| (format!("service {}", s.name), format!("{s:#?}")));
+    let policies = mesh
+        .policies()
+        .map(|p| (format!("policy {}", p.name), format!("{p:#?}")));
+    workloads.chain(services).chain(policies).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn change_by_change_is_the_same_as_all_at_once(steps in proptest::collection::vec(step(), 1..40)) {
+        let mut folder = Folder::new();
+        let mut replica = Mesh::default();
+        let mut captured = HashSet::new();
+        for step in steps {
+            let changes = match step {
+                Step::File(file, Some(text)) => folder.write(file, &text),
+                Step::File(file, None) => folder.delete(file),
+                Step::Capture(pod, on) => {
+                    if on { captured.insert(pod); } else { captured.remove(pod); }
+                    folder.configuration.set_captured(pod, on)
+                }
+            };
+            for change in changes {
+                replica.apply(change);
+            }
+        }
+        let mut fresh = Folder::new();
+        for pod in captured {
+            fresh.configuration.set_captured(pod, true);
+        }
+        fresh.configuration.apply(folder.everything());
+        let wanted = contents(fresh.configuration.mesh());
+        prop_assert_eq!(contents(folder.configuration.mesh()), wanted.clone());
+        prop_assert_eq!(contents(&replica), wanted);
+    }
+}
+
+#[test]
+fn nothing_is_passed_on_that_did_not_change() {
+    let pod =
+        "apiVersion: v1\nkind: Pod\nmetadata: {name: p, namespace: a}\nstatus: {podIP: 10.0.0.1}\n";
+    let mut folder = Folder::of(pod);
+    assert!(
+        folder
+            .write("all.yaml", &format!("# a comment\n---\n{pod}"))
+            .is_empty()
+    );
+    let same = folder.write(
+        "all.yaml",
+        &pod.replace("{podIP", "{hostIP: 1.2.3.4, podIP"),
+    );
+    assert!(same.is_empty(), "{same:?}");
+    let before: Vec<_> = folder
+        .configuration
+        .mesh()
+        .workloads()
+        .map(Arc::clone)
+        .collect();
+    folder.write(
+        "node.yaml",
+        "apiVersion: v1\nkind: Node\nmetadata: {name: other}\n",
+    );
+    let after: Vec<_> = folder
+        .configuration
+        .mesh()
+        .workloads()
+        .map(Arc::clone)
+        .collect();
+    assert!(Arc::ptr_eq(&before[0], &after[0]));
+}

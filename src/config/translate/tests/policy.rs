@@ -1,0 +1,166 @@
+//! Authorization policies in the form that node agents evaluate.
+
+use ambit_model::{Action, Scope};
+use insta::{assert_debug_snapshot, assert_snapshot};
+
+use super::policy;
+use crate::config::fixture::Folder;
+
+fn folder(namespace: &str, metadata: &str, spec: &str) -> Folder {
+    Folder::of(&format!(
+        "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\n\
+         metadata: {{name: p, namespace: {namespace}, {metadata}}}\nspec: {{{spec}}}\n"
+    ))
+}
+
+fn rules(spec: &str) -> String {
+    let folder = folder("shop", "", spec);
+    let policy = policy(&folder, "shop", "p").expect("a policy");
+    let rules: Vec<String> = policy
+        .rules
+        .iter()
+        .map(|rule| {
+            let clauses = rule.clauses.iter().map(|clause| {
+                let matches = clause
+                    .matches
+                    .iter()
+                    .map(|one| named_fields(&format!("{one:?}")));
+                format!("({})", matches.collect::<Vec<_>>().join(" OR "))
+            });
+            format!("[{}]", clauses.collect::<Vec<_>>().join(" AND "))
+        })
+        .collect();
+    format!("{:?} {}", policy.action, rules.join(" OR "))
+}
+
+/// A match without the fields that it does not name.
+fn named_fields(text: &str) -> String {
+    let inner = text.trim_start_matches("Match { ").trim_end_matches(" }");
+    let empty = |field: &&str| !field.ends_with(": []") && !field.ends_with("false");
+    let mut fields = Vec::new();
+    let mut rest = inner;
+    while let Some((field, after)) = rest.split_once("], ") {
+        fields.push(format!("{field}]"));
+        rest = after;
+    }
+    fields.push(rest.to_owned());
+    fields
+        .iter()
+        .map(String::as_str)
+        .filter(empty)
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+#[test]
+fn scope_and_action() {
+    let selector = "selector: {matchLabels: {app: web}}";
+    let cases = [
+        ("shop", "", Scope::Namespace),
+        ("shop", selector, Scope::Workload),
+        ("shop", "selector: {}", Scope::Namespace),
+        ("ambit-system", "", Scope::Global),
+        ("istio-system", "", Scope::Global),
+        ("istio-system", selector, Scope::Workload),
+    ];
+    for (namespace, spec, scope) in cases {
+        let folder = folder(namespace, "", spec);
+        let policy = policy(&folder, namespace, "p").expect("a policy");
+        assert_eq!(
+            (policy.scope, policy.action),
+            (scope, Action::Allow),
+            "{namespace} {spec}"
+        );
+        assert!(policy.rules.is_empty() && !policy.dry_run);
+    }
+    let deny = folder(
+        "shop",
+        "annotations: {istio.io/dry-run: 'true'}",
+        "action: DENY, rules: [{}]",
+    );
+    let deny = policy(&deny, "shop", "p").expect("a policy");
+    assert_eq!(
+        (deny.action, deny.rules.len(), deny.dry_run),
+        (Action::Deny, 1, true)
+    );
+}
+
+#[test]
+fn rules_become_clauses() {
+    let cases = [
+        "rules: [{}]",
+        "rules: [{}, {to: [{operation: {ports: ['80', '443'], notPorts: ['81']}}]}]",
+        "rules: [{from: [{source: {principals: ['*', 'cluster.local/*', '*/sa/web', 'cluster.local/ns/a/sa/b', 'spiffe://x/ns/a/sa/b']}}]}]",
+        "rules: [{from: [{source: {namespaces: [a], notNamespaces: [b*], serviceAccounts: [web, other/web], notServiceAccounts: [x]}}]}]",
+        "rules: [{from: [{source: {ipBlocks: [10.1.2.3, 10.1.2.3/8, '2001:db8::/32'], notIpBlocks: ['::1']}}, {source: {notPrincipals: [x]}}]}]",
+        "rules: [{from: [{source: {namespaces: [a]}}], to: [{operation: {ports: ['80']}}], when: [{key: source.ip, values: [10.0.0.0/8], notValues: [10.1.0.0/16]}, {key: destination.port, values: ['81']}]}]",
+        "rules: [{when: [{key: source.namespace, values: [a]}]}, {when: [{key: source.principal, notValues: [b]}]}, {when: [{key: source.serviceAccount, values: [c]}]}, {when: [{key: destination.ip, values: [::1]}]}]",
+    ];
+    let all: Vec<String> = cases
+        .iter()
+        .map(|spec| format!("{spec}\n  {}", rules(spec)))
+        .collect();
+    assert_snapshot!(all.join("\n"));
+}
+
+#[test]
+fn what_needs_http_never_opens_a_door() {
+    let cases = [
+        "action: ALLOW, rules: [{to: [{operation: {methods: [GET]}}]}]",
+        "action: ALLOW, rules: [{to: [{operation: {methods: [GET]}}, {operation: {ports: ['80']}}]}]",
+        "action: ALLOW, rules: [{from: [{source: {requestPrincipals: ['*']}}]}, {from: [{source: {namespaces: [a]}}]}]",
+        "action: ALLOW, rules: [{from: [{source: {namespaces: [a]}}], when: [{key: 'request.headers[x]', values: [z]}]}]",
+        "action: DENY, rules: [{to: [{operation: {paths: [/admin]}}]}]",
+        "action: DENY, rules: [{to: [{operation: {paths: [/admin], ports: ['80']}}]}]",
+        "action: DENY, rules: [{to: [{operation: {paths: [/admin]}}, {operation: {ports: ['80']}}], from: [{source: {namespaces: [a]}}]}]",
+        "action: DENY, rules: [{from: [{source: {remoteIpBlocks: [1.2.3.4], namespaces: [a]}}]}]",
+        "action: DENY, rules: [{from: [{source: {namespaces: [a]}}], when: [{key: 'request.auth.claims[x]', values: [z]}]}]",
+        "action: CUSTOM, provider: {name: opa}, rules: [{to: [{operation: {ports: ['80'], paths: [/x]}}]}]",
+    ];
+    let all: Vec<String> = cases
+        .iter()
+        .map(|spec| {
+            format!(
+                "{spec}\n  {}\n{}",
+                rules(spec),
+                folder("shop", "", spec).problems()
+            )
+        })
+        .collect();
+    assert_snapshot!(all.join("\n"));
+}
+
+#[test]
+fn what_nothing_enforces_is_reported() {
+    let cases = [
+        "action: AUDIT, rules: [{}]",
+        "targetRefs: [{kind: Service, name: web}], action: DENY, rules: [{}]",
+        "targetRef: {kind: Gateway, group: gateway.networking.k8s.io, name: w}",
+        "action: DENY",
+    ];
+    let all: Vec<String> = cases
+        .iter()
+        .map(|spec| {
+            let folder = folder("shop", "", spec);
+            format!(
+                "{:?} {}",
+                policy(&folder, "shop", "p").is_some(),
+                folder.problems()
+            )
+        })
+        .collect();
+    assert_snapshot!(all.join(""));
+}
+
+#[test]
+fn an_unreadable_policy_refuses_its_scope() {
+    let broken = folder("shop", "", "action: DENI");
+    assert_debug_snapshot!(policy(&broken, "shop", "p").expect("a policy"));
+    let global = folder("istio-system", "", "action: DENI");
+    assert_eq!(
+        policy(&global, "istio-system", "p")
+            .expect("a policy")
+            .scope,
+        Scope::Global
+    );
+}
