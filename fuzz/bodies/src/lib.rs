@@ -1,0 +1,149 @@
+//! What the fuzz targets do with bytes: each function takes any bytes and must come back.
+//!
+//! `fuzz/fuzz_targets/` hands them to libFuzzer (nightly); `tests/corpora.rs` replays the corpora
+//! with the ordinary tests. A new parser of foreign bytes gets a line in [`TARGETS`].
+
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, SystemTime};
+
+use ambit::ca::{Authority, Settings};
+use ambit_model::TrustDomain;
+use ambit_wire::delta::{Catalog, Client, Entry, Server};
+use ambit_wire::{discovery, node};
+use prost::Message as _;
+use rustls_pki_types::CertificateDer;
+
+/// A function from any bytes to nothing.
+pub type Body = fn(&[u8]);
+
+/// Every target by name; the corpus of each is `fuzz/corpus/NAME`.
+pub const TARGETS: &[(&str, Body)] = &[
+    ("yaml", yaml),
+    ("address", address),
+    ("policy", policy),
+    ("discovery_request", discovery_request),
+    ("discovery_response", discovery_response),
+    ("agent_request", agent_request),
+    ("proxy_record", proxy_record),
+    ("feed", feed),
+    ("certificate", certificate),
+    ("signing_request", signing_request),
+];
+
+/// Configuration files: from users.
+pub fn yaml(bytes: &[u8]) {
+    let Ok(documents) = ambit::config::documents::parse_documents(bytes) else {
+        return;
+    };
+    for document in documents.into_iter().flatten() {
+        for (_, item) in ambit::config::objects::items(document) {
+            // Either an object or an error that names the field.
+            ambit::config::objects::read(item).map_or((), drop);
+        }
+    }
+}
+
+/// Workloads and services: from a control plane.
+pub fn address(bytes: &[u8]) {
+    let decoded = ambit_wire::decode::address_from_bytes(bytes, "cluster.local");
+    decoded.map_or((), drop);
+}
+
+/// Policies: from a control plane.
+pub fn policy(bytes: &[u8]) {
+    ambit_wire::decode::policy_from_bytes(bytes).map_or((), drop);
+}
+
+/// Requests of discovery: from an agent of any make.
+pub fn discovery_request(bytes: &[u8]) {
+    let Ok(request) = discovery::DeltaDiscoveryRequest::decode(bytes) else {
+        return;
+    };
+    let mut server = Server::new("type.googleapis.com/istio.workload.Address", 0);
+    let _outcome = server.request(request.clone(), &Nothing);
+    while server.poll(&Nothing).is_some() {
+        let _outcome = server.request(request.clone(), &Nothing);
+        if server.nacks() > 4 || server.awaits_answer() {
+            break;
+        }
+    }
+}
+
+/// Responses of discovery: from a control plane of any make.
+pub fn discovery_response(bytes: &[u8]) {
+    let Ok(response) = discovery::DeltaDiscoveryResponse::decode(bytes) else {
+        return;
+    };
+    let mut client = Client::new("type.googleapis.com/istio.workload.Address");
+    let update = client.receive(response, |_| Ok(()));
+    let _answer = client.answer(&update.nonce, &update.rejected);
+}
+
+/// The host role's socket: from whoever may open it.
+pub fn agent_request(bytes: &[u8]) {
+    ambit_node_agent::host::api::parse(bytes).map_or((), drop);
+}
+
+/// Records from a proxy that may be an attacker's.
+pub fn proxy_record(bytes: &[u8]) {
+    ambit_node_agent::link::ToHost::decode(bytes).map_or((), drop);
+}
+
+/// Messages between the roles of one agent.
+pub fn feed(bytes: &[u8]) {
+    node::Feed::decode(bytes).map_or((), drop);
+    node::FeedAnswer::decode(bytes).map_or((), drop);
+    node::HostToProxy::decode(bytes).map_or((), drop);
+    node::HostToControl::decode(bytes).map_or((), drop);
+}
+
+/// A peer's certificate.
+pub fn certificate(bytes: &[u8]) {
+    let chain = [CertificateDer::from(bytes)];
+    ambit_identity::peer_identity(&chain).map_or((), drop);
+}
+
+/// Certificate signing requests: from an agent.
+pub fn signing_request(bytes: &[u8]) {
+    let (Some(authority), Ok(pem)) = (authority(), std::str::from_utf8(bytes)) else {
+        return;
+    };
+    let Ok(identity) = "spiffe://cluster.local/ns/shop/sa/web".parse() else {
+        return;
+    };
+    let signed = authority.sign(pem, &identity, Duration::ZERO, SystemTime::now());
+    signed.map_or((), drop);
+}
+
+/// One authority for all runs; its folder is gone once it is open.
+fn authority() -> Option<&'static Authority> {
+    static AUTHORITY: OnceLock<Option<Authority>> = OnceLock::new();
+    AUTHORITY
+        .get_or_init(|| {
+            let state = tempfile::tempdir().ok()?;
+            let settings = Settings {
+                trust_domain: TrustDomain::new("cluster.local").ok()?,
+                certificate_life: Duration::from_secs(60),
+                patience: Duration::ZERO,
+            };
+            Authority::open(state.path(), settings, SystemTime::now()).ok()
+        })
+        .as_ref()
+}
+
+/// A catalog without resources.
+struct Nothing;
+
+impl Catalog for Nothing {
+    fn get(&self, _name: &str) -> Option<&Entry> {
+        None
+    }
+
+    fn iter(&self) -> impl Iterator<Item = (&Arc<str>, &Entry)> {
+        std::iter::empty()
+    }
+
+    fn named_by(&self, _alias: &str) -> Option<Arc<str>> {
+        None
+    }
+}
