@@ -16,7 +16,11 @@ use clap::Parser;
 
 /// Per-node agent of the ambit service mesh.
 #[derive(Debug, Parser)]
-#[command(version, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+#[command(
+    version,
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true
+)]
 struct Cli {
     #[command(subcommand)]
     role: Option<Role>,
@@ -61,12 +65,18 @@ fn play(cli: Cli) -> anyhow::Result<()> {
         }
         Some(Role::Control(args)) => control::run(&args),
         Some(Role::Pod(args)) => client::run(args),
-        None => host::run(&cli.host.context("the host role needs its arguments; see --help")?),
+        None => host::run(
+            &cli.host
+                .context("the host role needs its arguments; see --help")?,
+        ),
     }
 }
 
 /// There may be no logs yet, or no more.
-#[expect(clippy::print_stderr, reason = "the last words of the program, for a person")]
+#[expect(
+    clippy::print_stderr,
+    reason = "the last words of the program, for a person"
+)]
 fn complain(error: &anyhow::Error) {
     eprintln!("ambit-node-agent: {error:#}");
 }

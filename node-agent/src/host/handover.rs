@@ -89,6 +89,8 @@ pub(crate) enum HandoverError {
 #[derive(Debug)]
 pub(crate) struct Takeover {
     frames: Frames,
+    /// Whether the old role's proxy serves; if not, nothing is lost by taking over at once.
+    old_serves: bool,
 }
 
 /// Offers a handover until a successor has taken over; then returns the socket whose end tells it
@@ -252,7 +254,10 @@ pub(crate) async fn begin(
         adopt(host, word, descriptors)?;
     }
     tracing::info!(pods, "took over the pods of the former host role");
-    Ok(Some(Takeover { frames }))
+    Ok(Some(Takeover {
+        frames,
+        old_serves: serving.is_some(),
+    }))
 }
 
 /// Enters a pod with its namespace and listeners.
@@ -286,7 +291,7 @@ impl Takeover {
     /// Finishes once this role serves: its own rules are loaded and its proxy is ready.
     pub(crate) async fn conclude(mut self, host: &Arc<Host>) -> Result<(), HandoverError> {
         load_rules(host).await?;
-        let serves = || host.generations.lock().serving().is_some();
+        let serves = || !self.old_serves || host.generations.lock().serving().is_some();
         let ready = tokio::select! {
             ready = host.wait_until(host.limits.takeover_time, serves) => ready,
             // Nobody serves any more: this role has to, ready or not.

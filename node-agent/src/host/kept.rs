@@ -6,7 +6,7 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::unistd::geteuid;
@@ -48,7 +48,9 @@ pub(crate) enum KeptError {
     #[error("{path}: {source}; the host role must be root and its state folder writable")]
     Io { path: PathBuf, source: io::Error },
     /// Somebody else could write there.
-    #[error("{path} must belong to root with mode 0700, but has owner {owner} and mode {mode:o}")]
+    #[error(
+        "{path} must be a folder of root that nobody else can write to, but has owner {owner} and mode {mode:o}"
+    )]
     NotPrivate {
         path: PathBuf,
         owner: u32,
@@ -150,7 +152,8 @@ impl KeptPods {
     }
 }
 
-/// Makes a folder that only root may enter, or checks that the one there is such a folder.
+/// Makes a folder that only root may enter, or closes the one there, if nobody else could write
+/// to it until now.
 pub(crate) fn private_folder(path: &Path) -> Result<(), KeptError> {
     let failed = |source| KeptError::Io {
         path: path.to_owned(),
@@ -162,14 +165,14 @@ pub(crate) fn private_folder(path: &Path) -> Result<(), KeptError> {
     }
     let metadata = fs::symlink_metadata(path).map_err(failed)?;
     let (owner, mode) = (metadata.uid(), metadata.mode() & 0o7777);
-    if !metadata.is_dir() || owner != geteuid().as_raw() || mode & 0o077 != 0 {
+    if !metadata.is_dir() || owner != geteuid().as_raw() || mode & 0o022 != 0 {
         return Err(KeptError::NotPrivate {
             path: path.to_owned(),
             owner,
             mode,
         });
     }
-    Ok(())
+    fs::set_permissions(path, fs::Permissions::from_mode(0o700)).map_err(failed)
 }
 
 #[cfg(test)]

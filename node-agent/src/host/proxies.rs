@@ -5,7 +5,7 @@
 //! next generation finds every connection that waits in their queues.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,6 +21,7 @@ use super::child::Child;
 use super::counters::Count;
 use super::generations::{Handed, Parcel};
 use super::names::PodUid;
+use super::pods::PodState;
 use super::restarts::Restarts;
 use super::sockets::Order;
 use super::state::Host;
@@ -59,8 +60,6 @@ struct Tended {
     number: u64,
     link: HostEnd,
     reply: mpsc::Sender<Parcel>,
-    allowance: Allowance,
-    malformed: u32,
 }
 
 /// Starts the next generation; it takes over when it is ready.
@@ -96,8 +95,6 @@ pub(crate) async fn start(host: &Arc<Host>) -> Result<u64, StartError> {
         number,
         link,
         reply: outbox,
-        allowance: Allowance::new(RECORDS_PER_SECOND, RECORDS_BURST, clock::now()),
-        malformed: 0,
     };
     host.tasks.spawn("proxy", tended.tend(child, parcels, kill));
     Ok(number)
@@ -173,23 +170,21 @@ fn drain(host: &Arc<Host>, number: u64) {
 
 impl Tended {
     /// The life of one generation: messages out, records in, until its process or link ends.
+    ///
+    /// Both directions go on at once: each side may be waiting for the other to read.
     async fn tend(
-        mut self,
+        self,
         mut child: Child,
-        mut parcels: mpsc::Receiver<Parcel>,
+        parcels: mpsc::Receiver<Parcel>,
         kill: CancellationToken,
     ) {
         let stop = self.host.tasks.token();
-        let how = loop {
-            tokio::select! {
-                record = self.link.recv() => if let Err(how) = self.take(record).await { break how },
-                Some(parcel) = parcels.recv() => {
-                    if let Err(how) = self.send(parcel).await { break how }
-                }
-                how = &mut child.ended => break how,
-                () = kill.cancelled() => break "killed by the host role".to_owned(),
-                () = stop.cancelled() => break "the host role stops".to_owned(),
-            }
+        let how = tokio::select! {
+            how = self.send_parcels(parcels) => how,
+            how = self.obey_records() => how,
+            how = &mut child.ended => how,
+            () = kill.cancelled() => "killed by the host role".to_owned(),
+            () = stop.cancelled() => "the host role stops".to_owned(),
         };
         (child.kill)();
         self.bury(&how);
@@ -213,46 +208,52 @@ impl Tended {
         self.host.note_change();
     }
 
-    async fn send(&self, parcel: Parcel) -> Result<(), String> {
-        let message = HostToProxy {
-            kind: Some(parcel.kind),
-        };
-        let descriptors: Vec<BorrowedFd<'_>> = parcel.descriptors.iter().map(AsFd::as_fd).collect();
-        match tokio::time::timeout(SEND_TIME, self.link.send(&message, &descriptors)).await {
-            Ok(Ok(())) => Ok(()),
-            // Nothing was sent and the link still works; the message is lost.
-            Ok(Err(LinkError::TooLong(length))) => {
-                tracing::error!(
-                    generation = self.number,
-                    length,
-                    "a message to the proxy is too long"
-                );
-                Ok(())
+    /// Sends what is put in line; ends with how the link ended.
+    async fn send_parcels(&self, mut parcels: mpsc::Receiver<Parcel>) -> String {
+        while let Some(parcel) = parcels.recv().await {
+            let message = HostToProxy {
+                kind: Some(parcel.kind),
+            };
+            let descriptors: Vec<_> = parcel.descriptors.iter().map(AsFd::as_fd).collect();
+            let send = self.link.send(&message, &descriptors);
+            match tokio::time::timeout(SEND_TIME, send).await {
+                Ok(Ok(())) => {}
+                // Nothing was sent and the link still works; the message is lost.
+                Ok(Err(LinkError::TooLong(length))) => {
+                    tracing::error!(
+                        generation = self.number,
+                        length,
+                        "a message to the proxy is too long"
+                    );
+                }
+                Ok(Err(error)) => return error.to_string(),
+                Err(_elapsed) => return "it does not read its messages".to_owned(),
             }
-            Ok(Err(error)) => Err(error.to_string()),
-            Err(_elapsed) => Err("it does not read its messages".to_owned()),
         }
+        "nobody talks to it any more".to_owned()
     }
 
-    async fn take(&mut self, record: Result<Option<ToHost>, LinkError>) -> Result<(), String> {
-        while !self.allowance.take(1, clock::now()) {
-            self.host.counters.count(Count::RecordsRejected);
-            tokio::time::sleep(RECORDS_PAUSE).await;
-        }
-        match record {
-            Ok(Some(record)) => self.obey(record),
-            Ok(None) => return Err("it closed its link".to_owned()),
-            Err(error) if error.is_gone() => return Err(error.to_string()),
-            Err(error) => {
+    /// Obeys its records, at a bounded rate; ends with how the link ended.
+    async fn obey_records(&self) -> String {
+        let mut allowance = Allowance::new(RECORDS_PER_SECOND, RECORDS_BURST, clock::now());
+        let mut malformed = 0;
+        while malformed < MALFORMED_LIMIT {
+            while !allowance.take(1, clock::now()) {
                 self.host.counters.count(Count::RecordsRejected);
-                self.malformed += 1;
-                tracing::warn!(generation = self.number, %error, "a proxy sent what is no record");
-                if self.malformed >= MALFORMED_LIMIT {
-                    return Err("it keeps sending what is no record".to_owned());
+                tokio::time::sleep(RECORDS_PAUSE).await;
+            }
+            match self.link.recv().await {
+                Ok(Some(record)) => self.obey(record),
+                Ok(None) => return "it closed its link".to_owned(),
+                Err(error) if error.is_gone() => return error.to_string(),
+                Err(error) => {
+                    self.host.counters.count(Count::RecordsRejected);
+                    malformed += 1;
+                    tracing::warn!(generation = self.number, %error, "a proxy sent what is no record");
                 }
             }
         }
-        Ok(())
+        "it keeps sending what is no record".to_owned()
     }
 
     fn obey(&self, record: ToHost) {
@@ -269,12 +270,7 @@ impl Tended {
                     self.host.note_change();
                 }
             }
-            ToHost::PodReleased { pod_uid, open: 0 } => {
-                if let Some(uid) = self.enrolled(pod_uid) {
-                    self.host.generations.lock().detached(self.number, &uid);
-                    self.host.note_change();
-                }
-            }
+            ToHost::PodReleased { pod_uid, open: 0 } => self.let_go(pod_uid),
             ToHost::PodReleased { .. } | ToHost::HeirReady => {}
             ToHost::Drained => {
                 tracing::info!(generation = self.number, "a proxy has no connections left");
@@ -296,6 +292,21 @@ impl Tended {
             self.host.counters.count(Count::RecordsRejected);
         }
         known
+    }
+
+    /// Believed of a draining pod only: the end of an earlier release says nothing of a pod that
+    /// has been enrolled again since.
+    fn let_go(&self, uid: link::PodUid) {
+        let Some(uid) = self.enrolled(uid) else {
+            return;
+        };
+        let draining = |state| state == PodState::Draining;
+        let pods = self.host.pods.lock();
+        if pods.get(&uid).is_some_and(|pod| draining(pod.state)) {
+            self.host.generations.lock().detached(self.number, &uid);
+        }
+        drop(pods);
+        self.host.note_change();
     }
 
     fn order(&self, uid: link::PodUid, kind: SocketKind, count: u8) {

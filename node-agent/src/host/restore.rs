@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ambit_netsys::NetNs;
+use nix::net::if_::InterfaceFlags;
 
 use super::counters::Count;
 use super::enrol::{self, EnrolError};
@@ -133,10 +134,13 @@ fn has_address_of(netns: &NetNs, names: &PodNames) -> bool {
     names.ips.iter().any(|ip| present.contains(ip))
 }
 
-/// Addresses in the network namespace of the calling thread.
+/// Addresses of interfaces that are up, in the network namespace of the calling thread.
+///
+/// One that is down may hold every service address of the cluster (kube-proxy's, with IPVS).
 pub(crate) fn addresses() -> BTreeSet<IpAddr> {
     let interfaces = nix::ifaddrs::getifaddrs().into_iter().flatten();
     interfaces
+        .filter(|interface| interface.flags.contains(InterfaceFlags::IFF_UP))
         .filter_map(|interface| {
             let address = interface.address?;
             let v4 = address.as_sockaddr_in().map(|v4| IpAddr::V4(v4.ip()));

@@ -27,6 +27,8 @@ use super::{
 /// Open files: every connection of a proxy is none of ours, but pods have six listeners each and
 /// sockets travel in batches.
 const OPEN_FILES: u64 = 65_536;
+/// Most addresses of a node: more do not fit the message that gives a proxy a pod.
+const MOST_NODE_IPS: usize = 40;
 /// How long a former role may hold the lock after it said that it makes way, or was killed.
 const LOCK_TIME: Duration = Duration::from_secs(5);
 /// How often the lock is tried.
@@ -108,7 +110,7 @@ fn set_up(args: &HostArgs) -> anyhow::Result<Arc<Host>> {
         .create(&args.state_dir)
         .with_context(|| format!("cannot make --state-dir {}", args.state_dir.display()))?;
     let node = NetNs::current().context("the node's network namespace")?;
-    let node_ips = node_ips(&args.node_ips);
+    let node_ips = node_ips(&args.node_ips, restore::addresses());
     let host = Host::new(Parts {
         children: Box::new(args.roles(&node_ips)),
         node,
@@ -127,20 +129,18 @@ fn make_run_dir(run_dir: &Path) -> anyhow::Result<()> {
     Ok(kept::private_folder(run_dir)?)
 }
 
-/// The addresses given, and all others of the node that somebody else can reach.
-fn node_ips(given: &[IpAddr]) -> Vec<IpAddr> {
-    let link_local = |ip: &IpAddr| match ip {
-        IpAddr::V4(ip) => ip.is_link_local(),
-        IpAddr::V6(ip) => ip.is_unicast_link_local(),
+/// The addresses given, and others of the node that somebody else can reach.
+fn node_ips(given: &[IpAddr], found: BTreeSet<IpAddr>) -> Vec<IpAddr> {
+    let reachable = |ip: &IpAddr| match ip {
+        IpAddr::V4(ip) => !ip.is_loopback() && !ip.is_link_local(),
+        IpAddr::V6(ip) => !ip.is_loopback() && !ip.is_unicast_link_local(),
     };
-    let found = restore::addresses();
-    let found: BTreeSet<IpAddr> = found
+    let others = found
         .into_iter()
-        .filter(|ip| !ip.is_loopback() && !link_local(ip))
-        .collect();
+        .filter(|ip| reachable(ip) && !given.contains(ip));
     // Those given come first: the first one names the node to the control plane.
-    let others = found.into_iter().filter(|ip| !given.contains(ip));
-    given.iter().copied().chain(others).collect()
+    let all = given.iter().copied().chain(others);
+    all.take(MOST_NODE_IPS).collect()
 }
 
 /// Opens the page sockets, which the proxies of a killed role may hold for a moment more.
@@ -278,3 +278,6 @@ async fn replace_on_signal(host: Arc<Host>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -58,7 +58,7 @@ impl Default for Limits {
             half_open_time: Duration::from_secs(3),
             drain_time: Duration::from_secs(600),
             handover_wait: Duration::from_secs(10),
-            takeover_time: Duration::from_secs(60),
+            takeover_time: Duration::from_secs(30),
             stop_time: Duration::from_secs(20),
         }
     }

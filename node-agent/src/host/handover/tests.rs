@@ -109,6 +109,20 @@ async fn a_pod_that_drains_goes_on_until_the_old_role_has_ended() {
 }
 
 #[tokio::test]
+async fn a_role_that_does_not_serve_makes_way_at_once() {
+    let ground = Ground::make();
+    let old = ground.run(false);
+    old.fakes.proxy(1).await;
+    let offering = offering(&ground, &old);
+    let fakes = Fakes::new(false);
+    let host = ground.role(&fakes);
+    let socket = ground.folder.path().join("handover.sock");
+    let takeover = begin(&host, &socket).await.unwrap().unwrap();
+    takeover.conclude(&host).await.unwrap();
+    offering.await.unwrap();
+}
+
+#[tokio::test]
 async fn a_successor_that_fails_changes_nothing() {
     let (ground, pod) = (Ground::make(), Namespace::make("pod"));
     let old = ground.run(true);

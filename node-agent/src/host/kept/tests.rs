@@ -1,5 +1,3 @@
-use std::os::unix::fs::PermissionsExt;
-
 use super::*;
 
 fn pod(uid: &str) -> KeptPod {
@@ -71,16 +69,18 @@ fn a_damaged_file_is_named_and_the_rest_is_read() {
 }
 
 #[test]
-fn a_folder_that_others_may_enter_is_refused() {
+fn a_folder_that_others_could_enter_is_closed_and_one_they_could_write_to_refused() {
     let dir = tempfile::tempdir().unwrap();
     KeptPods::open(dir.path()).unwrap();
     let folder = dir.path().join("host");
     fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).unwrap();
+    KeptPods::open(dir.path()).unwrap();
+    let mode = fs::metadata(&folder).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o700);
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o770)).unwrap();
     let error = KeptPods::open(dir.path()).unwrap_err();
-    assert!(
-        matches!(error, KeptError::NotPrivate { mode: 0o755, .. }),
-        "{error}"
-    );
+    let refused = matches!(error, KeptError::NotPrivate { mode: 0o770, .. });
+    assert!(refused, "{error}");
 }
 
 #[test]
