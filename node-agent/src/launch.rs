@@ -215,11 +215,11 @@ async fn start(
         .name(format!("start {role}"))
         .spawn(body)
         .map_err(|source| LaunchError::Prepare { role, source })?;
-    let lost = || LaunchError::Prepare {
-        role,
-        source: io::Error::other("its thread ended"),
-    };
-    let (pid, handle) = starting.await.map_err(|_| lost())??;
+    // Without an answer its thread has panicked.
+    let (pid, handle) = starting.await.unwrap_or_else(|gone| {
+        let source = io::Error::other(gone);
+        Err(LaunchError::Prepare { role, source })
+    })?;
     Ok(Child {
         pid,
         handle: Arc::new(handle),

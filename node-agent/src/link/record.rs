@@ -157,9 +157,9 @@ impl ToHost {
     /// # Errors
     /// If it is not exactly what [`ToHost::encode`] gives for some record.
     pub fn decode(packet: &[u8]) -> Result<Self, MalformedRecord> {
-        let bytes: [u8; RECORD] = packet
-            .try_into()
-            .map_err(|_| MalformedRecord::Size(packet.len()))?;
+        let Ok(bytes) = <[u8; RECORD]>::try_from(packet) else {
+            return Err(MalformedRecord::Size(packet.len()));
+        };
         let [number, kind, count, length, open @ ..] = bytes;
         let [a, b, c, d, ..] = open;
         let uid = || {

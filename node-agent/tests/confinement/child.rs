@@ -53,7 +53,7 @@ fn runtime() -> tokio::runtime::Runtime {
         .expect("a runtime under the filter")
 }
 
-pub fn proxy() -> ExitCode {
+pub(crate) fn proxy() -> ExitCode {
     let arguments = ProxyArguments::parse_from(own_arguments());
     assert_eq!(arguments.generation, 1);
     let entered = enter_proxy(arguments.host_fd, arguments.feed_fd, &arguments.start);
@@ -102,7 +102,7 @@ async fn serve(link: &ProxyEnd) {
             let mut to = [0; 2];
             client.read_exact(&mut to).await.expect("port");
             let to = (std::net::Ipv4Addr::LOCALHOST, u16::from_be_bytes(to)).into();
-            let outgoing = TcpSocket::from_std_stream(std::net::TcpStream::from(outgoing));
+            let outgoing = TcpSocket::from_std_stream(TcpStream::from(outgoing));
             let mut server = outgoing.connect(to).await.expect("connect a passed socket");
             tokio::io::copy_bidirectional(&mut client, &mut server)
                 .await
@@ -168,7 +168,7 @@ async fn eat(link: &ProxyEnd) {
     link.send(&ToHost::Drained).await.expect("send");
 }
 
-pub fn control() -> ExitCode {
+pub(crate) fn control() -> ExitCode {
     let arguments = ControlArguments::parse_from(own_arguments());
     let host: OwnedFd = match enter_control(arguments.host_fd, &[&arguments.own]) {
         Ok(host) => host,
@@ -215,7 +215,7 @@ async fn controls(own: &Path, reach: std::net::SocketAddr) {
 }
 
 /// A host role of its own: starts a proxy and a control role, tells their pids, then waits.
-pub fn host() -> ExitCode {
+pub(crate) fn host() -> ExitCode {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build();
@@ -230,7 +230,7 @@ pub fn host() -> ExitCode {
 }
 
 /// Checks a passed relay from the client's side.
-pub fn relay_answers(through: std::net::SocketAddr, to: u16) {
+pub(crate) fn relay_answers(through: std::net::SocketAddr, to: u16) {
     let mut client = TcpStream::connect(through).expect("connect");
     client.write_all(&to.to_be_bytes()).expect("port");
     client.write_all(b"hello").expect("write");

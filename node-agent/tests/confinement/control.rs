@@ -12,15 +12,15 @@ use tokio::time::timeout;
 use crate::{PATIENCE, assert_powerless, namespace, status};
 
 /// A running control role that has done what it must be able to do.
-pub struct Control {
-    pub child: Child,
+pub(crate) struct Control {
+    pub(crate) child: Child,
     _host: UnixStream,
     /// Its state, in a directory below; gone with this.
     _directory: tempfile::TempDir,
 }
 
 impl Control {
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let directory = tempfile::tempdir().expect("directory");
         std::fs::set_permissions(
             directory.path(),
@@ -61,7 +61,7 @@ fn stream(fd: OwnedFd) -> UnixStream {
     UnixStream::from_std(fd.into()).expect("stream")
 }
 
-pub async fn has_no_power() {
+pub(crate) async fn has_no_power() {
     let mut control = Control::start().await;
     let pid = control.child.pid();
     assert_powerless(pid, CONTROL_ID);

@@ -130,7 +130,7 @@ fn read_lines(text: &str) -> Vec<Line> {
     lines
 }
 
-pub async fn is_refused() {
+pub(crate) async fn is_refused() {
     let bait = Bait::lay();
     let program = build(bait.directory.path());
     // The launcher gives its own standard output to the program, as to a proxy.
@@ -163,7 +163,7 @@ pub async fn is_refused() {
     );
 }
 
-pub async fn succeeds_outside() {
+pub(crate) async fn succeeds_outside() {
     let bait = Bait::lay();
     let program = build(bait.directory.path());
     let (link, theirs) = link::pair().expect("link");

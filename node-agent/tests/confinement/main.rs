@@ -4,6 +4,15 @@
 //! A program of its own (no test harness), because a role gives up its power while it has one
 //! thread only, and the harness starts several before any test runs. Needs root, says so and fails
 //! without; it never skips.
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a test that brings its own harness"
+)]
 
 mod child;
 mod control;
@@ -28,33 +37,34 @@ type Test = (&'static str, fn());
 
 const TESTS: &[Test] = &[
     ("a_proxy_has_no_power_and_sees_nothing", || {
-        run(proxy::has_no_power())
+        run(proxy::has_no_power());
     }),
     ("a_runtime_serves_under_the_filter", || run(proxy::serves())),
     ("tls_works_under_the_filter", || run(proxy::speaks_tls())),
     ("sigterm_reaches_a_proxy_that_handles_it", || {
-        run(proxy::is_terminated())
+        run(proxy::is_terminated());
     }),
     ("a_proxy_over_its_memory_limit_ends_alone", || {
-        run(proxy::ends_over_its_memory())
+        run(proxy::ends_over_its_memory());
     }),
-    ("a_missing_descriptor_ends_the_proxy_at_once", || {
-        run(proxy::refuses_a_bad_start())
-    }),
+    (
+        "a_missing_descriptor_ends_the_proxy_at_once",
+        proxy::refuses_a_bad_start,
+    ),
     ("a_control_role_keeps_its_files_and_no_power", || {
-        run(control::has_no_power())
+        run(control::has_no_power());
     }),
     ("no_role_outlives_a_killed_host_role", || {
-        run(outside::dies_with_its_host())
+        run(outside::dies_with_its_host());
     }),
     ("a_role_lives_on_while_its_starter_rests", || {
-        run(outside::outlives_the_call())
+        run(outside::outlives_the_call());
     }),
     ("a_hostile_program_is_refused_everything", || {
-        run(hostile::is_refused())
+        run(hostile::is_refused());
     }),
     ("the_same_program_succeeds_outside", || {
-        run(hostile::succeeds_outside())
+        run(hostile::succeeds_outside());
     }),
 ];
 

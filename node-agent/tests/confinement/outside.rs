@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use crate::{PATIENCE, Proxy};
 
 /// SIGKILL of the host role, which can then tidy up nothing.
-pub async fn dies_with_its_host() {
+pub(crate) async fn dies_with_its_host() {
     let mut host = Command::new("/proc/self/exe")
         .arg("host")
         .stdout(Stdio::piped())
@@ -37,7 +37,7 @@ pub async fn dies_with_its_host() {
 }
 
 /// The task that started a role ends, and its runtime too: the role does not.
-pub async fn outlives_the_call() {
+pub(crate) async fn outlives_the_call() {
     let starter = std::thread::spawn(|| {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()

@@ -14,7 +14,7 @@ use tokio::time::timeout;
 
 use crate::{PATIENCE, Proxy, assert_powerless, namespace, status};
 
-pub async fn has_no_power() {
+pub(crate) async fn has_no_power() {
     let proxy = Proxy::start("rest", None).await;
     proxy.hears(ToHost::Ready).await;
     let pid = proxy.child.pid();
@@ -71,7 +71,7 @@ fn assert_only_its_sockets(pid: u32) {
     }
 }
 
-pub async fn serves() {
+pub(crate) async fn serves() {
     let proxy = Proxy::start("serve", None).await;
     let address = "127.0.0.1:0".parse().expect("address");
     let listener = sockets::listener(address, 16).expect("listen");
@@ -116,7 +116,7 @@ pub async fn serves() {
     assert!(status.success(), "{status}");
 }
 
-pub async fn speaks_tls() {
+pub(crate) async fn speaks_tls() {
     let mut proxy = Proxy::start("shake", None).await;
     proxy.hears(ToHost::Ready).await;
     let status = timeout(PATIENCE, proxy.child.wait())
@@ -126,7 +126,7 @@ pub async fn speaks_tls() {
     assert!(status.success(), "{status}");
 }
 
-pub async fn is_terminated() {
+pub(crate) async fn is_terminated() {
     let mut proxy = Proxy::start("rest", None).await;
     proxy.hears(ToHost::Ready).await;
     proxy.child.terminate().expect("signal");
@@ -142,7 +142,7 @@ pub async fn is_terminated() {
     );
 }
 
-pub async fn ends_over_its_memory() {
+pub(crate) async fn ends_over_its_memory() {
     let mut proxy = Proxy::start("eat", None).await;
     proxy.hears(ToHost::Ready).await;
     let status = timeout(PATIENCE, proxy.child.wait())
@@ -157,7 +157,7 @@ pub async fn ends_over_its_memory() {
 }
 
 /// A link that is a number without a descriptor behind it.
-pub async fn refuses_a_bad_start() {
+pub(crate) fn refuses_a_bad_start() {
     let mut command = std::process::Command::new("/proc/self/exe");
     command.args([
         "proxy",
