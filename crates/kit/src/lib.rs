@@ -8,5 +8,6 @@ pub mod files;
 pub mod logs;
 pub mod metrics;
 pub mod pages;
+pub mod process;
 pub mod signals;
 pub mod tasks;

@@ -1,0 +1,245 @@
+//! `ambit control-plane`: reads the configuration, serves it to the agents and signs their
+//! certificates. Arguments and wiring only; the work is done in [`crate::config`],
+//! [`crate::serve`] and [`crate::ca`].
+//!
+//! A wrong argument or a port that is taken ends it at once; a wrong configuration never does.
+
+use std::fs;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ambit_kit::clock;
+use ambit_kit::logs::{self, Logs, LogsError};
+use ambit_kit::signals::StopSignals;
+use ambit_kit::tasks::Tasks;
+use ambit_model::{SpiffeIdError, TrustDomain};
+use tokio::net::TcpListener;
+
+use crate::ca::{self, Authority, AuthorityError};
+use crate::config::directory::{self, WatchError};
+use crate::config::{self, Configuration};
+use crate::serve::{self, ServeError};
+
+/// Names that the port's certificate always has; agents ask for the first one.
+const OWN_NAMES: [&str; 2] = ["ambit-control-plane", "localhost"];
+/// How long streams may take to end when the program is asked to stop.
+const FAREWELL: Duration = Duration::from_secs(5);
+
+/// Arguments of `ambit control-plane`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {
+    /// Where the configuration comes from: `dir:PATH`, a folder of Kubernetes YAML, watched.
+    #[arg(long, env = "AMBIT_FROM", value_name = "dir:PATH")]
+    pub from: Source,
+    /// Folder for roots, tokens and what else outlives the process.
+    #[arg(long, env = "AMBIT_STATE", value_name = "DIR")]
+    pub state: PathBuf,
+    /// Address of discovery, certificates and capture, over TLS.
+    #[arg(long, env = "AMBIT_LISTEN", default_value = "0.0.0.0:15012")]
+    pub listen: SocketAddr,
+    /// Address of /metrics and /ready.
+    #[arg(long, env = "AMBIT_METRICS", default_value = "0.0.0.0:15014")]
+    pub metrics: SocketAddr,
+    /// Address of the admin pages (/ca, /ca/rotate, /logging, ...), or `none`.
+    #[arg(
+        long,
+        env = "AMBIT_ADMIN",
+        default_value = "127.0.0.1:15016",
+        value_name = "ADDR|none"
+    )]
+    pub admin: OptionalAddress,
+    /// File of further tokens, a line `NODE TOKEN` each.
+    #[arg(long, env = "AMBIT_TOKENS", value_name = "FILE")]
+    pub tokens: Option<PathBuf>,
+    /// Trust domain of all identities.
+    #[arg(long, env = "AMBIT_TRUST_DOMAIN", default_value = "cluster.local")]
+    pub trust_domain: String,
+    /// Name of the cluster.
+    #[arg(long, env = "AMBIT_CLUSTER", default_value = "Kubernetes")]
+    pub cluster: String,
+    /// Domain of service names.
+    #[arg(long, env = "AMBIT_CLUSTER_DOMAIN", default_value = "cluster.local")]
+    pub cluster_domain: String,
+    /// Longest life of a workload's certificate.
+    #[arg(long, env = "AMBIT_CERTIFICATE_TTL", default_value = "24h", value_parser = clock::parse_span)]
+    pub certificate_ttl: Duration,
+    /// How long a rotation of the root waits for agents that are away.
+    #[arg(long, env = "AMBIT_ROTATION_PATIENCE", default_value = "10m", value_parser = clock::parse_span)]
+    pub rotation_patience: Duration,
+    /// A further name or address in the port's certificate; may be repeated.
+    #[arg(
+        long = "dns-name",
+        env = "AMBIT_DNS_NAMES",
+        value_delimiter = ',',
+        value_name = "NAME"
+    )]
+    pub dns_names: Vec<String>,
+    /// Log level, such as `info` or `info,ambit=debug`.
+    #[arg(long, env = "AMBIT_LOG_LEVEL", default_value = "info")]
+    pub log_level: String,
+    /// Log as JSON.
+    #[arg(long, env = "AMBIT_LOG_JSON")]
+    pub log_json: bool,
+}
+
+/// Where the configuration comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// A folder of YAML files.
+    Directory(PathBuf),
+}
+
+/// A text names no source.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no source of configuration: expected dir:PATH")]
+pub struct SourceError(String);
+
+impl FromStr for Source {
+    type Err = SourceError;
+
+    fn from_str(text: &str) -> Result<Self, SourceError> {
+        match text.split_once(':') {
+            Some(("dir", path)) if !path.is_empty() => Ok(Self::Directory(path.into())),
+            _ => Err(SourceError(text.to_owned())),
+        }
+    }
+}
+
+/// An address, or `none`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OptionalAddress(pub Option<SocketAddr>);
+
+impl FromStr for OptionalAddress {
+    type Err = std::net::AddrParseError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text == "none" {
+            Ok(Self(None))
+        } else {
+            text.parse().map(|addr| Self(Some(addr)))
+        }
+    }
+}
+
+/// Why the control plane could not start, or ended.
+#[derive(Debug, thiserror::Error)]
+pub enum ControlPlaneError {
+    /// The logs.
+    #[error(transparent)]
+    Logs(#[from] LogsError),
+    /// The runtime or its signals.
+    #[error("the runtime could not be started: {0}")]
+    Runtime(io::Error),
+    /// The trust domain.
+    #[error("--trust-domain: {0}")]
+    TrustDomain(#[from] SpiffeIdError),
+    /// The state folder.
+    #[error("cannot make the state folder {path}: {source}")]
+    State {
+        /// Which folder.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// A port.
+    #[error("cannot listen on {address} ({flag}): {source}")]
+    Listen {
+        /// Which address.
+        address: SocketAddr,
+        /// The argument that named it.
+        flag: &'static str,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The certificate authority.
+    #[error(transparent)]
+    Authority(#[from] AuthorityError),
+    /// The source of the configuration.
+    #[error(transparent)]
+    Watch(#[from] WatchError),
+    /// The serving half.
+    #[error(transparent)]
+    Serve(#[from] ServeError),
+}
+
+/// Runs the control plane until SIGTERM or SIGINT.
+pub fn run(args: Args) -> Result<(), ControlPlaneError> {
+    let logs = logs::init(args.log_json, &args.log_level)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(ControlPlaneError::Runtime)?;
+    runtime.block_on(serve_until_asked(args, logs))
+}
+
+async fn serve_until_asked(args: Args, logs: Logs) -> Result<(), ControlPlaneError> {
+    let mut signals = StopSignals::listen().map_err(ControlPlaneError::Runtime)?;
+    let tasks = Tasks::new();
+    start(args, logs, &tasks).await?;
+    let signal = signals.asked().await;
+    tracing::info!("{signal}: stopping; agents serve on with what they have");
+    if let Err(unfinished) = tasks.finish(FAREWELL).await {
+        tracing::warn!("{unfinished}");
+    }
+    Ok(())
+}
+
+async fn start(args: Args, logs: Logs, tasks: &Tasks) -> Result<(), ControlPlaneError> {
+    let trust_domain = TrustDomain::new(&args.trust_domain)?;
+    fs::create_dir_all(&args.state).map_err(|source| ControlPlaneError::State {
+        path: args.state.clone(),
+        source,
+    })?;
+    let services = listen(args.listen, "--listen").await?;
+    let metrics = listen(args.metrics, "--metrics").await?;
+    let admin = match args.admin.0 {
+        Some(address) => Some(listen(address, "--admin").await?),
+        None => None,
+    };
+    let authority = ca::Settings {
+        trust_domain,
+        certificate_life: args.certificate_ttl,
+        patience: args.rotation_patience,
+    };
+    let authority = Authority::open(&args.state, authority, clock::wall())?;
+    let configuration = Configuration::new(config::Settings {
+        cluster: args.cluster.into(),
+        trust_domain: args.trust_domain.into(),
+        cluster_domain: args.cluster_domain.into(),
+        ..config::Settings::default()
+    });
+    let Source::Directory(path) = args.from;
+    let batches = directory::watch(&path, Some(&args.state))?;
+    let own_names = OWN_NAMES.into_iter().map(str::to_owned);
+    let settings = serve::Settings {
+        state: args.state,
+        tokens: args.tokens,
+        dns_names: own_names.chain(args.dns_names).collect(),
+        services,
+        metrics,
+        admin,
+        logs: Some(logs),
+    };
+    serve::start(settings, configuration, batches, Arc::new(authority), tasks)?;
+    tracing::info!(
+        listen = %args.listen, metrics = %args.metrics, from = %path.display(),
+        "the control plane serves"
+    );
+    Ok(())
+}
+
+async fn listen(address: SocketAddr, flag: &'static str) -> Result<TcpListener, ControlPlaneError> {
+    let listener = TcpListener::bind(address).await;
+    listener.map_err(|source| ControlPlaneError::Listen {
+        address,
+        flag,
+        source,
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,235 @@
+//! The serving half of the control plane: discovery, certificates and capture over TLS on 15012,
+//! metrics and readiness on 15014.
+//!
+//! ```text
+//!  source --batches--> configuration task --Publication--> discovery streams --> agents
+//!                        ^  one owner         (watch)          |
+//!                        |                                     v
+//!  agents --reports--> capture streams <----- acknowledged ----+ progress
+//!  agents --requests-> certificates ---> authority (crate::ca)
+//! ```
+//!
+//! | file | what |
+//! |---|---|
+//! | `configuration.rs` | the one task that owns configuration and claims, and publishes |
+//! | `publication.rs` | what is published: persistent maps and a short log of changes |
+//! | `subscription.rs` | what one stream is sent, in which order: a machine without I/O |
+//! | `discovery.rs`, `progress.rs` | streams of agents, and how far they have come |
+//! | `capture.rs`, `claims.rs` | which pods agents captured; the trust bundle |
+//! | `certificates.rs` | signs for agents what is theirs |
+//! | `tokens.rs`, `gate.rs` | who calls |
+//! | `tls.rs`, `pages.rs`, `metrics.rs` | ports and what they show |
+//!
+//! Invariants: no call passes without a node's token; nothing is served before everything was read
+//! once; HBONE is advertised for a pod only while its own node's agent claims it.
+
+mod capture;
+mod certificates;
+mod claims;
+mod configuration;
+mod discovery;
+mod gate;
+mod metrics;
+mod pages;
+mod progress;
+mod publication;
+mod subscription;
+mod tls;
+mod tokens;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ambit_kit::files::FileError;
+use ambit_kit::logs::Logs;
+use ambit_kit::metrics::Registry;
+use ambit_kit::process::ProcessMetrics;
+use ambit_kit::tasks::Tasks;
+use ambit_wire::ca::istio_certificate_service_server::IstioCertificateServiceServer;
+use ambit_wire::discovery::aggregated_discovery_service_server::AggregatedDiscoveryServiceServer;
+use ambit_wire::node::capture_server::CaptureServer;
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch};
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::Server;
+
+use self::capture::Captures;
+use self::certificates::Certificates;
+use self::claims::ClaimFiles;
+use self::configuration::Keeper;
+use self::discovery::Discovery;
+use self::gate::Gate;
+use self::metrics::Metrics;
+use self::pages::Shown;
+use self::progress::Progress;
+use self::tls::OwnCertificate;
+use self::tokens::Tokens;
+use crate::ca::{Authority, Bundle};
+use crate::config::{Batch, Configuration};
+
+pub use self::tls::TlsError;
+pub use self::tokens::TokenError;
+
+/// Largest discovery request: the versions of a mesh of several hundred thousand workloads.
+const MAX_DISCOVERY_REQUEST: usize = 64 * 1024 * 1024;
+/// Largest certificate request.
+const MAX_CERTIFICATE_REQUEST: usize = 64 * 1024;
+/// How often an idle connection is asked whether it lives, and how long it may take to answer.
+const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(15), Duration::from_secs(10));
+/// Calls at once on one connection: an agent has three streams and a burst of certificates.
+const MAX_STREAMS: u32 = 256;
+/// Largest headers of one call: a token and little else.
+const MAX_HEADERS: u32 = 16 * 1024;
+
+/// What the serving half needs.
+#[derive(Debug)]
+pub struct Settings {
+    /// Where state is kept.
+    pub state: PathBuf,
+    /// File of further tokens.
+    pub tokens: Option<PathBuf>,
+    /// Names in the port's certificate.
+    pub dns_names: Vec<String>,
+    /// The port of the services.
+    pub services: TcpListener,
+    /// The port of metrics and readiness.
+    pub metrics: TcpListener,
+    /// The port of administration.
+    pub admin: Option<TcpListener>,
+    /// The logs, if their level can be changed.
+    pub logs: Option<Logs>,
+}
+
+/// Why serving could not begin.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The tokens.
+    #[error(transparent)]
+    Tokens(#[from] TokenError),
+    /// The claims of captured pods.
+    #[error(transparent)]
+    Claims(#[from] FileError),
+    /// The port.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+}
+
+/// Starts every task of the serving half; they end with `tasks`.
+pub fn start(
+    settings: Settings,
+    configuration: Configuration,
+    batches: mpsc::Receiver<Batch>,
+    authority: Arc<Authority>,
+    tasks: &Tasks,
+) -> Result<(), ServeError> {
+    let registry = Registry::new();
+    registry.register_collector(Box::new(ProcessMetrics));
+    let metrics = Metrics::new(&registry);
+    let tokens = Tokens::open(&settings.state, settings.tokens.as_deref())?;
+    let claims = ClaimFiles::open(&settings.state)?;
+    let (own, renew_at) = OwnCertificate::make(Arc::clone(&authority), settings.dns_names)?;
+    let accepted = tls::accept(settings.services, Arc::clone(&own), metrics.clone(), tasks)?;
+    let (keeper, handle) = Keeper::new(configuration, claims, tokens.clone(), metrics.clone());
+    let progress = Progress::default();
+
+    tasks.spawn("configuration", keeper.run(batches, tasks.token()));
+    let rotating = Arc::clone(&authority);
+    let stop = tasks.token();
+    tasks.spawn("root rotation", async move { rotating.run(stop).await });
+    let stop = tasks.token();
+    tasks.spawn(
+        "own certificate",
+        async move { own.renew(renew_at, stop).await },
+    );
+    tasks.spawn(
+        "trust metrics",
+        watch_trust(authority.bundle(), metrics.clone(), tasks.token()),
+    );
+
+    let shown = Shown {
+        registry,
+        configuration: handle.clone(),
+        progress: progress.clone(),
+        authority: Arc::clone(&authority),
+        tasks: tasks.clone(),
+        logs: settings.logs,
+    };
+    let public = pages::public(&shown);
+    tasks.spawn(
+        "pages",
+        ambit_kit::pages::serve(settings.metrics, public, tasks.token()),
+    );
+    if let Some(admin) = settings.admin {
+        let pages = pages::admin(&shown);
+        tasks.spawn(
+            "admin pages",
+            ambit_kit::pages::serve(admin, pages, tasks.token()),
+        );
+    }
+
+    let gate = Gate {
+        tokens,
+        metrics: metrics.clone(),
+    };
+    let discovery = Discovery {
+        publications: handle.publications(),
+        progress: progress.clone(),
+        metrics: metrics.clone(),
+        tasks: tasks.clone(),
+    };
+    let certificates = Certificates {
+        authority: Arc::clone(&authority),
+        configuration: handle.clone(),
+        metrics: metrics.clone(),
+    };
+    let captures = Captures {
+        configuration: handle,
+        progress,
+        authority,
+        metrics,
+        tasks: tasks.clone(),
+    };
+    let discovery = AggregatedDiscoveryServiceServer::new(discovery)
+        .max_decoding_message_size(MAX_DISCOVERY_REQUEST)
+        .max_encoding_message_size(usize::MAX);
+    let certificates = IstioCertificateServiceServer::new(certificates)
+        .max_decoding_message_size(MAX_CERTIFICATE_REQUEST);
+    let router = Server::builder()
+        .http2_keepalive_interval(Some(KEEPALIVE.0))
+        .http2_keepalive_timeout(Some(KEEPALIVE.1))
+        .max_concurrent_streams(MAX_STREAMS)
+        .http2_max_header_list_size(MAX_HEADERS)
+        .add_service(InterceptedService::new(discovery, gate.clone()))
+        .add_service(InterceptedService::new(certificates, gate.clone()))
+        .add_service(InterceptedService::new(CaptureServer::new(captures), gate));
+    let stop = tasks.token();
+    tasks.spawn("services", async move {
+        let stopped = stop.cancelled_owned();
+        let incoming = ReceiverStream::new(accepted);
+        if let Err(error) = router.serve_with_incoming_shutdown(incoming, stopped).await {
+            tracing::error!(%error, "the services have ended");
+        }
+    });
+    Ok(())
+}
+
+/// Keeps the metrics of the roots current.
+async fn watch_trust(
+    mut bundles: watch::Receiver<Arc<Bundle>>,
+    metrics: Metrics,
+    stop: CancellationToken,
+) {
+    loop {
+        metrics.trust(&bundles.borrow_and_update().clone());
+        tokio::select! {
+            changed = bundles.changed() => if changed.is_err() { return },
+            () = stop.cancelled() => return,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

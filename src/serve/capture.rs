@@ -1,0 +1,297 @@
+//! The capture service: agents report what they captured, and learn the trust bundle.
+//!
+//! A withdrawal is answered when every connected agent has acknowledged that the pod is no longer
+//! advertised over HBONE, or after a bounded wait: only then may its agent stop serving it.
+//!
+//! Tasks: "capture stream" and "trust stream", one per call, ended by the client or the stop
+//! token; waits for acknowledgements live inside the stream's task and end with it.
+
+mod trust;
+
+use std::collections::BTreeSet;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ambit_kit::tasks::Tasks;
+use ambit_model::TunnelProtocol;
+use ambit_wire::node::capture_server::Capture;
+use ambit_wire::node::{
+    CaptureAnswer, CaptureReport, CapturedPod, TrustAck, TrustAckAnswer, TrustRequest, TrustUpdate,
+};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio_stream::Stream;
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::configuration::{CaptureChange, Handle, NotReady};
+use super::gate;
+use super::metrics::Metrics;
+use super::progress::Progress;
+use super::publication::Publication;
+use crate::ca::Authority;
+
+/// Answers between a stream's task and its connection: a node's pods released at once.
+const ANSWERS: usize = 256;
+/// A client that takes no answer for this long has gone.
+const WRITE_PATIENCE: Duration = Duration::from_secs(30);
+/// Longest wait for other agents' acknowledgements: one that is stuck must not keep a pod from
+/// ending.
+const ACKNOWLEDGEMENTS: Duration = Duration::from_secs(2);
+/// Withdrawals waiting for acknowledgements on one stream.
+const WAITING: usize = 4096;
+
+/// The service.
+#[derive(Clone, Debug)]
+pub(crate) struct Captures {
+    /// Who knows the pods and publishes.
+    pub(crate) configuration: Handle,
+    /// How far the agents have come.
+    pub(crate) progress: Progress,
+    /// Who makes the trust bundle.
+    pub(crate) authority: Arc<Authority>,
+    /// What is counted.
+    pub(crate) metrics: Metrics,
+    /// Where the streams' tasks run.
+    pub(crate) tasks: Tasks,
+}
+
+#[tonic::async_trait]
+impl Capture for Captures {
+    type ReportStream = Pin<Box<dyn Stream<Item = Result<CaptureAnswer, Status>> + Send>>;
+    type TrustStream = Pin<Box<dyn Stream<Item = Result<TrustUpdate, Status>> + Send>>;
+
+    async fn report(
+        &self,
+        request: Request<Streaming<CaptureReport>>,
+    ) -> Result<Response<Self::ReportStream>, Status> {
+        let node = gate::caller_of(&request)?.node;
+        let (answers, receiver) = mpsc::channel(ANSWERS);
+        let stream = ReportStream {
+            node,
+            reports: request.into_inner(),
+            answers,
+            publications: self.configuration.publications(),
+            service: self.clone(),
+            pending: BTreeSet::new(),
+            withdrawals: JoinSet::new(),
+        };
+        self.tasks
+            .spawn("capture stream", stream.run(self.tasks.token()));
+        Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
+    }
+
+    async fn trust(
+        &self,
+        request: Request<TrustRequest>,
+    ) -> Result<Response<Self::TrustStream>, Status> {
+        let node = gate::caller_of(&request)?.node;
+        let held = request.into_inner().have_generation;
+        let (updates, receiver) = mpsc::channel(1);
+        let stream = trust::stream(Arc::clone(&self.authority), node, held, updates);
+        let stop = self.tasks.token();
+        self.tasks.spawn("trust stream", async move {
+            tokio::select! {
+                () = stream => {}
+                () = stop.cancelled() => {}
+            }
+        });
+        Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
+    }
+
+    async fn trust_held(
+        &self,
+        request: Request<TrustAck>,
+    ) -> Result<Response<TrustAckAnswer>, Status> {
+        let node = gate::caller_of(&request)?.node;
+        let generation = request.into_inner().generation;
+        tracing::debug!(%node, generation, "an agent holds a trust bundle");
+        self.authority.held(&node, generation);
+        Ok(Response::new(TrustAckAnswer::default()))
+    }
+}
+
+/// One agent's reports.
+struct ReportStream {
+    node: Arc<str>,
+    reports: Streaming<CaptureReport>,
+    answers: mpsc::Sender<Result<CaptureAnswer, Status>>,
+    publications: watch::Receiver<Option<Arc<Publication>>>,
+    service: Captures,
+    /// Pods that were reported before they were known.
+    pending: BTreeSet<String>,
+    /// Waits for acknowledgements; each hands back the pod's uid.
+    withdrawals: JoinSet<String>,
+}
+
+/// Why a stream ended.
+#[derive(Debug, thiserror::Error)]
+enum End {
+    #[error("the agent closed it")]
+    Closed,
+    #[error("the connection broke: {0}")]
+    Broken(Status),
+    #[error("the agent takes no answers")]
+    Stuck,
+    #[error(transparent)]
+    NotReady(#[from] NotReady),
+    #[error("the agent withdraws more pods at once than a node can have")]
+    TooMany,
+    #[error("the control plane stops")]
+    Stopping,
+}
+
+impl ReportStream {
+    async fn run(mut self, stop: CancellationToken) {
+        let end = tokio::select! {
+            ended = self.serve() => match ended {
+                Ok(()) => End::Closed,
+                Err(end) => end,
+            },
+            () = stop.cancelled() => End::Stopping,
+        };
+        if let End::NotReady(not_ready) = &end {
+            // The agent learns why and comes again; if it is gone already, nobody has to.
+            drop(
+                self.answers
+                    .try_send(Err(Status::unavailable(not_ready.to_string()))),
+            );
+        }
+        tracing::info!(node = %self.node, "an agent's reports of captured pods have ended: {end}");
+    }
+
+    async fn serve(&mut self) -> Result<(), End> {
+        loop {
+            tokio::select! {
+                report = self.reports.message() => match report {
+                    Ok(Some(report)) => self.take_report(report).await?,
+                    Ok(None) => return Ok(()),
+                    Err(status) => return Err(End::Broken(status)),
+                },
+                changed = self.publications.changed(), if !self.pending.is_empty() => {
+                    changed.map_err(|_gone| End::Stopping)?;
+                    self.look_for_pending().await?;
+                }
+                Some(withdrawn) = self.withdrawals.join_next() => {
+                    let withdrawn = withdrawn.unwrap_or_default();
+                    let answer = CaptureAnswer { withdrawn, ..CaptureAnswer::default() };
+                    self.answer(answer).await?;
+                }
+                () = self.answers.closed() => return Ok(()),
+            }
+        }
+    }
+
+    async fn take_report(&mut self, report: CaptureReport) -> Result<(), End> {
+        let pair = |pod: CapturedPod| (pod.uid, format!("{}/{}", pod.namespace, pod.name));
+        if report.is_snapshot {
+            let pods = report.snapshot.into_iter().map(pair).collect();
+            self.tell(CaptureChange::Snapshot(pods)).await?;
+        }
+        if let Some(pod) = report.captured {
+            let (uid, name) = pair(pod);
+            self.tell(CaptureChange::Captured(uid, name)).await?;
+        }
+        if !report.withdraw.is_empty() {
+            self.withdraw(report.withdraw).await?;
+        }
+        Ok(())
+    }
+
+    async fn tell(&mut self, change: CaptureChange) -> Result<(), End> {
+        let reply = self
+            .service
+            .configuration
+            .capture(&self.node, change)
+            .await?;
+        self.pending.extend(reply.pending);
+        for recorded in reply.recorded {
+            self.answer(CaptureAnswer {
+                recorded,
+                ..CaptureAnswer::default()
+            })
+            .await?;
+        }
+        for (refused, message) in reply.refused {
+            tracing::warn!(node = %self.node, pod = refused, "a report of capture was refused: {message}");
+            self.answer(CaptureAnswer {
+                refused,
+                message,
+                ..CaptureAnswer::default()
+            })
+            .await?;
+        }
+        Ok(())
+    }
+
+    async fn withdraw(&mut self, uid: String) -> Result<(), End> {
+        if self.withdrawals.len() >= WAITING {
+            return Err(End::TooMany);
+        }
+        self.pending.remove(&uid);
+        let change = CaptureChange::Withdrawn(uid.clone());
+        let sequence = self
+            .service
+            .configuration
+            .capture(&self.node, change)
+            .await?
+            .sequence;
+        let (progress, metrics) = (self.service.progress.clone(), self.service.metrics.clone());
+        self.withdrawals.spawn(async move {
+            let behind = progress.reached(sequence, ACKNOWLEDGEMENTS).await;
+            if !behind.is_empty() {
+                metrics.withdrawals_unanswered.inc();
+                let nodes = behind.join(", ");
+                tracing::warn!(
+                    pod = uid,
+                    "released though some agents did not answer: {nodes}"
+                );
+            }
+            uid
+        });
+        Ok(())
+    }
+
+    /// Answers for pods that have become known since they were reported.
+    async fn look_for_pending(&mut self) -> Result<(), End> {
+        let Some(now) = self.publications.borrow_and_update().clone() else {
+            return Ok(());
+        };
+        let known = |uid: &String| now.mesh.workload_by_pod_uid(uid).is_some();
+        let found: Vec<String> = self
+            .pending
+            .iter()
+            .filter(|uid| known(uid))
+            .cloned()
+            .collect();
+        for uid in found {
+            self.pending.remove(&uid);
+            let Some(workload) = now.mesh.workload_by_pod_uid(&uid) else {
+                continue;
+            };
+            let answer = if workload.node == self.node && workload.protocol == TunnelProtocol::Hbone
+            {
+                CaptureAnswer {
+                    recorded: uid,
+                    ..CaptureAnswer::default()
+                }
+            } else {
+                let message = format!("the pod runs on node {}", workload.node);
+                CaptureAnswer {
+                    refused: uid,
+                    message,
+                    ..CaptureAnswer::default()
+                }
+            };
+            self.answer(answer).await?;
+        }
+        Ok(())
+    }
+
+    async fn answer(&self, answer: CaptureAnswer) -> Result<(), End> {
+        let sent = self.answers.send_timeout(Ok(answer), WRITE_PATIENCE).await;
+        sent.map_err(|_late_or_gone| End::Stuck)
+    }
+}

@@ -1,0 +1,394 @@
+//! The configuration task: the one owner of the configuration, the claims of captured pods and
+//! what is published.
+//!
+//! Batches from the source and requests of the services come in by bounded channels; whatever came
+//! together is applied together and published once. Nothing is answered before the source's first
+//! batch, which holds everything there is, has been applied: a control plane that knows half of
+//! the policies serves nothing.
+//!
+//! Task: [`Keeper::run`], one, ended by the stop token. Being cancelled loses nothing that was
+//! answered: claims are on disk before their agent hears that they are recorded.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ambit_kit::clock;
+use ambit_kit::files::FileError;
+use ambit_model::{Change, SpiffeId, TunnelProtocol};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::claims::{ClaimError, ClaimFiles, Claims};
+use super::metrics::Metrics;
+use super::publication::{Publication, Publisher};
+use super::tokens::Tokens;
+use crate::config::problem::{Problem, Severity};
+use crate::config::{Batch, Configuration};
+
+/// Requests waiting for the task: every agent of a large mesh at once.
+const REQUESTS: usize = 4096;
+/// Requests answered by one publication.
+const TOGETHER: usize = 256;
+/// Longest wait of a service for the task's answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What an agent tells about captured pods.
+#[derive(Clone, Debug)]
+pub(crate) enum CaptureChange {
+    /// These, and no others: uid and `namespace/name`.
+    Snapshot(Vec<(String, String)>),
+    /// One more.
+    Captured(String, String),
+    /// One less.
+    Withdrawn(String),
+}
+
+/// What became of it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct CaptureReply {
+    /// Number of the publication that contains it.
+    pub(crate) sequence: u64,
+    /// Pods now advertised over HBONE.
+    pub(crate) recorded: Vec<String>,
+    /// Pods that are not known yet; they count as soon as they are.
+    pub(crate) pending: Vec<String>,
+    /// Pods that this agent may not claim, and why.
+    pub(crate) refused: Vec<(String, String)>,
+}
+
+enum Request {
+    Capture {
+        node: Arc<str>,
+        change: CaptureChange,
+        reply: oneshot::Sender<CaptureReply>,
+    },
+    MayAsk {
+        node: Arc<str>,
+        identity: SpiffeId,
+        reply: oneshot::Sender<bool>,
+    },
+    Problems {
+        reply: oneshot::Sender<Vec<Problem>>,
+    },
+}
+
+/// The task did not answer: it is gone, or the first read is not over.
+#[derive(Debug, thiserror::Error)]
+#[error("the configuration has not been read yet; try again")]
+pub(crate) struct NotReady;
+
+/// The way to the task; clones share it.
+#[derive(Clone, Debug)]
+pub(crate) struct Handle {
+    requests: mpsc::Sender<Request>,
+    published: watch::Receiver<Option<Arc<Publication>>>,
+}
+
+impl Handle {
+    /// What is served; `None` before the first read is over.
+    pub(crate) fn publications(&self) -> watch::Receiver<Option<Arc<Publication>>> {
+        self.published.clone()
+    }
+
+    /// Tells what an agent says about captured pods.
+    pub(crate) async fn capture(
+        &self,
+        node: &Arc<str>,
+        change: CaptureChange,
+    ) -> Result<CaptureReply, NotReady> {
+        let node = Arc::clone(node);
+        self.ask(|reply| Request::Capture {
+            node,
+            change,
+            reply,
+        })
+        .await
+    }
+
+    /// True if a pod with that identity runs on that node.
+    pub(crate) async fn may_ask(
+        &self,
+        node: &Arc<str>,
+        identity: &SpiffeId,
+    ) -> Result<bool, NotReady> {
+        let (node, identity) = (Arc::clone(node), identity.clone());
+        self.ask(|reply| Request::MayAsk {
+            node,
+            identity,
+            reply,
+        })
+        .await
+    }
+
+    /// Everything that is wrong with the configuration now.
+    pub(crate) async fn problems(&self) -> Result<Vec<Problem>, NotReady> {
+        self.ask(|reply| Request::Problems { reply }).await
+    }
+
+    async fn ask<T>(
+        &self,
+        request: impl FnOnce(oneshot::Sender<T>) -> Request,
+    ) -> Result<T, NotReady> {
+        let (reply, answer) = oneshot::channel();
+        let asked = async {
+            self.requests.send(request(reply)).await.ok()?;
+            answer.await.ok()
+        };
+        tokio::time::timeout(PATIENCE, asked)
+            .await
+            .ok()
+            .flatten()
+            .ok_or(NotReady)
+    }
+}
+
+/// The task's state.
+#[derive(Debug)]
+pub(crate) struct Keeper {
+    configuration: Configuration,
+    publisher: Publisher,
+    claims: Claims,
+    files: ClaimFiles,
+    tokens: Tokens,
+    metrics: Metrics,
+    published: watch::Sender<Option<Arc<Publication>>>,
+    requests: mpsc::Receiver<Request>,
+    problems: BTreeSet<Problem>,
+}
+
+impl Keeper {
+    /// Takes the configuration over, with the claims that were kept.
+    pub(crate) fn new(
+        mut configuration: Configuration,
+        files: ClaimFiles,
+        tokens: Tokens,
+        metrics: Metrics,
+    ) -> (Self, Handle) {
+        let claims = files.load();
+        for (_node, uid) in claims.iter() {
+            // Nothing is known yet, so nothing changes yet.
+            drop(configuration.set_captured(uid, true));
+        }
+        let (published, receiver) = watch::channel(None);
+        let (sender, requests) = mpsc::channel(REQUESTS);
+        let keeper = Self {
+            configuration,
+            publisher: Publisher::new(clock::now()),
+            claims,
+            files,
+            tokens,
+            metrics,
+            published,
+            requests,
+            problems: BTreeSet::new(),
+        };
+        (
+            keeper,
+            Handle {
+                requests: sender,
+                published: receiver,
+            },
+        )
+    }
+
+    /// Serves the channels until asked to stop.
+    pub(crate) async fn run(mut self, mut batches: mpsc::Receiver<Batch>, stop: CancellationToken) {
+        let mut requests = Vec::new();
+        let mut source_is_there = true;
+        loop {
+            let ready = self.publisher.sequence() > 0;
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                batch = batches.recv(), if source_is_there => match batch {
+                    Some(batch) => self.take_batch(batch),
+                    None => {
+                        source_is_there = false;
+                        tracing::error!("the source of the configuration is gone; serving the last state");
+                    }
+                },
+                count = self.requests.recv_many(&mut requests, TOGETHER), if ready => {
+                    if count == 0 {
+                        return;
+                    }
+                    self.answer(requests.drain(..)).await;
+                }
+            }
+        }
+    }
+
+    fn take_batch(&mut self, batch: Batch) {
+        let changes = self.configuration.apply(batch);
+        self.take_changes(changes);
+        let nodes: BTreeSet<Arc<str>> = self.configuration.nodes().cloned().collect();
+        for error in self.tokens.set_nodes(&nodes) {
+            tracing::error!(%error, "a node cannot be let in");
+        }
+        self.tell_problems();
+        self.publish();
+    }
+
+    /// Takes changes of the model over, and sees to it that each pod's capture is what its own
+    /// node's agent claims.
+    fn take_changes(&mut self, changes: Vec<Change>) {
+        let mut queue = std::collections::VecDeque::from(changes);
+        while let Some(change) = queue.pop_front() {
+            self.publisher.apply(&change);
+            let Change::PutWorkload(workload) = &change else {
+                continue;
+            };
+            let Some(uid) = &workload.pod_uid else {
+                continue;
+            };
+            let claimed = self.claims.holds(&workload.node, uid);
+            if claimed != (workload.protocol == TunnelProtocol::Hbone) {
+                queue.extend(self.configuration.set_captured(uid, claimed));
+            }
+        }
+    }
+
+    fn publish(&mut self) {
+        if let Some(publication) = self
+            .publisher
+            .publish(self.configuration.mesh(), clock::now())
+        {
+            self.metrics.published(&publication);
+            self.published.send_replace(Some(publication));
+        }
+    }
+
+    /// Writes what is newly wrong, and what no longer is, to the log.
+    fn tell_problems(&mut self) {
+        let now: BTreeSet<Problem> = self.configuration.problems().into_iter().collect();
+        for problem in now.difference(&self.problems) {
+            match problem.severity {
+                Severity::Error => tracing::error!("{problem}"),
+                Severity::Warning => tracing::warn!("{problem}"),
+            }
+        }
+        for problem in self.problems.difference(&now) {
+            tracing::info!("solved: {problem}");
+        }
+        self.metrics.config_problems(now.iter());
+        self.problems = now;
+    }
+
+    /// Applies all requests, publishes once, keeps the claims, and answers.
+    async fn answer(&mut self, requests: impl Iterator<Item = Request>) {
+        let mut replies = Vec::new();
+        let mut nodes = BTreeSet::new();
+        for request in requests {
+            match request {
+                Request::Capture {
+                    node,
+                    change,
+                    reply,
+                } => {
+                    replies.push((self.capture(&node, change), reply));
+                    nodes.insert(node);
+                }
+                Request::MayAsk {
+                    node,
+                    identity,
+                    reply,
+                } => {
+                    answer_to(reply, self.may_ask(&node, &identity));
+                }
+                Request::Problems { reply } => {
+                    answer_to(reply, self.problems.iter().cloned().collect());
+                }
+            }
+        }
+        if replies.is_empty() {
+            return;
+        }
+        self.publish();
+        self.metrics
+            .captured
+            .set(i64::try_from(self.claims.iter().count()).unwrap_or(i64::MAX));
+        for node in nodes {
+            if let Err(error) = self.keep(&node).await {
+                tracing::error!(%node, %error, "captured pods are not kept over a restart");
+            }
+        }
+        for (mut answer, reply) in replies {
+            answer.sequence = self.publisher.sequence();
+            answer_to(reply, answer);
+        }
+    }
+
+    async fn keep(&self, node: &str) -> Result<(), FileError> {
+        let (files, node, claims) = (self.files.clone(), node.to_owned(), self.claims.of(node));
+        let kept = tokio::task::spawn_blocking(move || files.keep(&node, &claims)).await;
+        // The runtime ends: so does this task.
+        kept.unwrap_or(Ok(()))
+    }
+
+    fn may_ask(&self, node: &str, identity: &SpiffeId) -> bool {
+        identity.trust_domain() == &*self.configuration.settings().trust_domain
+            && self.configuration.pods_on_node(node).any(|pod| {
+                *pod.namespace == *identity.namespace()
+                    && *pod.service_account == *identity.service_account()
+            })
+    }
+
+    fn capture(&mut self, node: &Arc<str>, change: CaptureChange) -> CaptureReply {
+        let mut reply = CaptureReply::default();
+        match change {
+            CaptureChange::Captured(uid, pod) => self.claim(node, uid, &pod, &mut reply),
+            CaptureChange::Withdrawn(uid) => self.withdraw(node, &uid),
+            CaptureChange::Snapshot(pods) => {
+                let listed: BTreeSet<&str> = pods.iter().map(|(uid, _)| uid.as_str()).collect();
+                let before = self.claims.of(node);
+                for uid in before.keys().filter(|uid| !listed.contains(&***uid)) {
+                    self.withdraw(node, uid);
+                }
+                for (uid, pod) in pods {
+                    self.claim(node, uid, &pod, &mut reply);
+                }
+            }
+        }
+        reply
+    }
+
+    fn claim(&mut self, node: &Arc<str>, uid: String, pod: &str, reply: &mut CaptureReply) {
+        let home = self.configuration.node_of_pod(&uid);
+        if let Some(home) = home.as_ref().filter(|home| *home != node) {
+            let why = format!("pod {pod} runs on node {home}, not on {node}");
+            reply.refused.push((uid, why));
+            return;
+        }
+        match self.claims.add(node, &uid, pod) {
+            Err(error @ (ClaimError::TooMany | ClaimError::Uid)) => {
+                reply.refused.push((uid, error.to_string()));
+            }
+            Ok(_new) if home.is_none() => reply.pending.push(uid),
+            Ok(_new) => {
+                let changes = self.configuration.set_captured(&uid, true);
+                self.take_changes(changes);
+                reply.recorded.push(uid);
+            }
+        }
+    }
+
+    fn withdraw(&mut self, node: &Arc<str>, uid: &str) {
+        let is_its_own = self
+            .configuration
+            .node_of_pod(uid)
+            .is_none_or(|home| home == *node);
+        if self.claims.remove(node, uid) && is_its_own {
+            let changes = self.configuration.set_captured(uid, false);
+            self.take_changes(changes);
+        }
+    }
+}
+
+fn answer_to<T>(reply: oneshot::Sender<T>, answer: T) {
+    if reply.send(answer).is_err() {
+        tracing::debug!("whoever asked has gone away meanwhile");
+    }
+}
+
+#[cfg(test)]
+mod tests;

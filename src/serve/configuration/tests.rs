@@ -1,0 +1,225 @@
+use ambit_kit::metrics::Registry;
+
+use super::*;
+use crate::config::directory::Scanner;
+
+const MESH: &str = "
+apiVersion: v1
+kind: Namespace
+metadata: {name: shop, labels: {ambit.mesh/dataplane-mode: ambient}}
+---
+apiVersion: v1
+kind: Node
+metadata: {name: n1}
+---
+apiVersion: v1
+kind: Node
+metadata: {name: n2}
+";
+
+fn pod(name: &str, node: &str, ip: &str) -> String {
+    format!(
+        "\n---\napiVersion: v1\nkind: Pod\nmetadata: {{name: {name}, namespace: shop, uid: uid-{name}}}\n\
+         spec: {{nodeName: {node}, serviceAccountName: {name}}}\n\
+         status: {{phase: Running, podIP: {ip}, podIPs: [{{ip: {ip}}}]}}\n"
+    )
+}
+
+/// A keeper over a folder, driven by hand.
+struct Rig {
+    folder: tempfile::TempDir,
+    state: tempfile::TempDir,
+    scanner: Scanner,
+    keeper: Keeper,
+    _handle: Handle,
+}
+
+impl Rig {
+    fn new(text: &str) -> Self {
+        Self::resumed(tempfile::tempdir().unwrap(), text)
+    }
+
+    fn resumed(state: tempfile::TempDir, text: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let tokens = Tokens::open(state.path(), None).unwrap();
+        let files = ClaimFiles::open(state.path()).unwrap();
+        let metrics = Metrics::new(&Registry::new());
+        let (keeper, handle) = Keeper::new(Configuration::default(), files, tokens, metrics);
+        let scanner = Scanner::new(folder.path(), None);
+        let mut rig = Self {
+            folder,
+            state,
+            scanner,
+            keeper,
+            _handle: handle,
+        };
+        rig.write(text);
+        rig
+    }
+
+    fn write(&mut self, text: &str) {
+        std::fs::write(self.folder.path().join("mesh.yaml"), text).unwrap();
+        let batch = self.scanner.scan();
+        self.keeper.take_batch(batch);
+    }
+
+    async fn tell(&mut self, node: &str, change: CaptureChange) -> CaptureReply {
+        let (reply, answer) = oneshot::channel();
+        let request = Request::Capture {
+            node: node.into(),
+            change,
+            reply,
+        };
+        self.keeper.answer(std::iter::once(request)).await;
+        answer.await.unwrap()
+    }
+
+    fn is_advertised(&self, pod: &str) -> bool {
+        let published = self.keeper.published.borrow();
+        let mesh = &published.as_ref().unwrap().mesh;
+        let workload = mesh.workload_by_pod("shop", pod).unwrap();
+        workload.protocol == TunnelProtocol::Hbone
+    }
+}
+
+fn captured(pod: &str) -> CaptureChange {
+    CaptureChange::Captured(format!("uid-{pod}"), format!("shop/{pod}"))
+}
+
+fn snapshot(pods: &[&str]) -> CaptureChange {
+    CaptureChange::Snapshot(
+        pods.iter()
+            .map(|pod| (format!("uid-{pod}"), format!("shop/{pod}")))
+            .collect(),
+    )
+}
+
+#[tokio::test]
+async fn hbone_is_advertised_by_fact_and_only_by_the_pods_own_node() {
+    let mut rig = Rig::new(&format!("{MESH}{}", pod("web", "n1", "10.0.0.1")));
+    assert!(!rig.is_advertised("web"), "a label is not a fact");
+    let refused = rig.tell("n2", captured("web")).await;
+    assert_eq!(refused.refused[0].0, "uid-web");
+    assert!(!rig.is_advertised("web"));
+    let reply = rig.tell("n1", captured("web")).await;
+    assert_eq!(
+        (reply.recorded, reply.sequence),
+        (vec!["uid-web".to_owned()], 2)
+    );
+    assert!(rig.is_advertised("web"));
+    rig.tell("n2", CaptureChange::Withdrawn("uid-web".to_owned()))
+        .await;
+    assert!(rig.is_advertised("web"), "n2 has no say in it");
+    let reply = rig
+        .tell("n1", CaptureChange::Withdrawn("uid-web".to_owned()))
+        .await;
+    assert_eq!(reply.sequence, 3);
+    assert!(!rig.is_advertised("web"));
+}
+
+#[tokio::test]
+async fn a_pod_reported_before_it_is_known_is_advertised_when_it_is() {
+    let mut rig = Rig::new(MESH);
+    let reply = rig.tell("n1", captured("web")).await;
+    assert_eq!(reply.pending, ["uid-web"]);
+    assert_eq!(
+        rig.tell("n2", captured("web")).await.pending,
+        ["uid-web"],
+        "who knows"
+    );
+    rig.write(&format!("{MESH}{}", pod("web", "n1", "10.0.0.1")));
+    assert!(rig.is_advertised("web"));
+    rig.write(&format!("{MESH}{}", pod("web", "n3", "10.0.0.1")));
+    assert!(!rig.is_advertised("web"), "no agent of n3 said so");
+}
+
+#[tokio::test]
+async fn a_snapshot_replaces_what_its_node_said_before() {
+    let pods = [
+        pod("web", "n1", "10.0.0.1"),
+        pod("db", "n1", "10.0.0.2"),
+        pod("x", "n2", "10.0.0.3"),
+    ];
+    let mut rig = Rig::new(&format!("{MESH}{}", pods.concat()));
+    rig.tell("n1", snapshot(&["web"])).await;
+    rig.tell("n2", snapshot(&["x"])).await;
+    rig.tell("n1", snapshot(&["db"])).await;
+    assert_eq!(
+        ["web", "db", "x"].map(|pod| rig.is_advertised(pod)),
+        [false, true, true]
+    );
+}
+
+#[tokio::test]
+async fn captures_outlive_the_control_plane_and_change_no_version() {
+    let text = format!("{MESH}{}", pod("web", "n1", "10.0.0.1"));
+    let mut rig = Rig::new(&text);
+    rig.tell("n1", snapshot(&["web"])).await;
+    let version = |rig: &Rig| {
+        let published = rig.keeper.published.borrow().clone().unwrap();
+        let shelf = published.addresses.clone();
+        ambit_wire::delta::Catalog::iter(&shelf)
+            .map(|(name, entry)| (Arc::clone(name), Arc::clone(&entry.version)))
+            .collect::<std::collections::BTreeMap<_, _>>()
+    };
+    let before = version(&rig);
+    let again = Rig::resumed(rig.state, &text);
+    assert!(again.is_advertised("web"));
+    assert_eq!(version(&again), before);
+}
+
+#[tokio::test]
+async fn an_identity_may_be_asked_for_only_where_its_pods_run() {
+    let text = format!(
+        "{MESH}{}{}",
+        pod("web", "n1", "10.0.0.1"),
+        pod("db", "n2", "10.0.0.2")
+    );
+    let rig = Rig::new(&text);
+    for (node, identity, expected) in [
+        ("n1", "spiffe://cluster.local/ns/shop/sa/web", true),
+        ("n2", "spiffe://cluster.local/ns/shop/sa/web", false),
+        ("n2", "spiffe://cluster.local/ns/shop/sa/db", true),
+        ("n1", "spiffe://cluster.local/ns/other/sa/web", false),
+        ("n1", "spiffe://other.example/ns/shop/sa/web", false),
+        ("n9", "spiffe://cluster.local/ns/shop/sa/web", false),
+    ] {
+        let may = rig.keeper.may_ask(node, &identity.parse().unwrap());
+        assert_eq!(may, expected, "{node} {identity}");
+    }
+}
+
+#[tokio::test]
+async fn broken_yaml_is_told_and_what_was_good_is_served_on() {
+    let good = format!("{MESH}{}", pod("web", "n1", "10.0.0.1"));
+    let mut rig = Rig::new(&good);
+    rig.write(&format!("{good}\n---\nkind: [\n"));
+    assert!(!rig.keeper.problems.is_empty());
+    let published = rig.keeper.published.borrow().clone().unwrap();
+    assert!(published.mesh.workload_by_pod("shop", "web").is_some());
+    rig.write(&good);
+    assert!(rig.keeper.problems.is_empty());
+}
+
+#[tokio::test]
+async fn nobody_is_answered_before_the_first_read_is_over() {
+    let state = tempfile::tempdir().unwrap();
+    let tokens = Tokens::open(state.path(), None).unwrap();
+    let files = ClaimFiles::open(state.path()).unwrap();
+    let metrics = Metrics::new(&Registry::new());
+    let (keeper, handle) = Keeper::new(Configuration::default(), files, tokens, metrics);
+    let (batches, receiver) = mpsc::channel(1);
+    let stop = CancellationToken::new();
+    let running = tokio::spawn(keeper.run(receiver, stop.clone()));
+    let asking = tokio::spawn({
+        let handle = handle.clone();
+        async move { handle.problems().await }
+    });
+    tokio::task::yield_now().await;
+    assert!(!asking.is_finished() && handle.publications().borrow().is_none());
+    batches.send(Batch::default()).await.unwrap();
+    assert!(asking.await.unwrap().unwrap().is_empty());
+    assert_eq!(handle.publications().borrow().as_ref().unwrap().sequence, 1);
+    stop.cancel();
+    running.await.unwrap();
+}

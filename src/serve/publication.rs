@@ -1,0 +1,213 @@
+//! What is served: the mesh at one moment, already encoded, and what changed lately.
+//!
+//! A [`Publication`] is made of persistent maps. The [`Publisher`] (one, owned by the configuration
+//! task) applies changes, encodes the changed objects only, and publishes a clone: O(change), not
+//! O(mesh). Streams take the newest one and walk its log from where they stand; a stream that
+//! slept longer than the log reaches compares versions instead.
+//!
+//! Invariants: the log's entries are consecutive and end at the publication's own sequence; an
+//! object whose encoding did not change is not in it.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Instant;
+
+use ambit_model::{Change, Mesh};
+use ambit_wire::delta::{Catalog, Entry};
+use ambit_wire::encode;
+
+/// Changes that the log reaches back: a stream walks it many times a second, so this is generous.
+const LOG_LENGTH: usize = 512;
+
+/// The mesh at one moment, as it is served.
+#[derive(Clone, Debug)]
+pub(crate) struct Publication {
+    /// Number of the newest change in it.
+    pub(crate) sequence: u64,
+    /// When it was published.
+    pub(crate) at: Instant,
+    /// The mesh.
+    pub(crate) mesh: Mesh,
+    /// Workloads and services, encoded.
+    pub(crate) addresses: Shelf,
+    /// Policies, encoded.
+    pub(crate) policies: Shelf,
+    log: imbl::Vector<Arc<Changes>>,
+}
+
+/// The names that one publication changed.
+#[derive(Debug, Default)]
+pub(crate) struct Changes {
+    /// Number of the change.
+    pub(crate) sequence: u64,
+    /// New and changed policies.
+    pub(crate) policies: BTreeSet<Arc<str>>,
+    /// Policies that are gone, as they were.
+    pub(crate) removed_policies: Vec<(Arc<str>, Entry)>,
+    /// New, changed and gone workloads and services.
+    pub(crate) addresses: BTreeSet<Arc<str>>,
+}
+
+impl Changes {
+    fn is_empty(&self) -> bool {
+        self.policies.is_empty() && self.removed_policies.is_empty() && self.addresses.is_empty()
+    }
+}
+
+impl Publication {
+    /// The changes after a sequence number; `None` if the log does not reach back that far.
+    pub(crate) fn since(&self, sequence: u64) -> Option<impl Iterator<Item = &Arc<Changes>>> {
+        let behind = usize::try_from(self.sequence.saturating_sub(sequence)).ok()?;
+        let skipped = self.log.len().checked_sub(behind)?;
+        Some(self.log.iter().skip(skipped))
+    }
+}
+
+/// Encoded resources by name, with their aliases.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Shelf {
+    entries: imbl::HashMap<Arc<str>, Entry>,
+    aliases: imbl::HashMap<Arc<str>, Arc<str>>,
+}
+
+impl Shelf {
+    /// True if that changed anything.
+    fn put(&mut self, name: &Arc<str>, entry: Entry) -> bool {
+        let before = self.entries.get(name);
+        if before.is_some_and(|before| before.version == entry.version) {
+            return false;
+        }
+        self.forget_aliases(name);
+        for alias in entry.aliases.iter() {
+            self.aliases.insert(Arc::clone(alias), Arc::clone(name));
+        }
+        self.entries.insert(Arc::clone(name), entry);
+        true
+    }
+
+    fn remove(&mut self, name: &str) -> Option<Entry> {
+        self.forget_aliases(name);
+        self.entries.remove(name)
+    }
+
+    fn forget_aliases(&mut self, name: &str) {
+        let Some(entry) = self.entries.get(name) else {
+            return;
+        };
+        for alias in entry.aliases.iter() {
+            // A host-network pod shares its alias with others: only its own entry goes.
+            if self
+                .aliases
+                .get(alias)
+                .is_some_and(|owner| **owner == *name)
+            {
+                self.aliases.remove(alias);
+            }
+        }
+    }
+}
+
+impl Catalog for Shelf {
+    fn get(&self, name: &str) -> Option<&Entry> {
+        self.entries.get(name)
+    }
+
+    fn iter(&self) -> impl Iterator<Item = (&Arc<str>, &Entry)> {
+        self.entries.iter()
+    }
+
+    fn named_by(&self, alias: &str) -> Option<Arc<str>> {
+        self.aliases.get(alias).cloned()
+    }
+}
+
+/// Applies changes and publishes.
+#[derive(Debug)]
+pub(crate) struct Publisher {
+    latest: Publication,
+    pending: Changes,
+}
+
+impl Publisher {
+    /// Nothing yet.
+    pub(crate) fn new(now: Instant) -> Self {
+        let latest = Publication {
+            sequence: 0,
+            at: now,
+            mesh: Mesh::default(),
+            addresses: Shelf::default(),
+            policies: Shelf::default(),
+            log: imbl::Vector::new(),
+        };
+        Self {
+            latest,
+            pending: Changes::default(),
+        }
+    }
+
+    /// Number of the newest publication.
+    pub(crate) fn sequence(&self) -> u64 {
+        self.latest.sequence
+    }
+
+    /// Encodes one change; it is seen with the next publication.
+    pub(crate) fn apply(&mut self, change: &Change) {
+        match change {
+            Change::PutWorkload(workload) => self.put_address(encode::workload_entry(workload)),
+            Change::PutService(service) => self.put_address(encode::service_entry(service)),
+            Change::PutPolicy(policy) => self.put_policy(encode::policy_entry(policy)),
+            Change::RemoveWorkload(uid) => self.remove_address(uid.as_str()),
+            Change::RemoveService(name) => self.remove_address(&name.to_string()),
+            Change::RemovePolicy(name) => self.remove_policy(&name.to_string()),
+        }
+    }
+
+    /// Publishes what was applied, with the mesh that it led to. Nothing changed means no new
+    /// publication, but for the first.
+    pub(crate) fn publish(&mut self, mesh: &Mesh, now: Instant) -> Option<Arc<Publication>> {
+        if self.pending.is_empty() && self.latest.sequence > 0 {
+            return None;
+        }
+        let mut changes = std::mem::take(&mut self.pending);
+        self.latest.sequence += 1;
+        self.latest.at = now;
+        self.latest.mesh = mesh.clone();
+        changes.sequence = self.latest.sequence;
+        self.latest.log.push_back(Arc::new(changes));
+        while self.latest.log.len() > LOG_LENGTH {
+            self.latest.log.pop_front();
+        }
+        Some(Arc::new(self.latest.clone()))
+    }
+
+    fn put_address(&mut self, (name, entry): (Arc<str>, Entry)) {
+        if self.latest.addresses.put(&name, entry) {
+            self.pending.addresses.insert(name);
+        }
+    }
+
+    fn remove_address(&mut self, name: &str) {
+        if self.latest.addresses.remove(name).is_some() {
+            self.pending.addresses.insert(name.into());
+        }
+    }
+
+    fn put_policy(&mut self, (name, entry): (Arc<str>, Entry)) {
+        self.pending
+            .removed_policies
+            .retain(|(removed, _)| *removed != name);
+        if self.latest.policies.put(&name, entry) {
+            self.pending.policies.insert(name);
+        }
+    }
+
+    fn remove_policy(&mut self, name: &str) {
+        if let Some(before) = self.latest.policies.remove(name) {
+            self.pending.policies.remove(name);
+            self.pending.removed_policies.push((name.into(), before));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

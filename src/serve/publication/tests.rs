@@ -1,0 +1,147 @@
+use std::sync::Arc;
+
+use ambit_model::{
+    Action, Policy, PolicyName, PolicyOrigin, Scope, Service, ServiceName, WorkloadUid,
+};
+use ambit_wire::delta::Catalog;
+
+use super::*;
+
+fn policy(name: &str, dry_run: bool) -> Change {
+    Change::PutPolicy(Arc::new(Policy {
+        name: PolicyName::new("shop", name),
+        scope: Scope::Namespace,
+        action: Action::Deny,
+        rules: Vec::new(),
+        dry_run,
+        origin: PolicyOrigin::AuthorizationPolicy,
+    }))
+}
+
+fn service(hostname: &str, vip: &str) -> Change {
+    let vip = ambit_model::NetworkAddress {
+        network: "".into(),
+        address: vip.parse().unwrap(),
+    };
+    Change::PutService(Arc::new(Service {
+        name: ServiceName::new("shop", hostname),
+        short_name: hostname.into(),
+        vips: vec![(vip, 32)],
+        ports: Vec::new(),
+        subject_alt_names: Vec::new(),
+        waypoint: None,
+        load_balancing: ambit_model::LoadBalancing::default(),
+        ip_families: ambit_model::IpFamilies::Automatic,
+    }))
+}
+
+struct Source {
+    mesh: Mesh,
+    publisher: Publisher,
+}
+
+impl Source {
+    fn new() -> Self {
+        Self {
+            mesh: Mesh::default(),
+            publisher: Publisher::new(Instant::now()),
+        }
+    }
+
+    fn change(&mut self, changes: impl IntoIterator<Item = Change>) -> Option<Arc<Publication>> {
+        for change in changes {
+            self.publisher.apply(&change);
+            self.mesh.apply(change);
+        }
+        self.publisher.publish(&self.mesh, Instant::now())
+    }
+}
+
+fn names(set: &BTreeSet<Arc<str>>) -> Vec<&str> {
+    set.iter().map(|name| &**name).collect()
+}
+
+#[test]
+fn the_first_publication_is_made_even_if_there_is_nothing() {
+    let mut source = Source::new();
+    assert_eq!(source.change([]).unwrap().sequence, 1);
+    assert!(source.change([]).is_none());
+}
+
+#[test]
+fn only_what_really_changed_is_published() {
+    let mut source = Source::new();
+    let first = source
+        .change([policy("a", false), service("web", "10.0.0.1")])
+        .unwrap();
+    assert!(
+        source
+            .change([policy("a", false), service("web", "10.0.0.1")])
+            .is_none()
+    );
+    let second = source.change([policy("a", true)]).unwrap();
+    let changes: Vec<_> = second.since(first.sequence).unwrap().collect();
+    assert_eq!(changes.len(), 1);
+    assert_eq!(names(&changes[0].policies), ["shop/a"]);
+    assert!(changes[0].addresses.is_empty());
+    // The earlier one is as it was.
+    assert_ne!(first.policies.get("shop/a"), second.policies.get("shop/a"));
+}
+
+#[test]
+fn a_removed_policy_is_remembered_as_it_was_unless_it_comes_back_at_once() {
+    let mut source = Source::new();
+    let first = source.change([policy("a", false)]).unwrap();
+    let removal = Change::RemovePolicy(PolicyName::new("shop", "a"));
+    let gone = source.change([removal.clone()]).unwrap();
+    let changes: Vec<_> = gone.since(first.sequence).unwrap().collect();
+    assert_eq!(&*changes[0].removed_policies[0].0, "shop/a");
+    assert!(changes[0].policies.is_empty());
+
+    let back = source.change([policy("a", false)]).unwrap();
+    let again = source.change([removal, policy("a", true)]).unwrap();
+    let changes: Vec<_> = again.since(back.sequence).unwrap().collect();
+    assert!(changes[0].removed_policies.is_empty());
+    assert_eq!(names(&changes[0].policies), ["shop/a"]);
+}
+
+#[test]
+fn the_log_is_bounded_and_says_when_it_does_not_reach_back() {
+    let mut source = Source::new();
+    let first = source.change([]).unwrap();
+    let mut last = Arc::clone(&first);
+    for round in 0..LOG_LENGTH {
+        last = source.change([policy("a", round % 2 == 0)]).unwrap();
+    }
+    assert!(last.since(first.sequence - 1).is_none());
+    assert_eq!(last.since(first.sequence).unwrap().count(), LOG_LENGTH);
+    assert_eq!(last.since(last.sequence).unwrap().count(), 0);
+}
+
+#[test]
+fn resources_are_found_by_their_addresses_until_they_move() {
+    let mut source = Source::new();
+    source.change([service("web", "10.0.0.1")]);
+    let moved = source.change([service("web", "10.0.0.2")]).unwrap();
+    assert_eq!(
+        moved.addresses.named_by("/10.0.0.2").as_deref(),
+        Some("shop/web")
+    );
+    assert_eq!(moved.addresses.named_by("/10.0.0.1"), None);
+    let removal = Change::RemoveService(ServiceName::new("shop", "web"));
+    let gone = source
+        .change([removal, Change::RemoveWorkload(WorkloadUid::new("x"))])
+        .unwrap();
+    assert_eq!(gone.addresses.named_by("/10.0.0.2"), None);
+    assert_eq!(
+        names(
+            &gone
+                .since(moved.sequence)
+                .unwrap()
+                .next()
+                .unwrap()
+                .addresses
+        ),
+        ["shop/web"]
+    );
+}

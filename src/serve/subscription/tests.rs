@@ -1,0 +1,247 @@
+use std::time::Instant;
+
+use ambit_model::{Change, Mesh, Policy, PolicyName, PolicyOrigin, Service, ServiceName};
+use ambit_wire::delta::Client;
+use ambit_wire::discovery::Node;
+
+use super::*;
+use crate::serve::publication::Publisher;
+
+/// A stream between a publisher and a client, one step at a time.
+struct Line {
+    publisher: Publisher,
+    now: Arc<Publication>,
+    subscription: Subscription,
+    policies: Client,
+    addresses: Client,
+}
+
+fn policy(name: &str) -> Change {
+    Change::PutPolicy(Arc::new(Policy {
+        name: PolicyName::new("shop", name),
+        scope: ambit_model::Scope::Namespace,
+        action: ambit_model::Action::Deny,
+        rules: Vec::new(),
+        dry_run: false,
+        origin: PolicyOrigin::AuthorizationPolicy,
+    }))
+}
+
+fn without_policy(name: &str) -> Change {
+    Change::RemovePolicy(PolicyName::new("shop", name))
+}
+
+/// A service stands for any address; its text is what changes.
+fn address(name: &str, text: &str) -> Change {
+    Change::PutService(Arc::new(Service {
+        name: ServiceName::new("shop", name),
+        short_name: text.into(),
+        vips: Vec::new(),
+        ports: Vec::new(),
+        subject_alt_names: Vec::new(),
+        waypoint: None,
+        load_balancing: ambit_model::LoadBalancing::default(),
+        ip_families: ambit_model::IpFamilies::Automatic,
+    }))
+}
+
+fn publish(publisher: &mut Publisher, changes: &[Change]) -> Arc<Publication> {
+    for change in changes {
+        publisher.apply(change);
+    }
+    publisher.publish(&Mesh::default(), Instant::now()).unwrap()
+}
+
+impl Line {
+    fn new(changes: &[Change]) -> Self {
+        let mut publisher = Publisher::new(Instant::now());
+        let now = publish(&mut publisher, changes);
+        Self {
+            subscription: Subscription::new(&now),
+            now,
+            publisher,
+            policies: Client::new(AUTHORIZATION_TYPE),
+            addresses: Client::new(ADDRESS_TYPE),
+        }
+    }
+
+    fn connect(&mut self, kinds: &[Kind]) {
+        for kind in kinds {
+            let client = self.client(*kind);
+            let request = client.connect(Node::default());
+            assert!(self.subscription.request(request, &self.now).is_some());
+        }
+    }
+
+    fn client(&mut self, kind: Kind) -> &mut Client {
+        match kind {
+            Kind::Address => &mut self.addresses,
+            Kind::Policy => &mut self.policies,
+        }
+    }
+
+    fn publish(&mut self, changes: &[Change]) {
+        self.now = publish(&mut self.publisher, changes);
+        self.subscription.published(&self.now);
+    }
+
+    /// What is sent now, written `kind +name -name`.
+    fn sent(&mut self) -> Option<(Kind, String, String)> {
+        let (kind, response) = self.subscription.poll(&self.now)?;
+        let update = self.client(kind).receive(response, |_| Ok(()));
+        let mut words = vec![kind.word().to_owned()];
+        words.extend(
+            update
+                .changed
+                .iter()
+                .map(|resource| format!("+{}", resource.name)),
+        );
+        words.extend(update.removed.iter().map(|name| format!("-{name}")));
+        Some((kind, update.nonce, words.join(" ")))
+    }
+
+    fn acknowledge(&mut self, kind: Kind, nonce: &str) {
+        let answer = self.client(kind).answer(nonce, &[]);
+        self.subscription.request(answer, &self.now).unwrap();
+    }
+
+    /// Everything that is sent until there is nothing more, each acknowledged at once.
+    fn exchange(&mut self) -> Vec<String> {
+        let mut sent = Vec::new();
+        while let Some((kind, nonce, words)) = self.sent() {
+            self.acknowledge(kind, &nonce);
+            sent.push(words);
+        }
+        sent
+    }
+}
+
+const BOTH: [Kind; 2] = [Kind::Address, Kind::Policy];
+
+#[test]
+fn policies_come_before_what_lists_them_and_go_after_it() {
+    let mut line = Line::new(&[policy("a"), address("web", "1")]);
+    line.connect(&BOTH);
+    assert_eq!(line.exchange(), ["wads +shop/a", "wds +shop/web"]);
+    line.publish(&[policy("b"), address("web", "lists a and b")]);
+    assert_eq!(line.exchange(), ["wads +shop/b", "wds +shop/web"]);
+    line.publish(&[without_policy("a"), address("web", "lists b")]);
+    assert_eq!(line.exchange(), ["wds +shop/web", "wads -shop/a"]);
+    line.publish(&[policy("c"), without_policy("b"), address("web", "lists c")]);
+    assert_eq!(
+        line.exchange(),
+        ["wads +shop/c", "wds +shop/web", "wads -shop/b"]
+    );
+}
+
+#[test]
+fn a_workload_waits_for_the_answer_to_its_policies() {
+    let mut line = Line::new(&[]);
+    line.connect(&BOTH);
+    line.exchange();
+    line.publish(&[policy("a"), address("web", "1")]);
+    let (kind, nonce, words) = line.sent().unwrap();
+    assert_eq!(words, "wads +shop/a");
+    assert_eq!(line.sent(), None);
+    // A later policy is not overtaken by the earlier workload, either.
+    line.publish(&[policy("b"), address("web", "2")]);
+    line.acknowledge(kind, &nonce);
+    assert_eq!(line.exchange(), ["wads +shop/b", "wds +shop/web"]);
+}
+
+#[test]
+fn a_removed_policy_that_comes_back_in_time_is_never_missed() {
+    let mut line = Line::new(&[policy("a"), address("web", "1")]);
+    line.connect(&BOTH);
+    line.exchange();
+    line.publish(&[without_policy("a"), address("web", "2")]);
+    let (kind, nonce, words) = line.sent().unwrap();
+    assert_eq!(words, "wds +shop/web");
+    line.publish(&[policy("a")]);
+    line.acknowledge(kind, &nonce);
+    assert_eq!(line.exchange(), Vec::<String>::new());
+    assert_eq!(line.policies.len(), 1);
+}
+
+#[test]
+fn a_returning_agent_gets_only_what_changed_and_in_the_same_order() {
+    let mut line = Line::new(&[policy("a"), address("web", "1"), address("db", "1")]);
+    line.connect(&BOTH);
+    line.exchange();
+    line.publish(&[without_policy("a"), policy("b"), address("web", "2")]);
+    line.subscription = Subscription::new(&line.now);
+    line.connect(&[Kind::Policy, Kind::Address]);
+    assert_eq!(
+        line.exchange(),
+        ["wads +shop/b", "wds +shop/web", "wads -shop/a"]
+    );
+    assert_eq!(line.subscription.acknowledged(), line.now.sequence);
+}
+
+#[test]
+fn acknowledged_means_applied() {
+    let mut line = Line::new(&[address("web", "1")]);
+    assert_eq!(
+        line.subscription.acknowledged(),
+        0,
+        "it asked for nothing yet"
+    );
+    line.connect(&BOTH);
+    assert_eq!(line.subscription.acknowledged(), 0);
+    line.exchange();
+    assert_eq!(line.subscription.acknowledged(), 1);
+    line.publish(&[address("web", "2")]);
+    let (kind, nonce, _) = line.sent().unwrap();
+    assert_eq!(line.subscription.acknowledged(), 1);
+    line.acknowledge(kind, &nonce);
+    assert_eq!(line.subscription.acknowledged(), 2);
+    line.publish(&[policy("a")]);
+    assert_eq!(
+        line.subscription.acknowledged(),
+        3,
+        "policies do not advertise capture"
+    );
+}
+
+#[test]
+fn a_stream_that_slept_too_long_still_ends_up_right() {
+    let mut line = Line::new(&[policy("a"), address("web", "0"), address("db", "0")]);
+    line.connect(&BOTH);
+    line.exchange();
+    for round in 1..=600 {
+        let changes = [address("web", &round.to_string())];
+        line.now = publish(&mut line.publisher, &changes);
+    }
+    line.publish(&[
+        policy("b"),
+        Change::RemoveService(ServiceName::new("shop", "db")),
+    ]);
+    assert_eq!(line.exchange(), ["wads +shop/b", "wds +shop/web -shop/db"]);
+}
+
+#[test]
+fn a_client_of_one_type_is_not_held_up_by_the_other() {
+    let mut line = Line::new(&[policy("a"), address("web", "1")]);
+    line.connect(&[Kind::Address]);
+    assert_eq!(line.exchange(), ["wds +shop/web"]);
+    line.publish(&[policy("b"), address("web", "2")]);
+    assert_eq!(line.exchange(), ["wds +shop/web"]);
+
+    let mut line = Line::new(&[policy("a"), address("web", "1")]);
+    line.connect(&[Kind::Policy]);
+    assert_eq!(line.exchange(), ["wads +shop/a"]);
+    line.publish(&[without_policy("a")]);
+    assert_eq!(line.exchange(), ["wads -shop/a"]);
+}
+
+#[test]
+fn a_foreign_type_is_not_served() {
+    let mut line = Line::new(&[]);
+    let request = DeltaDiscoveryRequest {
+        type_url: "type.googleapis.com/envoy.config.listener.v3.Listener".to_owned(),
+        ..DeltaDiscoveryRequest::default()
+    };
+    let now = Arc::clone(&line.now);
+    assert_eq!(line.subscription.request(request, &now), None);
+    assert!(line.subscription.poll(&now).is_none());
+}

@@ -1,0 +1,209 @@
+//! Who is calling: one bearer token per node, for discovery, certificates and capture alike.
+//!
+//! The tokens that the control plane makes lie in `STATE/tokens/NODE` (0600), one per Node object;
+//! a node that is gone from the configuration is no longer let in, and is again when it comes back.
+//! A file given by the operator may hold further ones, a line `NODE TOKEN` each.
+//!
+//! Until it is known which nodes there are, callers are asked to come again.
+//!
+//! A caller's token is compared by its hash: how long that takes tells nothing about any token.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use ambit_kit::files::{self, FileError};
+use aws_lc_rs::digest::{SHA256, digest};
+use parking_lot::RwLock;
+use tonic::Status;
+use tonic::metadata::MetadataMap;
+
+/// Bytes of a token before it is written in hexadecimal.
+const TOKEN_BYTES: usize = 32;
+/// A given token must be at least this long: shorter ones can be guessed.
+const SHORTEST: usize = 16;
+/// A caller's token is not even hashed above this length.
+const LONGEST: usize = 4096;
+
+/// Why tokens could not be loaded or made.
+#[derive(Debug, thiserror::Error)]
+pub enum TokenError {
+    /// A file or directory.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The operator's file cannot be read.
+    #[error("cannot read the tokens of {path}: {source}")]
+    Given {
+        /// Which file.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// A line of it is wrong.
+    #[error(
+        "{path} line {line}: expected `NODE TOKEN` with a token of at least {SHORTEST} letters"
+    )]
+    Line {
+        /// Which file.
+        path: PathBuf,
+        /// Which line, from 1.
+        line: usize,
+    },
+    /// The name of a node cannot be that of a file.
+    #[error("`{0}` is not a name for a node, so it gets no token")]
+    Name(String),
+    /// The system has no random numbers.
+    #[error("no random numbers for a token")]
+    Random,
+}
+
+/// The node that a call comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Caller {
+    /// Name of its Node object.
+    pub(crate) node: Arc<str>,
+}
+
+type Hash = [u8; 32];
+
+/// All tokens; clones share them.
+#[derive(Clone, Debug)]
+pub(crate) struct Tokens {
+    directory: PathBuf,
+    given: Arc<HashMap<Hash, Arc<str>>>,
+    /// By node; none before the nodes are known.
+    made: Arc<RwLock<Option<BTreeMap<Arc<str>, Hash>>>>,
+}
+
+impl Tokens {
+    /// The tokens below a state directory, and those of the operator's file.
+    pub(crate) fn open(state: &Path, given: Option<&Path>) -> Result<Self, TokenError> {
+        let directory = state.join("tokens");
+        files::private_directory(&directory)?;
+        let given = given.map(read_given).transpose()?.unwrap_or_default();
+        Ok(Self {
+            directory,
+            given: Arc::new(given),
+            made: Arc::default(),
+        })
+    }
+
+    /// Lets exactly these nodes in, making tokens for those that have none.
+    pub(crate) fn set_nodes(&self, nodes: &BTreeSet<Arc<str>>) -> Vec<TokenError> {
+        let mut problems = Vec::new();
+        let mut made = BTreeMap::new();
+        for node in nodes {
+            let known = self
+                .made
+                .read()
+                .as_ref()
+                .and_then(|made| made.get(node).copied());
+            match known.map_or_else(|| self.load_or_make(node), Ok) {
+                Ok(hash) => {
+                    made.insert(Arc::clone(node), hash);
+                }
+                Err(problem) => problems.push(problem),
+            }
+        }
+        *self.made.write() = Some(made);
+        problems
+    }
+
+    /// Who calls with this metadata.
+    pub(crate) fn caller(&self, metadata: &MetadataMap) -> Result<Caller, Status> {
+        let token = metadata
+            .get("authorization")
+            .and_then(|value| value.to_str().ok())
+            .and_then(|value| value.strip_prefix("Bearer "))
+            .ok_or_else(|| Status::unauthenticated("no bearer token: send the node's own"))?;
+        let hash = hash(token).ok_or_else(unknown)?;
+        if let Some(node) = self.given.get(&hash) {
+            return Ok(Caller {
+                node: Arc::clone(node),
+            });
+        }
+        let made = self.made.read();
+        let Some(made) = made.as_ref() else {
+            return Err(Status::unavailable(
+                "the nodes are not known yet; try again",
+            ));
+        };
+        let found = made.iter().find(|(_, known)| {
+            aws_lc_rs::constant_time::verify_slices_are_equal(*known, &hash).is_ok()
+        });
+        found
+            .map(|(node, _)| Caller {
+                node: Arc::clone(node),
+            })
+            .ok_or_else(unknown)
+    }
+
+    fn load_or_make(&self, node: &str) -> Result<Hash, TokenError> {
+        if !is_file_name(node) {
+            return Err(TokenError::Name(node.to_owned()));
+        }
+        let path = self.directory.join(node);
+        if let Some(content) = files::read_secret(&path)? {
+            let token = String::from_utf8_lossy(&content);
+            if let Some(hash) = hash(token.trim()).filter(|_| token.trim().len() >= SHORTEST) {
+                return Ok(hash);
+            }
+        }
+        let mut bytes = [0; TOKEN_BYTES];
+        // The library says no more than that it failed.
+        aws_lc_rs::rand::fill(&mut bytes).map_err(|_unspecified| TokenError::Random)?;
+        let token: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        files::write_whole(&path, format!("{token}\n").as_bytes(), files::SECRET)?;
+        tracing::info!(node, path = %path.display(), "made the token of a node");
+        hash(&token).ok_or(TokenError::Random)
+    }
+}
+
+fn unknown() -> Status {
+    Status::unauthenticated("the token is that of no node: is its Node object still there?")
+}
+
+fn hash(token: &str) -> Option<Hash> {
+    if token.len() > LONGEST {
+        return None;
+    }
+    digest(&SHA256, token.as_bytes()).as_ref().try_into().ok()
+}
+
+/// Node names are DNS names; what else could be in a file is not to reach the file system.
+fn is_file_name(node: &str) -> bool {
+    !node.is_empty()
+        && node.len() <= 253
+        && !node.starts_with('.')
+        && node
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
+}
+
+fn read_given(path: &Path) -> Result<HashMap<Hash, Arc<str>>, TokenError> {
+    let content = fs::read_to_string(path).map_err(|source| TokenError::Given {
+        path: path.to_owned(),
+        source,
+    })?;
+    let mut given = HashMap::new();
+    for (index, line) in content.lines().enumerate() {
+        let line = line.trim();
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        let bad = || TokenError::Line {
+            path: path.to_owned(),
+            line: index + 1,
+        };
+        let (node, token) = line.split_once(char::is_whitespace).ok_or_else(bad)?;
+        let token = token.trim();
+        let hash = hash(token).filter(|_| token.len() >= SHORTEST && is_file_name(node));
+        let hash = hash.ok_or_else(bad)?;
+        given.insert(hash, node.into());
+    }
+    Ok(given)
+}
+
+#[cfg(test)]
+mod tests;
