@@ -43,6 +43,8 @@ use attachment::{Attachment, Parts, routes_of};
 use datapath::DataPath;
 use pods::{Caps, LocalPods, Place};
 
+/// Freed memory that stays with the process for the next bytes on their way.
+const FREED_MEMORY: i32 = 8 << 20;
 /// Identities that may be waited for at once; each pod wants one.
 const WANTED: usize = 256;
 
@@ -90,6 +92,9 @@ pub struct ProxyArgs {
 /// Serves until drained or until the host role is gone. The process is confined already.
 pub fn run(args: &ProxyArgs, link: OwnedFd, feed: OwnedFd) -> anyhow::Result<()> {
     let logs = ambit_kit::logs::init(args.log_json, &args.log_level)?;
+    if !ambit_netsys::limits::keep_freed_memory(FREED_MEMORY) {
+        tracing::debug!("the allocator gives back memory at once; bulk transfers cost more CPU");
+    }
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     if args.threads > 0 {
         builder.worker_threads(args.threads);

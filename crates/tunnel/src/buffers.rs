@@ -9,8 +9,8 @@ use parking_lot::Mutex;
 /// Bytes read at once, and so the payload of a full DATA frame.
 pub(crate) const SIZE: usize = 128 << 10;
 
-/// Buffers kept for the next reader: 2 MiB.
-const KEPT: usize = 16;
+/// Buffers kept for the next reader: 4 MiB.
+const KEPT: usize = 32;
 
 /// Reads shorter than this are better copied out, so that few bytes never hold a large buffer.
 const COPIED: usize = SIZE / 8;

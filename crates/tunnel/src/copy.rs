@@ -27,7 +27,7 @@ const GATHER: usize = 16;
 /// for every piece would cost more than it brings.
 const RELEASE: usize = 256 << 10;
 /// Bytes of one direction before other tasks get their turn.
-const TURN: usize = 1 << 20;
+const TURN: usize = 256 << 10;
 
 /// Bytes counted, as seen from the TCP side given first.
 #[derive(Debug, Default)]

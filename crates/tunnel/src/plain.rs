@@ -16,7 +16,7 @@ use crate::buffers::Buffer;
 use crate::copy::{CopyEnd, Meter};
 
 /// Bytes of one direction before other tasks get their turn.
-const TURN: usize = 1 << 20;
+const TURN: usize = 256 << 10;
 
 /// Joins two TCP connections until both ways have ended or one side breaks. `meter` counts from
 /// the point of view of `a`.

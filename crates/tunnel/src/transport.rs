@@ -23,7 +23,7 @@ use crate::guard::{Flood, Guard};
 
 /// Bytes read in a row before writes get their turn: `h2` reads for as long as there is
 /// something, and would hold back its own window updates and data meanwhile.
-const READ_TURN: usize = 1 << 20;
+const READ_TURN: usize = 256 << 10;
 
 /// Encrypted bytes that may wait for the socket to take them; also what goes out with one call.
 pub(crate) const TLS_BUFFER: usize = 256 << 10;

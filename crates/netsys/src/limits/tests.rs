@@ -9,3 +9,9 @@ fn open_files_go_up_to_the_hard_limit() {
         (hard, hard)
     );
 }
+
+#[cfg(target_env = "gnu")]
+#[test]
+fn the_allocator_takes_its_settings() {
+    assert!(keep_freed_memory(8 << 20));
+}
