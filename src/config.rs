@@ -41,6 +41,9 @@ use self::translate::{Dirty, Inputs, Output};
 /// A batch this large is translated as a whole if it is also an eighth of all objects.
 const LARGE_BATCH: usize = 64;
 
+/// Namespaces whose policies are for the whole mesh, unless set otherwise.
+pub const ROOT_NAMESPACES: [&str; 2] = ["ambit-system", "istio-system"];
+
 /// Names and defaults of the mesh, under meshConfig's defaults.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -60,7 +63,7 @@ impl Default for Settings {
             cluster: "Kubernetes".into(),
             trust_domain: "cluster.local".into(),
             cluster_domain: "cluster.local".into(),
-            root_namespaces: vec!["ambit-system".into(), "istio-system".into()],
+            root_namespaces: ROOT_NAMESPACES.map(Into::into).into(),
         }
     }
 }

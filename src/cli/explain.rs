@@ -217,7 +217,7 @@ impl<'a> Story<'a> {
         let query = InboundQuery {
             workload,
             destination: to,
-            source: from.copied().unwrap_or(to.ip()),
+            source: from.map_or_else(|| to.ip(), |address| *address),
             peer: tunnel.then_some(&identity),
         };
         let inbound = explain_inbound(self.configuration.mesh(), &query);

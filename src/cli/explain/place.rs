@@ -108,17 +108,16 @@ fn address_of(
 }
 
 /// The first address of a family that the source has too.
-fn preferred(source: &Workload, addresses: impl Iterator<Item = IpAddr> + Clone) -> Option<IpAddr> {
+fn preferred(source: &Workload, addresses: impl IntoIterator<Item = IpAddr>) -> Option<IpAddr> {
     let shared = |to: &IpAddr| {
         source
             .addresses
             .iter()
             .any(|own| own.is_ipv4() == to.is_ipv4())
     };
-    addresses
-        .clone()
-        .find(shared)
-        .or_else(|| addresses.clone().next())
+    let mut addresses = addresses.into_iter().peekable();
+    let first = addresses.peek().copied();
+    addresses.find(shared).or(first)
 }
 
 /// Where a connection of a client that is not captured ends up.

@@ -188,11 +188,13 @@ impl Watching {
             EventKind::Access(_) => return,
             // Folders, links and what a kernel may add later.
             _ => {
-                self.rescan_at = self.rescan_at.min(now + SETTLE);
+                if !event.paths.iter().all(|path| is_private(path)) {
+                    self.rescan_at = self.rescan_at.min(now + SETTLE);
+                }
                 return;
             }
         };
-        for path in &event.paths {
+        for path in event.paths.iter().filter(|path| !is_private(path)) {
             if Scanner::reads(path) && !path.is_dir() {
                 self.due.insert(path.clone(), now + wait);
             } else {
@@ -243,4 +245,11 @@ impl Watching {
         }
         heard
     }
+}
+
+/// True for an editor's own files. The links of a mounted ConfigMap begin with two dots and show
+/// that its files changed.
+fn is_private(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().as_encoded_bytes();
+    name.starts_with(b".") && !name.starts_with(b"..")
 }

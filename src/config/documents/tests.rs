@@ -19,7 +19,8 @@ fn cut(file: &str) -> Vec<(u32, u32, &str)> {
 
 #[test]
 fn files_are_cut_on_lines_that_begin_with_three_dashes() {
-    let cases: &[(&str, &[(u32, u32, &str)])] = &[
+    type Cut<'a> = (u32, u32, &'a str);
+    let cases: &[(&str, &[Cut<'_>])] = &[
         ("", &[]),
         ("\n# nothing\n", &[]),
         ("---\n---\n...\n", &[]),

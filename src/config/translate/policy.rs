@@ -138,7 +138,7 @@ fn not_enforced(field: &str, what: &str, advice: &str) -> TranslatedPolicy {
 /// One entry of a list in a rule.
 enum Entry {
     /// Judged at L4.
-    L4(Match),
+    L4(Box<Match>),
     /// Holds, as far as can be judged at L4.
     Always,
     /// Cannot hold, because what would have to be judged cannot be.
@@ -189,7 +189,7 @@ impl Reader<'_> {
 
     fn entry(&mut self, l4: Match, l7_field: Option<&str>, path: &str) -> Entry {
         let Some(field) = l7_field else {
-            return Entry::L4(l4);
+            return Entry::L4(Box::new(l4));
         };
         let (what, entry) = match self.action {
             Action::Allow => (
@@ -202,7 +202,7 @@ impl Reader<'_> {
             ),
             Action::Deny => (
                 "node agents cannot judge it, so this refuses on its other fields",
-                Entry::L4(l4),
+                Entry::L4(Box::new(l4)),
             ),
         };
         let advice = "keep to fields of connections: identities, addresses, ports";
@@ -217,7 +217,7 @@ fn clause(entries: Vec<Entry>) -> Option<Clause> {
     let mut matches = Vec::new();
     for entry in entries {
         match entry {
-            Entry::L4(entry) => matches.push(entry),
+            Entry::L4(entry) => matches.push(*entry),
             Entry::Always => return None,
             Entry::Never => {}
         }
