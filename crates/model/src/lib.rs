@@ -18,7 +18,7 @@ mod workload;
 
 pub use endpoints::Endpoints;
 pub use mesh::{Change, Mesh, Target};
-pub use names::{NetworkAddress, PolicyName, ServiceName, WorkloadUid};
+pub use names::{NetworkAddress, NotAServiceName, PolicyName, ServiceName, WorkloadUid};
 pub use policy::{
     Action, Clause, Match, Policy, PolicyOrigin, Rule, Scope, ServiceAccountMatch, StringMatch,
 };

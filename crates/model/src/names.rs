@@ -43,8 +43,10 @@ impl fmt::Debug for WorkloadUid {
     }
 }
 
-/// Name of a service: its namespace and its full host name. On the wire `namespace/hostname`.
+/// Name of a service: its namespace and its full host name. On the wire and in JSON, where it is a
+/// key of maps, `namespace/hostname`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
 pub struct ServiceName {
     /// Kubernetes namespace.
     pub namespace: Arc<str>,
@@ -76,6 +78,25 @@ impl fmt::Display for ServiceName {
         write!(f, "{}/{}", self.namespace, self.hostname)
     }
 }
+
+impl From<ServiceName> for String {
+    fn from(name: ServiceName) -> Self {
+        name.to_string()
+    }
+}
+
+impl TryFrom<String> for ServiceName {
+    type Error = NotAServiceName;
+
+    fn try_from(text: String) -> Result<Self, NotAServiceName> {
+        Self::parse(&text).ok_or(NotAServiceName(text))
+    }
+}
+
+/// A text that is not the name of a service.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not a service's name: expected NAMESPACE/HOSTNAME")]
+pub struct NotAServiceName(String);
 
 /// Name of an authorization policy. An empty namespace is the root scope.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
