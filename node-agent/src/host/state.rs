@@ -241,7 +241,6 @@ impl Host {
         let attached = PodAttached {
             pod: Some(pod.names.to_wire()),
             listeners: kinds,
-            node_ips: self.node_ips.iter().map(ToString::to_string).collect(),
         };
         Parcel {
             kind: Kind::Pod(attached),
@@ -289,13 +288,6 @@ impl Attachment {
             listeners: Vec::new(),
             settings: Vec::new(),
         }
-    }
-
-    /// The listeners as descriptors with their addresses.
-    pub(crate) fn sockets(&self) -> impl Iterator<Item = (std::net::SocketAddr, &Arc<OwnedFd>)> {
-        self.listeners
-            .iter()
-            .map(|listener| (listener.address, &listener.socket))
     }
 }
 

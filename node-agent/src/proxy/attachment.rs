@@ -173,7 +173,6 @@ impl Attachment {
         let released = self.drain.child_token();
         let local = LocalPod::new(
             pod,
-            &attached.node_ips,
             &self.place,
             self.caps,
             stock,

@@ -1,17 +1,21 @@
 //! The pages of the node agent: admin (15000, the node's loopback), metrics (15020), readiness
 //! (15021). Paths are those of Istio's node proxy.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
+use ambit_identity::Credential;
+use ambit_kit::clock;
 use ambit_kit::logs::Logs;
 use ambit_kit::metrics::Registry;
 use ambit_kit::pages::{Ask, Page, Routes};
-use serde_json::{Value, json};
+use ambit_model::{Policy, Service, SpiffeId, TrustDomain, Workload};
+use serde::Serialize;
 
 use super::datapath::DataPath;
 use super::feed::FeedState;
 use super::gauges::Gauges;
-use super::pods::LocalPods;
+use super::pods::{LocalPod, LocalPods};
 
 /// Connections listed on one page: enough for a person, little enough for a browser.
 const LISTED_CONNECTIONS: usize = 10_000;
@@ -39,7 +43,7 @@ pub(crate) fn admin(shown: &Shown, registry: Arc<Registry>, logs: Logs) -> Route
         .get(
             "/config_dump",
             "the model, certificates and pods as JSON",
-            move |_: Ask| Page::json(&config_dump(&config)),
+            move |_: Ask| config_dump(&config),
         )
         .get(
             "/debug/connections",
@@ -113,45 +117,82 @@ fn set_level(logs: &Logs, ask: &Ask) -> Page {
     }
 }
 
-fn config_dump(shown: &Shown) -> Value {
-    let mesh = shown.path.mesh();
-    let certificates: Vec<Value> = shown
-        .path
-        .identities
-        .list()
-        .iter()
-        .map(|credential| {
-            json!({
-                "identity": credential.id(),
-                "serial": credential.serial(),
-                "valid_from": ambit_kit::clock::rfc3339(credential.not_before()),
-                "valid_until": ambit_kit::clock::rfc3339(credential.not_after()),
-            })
-        })
-        .collect();
-    let pods: Vec<Value> = shown
-        .pods
-        .all()
-        .iter()
-        .map(|pod| json!({ "uid": pod.uid, "identity": pod.identity, "addresses": pod.ips }))
-        .collect();
-    let status = shown.feed.status.lock().clone();
-    json!({
-        "generation": shown.generation,
-        "egress": format!("{:?}", shown.path.egress),
-        "control_plane": {
-            "connected": status.connected,
-            "since_unix_ms": status.since_unix_ms,
-            "rejected": *shown.feed.rejected.lock(),
+/// `/config_dump`. Written by a serializer from the root on, so that what cannot be written is an
+/// error page and not a panic.
+#[derive(Serialize)]
+struct Dump<'a> {
+    generation: u64,
+    egress: String,
+    control_plane: ControlPlane,
+    trust: Option<Trust>,
+    certificates: Vec<Certificate>,
+    pods: Vec<Pod>,
+    workloads: Vec<&'a Workload>,
+    services: Vec<&'a Service>,
+    policies: Vec<&'a Policy>,
+}
+
+#[derive(Serialize)]
+struct ControlPlane {
+    connected: bool,
+    since_unix_ms: i64,
+    rejected: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct Trust {
+    trust_domain: TrustDomain,
+    roots: usize,
+}
+
+#[derive(Serialize)]
+struct Certificate {
+    identity: SpiffeId,
+    serial: String,
+    valid_from: String,
+    valid_until: String,
+}
+
+#[derive(Serialize)]
+struct Pod {
+    uid: Arc<str>,
+    identity: SpiffeId,
+    addresses: Vec<IpAddr>,
+    connections: usize,
+}
+
+fn config_dump(shown: &Shown) -> Page {
+    let (path, feed) = (&shown.path, &shown.feed);
+    let mesh = path.mesh();
+    let status = feed.status.lock().clone();
+    let certificate = |credential: &Arc<Credential>| Certificate {
+        identity: credential.id().clone(),
+        serial: credential.serial().to_owned(),
+        valid_from: clock::rfc3339(credential.not_before()),
+        valid_until: clock::rfc3339(credential.not_after()),
+    };
+    let pod = |pod: &Arc<LocalPod>| Pod {
+        uid: Arc::clone(&pod.uid),
+        identity: pod.identity.clone(),
+        addresses: pod.ips.clone(),
+        connections: path.connections.count(Some(&pod.uid)),
+    };
+    Page::json(&Dump {
+        generation: shown.generation,
+        egress: path.egress.to_string(),
+        control_plane: ControlPlane {
+            connected: status.connected,
+            since_unix_ms: status.since_unix_ms,
+            rejected: feed.rejected.lock().clone(),
         },
-        "trust": shown.path.identities.trust().map(|trust| json!({
-            "trust_domain": trust.trust_domain().as_str(),
-            "roots": trust.root_count(),
-        })),
-        "certificates": certificates,
-        "pods": pods,
-        "workloads": mesh.workloads().collect::<Vec<_>>(),
-        "services": mesh.services().collect::<Vec<_>>(),
-        "policies": mesh.policies().collect::<Vec<_>>(),
+        trust: path.identities.trust().map(|trust| Trust {
+            trust_domain: trust.trust_domain().clone(),
+            roots: trust.root_count(),
+        }),
+        certificates: path.identities.list().iter().map(certificate).collect(),
+        pods: shown.pods.all().iter().map(pod).collect(),
+        workloads: mesh.workloads().map(|w| &**w).collect(),
+        services: mesh.services().map(|s| &**s).collect(),
+        policies: mesh.policies().map(|p| &**p).collect(),
     })
 }

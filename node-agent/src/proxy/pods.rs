@@ -31,8 +31,6 @@ pub(crate) struct LocalPod {
     pub(crate) identity: SpiffeId,
     /// Every address of it.
     pub(crate) ips: Vec<IpAddr>,
-    /// Addresses of the node.
-    pub(crate) node_ips: Vec<IpAddr>,
     /// Outgoing sockets made in its network namespace.
     pub(crate) stock: Stock,
     /// Room for connections.
@@ -48,7 +46,6 @@ impl LocalPod {
     /// Reads the host role's record; an error names the field that is unusable.
     pub(crate) fn new(
         pod: &Pod,
-        node_ips: &[String],
         place: &Place,
         caps: Caps,
         stock: Stock,
@@ -70,7 +67,6 @@ impl LocalPod {
             uid: pod.uid.as_str().into(),
             identity,
             ips,
-            node_ips: addresses(node_ips)?,
             stock,
             connections: Arc::new(Semaphore::new(caps.connections)),
             handshakes: Arc::new(Semaphore::new(caps.handshakes)),
