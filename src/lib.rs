@@ -3,3 +3,5 @@
 pub mod ca;
 pub mod cli;
 pub mod config;
+pub mod control_plane;
+pub mod serve;

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use ambit::cli::{explain, vet};
+use ambit::control_plane;
 use clap::{Parser, Subcommand};
 
 /// A sidecarless service mesh
@@ -16,6 +17,8 @@ struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Serve a folder of Kubernetes objects to node agents, and sign their certificates
+    ControlPlane(Box<control_plane::Args>),
     /// Tell what is wrong in a folder of Kubernetes objects
     Vet(vet::Args),
     /// Tell what would happen to a connection, and which objects decide it
@@ -27,6 +30,10 @@ enum Command {
 fn main() -> anyhow::Result<ExitCode> {
     let (mut out, mut err) = (io::stdout(), io::stderr());
     let code = match Args::parse().command {
+        Command::ControlPlane(args) => {
+            control_plane::run(*args)?;
+            ExitCode::SUCCESS
+        }
         Command::Vet(args) => vet::run(&args, &mut out, &mut err)?,
         Command::Explain(args) => explain::run(&args, &mut out, &mut err)?,
         Command::Version => {
