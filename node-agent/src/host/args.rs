@@ -149,7 +149,7 @@ fn duration(text: &str) -> Result<Duration, String> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let number: u64 = digits
         .parse()
-        .map_err(|_| format!("{text:?} is no time; expected such as 10s or 5m"))?;
+        .map_err(|_not_a_number| format!("{text:?} is no time; expected such as 10s or 5m"))?;
     match text.strip_prefix(digits) {
         Some("ms") => Ok(Duration::from_millis(number)),
         Some("s" | "") => Ok(Duration::from_secs(number)),

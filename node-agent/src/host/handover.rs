@@ -135,7 +135,8 @@ async fn hand_over(host: &Arc<Host>, frames: &mut Frames) -> Result<(), Handover
         (other, _) => return Err(unexpected(&other)),
     }
     let still = tokio::time::timeout(STAND_STILL_TIME, host.changes.write()).await;
-    let _standing_still = still.map_err(|_| HandoverError::Silent("let the pods stand still"))?;
+    let _standing_still =
+        still.map_err(|_elapsed| HandoverError::Silent("let the pods stand still"))?;
     tracing::info!("a new host role takes over");
     let heir = tell_all(host, frames).await?;
     let limit = host.limits.takeover_time + MARGIN;

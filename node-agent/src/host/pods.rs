@@ -84,20 +84,24 @@ pub(crate) enum Admitted {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum AdmitError {
     /// Capturing the node itself would cut it off.
-    #[error("the network namespace of {0} is the node's own; pods on the host network stay out")]
-    NodeNamespace(PodNames),
+    #[error(
+        "the network namespace of pod {0} is the node's own; pods on the host network stay out"
+    )]
+    NodeNamespace(PodUid),
     /// Somebody else's traffic would become this pod's.
-    #[error("the network namespace of {pod} is enrolled for uid {owner}; release that one first")]
-    NamespaceTaken { pod: PodNames, owner: PodUid },
+    #[error(
+        "the network namespace of pod {pod} is enrolled for pod {owner}; release that one first"
+    )]
+    NamespaceTaken { pod: PodUid, owner: PodUid },
     /// One pod has one namespace.
-    #[error("{0} is enrolled in another network namespace; release it first")]
-    UidElsewhere(PodNames),
+    #[error("pod {0} is enrolled in another network namespace; release it first")]
+    UidElsewhere(PodUid),
     /// The other request will be done in a moment.
-    #[error("{0} is being enrolled or released at this moment; ask again")]
-    Busy(PodNames),
+    #[error("pod {0} is being enrolled or released at this moment; ask again")]
+    Busy(PodUid),
     /// More than a node can have.
-    #[error("{0} would be more than {MOST_PODS} pods on this node; release some")]
-    TooMany(PodNames),
+    #[error("pod {0} would be more than {MOST_PODS} pods on this node; release some")]
+    TooMany(PodUid),
 }
 
 impl NamespaceId {
@@ -158,7 +162,7 @@ impl<A> Pods<A> {
         attach: impl FnOnce() -> A,
     ) -> Result<Admitted, AdmitError> {
         if namespace == self.node {
-            return Err(AdmitError::NodeNamespace(names.clone()));
+            return Err(AdmitError::NodeNamespace(names.uid.clone()));
         }
         if let Some(owner) = self
             .by_namespace
@@ -166,14 +170,14 @@ impl<A> Pods<A> {
             .filter(|uid| **uid != names.uid)
         {
             return Err(AdmitError::NamespaceTaken {
-                pod: names.clone(),
+                pod: names.uid.clone(),
                 owner: owner.clone(),
             });
         }
         self.epochs += 1;
         let Some(pod) = self.by_uid.get_mut(&names.uid) else {
             if self.by_uid.len() >= MOST_PODS {
-                return Err(AdmitError::TooMany(names.clone()));
+                return Err(AdmitError::TooMany(names.uid.clone()));
             }
             let pod = Pod {
                 names: names.clone(),
@@ -188,18 +192,18 @@ impl<A> Pods<A> {
             return Ok(Admitted::New);
         };
         if pod.namespace != namespace {
-            return Err(AdmitError::UidElsewhere(names.clone()));
+            return Err(AdmitError::UidElsewhere(names.uid.clone()));
         }
         match pod.state {
             PodState::Captured => Ok(Admitted::Captured),
             PodState::Draining => {
                 pod.names = names.clone();
-                pod.path = path.or(pod.path.take());
+                pod.path = path.or_else(|| pod.path.take());
                 pod.state = PodState::Enrolling;
                 pod.epoch = self.epochs;
                 Ok(Admitted::Draining)
             }
-            PodState::Enrolling | PodState::Withdrawing => Err(AdmitError::Busy(names.clone())),
+            PodState::Enrolling | PodState::Withdrawing => Err(AdmitError::Busy(names.uid.clone())),
         }
     }
 

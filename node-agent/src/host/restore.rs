@@ -90,7 +90,7 @@ pub(crate) fn adopt(
     };
     let mut pods = host.pods.lock();
     pods.admit(&kept.names, namespace, kept.path, || attachment)?;
-    let missing = || AdmitError::Busy(kept.names.clone());
+    let missing = || AdmitError::Busy(kept.names.uid.clone());
     let pod = pods.get_mut(&kept.names.uid).ok_or_else(missing)?;
     pod.state = kept.state;
     Ok(pod.epoch)

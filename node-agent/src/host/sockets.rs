@@ -65,7 +65,7 @@ impl Supply {
             .name("sockets".to_owned())
             .spawn(move || {
                 for order in orders {
-                    fill(order, &of_thread);
+                    fill(&order, &of_thread);
                 }
             })?;
         Ok(Self {
@@ -113,16 +113,16 @@ fn make(netns: &NetNs, kind: Outgoing, count: u8) -> io::Result<Vec<OwnedFd>> {
     })?
 }
 
-fn fill(order: Order, counters: &Counters) {
+fn fill(order: &Order, counters: &Counters) {
     match make(&order.netns, outgoing_of(order.kind), order.count) {
         Ok(sockets) => {
             counters.add(Count::SocketsMade, u64::from(order.count));
-            answer(&order, sockets);
+            answer(order, sockets);
         }
         Err(error) => {
             tracing::warn!(pod = %order.uid, kind = ?order.kind, %error, "cannot make sockets");
             counters.count(Count::SocketsRefused);
-            answer(&order, Vec::new());
+            answer(order, Vec::new());
         }
     }
 }

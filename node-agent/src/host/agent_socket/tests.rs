@@ -26,10 +26,10 @@ async fn say(path: &Path, bytes: Vec<u8>) -> String {
             .set_read_timeout(Some(Duration::from_secs(5)))
             .unwrap();
         // The other side may hang up in the middle.
-        let _ = stream.write_all(&bytes);
-        let _ = stream.shutdown(std::net::Shutdown::Write);
+        drop(stream.write_all(&bytes));
+        drop(stream.shutdown(std::net::Shutdown::Write));
         let mut answer = String::new();
-        let _ = stream.read_to_string(&mut answer);
+        drop(stream.read_to_string(&mut answer));
         answer
     };
     tokio::task::spawn_blocking(talk).await.unwrap()
@@ -89,10 +89,10 @@ async fn a_namespace_may_come_as_a_descriptor_and_nothing_else_may() {
             serde_json::from_str::<Answer>(&answer).unwrap()
         })
     };
-    let file = std::fs::File::open("/proc/self/ns/uts").unwrap();
+    let file = fs::File::open("/proc/self/ns/uts").unwrap();
     let answer = send("a", file.into()).await.unwrap();
     assert_eq!(answer.reason.as_deref(), Some("no_namespace"));
-    let netns = std::fs::File::open(pod.path()).unwrap();
+    let netns = fs::File::open(pod.path()).unwrap();
     assert!(send("a", netns.into()).await.unwrap().ok);
 }
 

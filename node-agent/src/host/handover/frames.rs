@@ -106,7 +106,7 @@ impl Frames {
             if let Some(heard) = self.take()? {
                 return Ok(Some(heard));
             }
-            let mut chunk = [0; 4096];
+            let mut chunk = vec![0; 4096];
             let receive = || passing::recv(&self.stream, &mut chunk);
             let (count, descriptors) = self.stream.async_io(Interest::READABLE, receive).await?;
             if count == 0 {

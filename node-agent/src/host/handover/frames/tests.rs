@@ -44,7 +44,7 @@ async fn words_and_their_descriptors_arrive_together_and_in_order() {
 async fn announced_descriptors_that_do_not_come_are_an_error() {
     let (old, mut new) = pair();
     let message = serde_json::to_vec(&Word::Taken).unwrap();
-    let mut frame = (message.len() as u32).to_le_bytes().to_vec();
+    let mut frame = u32::try_from(message.len()).unwrap().to_le_bytes().to_vec();
     frame.extend(1u32.to_le_bytes());
     frame.extend(message);
     passing::send(&old.stream, &frame, &[]).unwrap();
@@ -69,6 +69,6 @@ fn a_frame_that_cannot_be_is_an_error_at_once() {
 proptest! {
     #[test]
     fn no_bytes_make_the_reader_panic(bytes in proptest::collection::vec(any::<u8>(), 0..256)) {
-        let _ = parse(&bytes);
+        drop(parse(&bytes));
     }
 }
