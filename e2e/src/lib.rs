@@ -6,6 +6,7 @@
 //! Everything made here is named `ambit-PID-…` and goes away when its owner is dropped; what a
 //! killed run left behind is swept by the next one.
 
+pub mod bench;
 pub mod capture;
 pub mod clients;
 pub mod forge;

@@ -46,39 +46,46 @@ fn main() -> Result<()> {
     }
 }
 
+/// What of a request this service cares for.
+struct Asked {
+    path: String,
+    last: bool,
+}
+
 /// Serves one connection until the client has no more requests.
 fn serve(args: &Args, mut connection: TcpStream, peer: SocketAddr) {
     let Ok(reading) = connection.try_clone() else {
         return;
     };
     let mut reader = BufReader::new(reading);
-    while let Some(path) = next_request(&mut reader) {
-        let (status, body) = answer(args, &path, peer);
+    while let Some(asked) = next_request(&mut reader) {
+        let (status, body) = answer(args, &asked.path, peer);
         let body = format!("{body}\n");
         let head = format!(
             "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
             body.len()
         );
-        if connection
-            .write_all(format!("{head}{body}").as_bytes())
-            .is_err()
-        {
+        let sent = connection.write_all(format!("{head}{body}").as_bytes());
+        if sent.is_err() || asked.last {
             return;
         }
     }
 }
 
-/// Reads a request's head and answers its path; none at the end or for what is no request.
-fn next_request(reader: &mut BufReader<TcpStream>) -> Option<String> {
+/// Reads a request's head; none at the end or for what is no request.
+fn next_request(reader: &mut BufReader<TcpStream>) -> Option<Asked> {
     let mut head = reader.take(LONGEST);
     let mut first = String::new();
     head.read_line(&mut first).ok()?;
     let path = first.split(' ').nth(1)?.to_owned();
+    let mut last = false;
     let mut line = String::new();
     while head.read_line(&mut line).ok()? > 0 {
-        if line.trim_end().is_empty() {
-            return Some(path);
+        let field = line.trim_end().to_ascii_lowercase();
+        if field.is_empty() {
+            return Some(Asked { path, last });
         }
+        last |= field == "connection: close";
         line.clear();
     }
     None
