@@ -15,7 +15,7 @@ use std::time::Duration;
 use ambit_netsys::{NetNs, passing};
 use tokio::io::Interest;
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::api::{self, Answer, EnrolRequest, LINE_BYTES, Request};
 use super::counters::Count;
@@ -66,28 +66,45 @@ pub(crate) fn bind(path: &Path) -> io::Result<UnixListener> {
     Ok(listener)
 }
 
-/// Serves until dropped.
+/// Serves until the role stops, or dropped.
 pub(crate) async fn serve(host: Arc<Host>, listener: UnixListener) {
     let room = Arc::new(Semaphore::new(CONNECTIONS));
+    let stop = host.tasks.token();
     loop {
-        let Ok(permit) = Arc::clone(&room).acquire_owned().await else {
-            return;
+        let accepted = tokio::select! {
+            accepted = accept(&listener, &room) => accepted,
+            () = stop.cancelled() => return,
         };
-        match listener.accept().await {
-            Ok((stream, _)) => {
-                let of_task = Arc::clone(&host);
-                host.tasks.spawn("request", async move {
-                    let _permit = permit;
-                    if let Err(error) = converse(&of_task, &stream).await {
-                        of_task.counters.count(Count::RequestsRejected);
-                        tracing::warn!(%error, "a connection to agent.sock was closed");
-                    }
-                });
+        let Some((stream, permit)) = accepted else {
+            continue;
+        };
+        let (of_task, stop) = (Arc::clone(&host), stop.clone());
+        host.tasks.spawn("request", async move {
+            let _permit = permit;
+            let conversed = tokio::select! {
+                conversed = converse(&of_task, &stream) => conversed,
+                () = stop.cancelled() => return,
+            };
+            if let Err(error) = conversed {
+                of_task.counters.count(Count::RequestsRejected);
+                tracing::warn!(%error, "a connection to agent.sock was closed");
             }
-            Err(error) => {
-                tracing::error!(%error, "agent.sock cannot accept");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-            }
+        });
+    }
+}
+
+/// The next connection, as soon as there is room for one more.
+async fn accept(
+    listener: &UnixListener,
+    room: &Arc<Semaphore>,
+) -> Option<(UnixStream, OwnedSemaphorePermit)> {
+    let permit = Arc::clone(room).acquire_owned().await.ok()?;
+    match listener.accept().await {
+        Ok((stream, _)) => Some((stream, permit)),
+        Err(error) => {
+            tracing::error!(%error, "agent.sock cannot accept");
+            tokio::time::sleep(ACCEPT_PAUSE).await;
+            None
         }
     }
 }
