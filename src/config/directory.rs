@@ -15,10 +15,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use ambit_kit::files::FileError;
+
 use super::Batch;
 use super::documents::MAX_FILE_BYTES;
 use super::files::FileState;
 use super::last_good::LastGood;
+use super::objects::Object;
 use super::problem::{Cause, Finding, Origin, Problem, Severity};
 
 mod watch;
@@ -27,6 +30,8 @@ pub use self::watch::{WatchError, watch};
 
 /// Deepest folder below the root that is read.
 const MAX_DEPTH: usize = 16;
+/// Files whose last good objects are written in one go: each is forced to disk.
+const KEPT_AT_ONCE: usize = 64;
 /// Endings of the files that are read.
 const ENDINGS: &[&str] = &["yaml", "yml", "json"];
 
@@ -36,8 +41,6 @@ pub struct Scanner {
     root: PathBuf,
     last_good: Option<LastGood>,
     files: BTreeMap<PathBuf, Known>,
-    /// Folders that could not be listed, by path.
-    unlisted: BTreeSet<PathBuf>,
     /// Files whose last good objects are to be written.
     unkept: BTreeSet<PathBuf>,
 }
@@ -47,8 +50,17 @@ pub struct Scanner {
 struct Known {
     /// Its path as messages show it.
     name: Arc<str>,
+    kind: KnownKind,
     stamp: Option<Stamp>,
     state: FileState,
+}
+
+/// What stands at a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum KnownKind {
+    File,
+    /// A folder that cannot be listed stands for the files that may be in it.
+    UnlistedFolder,
 }
 
 /// What changes whenever a file does.
@@ -85,7 +97,6 @@ impl Scanner {
             root: root.to_owned(),
             last_good,
             files: BTreeMap::new(),
-            unlisted: BTreeSet::new(),
             unkept: BTreeSet::new(),
         }
     }
@@ -101,39 +112,20 @@ impl Scanner {
         let mut batch = Batch::default();
         let mut found = Found::default();
         found.walk(&self.root, 0);
-        let hidden = |path: &Path| found.unlisted.keys().any(|folder| path.starts_with(folder));
-        let gone: Vec<PathBuf> = self
-            .files
-            .keys()
-            .filter(|path| !found.files.contains_key(*path) && !hidden(path))
-            .cloned()
-            .collect();
-        for path in gone {
-            self.forget(&path, &mut batch);
+        let known: Vec<PathBuf> = self.files.keys().cloned().collect();
+        for path in known.iter().filter(|path| !found.holds(path)) {
+            self.forget(path, &mut batch);
         }
-        for (path, stamp) in found.files {
-            let changed = self
-                .files
-                .get(&path)
-                .is_none_or(|known| known.stamp != Some(stamp));
-            if changed && !busy(&path, stamp.modified_at()) {
-                self.read(&path, &mut batch);
+        for (path, stamp) in &found.files {
+            let known = self.files.get(path);
+            let changed = known.is_none_or(|known| known.stamp != Some(*stamp));
+            if changed && !busy(path, stamp.modified_at()) {
+                self.read(path, &mut batch);
             }
         }
-        let listed_again = self
-            .unlisted
-            .iter()
-            .filter(|path| !found.unlisted.contains_key(*path));
-        batch
-            .problems
-            .extend(listed_again.map(|path| (name_of(path), Vec::new())));
-        batch
-            .problems
-            .extend(found.unlisted.iter().map(|(path, error)| {
-                let name = name_of(path);
-                (Arc::clone(&name), vec![unlisted_problem(&name, error)])
-            }));
-        self.unlisted = found.unlisted.into_keys().collect();
+        for (folder, error) in found.unlisted {
+            self.read_unlisted(&folder, error, &mut batch);
+        }
         batch
     }
 
@@ -160,31 +152,33 @@ impl Scanner {
         ENDINGS.contains(&ending) && !is_hidden(path)
     }
 
-    /// Writes the last good objects of all files read since the last call; what goes wrong is
-    /// returned, one error for all files.
-    pub fn keep_last_good(&mut self) -> Result<(), super::last_good::KeepError> {
+    /// Writes the last good objects of files that were read, so many at a time that changes do not
+    /// wait long; true if there is more to write.
+    pub fn keep_last_good(&mut self) -> Result<bool, FileError> {
         let Some(last_good) = &self.last_good else {
-            return Ok(());
+            return Ok(false);
         };
-        for path in std::mem::take(&mut self.unkept) {
+        for _ in 0..KEPT_AT_ONCE {
+            let Some(path) = self.unkept.pop_first() else {
+                return Ok(false);
+            };
             let relative = path.strip_prefix(&self.root).unwrap_or(&path);
             match self.files.get(&path) {
                 Some(known) => last_good.keep(relative, known.state.good_objects())?,
                 None => last_good.forget(relative),
             }
         }
-        Ok(())
+        Ok(!self.unkept.is_empty())
     }
 
-    /// Removes last good objects of files that are no longer there.
+    /// Removes last good objects of files that are no longer there, if that can be told.
     pub fn forget_last_good_of_others(&self) {
-        if let Some(last_good) = &self.last_good {
-            let relative = |path: &PathBuf| {
-                path.strip_prefix(&self.root)
-                    .map_or_else(|_outside| path.clone(), Path::to_owned)
-            };
-            let files: Vec<PathBuf> = self.files.keys().map(relative).collect();
-            last_good.forget_others(files.iter());
+        let is_folder = |known: &Known| known.kind == KnownKind::UnlistedFolder;
+        if let Some(last_good) = &self.last_good
+            && !self.files.values().any(is_folder)
+        {
+            let relative = |path| Path::strip_prefix(path, &self.root).unwrap_or(path);
+            last_good.forget_others(self.files.keys().map(|path| relative(path.as_path())));
         }
     }
 
@@ -197,39 +191,92 @@ impl Scanner {
             }
             Err(error) => (None, Err(error.to_string())),
         };
-        let known = self.files.entry(path.to_owned()).or_insert_with(|| Known {
-            name: name_of(path),
-            stamp: None,
-            state: FileState::default(),
-        });
+        let known = Known::at(&mut self.files, path, KnownKind::File);
         let relative = path.strip_prefix(&self.root).unwrap_or(path);
         let last_good = || {
             self.last_good
                 .as_ref()
                 .map_or_else(Vec::new, |last| last.load(relative))
         };
-        let contents = contents.as_deref().map_err(Clone::clone);
-        let reading = known.state.read(&known.name, contents, last_good);
-        known.state = reading.state;
+        known.read(contents.as_deref().map_err(Clone::clone), last_good, batch);
         known.stamp = stamp;
-        batch.events.extend(reading.events);
-        batch
-            .problems
-            .push((Arc::clone(&known.name), reading.problems));
         self.unkept.insert(path.to_owned());
+    }
+
+    /// A folder that cannot be listed keeps the files that are known; one that never could be is
+    /// like a file that cannot be read: it may hold policies that nobody has seen.
+    fn read_unlisted(&mut self, folder: &Path, error: String, batch: &mut Batch) {
+        let below = self.files.range(folder.to_owned()..);
+        let mut below = below.take_while(|(path, _)| path.starts_with(folder));
+        let listed_before = below.any(|(_, known)| known.kind == KnownKind::File);
+        let known = Known::at(&mut self.files, folder, KnownKind::UnlistedFolder);
+        if listed_before {
+            batch
+                .problems
+                .push((Arc::clone(&known.name), vec![unlisted(&known.name, &error)]));
+            return;
+        }
+        let relative = folder.strip_prefix(&self.root).unwrap_or(folder);
+        let last_good = || {
+            self.last_good
+                .as_ref()
+                .map_or_else(Vec::new, |last| last.load_below(relative))
+        };
+        known.read(
+            Err(format!("the folder cannot be listed: {error}")),
+            last_good,
+            batch,
+        );
     }
 
     fn forget(&mut self, path: &Path, batch: &mut Batch) {
         if let Some(known) = self.files.remove(path) {
             batch.events.extend(known.state.remove(&known.name));
             batch.problems.push((known.name, Vec::new()));
-            self.unkept.insert(path.to_owned());
+            if known.kind == KnownKind::File {
+                self.unkept.insert(path.to_owned());
+            }
         }
     }
 }
 
+impl Known {
+    /// The file of that path, a new one if it is not known.
+    fn at<'a>(
+        files: &'a mut BTreeMap<PathBuf, Self>,
+        path: &Path,
+        kind: KnownKind,
+    ) -> &'a mut Self {
+        files.entry(path.to_owned()).or_insert_with(|| Self {
+            name: path.to_string_lossy().into(),
+            kind,
+            stamp: None,
+            state: FileState::default(),
+        })
+    }
+
+    fn read(
+        &mut self,
+        contents: Result<&[u8], String>,
+        last_good: impl FnOnce() -> Vec<Arc<Object>>,
+        batch: &mut Batch,
+    ) {
+        let reading = self.state.read(&self.name, contents, last_good);
+        self.state = reading.state;
+        batch.events.extend(reading.events);
+        batch
+            .problems
+            .push((Arc::clone(&self.name), reading.problems));
+    }
+}
+
+/// Reads a regular file; anything else is not there (opening a pipe would wait for its writer).
+///
 /// The stamp is taken first: a change during the reading then shows as a change after it.
 fn read_bounded(path: &Path) -> io::Result<(Stamp, Vec<u8>)> {
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::ErrorKind::NotFound.into());
+    }
     let file = File::open(path)?;
     let stamp = Stamp::of(&file.metadata()?);
     let mut contents = Vec::new();
@@ -238,16 +285,12 @@ fn read_bounded(path: &Path) -> io::Result<(Stamp, Vec<u8>)> {
     Ok((stamp, contents))
 }
 
-fn name_of(path: &Path) -> Arc<str> {
-    path.to_string_lossy().into()
-}
-
 fn is_hidden(path: &Path) -> bool {
     path.file_name()
         .is_some_and(|name| name.as_encoded_bytes().starts_with(b"."))
 }
 
-fn unlisted_problem(folder: &Arc<str>, error: &str) -> Problem {
+fn unlisted(folder: &Arc<str>, error: &str) -> Problem {
     let what = format!("cannot be listed: {error}");
     let advice = "make it readable (until then all that it used to hold stays in force)";
     let finding = Finding::new("", what, advice);
@@ -259,7 +302,8 @@ fn unlisted_problem(folder: &Arc<str>, error: &str) -> Problem {
     )
 }
 
-/// What a walk through the folder found.
+/// What a walk through the folder found. Links to files are followed, links to folders are not:
+/// they could lead in a circle.
 #[derive(Default)]
 struct Found {
     files: BTreeMap<PathBuf, Stamp>,
@@ -267,9 +311,19 @@ struct Found {
 }
 
 impl Found {
+    /// True for a path that is there, or that a folder which cannot be listed may hide.
+    fn holds(&self, path: &Path) -> bool {
+        let hides = |folder: &PathBuf| path.starts_with(folder);
+        self.files.contains_key(path) || self.unlisted.keys().any(hides)
+    }
+
     fn walk(&mut self, path: &Path, depth: usize) {
         match fs::metadata(path) {
-            Ok(metadata) if metadata.is_dir() => self.walk_folder(path, depth),
+            Ok(metadata) if metadata.is_dir() => {
+                if depth == 0 || !path.is_symlink() {
+                    self.walk_folder(path, depth);
+                }
+            }
             Ok(metadata) if metadata.is_file() && (depth == 0 || Scanner::reads(path)) => {
                 self.files.insert(path.to_owned(), Stamp::of(&metadata));
             }

@@ -1,31 +1,22 @@
 //! Last good objects on disk, so that a file that broke while the control plane was down, or
 //! before it was restarted, still has a last good version.
 //!
-//! One JSON file per source file, mode 0600 in a directory of mode 0700, written aside and moved
-//! into place. It is not forced to disk: after a crash of the machine a file may be missing or
-//! empty, which reads as "no last good version" and so fails closed.
+//! One JSON file per source file in a private directory, whole or absent. One that is missing, or
+//! cannot be read, means "no last good version", which fails closed.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
-use std::fs::{self, DirBuilder, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use ambit_kit::files::{self, FileError};
 use aws_lc_rs::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use tracing::warn;
 
 use super::objects::{self, Object};
-
-/// Why last good objects cannot be kept.
-#[derive(Debug, thiserror::Error)]
-#[error("{}: {source}; last good objects will not outlive this process", .path.display())]
-pub struct KeepError {
-    path: PathBuf,
-    source: io::Error,
-}
 
 /// The directory of last good objects.
 #[derive(Debug)]
@@ -35,39 +26,30 @@ pub struct LastGood {
 
 #[derive(Serialize, Deserialize)]
 struct Kept {
+    /// Path of the source file below the source's root; what is not UTF-8 in it is replaced.
     file: PathBuf,
     objects: Vec<Value>,
 }
 
 impl LastGood {
     /// Opens the directory `last-good` in the state folder, making it if it is not there.
-    pub fn open(state: &Path) -> Result<Self, KeepError> {
+    pub fn open(state: &Path) -> Result<Self, FileError> {
         let directory = state.join("last-good");
-        let made = DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&directory);
-        made.map_err(|source| KeepError {
-            path: directory.clone(),
-            source,
-        })?;
+        files::private_directory(&directory)?;
         Ok(Self { directory })
     }
 
-    /// The last good objects of a file; none if there are none to be read.
+    /// The last good objects of a file.
     pub fn load(&self, file: &Path) -> Vec<Arc<Object>> {
-        let Ok(bytes) = fs::read(self.path_of(file)) else {
-            return Vec::new();
-        };
-        match serde_json::from_slice::<Kept>(&bytes) {
-            Ok(kept) if kept.file == file => {
-                let objects = kept.objects.into_iter().map(objects::read);
-                objects
-                    .filter_map(|object| object.ok().map(Arc::new))
-                    .collect()
-            }
-            _ => Vec::new(),
-        }
+        read(&self.path_of(file)).map_or_else(Vec::new, |(_, objects)| objects)
+    }
+
+    /// The last good objects of all files in a folder and below.
+    pub fn load_below(&self, folder: &Path) -> Vec<Arc<Object>> {
+        let kept = self.entries().filter_map(|path| read(&path));
+        kept.filter(|(file, _)| file.starts_with(folder))
+            .flat_map(|(_, objects)| objects)
+            .collect()
     }
 
     /// Keeps the good objects of a file; writes only if they differ from those kept.
@@ -75,22 +57,19 @@ impl LastGood {
         &self,
         file: &Path,
         objects: impl Iterator<Item = &'a Arc<Object>>,
-    ) -> Result<(), KeepError> {
+    ) -> Result<(), FileError> {
         let path = self.path_of(file);
         let objects = objects.filter_map(|object| object.document()).collect();
         let kept = Kept {
-            file: file.to_owned(),
+            file: file.to_string_lossy().as_ref().into(),
             objects,
         };
-        let written = serde_json::to_vec(&kept)
-            .map_err(io::Error::from)
-            .and_then(|bytes| {
-                if fs::read(&path).is_ok_and(|old| old == bytes) {
-                    return Ok(());
-                }
-                replace(&path, &bytes)
-            });
-        written.map_err(|source| KeepError { path, source })
+        // Texts, numbers, lists and maps with texts as keys: that cannot fail.
+        let bytes = serde_json::to_vec(&kept).unwrap_or_default();
+        if files::read_secret(&path).is_ok_and(|old| old.as_deref() == Some(&bytes)) {
+            return Ok(());
+        }
+        files::write_whole(&path, &bytes, files::SECRET)
     }
 
     /// Forgets a file that is gone.
@@ -100,17 +79,22 @@ impl LastGood {
     }
 
     /// Forgets every file but these.
-    pub fn forget_others<'a>(&self, files: impl Iterator<Item = &'a PathBuf>) {
+    pub fn forget_others<'a>(&self, files: impl Iterator<Item = &'a Path>) {
         let names: BTreeSet<OsString> = files
             .filter_map(|file| self.path_of(file).file_name().map(Into::into))
             .collect();
+        let known = |path: &PathBuf| path.file_name().is_some_and(|name| names.contains(name));
+        for path in self.entries().filter(|path| !known(path)) {
+            fs::remove_file(path).unwrap_or_default();
+        }
+    }
+
+    fn entries(&self) -> impl Iterator<Item = PathBuf> {
         let entries = fs::read_dir(&self.directory)
             .into_iter()
             .flatten()
             .flatten();
-        for entry in entries.filter(|entry| !names.contains(&entry.file_name())) {
-            fs::remove_file(entry.path()).unwrap_or_default();
-        }
+        entries.map(|entry| entry.path())
     }
 
     fn path_of(&self, file: &Path) -> PathBuf {
@@ -125,15 +109,19 @@ impl LastGood {
     }
 }
 
-fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let aside = path.with_extension("new");
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&aside)?;
-    file.write_all(bytes)?;
-    drop(file);
-    fs::rename(&aside, path)
+/// The name of a kept file and its objects.
+fn read(path: &Path) -> Option<(PathBuf, Vec<Arc<Object>>)> {
+    let bytes = files::read_secret(path)
+        .inspect_err(|error| warn!(%error, "last good objects cannot be read"))
+        .ok()??;
+    let kept: Kept = serde_json::from_slice(&bytes)
+        .inspect_err(|error| warn!(%error, ?path, "last good objects cannot be read"))
+        .ok()?;
+    let objects = kept.objects.into_iter().map(objects::read);
+    Some((
+        kept.file,
+        objects
+            .filter_map(|object| object.ok().map(Arc::new))
+            .collect(),
+    ))
 }

@@ -28,6 +28,10 @@ fn write(folder: &TempDir, file: &str, text: &str) {
     fs::write(path, text).expect("a file");
 }
 
+fn keep_all(scanner: &mut Scanner) {
+    while scanner.keep_last_good().expect("kept") {}
+}
+
 fn keys(batch: &Batch) -> Vec<String> {
     let sign = |event: &ObjectEvent| match event {
         ObjectEvent::Put { object, .. } => format!("+{}", object.key()),
@@ -89,6 +93,71 @@ fn a_folder_that_vanishes_as_a_whole_takes_nothing_along() {
 }
 
 #[test]
+fn a_folder_that_was_never_listed_may_hold_policies() {
+    let (folder, state) = (folder(), folder());
+    let deep = vec!["d"; MAX_DEPTH + 1].join("/");
+    write(&folder, "a.yaml", &pod("a", "10.0.0.1"));
+    write(&folder, &format!("{deep}/b.yaml"), DENY);
+    let mut scanner = Scanner::new(folder.path(), None);
+    for _ in 0..2 {
+        let mut configuration = Configuration::new(Settings::default());
+        configuration.apply(scanner.scan());
+        let refused = scanner
+            .files
+            .values()
+            .flat_map(|known| known.state.good_objects())
+            .count();
+        assert_eq!(refused, 1, "the pod only");
+    }
+    let policies = |batch: &Batch| {
+        keys(batch)
+            .iter()
+            .filter(|key| key.contains("Policy"))
+            .count()
+    };
+    assert_eq!(
+        policies(&Scanner::new(folder.path(), None).scan()),
+        1,
+        "one that refuses all"
+    );
+    // What was once kept of files below stands in.
+    let last_good = LastGood::open(state.path()).expect("a state folder");
+    let kept = FileState::default()
+        .read(&"b".into(), Ok(DENY.as_bytes()), Vec::new)
+        .state;
+    let relative = PathBuf::from(&deep).join("b.yaml");
+    last_good
+        .keep(&relative, kept.good_objects())
+        .expect("kept");
+    let mut scanner = Scanner::new(folder.path(), Some(last_good));
+    assert!(keys(&scanner.scan()).contains(&"+AuthorizationPolicy shop/deny".to_owned()));
+    scanner.forget_last_good_of_others();
+    let last_good = LastGood::open(state.path()).expect("a state folder");
+    assert_eq!(last_good.load(&relative).len(), 1, "not forgotten");
+    // Once the folder is gone, so is what stood for it.
+    fs::remove_dir_all(folder.path().join("d")).expect("removed");
+    assert_eq!(keys(&scanner.scan()), ["-AuthorizationPolicy shop/deny"]);
+}
+
+#[test]
+fn links_to_files_are_followed_and_pipes_and_circles_are_not() {
+    let folder = folder();
+    write(&folder, "..data/a", &pod("a", "10.0.0.1"));
+    std::os::unix::fs::symlink("..data/a", folder.path().join("a.yaml")).expect("a link");
+    std::os::unix::fs::symlink(".", folder.path().join("circle")).expect("a link");
+    std::os::unix::fs::symlink("missing", folder.path().join("dangling.yaml")).expect("a link");
+    std::os::unix::fs::symlink("/dev/zero", folder.path().join("zero.yaml")).expect("a link");
+    let mut scanner = Scanner::new(folder.path(), None);
+    assert_eq!(keys(&scanner.scan()), ["+Pod shop/a"]);
+    assert!(
+        scanner
+            .read_files([folder.path().join("zero.yaml")])
+            .events
+            .is_empty()
+    );
+}
+
+#[test]
 fn a_file_that_is_too_large_keeps_what_it_held() {
     let folder = folder();
     write(&folder, "a.yaml", DENY);
@@ -118,7 +187,7 @@ fn a_broken_policy_stays_denied_or_last_good_across_a_restart() {
         let mut configuration = Configuration::new(Settings::default());
         configuration.apply(scanner.scan());
         scanner.forget_last_good_of_others();
-        scanner.keep_last_good().expect("kept");
+        keep_all(&mut scanner);
         configuration
     };
     let policy = ObjectKey::new(Kind::AuthorizationPolicy, "shop", "deny");
@@ -171,7 +240,7 @@ fn last_good_objects_are_private_and_go_with_their_file() {
     let last_good = LastGood::open(state.path()).expect("a state folder");
     let mut scanner = Scanner::new(folder.path(), Some(last_good));
     scanner.scan();
-    scanner.keep_last_good().expect("kept");
+    keep_all(&mut scanner);
     assert_eq!(kept().len(), 2);
     for path in kept() {
         let mode = fs::metadata(&path).expect("metadata").permissions().mode();
@@ -184,7 +253,7 @@ fn last_good_objects_are_private_and_go_with_their_file() {
     assert_eq!(mode & 0o777, 0o700);
     fs::remove_file(folder.path().join("a.yaml")).expect("removed");
     scanner.scan();
-    scanner.keep_last_good().expect("kept");
+    keep_all(&mut scanner);
     assert_eq!(kept().len(), 1);
     fs::remove_file(folder.path().join("b.yaml")).expect("removed");
     let last_good = LastGood::open(state.path()).expect("a state folder");

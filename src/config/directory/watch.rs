@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,14 +10,15 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::time::{Duration, Instant};
 
 use ambit_kit::clock;
+use ambit_kit::files::FileError;
 use notify::event::{AccessKind, AccessMode, CreateKind, ModifyKind, RemoveKind};
-use notify::{Event, EventKind, RecursiveMode, Watcher};
+use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::mpsc;
 use tracing::warn;
 
 use super::Scanner;
 use crate::config::Batch;
-use crate::config::last_good::{KeepError, LastGood};
+use crate::config::last_good::LastGood;
 
 /// Batches that may wait for the receiver: it is one task that is quick, so hardly any do.
 const BATCHES: usize = 4;
@@ -46,7 +48,7 @@ pub enum WatchError {
     },
     /// Last good objects cannot be kept.
     #[error(transparent)]
-    Keep(#[from] KeepError),
+    Keep(#[from] FileError),
     /// No thread could be started.
     #[error("cannot start the thread that watches {}: {source}", .path.display())]
     Thread {
@@ -84,6 +86,8 @@ struct Watching {
     due: BTreeMap<PathBuf, Instant>,
     rescan_at: Instant,
     rescan_every: Duration,
+    /// There are last good objects to write.
+    more_to_keep: bool,
 }
 
 impl Watching {
@@ -95,22 +99,13 @@ impl Watching {
             due: BTreeMap::new(),
             rescan_at: clock::now(),
             rescan_every,
+            more_to_keep: true,
         }
     }
 
     fn run(mut self) {
-        let overflow = Arc::new(AtomicBool::new(false));
-        // Kept until the thread ends: dropping it ends the notices. It is there before the first
-        // scan, so that no change falls between the two.
-        let (notices, watcher) = match self.listen(Arc::clone(&overflow)) {
-            Ok((notices, watcher)) => (notices, Some(watcher)),
-            Err(error) => {
-                let every = RESCAN_WITHOUT_NOTICES;
-                warn!(%error, ?every, "no notices of changed files; scanning instead");
-                self.rescan_every = every;
-                (sync_channel(1).1, None)
-            }
-        };
+        // Listening begins before the first scan, so that no change falls between the two.
+        let mut notices = self.listen();
         let first = self.scanner.scan();
         if !self.pass_on(first) {
             return;
@@ -118,40 +113,41 @@ impl Watching {
         self.scanner.forget_last_good_of_others();
         self.rescan_at = clock::now() + self.rescan_every;
         while !self.sender.is_closed() {
-            if watcher.is_some() {
-                self.take_notices(&notices);
-            } else {
-                std::thread::sleep(self.until_next());
+            match &notices {
+                Some(notices) => self.take_notices(notices),
+                None => std::thread::sleep(self.until_next()),
             }
-            if overflow.swap(false, Ordering::Relaxed) {
+            if notices
+                .as_ref()
+                .is_some_and(|notices| notices.root != root_of(&self.scanner))
+            {
+                notices = self.listen();
                 self.rescan_at = clock::now();
             }
             if !self.read_due() {
                 return;
             }
+            self.keep_last_good();
         }
     }
 
-    fn listen(
-        &self,
-        overflow: Arc<AtomicBool>,
-    ) -> notify::Result<(Receiver<Event>, notify::RecommendedWatcher)> {
-        let (sender, notices) = sync_channel(NOTICES);
-        let mut watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
-            let lost = match event {
-                Ok(event) if event.need_rescan() => true,
-                Ok(event) => sender.try_send(event).is_err(),
-                Err(_) => true,
-            };
-            if lost {
-                overflow.store(true, Ordering::Relaxed);
+    fn listen(&mut self) -> Option<Notices> {
+        let notices = Notices::of(&self.scanner);
+        self.rescan_every = match &notices {
+            Ok(_) => RESCAN,
+            Err(error) => {
+                let every = RESCAN_WITHOUT_NOTICES;
+                warn!(%error, ?every, "no notices of changed files; scanning instead");
+                every
             }
-        })?;
-        watcher.watch(&self.scanner.root, RecursiveMode::Recursive)?;
-        Ok((notices, watcher))
+        };
+        notices.ok()
     }
 
     fn until_next(&self) -> Duration {
+        if self.more_to_keep {
+            return Duration::ZERO;
+        }
         let next = self
             .due
             .values()
@@ -163,18 +159,22 @@ impl Watching {
     }
 
     /// Waits for notices until something is due.
-    fn take_notices(&mut self, notices: &Receiver<Event>) {
-        match notices.recv_timeout(self.until_next()) {
+    fn take_notices(&mut self, notices: &Notices) {
+        match notices.events.recv_timeout(self.until_next()) {
             Ok(event) => {
                 self.note(&event);
                 notices
+                    .events
                     .try_iter()
                     .take(NOTICES)
                     .for_each(|event| self.note(&event));
             }
             Err(RecvTimeoutError::Timeout) => {}
-            // The watcher lives as long as this thread; without it only scans are left.
+            // The watcher lives as long as its notices; without it only scans are left.
             Err(RecvTimeoutError::Disconnected) => self.rescan_every = RESCAN_WITHOUT_NOTICES,
+        }
+        if notices.overflow.swap(false, Ordering::Relaxed) {
+            self.rescan_at = clock::now();
         }
     }
 
@@ -239,12 +239,53 @@ impl Watching {
     }
 
     fn pass_on(&mut self, batch: Batch) -> bool {
-        let heard = self.sender.blocking_send(batch).is_ok();
-        if let Err(error) = self.scanner.keep_last_good() {
-            warn!(%error, "cannot keep last good objects");
-        }
-        heard
+        self.sender.blocking_send(batch).is_ok()
     }
+
+    fn keep_last_good(&mut self) {
+        self.more_to_keep = self.scanner.keep_last_good().unwrap_or_else(|error| {
+            warn!(%error, "last good objects will not outlive this process");
+            false
+        });
+    }
+}
+
+/// Notices of one watcher, which ends with them.
+struct Notices {
+    events: Receiver<Event>,
+    /// Set when notices were lost.
+    overflow: Arc<AtomicBool>,
+    /// Device and inode of the folder: another one in its place needs another watcher.
+    root: Option<(u64, u64)>,
+    _watcher: RecommendedWatcher,
+}
+
+impl Notices {
+    fn of(scanner: &Scanner) -> notify::Result<Self> {
+        let (sender, events) = sync_channel(NOTICES);
+        let overflow = Arc::new(AtomicBool::new(false));
+        let lost = Arc::clone(&overflow);
+        let mut watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
+            let taken =
+                event.is_ok_and(|event| !event.need_rescan() && sender.try_send(event).is_ok());
+            if !taken {
+                lost.store(true, Ordering::Relaxed);
+            }
+        })?;
+        let root = root_of(scanner);
+        watcher.watch(&scanner.root, RecursiveMode::Recursive)?;
+        Ok(Self {
+            events,
+            overflow,
+            root,
+            _watcher: watcher,
+        })
+    }
+}
+
+fn root_of(scanner: &Scanner) -> Option<(u64, u64)> {
+    let metadata = std::fs::metadata(&scanner.root).ok()?;
+    Some((metadata.dev(), metadata.ino()))
 }
 
 /// True for an editor's own files. The links of a mounted ConfigMap begin with two dots and show

@@ -1,5 +1,8 @@
+use proptest::prelude::*;
+
 use super::*;
 use crate::config::objects::Kind;
+use crate::config::objects::authorization_policy::PolicyAction;
 
 const GOOD: &str = "\
 apiVersion: v1
@@ -269,4 +272,49 @@ fn problems_say_what_happens_until_they_are_corrected() {
         .map(problems)
         .collect::<String>();
     insta::assert_snapshot!(all);
+}
+
+/// The policy of [`GOOD`], alone.
+fn deny() -> &'static str {
+    GOOD.split("---\n").nth(1).expect("the policy")
+}
+
+fn refuses_something(state: &FileState) -> bool {
+    state.provided.values().any(|(_, object)| match &**object {
+        Object::UnreadablePolicy(_) => true,
+        Object::AuthorizationPolicy(policy) => {
+            // Whatever its name is now.
+            policy.spec.action == PolicyAction::Deny && policy.spec.rules.len() == 1
+        }
+        _ => false,
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(3000))]
+
+    #[test]
+    fn no_slip_of_a_single_key_opens_a_door(
+        place in 0..deny().len(),
+        slip in prop::sample::select(b"abXY019 :-_[]{}\"'\t\n\r,.!&*|>%@`~\\\0\x01\xff/?=+;".to_vec()),
+        insert in any::<bool>(),
+    ) {
+        let mut bytes = deny().as_bytes().to_vec();
+        if insert { bytes.insert(place, slip) } else { bytes[place] = slip }
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        let first = FileState::default().read(&name(), Ok(&bytes), Vec::new);
+        prop_assert!(refuses_something(&first.state), "at first: {text}");
+        let later = good().read(&name(), Ok(&bytes), Vec::new);
+        prop_assert!(refuses_something(&later.state), "later: {text}");
+    }
+
+    #[test]
+    fn any_bytes_are_safe(
+        one in proptest::collection::vec(any::<u8>(), 0..300),
+        two in proptest::collection::vec(any::<u8>(), 0..300),
+    ) {
+        let state = good().read(&name(), Ok(&one), Vec::new).state;
+        let state = state.read(&name(), Ok(&two), Vec::new).state;
+        prop_assert!(state.read(&name(), Ok(GOOD.as_bytes()), Vec::new).problems.is_empty());
+    }
 }
