@@ -209,7 +209,9 @@ pub fn start(
     tasks.spawn("services", async move {
         let stopped = stop.cancelled_owned();
         let incoming = ReceiverStream::new(accepted);
-        if let Err(error) = router.serve_with_incoming_shutdown(incoming, stopped).await {
+        // On the heap: the future holds all three services.
+        let served = Box::pin(router.serve_with_incoming_shutdown(incoming, stopped));
+        if let Err(error) = served.await {
             tracing::error!(%error, "the services have ended");
         }
     });

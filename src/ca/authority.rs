@@ -5,7 +5,6 @@
 //! visible: a bundle that an agent has seen survives any crash. Task: [`Authority::run`], one,
 //! which takes due steps of a rotation; being cancelled between steps loses nothing.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -13,12 +12,11 @@ use std::time::{Duration, SystemTime};
 use ambit_kit::clock;
 use ambit_model::{SpiffeId, TrustDomain};
 use parking_lot::Mutex;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer};
-use serde::Serialize;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::leaf::{self, LeafError, SignedLeaf};
+use super::bundle::{Bundle, Status};
+use super::leaf::{self, LeafError, ServerCertificate, SignedLeaf};
 use super::root::{Root, RootError};
 use super::rotation::{Phase, Rotation, Step};
 use super::store::{Kept, Store, StoreError};
@@ -62,47 +60,6 @@ pub enum RotateError {
     Root(#[from] RootError),
 }
 
-/// The roots to trust.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Bundle {
-    /// Grows with every change, also across restarts.
-    pub generation: u64,
-    /// The roots.
-    pub roots: Vec<CertificateDer<'static>>,
-    /// The roots as text, one after the other.
-    pub pem: String,
-    /// End of the life of the root that signs.
-    pub signing_until: SystemTime,
-}
-
-/// Key and certificate of the control plane's own port.
-#[derive(Debug)]
-pub struct ServerCertificate {
-    /// The certificate.
-    pub certificate: CertificateDer<'static>,
-    /// Its key.
-    pub key: PrivateKeyDer<'static>,
-    /// End of its life.
-    pub not_after: SystemTime,
-}
-
-/// Where the authority stands, for people.
-#[derive(Clone, Debug, Serialize)]
-pub struct Status {
-    /// Generation of the bundle.
-    pub generation: u64,
-    /// Where a rotation stands.
-    pub phase: Phase,
-    /// Serial numbers of the trusted roots, with the end of their life.
-    pub roots: BTreeMap<String, String>,
-    /// Serial number of the one that signs.
-    pub signing: String,
-    /// Connected agents that do not hold the bundle yet.
-    pub waiting_for_connected: Vec<String>,
-    /// Agents that are away and do not hold the bundle yet.
-    pub waiting_for_away: Vec<String>,
-}
-
 /// The authority.
 #[derive(Debug)]
 pub struct Authority {
@@ -143,7 +100,7 @@ impl Authority {
                 kept
             }
         };
-        let bundle = bundle_of(&kept);
+        let bundle = kept.bundle();
         store.publish(&bundle.pem)?;
         let state = State {
             rotation: Rotation::resumed(kept.phase.clone()),
@@ -186,7 +143,7 @@ impl Authority {
         } else {
             life.min(longest)
         };
-        let root = Arc::clone(signing(&self.state.lock().kept));
+        let root = Arc::clone(self.state.lock().kept.signing());
         let leaf = leaf::sign_workload(&root, request_pem, identity, life, now)?;
         self.note_leaf(&root, leaf.not_after);
         Ok(leaf)
@@ -201,12 +158,7 @@ impl Authority {
     ) -> Result<ServerCertificate, LeafError> {
         let root = Arc::clone(&self.state.lock().kept.first);
         let life = self.settings.certificate_life;
-        let (certificate, key, not_after) = leaf::make_server(&root, dns_names, life, now)?;
-        Ok(ServerCertificate {
-            certificate,
-            key,
-            not_after,
-        })
+        leaf::make_server(&root, dns_names, life, now)
     }
 
     /// Begins a rotation: a new root joins the bundle, whose generation is returned.
@@ -253,19 +205,7 @@ impl Authority {
     /// Where it stands.
     pub fn status(&self) -> Status {
         let state = self.state.lock();
-        let (connected, away) = state.rotation.waiting_for();
-        let owned = |names: Vec<&str>| names.into_iter().map(str::to_owned).collect();
-        let roots = std::iter::once(&state.kept.first).chain(&state.kept.next);
-        Status {
-            generation: state.kept.generation,
-            phase: state.kept.phase.clone(),
-            roots: roots
-                .map(|root| (root.serial().to_owned(), clock::rfc3339(root.not_after())))
-                .collect(),
-            signing: signing(&state.kept).serial().to_owned(),
-            waiting_for_connected: owned(connected),
-            waiting_for_away: owned(away),
-        }
+        Status::of(&state.kept, &state.rotation)
     }
 
     /// Takes the steps of a rotation as they fall due, until asked to stop.
@@ -339,7 +279,7 @@ impl Authority {
     }
 
     fn publish(&self, state: &mut State) -> Result<(), StoreError> {
-        let bundle = bundle_of(&state.kept);
+        let bundle = state.kept.bundle();
         self.bundle.send_replace(Arc::new(bundle.clone()));
         self.store.publish(&bundle.pem)?;
         state.published = bundle.generation;
@@ -350,7 +290,7 @@ impl Authority {
     /// is written once in a certificate's life and not with every certificate.
     fn note_leaf(&self, root: &Arc<Root>, not_after: SystemTime) {
         let mut state = self.state.lock();
-        if !Arc::ptr_eq(signing(&state.kept), root) {
+        if !Arc::ptr_eq(state.kept.signing(), root) {
             // Signed just before the next root took over: the old one has to wait for it.
             let extended = match &state.kept.phase {
                 Phase::Retiring { until } if not_after > *until => Kept {
@@ -390,23 +330,6 @@ impl Drop for AgentPresence {
     fn drop(&mut self) {
         self.authority.state.lock().rotation.gone(&self.node);
         self.authority.wake.notify_one();
-    }
-}
-
-fn signing(kept: &Kept) -> &Arc<Root> {
-    match (&kept.phase, &kept.next) {
-        (Phase::Retiring { .. }, Some(next)) => next,
-        _ => &kept.first,
-    }
-}
-
-fn bundle_of(kept: &Kept) -> Bundle {
-    let roots: Vec<&Arc<Root>> = std::iter::once(&kept.first).chain(&kept.next).collect();
-    Bundle {
-        generation: kept.generation,
-        roots: roots.iter().map(|root| root.der().clone()).collect(),
-        pem: roots.iter().map(|root| root.pem()).collect(),
-        signing_until: signing(kept).not_after(),
     }
 }
 

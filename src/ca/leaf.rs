@@ -65,6 +65,17 @@ pub struct SignedLeaf {
     pub not_after: SystemTime,
 }
 
+/// Key and certificate of the control plane's own port.
+#[derive(Debug)]
+pub struct ServerCertificate {
+    /// The certificate.
+    pub certificate: CertificateDer<'static>,
+    /// Its key.
+    pub key: PrivateKeyDer<'static>,
+    /// End of its life.
+    pub not_after: SystemTime,
+}
+
 /// Signs for the identity that the *server* authorised.
 pub(crate) fn sign_workload(
     root: &Root,
@@ -89,7 +100,7 @@ pub(crate) fn sign_workload(
     let mut params = params(names, life, root, now)?;
     // An empty subject makes the name in the extension the only one (RFC 5280 section 4.1.2.6).
     params.distinguished_name = DistinguishedName::new();
-    let (certificate, not_after) = signed(params, &request.public_key, root)?;
+    let (certificate, not_after) = signed(&params, &request.public_key, root)?;
     let serial = serial_of(certificate.der());
     Ok(SignedLeaf {
         pem: certificate.pem(),
@@ -104,7 +115,7 @@ pub(crate) fn make_server(
     dns_names: &[String],
     life: Duration,
     now: SystemTime,
-) -> Result<(CertificateDer<'static>, PrivateKeyDer<'static>, SystemTime), LeafError> {
+) -> Result<ServerCertificate, LeafError> {
     let names = dns_names
         .iter()
         .map(|name| match name.parse() {
@@ -119,13 +130,12 @@ pub(crate) fn make_server(
         .push(DnType::CommonName, "ambit control plane");
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     let key = KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256)?;
-    let (certificate, not_after) = signed(params, &key, root)?;
-    let key = PrivatePkcs8KeyDer::from(key.serialize_der());
-    Ok((
-        certificate.der().clone(),
-        PrivateKeyDer::from(key),
+    let (certificate, not_after) = signed(&params, &key, root)?;
+    Ok(ServerCertificate {
+        certificate: certificate.der().clone(),
+        key: PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der())),
         not_after,
-    ))
+    })
 }
 
 /// What all certificates have in common.
@@ -157,7 +167,7 @@ fn params(
 
 /// Signs, and says when the life really ends: certificates know no fractions of seconds.
 fn signed(
-    params: CertificateParams,
+    params: &CertificateParams,
     key: &impl PublicKeyData,
     root: &Root,
 ) -> Result<(rcgen::Certificate, SystemTime), LeafError> {

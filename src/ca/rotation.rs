@@ -76,11 +76,6 @@ impl Rotation {
         }
     }
 
-    /// Where it stands.
-    pub(crate) fn phase(&self) -> &Phase {
-        &self.phase
-    }
-
     /// The phase that a rotation asked for now begins with, or `None` while one is under way.
     pub(crate) fn requested(
         &self,

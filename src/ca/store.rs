@@ -139,8 +139,8 @@ impl Store {
 
     /// Keeps it all, as one.
     pub(crate) fn keep(&self, kept: &Kept) -> Result<(), StoreError> {
-        let roots = std::iter::once(&kept.first).chain(&kept.next);
-        let roots = roots
+        let roots = kept
+            .roots()
             .map(|root| WrittenRoot {
                 certificate: root.pem().to_owned(),
                 key: root.key_pem().to_owned(),

@@ -79,7 +79,7 @@ impl Certificates {
         let leaf = self
             .authority
             .sign(&request.csr, &identity, life, clock::wall());
-        let leaf = leaf.map_err(refused)?;
+        let leaf = leaf.map_err(|error| refused(&error))?;
         tracing::info!(
             %node, %identity, serial = leaf.serial,
             until = clock::rfc3339(leaf.not_after), "signed a certificate"
@@ -105,7 +105,7 @@ fn identity_of(request: &IstioCertificateRequest) -> Result<SpiffeId, Refused> {
         .map_err(|error| bad(format!("{IDENTITY}: {error}")))
 }
 
-fn refused(error: LeafError) -> Refused {
+fn refused(error: &LeafError) -> Refused {
     if error.is_the_senders() {
         (
             CertificateRefusal::Request,

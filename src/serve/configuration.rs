@@ -9,9 +9,10 @@
 //! Task: [`Keeper::run`], one, ended by the stop token. Being cancelled loses nothing that was
 //! answered: claims are on disk before their agent hears that they are recorded.
 
+mod handle;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use ambit_kit::clock;
 use ambit_kit::files::FileError;
@@ -19,6 +20,7 @@ use ambit_model::{Change, SpiffeId, TunnelProtocol};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
+use self::handle::Request;
 use super::claims::{ClaimError, ClaimFiles, Claims};
 use super::metrics::Metrics;
 use super::publication::{Publication, Publisher};
@@ -26,123 +28,12 @@ use super::tokens::Tokens;
 use crate::config::problem::{Problem, Severity};
 use crate::config::{Batch, Configuration};
 
+pub(crate) use self::handle::{CaptureChange, CaptureReply, Handle, NotReady};
+
 /// Requests waiting for the task: every agent of a large mesh at once.
 const REQUESTS: usize = 4096;
 /// Requests answered by one publication.
 const TOGETHER: usize = 256;
-/// Longest wait of a service for the task's answer.
-const PATIENCE: Duration = Duration::from_secs(10);
-
-/// What an agent tells about captured pods.
-#[derive(Clone, Debug)]
-pub(crate) enum CaptureChange {
-    /// These, and no others: uid and `namespace/name`.
-    Snapshot(Vec<(String, String)>),
-    /// One more.
-    Captured(String, String),
-    /// One less.
-    Withdrawn(String),
-}
-
-/// What became of it.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct CaptureReply {
-    /// Number of the publication that contains it.
-    pub(crate) sequence: u64,
-    /// Pods now advertised over HBONE.
-    pub(crate) recorded: Vec<String>,
-    /// Pods that are not known yet; they count as soon as they are.
-    pub(crate) pending: Vec<String>,
-    /// Pods that this agent may not claim, and why.
-    pub(crate) refused: Vec<(String, String)>,
-}
-
-enum Request {
-    Capture {
-        node: Arc<str>,
-        change: CaptureChange,
-        reply: oneshot::Sender<CaptureReply>,
-    },
-    MayAsk {
-        node: Arc<str>,
-        identity: SpiffeId,
-        reply: oneshot::Sender<bool>,
-    },
-    Problems {
-        reply: oneshot::Sender<Vec<Problem>>,
-    },
-}
-
-/// The task did not answer: it is gone, or the first read is not over.
-#[derive(Debug, thiserror::Error)]
-#[error("the configuration has not been read yet; try again")]
-pub(crate) struct NotReady;
-
-/// The way to the task; clones share it.
-#[derive(Clone, Debug)]
-pub(crate) struct Handle {
-    requests: mpsc::Sender<Request>,
-    published: watch::Receiver<Option<Arc<Publication>>>,
-}
-
-impl Handle {
-    /// What is served; `None` before the first read is over.
-    pub(crate) fn publications(&self) -> watch::Receiver<Option<Arc<Publication>>> {
-        self.published.clone()
-    }
-
-    /// Tells what an agent says about captured pods.
-    pub(crate) async fn capture(
-        &self,
-        node: &Arc<str>,
-        change: CaptureChange,
-    ) -> Result<CaptureReply, NotReady> {
-        let node = Arc::clone(node);
-        self.ask(|reply| Request::Capture {
-            node,
-            change,
-            reply,
-        })
-        .await
-    }
-
-    /// True if a pod with that identity runs on that node.
-    pub(crate) async fn may_ask(
-        &self,
-        node: &Arc<str>,
-        identity: &SpiffeId,
-    ) -> Result<bool, NotReady> {
-        let (node, identity) = (Arc::clone(node), identity.clone());
-        self.ask(|reply| Request::MayAsk {
-            node,
-            identity,
-            reply,
-        })
-        .await
-    }
-
-    /// Everything that is wrong with the configuration now.
-    pub(crate) async fn problems(&self) -> Result<Vec<Problem>, NotReady> {
-        self.ask(|reply| Request::Problems { reply }).await
-    }
-
-    async fn ask<T>(
-        &self,
-        request: impl FnOnce(oneshot::Sender<T>) -> Request,
-    ) -> Result<T, NotReady> {
-        let (reply, answer) = oneshot::channel();
-        let asked = async {
-            self.requests.send(request(reply)).await.ok()?;
-            answer.await.ok()
-        };
-        tokio::time::timeout(PATIENCE, asked)
-            .await
-            .ok()
-            .flatten()
-            .ok_or(NotReady)
-    }
-}
-
 /// The task's state.
 #[derive(Debug)]
 pub(crate) struct Keeper {
@@ -183,13 +74,7 @@ impl Keeper {
             requests,
             problems: BTreeSet::new(),
         };
-        (
-            keeper,
-            Handle {
-                requests: sender,
-                published: receiver,
-            },
-        )
+        (keeper, Handle::new(sender, receiver))
     }
 
     /// Serves the channels until asked to stop.
@@ -270,7 +155,7 @@ impl Keeper {
         for problem in self.problems.difference(&now) {
             tracing::info!("solved: {problem}");
         }
-        self.metrics.config_problems(now.iter());
+        self.metrics.config_problems(&now);
         self.problems = now;
     }
 

@@ -1,6 +1,7 @@
 //! The control plane's metrics on 15014: Istio's names where the meaning is the same, ours for the
 //! rest.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -89,7 +90,6 @@ pub(crate) struct Metrics {
 
 impl Metrics {
     /// Makes them all.
-    #[expect(clippy::too_many_lines, reason = "a list of names and their help")]
     pub(crate) fn new(registry: &Registry) -> Self {
         let counter = |name, help| registry.register(name, help, Counter::default());
         let gauge = |name, help| registry.register(name, help, Gauge::default());
@@ -209,11 +209,11 @@ impl Metrics {
     }
 
     /// What is wrong with the configuration now.
-    pub(crate) fn config_problems<'a>(&self, problems: impl Iterator<Item = &'a Problem> + Clone) {
+    pub(crate) fn config_problems(&self, problems: &BTreeSet<Problem>) {
         for (severity, word) in [(Severity::Error, "error"), (Severity::Warning, "warning")] {
             for cause in Cause::ALL {
                 let of = problems
-                    .clone()
+                    .iter()
                     .filter(|p| p.severity == severity && p.cause == *cause);
                 let labels = [("severity", word), ("cause", cause.word())];
                 self.problems.get_or_create(&labels).set(count(of.count()));

@@ -125,8 +125,8 @@ impl Plane {
         token.trim().to_owned()
     }
 
-    async fn agent(&self, node: &str) -> Agent {
-        Agent::connect(self.services, self.state.path(), &self.token(node)).await
+    fn agent(&self, node: &str) -> Agent {
+        Agent::connect(self.services, self.state.path(), &self.token(node))
     }
 
     fn write(&self, file: &str, text: &str) {
@@ -172,7 +172,7 @@ fn withdraw(pod: &str) -> CaptureReport {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_gets_everything_once_and_then_what_changed() {
     let plane = Plane::new(DAY).await;
-    let mut stream = plane.agent("n1").await.discovery().await;
+    let mut stream = plane.agent("n1").discovery().await;
     stream
         .until("everything is there", |held| {
             held.workloads() == 2 && held.policies() == 1
@@ -200,7 +200,7 @@ async fn a_stream_gets_everything_once_and_then_what_changed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_returning_agent_gets_only_changes_also_from_a_control_plane_started_anew() {
     let plane = Plane::new(DAY).await;
-    let agent = plane.agent("n1").await;
+    let agent = plane.agent("n1");
     let mut reports = agent.reports().await;
     reports.send(snapshot(&["web"])).await;
     assert_eq!(reports.next().await.recorded, "uid-web");
@@ -213,7 +213,7 @@ async fn a_returning_agent_gets_only_changes_also_from_a_control_plane_started_a
     let held = stream.leave();
     let plane = plane.restart(DAY).await;
     plane.write("db.yaml", &pod("db", "n2", "10.0.0.7"));
-    let mut stream = plane.agent("n1").await.discovery_from(held).await;
+    let mut stream = plane.agent("n1").discovery_from(held).await;
     stream
         .until("the change is there", |held| {
             held.address_of("db") == "10.0.0.7"
@@ -230,7 +230,7 @@ async fn a_returning_agent_gets_only_changes_also_from_a_control_plane_started_a
 async fn without_a_nodes_token_no_service_answers() {
     let plane = Plane::new(DAY).await;
     for token in ["", "forged", &"0".repeat(64)] {
-        let stranger = Agent::connect(plane.services, plane.state.path(), token).await;
+        let stranger = Agent::connect(plane.services, plane.state.path(), token);
         for refused in [
             stranger.try_discovery().await.err(),
             stranger.try_reports().await.err(),
@@ -253,7 +253,7 @@ async fn without_a_nodes_token_no_service_answers() {
 #[tokio::test(flavor = "multi_thread")]
 async fn certificates_are_for_the_callers_own_pods() {
     let plane = Plane::new(DAY).await;
-    let agent = plane.agent("n1").await;
+    let agent = plane.agent("n1");
     let chain = agent
         .certificate("spiffe://cluster.local/ns/shop/sa/web")
         .await
@@ -295,7 +295,7 @@ async fn certificates_are_for_the_callers_own_pods() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_withdrawal_is_answered_when_every_agent_has_let_go() {
     let plane = Plane::new(DAY).await;
-    let (one, two) = (plane.agent("n1").await, plane.agent("n2").await);
+    let (one, two) = (plane.agent("n1"), plane.agent("n2"));
     let mut reports = one.reports().await;
     reports.send(snapshot(&[])).await;
     let mut stream = two.discovery().await;
@@ -325,7 +325,7 @@ async fn a_withdrawal_is_answered_when_every_agent_has_let_go() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_root_is_replaced_once_every_agent_holds_the_next() {
     let plane = Plane::new(Duration::from_secs(4)).await;
-    let (one, two) = (plane.agent("n1").await, plane.agent("n2").await);
+    let (one, two) = (plane.agent("n1"), plane.agent("n2"));
     let (mut first, mut second) = (
         one.try_trust(0).await.unwrap(),
         two.try_trust(0).await.unwrap(),
@@ -380,13 +380,7 @@ async fn a_root_is_replaced_once_every_agent_holds_the_next() {
     };
     eventually("root.pem holds the new root alone", one_root).await;
     let deadline = tokio::time::Instant::now() + PATIENCE;
-    while plane
-        .agent("n1")
-        .await
-        .try_trust(last.generation)
-        .await
-        .is_err()
-    {
+    while plane.agent("n1").try_trust(last.generation).await.is_err() {
         assert!(
             tokio::time::Instant::now() < deadline,
             "the port keeps its old certificate"
@@ -397,7 +391,7 @@ async fn a_root_is_replaced_once_every_agent_holds_the_next() {
 #[tokio::test(flavor = "multi_thread")]
 async fn strangers_and_garbage_on_the_port_disturb_nobody() {
     let plane = Plane::new(DAY).await;
-    let mut stream = plane.agent("n1").await.discovery().await;
+    let mut stream = plane.agent("n1").discovery().await;
     for garbage in [
         &b"GET / HTTP/1.1\r\n\r\n"[..],
         b"\x16\x03\x01\xff\xff",

@@ -66,14 +66,15 @@ pub(crate) struct Caller {
 }
 
 type Hash = [u8; 32];
+type ByNode = BTreeMap<Arc<str>, Hash>;
 
 /// All tokens; clones share them.
 #[derive(Clone, Debug)]
 pub(crate) struct Tokens {
     directory: PathBuf,
     given: Arc<HashMap<Hash, Arc<str>>>,
-    /// By node; none before the nodes are known.
-    made: Arc<RwLock<Option<BTreeMap<Arc<str>, Hash>>>>,
+    /// None before the nodes are known.
+    made: Arc<RwLock<Option<ByNode>>>,
 }
 
 impl Tokens {
@@ -92,7 +93,7 @@ impl Tokens {
     /// Lets exactly these nodes in, making tokens for those that have none.
     pub(crate) fn set_nodes(&self, nodes: &BTreeSet<Arc<str>>) -> Vec<TokenError> {
         let mut problems = Vec::new();
-        let mut made = BTreeMap::new();
+        let mut made = ByNode::new();
         for node in nodes {
             let known = self
                 .made

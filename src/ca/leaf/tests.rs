@@ -106,6 +106,9 @@ fn lives_are_backdated_a_little_and_end_with_the_root() {
     assert!(matches!(over, Err(LeafError::RootExpired)));
 }
 
+/// A request, and the error that it leads to.
+type Case<'a> = (&'a str, fn(&LeafError) -> bool);
+
 #[test]
 fn garbage_oversize_forgery_and_foreign_keys_are_refused() {
     let good = request(|_| {});
@@ -120,15 +123,14 @@ fn garbage_oversize_forgery_and_foreign_keys_are_refused() {
         .pem()
         .unwrap();
     let long = format!("{good}{}", "\n".repeat(MAX_REQUEST));
-    let cases: [(&str, fn(&LeafError) -> bool); 6] = [
+    let half = good.split_at(good.len() / 2).0;
+    let cases: [Case<'_>; 6] = [
         ("", |error| matches!(error, LeafError::Request(_))),
         (
             "-----BEGIN CERTIFICATE REQUEST-----\nAAAA\n-----END CERTIFICATE REQUEST-----",
             |error| matches!(error, LeafError::Request(_)),
         ),
-        (&good[..good.len() / 2], |error| {
-            matches!(error, LeafError::Request(_))
-        }),
+        (half, |error| matches!(error, LeafError::Request(_))),
         (&forged, |error| matches!(error, LeafError::Request(_))),
         (&foreign, |error| matches!(error, LeafError::KeyKind)),
         (&long, |error| matches!(error, LeafError::TooLong(_))),
@@ -169,7 +171,8 @@ fn as_pem(der: &[u8]) -> String {
 #[test]
 fn the_control_planes_own_certificate_names_its_hosts() {
     let names = ["ambit-control-plane", "localhost", "127.0.0.1"].map(str::to_owned);
-    let (der, _key, not_after) = make_server(&root(), &names, DAY, now()).unwrap();
+    let made = make_server(&root(), &names, DAY, now()).unwrap();
+    let der = made.certificate;
     let (_, leaf) = X509Certificate::from_der(&der).unwrap();
     let found = leaf.subject_alternative_name().unwrap().unwrap().value;
     assert_eq!(found.general_names.len(), 3);
@@ -181,5 +184,5 @@ fn the_control_planes_own_certificate_names_its_hosts() {
         found.general_names[2],
         GeneralName::IPAddress([127, 0, 0, 1])
     ));
-    assert_eq!(not_after, now() + DAY);
+    assert_eq!(made.not_after, now() + DAY);
 }

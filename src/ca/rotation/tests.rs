@@ -73,7 +73,7 @@ fn two_connections_of_one_agent_are_one_agent() {
 
 #[test]
 fn after_a_restart_agents_are_waited_for_until_they_are_back() {
-    let phase = distributing(&["n1", "n2"]).phase().clone();
+    let phase = distributing(&["n1", "n2"]).phase;
     let text = serde_json::to_string(&phase).unwrap();
     let mut rotation = Rotation::resumed(serde_json::from_str(&text).unwrap());
     assert_eq!(rotation.due(at(5)), None);

@@ -71,7 +71,7 @@ fn damaged_state_is_an_error_with_the_file_and_never_a_new_root() {
     store.keep(&kept(true)).unwrap();
     let path = state.path().join("ca/authority.json");
     let whole = fs::read_to_string(&path).unwrap();
-    let half = &whole[..whole.len() / 2];
+    let half = whole.split_at(whole.len() / 2).0;
     let future = whole.replace("\"format\": 1", "\"format\": 9");
     let steady = {
         let mut value: serde_json::Value = serde_json::from_str(&whole).unwrap();

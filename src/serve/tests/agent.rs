@@ -68,7 +68,7 @@ pub(super) struct Agent {
 
 impl Agent {
     /// Connects lazily, trusting what `root.pem` says now.
-    pub(super) async fn connect(at: SocketAddr, state: &Path, token: &str) -> Self {
+    pub(super) fn connect(at: SocketAddr, state: &Path, token: &str) -> Self {
         let mut roots = rustls::RootCertStore::empty();
         for root in CertificateDer::pem_file_iter(state.join("root.pem")).unwrap() {
             roots.add(root.unwrap()).unwrap();
@@ -315,7 +315,7 @@ impl Discovery {
         (type_url, self.held.take(response))
     }
 
-    pub(super) async fn acknowledge(&mut self, (type_url, update): (String, Update)) {
+    pub(super) async fn acknowledge(&self, (type_url, update): (String, Update)) {
         let clients = [&self.held.addresses, &self.held.policies];
         let client = clients
             .into_iter()
