@@ -23,6 +23,8 @@ mod in_force;
 mod kept;
 mod model;
 mod role;
+#[cfg(test)]
+mod testing;
 mod trust;
 
 use std::net::{IpAddr, Ipv4Addr};

@@ -219,5 +219,3 @@ async fn until(instant: Option<Instant>) {
     }
 }
 
-#[cfg(test)]
-mod tests;

@@ -152,5 +152,3 @@ fn check(identity: &SpiffeId, key: &KeyPair, answer: &[String]) -> Result<Issued
     })
 }
 
-#[cfg(test)]
-mod tests;

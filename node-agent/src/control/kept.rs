@@ -212,5 +212,3 @@ fn report(file: &str, fault: &str) {
     tracing::error!(file, fault, "kept state cannot be used; the control plane will send it again");
 }
 
-#[cfg(test)]
-mod tests;

@@ -35,9 +35,6 @@ use super::trust::Trusted;
 /// How long a released pod's key outlives the withdrawal: connections that peers opened just
 /// before they heard of it still need it.
 const FAREWELL: Duration = Duration::from_secs(2);
-/// How long a policy outlives its removal: the workloads that list it are told anew in messages of
-/// another kind, and refuse everything while they list a policy that is gone.
-const POLICY_REMAINS: Duration = Duration::from_millis(250);
 /// Kept keys that no pod of the host role has by then are erased.
 const UNCLAIMED: Duration = Duration::from_secs(60);
 
@@ -95,8 +92,6 @@ pub(crate) struct Role {
     unclaimed_until: Instant,
     /// Pods whose release is under way, and when their keys go.
     leaving: BTreeMap<String, Instant>,
-    /// Policies that are gone, and when they stop to apply.
-    remains: BTreeMap<Arc<str>, Instant>,
     /// The control plane does not tell of trust bundles: the roots of its answers are used.
     roots_from_answers: bool,
 }
@@ -119,21 +114,19 @@ impl Role {
             unclaimed: restored.certificates.into_iter().collect(),
             unclaimed_until: clock::now() + UNCLAIMED,
             leaving: BTreeMap::new(),
-            remains: BTreeMap::new(),
             roots_from_answers: false,
         }
     }
 
-    /// Handles events until the channel closes.
+    /// Handles events until the role stops.
     pub(crate) async fn run(mut self, mut events: mpsc::Receiver<Event>) {
+        let stop = self.parts.tasks.token();
         loop {
             let due = self.due();
             let event = tokio::select! {
-                event = events.recv() => match event {
-                    Some(event) => Some(event),
-                    None => return,
-                },
+                event = events.recv() => event,
                 () = until(due) => None,
+                () = stop.cancelled() => return,
             };
             let now = clock::now();
             if let Some(event) = event {
@@ -175,7 +168,7 @@ impl Role {
     /// When time alone has something to do next.
     fn due(&self) -> Option<Instant> {
         let unclaimed = (!self.unclaimed.is_empty()).then_some(self.unclaimed_until);
-        let listed = self.leaving.values().chain(self.remains.values()).copied();
+        let listed = self.leaving.values().copied();
         let single = [unclaimed, self.rotation.wake_at(), self.readers.due()];
         listed.chain(single.into_iter().flatten()).min()
     }
@@ -184,15 +177,6 @@ impl Role {
         self.readers.pass_time(now);
         for (uid, _) in self.leaving.extract_if(.., |_, due| *due <= now).collect::<Vec<_>>() {
             self.rotate(now, rotation::Event::PodGone { pod: uid.into() });
-        }
-        let gone: Vec<_> = self.remains.extract_if(.., |_, due| *due <= now).collect();
-        if !gone.is_empty() {
-            let mut marks = Vec::with_capacity(gone.len());
-            for (name, _) in gone {
-                self.model.remove(Kind::Policy, &name);
-                marks.push(Mark::Resource(Kind::Policy, name));
-            }
-            self.publish(marks);
         }
         if self.unclaimed_until <= now && !self.unclaimed.is_empty() {
             let identities = std::mem::take(&mut self.unclaimed).into_keys();
@@ -224,16 +208,10 @@ impl Role {
         let count = update.changed.len() + update.removed.len();
         let mut marks = Vec::with_capacity(count + 2);
         for name in update.removed {
-            match kind {
-                Kind::Policy => drop(self.remains.insert(name, now + POLICY_REMAINS)),
-                Kind::Address => {
-                    self.model.remove(kind, &name);
-                    marks.push(Mark::Resource(kind, name));
-                }
-            }
+            self.model.remove(kind, &name);
+            marks.push(Mark::Resource(kind, name));
         }
         for received in update.changed {
-            self.remains.remove(&received.name);
             self.model.put(kind, &received);
             marks.push(Mark::Resource(kind, received.name));
         }
@@ -391,5 +369,3 @@ async fn until(instant: Option<Instant>) {
     }
 }
 
-#[cfg(test)]
-mod tests;
