@@ -27,6 +27,7 @@ use crate::pool::{Dialled, Key, OpenError};
 use crate::settings::Settings;
 use crate::stream::Stream;
 use crate::transport::{ReadAhead, TLS_BUFFER, Transport, Watch};
+use crate::window::Window;
 
 /// Set in [`Usage::streams`] when no more streams may be opened.
 const RETIRED: usize = 1 << (usize::BITS - 1);
@@ -171,6 +172,7 @@ impl Connection {
         let driver = Box::new(Driver {
             keepalive: Keepalive::new(connection.ping_pong(), settings),
             connection,
+            window: Window::new(settings),
             usage: Arc::clone(&usage),
             leave: Some(leave),
             idle_release: settings.idle_release,
@@ -223,10 +225,9 @@ impl Connection {
             .get("baggage")
             .and_then(|value| value.to_str().ok());
         let baggage = baggage.map(str::to_owned);
-        Ok((
-            Stream::new(send, response.into_body(), Some(lease)),
-            baggage,
-        ))
+        let connection = Arc::clone(&self.usage.watch);
+        let stream = Stream::new(send, response.into_body(), connection, Some(lease));
+        Ok((stream, baggage))
     }
 
     async fn ask(
@@ -309,12 +310,23 @@ async fn shake(
 struct Driver<L: FnOnce(&Arc<Usage>)> {
     connection: client::Connection<Transport, Bytes>,
     keepalive: Keepalive,
+    window: Window,
     usage: Arc<Usage>,
     leave: Option<L>,
     idle_release: Duration,
 }
 
 impl<L: FnOnce(&Arc<Usage>)> Driver<L> {
+    /// What is done now and then.
+    fn rest(&mut self) {
+        if let Some(window) = self.window.shrunk(&self.usage.watch.blocked) {
+            self.connection.set_target_window_size(window);
+        }
+        if self.usage.retire_if_idle(self.idle_release) {
+            self.leave();
+        }
+    }
+
     fn leave(&mut self) {
         self.usage.retire();
         if let Some(leave) = self.leave.take() {
@@ -330,13 +342,16 @@ impl<L: FnOnce(&Arc<Usage>) + Unpin> Future for Driver<L> {
         let this = &mut *self;
         while let Poll::Ready(beat) = this.keepalive.poll_beat(cx) {
             match beat {
-                Beat::Alive if this.usage.retire_if_idle(this.idle_release) => this.leave(),
-                Beat::Alive => {}
+                Beat::Alive => this.rest(),
                 Beat::Dead => {
                     tracing::debug!("tunnel peer answers no PING; the connection is dropped");
                     return Poll::Ready(());
                 }
             }
+        }
+        let blocked = &this.usage.watch.blocked;
+        if let Some(window) = this.window.grown(blocked, cx.waker()) {
+            this.connection.set_target_window_size(window);
         }
         Pin::new(&mut this.connection).poll(cx).map(|ended| {
             if let Err(error) = ended {

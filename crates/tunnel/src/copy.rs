@@ -193,8 +193,13 @@ impl<'m> Copier<'m> {
                 let _gone = Pin::new(&mut sides.tcp).poll_shutdown(cx);
                 return Poll::Ready(Ok(()));
             }
-            if let Err(error) = ready!(sides.tcp.poll_write_ready(cx)) {
-                return Poll::Ready(Err(CopyEnd::NearFailed(error)));
+            match sides.tcp.poll_write_ready(cx) {
+                Poll::Ready(Ok(())) => sides.stream.set_stuck(false),
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(CopyEnd::NearFailed(error))),
+                Poll::Pending => {
+                    sides.stream.set_stuck(true);
+                    return Poll::Pending;
+                }
             }
             match write(&sides.tcp, &self.undelivered) {
                 Ok(written) => {

@@ -24,6 +24,7 @@ mod server;
 mod settings;
 mod stream;
 mod transport;
+mod window;
 
 pub use copy::{Copier, CopyEnd, Meter, Paused, copy};
 pub use guard::Flood;

@@ -2,10 +2,10 @@
 //!
 //! [`Session::next`] must be awaited for anything to move, so a session is a loop in one task.
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use ambit_identity::{
@@ -26,6 +26,7 @@ use crate::keepalive::{Beat, Keepalive};
 use crate::settings::Settings;
 use crate::stream::Stream;
 use crate::transport::{ReadAhead, TLS_BUFFER, Transport, Watch};
+use crate::window::Window;
 
 /// How long a refused peer gets to read the alert before the connection is closed on it.
 const LINGER: Duration = Duration::from_millis(500);
@@ -72,6 +73,7 @@ pub struct AnswerError(String);
 pub struct Session {
     connection: Box<server::Connection<Transport, Bytes>>,
     keepalive: Keepalive,
+    window: Window,
     watch: Arc<Watch>,
     peer: SpiffeId,
 }
@@ -134,6 +136,7 @@ async fn shake(
     Ok(Session {
         connection: Box::new(connection),
         keepalive,
+        window: Window::new(settings),
         watch,
         peer,
     })
@@ -157,27 +160,28 @@ impl Session {
     /// The next stream; `None` when the peer is done. Nothing of the session moves, and no stream
     /// of it, unless this is awaited.
     pub async fn next(&mut self) -> Option<Result<Incoming, SessionError>> {
-        let Self {
-            connection,
-            keepalive,
-            watch,
-            ..
-        } = self;
-        let mut accepting = pin!(connection.accept());
-        poll_fn(|cx| {
-            while let Poll::Ready(beat) = keepalive.poll_beat(cx) {
-                if beat == Beat::Dead {
-                    return Poll::Ready(Some(Err(SessionError::Dead)));
-                }
+        poll_fn(|cx| self.poll_next(cx)).await
+    }
+
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Incoming, SessionError>>> {
+        let blocked = &self.watch.blocked;
+        while let Poll::Ready(beat) = self.keepalive.poll_beat(cx) {
+            if beat == Beat::Dead {
+                return Poll::Ready(Some(Err(SessionError::Dead)));
             }
-            accepting.as_mut().poll(cx).map(|next| {
-                next.map(|accepted| match accepted {
-                    Ok((request, answer)) => Ok(Incoming::new(request, answer)),
-                    Err(error) => Err(session_error(watch, &error)),
-                })
-            })
-        })
-        .await
+            if let Some(window) = self.window.shrunk(blocked) {
+                self.connection.set_target_window_size(window);
+            }
+        }
+        if let Some(window) = self.window.grown(blocked, cx.waker()) {
+            self.connection.set_target_window_size(window);
+        }
+        // The future is only a way to poll: nothing is lost when it is made anew each time.
+        let accepted = ready!(pin!(self.connection.accept()).poll(cx));
+        Poll::Ready(accepted.map(|accepted| match accepted {
+            Ok((request, answer)) => Ok(Incoming::new(request, answer, &self.watch)),
+            Err(error) => Err(session_error(&self.watch, &error)),
+        }))
     }
 
     /// Takes no new streams; those there may finish. Go on awaiting [`Self::next`] until it ends.
@@ -208,12 +212,23 @@ pub struct Incoming {
     head: http::request::Parts,
     body: RecvStream,
     answer: SendResponse<Bytes>,
+    connection: Arc<Watch>,
 }
 
 impl Incoming {
-    fn new(request: Request<RecvStream>, answer: SendResponse<Bytes>) -> Self {
+    fn new(
+        request: Request<RecvStream>,
+        answer: SendResponse<Bytes>,
+        connection: &Arc<Watch>,
+    ) -> Self {
         let (head, body) = request.into_parts();
-        Self { head, body, answer }
+        let connection = Arc::clone(connection);
+        Self {
+            head,
+            body,
+            answer,
+            connection,
+        }
     }
 
     /// Where the peer wants to go, as it wrote it.
@@ -247,7 +262,7 @@ impl Incoming {
             .answer
             .send_response(response, false)
             .map_err(|error| AnswerError(error.to_string()))?;
-        Ok(Stream::new(send, self.body, None))
+        Ok(Stream::new(send, self.body, self.connection, None))
     }
 
     /// Refuses the stream with an HTTP status; an invalid one becomes 500.

@@ -11,6 +11,7 @@ use h2::{Reason, RecvStream, SendStream};
 
 use crate::buffers::Buffer;
 use crate::client::Lease;
+use crate::transport::Watch;
 
 /// Pieces of one stream that may wait for the connection to take them. The send buffer bounds
 /// their bytes; this bounds what many tiny pieces cost beside their bytes.
@@ -71,17 +72,26 @@ pub struct Stream {
     receive: RecvStream,
     waiting: Arc<Waiting>,
     unreleased: usize,
+    connection: Arc<Watch>,
+    stuck: bool,
     // Tells the pool that the stream is over; streams of a session have none.
     _lease: Option<Lease>,
 }
 
 impl Stream {
-    pub(crate) fn new(send: SendStream<Bytes>, receive: RecvStream, lease: Option<Lease>) -> Self {
+    pub(crate) fn new(
+        send: SendStream<Bytes>,
+        receive: RecvStream,
+        connection: Arc<Watch>,
+        lease: Option<Lease>,
+    ) -> Self {
         Self {
             send,
             receive,
             waiting: Arc::default(),
             unreleased: 0,
+            connection,
+            stuck: false,
             _lease: lease,
         }
     }
@@ -113,10 +123,10 @@ impl Stream {
 
     /// Gives up both ways at once, as a TCP reset does (RFC 9113 section 8.5).
     pub fn reset(mut self) {
-        self.send.send_reset(Reason::CONNECT_ERROR);
+        self.send_reset();
     }
 
-    /// Gives up both ways at once, in place.
+    /// The same, in place.
     pub(crate) fn send_reset(&mut self) {
         self.send.send_reset(Reason::CONNECT_ERROR);
     }
@@ -140,6 +150,19 @@ impl Stream {
         if used > 0 {
             // Fails only for more than was received, which our own sums exclude.
             let _released = self.receive.flow_control().release_capacity(used);
+        }
+    }
+
+    /// Says whether there are bytes that the receiver does not take, for the connection's window.
+    pub(crate) fn set_stuck(&mut self, stuck: bool) {
+        if stuck == self.stuck {
+            return;
+        }
+        self.stuck = stuck;
+        if stuck {
+            self.connection.blocked.enter();
+        } else {
+            self.connection.blocked.leave();
         }
     }
 
@@ -206,5 +229,11 @@ impl Stream {
             Poll::Ready(error) => error,
             Poll::Pending => StreamError::Lost("the stream is closed".to_owned()),
         }
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        self.set_stuck(false);
     }
 }

@@ -20,6 +20,7 @@ use tokio_rustls::TlsStream;
 
 use crate::buffers::Buffer;
 use crate::guard::{Flood, Guard};
+use crate::window::Blocked;
 
 /// Bytes read in a row before writes get their turn: `h2` reads for as long as there is
 /// something, and would hold back its own window updates and data meanwhile.
@@ -33,6 +34,8 @@ pub(crate) const TLS_BUFFER: usize = 256 << 10;
 pub(crate) struct Watch {
     /// Bytes of both directions.
     pub(crate) moved: AtomicU64,
+    /// Streams that are stuck.
+    pub(crate) blocked: Blocked,
     /// Why reading or writing first failed.
     failure: OnceLock<HandshakeFailure>,
     flood: OnceLock<Flood>,

@@ -316,3 +316,18 @@ async fn an_idle_copy_is_small() {
     let copy = copy(tcp, stream, &meter);
     assert!(size_of_val(&copy) < 768, "{}", size_of_val(&copy));
 }
+
+#[tokio::test]
+async fn many_stalled_streams_do_not_block_their_neighbour() {
+    let mut link = Link::new(Settings::default()).await;
+    let mut stalled = Vec::new();
+    for _ in 0..12 {
+        stalled.push(link.join().await);
+    }
+    futures_util::future::join_all(stalled.iter_mut().map(|joined| fill(&mut joined.near))).await;
+    assert_eq!(link.server.sessions(), 1);
+    let mut neighbour = link.join().await;
+    let payload = pattern(8 << 20);
+    send_and_end(&mut neighbour.near, &mut neighbour.far, &payload).await;
+    send_and_end(&mut neighbour.far, &mut neighbour.near, &payload).await;
+}
