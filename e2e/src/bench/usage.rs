@@ -1,0 +1,94 @@
+//! What processes use, from `/proc`: CPU time and memory, with all their descendants.
+//!
+//! Seen from the machine's own pid namespace, so that children in namespaces of their own, such
+//! as an agent's proxy role, are counted too.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+use nix::unistd::{Pid, SysconfVar, sysconf};
+
+use crate::process;
+
+/// Memory of a process.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Memory {
+    /// Resident, in kB.
+    pub rss: f64,
+    /// Resident, what is shared divided by its sharers, in kB.
+    pub pss: f64,
+}
+
+/// A process and all that descend from it.
+pub fn family(root: Pid) -> Vec<Pid> {
+    let descendants = process::children(root.as_raw()).into_iter();
+    std::iter::once(root).chain(descendants.map(Pid::from_raw)).collect()
+}
+
+/// CPU seconds that these processes have used so far, ended threads included, in steps of 10 ms
+/// per process.
+pub fn cpu(pids: &[Pid]) -> Result<f64> {
+    let per_second = sysconf(SysconfVar::CLK_TCK)?.context("the kernel has no clock tick")?;
+    let ticks: u64 = pids
+        .iter()
+        .filter_map(|pid| ticks(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?))
+        .sum();
+    Ok(ticks as f64 / per_second as f64)
+}
+
+/// CPU seconds of the threads that live, to the nanosecond: for what is too little for [`cpu`].
+pub fn fine_cpu(pids: &[Pid]) -> f64 {
+    let nanoseconds: u64 = pids.iter().flat_map(threads).sum();
+    nanoseconds as f64 / 1e9
+}
+
+/// Memory of a process.
+pub fn memory(pid: Pid) -> Result<Memory> {
+    let path = format!("/proc/{pid}/smaps_rollup");
+    let text = fs::read_to_string(&path).with_context(|| format!("reading {path}"))?;
+    let field = |name: &str| -> Option<f64> {
+        let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+        line.split_whitespace().next()?.parse().ok()
+    };
+    Ok(Memory {
+        rss: field("Rss:").context("no Rss in smaps_rollup")?,
+        pss: field("Pss:").context("no Pss in smaps_rollup")?,
+    })
+}
+
+/// The arguments a process was started with.
+pub fn arguments(pid: Pid) -> Vec<String> {
+    let raw = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    raw.split(|byte| *byte == 0)
+        .map(|part| String::from_utf8_lossy(part).into_owned())
+        .collect()
+}
+
+/// Clock ticks in user and system mode together, from a line as in proc_pid_stat(5); the program's
+/// name, in brackets, may hold anything.
+fn ticks(stat: &str) -> Option<u64> {
+    let (_name, rest) = stat.rsplit_once(')')?;
+    let mut fields = rest.split_whitespace();
+    let user: u64 = fields.nth(11)?.parse().ok()?;
+    let system: u64 = fields.next()?.parse().ok()?;
+    user.checked_add(system)
+}
+
+/// Nanoseconds on a CPU of each thread.
+fn threads(pid: &Pid) -> Vec<u64> {
+    let Ok(tasks) = fs::read_dir(format!("/proc/{pid}/task")) else {
+        return Vec::new();
+    };
+    let spent = |task: &Path| -> Option<u64> {
+        let text = fs::read_to_string(task.join("schedstat")).ok()?;
+        text.split_whitespace().next()?.parse().ok()
+    };
+    tasks
+        .flatten()
+        .filter_map(|task| spent(&task.path()))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;
