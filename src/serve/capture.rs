@@ -3,6 +3,10 @@
 //! A withdrawal is answered when every connected agent has acknowledged that the pod is no longer
 //! advertised over HBONE, or after a bounded wait: only then may its agent stop serving it.
 //!
+//! What an agent lists first on a stream may not be all that it captured: it may just have started
+//! and still be hearing of its pods. So pods that it does not list are withdrawn only when the
+//! stream has settled.
+//!
 //! Tasks: "capture stream" and "trust stream", one per call, ended by the client or the stop
 //! token; waits for acknowledgements live inside the stream's task and end with it.
 
@@ -21,6 +25,7 @@ use ambit_wire::node::{
 };
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_stream::Stream;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
@@ -40,8 +45,12 @@ const WRITE_PATIENCE: Duration = Duration::from_secs(30);
 /// Longest wait for other agents' acknowledgements: one that is stuck must not keep a pod from
 /// ending.
 const ACKNOWLEDGEMENTS: Duration = Duration::from_secs(2);
+/// When a stream has settled.
+const SETTLED: Duration = Duration::from_secs(3);
 /// Withdrawals waiting for acknowledgements on one stream.
 const WAITING: usize = 4096;
+/// Pods remembered from one stream; far beyond what a node can have.
+const REPORTED: usize = 65_536;
 
 /// The service.
 #[derive(Clone, Debug)]
@@ -76,6 +85,8 @@ impl Capture for Captures {
             publications: self.configuration.publications(),
             service: self.clone(),
             pending: BTreeSet::new(),
+            reported: BTreeSet::new(),
+            settles_at: None,
             withdrawals: JoinSet::new(),
         };
         self.tasks
@@ -122,6 +133,10 @@ struct ReportStream {
     service: Captures,
     /// Pods that were reported before they were known.
     pending: BTreeSet<String>,
+    /// Everything that this stream said is captured.
+    reported: BTreeSet<String>,
+    /// When the rest is withdrawn; set by the stream's snapshot.
+    settles_at: Option<Instant>,
     /// Waits for acknowledgements; each hands back the pod's uid.
     withdrawals: JoinSet<String>,
 }
@@ -179,6 +194,10 @@ impl ReportStream {
                     let answer = CaptureAnswer { withdrawn, ..CaptureAnswer::default() };
                     self.answer(answer).await?;
                 }
+                () = until(self.settles_at) => {
+                    self.settles_at = None;
+                    self.tell(CaptureChange::Settled(self.reported.clone())).await?;
+                }
                 () = self.answers.closed() => return Ok(()),
             }
         }
@@ -187,12 +206,21 @@ impl ReportStream {
     async fn take_report(&mut self, report: CaptureReport) -> Result<(), End> {
         let pair = |pod: CapturedPod| (pod.uid, format!("{}/{}", pod.namespace, pod.name));
         if report.is_snapshot {
-            let pods = report.snapshot.into_iter().map(pair).collect();
-            self.tell(CaptureChange::Snapshot(pods)).await?;
+            self.reported.clear();
+            self.settles_at = Some(Instant::now() + SETTLED);
         }
-        if let Some(pod) = report.captured {
-            let (uid, name) = pair(pod);
-            self.tell(CaptureChange::Captured(uid, name)).await?;
+        let pods: Vec<_> = report
+            .snapshot
+            .into_iter()
+            .chain(report.captured)
+            .map(pair)
+            .collect();
+        if !pods.is_empty() {
+            if self.reported.len() < REPORTED {
+                self.reported
+                    .extend(pods.iter().map(|(uid, _)| uid.clone()));
+            }
+            self.tell(CaptureChange::Captured(pods)).await?;
         }
         if !report.withdraw.is_empty() {
             self.withdraw(report.withdraw).await?;
@@ -231,6 +259,7 @@ impl ReportStream {
             return Err(End::TooMany);
         }
         self.pending.remove(&uid);
+        self.reported.remove(&uid);
         let change = CaptureChange::Withdrawn(uid.clone());
         let sequence = self
             .service
@@ -293,5 +322,13 @@ impl ReportStream {
     async fn answer(&self, answer: CaptureAnswer) -> Result<(), End> {
         let sent = self.answers.send_timeout(Ok(answer), WRITE_PATIENCE).await;
         sent.map_err(|_late_or_gone| End::Stuck)
+    }
+}
+
+/// Waits until then; for ever if there is no then.
+async fn until(then: Option<Instant>) {
+    match then {
+        Some(then) => tokio::time::sleep_until(then).await,
+        None => std::future::pending().await,
     }
 }

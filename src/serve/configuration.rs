@@ -221,16 +221,16 @@ impl Keeper {
     fn capture(&mut self, node: &Arc<str>, change: CaptureChange) -> CaptureReply {
         let mut reply = CaptureReply::default();
         match change {
-            CaptureChange::Captured(uid, pod) => self.claim(node, uid, &pod, &mut reply),
-            CaptureChange::Withdrawn(uid) => self.withdraw(node, &uid),
-            CaptureChange::Snapshot(pods) => {
-                let listed: BTreeSet<&str> = pods.iter().map(|(uid, _)| uid.as_str()).collect();
-                let before = self.claims.of(node);
-                for uid in before.keys().filter(|uid| !listed.contains(&***uid)) {
-                    self.withdraw(node, uid);
-                }
+            CaptureChange::Captured(pods) => {
                 for (uid, pod) in pods {
                     self.claim(node, uid, &pod, &mut reply);
+                }
+            }
+            CaptureChange::Withdrawn(uid) => self.withdraw(node, &uid),
+            CaptureChange::Settled(all) => {
+                let claimed = self.claims.of(node);
+                for uid in claimed.keys().filter(|uid| !all.contains(&***uid)) {
+                    self.withdraw(node, uid);
                 }
             }
         }

@@ -323,6 +323,28 @@ async fn a_withdrawal_is_answered_when_every_agent_has_let_go() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_broken_stream_withdraws_nothing_and_a_settled_one_what_it_does_not_list() {
+    let plane = Plane::new(DAY).await;
+    let mut stream = plane.agent("n2").discovery().await;
+    let mut reports = plane.agent("n1").reports().await;
+    reports.send(snapshot(&["web"])).await;
+    assert_eq!(reports.next().await.recorded, "uid-web");
+    drop(reports);
+    stream
+        .until("web is captured", |held| {
+            held.protocol_of("web") == TunnelProtocol::Hbone
+        })
+        .await;
+    let reports = plane.agent("n1").reports().await;
+    reports.send(snapshot(&[])).await;
+    stream
+        .until("web is withdrawn", |held| {
+            held.protocol_of("web") == TunnelProtocol::None
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_root_is_replaced_once_every_agent_holds_the_next() {
     let plane = Plane::new(Duration::from_secs(4)).await;
     let (one, two) = (plane.agent("n1"), plane.agent("n2"));

@@ -1,5 +1,6 @@
 //! The way to the configuration task: what it can be asked and told, with a bounded wait.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,12 +16,12 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// What an agent tells about captured pods.
 #[derive(Clone, Debug)]
 pub(crate) enum CaptureChange {
-    /// These, and no others: uid and `namespace/name`.
-    Snapshot(Vec<(String, String)>),
-    /// One more.
-    Captured(String, String),
-    /// One less.
+    /// These too: uid and `namespace/name`.
+    Captured(Vec<(String, String)>),
+    /// This one no longer.
     Withdrawn(String),
+    /// These, by their uids, and no others.
+    Settled(BTreeSet<String>),
 }
 
 /// What became of it.

@@ -83,15 +83,7 @@ impl Rig {
 }
 
 fn captured(pod: &str) -> CaptureChange {
-    CaptureChange::Captured(format!("uid-{pod}"), format!("shop/{pod}"))
-}
-
-fn snapshot(pods: &[&str]) -> CaptureChange {
-    CaptureChange::Snapshot(
-        pods.iter()
-            .map(|pod| (format!("uid-{pod}"), format!("shop/{pod}")))
-            .collect(),
-    )
+    CaptureChange::Captured(vec![(format!("uid-{pod}"), format!("shop/{pod}"))])
 }
 
 #[tokio::test]
@@ -134,27 +126,28 @@ async fn a_pod_reported_before_it_is_known_is_advertised_when_it_is() {
 }
 
 #[tokio::test]
-async fn a_snapshot_replaces_what_its_node_said_before() {
+async fn what_a_settled_stream_did_not_list_is_withdrawn() {
     let pods = [
         pod("web", "n1", "10.0.0.1"),
         pod("db", "n1", "10.0.0.2"),
         pod("x", "n2", "10.0.0.3"),
     ];
     let mut rig = Rig::new(&format!("{MESH}{}", pods.concat()));
-    rig.tell("n1", snapshot(&["web"])).await;
-    rig.tell("n2", snapshot(&["x"])).await;
-    rig.tell("n1", snapshot(&["db"])).await;
-    assert_eq!(
-        ["web", "db", "x"].map(|pod| rig.is_advertised(pod)),
-        [false, true, true]
-    );
+    rig.tell("n1", captured("web")).await;
+    rig.tell("n2", captured("x")).await;
+    rig.tell("n1", captured("db")).await;
+    let advertised = |rig: &Rig| ["web", "db", "x"].map(|pod| rig.is_advertised(pod));
+    assert_eq!(advertised(&rig), [true, true, true]);
+    let all = std::iter::once("uid-db".to_owned()).collect();
+    rig.tell("n1", CaptureChange::Settled(all)).await;
+    assert_eq!(advertised(&rig), [false, true, true]);
 }
 
 #[tokio::test]
 async fn captures_outlive_the_control_plane_and_change_no_version() {
     let text = format!("{MESH}{}", pod("web", "n1", "10.0.0.1"));
     let mut rig = Rig::new(&text);
-    rig.tell("n1", snapshot(&["web"])).await;
+    rig.tell("n1", captured("web")).await;
     let version = |rig: &Rig| {
         let published = rig.keeper.published.borrow().clone().unwrap();
         let shelf = published.addresses.clone();
