@@ -28,10 +28,9 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::watch;
 
 use self::frames::{Frames, VERSION, Word};
-use super::enrol::{self, EnrolError};
+use super::enrol::EnrolError;
 use super::generations::{Handed, Parcel};
 use super::listeners::Listener;
-use super::names::PodUid;
 use super::pods::{AdmitError, PodState};
 use super::state::{Host, kept_pod};
 use super::{proxies, release, restore};
@@ -291,7 +290,7 @@ fn adopt(host: &Arc<Host>, word: Word, descriptors: Vec<OwnedFd>) -> Result<(), 
 impl Takeover {
     /// Finishes once this role serves: its own rules are loaded and its proxy is ready.
     pub(crate) async fn conclude(mut self, host: &Arc<Host>) -> Result<(), HandoverError> {
-        load_rules(host).await?;
+        restore::load_rules_again(host).await?;
         let serves = || !self.old_serves || host.generations.lock().serving().is_some();
         let ready = tokio::select! {
             ready = host.wait_until(host.limits.takeover_time, serves) => ready,
@@ -328,19 +327,6 @@ impl Takeover {
         host.ancestor_gone.send_replace(true);
         host.note_change();
     }
-}
-
-/// Loads the rules of every captured pod again: this role's text may differ from the former's.
-async fn load_rules(host: &Host) -> Result<(), EnrolError> {
-    let captured: Vec<PodUid> = {
-        let pods = host.pods.lock();
-        let captured = pods.iter().filter(|pod| pod.state == PodState::Captured);
-        captured.map(|pod| pod.names.uid.clone()).collect()
-    };
-    for uid in captured {
-        enrol::redirect_at_once(host, &uid).await?;
-    }
-    Ok(())
 }
 
 async fn said(

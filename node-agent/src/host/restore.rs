@@ -29,6 +29,8 @@ const PORTS_FREE: Duration = Duration::from_secs(5);
 const TRY_EVERY: Duration = Duration::from_millis(20);
 
 /// Takes back every pod that a former role left in the state folder.
+///
+/// Their rules have stayed in force; [`load_rules_again`] is for when the pods are served.
 pub(crate) async fn restore(host: &Arc<Host>) {
     let (pods, unreadable) = match host.kept.load() {
         Ok(loaded) => loaded,
@@ -40,8 +42,11 @@ pub(crate) async fn restore(host: &Arc<Host>) {
     for kept in pods {
         let names = kept.names.clone();
         if let Err(error) = restore_one(host, kept).await {
-            tracing::error!(pod = %names, %error, "a kept pod cannot be taken back");
+            tracing::error!(pod = %names, %error, "a kept pod refuses connections: enrol it again");
             host.counters.count(Count::EnrolmentsFailed);
+            // Out of the table, so that it can be; its rules stay.
+            let epoch = host.pods.lock().get(&names.uid).map(|pod| pod.epoch);
+            epoch.and_then(|epoch| host.pods.lock().remove(&names.uid, epoch));
         }
     }
 }
@@ -68,11 +73,42 @@ async fn restore_one(host: &Arc<Host>, kept: KeptPod) -> Result<(), EnrolError> 
         return Ok(());
     }
     open_listeners(host, &uid).await?;
-    enrol::redirect_at_once(host, &uid).await?;
+    if state != PodState::Captured {
+        // It is not certain how far the former role got.
+        enrol::redirect_at_once(host, &uid).await?;
+    }
     host.set_state(&uid, PodState::Captured);
     tracing::info!(pod = %uid, "captured again");
     host.keep(&uid)
         .map_err(|source| EnrolError::Kept { pod: uid, source })
+}
+
+/// Loads the rules of every captured pod again: this role's text may differ from the former's.
+///
+/// Tries all of them and answers with the first failure.
+pub(crate) async fn load_rules_again(host: &Host) -> Result<(), EnrolError> {
+    let captured = |host: &Host, uid: &PodUid| {
+        let pods = host.pods.lock();
+        pods.get(uid)
+            .is_some_and(|pod| pod.state == PodState::Captured)
+    };
+    let uids: Vec<PodUid> = {
+        let pods = host.pods.lock();
+        pods.iter().map(|pod| pod.names.uid.clone()).collect()
+    };
+    let mut result = Ok(());
+    for uid in uids {
+        let _standing_still = host.changes.read().await;
+        let _turn = host.turn(&uid).await;
+        if !captured(host, &uid) || host.retired.is_cancelled() {
+            continue;
+        }
+        if let Err(error) = enrol::redirect_at_once(host, &uid).await {
+            tracing::error!(%error, "the rules of a former host role stay in force");
+            result = result.and(Err(error));
+        }
+    }
+    result
 }
 
 /// Enters a pod as it was; returns the number of its enrolment.

@@ -66,23 +66,27 @@ async fn serve(args: &HostArgs) -> anyhow::Result<()> {
     let host = set_up(args)?;
     tracing::info!(files, node_ips = ?host.node_ips, "the host role starts");
     let begun = handover::begin(&host, &args.run_dir.join("handover.sock")).await?;
-    let held = match &begun {
-        Some(_) => None,
+    let held = match begun {
+        Some(takeover) => {
+            start(&host);
+            tokio::select! {
+                concluded = takeover.conclude(&host) => concluded?,
+                signal = signals.asked() => anyhow::bail!("{signal} while taking over"),
+            }
+            None
+        }
         None => {
             // Without a role to take over from, nobody else may touch this node's pods.
             let lock = lock(&args.run_dir).await?;
             open_pages(&host).await?;
             restore::restore(&host).await;
+            start(&host);
+            let of_task = Arc::clone(&host);
+            let rules = async move { restore::load_rules_again(&of_task).await };
+            host.tasks.spawn("rules", rules);
             Some(lock)
         }
     };
-    start(&host);
-    if let Some(takeover) = begun {
-        tokio::select! {
-            concluded = takeover.conclude(&host) => concluded?,
-            signal = signals.asked() => anyhow::bail!("{signal} while taking over"),
-        }
-    }
     let lock = match held {
         Some(lock) => lock,
         None => lock(&args.run_dir).await?,

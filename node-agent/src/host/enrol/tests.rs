@@ -110,3 +110,31 @@ async fn a_pod_made_anew_under_its_old_uid_replaces_the_one_that_is_gone() {
         .until(|| proxy.was_told(|told| matches!(told, ToProxy::Forget(_))))
         .await;
 }
+
+#[tokio::test]
+async fn a_handshake_under_way_does_not_hold_an_enrolment_up_for_long() {
+    let (ground, pod) = (Ground::make(), Namespace::make("pod"));
+    let node = ground.run(true);
+    // A first packet that is never answered.
+    pod.shell(
+        "nft 'add table ip silence; \
+              add chain ip silence in { type filter hook input priority 0; }; \
+              add rule ip silence in tcp dport 9 drop'",
+    );
+    let connecting = pod.open().run(|| {
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None);
+        let socket = socket.unwrap();
+        socket.set_nonblocking(true).unwrap();
+        let address: std::net::SocketAddr = "127.0.0.1:9".parse().unwrap();
+        socket.connect(&address.into()).unwrap_err();
+        socket
+    });
+    assert!(firewall::has_half_open(&pod.open()).unwrap());
+    enrolled(&node.host, "a", &pod).await.unwrap();
+    assert!(
+        pod.shell("nft list table inet ambit")
+            .contains("redirect to :15001")
+    );
+    drop(connecting);
+    assert!(!firewall::has_half_open(&pod.open()).unwrap());
+}

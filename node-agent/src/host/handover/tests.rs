@@ -1,9 +1,9 @@
 use ambit_wire::node::host_to_proxy::Kind;
 
 use super::*;
-use crate::host::agent_socket;
 use crate::host::testing::fakes::{Fakes, PATIENCE};
 use crate::host::testing::{Ground, Namespace, Node, names, start_children};
+use crate::host::{agent_socket, enrol};
 
 async fn enrolled(node: &Node, uid: &str, pod: &Namespace) {
     let netns = NetNs::open(pod.path()).unwrap();

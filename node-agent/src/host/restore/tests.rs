@@ -39,6 +39,7 @@ async fn a_killed_role_leaves_pods_refusing_and_its_successor_serves_them() {
 
     let node = restarted(&ground).await;
     assert_eq!(pod.shell("ss -Hltn | wc -l").trim(), "6");
+    load_rules_again(&node.host).await.unwrap();
     assert!(pod.shell("nft list ruleset").contains("redirect to :15001"));
     let proxy = node.fakes.proxy(1).await;
     node.fakes
@@ -102,4 +103,40 @@ async fn a_pod_that_was_draining_is_cleaned_up() {
     let node = restarted(&ground).await;
     assert!(node.host.pod_views().is_empty());
     assert_eq!(pod.shell("nft list ruleset"), "");
+}
+
+#[tokio::test]
+async fn a_pod_whose_ports_stay_taken_refuses_and_can_be_enrolled_again() {
+    let (ground, pod) = (Ground::make(), Namespace::make("pod"));
+    killed(&ground, &pod).await;
+    let address = ["0.0.0.0:15008".parse().unwrap()];
+    let taken = crate::host::listeners::open(&pod.open(), &address).unwrap();
+    let node = restarted(&ground).await;
+    assert!(node.host.pod_views().is_empty());
+    assert!(
+        pod.shell("nft list ruleset").contains("redirect to :15001"),
+        "fail closed"
+    );
+    drop(taken);
+    let netns = NetNs::open(pod.path()).unwrap();
+    enrol::enrol(&node.host, names("a"), netns, None)
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn an_enrolment_that_was_cut_off_is_finished() {
+    let (ground, pod) = (Ground::make(), Namespace::make("pod"));
+    killed(&ground, &pod).await;
+    let kept = ground.role(&Fakes::new(true)).kept.clone();
+    let record = kept.load().unwrap().0.remove(0);
+    kept.save(&KeptPod {
+        state: PodState::Enrolling,
+        ..record
+    })
+    .unwrap();
+    pod.shell("nft delete table inet ambit");
+    let node = restarted(&ground).await;
+    assert_eq!(node.host.pod_views()[0].state, "captured");
+    assert!(pod.shell("nft list ruleset").contains("redirect to :15001"));
 }
