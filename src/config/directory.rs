@@ -124,7 +124,7 @@ impl Scanner {
             }
         }
         for (folder, error) in found.unlisted {
-            self.read_unlisted(&folder, error, &mut batch);
+            self.read_unlisted(&folder, &error, &mut batch);
         }
         batch
     }
@@ -205,7 +205,7 @@ impl Scanner {
 
     /// A folder that cannot be listed keeps the files that are known; one that never could be is
     /// like a file that cannot be read: it may hold policies that nobody has seen.
-    fn read_unlisted(&mut self, folder: &Path, error: String, batch: &mut Batch) {
+    fn read_unlisted(&mut self, folder: &Path, error: &str, batch: &mut Batch) {
         let below = self.files.range(folder.to_owned()..);
         let mut below = below.take_while(|(path, _)| path.starts_with(folder));
         let listed_before = below.any(|(_, known)| known.kind == KnownKind::File);
@@ -213,7 +213,7 @@ impl Scanner {
         if listed_before {
             batch
                 .problems
-                .push((Arc::clone(&known.name), vec![unlisted(&known.name, &error)]));
+                .push((Arc::clone(&known.name), vec![unlisted(&known.name, error)]));
             return;
         }
         let relative = folder.strip_prefix(&self.root).unwrap_or(folder);

@@ -238,7 +238,7 @@ impl Watching {
         })
     }
 
-    fn pass_on(&mut self, batch: Batch) -> bool {
+    fn pass_on(&self, batch: Batch) -> bool {
         self.sender.blocking_send(batch).is_ok()
     }
 

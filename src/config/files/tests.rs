@@ -291,7 +291,7 @@ fn refuses_something(state: &FileState) -> bool {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(3000))]
+    #![proptest_config(ProptestConfig::with_cases(1500))]
 
     #[test]
     fn no_slip_of_a_single_key_opens_a_door(

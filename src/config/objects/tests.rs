@@ -187,3 +187,12 @@ fn an_unreadable_policy_is_known_as_one() {
         assert_eq!(error.identity.name.as_deref(), Some("p"), "{text}");
     }
 }
+
+#[test]
+fn the_documentation_lists_every_kind_and_version() {
+    let page = include_str!("../../../docs/objects.md");
+    for kind in Kind::ALL {
+        let row = format!("| {} | {}", kind.name(), kind.api_versions()[0]);
+        assert!(page.contains(&row), "docs/objects.md lacks `{row}`");
+    }
+}
