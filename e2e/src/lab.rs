@@ -138,12 +138,14 @@ impl Lab {
     fn build_node(&self, number: u8, nodes: u8) -> Result<Node> {
         let name = format!("node-{number}");
         let namespace = Namespace::create(&format!("{}-{name}", self.prefix), true)?;
+        let (uplink4, uplink6) = (node_v4(number), node_v6(number));
         self.wan.batch(&format!(
             "link add node{number} type veth peer name uplink netns {}\n\
-             link set node{number} master wan up\n",
+             link set node{number} master wan up\n\
+             route add 10.244.{number}.0/24 via {uplink4}\n\
+             route add fd00:244:{number:x}::/64 via {uplink6}\n",
             namespace.name()
         ))?;
-        let (uplink4, uplink6) = (node_v4(number), node_v6(number));
         let (pods4, pods6) = (bridge_v4(number), bridge_v6(number));
         let mut lines = format!(
             "addr add {uplink4}/24 dev uplink\n\

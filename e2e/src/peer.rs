@@ -24,6 +24,7 @@ use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use crate::forge::Leaf;
 use crate::lab::Pod;
+use crate::wait::wait_for;
 
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Where tunnels arrive.
@@ -43,7 +44,7 @@ pub fn ask(tcp: TcpStream, leaf: Option<&Leaf>, authority: &str) -> Result<Outco
     let config = client_config(leaf)?;
     let runtime = runtime()?;
     tcp.set_nonblocking(true)?;
-    let asked = runtime.block_on(timeout(PATIENCE, async {
+    let exchange = async {
         let tcp = tokio::net::TcpStream::from_std(tcp)?;
         let name = ServerName::try_from("ambit.invalid")?;
         let stream = TlsConnector::from(config).connect(name, tcp).await?;
@@ -58,7 +59,9 @@ pub fn ask(tcp: TcpStream, leaf: Option<&Leaf>, authority: &str) -> Result<Outco
         let status = answer.await?.status().as_u16();
         driving.abort();
         Ok::<_, anyhow::Error>(status)
-    }));
+    };
+    // The clock belongs to the runtime.
+    let asked = runtime.block_on(async { timeout(PATIENCE, exchange).await });
     match asked.context("the peer neither answers nor closes")? {
         Ok(status) => Ok(Outcome::Answered(status)),
         Err(error) => Ok(Outcome::Cut(format!("{error:#}"))),
@@ -77,10 +80,10 @@ impl Imposter {
     pub fn start(pod: &Pod, leaf: &Leaf, greeting: &'static str) -> Result<Self> {
         let config = server_config(leaf)?;
         let any = std::net::SocketAddr::from(([0_u16; 8], HBONE));
-        let listener = pod
-            .namespace()
-            .run(|| std::net::TcpListener::bind(any))?
-            .with_context(|| format!("listening on {HBONE} in {}", pod.name))?;
+        // Whoever listened before may be ending just now.
+        let listener = wait_for(&format!("{HBONE} in {} to be free", pod.name), PATIENCE, || {
+            pod.namespace().run(|| std::net::TcpListener::bind(any)).ok()?.ok()
+        })?;
         listener.set_nonblocking(true)?;
         let runtime = runtime()?;
         let entered = runtime.enter();

@@ -174,8 +174,7 @@ impl DataPath {
         };
         let (sent, received, duration) = open.carried();
         if let Some(refusal) = &refusal {
-            self.ledger
-                .count(Family::Cuts, &[("reason", refusal.reason.word())]);
+            self.count_refusal(reporter, refusal.reason);
         }
         self.log.write(&Entry {
             reporter,
@@ -203,11 +202,7 @@ impl DataPath {
         if let Some(client) = client {
             reset(client);
         }
-        let labels = [
-            ("reporter", reporter.word()),
-            ("reason", refusal.reason.word()),
-        ];
-        self.ledger.count(Family::Refusals, &labels);
+        self.count_refusal(reporter, refusal.reason);
         self.log.write(&Entry {
             reporter,
             ends,
@@ -231,6 +226,12 @@ impl DataPath {
             reason_for(error.word()),
             format!("tunnel to {}: {error}", key.to),
         )
+    }
+
+    /// Counts a refusal, or an open connection that was cut.
+    fn count_refusal(&self, reporter: Reporter, reason: Reason) {
+        let labels = [("reporter", reporter.word()), ("reason", reason.word())];
+        self.ledger.count(Family::Refusals, &labels);
     }
 
     /// Counts what policies in dry-run mode would have done.

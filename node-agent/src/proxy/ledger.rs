@@ -40,8 +40,6 @@ pub(crate) enum Family {
     DryRun,
     /// Times that accepting had to pause for want of file descriptors.
     AcceptPauses,
-    /// Open connections cut because a changed policy refuses them.
-    Cuts,
     /// Resources from the control plane that could not be understood.
     ConfigRejects,
     /// Access log lines dropped because the reader of the log was too slow.
@@ -51,7 +49,7 @@ pub(crate) enum Family {
 }
 
 impl Family {
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 11] = [
         Self::Opened,
         Self::Closed,
         Self::Sent,
@@ -60,7 +58,6 @@ impl Family {
         Self::Handshakes,
         Self::DryRun,
         Self::AcceptPauses,
-        Self::Cuts,
         Self::ConfigRejects,
         Self::LogDrops,
         Self::TunnelErrors,
@@ -88,10 +85,6 @@ impl Family {
             Self::AcceptPauses => (
                 "ambit_accept_pauses",
                 "Pauses in accepting for want of file descriptors",
-            ),
-            Self::Cuts => (
-                "ambit_connections_cut",
-                "Open connections ended by a changed policy",
             ),
             Self::ConfigRejects => (
                 "ambit_config_rejects",
