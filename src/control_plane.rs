@@ -213,6 +213,8 @@ async fn start(args: Args, logs: Logs, tasks: &Tasks) -> Result<(), ControlPlane
         ..config::Settings::default()
     });
     let Source::Directory(path) = args.from;
+    // One name for each file: inotify knows absolute ones only.
+    let path = std::path::absolute(&path).unwrap_or(path);
     let batches = directory::watch(&path, Some(&args.state))?;
     let own_names = OWN_NAMES.into_iter().map(str::to_owned);
     let settings = serve::Settings {

@@ -34,6 +34,8 @@ pub(crate) use self::handle::{CaptureChange, CaptureReply, Handle, NotReady};
 const REQUESTS: usize = 4096;
 /// Requests answered by one publication.
 const TOGETHER: usize = 256;
+/// Problems written to the log from one batch; one bad file can hold many thousand.
+const TOLD_AT_ONCE: usize = 100;
 /// The task's state.
 #[derive(Debug)]
 pub(crate) struct Keeper {
@@ -61,6 +63,9 @@ impl Keeper {
             // Nothing is known yet, so nothing changes yet.
             drop(configuration.set_captured(uid, true));
         }
+        metrics
+            .captured
+            .set(i64::try_from(claims.iter().count()).unwrap_or(i64::MAX));
         let (published, receiver) = watch::channel(None);
         let (sender, requests) = mpsc::channel(REQUESTS);
         let keeper = Self {
@@ -146,14 +151,18 @@ impl Keeper {
     /// Writes what is newly wrong, and what no longer is, to the log.
     fn tell_problems(&mut self) {
         let now: BTreeSet<Problem> = self.configuration.problems().into_iter().collect();
-        for problem in now.difference(&self.problems) {
+        for problem in now.difference(&self.problems).take(TOLD_AT_ONCE) {
             match problem.severity {
                 Severity::Error => tracing::error!("{problem}"),
                 Severity::Warning => tracing::warn!("{problem}"),
             }
         }
-        for problem in self.problems.difference(&now) {
+        for problem in self.problems.difference(&now).take(TOLD_AT_ONCE) {
             tracing::info!("solved: {problem}");
+        }
+        let more = now.difference(&self.problems).skip(TOLD_AT_ONCE).count();
+        if more > 0 {
+            tracing::error!("and {more} more things are wrong: `ambit vet` tells them all");
         }
         self.metrics.config_problems(&now);
         self.problems = now;

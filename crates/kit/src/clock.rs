@@ -7,8 +7,13 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 const SECONDS_PER_DAY: u64 = 86_400;
 /// Units of a span of time as people write it, in milliseconds.
-const UNITS: [(&str, u64); 5] =
-    [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
+const UNITS: [(&str, u64); 5] = [
+    ("ms", 1),
+    ("s", 1_000),
+    ("m", 60_000),
+    ("h", 3_600_000),
+    ("d", 86_400_000),
+];
 /// Longest span that can be written: a century, so that adding it to the time of day is safe.
 const LONGEST: u64 = 36_525 * 86_400_000;
 
@@ -59,9 +64,14 @@ pub fn parse_span(text: &str) -> Result<Duration, SpanError> {
     let bad = || SpanError(text.to_owned());
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at_checked(digits).ok_or_else(bad)?;
-    let (_, millis) = UNITS.iter().find(|(name, _)| *name == unit).ok_or_else(bad)?;
+    let (_, millis) = UNITS
+        .iter()
+        .find(|(name, _)| *name == unit)
+        .ok_or_else(bad)?;
     let number: u64 = number.parse().map_err(|_illegal| bad())?;
-    let millis = number.checked_mul(*millis).filter(|millis| *millis <= LONGEST);
+    let millis = number
+        .checked_mul(*millis)
+        .filter(|millis| *millis <= LONGEST);
     Ok(Duration::from_millis(millis.ok_or_else(bad)?))
 }
 

@@ -78,7 +78,10 @@ pub fn cpu_seconds() -> Option<f64> {
 /// Open file descriptors of this process.
 pub fn open_descriptors() -> Option<i64> {
     // One of them is that of the listing itself.
-    let open = fs::read_dir("/proc/self/fd").ok()?.count().saturating_sub(1);
+    let open = fs::read_dir("/proc/self/fd")
+        .ok()?
+        .count()
+        .saturating_sub(1);
     i64::try_from(open).ok()
 }
 

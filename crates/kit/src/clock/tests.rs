@@ -43,13 +43,31 @@ fn a_time_before_1970_is_the_epoch() {
 
 #[test]
 fn spans_are_read_as_people_write_them() {
-    for (text, millis) in
-        [("250ms", 250), ("0s", 0), ("90s", 90_000), ("10m", 600_000), ("24h", 86_400_000)]
-    {
-        assert_eq!(parse_span(text).unwrap(), Duration::from_millis(millis), "{text}");
+    for (text, millis) in [
+        ("250ms", 250),
+        ("0s", 0),
+        ("90s", 90_000),
+        ("10m", 600_000),
+        ("24h", 86_400_000),
+    ] {
+        assert_eq!(
+            parse_span(text).unwrap(),
+            Duration::from_millis(millis),
+            "{text}"
+        );
     }
     assert_eq!(parse_span("7d").unwrap(), Duration::from_secs(7 * 86_400));
-    for bad in ["", "s", "10", "10 s", "-1s", "1.5h", "99999999999d", "10y", "é"] {
+    for bad in [
+        "",
+        "s",
+        "10",
+        "10 s",
+        "-1s",
+        "1.5h",
+        "99999999999d",
+        "10y",
+        "é",
+    ] {
         assert_eq!(parse_span(bad), Err(SpanError(bad.to_owned())), "{bad}");
     }
 }

@@ -24,17 +24,30 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(5);
 const CONNECTION_LIFE: Duration = Duration::from_secs(120);
 /// Time to finish an answer that is under way at the end of a connection's life.
 const LAST_ANSWER: Duration = Duration::from_secs(5);
+/// Time for the first request of a connection that was accepted just before the end.
+const FIRST_REQUEST: Duration = Duration::from_millis(250);
 /// Largest body taken: commands are short.
 const MAX_BODY: usize = 64 * 1024;
 /// Largest request head.
 const MAX_HEAD: usize = 16 * 1024;
 
-/// Serves one connection to its end.
+/// Serves one connection to its end. When asked to stop it still answers the first request: whoever
+/// was accepted is not sent away for having come at the wrong moment.
 pub(super) async fn serve(tcp: TcpStream, routes: Arc<Routes>, stop: CancellationToken) {
+    let asked = CancellationToken::new();
+    let first = asked.clone();
     let service = service_fn(move |request| {
         let routes = Arc::clone(&routes);
+        first.cancel();
         async move { Ok::<_, Infallible>(respond(&routes, request).await) }
     });
+    let stopped = async {
+        stop.cancelled().await;
+        // Too late is no harm here: the connection then ends unanswered.
+        tokio::time::timeout(FIRST_REQUEST, asked.cancelled())
+            .await
+            .ok();
+    };
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
@@ -44,7 +57,7 @@ pub(super) async fn serve(tcp: TcpStream, routes: Arc<Routes>, stop: Cancellatio
     let ended = tokio::select! {
         ended = connection.as_mut() => Some(ended),
         () = tokio::time::sleep(CONNECTION_LIFE) => None,
-        () = stop.cancelled() => None,
+        () = stopped => None,
     };
     let ended = match ended {
         Some(ended) => ended,

@@ -114,6 +114,26 @@ async fn garbage_and_oversize_are_refused_and_the_next_is_served() {
 }
 
 #[tokio::test]
+async fn who_came_just_before_the_end_is_still_answered_once() {
+    let server = start().await;
+    // Connections are accepted in order: an answer on a later one shows that this one is.
+    let mut tcp = TcpStream::connect(server.address).await.unwrap();
+    send(server.address, &get("/hello")).await;
+    server.stop.cancel();
+    tokio::task::yield_now().await;
+    tcp.write_all(b"GET /hello?name=late HTTP/1.1\r\nhost: x\r\n\r\n")
+        .await
+        .unwrap();
+    let mut answer = String::new();
+    tcp.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.ends_with("hello late\n"), "{answer}");
+    tokio::time::timeout(PATIENCE, server.ended)
+        .await
+        .unwrap()
+        .unwrap();
+}
+
+#[tokio::test]
 async fn idle_connections_end_when_asked_to_stop() {
     let server = start().await;
     let mut idle = TcpStream::connect(server.address).await.unwrap();

@@ -11,7 +11,10 @@ fn what_this_process_uses_is_told() {
         "process_cpu_seconds_total ",
         "process_open_fds ",
     ] {
-        assert!(text.lines().any(|line| line.starts_with(name)), "{name} in {text}");
+        assert!(
+            text.lines().any(|line| line.starts_with(name)),
+            "{name} in {text}"
+        );
     }
     assert!(resident_bytes().unwrap() > 100_000);
     assert!(open_descriptors().unwrap() >= 3);
