@@ -1,8 +1,8 @@
 //! Inbound over HBONE: a tunnel that a peer opens to a pod of this node, and each stream in it.
 //!
 //! [`serve`] is the story of a tunnel: papers of this pod, TLS (the peer proves who it is), then
-//! streams until the peer leaves or this generation drains. [`serve_stream`] is the story of one
-//! stream:
+//! streams until the peer leaves or this generation drains. [`admit_stream`] and [`serve_stream`]
+//! are the story of one stream:
 //! 1. [`asked_for`]: a CONNECT whose authority is this pod
 //! 2. who: the identity that the tunnel's handshake proved
 //! 3. and 4. [`ambit_decide::inbound`]: may they, from one snapshot
@@ -16,6 +16,7 @@ use ambit_decide::{InboundQuery, Reason, Refusal};
 use ambit_model::{SpiffeId, Workload};
 use ambit_tunnel::{Incoming, Session};
 use tokio::net::TcpStream;
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::proxy::connections::{Admitted, Opening};
 use crate::proxy::datapath::{Arrival, DataPath, Far, not_reached, reason_for};
@@ -85,10 +86,12 @@ async fn streams(
         };
         match next {
             Some(Ok(incoming)) => {
-                let (path, pod, peer) = (Arc::clone(path), Arc::clone(pod), peer.clone());
-                tokio::spawn(async move {
-                    serve_stream(&path, &pod, incoming, peer, client).await;
-                });
+                let (path, pod) = (Arc::clone(path), Arc::clone(pod));
+                let admitting = {
+                    let (path, peer) = (Arc::clone(&path), peer.clone());
+                    Box::pin(async move { admit_stream(&path, &pod, incoming, peer, client).await })
+                };
+                path.accepted.clone().spawn(serve_stream(path, admitting));
             }
             Some(Err(error)) => {
                 path.count_tunnel_error(error.word());
@@ -99,13 +102,25 @@ async fn streams(
     }
 }
 
+/// Admits a stream and carries it. What admitting needs is not held while bytes are copied:
+/// streams idle by the thousand.
 async fn serve_stream(
+    path: Arc<DataPath>,
+    admitting: impl Future<Output = Option<(TcpStream, Far, Opening)>> + Unpin,
+) {
+    if let Some((application, far, opening)) = admitting.await {
+        path.carry(application, far, opening).await;
+    }
+}
+
+/// Everything before the first byte is copied; a refusal is answered and recorded here.
+async fn admit_stream(
     path: &DataPath,
     pod: &Arc<LocalPod>,
     incoming: Incoming,
     peer: SpiffeId,
     client: SocketAddr,
-) {
+) -> Option<(TcpStream, Far, Opening)> {
     let mesh = path.mesh();
     let mut ends = Ends {
         source: mesh.workload_at(client.ip(), client.port()).cloned(),
@@ -115,16 +130,20 @@ async fn serve_stream(
     };
     drop(mesh);
     let admitted = Box::pin(admit(path, pod, &incoming, client, &mut ends)).await;
-    let (destination, application) = match admitted {
+    let (destination, application, permit) = match admitted {
         Ok(admitted) => admitted,
-        Err(refusal) => return refuse_stream(path, incoming, client, pod, &ends, &refusal),
+        Err(refusal) => {
+            refuse_stream(path, incoming, client, pod, &ends, &refusal);
+            return None;
+        }
     };
     let answer = ends
         .destination
         .as_ref()
         .map(|workload| baggage::of(workload));
     let Ok(stream) = incoming.accept(answer.as_deref()) else {
-        return tracing::debug!(%client, "the peer left before its stream was accepted");
+        tracing::debug!(%client, "the peer left before its stream was accepted");
+        return None;
     };
     let opening = Opening {
         reporter: Reporter::Destination,
@@ -133,21 +152,18 @@ async fn serve_stream(
         destination,
         tunnel: None,
         meters_server: true,
+        permit: Some(permit),
         admitted: Some(Admitted {
             pod: Arc::clone(pod),
             destination,
             source: client.ip(),
         }),
     };
-    path.carry(
-        application,
-        Far::Tunnel {
-            stream,
-            peer: client,
-        },
-        opening,
-    )
-    .await;
+    let far = Far::Tunnel {
+        stream,
+        peer: client,
+    };
+    Some((application, far, opening))
 }
 
 /// Everything that must hold before a byte reaches the application.
@@ -157,8 +173,10 @@ async fn admit(
     incoming: &Incoming,
     client: SocketAddr,
     ends: &mut Ends,
-) -> Result<(SocketAddr, TcpStream), Refusal> {
+) -> Result<(SocketAddr, TcpStream, OwnedSemaphorePermit), Refusal> {
     let destination = asked_for(pod, incoming)?;
+    let permit = Arc::clone(&pod.connections).try_acquire_owned();
+    let permit = permit.map_err(|_full| pod.full())?;
     let workload = path.record_of(pod).await?;
     ends.destination = Some(Arc::clone(&workload));
     let mesh = path.mesh();
@@ -177,7 +195,7 @@ async fn admit(
     let client = SocketAddr::new(client.ip(), 0);
     let application = reach::application(pod, client, destination).await;
     let application = application.map_err(|error| not_reached(&error))?;
-    Ok((destination, application))
+    Ok((destination, application, permit))
 }
 
 /// The address in the CONNECT, which must be this pod's own.

@@ -180,6 +180,7 @@ fn opening(arrival: Arrival, ends: Ends) -> Opening {
         destination: arrival.destination,
         tunnel: None,
         meters_server: false,
+        permit: None,
         admitted: None,
     }
 }

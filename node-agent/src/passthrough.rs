@@ -32,6 +32,7 @@ pub(crate) async fn serve(path: &DataPath, pod: &Arc<LocalPod>, client: TcpStrea
                 destination: arrival.destination,
                 tunnel: None,
                 meters_server: false,
+                permit: None,
                 admitted: Some(Admitted {
                     pod: Arc::clone(pod),
                     destination: arrival.destination,

@@ -4,12 +4,10 @@
 //! ends when its generation drains or its pod is released, and leaves the queue to the next.
 //! Accepting survives a lack of descriptors: it pauses, counts, and goes on.
 
-use std::future::Future;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ambit_decide::{Reason, Refusal};
 use ambit_wire::node::ListenerKind;
 use tokio::net::{TcpListener, TcpStream};
 
@@ -64,26 +62,21 @@ fn start(path: &Arc<DataPath>, pod: &Arc<LocalPod>, tcp: TcpStream, kind: Listen
         return refuse_full(path, pod, tcp, kind);
     };
     let (path, pod) = (Arc::clone(path), Arc::clone(pod));
+    let tracker = path.accepted.clone();
     match kind {
-        ListenerKind::Outbound => spawn(async move {
+        ListenerKind::Outbound => tracker.spawn(async move {
             outbound::serve(&path, &pod, tcp).await;
             drop(permit);
         }),
-        ListenerKind::Plaintext => spawn(async move {
+        ListenerKind::Plaintext => tracker.spawn(async move {
             passthrough::serve(&path, &pod, tcp).await;
             drop(permit);
         }),
-        ListenerKind::Hbone => spawn(async move {
+        ListenerKind::Hbone => tracker.spawn(async move {
             inbound::serve(&path, &pod, tcp).await;
             drop(permit);
         }),
-    }
-}
-
-/// Connections end by themselves: by their peers, by policy, by the limit of a drain, or with the
-/// process. Nobody waits for one, the table of connections tells how many are left.
-fn spawn(connection: impl Future<Output = ()> + Send + 'static) {
-    tokio::spawn(connection);
+    };
 }
 
 fn refuse_full(path: &DataPath, pod: &LocalPod, tcp: TcpStream, kind: ListenerKind) {
@@ -91,13 +84,7 @@ fn refuse_full(path: &DataPath, pod: &LocalPod, tcp: TcpStream, kind: ListenerKi
         return;
     };
     let destination = Arrival::of(&tcp).map_or(local, |arrival| arrival.destination);
-    let refusal = Refusal::new(
-        Reason::PodLimit,
-        format!(
-            "pod {} has as many connections open as one pod may",
-            pod.uid
-        ),
-    );
+    let refusal = pod.full();
     let own = Some(pod.as_source(&path.mesh()));
     let (reporter, ends) = match kind {
         ListenerKind::Outbound => (

@@ -51,6 +51,8 @@ pub(crate) struct Attachment {
     drain: CancellationToken,
     /// Ends serving pages.
     pages_end: CancellationToken,
+    /// The tasks that serve pages.
+    page_tasks: TaskTracker,
     /// The last connection has ended.
     ended: CancellationToken,
     ancestor: Option<oneshot::Receiver<()>>,
@@ -99,6 +101,7 @@ impl Attachment {
             requests: mpsc::channel(REQUESTS),
             drain: CancellationToken::new(),
             pages_end: CancellationToken::new(),
+            page_tasks: TaskTracker::new(),
             ended: CancellationToken::new(),
             ancestor: None,
             tasks,
@@ -171,14 +174,8 @@ impl Attachment {
         let uid: Arc<str> = pod.uid.as_str().into();
         let stock = Stock::new(Arc::clone(&uid), self.requests.0.clone());
         let released = self.drain.child_token();
-        let local = LocalPod::new(
-            pod,
-            &self.place,
-            self.caps,
-            stock,
-            released,
-        )
-        .map_err(anyhow::Error::msg)?;
+        let local = LocalPod::new(pod, &self.place, self.caps, stock, released)
+            .map_err(anyhow::Error::msg)?;
         let local = Arc::new(local);
         if let Some(before) = self.follower.pods.put(Arc::clone(&local)) {
             before.released.cancel();
@@ -229,7 +226,7 @@ impl Attachment {
         path.pool.purge(|key| *key.source_pod == *pod.uid);
         let (link, pod_uid) = (Arc::clone(&self.link), PodUid::new(uid)?);
         self.tasks.spawn(async move {
-            while path.connections.count(Some(&pod.uid)) > 0 {
+            while pod.is_busy() {
                 tokio::time::sleep(LOOK_EVERY).await;
             }
             tell(&link, &ToHost::PodReleased { pod_uid, open: 0 }).await;
@@ -269,7 +266,7 @@ impl Attachment {
             let routes = routes.with_context(|| format!("no pages for port {port}"))?;
             let (listener, end) = (listener(descriptor)?, self.pages_end.clone());
             let mut inherited = ancestor.subscribe();
-            self.tasks.spawn(async move {
+            self.page_tasks.spawn(async move {
                 if inherited.wait_for(|inherited| *inherited).await.is_ok() {
                     pages::serve(listener, routes, end).await;
                 }
@@ -280,12 +277,14 @@ impl Attachment {
 
     fn meet_heir(&self, descriptors: Vec<OwnedFd>) -> anyhow::Result<()> {
         let heir = stream(descriptors)?;
-        // No page is answered after the heir has been told the first numbers: they must not fall.
         self.pages_end.cancel();
+        self.page_tasks.close();
         let path = &self.follower.path;
         let (ledger, connections) = (path.ledger.clone(), path.connections.clone());
-        let ended = self.ended.clone();
+        let (ended, page_tasks) = (self.ended.clone(), self.page_tasks.clone());
         self.tasks.spawn(async move {
+            // The heir is told the first numbers after the last page: they must not fall.
+            page_tasks.wait().await;
             if let Err(error) = generations::tell(heir, ledger, connections, ended).await {
                 tracing::warn!(%error, "the next generation cannot be told this one's numbers");
             }
@@ -313,15 +312,15 @@ impl Attachment {
         );
         self.drain.cancel();
         let limit = Duration::from_secs(u64::from(drain.seconds));
-        let (connections, ended) = (self.follower.path.connections.clone(), self.ended.clone());
+        let (path, ended) = (Arc::clone(&self.follower.path), self.ended.clone());
         self.tasks.spawn(async move {
             let all_ended = async {
-                while connections.count(None) > 0 {
+                while !path.accepted.is_empty() {
                     tokio::time::sleep(LOOK_EVERY).await;
                 }
             };
             if tokio::time::timeout(limit, all_ended).await.is_err() {
-                let lost = connections.count(None);
+                let lost = path.accepted.len();
                 tracing::warn!(lost, "connections were still open at the end of the drain");
             }
             ended.cancel();

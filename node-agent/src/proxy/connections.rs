@@ -17,7 +17,7 @@ use ambit_model::Mesh;
 use ambit_tunnel::Meter;
 use parking_lot::Mutex;
 use serde::Serialize;
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::labels::{Ends, Reporter};
 use super::pods::LocalPod;
@@ -64,6 +64,7 @@ pub(crate) struct Open {
     id: u64,
     record: Arc<Record>,
     table: Connections,
+    _permit: Option<OwnedSemaphorePermit>,
 }
 
 /// A connection that is about to be carried.
@@ -81,6 +82,8 @@ pub(crate) struct Opening {
     pub(crate) tunnel: Option<SocketAddr>,
     /// True where the socket that the copying meters is the server's.
     pub(crate) meters_server: bool,
+    /// Room among the pod's connections, where it was not taken at accept.
+    pub(crate) permit: Option<OwnedSemaphorePermit>,
     /// For inbound: what to ask again when policy changes.
     pub(crate) admitted: Option<Admitted>,
 }
@@ -128,14 +131,13 @@ impl Connections {
         });
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         self.table.lock().insert(id, Arc::clone(&record));
-        (
-            Open {
-                id,
-                record,
-                table: self.clone(),
-            },
-            on_cut,
-        )
+        let open = Open {
+            id,
+            record,
+            table: self.clone(),
+            _permit: opening.permit,
+        };
+        (open, on_cut)
     }
 
     /// Adds what open connections have carried since the last look to the counters.

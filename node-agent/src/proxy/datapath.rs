@@ -14,6 +14,7 @@ use arc_swap::ArcSwap;
 use socket2::SockRef;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
+use tokio_util::task::TaskTracker;
 
 use super::access_log::{AccessLog, Entry};
 use super::connections::{Connections, Opening};
@@ -37,6 +38,9 @@ pub(crate) struct DataPath {
     pub(crate) pool: Arc<Pool>,
     /// Limits and windows of tunnels.
     pub(crate) tunnels: ambit_tunnel::Settings,
+    /// Everything that was accepted and has not ended: tunnels, their streams, and connections
+    /// that are still opening, which the table does not know yet.
+    pub(crate) accepted: TaskTracker,
     /// Open connections.
     pub(crate) connections: Connections,
     /// Every counter.
@@ -100,6 +104,7 @@ impl DataPath {
             identities,
             pool: Pool::new(tunnels.clone()),
             tunnels,
+            accepted: TaskTracker::new(),
             connections: Connections::default(),
             ledger,
             series: SeriesTable::default(),
@@ -150,7 +155,15 @@ impl DataPath {
     }
 
     /// Copies both ways until both are done, then writes the connection down.
-    pub(crate) async fn carry(&self, near: TcpStream, far: Far, mut opening: Opening) {
+    ///
+    /// The connection is open, and in the table, before the future is polled: so the future holds
+    /// what carrying needs and no longer what opening did.
+    pub(crate) fn carry(
+        &self,
+        near: TcpStream,
+        far: Far,
+        mut opening: Opening,
+    ) -> impl Future<Output = ()> + Send {
         let arrival = Arrival {
             client: opening.source,
             destination: opening.destination,
@@ -161,33 +174,39 @@ impl DataPath {
         let (reporter, tunnel) = (opening.reporter, opening.tunnel);
         let series = self.series.of(&self.ledger, reporter, &opening.ends);
         let (open, cut) = self.connections.open(series, opening);
-        let copying = async {
-            match far {
-                Far::Plain(socket) => ambit_tunnel::copy_plain(near, socket, open.meter()).await,
-                Far::Tunnel { stream, .. } => ambit_tunnel::copy(near, stream, open.meter()).await,
+        async move {
+            let copying = async {
+                match far {
+                    Far::Plain(socket) => {
+                        ambit_tunnel::copy_plain(near, socket, open.meter()).await
+                    }
+                    Far::Tunnel { stream, .. } => {
+                        ambit_tunnel::copy(near, stream, open.meter()).await
+                    }
+                }
+            };
+            // Dropping the copy resets both sides.
+            let (end, refusal) = tokio::select! {
+                end = copying => (Some(end), None),
+                Ok(refusal) = cut => (None, Some(refusal)),
+            };
+            let (sent, received, duration) = open.carried();
+            if let Some(refusal) = &refusal {
+                self.count_refusal(reporter, refusal.reason);
             }
-        };
-        // Dropping the copy resets both sides.
-        let (end, refusal) = tokio::select! {
-            end = copying => (Some(end), None),
-            Ok(refusal) = cut => (None, Some(refusal)),
-        };
-        let (sent, received, duration) = open.carried();
-        if let Some(refusal) = &refusal {
-            self.count_refusal(reporter, refusal.reason);
+            self.log.write(&Entry {
+                reporter,
+                ends: open.ends(),
+                source: arrival.client,
+                destination: arrival.destination,
+                tunnel,
+                sent,
+                received,
+                duration,
+                refusal: refusal.as_ref(),
+                error: end.as_ref().and_then(error_of).as_deref(),
+            });
         }
-        self.log.write(&Entry {
-            reporter,
-            ends: open.ends(),
-            source: arrival.client,
-            destination: arrival.destination,
-            tunnel,
-            sent,
-            received,
-            duration,
-            refusal: refusal.as_ref(),
-            error: end.as_ref().and_then(error_of).as_deref(),
-        });
     }
 
     /// Counts and writes down a refusal, and resets the client so that it knows at once.

@@ -201,7 +201,8 @@ impl Ledger {
             .retain(|(_, labels), cell| Arc::strong_count(cell) > 1 || keep(labels));
     }
 
-    /// Sum over a family, for pages and tests.
+    /// Sum over a family.
+    #[cfg(test)]
     pub(crate) fn total(&self, family: Family) -> u64 {
         let cells = self.cells.read();
         cells

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use ambit_decide::{Reason, Refusal};
 use ambit_model::{Mesh, SpiffeId, TunnelProtocol, Workload, WorkloadUid};
 use ambit_wire::node::Pod;
 use parking_lot::RwLock;
@@ -39,6 +40,7 @@ pub(crate) struct LocalPod {
     pub(crate) handshakes: Arc<Semaphore>,
     /// Ends the accepting of new connections: the pod is released, or this generation drains.
     pub(crate) released: CancellationToken,
+    caps: Caps,
     enrolled: Arc<Workload>,
 }
 
@@ -71,8 +73,26 @@ impl LocalPod {
             connections: Arc::new(Semaphore::new(caps.connections)),
             handshakes: Arc::new(Semaphore::new(caps.handshakes)),
             released,
+            caps,
             enrolled,
         })
+    }
+
+    /// The refusal of one connection too many.
+    pub(crate) fn full(&self) -> Refusal {
+        let most = self.caps.connections;
+        Refusal::new(
+            Reason::PodLimit,
+            format!(
+                "pod {} has {most} connections, as many as one pod may",
+                self.uid
+            ),
+        )
+    }
+
+    /// True while anything that was accepted for the pod has not ended.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.connections.available_permits() < self.caps.connections
     }
 
     /// The pod's record in the mesh, if the control plane knows it already. Only this one may
