@@ -177,11 +177,12 @@ impl Working {
         }
         if synced && !self.complete {
             self.complete = true;
-            self.follower.synced.send_replace(true);
             self.publish(&Effects {
                 review: true,
                 ..Effects::default()
             });
+            // Said last: whoever waits for it decides by the snapshot at once.
+            self.follower.synced.send_replace(true);
         } else if self.complete {
             self.publish(&effects);
         }
