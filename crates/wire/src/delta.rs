@@ -16,11 +16,13 @@
 //! Our own client announces ([`ANNOUNCE_CHUNKS`]) that it understands a state that comes in several
 //! responses, all but the last marked [`MORE`]; any other client gets its first state in one.
 
+mod catalog;
 mod client;
 mod server;
 
+pub use catalog::{Catalog, Entry};
 pub use client::{Client, Received, Rejection, Update};
-pub use server::{Catalog, Entry, Outcome, Server};
+pub use server::{Outcome, Server};
 
 /// Type of workloads and services.
 pub const ADDRESS_TYPE: &str = "type.googleapis.com/istio.workload.Address";

@@ -11,42 +11,22 @@
 //! is always the catalog's state at the time of sending. So a slow client gets fewer, newer
 //! resources, and what waits for it is never more than one entry per name.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+mod waiting;
+
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use bytes::Bytes;
-
-use super::{ANNOUNCE_CHUNKS, MORE};
+use super::{ANNOUNCE_CHUNKS, Catalog, Entry, MORE};
 use crate::discovery::{Any, DeltaDiscoveryRequest, DeltaDiscoveryResponse, Resource};
+use waiting::Waiting;
 
 /// Resources in one response to a client that understands [`MORE`]: small enough that a stream's
 /// other types are not held up for long.
 const MAX_CHUNK_RESOURCES: usize = 1000;
 /// Bytes of bodies in one such response.
 const MAX_CHUNK_BYTES: usize = 1024 * 1024;
-/// Names that one client may ask for one by one; more are answered as unknown.
+/// Names that one client may ask for one by one; more are answered once and then not followed.
 const MAX_ASKED: usize = 100_000;
-
-/// One resource of a catalog.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
-    /// Hash of its content.
-    pub version: Arc<str>,
-    /// Its encoding.
-    pub body: Bytes,
-    /// Other names it can be asked for by.
-    pub aliases: Arc<[Arc<str>]>,
-}
-
-/// The state that is served: an immutable snapshot.
-pub trait Catalog {
-    /// The resource of that name.
-    fn get(&self, name: &str) -> Option<&Entry>;
-    /// All of them.
-    fn iter(&self) -> impl Iterator<Item = (&Arc<str>, &Entry)>;
-    /// The name of the resource that has this alias.
-    fn named_by(&self, alias: &str) -> Option<Arc<str>>;
-}
 
 /// What a request was.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,31 +72,6 @@ struct UnderWay {
     nonce: String,
     /// The oldest change in it.
     oldest: u64,
-}
-
-/// Names to be told, in order of their first untold change.
-#[derive(Debug, Default)]
-struct Waiting {
-    queue: VecDeque<(u64, Arc<str>)>,
-    names: HashSet<Arc<str>>,
-}
-
-impl Waiting {
-    fn push(&mut self, sequence: u64, name: Arc<str>) {
-        if self.names.insert(Arc::clone(&name)) {
-            self.queue.push_back((sequence, name));
-        }
-    }
-
-    fn pop(&mut self) -> Option<(u64, Arc<str>)> {
-        let (sequence, name) = self.queue.pop_front()?;
-        self.names.remove(&name);
-        Some((sequence, name))
-    }
-
-    fn oldest(&self) -> Option<u64> {
-        self.queue.front().map(|(sequence, _)| *sequence)
-    }
 }
 
 impl Server {

@@ -233,7 +233,9 @@ fn nothing_is_sent_before_the_type_is_asked_for() {
 fn after_losing_count_a_client_is_told_what_differs() {
     let mut server = Server::new("t", 5);
     server.request(first(&[]), &shelf(&[("a", "1"), ("b", "1"), ("c", "1")]));
-    let response = server.poll(&shelf(&[("a", "1"), ("b", "1"), ("c", "1")])).unwrap();
+    let response = server
+        .poll(&shelf(&[("a", "1"), ("b", "1"), ("c", "1")]))
+        .unwrap();
     server.request(ack(&response), &shelf(&[]));
     let later = shelf(&[("a", "1"), ("b", "2"), ("d", "1")]);
     server.resync(90, &later);
