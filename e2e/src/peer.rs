@@ -81,9 +81,16 @@ impl Imposter {
         let config = server_config(leaf)?;
         let any = std::net::SocketAddr::from(([0_u16; 8], HBONE));
         // Whoever listened before may be ending just now.
-        let listener = wait_for(&format!("{HBONE} in {} to be free", pod.name), PATIENCE, || {
-            pod.namespace().run(|| std::net::TcpListener::bind(any)).ok()?.ok()
-        })?;
+        let listener = wait_for(
+            &format!("{HBONE} in {} to be free", pod.name),
+            PATIENCE,
+            || {
+                pod.namespace()
+                    .run(|| std::net::TcpListener::bind(any))
+                    .ok()?
+                    .ok()
+            },
+        )?;
         listener.set_nonblocking(true)?;
         let runtime = runtime()?;
         let entered = runtime.enter();

@@ -15,7 +15,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::load::{Callers, Paced};
-use crate::support::SOON;
+use crate::support::{SOON, ended_badly};
 
 /// How long pods may be without service after the host role was killed.
 const BACK: Duration = Duration::from_secs(2);
@@ -94,7 +94,12 @@ fn connections_queued_when_the_proxy_is_killed_are_served_by_the_next_on_either_
         kill(proxy, Signal::SIGKILL).unwrap();
         for stream in &mut queued {
             let mut answer = [0; 5];
-            stream.read_exact(&mut answer).unwrap();
+            let read = stream.read_exact(&mut answer);
+            assert!(
+                read.is_ok(),
+                "node {node}: {read:?}\n{}",
+                ended_badly(&busy.world)
+            );
             assert_eq!(&answer, b"hello", "node {node}");
         }
         busy.await_successor(node, proxy);

@@ -45,7 +45,12 @@ fn a_policy_cuts_open_connections_and_refuses_new_ones_within_a_second() {
         applied.elapsed()
     );
     let pages = world.mesh.agent(2).unwrap().pages();
-    let logged = || pages.access_log().iter().any(|line| line.reason() == "policy_changed");
+    let logged = || {
+        pages
+            .access_log()
+            .iter()
+            .any(|line| line.reason() == "policy_changed")
+    };
     wait_until("the cut to be logged", SOON, logged).unwrap();
     assert!(pages.metric("ambit_connections_cut_total", &[]).unwrap() >= 1.0);
 

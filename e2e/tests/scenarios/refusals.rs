@@ -183,6 +183,7 @@ fn a_server_that_shows_another_identity_is_not_believed() {
     let args = [
         "s_server",
         "-tls1_2",
+        "-www",
         "-accept",
         "15008",
         "-cert",

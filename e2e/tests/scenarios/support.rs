@@ -59,3 +59,15 @@ pub(crate) fn seen_by_server(world: &World, client: &str, service: &str, family:
     stream.read_to_string(&mut seen).unwrap();
     seen
 }
+
+/// The log lines of all agents about connections that did not end well, for a failed assertion.
+pub(crate) fn ended_badly(world: &World) -> String {
+    let mut text = String::new();
+    for agent in &world.mesh.agents {
+        let log = agent.pages().access_log();
+        for line in log.iter().filter(|line| line.text("level") == "error") {
+            text.push_str(&format!("{}: {}\n", agent.node().name, line.0));
+        }
+    }
+    text
+}
