@@ -185,7 +185,11 @@ fn start(
     let (withdrawn, to_host) = mpsc::channel(REPORTS);
 
     let found = forward(tasks, "discovered", &events, Event::Discovered);
-    let address = args.node_ip.first().copied().unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+    let address = args
+        .node_ip
+        .first()
+        .copied()
+        .unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
     let node = discovery::node_of(&args.node, &address.to_string(), &args.cluster);
     let trust_domain: Arc<str> = args.trust_domain.as_str().into();
     let way = (Arc::clone(&access), channel.clone());
@@ -194,7 +198,10 @@ fn start(
 
     let have = model.trust.as_ref().map_or(0, |trust| trust.generation);
     let trusted = forward(tasks, "trusted", &events, Event::Trusted);
-    drop(tasks.spawn("trust", trust::run(Arc::clone(&access), channel.clone(), have, trusted)));
+    drop(tasks.spawn(
+        "trust",
+        trust::run(Arc::clone(&access), channel.clone(), have, trusted),
+    ));
 
     let told = forward(tasks, "withdrawn", &events, Event::Withdrawn);
     let capture = Capture::new(Arc::clone(&access), channel.clone(), reported, told);
@@ -217,7 +224,11 @@ fn start(
     };
     let role = Role::new(parts, restored, rand::random());
     drop(tasks.spawn("role", role.run(inbox)));
-    Ok(Lines { from_host, to_host, keeper })
+    Ok(Lines {
+        from_host,
+        to_host,
+        keeper,
+    })
 }
 
 /// A channel whose messages become events of the role.

@@ -78,7 +78,12 @@ impl Backlog {
     /// Everything that the model holds is to be told.
     pub(crate) fn all_of(model: &Model, through: u64) -> Self {
         let backlog = Self::default();
-        let names = |kind| model.of(kind).keys().map(move |name| Mark::Resource(kind, Arc::clone(name)));
+        let names = |kind| {
+            model
+                .of(kind)
+                .keys()
+                .map(move |name| Mark::Resource(kind, Arc::clone(name)))
+        };
         let resources = names(Kind::Policy).chain(names(Kind::Address));
         let certificates = model.certificates.keys().cloned().map(Mark::Certificate);
         let rest = [Mark::Trust, Mark::Status, Mark::Complete];
@@ -137,7 +142,10 @@ impl Backlog {
             more,
             through: taken.through,
         };
-        let certificates = taken.certificates.iter().filter_map(|id| model.certificates.get(id));
+        let certificates = taken
+            .certificates
+            .iter()
+            .filter_map(|id| model.certificates.get(id));
         batch.certificates.extend(certificates.cloned());
         for (kind, name) in taken.resources {
             batch.put(kind, &name, &model);
@@ -150,7 +158,9 @@ impl Backlog {
         let mut taken = std::mem::take(&mut *noted);
         if taken.resources.len() > limit {
             let rest = taken.resources.iter().nth(limit).cloned();
-            noted.resources = rest.map(|rest| taken.resources.split_off(&rest)).unwrap_or_default();
+            noted.resources = rest
+                .map(|rest| taken.resources.split_off(&rest))
+                .unwrap_or_default();
             noted.through = taken.through;
             noted.complete = taken.complete;
             noted.touched = true;

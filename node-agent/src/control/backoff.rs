@@ -43,7 +43,10 @@ mod tests {
         for exponent in 0..20 {
             let full = (FIRST * (1 << exponent)).min(LONGEST);
             let wait = backoff.next_wait();
-            assert!(wait <= full && wait >= full.mul_f64(0.74), "{exponent}: {wait:?}");
+            assert!(
+                wait <= full && wait >= full.mul_f64(0.74),
+                "{exponent}: {wait:?}"
+            );
         }
         backoff.reset();
         assert!(backoff.next_wait() <= FIRST);

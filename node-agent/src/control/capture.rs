@@ -72,7 +72,14 @@ impl Capture {
         withdrawn: mpsc::Sender<String>,
     ) -> Self {
         let (captured, withdrawing) = (BTreeMap::new(), BTreeMap::new());
-        Self { access, channel, reports, withdrawn, captured, withdrawing }
+        Self {
+            access,
+            channel,
+            reports,
+            withdrawn,
+            captured,
+            withdrawing,
+        }
     }
 
     /// Keeps a stream open until the role ends.
@@ -80,7 +87,9 @@ impl Capture {
         let mut backoff = Backoff::new();
         loop {
             let opening = open(Arc::clone(&self.access), self.channel.clone());
-            let Some(opened) = self.apart(opening).await else { return };
+            let Some(opened) = self.apart(opening).await else {
+                return;
+            };
             let ended = match opened {
                 Ok(stream) => self.stream(stream, &mut backoff).await,
                 Err(status) => Err(status),
@@ -122,7 +131,10 @@ impl Capture {
 
     /// One stream, to its end; `Ok` if the role has ended.
     async fn stream(&mut self, opened: Opened, backoff: &mut Backoff) -> Result<(), Status> {
-        let Opened { outgoing, mut answers } = opened;
+        let Opened {
+            outgoing,
+            mut answers,
+        } = opened;
         let snapshot = CaptureReport {
             snapshot: self.captured.values().cloned().collect(),
             is_snapshot: true,
@@ -154,12 +166,19 @@ impl Capture {
             Report::Captured(pod) => {
                 self.withdrawing.remove(&pod.uid);
                 self.captured.insert(pod.uid.clone(), pod.clone());
-                CaptureReport { captured: Some(pod), ..CaptureReport::default() }
+                CaptureReport {
+                    captured: Some(pod),
+                    ..CaptureReport::default()
+                }
             }
             Report::Withdraw(uid) => {
                 self.captured.remove(&uid);
-                self.withdrawing.insert(uid.clone(), clock::now() + WITHDRAW_TIME);
-                CaptureReport { withdraw: uid, ..CaptureReport::default() }
+                self.withdrawing
+                    .insert(uid.clone(), clock::now() + WITHDRAW_TIME);
+                CaptureReport {
+                    withdraw: uid,
+                    ..CaptureReport::default()
+                }
             }
         }
     }
@@ -185,7 +204,10 @@ impl Capture {
             .map(|(uid, _)| uid)
             .collect();
         for uid in overdue {
-            tracing::warn!(pod = uid, "not every peer has confirmed in time; released all the same");
+            tracing::warn!(
+                pod = uid,
+                "not every peer has confirmed in time; released all the same"
+            );
             self.withdrawn.send(uid).await.ok();
         }
     }
@@ -196,7 +218,9 @@ async fn send(outgoing: &mpsc::Sender<CaptureReport>, report: CaptureReport) -> 
     let sent = tokio::time::timeout(WITHDRAW_TIME, outgoing.send(report)).await;
     match sent {
         Ok(Ok(())) => Ok(()),
-        _ => Err(Status::unavailable("the control plane does not take reports")),
+        _ => Err(Status::unavailable(
+            "the control plane does not take reports",
+        )),
     }
 }
 
@@ -209,7 +233,10 @@ async fn open(access: Arc<Access>, channel: Channel) -> Result<Opened, Status> {
     let answers = tokio::time::timeout(OPEN_TIME, client.report(request))
         .await
         .map_err(|_| Status::deadline_exceeded("the capture stream did not open in time"))??;
-    Ok(Opened { outgoing, answers: answers.into_inner() })
+    Ok(Opened {
+        outgoing,
+        answers: answers.into_inner(),
+    })
 }
 
 async fn until(instant: Option<Instant>) {
@@ -218,4 +245,3 @@ async fn until(instant: Option<Instant>) {
         None => std::future::pending().await,
     }
 }
-

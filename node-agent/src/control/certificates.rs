@@ -117,12 +117,17 @@ fn signing_request(identity: &SpiffeId) -> Result<(KeyPair, String), rcgen::Erro
 fn metadata(identity: &SpiffeId) -> prost_types::Struct {
     let text = prost_types::value::Kind::StringValue(identity.to_string());
     let value = prost_types::Value { kind: Some(text) };
-    prost_types::Struct { fields: [(IMPERSONATED.to_owned(), value)].into() }
+    prost_types::Struct {
+        fields: [(IMPERSONATED.to_owned(), value)].into(),
+    }
 }
 
 /// Takes an answer apart: leaf first, the last element holds the roots.
 fn check(identity: &SpiffeId, key: &KeyPair, answer: &[String]) -> Result<Issued, FetchError> {
-    let wrong = |what: String| FetchError::Answer { identity: identity.clone(), what };
+    let wrong = |what: String| FetchError::Answer {
+        identity: identity.clone(),
+        what,
+    };
     let ders = |pem: &String| {
         CertificateDer::pem_slice_iter(pem.as_bytes())
             .map(|der| der.map(|der| der.to_vec()))
@@ -130,15 +135,29 @@ fn check(identity: &SpiffeId, key: &KeyPair, answer: &[String]) -> Result<Issued
             .map_err(|error| wrong(error.to_string()))
     };
     let Some((last, chain)) = answer.split_last().filter(|(_, chain)| !chain.is_empty()) else {
-        return Err(wrong(format!("{} elements, a leaf and roots expected", answer.len())));
+        return Err(wrong(format!(
+            "{} elements, a leaf and roots expected",
+            answer.len()
+        )));
     };
-    let chain: Vec<Vec<u8>> = chain.iter().map(ders).collect::<Result<Vec<_>, _>>()?.concat();
+    let chain: Vec<Vec<u8>> = chain
+        .iter()
+        .map(ders)
+        .collect::<Result<Vec<_>, _>>()?
+        .concat();
     let key = key.serialize_der();
-    let credential = Credential::from_der(chain.clone(), key.clone())
-        .map_err(|source| FetchError::Credential { identity: identity.clone(), source })?;
+    let credential = Credential::from_der(chain.clone(), key.clone()).map_err(|source| {
+        FetchError::Credential {
+            identity: identity.clone(),
+            source,
+        }
+    })?;
     if credential.id() != identity {
         let got = credential.id().clone();
-        return Err(FetchError::Identity { wanted: identity.clone(), got });
+        return Err(FetchError::Identity {
+            wanted: identity.clone(),
+            got,
+        });
     }
     Ok(Issued {
         certificate: Certificate {
@@ -152,3 +171,5 @@ fn check(identity: &SpiffeId, key: &KeyPair, answer: &[String]) -> Result<Issued
     })
 }
 
+#[cfg(test)]
+mod tests;

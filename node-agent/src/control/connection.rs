@@ -92,7 +92,9 @@ pub(crate) struct Access {
 
 impl fmt::Debug for Access {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Access").field("target", &self.target).finish_non_exhaustive()
+        f.debug_struct("Access")
+            .field("target", &self.target)
+            .finish_non_exhaustive()
     }
 }
 
@@ -123,13 +125,18 @@ impl Access {
     /// Roots of the root file, DER.
     pub(crate) fn file_roots(&self) -> Vec<Vec<u8>> {
         let pem = refreshed(&self.target.root_file, &self.roots);
-        CertificateDer::pem_slice_iter(&pem).flatten().map(|der| der.to_vec()).collect()
+        CertificateDer::pem_slice_iter(&pem)
+            .flatten()
+            .map(|der| der.to_vec())
+            .collect()
     }
 
     /// A call with who we are.
     pub(crate) fn request<T>(&self, message: T) -> Result<tonic::Request<T>, AccessError> {
         let mut request = tonic::Request::new(message);
-        request.metadata_mut().insert("authorization", self.token()?);
+        request
+            .metadata_mut()
+            .insert("authorization", self.token()?);
         if let Ok(cluster) = MetadataValue::try_from(self.target.cluster.as_str()) {
             request.metadata_mut().insert("clusterid", cluster);
         }
@@ -158,7 +165,12 @@ impl Access {
     async fn connect(&self) -> io::Result<TlsStream<TcpStream>> {
         let address = &self.target.address;
         let about = |what: &'static str| {
-            move |_| io::Error::new(io::ErrorKind::TimedOut, format!("{what} {address} took too long"))
+            move |_| {
+                io::Error::new(
+                    io::ErrorKind::TimedOut,
+                    format!("{what} {address} took too long"),
+                )
+            }
         };
         let config = self.tls_config().map_err(io::Error::other)?;
         let tcp = timeout(CONNECT_TIME, TcpStream::connect(address))
@@ -166,9 +178,12 @@ impl Access {
             .map_err(about("connecting to"))??;
         tcp.set_nodelay(true)?;
         let connector = TlsConnector::from(Arc::new(config));
-        timeout(CONNECT_TIME, connector.connect(self.server_name.clone(), tcp))
-            .await
-            .map_err(about("the TLS handshake with"))?
+        timeout(
+            CONNECT_TIME,
+            connector.connect(self.server_name.clone(), tcp),
+        )
+        .await
+        .map_err(about("the TLS handshake with"))?
     }
 
     fn token(&self) -> Result<MetadataValue<Ascii>, AccessError> {
@@ -189,22 +204,30 @@ impl Access {
         let mut store = RootCertStore::empty();
         let bundle = self.bundle.lock().clone();
         store.add_parsable_certificates(
-            self.file_roots().into_iter().chain(bundle).map(CertificateDer::from),
+            self.file_roots()
+                .into_iter()
+                .chain(bundle)
+                .map(CertificateDer::from),
         );
         if store.is_empty() {
             return Err(AccessError::Roots(self.target.root_file.clone()));
         }
-        let mut config = ClientConfig::builder_with_provider(Arc::clone(ambit_identity::provider()))
-            .with_protocol_versions(&[&rustls::version::TLS13])?
-            .with_root_certificates(store)
-            .with_no_client_auth();
+        let mut config =
+            ClientConfig::builder_with_provider(Arc::clone(ambit_identity::provider()))
+                .with_protocol_versions(&[&rustls::version::TLS13])?
+                .with_root_certificates(store)
+                .with_no_client_auth();
         config.alpn_protocols = vec![b"h2".to_vec()];
         Ok(config)
     }
 }
 
 fn read(what: &'static str, path: &Path) -> Result<Vec<u8>, AccessError> {
-    std::fs::read(path).map_err(|source| AccessError::File { what, path: path.to_owned(), source })
+    std::fs::read(path).map_err(|source| AccessError::File {
+        what,
+        path: path.to_owned(),
+        source,
+    })
 }
 
 /// The file as it is now, or as it was when it could be read last.

@@ -149,10 +149,11 @@ impl Discovery {
         let call = self.access.request(ReceiverStream::new(outgoing))?;
         let mut service = AggregatedDiscoveryServiceClient::new(self.channel.clone())
             .max_decoding_message_size(LARGEST_RESPONSE);
-        let mut responses = tokio::time::timeout(OPEN_TIME, service.delta_aggregated_resources(call))
-            .await
-            .map_err(|_| StreamError::OpenTimeout)??
-            .into_inner();
+        let mut responses =
+            tokio::time::timeout(OPEN_TIME, service.delta_aggregated_resources(call))
+                .await
+                .map_err(|_| StreamError::OpenTimeout)??
+                .into_inner();
         if self.events.send(Discovered::Connected).await.is_err() {
             return Ok(());
         }
@@ -197,10 +198,12 @@ impl Discovery {
             (Kind::Address, self.addresses.receive(response, readable))
         } else if response.type_url == AUTHORIZATION_TYPE {
             let readable = |received: &Received| {
-                decode::policy_from_bytes(&received.body).map(drop).map_err(|error| {
-                    unreadable.push(received.clone());
-                    error.to_string()
-                })
+                decode::policy_from_bytes(&received.body)
+                    .map(drop)
+                    .map_err(|error| {
+                        unreadable.push(received.clone());
+                        error.to_string()
+                    })
             };
             (Kind::Policy, self.policies.receive(response, readable))
         } else {
@@ -210,10 +213,23 @@ impl Discovery {
         for Rejection { name, reason } in &update.rejected {
             tracing::error!(%name, %reason, "a resource is rejected; its last good state stays");
         }
-        let answer =
-            Answer { kind, nonce: update.nonce.clone(), rejected: update.rejected.clone() };
+        let answer = Answer {
+            kind,
+            nonce: update.nonce.clone(),
+            rejected: update.rejected.clone(),
+        };
         let (in_force, forced) = oneshot::channel();
-        Some((Delivery { kind, update, unreadable, bytes, in_force }, answer, forced))
+        Some((
+            Delivery {
+                kind,
+                update,
+                unreadable,
+                bytes,
+                in_force,
+            },
+            answer,
+            forced,
+        ))
     }
 
     fn answer(&self, answer: Answer) -> DeltaDiscoveryRequest {
@@ -231,7 +247,9 @@ pub(crate) fn node_of(node: &str, address: &str, cluster: &str) -> Node {
     let text = |value: &str| prost_types::Value {
         kind: Some(prost_types::value::Kind::StringValue(value.to_owned())),
     };
-    let yes = prost_types::Value { kind: Some(prost_types::value::Kind::BoolValue(true)) };
+    let yes = prost_types::Value {
+        kind: Some(prost_types::value::Kind::BoolValue(true)),
+    };
     let fields = [
         ("NAME".to_owned(), text(node)),
         ("NAMESPACE".to_owned(), text(NAMESPACE)),
@@ -243,6 +261,8 @@ pub(crate) fn node_of(node: &str, address: &str, cluster: &str) -> Node {
     Node {
         id: format!("ztunnel~{address}~{node}.{NAMESPACE}~{NAMESPACE}.svc.cluster.local"),
         cluster: cluster.to_owned(),
-        metadata: Some(prost_types::Struct { fields: fields.into() }),
+        metadata: Some(prost_types::Struct {
+            fields: fields.into(),
+        }),
     }
 }

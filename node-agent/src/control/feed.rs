@@ -54,7 +54,14 @@ impl FeedTask {
         models: Arc<ArcSwap<Model>>,
         events: mpsc::Sender<Fed>,
     ) -> Self {
-        Self { generation, backlog, models, events, sequence: 0, synced: false }
+        Self {
+            generation,
+            backlog,
+            models,
+            events,
+            sequence: 0,
+            synced: false,
+        }
     }
 
     /// Feeds the proxy until it closes its end.
@@ -98,7 +105,9 @@ impl FeedTask {
         let (through, caught_up) = (batch.through, batch.is_caught_up());
         let awaited = self.write(to, batch).await?;
         while let Some(sequence) = awaited {
-            let Some(answer) = answered.recv().await else { return Ok(()) };
+            let Some(answer) = answered.recv().await else {
+                return Ok(());
+            };
             if matches!(answer.kind, Some(feed_answer::Kind::Applied(s)) if s >= sequence) {
                 break;
             }
@@ -123,7 +132,11 @@ impl FeedTask {
             // Encoding into a vector cannot run out of room.
             frame.encode_length_delimited(&mut frames).ok();
         };
-        if let Some(bundle) = batch.trust.as_ref().and_then(|update| update.bundle.clone()) {
+        if let Some(bundle) = batch
+            .trust
+            .as_ref()
+            .and_then(|update| update.bundle.clone())
+        {
             add(feed::Kind::Trust(bundle));
         }
         for identity in &batch.forget {
@@ -140,7 +153,11 @@ impl FeedTask {
             let synced = batch.complete && !self.synced;
             self.synced |= synced;
             let sequence = self.sequence;
-            add(feed::Kind::Resources(Resources { sequence, synced, ..batch.resources }));
+            add(feed::Kind::Resources(Resources {
+                sequence,
+                synced,
+                ..batch.resources
+            }));
         }
         to.write_all(&frames).await?;
         Ok(needs_answer.then_some(self.sequence))

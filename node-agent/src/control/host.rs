@@ -44,7 +44,9 @@ pub(crate) async fn read(stream: &UnixStream, events: &mpsc::Sender<FromHost>) -
             return Ok(());
         }
         incoming.descriptors.extend(descriptors);
-        incoming.bytes.extend_from_slice(chunk.get(..count).unwrap_or_default());
+        incoming
+            .bytes
+            .extend_from_slice(chunk.get(..count).unwrap_or_default());
         while let Some(message) = incoming.next()? {
             if events.send(message).await.is_err() {
                 return Ok(());
@@ -86,12 +88,18 @@ impl Incoming {
             let mut rest = self.bytes.as_slice();
             let Ok(length) = prost::decode_length_delimiter(&mut rest) else {
                 // A length of up to 64 KiB takes three bytes.
-                return if self.bytes.len() < 3 { Ok(None) } else { Err(malformed("no length")) };
+                return if self.bytes.len() < 3 {
+                    Ok(None)
+                } else {
+                    Err(malformed("no length"))
+                };
             };
             if length > LONGEST {
                 return Err(malformed("a message over 64 KiB"));
             }
-            let Some(body) = rest.get(..length) else { return Ok(None) };
+            let Some(body) = rest.get(..length) else {
+                return Ok(None);
+            };
             let message = HostToControl::decode(body).map_err(io::Error::other)?;
             let read = self.bytes.len() - rest.len() + length;
             self.bytes.drain(..read);
@@ -112,7 +120,10 @@ impl Incoming {
 }
 
 fn malformed(what: &str) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, format!("the host role sent {what}"))
+    io::Error::new(
+        io::ErrorKind::InvalidData,
+        format!("the host role sent {what}"),
+    )
 }
 
 #[cfg(test)]

@@ -46,13 +46,22 @@ pub(crate) struct Readers {
 impl Readers {
     /// The keeper alone.
     pub(crate) fn new(keeper: Backlog) -> Self {
-        Self { sequence: 0, keeper, proxies: BTreeMap::new(), waiting: Vec::new() }
+        Self {
+            sequence: 0,
+            keeper,
+            proxies: BTreeMap::new(),
+            waiting: Vec::new(),
+        }
     }
 
     /// A proxy that knows nothing yet.
     pub(crate) fn join(&mut self, proxy: u64, model: &Model) -> Backlog {
         let backlog = Backlog::all_of(model, self.sequence);
-        let reader = Reader { backlog: backlog.clone(), applied: 0, missed: None };
+        let reader = Reader {
+            backlog: backlog.clone(),
+            applied: 0,
+            missed: None,
+        };
         self.proxies.insert(proxy, reader);
         backlog
     }
@@ -69,13 +78,21 @@ impl Readers {
 
     /// Tells `tell` when all proxies have applied the change, or the patience is over.
     pub(crate) fn when_in_force(&mut self, now: Instant, through: u64, tell: oneshot::Sender<()>) {
-        self.waiting.push(Waiting { through, until: Some(now + PATIENCE), tell });
+        self.waiting.push(Waiting {
+            through,
+            until: Some(now + PATIENCE),
+            tell,
+        });
         self.tell_waiting();
     }
 
     /// Tells `tell` when all proxies have applied the change, however long that takes.
     pub(crate) fn when_everywhere(&mut self, through: u64, tell: oneshot::Sender<()>) {
-        self.waiting.push(Waiting { through, until: None, tell });
+        self.waiting.push(Waiting {
+            through,
+            until: None,
+            tell,
+        });
         self.tell_waiting();
     }
 
@@ -96,7 +113,10 @@ impl Readers {
 
     /// When the next patience ends.
     pub(crate) fn due(&self) -> Option<Instant> {
-        self.waiting.iter().filter_map(|waiting| waiting.until).min()
+        self.waiting
+            .iter()
+            .filter_map(|waiting| waiting.until)
+            .min()
     }
 
     /// Gives up on proxies that are too slow for somebody.
@@ -107,7 +127,10 @@ impl Readers {
         };
         for (proxy, reader) in &mut self.proxies {
             if reader.applied < through && reader.missed.is_none() {
-                tracing::warn!(proxy, "a proxy does not apply changes in time; not waited for");
+                tracing::warn!(
+                    proxy,
+                    "a proxy does not apply changes in time; not waited for"
+                );
                 reader.missed = Some(through);
             }
         }
@@ -116,10 +139,19 @@ impl Readers {
 
     fn tell_waiting(&mut self) {
         let applied = |reader: &&Reader| reader.missed.is_none();
-        let in_time = self.proxies.values().filter(applied).map(|r| r.applied).min();
+        let in_time = self
+            .proxies
+            .values()
+            .filter(applied)
+            .map(|r| r.applied)
+            .min();
         let everywhere = self.proxies.values().map(|r| r.applied).min();
         let done = |waiting: &mut Waiting| {
-            let progress = if waiting.until.is_some() { in_time } else { everywhere };
+            let progress = if waiting.until.is_some() {
+                in_time
+            } else {
+                everywhere
+            };
             progress.is_none_or(|applied| waiting.through <= applied)
         };
         for waiting in self.waiting.extract_if(.., done) {

@@ -72,7 +72,10 @@ impl Kept {
         files::private_directory(directory)?;
         let mut restored = Restored::default();
         let (journal, fault) = Journal::open(directory.join("model"), &mut restored.model);
-        restored.faults += fault.into_iter().inspect(|fault| report("model", fault)).count();
+        restored.faults += fault
+            .into_iter()
+            .inspect(|fault| report("model", fault))
+            .count();
         match read_sealed::<TrustUpdate>(&directory.join(TRUST)) {
             Ok(trust) => restored.model.trust = trust.map(Arc::new),
             Err(fault) => {
@@ -81,7 +84,13 @@ impl Kept {
             }
         }
         read_certificates(directory, now, &mut restored);
-        Ok((Self { directory: directory.to_owned(), journal }, restored))
+        Ok((
+            Self {
+                directory: directory.to_owned(),
+                journal,
+            },
+            restored,
+        ))
     }
 
     /// Writes what changed.
@@ -128,7 +137,9 @@ pub(crate) async fn keep(
             let stored = kept.store(&batch, &model);
             (kept, stored)
         });
-        let Ok((written, stored)) = writing.await else { return };
+        let Ok((written, stored)) = writing.await else {
+            return;
+        };
         kept = written;
         if let Err(error) = stored {
             tracing::error!(%error, "state is not kept: after a restart the last good one is older");
@@ -141,9 +152,14 @@ pub(crate) async fn keep(
 }
 
 fn read_certificates(directory: &Path, now: SystemTime, restored: &mut Restored) {
-    let Ok(entries) = fs::read_dir(directory) else { return };
+    let Ok(entries) = fs::read_dir(directory) else {
+        return;
+    };
     for path in entries.flatten().map(|entry| entry.path()) {
-        if path.extension().is_none_or(|extension| extension != CERTIFICATE) {
+        if path
+            .extension()
+            .is_none_or(|extension| extension != CERTIFICATE)
+        {
             continue;
         }
         match read_certificate(&path, now) {
@@ -163,25 +179,40 @@ fn read_certificate(
     path: &Path,
     now: SystemTime,
 ) -> Result<Option<(SpiffeId, KeptCertificate)>, String> {
-    let Some(certificate) = read_sealed::<Certificate>(path)? else { return Ok(None) };
+    let Some(certificate) = read_sealed::<Certificate>(path)? else {
+        return Ok(None);
+    };
     let chain = certificate.chain.iter().map(|der| der.to_vec()).collect();
-    let credential = Credential::from_der(chain, certificate.key.to_vec())
-        .map_err(|error| error.to_string())?;
+    let credential =
+        Credential::from_der(chain, certificate.key.to_vec()).map_err(|error| error.to_string())?;
     if credential.id().as_str() != certificate.identity {
-        return Err(format!("a certificate of {} under another name", credential.id()));
+        return Err(format!(
+            "a certificate of {} under another name",
+            credential.id()
+        ));
     }
     let (from, until) = (credential.not_before(), credential.not_after());
-    let Ok(left) = until.duration_since(now) else { return Ok(None) };
-    let life = rotation::Kept { life: until.duration_since(from).unwrap_or(left), left };
+    let Ok(left) = until.duration_since(now) else {
+        return Ok(None);
+    };
+    let life = rotation::Kept {
+        life: until.duration_since(from).unwrap_or(left),
+        left,
+    };
     let certificate = Arc::new(certificate);
-    Ok(Some((credential.id().clone(), KeptCertificate { certificate, life })))
+    Ok(Some((
+        credential.id().clone(),
+        KeptCertificate { certificate, life },
+    )))
 }
 
 fn erase(path: &Path) -> Result<(), FileError> {
     match fs::remove_file(path) {
-        Err(source) if source.kind() != io::ErrorKind::NotFound => {
-            Err(FileError::Io { what: "erase", path: path.to_owned(), source })
-        }
+        Err(source) if source.kind() != io::ErrorKind::NotFound => Err(FileError::Io {
+            what: "erase",
+            path: path.to_owned(),
+            source,
+        }),
         _ => Ok(()),
     }
 }
@@ -209,6 +240,12 @@ fn unsealed<M: Message + Default>(content: &[u8]) -> Result<M, String> {
 }
 
 fn report(file: &str, fault: &str) {
-    tracing::error!(file, fault, "kept state cannot be used; the control plane will send it again");
+    tracing::error!(
+        file,
+        fault,
+        "kept state cannot be used; the control plane will send it again"
+    );
 }
 
+#[cfg(test)]
+mod tests;

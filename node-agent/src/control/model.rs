@@ -74,9 +74,15 @@ impl Model {
     /// Takes a policy in that cannot be read. With a good one of that name, that one stays. With
     /// none the proxies get it all the same: they refuse whatever it might have been about.
     pub(crate) fn put_unreadable_policy(&mut self, received: &Received) -> bool {
-        let known = self.policies.get(&received.name).is_some_and(|held| !held.version.is_empty());
+        let known = self
+            .policies
+            .get(&received.name)
+            .is_some_and(|held| !held.version.is_empty());
         if !known {
-            let unversioned = Received { version: "".into(), ..received.clone() };
+            let unversioned = Received {
+                version: "".into(),
+                ..received.clone()
+            };
             self.put(Kind::Policy, &unversioned);
         }
         !known

@@ -5,23 +5,25 @@
 //! are given up with a reason. So no other task can hold this one up, and through it its
 //! neighbours.
 
+mod pods;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ambit_identity::rotation::{self, Action, Rotation};
+use ambit_identity::rotation::{self, Rotation};
 use ambit_kit::clock;
 use ambit_kit::tasks::Tasks;
 use ambit_model::SpiffeId;
-use ambit_wire::node::{CapturedPod, Pod, TrustBundle, TrustUpdate};
+use ambit_wire::node::{CapturedPod, TrustUpdate};
 use arc_swap::ArcSwap;
 use tokio::sync::{mpsc, oneshot};
 use tonic::transport::Channel;
 
 use super::backlog::{Backlog, Mark};
 use super::capture::Report;
-use super::certificates::{self, FetchError, Issued};
+use super::certificates::{FetchError, Issued};
 use super::connection::Access;
 use super::discovery::{Delivery, Discovered};
 use super::feed::{Fed, FeedTask};
@@ -32,9 +34,6 @@ use super::kept::{KeptCertificate, Restored};
 use super::model::{Kind, Model};
 use super::trust::Trusted;
 
-/// How long a released pod's key outlives the withdrawal: connections that peers opened just
-/// before they heard of it still need it.
-const FAREWELL: Duration = Duration::from_secs(2);
 /// Kept keys that no pod of the host role has by then are erased.
 const UNCLAIMED: Duration = Duration::from_secs(60);
 
@@ -101,7 +100,9 @@ impl Role {
     pub(crate) fn new(parts: Parts, restored: Restored, seed: u64) -> Self {
         let model = restored.model;
         if let Some(bundle) = model.trust.as_ref().and_then(|trust| trust.bundle.as_ref()) {
-            parts.access.trust(bundle.roots.iter().map(|root| root.to_vec()).collect());
+            parts
+                .access
+                .trust(bundle.roots.iter().map(|root| root.to_vec()).collect());
         }
         parts.models.store(Arc::new(model.clone()));
         Self {
@@ -175,7 +176,11 @@ impl Role {
 
     fn pass_time(&mut self, now: Instant) {
         self.readers.pass_time(now);
-        for (uid, _) in self.leaving.extract_if(.., |_, due| *due <= now).collect::<Vec<_>>() {
+        for (uid, _) in self
+            .leaving
+            .extract_if(.., |_, due| *due <= now)
+            .collect::<Vec<_>>()
+        {
             self.rotate(now, rotation::Event::PodGone { pod: uid.into() });
         }
         if self.unclaimed_until <= now && !self.unclaimed.is_empty() {
@@ -204,7 +209,13 @@ impl Role {
     }
 
     fn update(&mut self, now: Instant, delivery: Delivery) {
-        let Delivery { kind, update, unreadable, bytes, in_force } = delivery;
+        let Delivery {
+            kind,
+            update,
+            unreadable,
+            bytes,
+            in_force,
+        } = delivery;
         let count = update.changed.len() + update.removed.len();
         let mut marks = Vec::with_capacity(count + 2);
         for name in update.removed {
@@ -241,112 +252,19 @@ impl Role {
             tracing::error!("a trust bundle without roots is ignored; the last one stays");
             return;
         };
-        self.parts.access.trust(roots.iter().map(|root| root.to_vec()).collect());
-        tracing::info!(generation = update.generation, roots = roots.len(), "trust bundle");
+        self.parts
+            .access
+            .trust(roots.iter().map(|root| root.to_vec()).collect());
+        tracing::info!(
+            generation = update.generation,
+            roots = roots.len(),
+            "trust bundle"
+        );
         self.model.trust = Some(Arc::new(update));
         let through = self.publish(vec![Mark::Trust]);
         if let Some(held) = held {
             self.roots_from_answers = false;
             self.readers.when_everywhere(through, held);
-        }
-    }
-
-    /// Trusts the roots that came with a certificate, where nobody tells of bundles.
-    fn trust_answer(&mut self, issued: &Issued) {
-        if !self.roots_from_answers && self.model.trust.is_some() {
-            return;
-        }
-        let mut roots = issued.roots.clone();
-        roots.extend(self.parts.access.file_roots());
-        roots.sort();
-        roots.dedup();
-        let bundle = TrustBundle {
-            trust_domain: self.parts.trust_domain.to_string(),
-            roots: roots.into_iter().map(Into::into).collect(),
-        };
-        let known = self.model.trust.as_ref().and_then(|trust| trust.bundle.as_ref());
-        if known != Some(&bundle) {
-            self.trust(TrustUpdate { bundle: Some(bundle), generation: 0 }, None);
-        }
-    }
-
-    fn fetched(&mut self, now: Instant, identity: SpiffeId, answer: Result<Issued, FetchError>) {
-        let issued = match answer {
-            Ok(issued) => issued,
-            Err(error) => {
-                tracing::warn!(%error, "no certificate yet; asked again later");
-                self.model.status.certificate_failures += 1;
-                self.publish(vec![Mark::Status]);
-                return self.rotate(now, rotation::Event::Failed(identity));
-            }
-        };
-        self.trust_answer(&issued);
-        let wall = clock::wall();
-        let left = issued.not_after.duration_since(wall).unwrap_or_default();
-        if self.rotation.is_known(&identity) {
-            tracing::debug!(%identity, ?left, from = ?issued.not_before, "certificate");
-            self.model.certificates.insert(identity.clone(), Arc::new(issued.certificate));
-            self.publish(vec![Mark::Certificate(identity.clone())]);
-        }
-        self.rotate(now, rotation::Event::Fetched { identity, left });
-    }
-
-    fn rotate(&mut self, now: Instant, event: rotation::Event) {
-        for action in self.rotation.on_event(now, event) {
-            match action {
-                Action::Forget(identity) => {
-                    self.model.certificates.remove(&identity);
-                    self.publish(vec![Mark::Forget(identity)]);
-                }
-                Action::Fetch(identity) => {
-                    let (access, channel) = (Arc::clone(&self.parts.access), self.parts.channel.clone());
-                    let events = self.parts.events.clone();
-                    let fetch = async move {
-                        let answer = certificates::fetch(&access, channel, &identity).await;
-                        events.send(Event::Fetched(identity, answer)).await.ok();
-                    };
-                    drop(self.parts.tasks.spawn("certificate", fetch));
-                }
-            }
-        }
-    }
-
-    /// Takes a pod of this node in; false if it cannot have an identity.
-    fn pod(&mut self, now: Instant, pod: &Pod) -> bool {
-        let account = Some(pod.service_account.as_str()).filter(|name| !name.is_empty());
-        let account = account.unwrap_or("default");
-        let text =
-            format!("spiffe://{}/ns/{}/sa/{account}", self.parts.trust_domain, pod.namespace);
-        let identity = match text.parse::<SpiffeId>() {
-            Ok(identity) => identity,
-            Err(error) => {
-                tracing::error!(pod = pod.uid, %error, "a pod without a usable identity is ignored");
-                return false;
-            }
-        };
-        self.leaving.remove(&pod.uid);
-        let kept = self.unclaimed.remove(&identity).map(|kept| {
-            self.model.certificates.insert(identity.clone(), kept.certificate);
-            self.publish(vec![Mark::Certificate(identity.clone())]);
-            kept.life
-        });
-        self.rotate(now, rotation::Event::PodKnown { pod: pod.uid.as_str().into(), identity, kept });
-        true
-    }
-
-    fn report(&mut self, report: Report) {
-        let Err(refused) = self.parts.reports.try_send(report) else { return };
-        // The line holds more reports than a node has pods: the control plane does not take them.
-        tracing::error!("a report of capture is given up: the capture stream does not move");
-        if let Report::Withdraw(uid) = refused.into_inner() {
-            self.withdrawn(clock::now(), uid);
-        }
-    }
-
-    fn withdrawn(&mut self, now: Instant, uid: String) {
-        self.leaving.insert(uid.clone(), now + FAREWELL);
-        if self.parts.withdrawn.try_send(uid).is_err() {
-            tracing::error!("the host role does not read what was withdrawn");
         }
     }
 
@@ -368,4 +286,3 @@ async fn until(instant: Option<Instant>) {
         None => std::future::pending().await,
     }
 }
-

@@ -1,16 +1,17 @@
 //! A control plane for tests: real gRPC over real TLS on loopback, with the serving half of the
 //! delta machines inside. And the other ends: a host role, proxies.
 
+mod proxy;
+mod tls;
+
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
-use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use ambit_netsys::passing;
+use ambit_model::SpiffeId;
 use ambit_wire::ca::istio_certificate_service_server::{
     IstioCertificateService, IstioCertificateServiceServer,
 };
@@ -22,28 +23,23 @@ use ambit_wire::discovery::aggregated_discovery_service_server::{
 use ambit_wire::discovery::{DeltaDiscoveryRequest, DeltaDiscoveryResponse};
 use ambit_wire::node::capture_server::{Capture, CaptureServer};
 use ambit_wire::node::{
-    CaptureAnswer, CaptureReport, Feed, FeedAnswer, TrustAck, TrustAckAnswer, TrustBundle,
-    TrustRequest, TrustUpdate, feed, feed_answer,
+    CaptureAnswer, CaptureReport, Certificate, TrustAck, TrustAckAnswer, TrustBundle, TrustRequest,
+    TrustUpdate,
 };
 use parking_lot::Mutex;
-use rcgen::{
-    BasicConstraints, Certificate, CertificateParams, CertificateSigningRequestParams, IsCa, Issuer,
-    KeyPair,
-};
-use rustls_pki_types::PrivateKeyDer;
-use tokio::io::{AsyncRead, AsyncWrite, BufReader, ReadBuf};
-use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::net::{TcpListener, TcpStream, UnixStream};
+use rcgen::{CertificateParams, KeyPair, SanType};
+use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::server::TlsStream;
 use tokio_stream::Stream;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
-use tonic::transport::server::{Connected, Router};
+use tonic::transport::server::Router;
 use tonic::{Request, Response, Status, Streaming};
 
-use crate::frames;
+pub(crate) use proxy::Proxy;
+pub(crate) use tls::Ca;
+use tls::{Wire, server_tls};
 
 /// Long enough for anything that a test waits for.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -62,7 +58,10 @@ pub(crate) async fn eventually<F: Future<Output = bool>>(what: &str, mut holds: 
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    assert!(tokio::time::timeout(PATIENCE, waiting).await.is_ok(), "never: {what}");
+    assert!(
+        tokio::time::timeout(PATIENCE, waiting).await.is_ok(),
+        "never: {what}"
+    );
 }
 
 struct Catalogue<'a>(&'a Shelf);
@@ -135,7 +134,10 @@ impl Plane {
             address,
             root_pem,
             changed: watch::Sender::new(0),
-            trust: watch::Sender::new(TrustUpdate { bundle: Some(bundle), generation: 1 }),
+            trust: watch::Sender::new(TrustUpdate {
+                bundle: Some(bundle),
+                generation: 1,
+            }),
             tls,
             stop: Arc::default(),
             foreign: false,
@@ -162,13 +164,15 @@ impl Plane {
     /// Serves again, on the same port.
     pub(crate) async fn start(&self) {
         *self.stop.lock() = CancellationToken::new();
-        let listener = loop {
-            match TcpListener::bind(self.address).await {
-                Ok(listener) => break listener,
-                Err(_) => tokio::time::sleep(Duration::from_millis(5)).await,
-            }
-        };
-        self.serve(listener);
+        // Sockets of the stopped one may still stand in the way for a moment.
+        let bound = Mutex::new(None);
+        eventually("the port is free", || async {
+            let listener = TcpListener::bind(self.address).await.ok();
+            *bound.lock() = listener;
+            bound.lock().is_some()
+        })
+        .await;
+        self.serve(bound.into_inner().unwrap());
     }
 
     /// Puts a resource, or takes it away (no body).
@@ -178,7 +182,11 @@ impl Plane {
         match body {
             Some(body) => {
                 let version = ambit_wire::encode::content_version(&body).into();
-                let entry = Entry { version, body: body.into(), aliases: Arc::from([]) };
+                let entry = Entry {
+                    version,
+                    body: body.into(),
+                    aliases: Arc::from([]),
+                };
                 shelf.insert(name.into(), entry);
             }
             None => drop(shelf.remove(name)),
@@ -191,7 +199,10 @@ impl Plane {
 
     /// Hands out a trust bundle with these roots.
     pub(crate) fn set_trust(&self, generation: u64, roots: &[Vec<u8>]) {
-        self.trust.send_replace(TrustUpdate { bundle: Some(bundle(roots)), generation });
+        self.trust.send_replace(TrustUpdate {
+            bundle: Some(bundle(roots)),
+            generation,
+        });
     }
 
     fn serve(&self, listener: TcpListener) {
@@ -206,9 +217,10 @@ impl Plane {
                     () = accepting.cancelled() => return,
                 };
                 let (acceptor, accepted) = (acceptor.clone(), accepted.clone());
+                let cut = Box::pin(accepting.clone().cancelled_owned());
                 tokio::spawn(async move {
                     if let Ok(tls) = acceptor.accept(tcp).await {
-                        drop(accepted.send(Ok::<_, std::io::Error>(Wire(tls))).await);
+                        drop(accepted.send(Ok::<_, std::io::Error>(Wire(tls, cut))).await);
                     }
                 });
             }
@@ -216,8 +228,11 @@ impl Plane {
         let router: Router = tonic::transport::Server::builder()
             .add_service(AggregatedDiscoveryServiceServer::new(self.clone()))
             .add_service(IstioCertificateServiceServer::new(self.clone()));
-        let router =
-            if self.foreign { router } else { router.add_service(CaptureServer::new(self.clone())) };
+        let router = if self.foreign {
+            router
+        } else {
+            router.add_service(CaptureServer::new(self.clone()))
+        };
         tokio::spawn(async move {
             tokio::select! {
                 served = router.serve_with_incoming(ReceiverStream::new(connections)) => served.unwrap(),
@@ -227,8 +242,14 @@ impl Plane {
     }
 
     fn check<T>(request: &Request<T>) -> Result<(), Status> {
-        let token = request.metadata().get("authorization").and_then(|t| t.to_str().ok());
-        let cluster = request.metadata().get("clusterid").and_then(|t| t.to_str().ok());
+        let token = request
+            .metadata()
+            .get("authorization")
+            .and_then(|t| t.to_str().ok());
+        let cluster = request
+            .metadata()
+            .get("clusterid")
+            .and_then(|t| t.to_str().ok());
         if token == Some(&format!("Bearer {TOKEN}")) && cluster == Some("Kubernetes") {
             return Ok(());
         }
@@ -262,8 +283,11 @@ impl Plane {
                 for (type_url, server) in &mut servers {
                     let shelf = seen.shelves.entry(type_url).or_default();
                     let catalogue = Catalogue(shelf);
-                    let mine: Vec<_> =
-                        news.iter().filter(|(of, _)| of == type_url).map(|(_, name)| name).collect();
+                    let mine: Vec<_> = news
+                        .iter()
+                        .filter(|(of, _)| of == type_url)
+                        .map(|(_, name)| name)
+                        .collect();
                     server.changed((told + news.len()) as u64, mine, &catalogue);
                     let mut nack = None;
                     if let Some(request) = request.as_ref().filter(|r| r.type_url == *type_url)
@@ -275,8 +299,11 @@ impl Plane {
                     seen.nacks.extend(nack);
                 }
                 told += news.len();
-                seen.acknowledged =
-                    servers.iter().map(|(_, server)| server.acked_through()).min().unwrap_or(0);
+                seen.acknowledged = servers
+                    .iter()
+                    .map(|(_, server)| server.acked_through())
+                    .min()
+                    .unwrap_or(0);
                 for response in &due {
                     seen.sent += response.resources.len() + response.removed_resources.len();
                 }
@@ -315,8 +342,13 @@ impl IstioCertificateService for Plane {
         Self::check(&request)?;
         let request = request.into_inner();
         let metadata = request.metadata.unwrap();
-        let named = metadata.fields["ImpersonatedIdentity"].kind.clone().unwrap();
-        let prost_types::value::Kind::StringValue(identity) = named else { panic!("no text") };
+        let named = metadata.fields["ImpersonatedIdentity"]
+            .kind
+            .clone()
+            .unwrap();
+        let prost_types::value::Kind::StringValue(identity) = named else {
+            panic!("no text")
+        };
         let life = {
             let mut seen = self.seen.lock();
             if seen.refuse {
@@ -325,7 +357,9 @@ impl IstioCertificateService for Plane {
             seen.signed.push(identity.clone());
             seen.life
         };
-        let leaf = self.authority.sign(&request.csr, life.unwrap_or(Duration::from_secs(3600)));
+        let leaf = self
+            .authority
+            .sign(&request.csr, life.unwrap_or(Duration::from_secs(3600)));
         let cert_chain = vec![leaf.pem(), self.authority.root.pem()];
         Ok(Response::new(IstioCertificateResponse { cert_chain }))
     }
@@ -352,7 +386,10 @@ impl Capture for Plane {
                     seen.mute
                 };
                 if !withdrawn.is_empty() && !mute {
-                    let answer = CaptureAnswer { withdrawn, ..CaptureAnswer::default() };
+                    let answer = CaptureAnswer {
+                        withdrawn,
+                        ..CaptureAnswer::default()
+                    };
                     drop(answers.send(Ok(answer)).await);
                 }
             }
@@ -389,45 +426,11 @@ impl Capture for Plane {
         request: Request<TrustAck>,
     ) -> Result<Response<TrustAckAnswer>, Status> {
         Self::check(&request)?;
-        self.seen.lock().trust_held.push(request.into_inner().generation);
+        self.seen
+            .lock()
+            .trust_held
+            .push(request.into_inner().generation);
         Ok(Response::new(TrustAckAnswer::default()))
-    }
-}
-
-/// A TLS stream that tonic accepts.
-struct Wire(TlsStream<TcpStream>);
-
-impl Connected for Wire {
-    type ConnectInfo = ();
-
-    fn connect_info(&self) {}
-}
-
-impl AsyncRead for Wire {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.get_mut().0).poll_read(cx, buf)
-    }
-}
-
-impl AsyncWrite for Wire {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<std::io::Result<usize>> {
-        Pin::new(&mut self.get_mut().0).poll_write(cx, buf)
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.get_mut().0).poll_flush(cx)
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.get_mut().0).poll_shutdown(cx)
     }
 }
 
@@ -438,144 +441,23 @@ fn bundle(roots: &[Vec<u8>]) -> TrustBundle {
     }
 }
 
-/// A certificate authority.
-pub(crate) struct Ca {
-    issuer: Issuer<'static, KeyPair>,
-    root: Certificate,
-}
-
-impl Ca {
-    fn new() -> Self {
-        let mut params = CertificateParams::default();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let key = KeyPair::generate().unwrap();
-        let root = params.self_signed(&key).unwrap();
-        Self { issuer: Issuer::new(params, key), root }
-    }
-
-    /// Its root certificate, DER.
-    pub(crate) fn root(&self) -> Vec<u8> {
-        self.root.der().to_vec()
-    }
-
-    /// Signs a request as it is, but for its time.
-    fn sign(&self, csr: &str, life: Duration) -> Certificate {
-        let mut request = CertificateSigningRequestParams::from_pem(csr).unwrap();
-        let now = ambit_kit::clock::wall();
-        request.params.not_before = (now - Duration::from_secs(1)).into();
-        request.params.not_after = (now + life).into();
-        request.signed_by(&self.issuer).unwrap()
-    }
-}
-
-/// A root (PEM) and a server of it under the usual name.
-fn server_tls() -> (String, Arc<rustls::ServerConfig>) {
-    let ca = Ca::new();
-    let key = KeyPair::generate().unwrap();
-    let params = CertificateParams::new(vec![NAME.to_owned()]).unwrap();
-    let certificate = params.signed_by(&key, &ca.issuer).unwrap();
-    let provider = Arc::clone(ambit_identity::provider());
-    let mut config = rustls::ServerConfig::builder_with_provider(provider)
-        .with_protocol_versions(&[&rustls::version::TLS13])
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(
-            vec![certificate.der().clone()],
-            PrivateKeyDer::try_from(key.serialize_der()).unwrap(),
-        )
-        .unwrap();
-    config.alpn_protocols = vec![b"h2".to_vec()];
-    (ca.root.pem(), Arc::new(config))
-}
-
-/// A proxy at the far end of a feed.
-pub(crate) struct Proxy {
-    from: BufReader<OwnedReadHalf>,
-    to: OwnedWriteHalf,
-    /// Names and versions of workloads and services.
-    pub(crate) addresses: BTreeMap<String, String>,
-    /// Of policies.
-    pub(crate) policies: BTreeMap<String, String>,
-    /// Identities with a certificate.
-    pub(crate) certificates: BTreeMap<String, ambit_wire::node::Certificate>,
-    /// Whom to trust.
-    pub(crate) trust: Option<TrustBundle>,
-    /// The first state is complete.
-    pub(crate) synced: bool,
-    /// Last report of the connection.
-    pub(crate) status: ambit_wire::node::Status,
-    /// Changes are not answered.
-    pub(crate) mute: bool,
-}
-
-impl Proxy {
-    /// A proxy, and the other end of its feed.
-    pub(crate) fn new() -> (Self, OwnedFd) {
-        let (ours, theirs) = passing::stream_pair().unwrap();
-        let (from, to) = UnixStream::from_std(ours.into()).unwrap().into_split();
-        let proxy = Self {
-            from: BufReader::new(from),
-            to,
-            addresses: BTreeMap::new(),
-            policies: BTreeMap::new(),
-            certificates: BTreeMap::new(),
-            trust: None,
-            synced: false,
-            status: ambit_wire::node::Status::default(),
-            mute: false,
-        };
-        (proxy, theirs)
-    }
-
-    /// Reads frames until something holds.
-    pub(crate) async fn until(&mut self, what: &str, holds: impl Fn(&Self) -> bool) {
-        let reading = async {
-            while !holds(self) {
-                let frame: Feed = frames::read(&mut self.from).await.unwrap().expect("feed ended");
-                self.take(frame.kind.unwrap()).await;
-            }
-        };
-        assert!(tokio::time::timeout(PATIENCE, reading).await.is_ok(), "never: {what}");
-    }
-
-    /// Asks for a certificate.
-    pub(crate) async fn want(&mut self, identity: &str) {
-        self.answer(feed_answer::Kind::WantIdentity(identity.to_owned())).await;
-    }
-
-    async fn take(&mut self, kind: feed::Kind) {
-        match kind {
-            feed::Kind::Resources(resources) => {
-                self.policies.extend(resources.policies.into_iter().map(|r| (r.name, r.version)));
-                self.addresses.extend(resources.addresses.into_iter().map(|r| (r.name, r.version)));
-                for name in resources.removed_policies {
-                    self.policies.remove(&name);
-                }
-                for name in resources.removed_addresses {
-                    self.addresses.remove(&name);
-                }
-                self.synced |= resources.synced;
-                if !self.mute {
-                    self.answer(feed_answer::Kind::Applied(resources.sequence)).await;
-                }
-            }
-            feed::Kind::Certificate(certificate) => {
-                self.certificates.insert(certificate.identity.clone(), certificate);
-            }
-            feed::Kind::Trust(bundle) => self.trust = Some(bundle),
-            feed::Kind::Status(status) => self.status = status,
-            feed::Kind::ForgetIdentity(identity) => drop(self.certificates.remove(&identity)),
-        }
-    }
-
-    async fn answer(&mut self, kind: feed_answer::Kind) {
-        let answer = FeedAnswer { kind: Some(kind) };
-        frames::write(&mut self.to, &answer).await.unwrap();
-    }
-}
-
 /// Token and root file for a control plane.
 pub(crate) fn write_papers(directory: &Path, plane: &Plane, token: &str) {
     std::fs::write(directory.join("token"), token).unwrap();
     std::fs::write(directory.join("root.pem"), &plane.root_pem).unwrap();
+}
+
+/// A certificate of an authority that nobody knows.
+pub(crate) fn issue(identity: &SpiffeId, life: Duration) -> Certificate {
+    let mut params = CertificateParams::default();
+    params.subject_alt_names = vec![SanType::URI(identity.as_str().try_into().unwrap())];
+    params.not_before = ambit_kit::clock::wall().into();
+    params.not_after = (ambit_kit::clock::wall() + life).into();
+    let key = KeyPair::generate().unwrap();
+    let leaf = params.signed_by(&key, &Ca::new().issuer).unwrap();
+    Certificate {
+        identity: identity.to_string(),
+        chain: vec![leaf.der().to_vec().into()],
+        key: key.serialize_der().into(),
+    }
 }

@@ -65,7 +65,10 @@ impl Agent {
     /// Ends like a role whose host role has gone.
     async fn stop(self) {
         self.tasks.stop();
-        tokio::time::timeout(PATIENCE, self.lines.keeper).await.unwrap().unwrap();
+        tokio::time::timeout(PATIENCE, self.lines.keeper)
+            .await
+            .unwrap()
+            .unwrap();
     }
 }
 
@@ -94,8 +97,9 @@ fn put_workload(plane: &Plane, name: &str, node: &str) {
         node: node.to_owned(),
         ..workload::Workload::default()
     };
-    let address =
-        workload::Address { r#type: Some(workload::address::Type::Workload(message)) };
+    let address = workload::Address {
+        r#type: Some(workload::address::Type::Workload(message)),
+    };
     plane.change(ADDRESS_TYPE, name, Some(address.encode_to_vec()));
 }
 
@@ -105,7 +109,11 @@ fn put_policy(plane: &Plane, name: &str) {
         namespace: "shop".to_owned(),
         ..security::Authorization::default()
     };
-    plane.change(AUTHORIZATION_TYPE, &format!("shop/{name}"), Some(message.encode_to_vec()));
+    plane.change(
+        AUTHORIZATION_TYPE,
+        &format!("shop/{name}"),
+        Some(message.encode_to_vec()),
+    );
 }
 
 fn keys(map: &BTreeMap<String, String>) -> Vec<&str> {
@@ -123,7 +131,10 @@ async fn a_proxy_is_fed_the_first_state_and_every_change() {
     let agent = Agent::start(&plane, &directory);
     let mut proxy = agent.attach().await;
     proxy.until("the first state", |p| p.synced).await;
-    assert_eq!((proxy.addresses.len(), keys(&proxy.policies)), (2500, vec!["shop/deny"]));
+    assert_eq!(
+        (proxy.addresses.len(), keys(&proxy.policies)),
+        (2500, vec!["shop/deny"])
+    );
     assert!(proxy.trust.is_some());
 
     let before = proxy.addresses["w0007"].clone();
@@ -131,7 +142,9 @@ async fn a_proxy_is_fed_the_first_state_and_every_change() {
     plane.change(ADDRESS_TYPE, "w0008", None);
     plane.change(AUTHORIZATION_TYPE, "shop/deny", None);
     let changed = |p: &Proxy| p.addresses["w0007"] != before && p.policies.is_empty();
-    proxy.until("the changes", |p| changed(p) && p.addresses.len() == 2499).await;
+    proxy
+        .until("the changes", |p| changed(p) && p.addresses.len() == 2499)
+        .await;
     let all = plane.seen.lock().sent;
     assert_eq!(all, 2501 + 3, "each resource once");
     proxy.until("the connection", |p| p.status.connected).await;
@@ -146,10 +159,19 @@ async fn a_response_is_acknowledged_when_every_proxy_has_applied_it() {
     proxy.until("the first state", |p| p.synced).await;
     put_workload(&plane, "a", "node-1");
     proxy.mute = true;
-    proxy.until("the change", |p| p.addresses.contains_key("a")).await;
-    assert_eq!(plane.seen.lock().acknowledged, 0, "applied, but the proxy has not said so");
+    proxy
+        .until("the change", |p| p.addresses.contains_key("a"))
+        .await;
+    assert_eq!(
+        plane.seen.lock().acknowledged,
+        0,
+        "applied, but the proxy has not said so"
+    );
     // It is waited for, but not for ever.
-    eventually("acknowledged", || async { plane.seen.lock().acknowledged == 1 }).await;
+    eventually("acknowledged", || async {
+        plane.seen.lock().acknowledged == 1
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -164,9 +186,13 @@ async fn a_proxy_that_does_not_read_holds_up_no_other() {
     for n in 0..20 {
         let name = format!("w{n}");
         put_workload(&plane, &name, "node-1");
-        proxy.until("the change", |p| p.addresses.contains_key(&name)).await;
+        proxy
+            .until("the change", |p| p.addresses.contains_key(&name))
+            .await;
     }
-    stuck.until("everything, late", |p| p.addresses.len() == 20).await;
+    stuck
+        .until("everything, late", |p| p.addresses.len() == 20)
+        .await;
 }
 
 #[tokio::test]
@@ -179,7 +205,10 @@ async fn after_an_outage_only_changes_are_sent() {
     let agent = Agent::start(&plane, &directory);
     let mut proxy = agent.attach().await;
     proxy.until("the first state", |p| p.synced).await;
-    eventually("acknowledged", || async { plane.seen.lock().acknowledged == 3 }).await;
+    eventually("acknowledged", || async {
+        plane.seen.lock().acknowledged == 3
+    })
+    .await;
     plane.stop();
     proxy.until("the outage", |p| !p.status.connected).await;
     let sent = plane.seen.lock().sent;
@@ -201,27 +230,57 @@ async fn a_new_life_serves_what_was_kept_without_a_control_plane() {
     agent.tell(FromHost::Captured(pod("p1", "web"))).await;
     agent.tell(FromHost::Captured(pod("p2", "gone"))).await;
     let mut proxy = agent.attach().await;
-    proxy.until("everything", |p| p.synced && p.certificates.len() == 2 && p.trust.is_some()).await;
+    proxy
+        .until("everything", |p| {
+            p.synced && p.certificates.len() == 2 && p.trust.is_some()
+        })
+        .await;
     let (key, trust) = (proxy.certificates[&id("web")].clone(), proxy.trust.clone());
     plane.stop();
     agent.stop().await;
-    let (signed, sent) = (plane.seen.lock().signed.len(), plane.seen.lock().sent);
+    let signed = plane.seen.lock().signed.len();
+    let sent = plane.seen.lock().sent;
 
     let agent = Agent::start(&plane, &directory);
     agent.tell(FromHost::Captured(pod("p1", "web"))).await;
     let mut proxy = agent.attach().await;
-    proxy.until("the kept state", |p| p.synced && p.trust.is_some()).await;
-    proxy.until("the kept certificate", |p| p.certificates.contains_key(&id("web"))).await;
-    assert_eq!((keys(&proxy.addresses), keys(&proxy.policies)), (vec!["a"], vec!["shop/deny"]));
-    assert_eq!((&proxy.certificates[&id("web")], &proxy.trust), (&key, &trust));
-    assert!(!proxy.certificates.contains_key(&id("gone")), "of no pod of this life");
+    proxy
+        .until("the kept state", |p| p.synced && p.trust.is_some())
+        .await;
+    proxy
+        .until("the kept certificate", |p| {
+            p.certificates.contains_key(&id("web"))
+        })
+        .await;
+    assert_eq!(
+        (keys(&proxy.addresses), keys(&proxy.policies)),
+        (vec!["a"], vec!["shop/deny"])
+    );
+    assert_eq!(
+        (&proxy.certificates[&id("web")], &proxy.trust),
+        (&key, &trust)
+    );
+    assert!(
+        !proxy.certificates.contains_key(&id("gone")),
+        "of no pod of this life"
+    );
 
     plane.start().await;
     proxy.until("the connection", |p| p.status.connected).await;
     put_workload(&plane, "b", "node-1");
-    proxy.until("a change", |p| p.addresses.contains_key("b")).await;
-    assert_eq!(plane.seen.lock().sent - sent, 1, "what was kept is not sent again");
-    assert_eq!(plane.seen.lock().signed.len(), signed, "the kept certificate is used");
+    proxy
+        .until("a change", |p| p.addresses.contains_key("b"))
+        .await;
+    assert_eq!(
+        plane.seen.lock().sent - sent,
+        1,
+        "what was kept is not sent again"
+    );
+    assert_eq!(
+        plane.seen.lock().signed.len(),
+        signed,
+        "the kept certificate is used"
+    );
 }
 
 #[tokio::test]
@@ -232,7 +291,11 @@ async fn damaged_state_is_ignored_and_fetched_again() {
     let agent = Agent::start(&plane, &directory);
     agent.tell(FromHost::Captured(pod("p1", "web"))).await;
     let mut proxy = agent.attach().await;
-    proxy.until("everything", |p| p.synced && p.certificates.len() == 1 && p.trust.is_some()).await;
+    proxy
+        .until("everything", |p| {
+            p.synced && p.certificates.len() == 1 && p.trust.is_some()
+        })
+        .await;
     agent.stop().await;
     let state = directory.path().join("control");
     for file in std::fs::read_dir(&state).unwrap() {
@@ -245,7 +308,11 @@ async fn damaged_state_is_ignored_and_fetched_again() {
     let agent = Agent::start(&plane, &directory);
     agent.tell(FromHost::Captured(pod("p1", "web"))).await;
     let mut proxy = agent.attach().await;
-    proxy.until("everything", |p| p.synced && p.certificates.len() == 1 && p.trust.is_some()).await;
+    proxy
+        .until("everything", |p| {
+            p.synced && p.certificates.len() == 1 && p.trust.is_some()
+        })
+        .await;
     assert_eq!(keys(&proxy.addresses), ["a"]);
     assert_eq!(plane.seen.lock().signed, [id("web"), id("web")]);
 }
@@ -258,17 +325,33 @@ async fn certificates_are_fetched_ahead_renewed_and_erased() {
     let agent = Agent::start(&plane, &directory);
     agent.tell(FromHost::Prepare(pod("p1", "web"))).await;
     let mut proxy = agent.attach().await;
-    proxy.until("a certificate", |p| p.certificates.contains_key(&id("web"))).await;
+    proxy
+        .until("a certificate", |p| p.certificates.contains_key(&id("web")))
+        .await;
     let first = proxy.certificates[&id("web")].clone();
-    proxy.until("a renewed one", |p| p.certificates[&id("web")] != first).await;
-    assert!(plane.seen.lock().reports.iter().all(|r| r.captured.is_none()), "only prepared");
+    proxy
+        .until("a renewed one", |p| p.certificates[&id("web")] != first)
+        .await;
+    assert!(
+        plane
+            .seen
+            .lock()
+            .reports
+            .iter()
+            .all(|r| r.captured.is_none()),
+        "only prepared"
+    );
 
     agent.tell(FromHost::Withdraw("p1".to_owned())).await;
-    proxy.until("it is forgotten", |p| p.certificates.is_empty()).await;
+    proxy
+        .until("it is forgotten", |p| p.certificates.is_empty())
+        .await;
     let state = directory.path().join("control");
     eventually("the key is erased", || async {
         let kept = std::fs::read_dir(&state).unwrap();
-        !kept.flatten().any(|f| f.path().extension().is_some_and(|e| e == "certificate"))
+        !kept
+            .flatten()
+            .any(|f| f.path().extension().is_some_and(|e| e == "certificate"))
     })
     .await;
 }
@@ -281,12 +364,22 @@ async fn a_wanted_certificate_is_asked_for_again_at_once() {
     let agent = Agent::start(&plane, &directory);
     agent.tell(FromHost::Captured(pod("p1", "web"))).await;
     let mut proxy = agent.attach().await;
-    proxy.until("several failures", |p| p.status.certificate_failures >= 3).await;
+    proxy
+        .until("several failures", |p| p.status.certificate_failures >= 3)
+        .await;
     plane.seen.lock().refuse = false;
     proxy.want(&id("web")).await;
     proxy.want(&id("stranger")).await;
-    proxy.until("the certificate", |p| p.certificates.contains_key(&id("web"))).await;
-    assert_eq!(plane.seen.lock().signed, [id("web")], "no identity of another node");
+    proxy
+        .until("the certificate", |p| {
+            p.certificates.contains_key(&id("web"))
+        })
+        .await;
+    assert_eq!(
+        plane.seen.lock().signed,
+        [id("web")],
+        "no identity of another node"
+    );
 }
 
 #[tokio::test]
@@ -299,7 +392,10 @@ async fn a_withdrawal_waits_for_the_control_plane_but_not_without_one() {
     }
     eventually("both are reported", || async {
         let seen = plane.seen.lock();
-        let named = seen.reports.iter().flat_map(|r| r.snapshot.iter().chain(&r.captured));
+        let named = seen
+            .reports
+            .iter()
+            .flat_map(|r| r.snapshot.iter().chain(&r.captured));
         named.count() == 2
     })
     .await;
@@ -309,7 +405,9 @@ async fn a_withdrawal_waits_for_the_control_plane_but_not_without_one() {
 
     plane.stop();
     let mut proxy = agent.attach().await;
-    proxy.until("the outage", |p| p.synced && !p.status.connected).await;
+    proxy
+        .until("the outage", |p| p.synced && !p.status.connected)
+        .await;
     agent.tell(FromHost::Withdraw("p2".to_owned())).await;
     let told = tokio::time::timeout(Duration::from_secs(2), agent.lines.to_host.recv()).await;
     assert_eq!(told.unwrap().as_deref(), Some("p2"));
@@ -331,7 +429,10 @@ async fn a_control_plane_that_does_not_answer_a_withdrawal_is_waited_for_three_s
     let directory = directory();
     let mut agent = Agent::start(&plane, &directory);
     agent.tell(FromHost::Captured(pod("p1", "web"))).await;
-    eventually("it is reported", || async { !plane.seen.lock().reports.is_empty() }).await;
+    eventually("it is reported", || async {
+        !plane.seen.lock().reports.is_empty()
+    })
+    .await;
     agent.tell(FromHost::Withdraw("p1".to_owned())).await;
     let told = tokio::time::timeout(PATIENCE, agent.lines.to_host.recv()).await;
     assert_eq!(told.unwrap().as_deref(), Some("p1"));
@@ -343,18 +444,36 @@ async fn a_trust_bundle_is_confirmed_when_every_proxy_holds_it() {
     let directory = directory();
     let agent = Agent::start(&plane, &directory);
     let mut proxy = agent.attach().await;
-    proxy.until("the first bundle", |p| p.synced && p.trust.is_some()).await;
-    eventually("it is confirmed", || async { plane.seen.lock().trust_held == [1] }).await;
+    proxy
+        .until("the first bundle", |p| p.synced && p.trust.is_some())
+        .await;
+    eventually("it is confirmed", || async {
+        plane.seen.lock().trust_held == [1]
+    })
+    .await;
     let roots = [plane.authority.root(), vec![1, 2, 3]];
     proxy.mute = true;
     plane.set_trust(2, &roots);
-    proxy.until("the next", |p| p.trust.as_ref().is_some_and(|t| t.roots.len() == 2)).await;
+    proxy
+        .until("the next", |p| {
+            p.trust.as_ref().is_some_and(|t| t.roots.len() == 2)
+        })
+        .await;
     let unasked = tokio::time::timeout(Duration::from_millis(1500), async {
-        eventually("confirmed", || async { plane.seen.lock().trust_held == [1, 2] }).await;
+        eventually("confirmed", || async {
+            plane.seen.lock().trust_held == [1, 2]
+        })
+        .await;
     });
-    assert!(unasked.await.is_err(), "the proxy has not said that it holds it");
+    assert!(
+        unasked.await.is_err(),
+        "the proxy has not said that it holds it"
+    );
     drop(proxy);
-    eventually("the proxy is gone", || async { plane.seen.lock().trust_held == [1, 2] }).await;
+    eventually("the proxy is gone", || async {
+        plane.seen.lock().trust_held == [1, 2]
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -365,7 +484,11 @@ async fn under_a_foreign_control_plane_the_roots_come_with_certificates() {
     let mut agent = Agent::start(&plane, &directory);
     agent.tell(FromHost::Captured(pod("p1", "web"))).await;
     let mut proxy = agent.attach().await;
-    proxy.until("everything", |p| p.synced && p.certificates.len() == 1 && p.trust.is_some()).await;
+    proxy
+        .until("everything", |p| {
+            p.synced && p.certificates.len() == 1 && p.trust.is_some()
+        })
+        .await;
     let roots = proxy.trust.as_ref().unwrap().roots.clone();
     assert!(roots.iter().any(|root| **root == *plane.authority.root()));
     agent.tell(FromHost::Withdraw("p1".to_owned())).await;
@@ -391,11 +514,16 @@ async fn what_cannot_be_read_is_refused_and_a_policy_without_a_good_state_still_
             p.addresses.contains_key("fine") && p.policies.contains_key("shop/new")
         })
         .await;
-    assert_eq!(proxy.policies["shop/good"], good, "its last good state stays");
+    assert_eq!(
+        proxy.policies["shop/good"], good,
+        "its last good state stays"
+    );
     assert_eq!(keys(&proxy.addresses), ["fine"]);
     eventually("refusals are told", || async {
         let nacks = plane.seen.lock().nacks.join("; ");
-        ["shop/good", "shop/new", "broken"].iter().all(|name| nacks.contains(name))
+        ["shop/good", "shop/new", "broken"]
+            .iter()
+            .all(|name| nacks.contains(name))
     })
     .await;
 }
@@ -425,5 +553,7 @@ async fn a_control_plane_under_another_root_is_not_believed() {
     assert!(synced.await.is_err());
     assert_eq!(plane.seen.lock().streams, 0);
     write_papers(directory.path(), &plane, TOKEN);
-    proxy.until("the right root makes it work", |p| p.synced).await;
+    proxy
+        .until("the right root makes it work", |p| p.synced)
+        .await;
 }

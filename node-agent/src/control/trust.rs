@@ -70,7 +70,11 @@ async fn follow(
     backoff: &mut Backoff,
 ) -> Result<(), Status> {
     let unusable = |error: super::connection::AccessError| Status::internal(error.to_string());
-    let request = access.request(TrustRequest { have_generation: *have }).map_err(unusable)?;
+    let request = access
+        .request(TrustRequest {
+            have_generation: *have,
+        })
+        .map_err(unusable)?;
     let opening = tokio::time::timeout(ANSWER_TIME, client.trust(request));
     let mut updates = opening.await.map_err(|_| too_late())??.into_inner();
     while let Some(update) = updates.message().await? {
@@ -85,7 +89,9 @@ async fn follow(
         }
         *have = generation;
         let ack = access.request(TrustAck { generation }).map_err(unusable)?;
-        tokio::time::timeout(ANSWER_TIME, client.trust_held(ack)).await.map_err(|_| too_late())??;
+        tokio::time::timeout(ANSWER_TIME, client.trust_held(ack))
+            .await
+            .map_err(|_| too_late())??;
     }
     Ok(())
 }

@@ -6,11 +6,18 @@ use bytes::Bytes;
 use super::*;
 
 fn received(name: &str, version: &str) -> Received {
-    Received { name: name.into(), version: version.into(), body: Bytes::from(version.to_owned()) }
+    Received {
+        name: name.into(),
+        version: version.into(),
+        body: Bytes::from(version.to_owned()),
+    }
 }
 
 fn model(policies: &[&str], addresses: &[&str]) -> Model {
-    let mut model = Model { complete: true, ..Model::default() };
+    let mut model = Model {
+        complete: true,
+        ..Model::default()
+    };
     for name in policies {
         model.put(Kind::Policy, &received(name, "1"));
     }

@@ -8,13 +8,19 @@ struct Run {
 }
 
 impl Run {
-    #[expect(clippy::disallowed_methods, reason = "virtual time starts at some instant")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "virtual time starts at some instant"
+    )]
     fn with_proxies(proxies: &[u64]) -> Self {
         let mut readers = Readers::new(Backlog::default());
         for proxy in proxies {
             readers.join(*proxy, &Model::default());
         }
-        Self { readers, now: Instant::now() }
+        Self {
+            readers,
+            now: Instant::now(),
+        }
     }
 
     fn change(&mut self) -> (u64, oneshot::Receiver<()>) {

@@ -14,8 +14,8 @@ use ambit_wire::delta::Received;
 use ambit_wire::node::{NamedResource, Resources};
 
 use super::{sealed, unsealed};
-use crate::control::model::{Kind, Model};
 use crate::control::backlog::Batch;
+use crate::control::model::{Kind, Model};
 
 /// First bytes of the file: a journal of another form is not read.
 const MAGIC: &[u8] = b"ambit journal 1\n";
@@ -45,7 +45,15 @@ impl Journal {
             Ok(Some(content)) => replay(&content, model).err(),
             Err(error) => Some(error.to_string()),
         };
-        (Self { path, file: None, written: 0, appended: 0 }, fault)
+        (
+            Self {
+                path,
+                file: None,
+                written: 0,
+                appended: 0,
+            },
+            fault,
+        )
     }
 
     /// What stands in the file may be half a record: write it anew with the next change.
@@ -59,13 +67,23 @@ impl Journal {
         if !synced && batch.resources == Resources::default() {
             return Ok(());
         }
-        let Some(file) = self.file.as_mut().filter(|_| self.appended <= 2 * self.written + SLACK)
+        let Some(file) = self
+            .file
+            .as_mut()
+            .filter(|_| self.appended <= 2 * self.written + SLACK)
         else {
             return self.write_anew(model);
         };
-        let record = record(&Resources { synced, ..batch.resources.clone() });
+        let record = record(&Resources {
+            synced,
+            ..batch.resources.clone()
+        });
         self.appended += record.len() as u64;
-        let io = |source| FileError::Io { what: "append to", path: self.path.clone(), source };
+        let io = |source| FileError::Io {
+            what: "append to",
+            path: self.path.clone(),
+            source,
+        };
         file.write_all(&record).map_err(io)
     }
 
@@ -73,8 +91,17 @@ impl Journal {
         self.file = None;
         let content = whole(model);
         files::write_whole(&self.path, &content, SECRET)?;
-        let io = |source| FileError::Io { what: "open", path: self.path.clone(), source };
-        self.file = Some(OpenOptions::new().append(true).open(&self.path).map_err(io)?);
+        let io = |source| FileError::Io {
+            what: "open",
+            path: self.path.clone(),
+            source,
+        };
+        self.file = Some(
+            OpenOptions::new()
+                .append(true)
+                .open(&self.path)
+                .map_err(io)?,
+        );
         (self.written, self.appended) = (content.len() as u64, 0);
         Ok(())
     }
@@ -82,7 +109,12 @@ impl Journal {
 
 /// The whole model as a journal.
 fn whole(model: &Model) -> Vec<u8> {
-    let names = |kind| model.of(kind).keys().map(move |name: &Arc<str>| (kind, name));
+    let names = |kind| {
+        model
+            .of(kind)
+            .keys()
+            .map(move |name: &Arc<str>| (kind, name))
+    };
     let all: Vec<_> = names(Kind::Policy).chain(names(Kind::Address)).collect();
     let mut content = MAGIC.to_vec();
     for part in all.chunks(RECORD_RESOURCES) {
@@ -96,7 +128,10 @@ fn whole(model: &Model) -> Vec<u8> {
         }
         content.extend(record(&resources));
     }
-    content.extend(record(&Resources { synced: model.complete, ..Resources::default() }));
+    content.extend(record(&Resources {
+        synced: model.complete,
+        ..Resources::default()
+    }));
     content
 }
 
@@ -108,11 +143,17 @@ fn record(resources: &Resources) -> Vec<u8> {
 }
 
 fn replay(content: &[u8], model: &mut Model) -> Result<(), String> {
-    let mut rest = content.strip_prefix(MAGIC).ok_or("not a journal of this version")?;
+    let mut rest = content
+        .strip_prefix(MAGIC)
+        .ok_or("not a journal of this version")?;
     while !rest.is_empty() {
-        let (length, after) = rest.split_first_chunk::<LENGTH>().ok_or("cut within a length")?;
+        let (length, after) = rest
+            .split_first_chunk::<LENGTH>()
+            .ok_or("cut within a length")?;
         let length = usize::try_from(u32::from_be_bytes(*length)).unwrap_or(usize::MAX);
-        let (body, after) = after.split_at_checked(length).ok_or("cut within a record")?;
+        let (body, after) = after
+            .split_at_checked(length)
+            .ok_or("cut within a record")?;
         apply(unsealed(body)?, model);
         rest = after;
     }
@@ -139,4 +180,3 @@ fn apply(resources: Resources, model: &mut Model) {
     }
     model.complete |= resources.synced;
 }
-
