@@ -36,6 +36,7 @@ use super::gate;
 use super::metrics::Metrics;
 use super::progress::Progress;
 use super::publication::Publication;
+use super::tokens::Caller;
 use crate::ca::Authority;
 
 /// Answers between a stream's task and its connection: a node's pods released at once.
@@ -76,10 +77,10 @@ impl Capture for Captures {
         &self,
         request: Request<Streaming<CaptureReport>>,
     ) -> Result<Response<Self::ReportStream>, Status> {
-        let node = gate::caller_of(&request)?.node;
+        let caller = gate::caller_of(&request)?;
         let (answers, receiver) = mpsc::channel(ANSWERS);
         let stream = ReportStream {
-            node,
+            node: Arc::clone(&caller.node),
             reports: request.into_inner(),
             answers,
             publications: self.configuration.publications(),
@@ -89,8 +90,8 @@ impl Capture for Captures {
             settles_at: None,
             withdrawals: JoinSet::new(),
         };
-        self.tasks
-            .spawn("capture stream", stream.run(self.tasks.token()));
+        let stop = self.tasks.token();
+        self.tasks.spawn("capture stream", stream.run(caller, stop));
         Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
     }
 
@@ -98,14 +99,20 @@ impl Capture for Captures {
         &self,
         request: Request<TrustRequest>,
     ) -> Result<Response<Self::TrustStream>, Status> {
-        let node = gate::caller_of(&request)?.node;
+        let mut caller = gate::caller_of(&request)?;
         let held = request.into_inner().have_generation;
         let (updates, receiver) = mpsc::channel(1);
-        let stream = trust::stream(Arc::clone(&self.authority), node, held, updates);
+        let stream = trust::stream(
+            Arc::clone(&self.authority),
+            Arc::clone(&caller.node),
+            held,
+            updates,
+        );
         let stop = self.tasks.token();
         self.tasks.spawn("trust stream", async move {
             tokio::select! {
                 () = stream => {}
+                () = caller.dismissed() => {}
                 () = stop.cancelled() => {}
             }
         });
@@ -154,17 +161,20 @@ enum End {
     NotReady(#[from] NotReady),
     #[error("the agent withdraws more pods at once than a node can have")]
     TooMany,
+    #[error("its node is not let in any more")]
+    Dismissed,
     #[error("the control plane stops")]
     Stopping,
 }
 
 impl ReportStream {
-    async fn run(mut self, stop: CancellationToken) {
+    async fn run(mut self, mut caller: Caller, stop: CancellationToken) {
         let end = tokio::select! {
             ended = self.serve() => match ended {
                 Ok(()) => End::Closed,
                 Err(end) => end,
             },
+            () = caller.dismissed() => End::Dismissed,
             () = stop.cancelled() => End::Stopping,
         };
         if let End::NotReady(not_ready) = &end {

@@ -24,6 +24,7 @@ use super::metrics::{Counted, Metrics};
 use super::progress::{Place, Progress};
 use super::publication::Publication;
 use super::subscription::{Kind, Subscription};
+use super::tokens::Caller;
 
 /// Responses between a stream's task and its connection: one per type.
 const RESPONSES: usize = 2;
@@ -55,12 +56,12 @@ impl AggregatedDiscoveryService for Discovery {
         &self,
         request: Request<Streaming<DeltaDiscoveryRequest>>,
     ) -> Result<Response<Self::DeltaAggregatedResourcesStream>, Status> {
-        let node = gate::caller_of(&request)?.node;
+        let caller = gate::caller_of(&request)?;
         let (responses, receiver) = mpsc::channel(RESPONSES);
         let stream = DiscoveryStream {
-            place: self.progress.enter(&node),
+            place: self.progress.enter(&caller.node),
             _counted: Counted::one(&self.metrics.agents),
-            node,
+            node: Arc::clone(&caller.node),
             requests: request.into_inner(),
             responses,
             publications: self.publications.clone(),
@@ -68,7 +69,8 @@ impl AggregatedDiscoveryService for Discovery {
             unanswered: None,
         };
         let stop = self.tasks.token();
-        self.tasks.spawn("discovery stream", stream.run(stop));
+        self.tasks
+            .spawn("discovery stream", stream.run(caller, stop));
         Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
     }
 }
@@ -95,19 +97,25 @@ enum End {
     Broken(Status),
     #[error("the agent takes no responses")]
     Stuck,
+    #[error("its node is not let in any more")]
+    Dismissed,
     #[error("the control plane stops")]
     Stopping,
 }
 
 impl DiscoveryStream {
-    async fn run(mut self, stop: CancellationToken) {
+    async fn run(mut self, mut caller: Caller, stop: CancellationToken) {
         tracing::info!(node = %self.node, "an agent asks for discovery");
-        let end = self.serve(&stop).await;
+        let end = tokio::select! {
+            end = self.serve() => end,
+            () = caller.dismissed() => End::Dismissed,
+            () = stop.cancelled() => End::Stopping,
+        };
         tracing::info!(node = %self.node, "an agent's discovery stream has ended: {end}");
     }
 
-    async fn serve(&mut self, stop: &CancellationToken) -> End {
-        let mut now = match self.first_publication(stop).await {
+    async fn serve(&mut self) -> End {
+        let mut now = match self.first_publication().await {
             Ok(publication) => publication,
             Err(end) => return end,
         };
@@ -130,7 +138,6 @@ impl DiscoveryStream {
                     }
                 }
                 () = self.responses.closed() => return End::Closed,
-                () = stop.cancelled() => return End::Stopping,
             }
             while let Some((kind, response)) = subscription.poll(&now) {
                 self.count(kind, &response);
@@ -148,17 +155,13 @@ impl DiscoveryStream {
     }
 
     /// Nothing is served before everything was read once.
-    async fn first_publication(
-        &mut self,
-        stop: &CancellationToken,
-    ) -> Result<Arc<Publication>, End> {
+    async fn first_publication(&mut self) -> Result<Arc<Publication>, End> {
         tokio::select! {
             found = self.publications.wait_for(Option::is_some) => match found {
                 Ok(found) => found.clone().ok_or(End::Stopping),
                 Err(_gone) => Err(End::Stopping),
             },
             () = self.responses.closed() => Err(End::Closed),
-            () = stop.cancelled() => Err(End::Stopping),
         }
     }
 

@@ -251,6 +251,24 @@ async fn without_a_nodes_token_no_service_answers() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_streams_of_a_node_that_is_gone_end() {
+    let plane = Plane::new(DAY).await;
+    let agent = plane.agent("n2");
+    let mut stream = agent.discovery().await;
+    stream
+        .until("everything is there", |held| held.workloads() == 2)
+        .await;
+    let mut trust = agent.try_trust(0).await.unwrap();
+    agent::next_trust(&mut trust).await;
+    let without = MESH.replacen("metadata: {name: n2}", "metadata: {name: n3}", 1);
+    plane.write("mesh.yaml", &without);
+    stream.until_ended().await;
+    assert!(trust.message().await.is_ok_and(|update| update.is_none()));
+    let refused = agent.try_discovery().await.unwrap_err();
+    assert_eq!(refused.code(), Code::Unauthenticated);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn certificates_are_for_the_callers_own_pods() {
     let plane = Plane::new(DAY).await;
     let agent = plane.agent("n1");

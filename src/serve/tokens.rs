@@ -1,7 +1,8 @@
 //! Who is calling: one bearer token per node, for discovery, certificates and capture alike.
 //!
 //! The tokens that the control plane makes lie in `STATE/tokens/NODE` (0600), one per Node object;
-//! a node that is gone from the configuration is no longer let in, and is again when it comes back.
+//! a node that is gone from the configuration is no longer let in, its open streams end, and it is
+//! let in again when it comes back.
 //! A file given by the operator may hold further ones, a line `NODE TOKEN` each.
 //!
 //! Until it is known which nodes there are, callers are asked to come again.
@@ -15,7 +16,7 @@ use std::sync::Arc;
 
 use ambit_kit::files::{self, FileError};
 use aws_lc_rs::digest::{SHA256, digest};
-use parking_lot::RwLock;
+use tokio::sync::watch;
 use tonic::Status;
 use tonic::metadata::MetadataMap;
 
@@ -59,10 +60,27 @@ pub enum TokenError {
 }
 
 /// The node that a call comes from.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) struct Caller {
     /// Name of its Node object.
     pub(crate) node: Arc<str>,
+    /// The nodes that are let in by tokens of ours; none for a token of the operator's file.
+    made: Option<watch::Receiver<Option<ByNode>>>,
+}
+
+impl Caller {
+    /// Waits until the node is no longer let in: a stream must not outlive its token.
+    pub(crate) async fn dismissed(&mut self) {
+        let Some(made) = &mut self.made else {
+            return std::future::pending().await;
+        };
+        let without = |made: &Option<ByNode>| {
+            made.as_ref()
+                .is_some_and(|made| !made.contains_key(&self.node))
+        };
+        // Without a sender the program is about to stop.
+        drop(made.wait_for(without).await);
+    }
 }
 
 type Hash = [u8; 32];
@@ -74,7 +92,7 @@ pub(crate) struct Tokens {
     directory: PathBuf,
     given: Arc<HashMap<Hash, Arc<str>>>,
     /// None before the nodes are known.
-    made: Arc<RwLock<Option<ByNode>>>,
+    made: watch::Sender<Option<ByNode>>,
 }
 
 impl Tokens {
@@ -86,7 +104,7 @@ impl Tokens {
         Ok(Self {
             directory,
             given: Arc::new(given),
-            made: Arc::default(),
+            made: watch::Sender::new(None),
         })
     }
 
@@ -97,7 +115,7 @@ impl Tokens {
         for node in nodes {
             let known = self
                 .made
-                .read()
+                .borrow()
                 .as_ref()
                 .and_then(|made| made.get(node).copied());
             match known.map_or_else(|| self.load_or_make(node), Ok) {
@@ -107,7 +125,7 @@ impl Tokens {
                 Err(problem) => problems.push(problem),
             }
         }
-        *self.made.write() = Some(made);
+        self.made.send_replace(Some(made));
         problems
     }
 
@@ -122,9 +140,10 @@ impl Tokens {
         if let Some(node) = self.given.get(&hash) {
             return Ok(Caller {
                 node: Arc::clone(node),
+                made: None,
             });
         }
-        let made = self.made.read();
+        let made = self.made.borrow();
         let Some(made) = made.as_ref() else {
             return Err(Status::unavailable(
                 "the nodes are not known yet; try again",
@@ -133,11 +152,11 @@ impl Tokens {
         let found = made.iter().find(|(_, known)| {
             aws_lc_rs::constant_time::verify_slices_are_equal(*known, &hash).is_ok()
         });
-        found
-            .map(|(node, _)| Caller {
-                node: Arc::clone(node),
-            })
-            .ok_or_else(unknown)
+        let (node, _) = found.ok_or_else(unknown)?;
+        Ok(Caller {
+            node: Arc::clone(node),
+            made: Some(self.made.subscribe()),
+        })
     }
 
     fn load_or_make(&self, node: &str) -> Result<Hash, TokenError> {

@@ -338,6 +338,12 @@ impl Discovery {
         within(what, receiving).await;
     }
 
+    /// Receives until the other end has closed the stream.
+    pub(super) async fn until_ended(&mut self) {
+        let ending = async { while let Ok(Some(_)) = self.responses.message().await {} };
+        within("the end of a stream", ending).await;
+    }
+
     /// Ends the stream; what is held stays.
     pub(super) fn leave(self) -> Held {
         self.held
