@@ -71,8 +71,8 @@ impl Route<'_> {
 
 /// Connects from where the thread is.
 fn connect(to: SocketAddr) -> Result<TcpStream> {
-    let stream = TcpStream::connect_timeout(&to, PATIENCE)
-        .with_context(|| format!("connecting to {to}"))?;
+    let stream =
+        TcpStream::connect_timeout(&to, PATIENCE).with_context(|| format!("connecting to {to}"))?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
     stream.set_nodelay(true)?;

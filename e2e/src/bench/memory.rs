@@ -39,9 +39,8 @@ pub fn measure() -> Result<Section> {
     let agents: [&Agent; 2] = [bed.world.mesh.agent(1)?, bed.world.mesh.agent(2)?];
     let rest = at_rest(agents)?;
     note(&format!("opening {CONNECTIONS} connections"));
-    let opened = load::idle(track.route(), CONNECTIONS).with_context(|| {
-        agents.map(Agent::log_end).concat()
-    })?;
+    let opened = load::idle(track.route(), CONNECTIONS)
+        .with_context(|| agents.map(Agent::log_end).concat())?;
     let held = at_rest(agents)?;
     drop(opened);
 
@@ -50,11 +49,17 @@ pub fn measure() -> Result<Section> {
     for ((end, rest), held) in ends.iter().zip(&rest).zip(&held) {
         for ((role, rest), held) in ROLES.iter().zip(rest).zip(held) {
             let goal = (*role == "proxy").then_some(Goal::AtMost(20.0));
-            let row = Row { what: format!("{end}, {role} role at rest: MB"), goal };
-            rows.push(row.cells(rest.rss / 1000.0, rest.pss / 1000.0));
+            let row = Row {
+                what: format!("{end}, {role} role at rest: MB"),
+                goal,
+            };
+            rows.push(row.cells(rest.rss / 1024.0, rest.pss / 1024.0));
             if held.rss - rest.rss > STILL {
                 let (rss, pss) = (held.rss - rest.rss, held.pss - rest.pss);
-                let row = Row { what: format!("{end}, {role} role, per idle connection: kB"), goal: None };
+                let row = Row {
+                    what: format!("{end}, {role} role, per idle connection: kB"),
+                    goal: None,
+                };
                 rows.push(row.cells(rss / CONNECTIONS as f64, pss / CONNECTIONS as f64));
             }
         }
@@ -73,7 +78,9 @@ pub fn measure() -> Result<Section> {
              pods, before and while {CONNECTIONS} connections through it are open and idle. \
              Sockets' memory is the kernel's and not counted. Targets are held against RSS."
         ),
-        head: ["figure", "RSS", "PSS", "target", ""].map(str::to_owned).to_vec(),
+        head: ["figure", "RSS", "PSS", "target", ""]
+            .map(str::to_owned)
+            .to_vec(),
         rows,
     })
 }
@@ -124,7 +131,11 @@ pub(super) fn roles(agent: &Agent) -> Result<Roles> {
     let of = |role: &str| -> Result<Memory> {
         let plays = |pid: &&Pid| {
             let named = arguments(**pid).get(1).cloned().unwrap_or_default();
-            if role == "host" { **pid == program.pid() } else { named == role }
+            if role == "host" {
+                **pid == program.pid()
+            } else {
+                named == role
+            }
         };
         let found = processes.iter().rev().find(plays);
         memory(*found.with_context(|| format!("the agent has no {role} role"))?)

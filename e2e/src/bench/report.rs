@@ -48,7 +48,11 @@ impl Section {
             let mut written = String::new();
             for ((cell, width), column) in line.iter().zip(&widths).zip(0..) {
                 let pad = " ".repeat(width.saturating_sub(cell.chars().count()));
-                let (before, after) = if column == 0 { ("", &*pad) } else { (&*pad, "") };
+                let (before, after) = if column == 0 {
+                    ("", &*pad)
+                } else {
+                    (&*pad, "")
+                };
                 written.push_str(before);
                 written.push_str(cell);
                 written.push_str(after);
@@ -86,10 +90,7 @@ impl Report {
     }
 
     fn page(&self, old: &str) -> String {
-        let mut figures = format!(
-            "{BEGIN}\n\n`{}` on {}\n",
-            self.command, self.setting
-        );
+        let mut figures = format!("{BEGIN}\n\n`{}` on {}\n", self.command, self.setting);
         for section in &self.sections {
             // Writing into a String cannot fail.
             let _ = write!(figures, "\n{}", section.markdown());

@@ -23,8 +23,16 @@ use crate::lab::Lab;
 use crate::mesh::{Mesh, Options, sum_of};
 use crate::wait::wait_until;
 
-const SMALL: Size = Size { workloads: 2_000, services: 200, policies: 50 };
-const LARGE: Size = Size { workloads: 20_000, services: 2_000, policies: 500 };
+const SMALL: Size = Size {
+    workloads: 2_000,
+    services: 200,
+    policies: 50,
+};
+const LARGE: Size = Size {
+    workloads: 20_000,
+    services: 2_000,
+    policies: 500,
+};
 /// Longest wait for a whole mesh to be read, sent and taken.
 const SPREAD: Duration = Duration::from_secs(120);
 /// The most that a change may cost among many, compared to among few.
@@ -37,19 +45,29 @@ type Figure = (&'static str, f64, Option<Goal>);
 pub fn measure() -> Result<Section> {
     let small = measure_size(SMALL)?;
     let large = measure_size(LARGE)?;
-    let rows = small.into_iter().zip(large).map(|((what, few, goal), (_, many, _))| {
-        let ratio = many / few;
-        vec![
-            what.to_owned(),
-            show(few),
-            show(many),
-            format!("{ratio:.2}"),
-            goal.map_or_else(String::new, |goal| goal.text("")),
-            goal.map_or("", |goal| goal.verdict(ratio)).to_owned(),
-        ]
-    });
+    let rows = small
+        .into_iter()
+        .zip(large)
+        .map(|((what, few, goal), (_, many, _))| {
+            let ratio = many / few;
+            vec![
+                what.to_owned(),
+                show(few),
+                show(many),
+                format!("{ratio:.2}"),
+                goal.map_or_else(String::new, |goal| goal.text("")),
+                goal.map_or("", |goal| goal.verdict(ratio)).to_owned(),
+            ]
+        });
     let workloads = |size: Size| format!("{} workloads", show(f64::from(size.workloads)));
-    let head = ["figure", &workloads(SMALL), &workloads(LARGE), "ratio", "target", ""];
+    let head = [
+        "figure",
+        &workloads(SMALL),
+        &workloads(LARGE),
+        "ratio",
+        "target",
+        "",
+    ];
     Ok(Section {
         title: "Scale".to_owned(),
         note: format!(
@@ -80,18 +98,22 @@ fn measure_size(size: Size) -> Result<Vec<Figure>> {
     let known = start_agent(&mut mesh, size)?;
     let running = mesh.control_plane.program();
     let control_plane = memory(running.context("the control plane ended")?.pid())?;
-    let [host, control, proxy] = roles(mesh.agent(1)?)?.map(|role| role.rss / 1000.0);
+    let [host, control, proxy] = roles(mesh.agent(1)?)?.map(|role| role.rss / 1024.0);
     let latency = changes::watched(&mesh)?;
     let cost = changes::costed(&mesh)?;
     Ok(vec![
         ("control plane: start to all read, s", read, None),
         ("agent: start to all known, s", known, None),
-        ("control plane: RSS, MB", control_plane.rss / 1000.0, None),
+        ("control plane: RSS, MB", control_plane.rss / 1024.0, None),
         ("agent, host role: RSS, MB", host, None),
         ("agent, control role: RSS, MB", control, None),
         ("agent, proxy role: RSS, MB", proxy, None),
         ("one change: ms until the agent has it", latency, NO_GROWTH),
-        ("one change: control plane's CPU, ms", cost.control_plane, NO_GROWTH),
+        (
+            "one change: control plane's CPU, ms",
+            cost.control_plane,
+            NO_GROWTH,
+        ),
         ("one change: agent's CPU, ms", cost.agent, NO_GROWTH),
         ("one change: bytes sent", cost.bytes, NO_GROWTH),
         ("one change: resources sent", cost.resources, NO_GROWTH),
@@ -104,7 +126,9 @@ fn start_control_plane(mesh: &mut Mesh, size: Size) -> Result<f64> {
     mesh.control_plane.start_again()?;
     let wanted = size.known();
     wait_until("the control plane to have read everything", SPREAD, || {
-        mesh.control_plane.metrics().is_ok_and(|page| knows(&page, &wanted))
+        mesh.control_plane
+            .metrics()
+            .is_ok_and(|page| knows(&page, &wanted))
     })
     .with_context(|| mesh.control_plane.log())?;
     Ok(start.elapsed().as_secs_f64())
@@ -126,5 +150,7 @@ fn start_agent(mesh: &mut Mesh, size: Size) -> Result<f64> {
 }
 
 fn knows(page: &str, wanted: &[(&str, f64)]) -> bool {
-    wanted.iter().all(|(name, count)| sum_of(page, name, &[]) >= *count)
+    wanted
+        .iter()
+        .all(|(name, count)| sum_of(page, name, &[]) >= *count)
 }

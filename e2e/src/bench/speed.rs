@@ -86,12 +86,28 @@ impl Measure {
                 ratio("bulk, 8 streams: CPU s/GiB", tls, Some(most(1.25))),
             ],
             Self::Http => [
-                ratio("HTTP/1.1, 64 connections: requests/s", tls, Some(least(0.95))),
-                ratio("HTTP/1.1, 64 connections: CPU s/100k", tls, Some(most(1.10))),
+                ratio(
+                    "HTTP/1.1, 64 connections: requests/s",
+                    tls,
+                    Some(least(0.95)),
+                ),
+                ratio(
+                    "HTTP/1.1, 64 connections: CPU s/100k",
+                    tls,
+                    Some(most(1.10)),
+                ),
             ],
             Self::Connections => [
-                ratio("new connections, 16 at a time: per s", Way::TcpRelay, Some(least(1.0))),
-                ratio("new connections, 16 at a time: CPU s/10k", Way::TcpRelay, None),
+                ratio(
+                    "new connections, 16 at a time: per s",
+                    Way::TcpRelay,
+                    Some(least(1.0)),
+                ),
+                ratio(
+                    "new connections, 16 at a time: CPU s/10k",
+                    Way::TcpRelay,
+                    None,
+                ),
             ],
             Self::Latency => [
                 added("1,000 requests/s: p50 µs", 150.0),
@@ -114,7 +130,11 @@ impl Measure {
             Self::BulkOne => (Box::new(move || load::bulk(route, 1, time)), 8e-9, GIB),
             Self::BulkEight => (Box::new(move || load::bulk(route, 8, time)), 8e-9, GIB),
             Self::Http => (Box::new(move || load::http(route, 64, time)), 1.0, 1e5),
-            Self::Connections => (Box::new(move || load::connections(route, 16, time)), 1.0, 1e4),
+            Self::Connections => (
+                Box::new(move || load::connections(route, 16, time)),
+                1.0,
+                1e4,
+            ),
             Self::Latency => {
                 let latency = load::paced(route, time)?;
                 return Ok([Some(latency.p50), Some(latency.p99)]);
@@ -174,7 +194,10 @@ fn rounds(bed: &Bed, measure: Measure, effort: Effort) -> Result<Vec<Vec<String>
             let sample = measure.take(bed, track, effort.time);
             let sample = sample.with_context(|| failed(bed, measure, track.way))?;
             let [first, second] = sample.map(show_if);
-            note(&format!("{measure:?} {}: {first} {second}", track.way.name()));
+            note(&format!(
+                "{measure:?} {}: {first} {second}",
+                track.way.name()
+            ));
             samples.push(sample);
         }
     }
@@ -185,12 +208,16 @@ fn rounds(bed: &Bed, measure: Measure, effort: Effort) -> Result<Vec<Vec<String>
         samples.into_iter().flatten().map(pick).collect()
     };
     let figures = measure.figures();
-    let rows = figures.iter().zip(0..).map(|(figure, index)| row(figure, &|way| of(way, index)));
+    let rows = figures
+        .iter()
+        .zip(0..)
+        .map(|(figure, index)| row(figure, &|way| of(way, index)));
     Ok(rows.collect())
 }
 
 fn row(figure: &Figure, of: &dyn Fn(Way) -> Vec<Option<f64>>) -> Vec<String> {
-    let middle = |values: &[Option<f64>]| median(&values.iter().copied().flatten().collect::<Vec<_>>());
+    let middle =
+        |values: &[Option<f64>]| median(&values.iter().copied().flatten().collect::<Vec<_>>());
     let mut cells = vec![figure.what.to_owned()];
     cells.extend(Way::ALL.map(|way| show_if(middle(&of(way)))));
     let pairs = of(Way::Mesh).into_iter().zip(of(figure.base));
@@ -207,10 +234,13 @@ fn row(figure: &Figure, of: &dyn Fn(Way) -> Vec<Option<f64>>) -> Vec<String> {
         Compare::Ratio => ("", ""),
         Compare::Added => ("+", " µs"),
     };
-    cells.push(value.map_or_else(|| show_if(None), |value| {
-        let digits = if unit.is_empty() { 2 } else { 0 };
-        format!("{sign}{value:.digits$}{unit}")
-    }));
+    cells.push(value.map_or_else(
+        || show_if(None),
+        |value| {
+            let digits = if unit.is_empty() { 2 } else { 0 };
+            format!("{sign}{value:.digits$}{unit}")
+        },
+    ));
     cells.push(figure.base.name().to_owned());
     let goal = figure.goal;
     cells.push(goal.map_or_else(String::new, |goal| goal.text(unit)));
@@ -222,7 +252,13 @@ fn row(figure: &Figure, of: &dyn Fn(Way) -> Vec<Option<f64>>) -> Vec<String> {
 /// What a failed run leaves to look at.
 fn failed(bed: &Bed, measure: Measure, way: Way) -> String {
     let logs: String = match way {
-        Way::Mesh => bed.world.mesh.agents.iter().map(|agent| agent.log_end()).collect(),
+        Way::Mesh => bed
+            .world
+            .mesh
+            .agents
+            .iter()
+            .map(|agent| agent.log_end())
+            .collect(),
         Way::Direct | Way::TcpRelay | Way::TlsRelay => String::new(),
     };
     format!("measuring {measure:?} on the way `{}`\n{logs}", way.name())

@@ -3,8 +3,8 @@
 //! Seen from the machine's own pid namespace, so that children in namespaces of their own, such
 //! as an agent's proxy role, are counted too.
 
-use std::fs;
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::fs::{self, DirEntry};
 
 use anyhow::{Context as _, Result};
 use nix::unistd::{Pid, SysconfVar, sysconf};
@@ -23,7 +23,9 @@ pub struct Memory {
 /// A process and all that descend from it.
 pub fn family(root: Pid) -> Vec<Pid> {
     let descendants = process::children(root.as_raw()).into_iter();
-    std::iter::once(root).chain(descendants.map(Pid::from_raw)).collect()
+    std::iter::once(root)
+        .chain(descendants.map(Pid::from_raw))
+        .collect()
 }
 
 /// CPU seconds that these processes have used so far, ended threads included, in steps of 10 ms
@@ -37,10 +39,25 @@ pub fn cpu(pids: &[Pid]) -> Result<f64> {
     Ok(ticks as f64 / per_second as f64)
 }
 
-/// CPU seconds of the threads that live, to the nanosecond: for what is too little for [`cpu`].
-pub fn fine_cpu(pids: &[Pid]) -> f64 {
-    let nanoseconds: u64 = pids.iter().flat_map(threads).sum();
-    nanoseconds as f64 / 1e9
+/// Time on a CPU of each living thread of some processes: for what is too little for [`cpu`].
+#[derive(Debug)]
+pub struct Threads(BTreeMap<String, u64>);
+
+impl Threads {
+    /// As it is now.
+    pub fn of(pids: &[Pid]) -> Self {
+        Self(pids.iter().flat_map(threads).collect())
+    }
+
+    /// CPU seconds used since. What a thread used that has ended meanwhile is lost.
+    pub fn since(&self, before: &Self) -> f64 {
+        let used = |(thread, now): (&String, &u64)| {
+            let then = before.0.get(thread).copied().unwrap_or_default();
+            now.saturating_sub(then)
+        };
+        let nanoseconds: u64 = self.0.iter().map(used).sum();
+        nanoseconds as f64 / 1e9
+    }
 }
 
 /// Memory of a process.
@@ -75,19 +92,17 @@ fn ticks(stat: &str) -> Option<u64> {
     user.checked_add(system)
 }
 
-/// Nanoseconds on a CPU of each thread.
-fn threads(pid: &Pid) -> Vec<u64> {
+/// The threads of a process, by id, and the nanoseconds that each was on a CPU.
+fn threads(pid: &Pid) -> Vec<(String, u64)> {
     let Ok(tasks) = fs::read_dir(format!("/proc/{pid}/task")) else {
         return Vec::new();
     };
-    let spent = |task: &Path| -> Option<u64> {
-        let text = fs::read_to_string(task.join("schedstat")).ok()?;
-        text.split_whitespace().next()?.parse().ok()
+    let spent = |task: DirEntry| -> Option<(String, u64)> {
+        let text = fs::read_to_string(task.path().join("schedstat")).ok()?;
+        let nanoseconds = text.split_whitespace().next()?.parse().ok()?;
+        Some((task.file_name().into_string().ok()?, nanoseconds))
     };
-    tasks
-        .flatten()
-        .filter_map(|task| spent(&task.path()))
-        .collect()
+    tasks.flatten().filter_map(spent).collect()
 }
 
 #[cfg(test)]

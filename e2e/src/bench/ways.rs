@@ -136,7 +136,9 @@ impl Track {
 fn mesh_processes(world: &World) -> Vec<Pid> {
     let agents = world.mesh.agents.iter().filter_map(|agent| agent.program());
     let programs = agents.chain(world.mesh.control_plane.program());
-    programs.flat_map(|program| usage::family(program.pid())).collect()
+    programs
+        .flat_map(|program| usage::family(program.pid()))
+        .collect()
 }
 
 fn track(world: &World, way: Way) -> Result<Track> {
@@ -145,9 +147,8 @@ fn track(world: &World, way: Way) -> Result<Track> {
     for pod in [&client, &server] {
         pod.namespace().sysctl(&SETTINGS)?;
     }
-    let site = format!(
-        "server {{ listen {HTTP} backlog=4096; location / {{ return 200 \"{BODY}\"; }} }}"
-    );
+    let site =
+        format!("server {{ listen {HTTP} backlog=4096; location / {{ return 200 \"{BODY}\"; }} }}");
     let dir = world.dir(&format!("nginx-{}", server.name));
     let servers = vec![
         programs::nginx(&server, &dir, &site, HTTP)?,

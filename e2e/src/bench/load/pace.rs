@@ -61,7 +61,9 @@ fn ask(
             None => due,
         };
         stream.write_all(REQUEST).context("asking")?;
-        stream.read_exact(&mut answer).context("reading an answer")?;
+        stream
+            .read_exact(&mut answer)
+            .context("reading an answer")?;
         taken.push(start.elapsed().as_secs_f64() * 1e6);
         due += between;
     }

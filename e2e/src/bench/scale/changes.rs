@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, bail};
 use nix::unistd::Pid;
 
 use super::super::figures::median;
-use super::super::usage::{family, fine_cpu};
+use super::super::usage::{Threads, family};
 use super::objects;
 use crate::mesh::{Mesh, sum_of};
 use crate::wait::wait_until;
@@ -38,7 +38,8 @@ pub(super) struct Cost {
 
 /// Writes the pod that changes.
 pub(super) fn apply(mesh: &Mesh, ready: bool) -> Result<()> {
-    mesh.configuration.apply("changed", &objects::changed(ready))
+    mesh.configuration
+        .apply("changed", &objects::changed(ready))
 }
 
 /// Milliseconds from a change to the agent's proxy having it: the median of several.
@@ -78,6 +79,8 @@ pub(super) fn costed(mesh: &Mesh) -> Result<Cost> {
         }
         Ok(())
     };
+    // Once before: what follows the first state, such as writing it down, is no change's cost.
+    idle()?;
     let without = spent(&control_plane, &agent, idle)?;
     let before = mesh.control_plane.metrics()?;
     let with = spent(&control_plane, &agent, changes)?;
@@ -88,10 +91,12 @@ pub(super) fn costed(mesh: &Mesh) -> Result<Cost> {
     if resources < COSTED as f64 {
         bail!("{COSTED} changes were made, {resources} resources were sent");
     }
-    let each = |[with, without]: [f64; 2]| (with - without) * 1e3 / COSTED as f64;
+    let [control_plane, agent] = with;
+    let [control_plane_idle, agent_idle] = without;
+    let each = |with: f64, without: f64| (with - without) * 1e3 / COSTED as f64;
     Ok(Cost {
-        control_plane: each([with[0], without[0]]),
-        agent: each([with[1], without[1]]),
+        control_plane: each(control_plane, control_plane_idle),
+        agent: each(agent, agent_idle),
         bytes: sent("ambit_xds_sent_bytes_total") / COSTED as f64,
         resources: resources / COSTED as f64,
     })
@@ -103,9 +108,9 @@ fn spent(
     agent: &[Pid],
     work: impl FnOnce() -> Result<()>,
 ) -> Result<[f64; 2]> {
-    let used = || [fine_cpu(control_plane), fine_cpu(agent)];
-    let before = used();
+    let before = [Threads::of(control_plane), Threads::of(agent)];
     work()?;
-    let [[control_before, agent_before], [control_after, agent_after]] = [before, used()];
-    Ok([control_after - control_before, agent_after - agent_before])
+    let [control_before, agent_before] = before;
+    let control_plane = Threads::of(control_plane).since(&control_before);
+    Ok([control_plane, Threads::of(agent).since(&agent_before)])
 }

@@ -50,7 +50,12 @@ impl Size {
         let mut parts = vec![yaml::namespace(&name, true)];
         for service in here(self.services) {
             let address = IpAddr::from(Ipv4Addr::from(SERVICES + service));
-            parts.push(yaml::service(&name, &app(service), &[address], &[(80, 8080)]));
+            parts.push(yaml::service(
+                &name,
+                &app(service),
+                &[address],
+                &[(80, 8080)],
+            ));
             parts.push(yaml::service_account(&name, &app(service)));
         }
         // A pod's number and its service's leave the same rest, so both are in one namespace.
@@ -61,7 +66,9 @@ impl Size {
             let rule = yaml::from_principal(&name, &app(policy));
             let selected = app(policy % self.services);
             let named = format!("policy-{policy}");
-            parts.push(yaml::authorization_policy(&name, &named, &selected, "ALLOW", &rule));
+            parts.push(yaml::authorization_policy(
+                &name, &named, &selected, "ALLOW", &rule,
+            ));
         }
         yaml::documents(&parts)
     }
@@ -106,7 +113,14 @@ struct Generated<'a> {
 }
 
 fn pod(pod: &Generated<'_>) -> String {
-    let Generated { namespace, name, app, node, address, ready } = pod;
+    let Generated {
+        namespace,
+        name,
+        app,
+        node,
+        address,
+        ready,
+    } = pod;
     let ready = if *ready { "True" } else { "False" };
     let mut text = format!(
         "apiVersion: v1\nkind: Pod\nmetadata:\n  name: {name}\n  namespace: {namespace}\n  \

@@ -24,5 +24,7 @@ fn a_family_holds_children_of_this_process() {
 fn this_process_uses_memory_and_time() {
     let used = memory(Pid::this()).expect("memory");
     assert!(used.rss >= used.pss && used.pss > 0.0, "{used:?}");
-    assert!(fine_cpu(&[Pid::this()]) > 0.0);
+    let nothing = Threads(BTreeMap::new());
+    assert!(Threads::of(&[Pid::this()]).since(&nothing) > 0.0);
+    assert_eq!(nothing.since(&Threads::of(&[Pid::this()])), 0.0);
 }
