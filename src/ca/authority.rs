@@ -5,6 +5,7 @@
 //! visible: a bundle that an agent has seen survives any crash. Task: [`Authority::run`], one,
 //! which takes due steps of a rotation; being cancelled between steps loses nothing.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -93,6 +94,7 @@ impl Authority {
                     generation: 1,
                     phase: Phase::Steady,
                     leaves_until: now,
+                    agents: BTreeSet::new(),
                     first,
                     next: None,
                 };
@@ -103,7 +105,7 @@ impl Authority {
         let bundle = kept.bundle();
         store.publish(&bundle.pem)?;
         let state = State {
-            rotation: Rotation::resumed(kept.phase.clone()),
+            rotation: Rotation::resumed(kept.phase.clone(), &kept.agents),
             last_leaf: kept.leaves_until,
             published: kept.generation,
             kept,
@@ -189,7 +191,14 @@ impl Authority {
 
     /// Notes that an agent is connected, for as long as the answer lives.
     pub fn connected(self: &Arc<Self>, node: &str) -> AgentPresence {
-        self.state.lock().rotation.connected(node);
+        let mut state = self.state.lock();
+        state.rotation.connected(node);
+        if !state.kept.agents.contains(node) {
+            let mut kept = state.kept.clone();
+            kept.agents.insert(node.to_owned());
+            self.keep(&mut state, kept);
+        }
+        drop(state);
         AgentPresence {
             authority: Arc::clone(self),
             node: node.to_owned(),
@@ -255,6 +264,7 @@ impl Authority {
                 let kept = Kept {
                     phase: Phase::Steady,
                     generation,
+                    agents: state.rotation.heard_of(),
                     first: next,
                     next: None,
                     ..kept
@@ -311,10 +321,15 @@ impl Authority {
                 leaves_until,
                 ..state.kept.clone()
             };
-            match self.store.keep(&kept) {
-                Ok(()) => state.kept = kept,
-                Err(error) => tracing::error!(%error, "the authority's state was not kept"),
-            }
+            self.keep(&mut state, kept);
+        }
+    }
+
+    /// Keeps what agents cannot see. Where that fails it is tried again with the next such note.
+    fn keep(&self, state: &mut State, kept: Kept) {
+        match self.store.keep(&kept) {
+            Ok(()) => state.kept = kept,
+            Err(error) => tracing::error!(%error, "the authority's state was not kept"),
         }
     }
 }

@@ -15,9 +15,12 @@
 //! gets the bundle before anything else, and what it cannot verify until then is new connections
 //! from peers with certificates of the new root.
 //!
+//! An agent of another make, which follows no trust stream, is not waited for: it learns of a new
+//! root with its next certificate.
+//!
 //! The owner performs a [`Step`], writes it down and reports it with [`Rotation::performed`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
@@ -68,12 +71,21 @@ pub(crate) struct Rotation {
 }
 
 impl Rotation {
-    /// A machine that stands where it was left.
-    pub(crate) fn resumed(phase: Phase) -> Self {
+    /// A machine that stands where it was left, with the agents known from before, all away.
+    pub(crate) fn resumed(phase: Phase, agents: &BTreeSet<String>) -> Self {
+        let away = |node: &String| (node.clone(), Agent::default());
         Self {
             phase,
-            agents: BTreeMap::new(),
+            agents: agents.iter().map(away).collect(),
         }
+    }
+
+    /// The agents to be known from now on: those that were not heard of in all of a rotation are
+    /// forgotten, so that a node taken out of service holds up one rotation only.
+    pub(crate) fn heard_of(&self) -> BTreeSet<String> {
+        let heard = |agent: &Agent| agent.connections > 0 || agent.held > 0;
+        let nodes = self.agents.iter().filter(|(_, agent)| heard(agent));
+        nodes.map(|(node, _)| node.clone()).collect()
     }
 
     /// The phase that a rotation asked for now begins with, or `None` while one is under way.
@@ -93,6 +105,10 @@ impl Rotation {
 
     /// The owner has done and written down what leads to this phase.
     pub(crate) fn performed(&mut self, phase: Phase) {
+        if phase == Phase::Steady {
+            let known = self.heard_of();
+            self.agents.retain(|node, _| known.contains(node));
+        }
         self.phase = phase;
     }
 

@@ -4,6 +4,7 @@
 //! files that contradict each other; it is replaced as a whole. `STATE/root.pem` beside it is for
 //! everybody: the roots to trust, in text.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -53,6 +54,8 @@ pub(crate) struct Kept {
     pub(crate) phase: Phase,
     /// No leaf of the root that signs lives longer than this.
     pub(crate) leaves_until: SystemTime,
+    /// Nodes whose agents are known: a rotation waits for them, connected or not.
+    pub(crate) agents: BTreeSet<String>,
     /// The old root (or the only one).
     pub(crate) first: Arc<Root>,
     /// The next root, during a rotation.
@@ -66,6 +69,7 @@ struct Written {
     generation: u64,
     phase: Phase,
     leaves_until: SystemTime,
+    agents: BTreeSet<String>,
     roots: Vec<WrittenRoot>,
 }
 
@@ -126,12 +130,14 @@ impl Store {
             generation,
             phase,
             leaves_until,
+            agents,
             ..
         } = written;
         Ok(Some(Kept {
             generation,
             phase,
             leaves_until,
+            agents,
             first,
             next,
         }))
@@ -151,6 +157,7 @@ impl Store {
             generation: kept.generation,
             phase: kept.phase.clone(),
             leaves_until: kept.leaves_until,
+            agents: kept.agents.clone(),
             roots,
         };
         let content =

@@ -148,3 +148,19 @@ fn a_state_that_cannot_be_written_stops_a_rotation_before_it_is_seen() {
     assert_eq!(authority.status().phase, Phase::Steady);
     assert_eq!(authority.bundle().borrow().generation, 1);
 }
+
+#[test]
+fn a_rotation_right_after_a_restart_waits_for_agents_that_are_not_back_yet() {
+    let state = tempfile::tempdir().unwrap();
+    drop(open(state.path(), 0).connected("n1"));
+    let authority = open(state.path(), 1);
+    let old = signer(&authority);
+    authority.rotate(at(1)).unwrap();
+    authority.advance(at(1)).unwrap();
+    assert_eq!(signer(&authority), old);
+    assert_eq!(authority.status().waiting_for_away, ["n1"]);
+    let _presence = authority.connected("n1");
+    authority.held("n1", 2);
+    authority.advance(at(1)).unwrap();
+    assert_ne!(signer(&authority), old);
+}

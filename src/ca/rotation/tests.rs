@@ -9,7 +9,7 @@ fn at(seconds: u64) -> SystemTime {
 }
 
 fn distributing(agents: &[&str]) -> Rotation {
-    let mut rotation = Rotation::resumed(Phase::Steady);
+    let mut rotation = Rotation::resumed(Phase::Steady, &BTreeSet::new());
     for agent in agents {
         rotation.connected(agent);
         rotation.held(agent, 1);
@@ -75,7 +75,7 @@ fn two_connections_of_one_agent_are_one_agent() {
 fn after_a_restart_agents_are_waited_for_until_they_are_back() {
     let phase = distributing(&["n1", "n2"]).phase;
     let text = serde_json::to_string(&phase).unwrap();
-    let mut rotation = Rotation::resumed(serde_json::from_str(&text).unwrap());
+    let mut rotation = Rotation::resumed(serde_json::from_str(&text).unwrap(), &BTreeSet::new());
     assert_eq!(rotation.due(at(5)), None);
     rotation.connected("n1");
     rotation.held("n1", 2);
@@ -95,7 +95,7 @@ fn an_agent_that_lost_what_it_held_counts_as_one_that_holds_nothing() {
 
 #[test]
 fn the_old_root_goes_when_its_last_leaf_has_expired() {
-    let mut rotation = Rotation::resumed(Phase::Retiring { until: at(50) });
+    let mut rotation = Rotation::resumed(Phase::Retiring { until: at(50) }, &BTreeSet::new());
     assert_eq!(rotation.due(at(49)), None);
     assert_eq!(rotation.due(at(50)), Some(Step::DropOld));
     assert_eq!(rotation.requested(3, at(50), PATIENCE), None);
@@ -107,4 +107,27 @@ fn the_old_root_goes_when_its_last_leaf_has_expired() {
 #[test]
 fn only_one_rotation_at_a_time() {
     assert_eq!(distributing(&["n1"]).requested(3, at(1), PATIENCE), None);
+}
+
+#[test]
+fn agents_of_an_earlier_life_are_waited_for_once() {
+    let known = ["n1", "n2"].map(str::to_owned).into();
+    let mut rotation = Rotation::resumed(Phase::Steady, &known);
+    let phase = rotation.requested(2, at(0), PATIENCE).unwrap();
+    rotation.performed(phase);
+    assert_eq!(rotation.due(at(1)), None, "nobody is back yet");
+    rotation.connected("n1");
+    rotation.held("n1", 2);
+    assert_eq!(rotation.waiting_for(), (vec![], vec!["n2"]));
+    assert_eq!(rotation.due(at(600)), Some(Step::SignWithNext));
+    rotation.performed(Phase::Retiring { until: at(700) });
+    rotation.performed(Phase::Steady);
+    let phase = rotation.requested(3, at(800), PATIENCE).unwrap();
+    rotation.performed(phase);
+    rotation.held("n1", 3);
+    assert_eq!(
+        rotation.due(at(800)),
+        Some(Step::SignWithNext),
+        "n2 never came back"
+    );
 }

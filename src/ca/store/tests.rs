@@ -26,6 +26,7 @@ fn kept(rotating: bool) -> Kept {
         generation: 7,
         phase,
         leaves_until: now(),
+        agents: std::iter::once("n1".to_owned()).collect(),
         first: Arc::new(Root::make(&domain(), now()).unwrap()),
         next: rotating.then(|| Arc::new(Root::make(&domain(), now()).unwrap())),
     }
@@ -43,6 +44,7 @@ fn what_was_kept_comes_back_and_only_we_can_read_it() {
         assert_eq!(loaded.generation, 7);
         assert_eq!(loaded.phase, kept.phase);
         assert_eq!(loaded.leaves_until, kept.leaves_until);
+        assert_eq!(loaded.agents, kept.agents);
         assert_eq!(loaded.first.serial(), kept.first.serial());
         assert_eq!(loaded.next.is_some(), rotating);
     }
