@@ -117,8 +117,8 @@ fn tunnel_client(runtime: &Runtime, world: World, to: SocketAddr) -> SocketAddr 
                     let tcp = TcpStream::connect(to).await.unwrap();
                     Ok(Dialled {
                         tcp,
-                        credential: world.web,
-                        trust: world.trust,
+                        credential: world.web.clone(),
+                        trust: world.trust.clone(),
                     })
                 };
                 let opened = pool.open(&key, dial, &ask).await.unwrap();

@@ -7,7 +7,6 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -16,127 +15,19 @@ use ambit_model::SpiffeId;
 use bytes::Bytes;
 use h2::client::{self, SendRequest};
 use http::{Request, StatusCode};
-use parking_lot::Mutex;
 use rustls::pki_types::{IpAddr, ServerName};
 use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsConnector;
 
 use crate::guard::Guard;
 use crate::keepalive::{Beat, Keepalive};
-use crate::pool::{Dialled, Key, OpenError};
+use crate::open::{Dialled, Key, OpenError};
+use crate::read_ahead::ReadAhead;
 use crate::settings::Settings;
 use crate::stream::Stream;
-use crate::transport::{ReadAhead, TLS_BUFFER, Transport, Watch};
+use crate::transport::{TLS_BUFFER, Transport, Watch};
+use crate::usage::{Lease, Usage};
 use crate::window::Window;
-
-/// Set in [`Usage::streams`] when no more streams may be opened.
-const RETIRED: usize = 1 << (usize::BITS - 1);
-/// Shortest time over which a rate is measured.
-const SAMPLE: Duration = Duration::from_millis(100);
-
-/// How much a connection is in use.
-#[derive(Debug)]
-pub(crate) struct Usage {
-    streams: AtomicUsize,
-    /// The peer has answered something: the handshake was good on its side too.
-    proven: AtomicBool,
-    born: Instant,
-    /// Milliseconds from `born` to the end of the last stream.
-    idle_since: AtomicU64,
-    watch: Arc<Watch>,
-    sample: Mutex<Sample>,
-}
-
-#[derive(Debug)]
-struct Sample {
-    at: Instant,
-    moved: u64,
-    rate: u64,
-}
-
-impl Usage {
-    fn new(watch: Arc<Watch>) -> Self {
-        let now = Instant::now();
-        Self {
-            streams: AtomicUsize::new(0),
-            proven: AtomicBool::new(false),
-            born: now,
-            idle_since: AtomicU64::new(0),
-            watch,
-            sample: Mutex::new(Sample {
-                at: now,
-                moved: 0,
-                rate: 0,
-            }),
-        }
-    }
-
-    /// Streams that are open.
-    pub(crate) fn streams(&self) -> usize {
-        self.streams.load(Ordering::Acquire) & !RETIRED
-    }
-
-    /// Whether streams may still be opened.
-    pub(crate) fn is_open(&self) -> bool {
-        self.streams.load(Ordering::Acquire) & RETIRED == 0
-    }
-
-    /// Opens no more streams from now on.
-    pub(crate) fn retire(&self) {
-        self.streams.fetch_or(RETIRED, Ordering::AcqRel);
-    }
-
-    /// Retires a connection that has had no stream for so long.
-    fn retire_if_idle(&self, release: Duration) -> bool {
-        let idle_since = Duration::from_millis(self.idle_since.load(Ordering::Acquire));
-        self.born.elapsed().saturating_sub(idle_since) >= release
-            && self
-                .streams
-                .compare_exchange(0, RETIRED, Ordering::AcqRel, Ordering::Acquire)
-                .is_ok()
-    }
-
-    /// A place for one more stream, if there are fewer than `limit`.
-    pub(crate) fn lease(self: &Arc<Self>, limit: usize) -> Option<Lease> {
-        let one_more = |streams| (streams < limit.min(RETIRED)).then_some(streams + 1);
-        self.streams
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, one_more)
-            .ok()?;
-        Some(Lease(Arc::clone(self)))
-    }
-
-    /// Bytes per second lately, both directions.
-    pub(crate) fn rate(&self) -> u64 {
-        let mut sample = self.sample.lock();
-        let elapsed = sample.at.elapsed();
-        if elapsed >= SAMPLE {
-            let moved = self.watch.moved.load(Ordering::Relaxed);
-            let millis = u64::try_from(elapsed.as_millis())
-                .unwrap_or(u64::MAX)
-                .max(1);
-            let rate = moved.saturating_sub(sample.moved).saturating_mul(1000) / millis;
-            *sample = Sample {
-                at: Instant::now(),
-                moved,
-                rate,
-            };
-        }
-        sample.rate
-    }
-}
-
-/// A stream's place on its connection.
-#[derive(Debug)]
-pub(crate) struct Lease(Arc<Usage>);
-
-impl Drop for Lease {
-    fn drop(&mut self) {
-        if self.0.streams.fetch_sub(1, Ordering::AcqRel) & !RETIRED == 1 {
-            let now = u64::try_from(self.0.born.elapsed().as_millis()).unwrap_or(u64::MAX);
-            self.0.idle_since.store(now, Ordering::Release);
-        }
-    }
-}
 
 /// Why a stream could not be opened on a certain connection.
 #[derive(Debug)]
@@ -215,7 +106,7 @@ impl Connection {
             Ok(Err(error)) => return Err(self.failed(&error)),
             Ok(Ok(answer)) => answer,
         };
-        self.usage.proven.store(true, Ordering::Release);
+        self.usage.prove();
         if response.status() != StatusCode::OK {
             let status = response.status().as_u16();
             return Err(Attempt::Final(OpenError::Refused { status }));
@@ -225,7 +116,7 @@ impl Connection {
             .get("baggage")
             .and_then(|value| value.to_str().ok());
         let baggage = baggage.map(str::to_owned);
-        let connection = Arc::clone(&self.usage.watch);
+        let connection = Arc::clone(self.usage.watch());
         let stream = Stream::new(send, response.into_body(), connection, Some(lease));
         Ok((stream, baggage))
     }
@@ -250,9 +141,8 @@ impl Connection {
         self.usage.retire();
         // In TLS 1.3 a server refuses the client's certificate after the client has finished,
         // so that what belongs to the handshake shows only here.
-        let proven = self.usage.proven.load(Ordering::Acquire);
-        match self.usage.watch.failure() {
-            Some(failure @ HandshakeFailure::ByPeer(_)) if !proven => {
+        match self.usage.watch().failure() {
+            Some(failure @ HandshakeFailure::ByPeer(_)) if !self.usage.is_proven() => {
                 Attempt::Final(OpenError::Handshake(failure.clone()))
             }
             Some(failure) => Attempt::Gone(failure.to_string()),
@@ -298,6 +188,7 @@ async fn shake(
         .max_frame_size(settings.max_frame)
         .max_header_list_size(settings.response_headers)
         .max_send_buffer_size(settings.send_buffer)
+        .max_concurrent_reset_streams(settings.given_up)
         .header_table_size(0)
         .enable_push(false)
         .handshake(transport)
@@ -319,10 +210,10 @@ struct Driver<L: FnOnce(&Arc<Usage>)> {
 impl<L: FnOnce(&Arc<Usage>)> Driver<L> {
     /// What is done now and then.
     fn rest(&mut self) {
-        if let Some(window) = self.window.shrunk(&self.usage.watch.blocked) {
+        if let Some(window) = self.window.shrunk(&self.usage.watch().blocked) {
             self.connection.set_target_window_size(window);
         }
-        if self.usage.retire_if_idle(self.idle_release) {
+        if self.usage.retire_if_idle(self.idle_release, Instant::now()) {
             self.leave();
         }
     }
@@ -349,7 +240,7 @@ impl<L: FnOnce(&Arc<Usage>) + Unpin> Future for Driver<L> {
                 }
             }
         }
-        let blocked = &this.usage.watch.blocked;
+        let blocked = &this.usage.watch().blocked;
         if let Some(window) = this.window.grown(blocked, cx.waker()) {
             this.connection.set_target_window_size(window);
         }

@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use http::Request;
 use parking_lot::Mutex;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::client::{Attempt, Connection};
 use crate::open::{Ask, DialError, Dialled, Key, OpenError, Opened, request_of};
@@ -375,7 +375,7 @@ impl Slot {
         let open = self.connections.iter().filter(|c| c.usage().is_open());
         let idlest = open.min_by_key(|c| c.usage().streams())?;
         let usage = idlest.usage();
-        if more_allowed && usage.streams() > 0 && usage.rate() >= settings.busy_rate {
+        if more_allowed && usage.streams() > 0 && usage.rate(Instant::now()) >= settings.busy_rate {
             return None;
         }
         let lease = usage.lease(idlest.limit(settings))?;

@@ -13,8 +13,8 @@ use ambit_identity::{
 };
 use ambit_model::SpiffeId;
 use bytes::Bytes;
+use h2::RecvStream;
 use h2::server::{self, SendResponse};
-use h2::{Reason, RecvStream};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -23,9 +23,10 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::guard::{Flood, Guard};
 use crate::keepalive::{Beat, Keepalive};
+use crate::read_ahead::ReadAhead;
 use crate::settings::Settings;
 use crate::stream::Stream;
-use crate::transport::{ReadAhead, TLS_BUFFER, Transport, Watch};
+use crate::transport::{TLS_BUFFER, Transport, Watch};
 use crate::window::Window;
 
 /// How long a refused peer gets to read the alert before the connection is closed on it.
@@ -125,6 +126,7 @@ async fn shake(
         .max_concurrent_streams(settings.max_streams)
         .max_send_buffer_size(settings.send_buffer)
         .max_pending_accept_reset_streams(PENDING_RESETS)
+        .max_concurrent_reset_streams(settings.given_up)
         .header_table_size(0)
         .handshake(transport)
         .await
@@ -189,9 +191,9 @@ impl Session {
         self.connection.graceful_shutdown();
     }
 
-    /// Ends the session and all its streams.
-    pub fn close(mut self) {
-        self.connection.abrupt_shutdown(Reason::NO_ERROR);
+    /// Ends the session and all its streams at once, as dropping it does.
+    pub fn close(self) {
+        drop(self);
     }
 }
 

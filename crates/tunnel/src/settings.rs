@@ -25,6 +25,9 @@ pub struct Settings {
     pub request_headers: u32,
     /// Longest list of response headers that we take from a server.
     pub response_headers: u32,
+    /// Streams that we have given up and still know, so that bytes of theirs that were under way
+    /// are not taken for a mistake of the peer. Forgotten after a second.
+    pub given_up: usize,
     /// Time between two PINGs.
     pub ping_every: Duration,
     /// A peer that has not answered a PING for so long is dead.
@@ -54,6 +57,7 @@ impl Default for Settings {
             send_buffer: 512 << 10,
             request_headers: 64 << 10,
             response_headers: 16 << 10,
+            given_up: 2000,
             ping_every: Duration::from_secs(10),
             ping_dead: Duration::from_secs(20),
             connect_timeout: Duration::from_secs(10),

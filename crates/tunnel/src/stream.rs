@@ -10,8 +10,8 @@ use futures_util::task::AtomicWaker;
 use h2::{Reason, RecvStream, SendStream};
 
 use crate::buffers::Buffer;
-use crate::client::Lease;
 use crate::transport::Watch;
+use crate::usage::Lease;
 
 /// Pieces of one stream that may wait for the connection to take them. The send buffer bounds
 /// their bytes; this bounds what many tiny pieces cost beside their bytes.

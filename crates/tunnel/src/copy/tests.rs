@@ -331,3 +331,30 @@ async fn many_stalled_streams_do_not_block_their_neighbour() {
     send_and_end(&mut neighbour.near, &mut neighbour.far, &payload).await;
     send_and_end(&mut neighbour.far, &mut neighbour.near, &payload).await;
 }
+
+#[tokio::test]
+async fn streams_given_up_in_full_flow_leave_their_neighbour_alone() {
+    let settings = Settings {
+        busy_connections: 1,
+        ..Settings::default()
+    };
+    let mut link = Link::new(settings).await;
+    let mut neighbour = link.join().await;
+    for _ in 0..10 {
+        let mut given_up = Vec::new();
+        for _ in 0..90 {
+            let (near, mut far) = link.streams().await;
+            tokio::spawn(async move {
+                let block = Bytes::from(pattern(4_000));
+                while far.write(block.clone()).await.is_ok() {}
+            });
+            given_up.push(near);
+        }
+        // The first bytes of one mean that many more are under way.
+        soon(given_up[0].read()).await.unwrap();
+        drop(given_up);
+        neighbour.near.write_all(b"x").await.unwrap();
+        soon(neighbour.far.read_u8()).await.unwrap();
+    }
+    assert_eq!(link.server.sessions(), 1);
+}

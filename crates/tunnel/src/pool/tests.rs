@@ -4,10 +4,10 @@ use std::sync::atomic::AtomicUsize;
 use std::task::Poll;
 use std::time::Duration;
 
-use ambit_identity::PeerRefusal;
 use ambit_identity::testing::{Authority, Leaf};
+use ambit_identity::{Credential, HandshakeFailure, PeerRefusal};
 use tokio::io::copy_bidirectional;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 
 use super::*;
