@@ -1,7 +1,7 @@
 //! After a lot of everything, all is back where it was.
 
 use std::fs;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ambit_e2e::lab::Pod;
 use ambit_e2e::lab::address::Family;
@@ -15,7 +15,9 @@ use crate::load::Callers;
 const WARM_UP: u32 = 50;
 const CYCLES: u32 = 500;
 const CONNECTIONS: u64 = 50_000;
-const SETTLE: Duration = Duration::from_secs(30);
+const SETTLE: Duration = Duration::from_secs(60);
+/// An agent that has not changed for so long is at rest.
+const REST: Duration = Duration::from_secs(3);
 
 /// What a process of the agent holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,22 +26,46 @@ struct Holdings {
     threads: usize,
 }
 
-/// The host role, the control role and the proxy of a node's agent.
+/// The host role, the control role and the proxies of a node's agent; not what the host role runs
+/// for a moment, such as nft.
 fn processes(world: &World) -> Vec<i32> {
     let agent = world.mesh.agent(1).unwrap();
     let host = agent.program().unwrap().pid().as_raw();
-    let mut found = vec![host];
-    found.extend(ambit_e2e::process::children(host));
-    found
+    let is_role = |pid: &i32| {
+        let arguments = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        matches!(arguments.split('\0').nth(1), Some("control" | "proxy"))
+    };
+    let roles = ambit_e2e::process::children(host)
+        .into_iter()
+        .filter(is_role);
+    std::iter::once(host).chain(roles).collect()
 }
 
 fn holdings(world: &World) -> Vec<Holdings> {
-    let count = |pid: i32, part: &str| fs::read_dir(format!("/proc/{pid}/{part}")).unwrap().count();
-    let of = |pid| Holdings {
-        descriptors: count(pid, "fd"),
-        threads: count(pid, "task"),
+    let count =
+        |pid: i32, part: &str| Some(fs::read_dir(format!("/proc/{pid}/{part}")).ok()?.count());
+    let of = |pid| {
+        Some(Holdings {
+            descriptors: count(pid, "fd")?,
+            threads: count(pid, "task")?,
+        })
     };
-    processes(world).into_iter().map(of).collect()
+    processes(world).into_iter().filter_map(of).collect()
+}
+
+/// What is held once nothing is under way any more.
+fn settled(world: &World) -> Vec<Holdings> {
+    let mut last = Vec::new();
+    let mut since = Instant::now();
+    wait_until("the agent to come to rest", SETTLE, || {
+        let now = holdings(world);
+        if now != last {
+            (last, since) = (now, Instant::now());
+        }
+        since.elapsed() > REST
+    })
+    .unwrap();
+    last
 }
 
 /// Resident memory of all the agent's processes, in KiB.
@@ -77,7 +103,8 @@ fn after_500_enrolments_and_50_000_connections_nothing_has_leaked() {
     };
     cycle(WARM_UP);
     connections(CONNECTIONS / 10);
-    let (before, before_rules, before_memory) = (holdings(&world), rules(&client), memory(&world));
+    let before = settled(&world);
+    let (before_rules, before_memory) = (rules(&client), memory(&world));
 
     cycle(CYCLES);
     connections(CONNECTIONS);

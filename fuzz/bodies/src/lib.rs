@@ -38,7 +38,7 @@ pub fn yaml(bytes: &[u8]) {
     for document in documents.into_iter().flatten() {
         for (_, item) in ambit::config::objects::items(document) {
             // Either an object or an error that names the field.
-            ambit::config::objects::read(item).map_or((), drop);
+            drop(ambit::config::objects::read(item));
         }
     }
 }
@@ -46,12 +46,12 @@ pub fn yaml(bytes: &[u8]) {
 /// Workloads and services: from a control plane.
 pub fn address(bytes: &[u8]) {
     let decoded = ambit_wire::decode::address_from_bytes(bytes, "cluster.local");
-    decoded.map_or((), drop);
+    drop(decoded);
 }
 
 /// Policies: from a control plane.
 pub fn policy(bytes: &[u8]) {
-    ambit_wire::decode::policy_from_bytes(bytes).map_or((), drop);
+    drop(ambit_wire::decode::policy_from_bytes(bytes));
 }
 
 /// Requests of discovery: from an agent of any make.
@@ -81,26 +81,26 @@ pub fn discovery_response(bytes: &[u8]) {
 
 /// The host role's socket: from whoever may open it.
 pub fn agent_request(bytes: &[u8]) {
-    ambit_node_agent::host::api::parse(bytes).map_or((), drop);
+    drop(ambit_node_agent::host::api::parse(bytes));
 }
 
 /// Records from a proxy that may be an attacker's.
 pub fn proxy_record(bytes: &[u8]) {
-    ambit_node_agent::link::ToHost::decode(bytes).map_or((), drop);
+    drop(ambit_node_agent::link::ToHost::decode(bytes));
 }
 
 /// Messages between the roles of one agent.
 pub fn feed(bytes: &[u8]) {
-    node::Feed::decode(bytes).map_or((), drop);
-    node::FeedAnswer::decode(bytes).map_or((), drop);
-    node::HostToProxy::decode(bytes).map_or((), drop);
-    node::HostToControl::decode(bytes).map_or((), drop);
+    drop(node::Feed::decode(bytes));
+    drop(node::FeedAnswer::decode(bytes));
+    drop(node::HostToProxy::decode(bytes));
+    drop(node::HostToControl::decode(bytes));
 }
 
 /// A peer's certificate.
 pub fn certificate(bytes: &[u8]) {
     let chain = [CertificateDer::from(bytes)];
-    ambit_identity::peer_identity(&chain).map_or((), drop);
+    drop(ambit_identity::peer_identity(&chain));
 }
 
 /// Certificate signing requests: from an agent.
@@ -112,7 +112,7 @@ pub fn signing_request(bytes: &[u8]) {
         return;
     };
     let signed = authority.sign(pem, &identity, Duration::ZERO, SystemTime::now());
-    signed.map_or((), drop);
+    drop(signed);
 }
 
 /// One authority for all runs; its folder is gone once it is open.
