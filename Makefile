@@ -20,7 +20,7 @@ test: packages build ## every test (root: real network namespaces and rules)
 lint: ## formatting, clippy and documentation, warnings are errors
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --document-private-items
 
 bench: packages ## throughput, latency, memory and scale against a raw TLS relay (root, release build)
 	$(CARGO) build --release --workspace --bins

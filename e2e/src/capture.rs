@@ -1,6 +1,6 @@
 //! A live capture of what goes over a link, and what can be said of it afterwards.
 //!
-//! tcpdump writes the file; reading it is ours ([`packets`]), so that a scenario can look for an
+//! tcpdump writes the file; reading it is ours (`packets`), so that a scenario can look for an
 //! application's bytes in every payload and for TLS records on a port.
 
 mod packets;

@@ -15,6 +15,15 @@ pub fn children(pid: i32) -> Vec<i32> {
     direct
 }
 
+/// True once no thread of the process runs: it was stopped, and the signal has reached them all.
+pub fn is_stopped(pid: i32) -> bool {
+    let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else {
+        return false;
+    };
+    let mut ids = threads.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    ids.all(|thread| stat(&format!("{pid}/task/{thread}"), 0).as_deref() == Some("T"))
+}
+
 /// Resident memory in KiB; none if the process has ended.
 pub fn resident_kib(pid: i32) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
@@ -25,8 +34,13 @@ pub fn resident_kib(pid: i32) -> Option<u64> {
 }
 
 fn parent(pid: i32) -> Option<i32> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat(&pid.to_string(), 1)?.parse().ok()
+}
+
+/// A field of the `stat` of a process or thread, counted from its state, which is 0.
+fn stat(of: &str, field: usize) -> Option<String> {
+    let stat = fs::read_to_string(format!("/proc/{of}/stat")).ok()?;
     // The program's name, in brackets, may hold anything.
     let (_, after) = stat.rsplit_once(')')?;
-    after.split_whitespace().nth(1)?.parse().ok()
+    after.split_whitespace().nth(field).map(str::to_owned)
 }

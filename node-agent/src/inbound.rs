@@ -9,7 +9,7 @@
 //! 5. [`reach::application`]: a socket to the application, from the client's address
 //! 6. and 7. [`DataPath::carry`]: copy, record; refusals are answered and recorded too
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use ambit_decide::{InboundQuery, Reason, Refusal};
@@ -207,7 +207,7 @@ fn asked_for(pod: &LocalPod, incoming: &Incoming) -> Result<SocketAddr, Refusal>
             "only CONNECT is served here",
         ));
     }
-    let destination: SocketAddr = authority.parse().map_err(|_| {
+    let destination: SocketAddr = authority.parse().map_err(|_no_address| {
         Refusal::new(
             Reason::BadRequest,
             format!("authority `{authority}` is not ip:port"),
@@ -279,7 +279,7 @@ fn own_address(pod: &LocalPod) -> SocketAddr {
         .ips
         .first()
         .copied()
-        .unwrap_or(std::net::Ipv4Addr::UNSPECIFIED.into());
+        .unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
     SocketAddr::new(ip, crate::ports::HBONE)
 }
 

@@ -5,7 +5,7 @@
 //! 2. who: the pod that owns the listener, never an address
 //! 3. and 4. [`ambit_decide::outbound`]: where that is, and what to do, from one snapshot
 //! 5. [`open`]: a stream on a pooled tunnel, or a socket of the pod's own network namespace
-//! 6. [`carry`]: copy both ways with half-close
+//! 6. [`DataPath::carry`]: copy both ways with half-close
 //! 7. record: counters and access log, also for refusals ([`DataPath::refuse`])
 
 use std::net::SocketAddr;

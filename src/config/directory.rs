@@ -1,7 +1,7 @@
 //! The directory source: a folder of YAML files, scanned once and then watched.
 //!
 //! [`Scanner`] is the part without threads: it knows every file by its stamp and reads only those
-//! that changed. [`watch`] runs one thread around it, fed by inotify and, because inotify can
+//! that changed. [`watch()`] runs one thread around it, fed by inotify and, because inotify can
 //! overflow, miss network file systems or be out of watches, by a scan every half minute. The
 //! thread ends when the receiver is dropped. A file that is being written is read when it is
 //! closed, or when nobody has written to it for a second: half a file is valid YAML with fewer

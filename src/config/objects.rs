@@ -1,6 +1,6 @@
 //! The objects that the mesh reads, each with just the fields that matter to it.
 //!
-//! [`read`] turns a parsed document into a typed [`Object`], or says which field is wrong. Core
+//! [`read()`] turns a parsed document into a typed [`Object`], or says which field is wrong. Core
 //! kinds ignore what they do not know; policies do not, see
 //! [`authorization_policy`](mod@authorization_policy). Names are checked, so that what is read is
 //! safe to put into identities.

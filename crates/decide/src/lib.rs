@@ -1,8 +1,8 @@
 //! Decisions about connections: what happens to one, and which objects of the mesh decide it.
 //!
 //! Every decision is a pure function of one [`Mesh`](ambit_model::Mesh) snapshot and a query: no
-//! async, no I/O, no clock, no hidden randomness. The node agent acts on [`outbound`] and
-//! [`inbound`]; `ambit explain` prints [`explain_outbound`] and [`explain_inbound`], which run the
+//! async, no I/O, no clock, no hidden randomness. The node agent acts on [`outbound()`] and
+//! [`inbound()`]; `ambit explain` prints [`explain_outbound`] and [`explain_inbound`], which run the
 //! same code and write down the steps. A connection that may not be is a [`Refusal`] with a
 //! [`Reason`], whose word is the same in log, metric and documentation.
 //!

@@ -2,7 +2,7 @@
 //!
 //! The opening side keeps a [`Pool`] and calls [`Pool::open`]; the accepting side turns a TCP
 //! connection into a [`Session`] with [`accept`] and takes [`Incoming`] streams from it. Either
-//! way a [`Stream`] results, which [`copy`] joins to a TCP connection; [`copy_plain`] does the
+//! way a [`Stream`] results, which [`copy()`] joins to a TCP connection; [`copy_plain`] does the
 //! same for captured connections that are not tunnelled.
 //!
 //! No type of `h2` or `rustls` is in this surface, so that what is inside can be replaced, and

@@ -31,6 +31,8 @@ pub enum StreamError {
 impl From<h2::Error> for StreamError {
     fn from(error: h2::Error) -> Self {
         match error.reason() {
+            // RFC 9113 8.1: all was answered before everything that was sent had been read.
+            Some(Reason::NO_ERROR) if error.is_reset() => Self::Reset("it reads no further".into()),
             Some(reason) if error.is_reset() => Self::Reset(reason.description().to_owned()),
             _ => Self::Lost(error.to_string()),
         }

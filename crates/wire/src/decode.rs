@@ -53,7 +53,7 @@ pub enum DecodeError {
 }
 
 impl DecodeError {
-    fn field(field: &'static str, value: impl ToString, expected: &'static str) -> Self {
+    fn field(field: &'static str, value: &impl ToString, expected: &'static str) -> Self {
         let value: String = value.to_string().chars().take(100).collect();
         Self::Field {
             field,

@@ -17,6 +17,7 @@ pub mod encode;
     clippy::large_futures,
     clippy::or_fun_call,
     clippy::use_self,
+    clippy::too_many_lines,
     clippy::unused_async,
     clippy::wildcard_imports,
     clippy::semicolon_if_nothing_returned,

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use ambit_e2e::clients::{connect, exchange};
 use ambit_e2e::lab::address::Family;
 use ambit_e2e::mesh::Options;
+use ambit_e2e::process::is_stopped;
 use ambit_e2e::servers::{self, Server};
 use ambit_e2e::wait::wait_until;
 use ambit_e2e::world::{NAMESPACE, World};
@@ -87,6 +88,7 @@ fn connections_queued_when_the_proxy_is_killed_are_served_by_the_next_on_either_
         let proxy = busy.proxy(node);
         // A stopped process accepts nothing: what is opened now is queued for certain.
         kill(proxy, Signal::SIGSTOP).unwrap();
+        wait_until("the proxy to stop", SOON, || is_stopped(proxy.as_raw())).unwrap();
         let mut queued: Vec<TcpStream> = (0..50).map(|_| busy.connect()).collect();
         for stream in &mut queued {
             stream.write_all(b"hello").unwrap();

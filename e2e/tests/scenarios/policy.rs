@@ -52,7 +52,8 @@ fn a_policy_cuts_open_connections_and_refuses_new_ones_within_a_second() {
             .any(|line| line.reason() == "policy_changed")
     };
     wait_until("the cut to be logged", SOON, logged).unwrap();
-    assert!(pages.metric("ambit_connections_cut_total", &[]).unwrap() >= 1.0);
+    let counted = || pages.metric("ambit_connections_cut_total", &[]).unwrap() >= 1.0;
+    wait_until("the cut to be counted", SOON, counted).unwrap();
 
     kept.write_all(b"still").unwrap();
     kept.read_exact(&mut [0; 5]).unwrap();

@@ -1,4 +1,8 @@
 //! Writes the binary seeds of `fuzz/corpus`: `cargo run -p ambit-fuzz-bodies --example seeds`.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a tool for developers that stops where it fails"
+)]
 
 use std::path::Path;
 

@@ -136,7 +136,7 @@ impl Backlog {
             trust: model.trust.clone().filter(|_| taken.trust),
             forget: taken.forget.into_iter().collect(),
             certificates: Vec::new(),
-            status: taken.status.then(|| model.status.clone()),
+            status: taken.status.then(|| model.status),
             resources: Resources::default(),
             complete: taken.complete && model.complete && !more,
             more,

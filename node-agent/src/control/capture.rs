@@ -232,7 +232,9 @@ async fn open(access: Arc<Access>, channel: Channel) -> Result<Opened, Status> {
     let mut client = CaptureClient::new(channel);
     let answers = tokio::time::timeout(OPEN_TIME, client.report(request))
         .await
-        .map_err(|_| Status::deadline_exceeded("the capture stream did not open in time"))??;
+        .map_err(|_elapsed| {
+            Status::deadline_exceeded("the capture stream did not open in time")
+        })??;
     Ok(Opened {
         outgoing,
         answers: answers.into_inner(),

@@ -96,7 +96,7 @@ pub(crate) async fn fetch(
     let mut client = IstioCertificateServiceClient::new(channel);
     let answer = tokio::time::timeout(ANSWER_TIME, client.create_certificate(request))
         .await
-        .map_err(|_| FetchError::Timeout(identity.clone(), ANSWER_TIME))?
+        .map_err(|_elapsed| FetchError::Timeout(identity.clone(), ANSWER_TIME))?
         .map_err(|status| FetchError::Refused {
             identity: identity.clone(),
             source: Box::new(status),

@@ -194,8 +194,8 @@ impl Access {
             return Err(unusable());
         }
         let bearer = [b"Bearer ", token].concat();
-        let text = String::from_utf8(bearer).map_err(|_| unusable())?;
-        let mut value = MetadataValue::try_from(text).map_err(|_| unusable())?;
+        let text = String::from_utf8(bearer).map_err(|_error| unusable())?;
+        let mut value = MetadataValue::try_from(text).map_err(|_error| unusable())?;
         value.set_sensitive(true);
         Ok(value)
     }

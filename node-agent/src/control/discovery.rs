@@ -152,7 +152,7 @@ impl Discovery {
         let mut responses =
             tokio::time::timeout(OPEN_TIME, service.delta_aggregated_resources(call))
                 .await
-                .map_err(|_| StreamError::OpenTimeout)??
+                .map_err(|_elapsed| StreamError::OpenTimeout)??
                 .into_inner();
         if self.events.send(Discovered::Connected).await.is_err() {
             return Ok(());
@@ -174,7 +174,7 @@ impl Discovery {
                     });
                 }
                 Some(answer) = answers.next() => {
-                    if requests.send(self.answer(answer)).await.is_err() {
+                    if requests.send(self.answer(&answer)).await.is_err() {
                         return Err(StreamError::Ended);
                     }
                 }
@@ -232,7 +232,7 @@ impl Discovery {
         ))
     }
 
-    fn answer(&self, answer: Answer) -> DeltaDiscoveryRequest {
+    fn answer(&self, answer: &Answer) -> DeltaDiscoveryRequest {
         let client = match answer.kind {
             Kind::Address => &self.addresses,
             Kind::Policy => &self.policies,

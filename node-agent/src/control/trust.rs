@@ -76,7 +76,7 @@ async fn follow(
         })
         .map_err(unusable)?;
     let opening = tokio::time::timeout(ANSWER_TIME, client.trust(request));
-    let mut updates = opening.await.map_err(|_| too_late())??.into_inner();
+    let mut updates = opening.await.map_err(|_elapsed| too_late())??.into_inner();
     while let Some(update) = updates.message().await? {
         backoff.reset();
         let generation = update.generation;
@@ -91,7 +91,7 @@ async fn follow(
         let ack = access.request(TrustAck { generation }).map_err(unusable)?;
         tokio::time::timeout(ANSWER_TIME, client.trust_held(ack))
             .await
-            .map_err(|_| too_late())??;
+            .map_err(|_elapsed| too_late())??;
     }
     Ok(())
 }

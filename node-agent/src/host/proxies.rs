@@ -1,6 +1,6 @@
 //! Generations of the proxy: started, given their pods, watched, replaced.
 //!
-//! One task per generation ([`tend`]) owns its process and its end of the link, and lives exactly
+//! One task per generation ([`Tended::tend`]) owns its process and its end of the link, and lives exactly
 //! as long as they do. Cancelling it kills the process; the listeners stay with the role, so the
 //! next generation finds every connection that waits in their queues.
 

@@ -1,7 +1,8 @@
 //! Accepting: one task per listener of a pod, one task per connection.
 //!
 //! The listeners belong to the host role; what is here are duplicates of the same queues. A task
-//! ends when its generation drains or its pod is released, and leaves the queue to the next.
+//! ends when its generation drains, and leaves the queue to the next, or when its pod is released,
+//! and then takes what is queued, for nothing comes after it.
 //! Accepting survives a lack of descriptors: it pauses, counts, and goes on.
 
 use std::io;
@@ -10,6 +11,7 @@ use std::time::Duration;
 
 use ambit_wire::node::ListenerKind;
 use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
 
 use super::datapath::{Arrival, DataPath};
 use super::labels::{Ends, Reporter};
@@ -26,11 +28,13 @@ pub(crate) async fn accept_loop(
     pod: Arc<LocalPod>,
     listener: TcpListener,
     kind: ListenerKind,
+    drain: CancellationToken,
 ) {
     loop {
         let accepted = tokio::select! {
             biased;
-            () = pod.released.cancelled() => return,
+            () = drain.cancelled() => return,
+            () = pod.released.cancelled() => return take_queued(&path, &pod, listener, kind),
             accepted = listener.accept() => accepted,
         };
         match accepted {
@@ -41,6 +45,26 @@ pub(crate) async fn accept_loop(
                 tracing::warn!(pod = %pod.uid, %error, "cannot accept; trying again shortly");
                 tokio::time::sleep(OUT_OF_DESCRIPTORS_PAUSE).await;
             }
+        }
+    }
+}
+
+/// Starts what is in the queue at this moment: it was redirected before the pod was released.
+fn take_queued(
+    path: &Arc<DataPath>,
+    pod: &Arc<LocalPod>,
+    listener: TcpListener,
+    kind: ListenerKind,
+) {
+    // Not by way of the runtime, which may not have heard of the last ones yet.
+    let Ok(listener) = listener.into_std() else {
+        return;
+    };
+    while let Ok((tcp, _)) = listener.accept() {
+        if tcp.set_nonblocking(true).is_ok()
+            && let Ok(tcp) = TcpStream::from_std(tcp)
+        {
+            start(path, pod, tcp, kind);
         }
     }
 }

@@ -163,7 +163,7 @@ impl Attachment {
     }
 
     async fn attach(
-        &mut self,
+        &self,
         attached: &node::PodAttached,
         descriptors: Vec<OwnedFd>,
     ) -> anyhow::Result<()> {
@@ -198,10 +198,11 @@ impl Attachment {
         let listener = listener(descriptor)?;
         let (path, pod) = (Arc::clone(&self.follower.path), Arc::clone(pod));
         let mut synced = self.follower.synced.subscribe();
+        let drain = self.drain.clone();
         self.tasks.spawn(async move {
             // The queue of the listener holds connections until there is a model to decide by.
             if synced.wait_for(|synced| *synced).await.is_ok() {
-                accept_loop(path, pod, listener, kind).await;
+                accept_loop(path, pod, listener, kind, drain).await;
             }
         });
         Ok(())

@@ -135,7 +135,7 @@ impl Working {
 
     fn take(&mut self, frame: feed::Kind) -> Vec<FeedAnswer> {
         match frame {
-            feed::Kind::Resources(resources) => return self.resources(resources),
+            feed::Kind::Resources(resources) => return self.resources(&resources),
             feed::Kind::Certificate(certificate) => self.certificate(certificate),
             feed::Kind::Trust(bundle) => self.trust(&bundle),
             feed::Kind::Status(status) => *self.follower.state.status.lock() = status,
@@ -167,8 +167,8 @@ impl Working {
         }
     }
 
-    fn resources(&mut self, resources: Resources) -> Vec<FeedAnswer> {
-        let Resources {
+    fn resources(&mut self, resources: &Resources) -> Vec<FeedAnswer> {
+        let &Resources {
             sequence, synced, ..
         } = resources;
         let effects = self.apply(resources);
@@ -201,9 +201,11 @@ impl Working {
             .collect()
     }
 
-    fn apply(&mut self, resources: Resources) -> Effects {
-        let mut effects = Effects::default();
-        effects.review = !(resources.policies.is_empty() && resources.removed_policies.is_empty());
+    fn apply(&mut self, resources: &Resources) -> Effects {
+        let mut effects = Effects {
+            review: !(resources.policies.is_empty() && resources.removed_policies.is_empty()),
+            ..Effects::default()
+        };
         for resource in &resources.policies {
             self.policy(resource, &mut effects);
         }

@@ -28,7 +28,7 @@ impl Gauges {
     fn simple(&self) -> Vec<(&'static str, &'static str, i64)> {
         let mesh = self.path.mesh();
         let pool = self.path.pool.stats();
-        let status = self.feed.status.lock().clone();
+        let status = *self.feed.status.lock();
         let now = i64::try_from(clock::unix_millis(clock::wall())).unwrap_or(i64::MAX);
         let stale_ms = if status.connected {
             0

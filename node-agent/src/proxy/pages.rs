@@ -164,7 +164,7 @@ struct Pod {
 fn config_dump(shown: &Shown) -> Page {
     let (path, feed) = (&shown.path, &shown.feed);
     let mesh = path.mesh();
-    let status = feed.status.lock().clone();
+    let status = *feed.status.lock();
     let certificate = |credential: &Arc<Credential>| Certificate {
         identity: credential.id().clone(),
         serial: credential.serial().to_owned(),

@@ -29,10 +29,6 @@ struct Run {
 }
 
 impl Run {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "virtual time starts at some instant"
-    )]
     fn new() -> Self {
         Self {
             machine: Rotation::new(1),

@@ -25,7 +25,7 @@ const CONNECTION_LIFE: Duration = Duration::from_secs(120);
 /// Time to finish an answer that is under way at the end of a connection's life.
 const LAST_ANSWER: Duration = Duration::from_secs(5);
 /// Time for the first request of a connection that was accepted just before the end.
-const FIRST_REQUEST: Duration = Duration::from_millis(250);
+const FIRST_REQUEST: Duration = Duration::from_secs(1);
 /// Largest body taken: commands are short.
 const MAX_BODY: usize = 64 * 1024;
 /// Largest request head.

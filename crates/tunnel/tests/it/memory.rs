@@ -128,6 +128,5 @@ async fn an_idle_connection_costs_an_agent_at_most_4_kib() {
     let before = resident();
     idle.more(CONNECTIONS, &open).await;
     let each = resident().saturating_sub(before) / CONNECTIONS / 2;
-    println!("{each} bytes for an idle connection and agent");
     assert!(each <= PER_AGENT, "{each} bytes");
 }

@@ -157,10 +157,10 @@ fn identity(message: &wire::Workload, trust_domain: &str) -> Result<SpiffeId, De
         "spiffe://{trust_domain}/ns/{}/sa/{account}",
         message.namespace
     );
-    text.parse().map_err(|_| {
+    text.parse().map_err(|_invalid| {
         DecodeError::field(
             "trust_domain, namespace, service_account",
-            text,
+            &text,
             "a SPIFFE id",
         )
     })
@@ -195,7 +195,7 @@ fn addresses(wire: &[bytes::Bytes]) -> Result<Vec<IpAddr>, DecodeError> {
     wire.iter()
         .map(|octets| {
             ip(octets).ok_or_else(|| {
-                DecodeError::field("addresses", format!("{octets:?}"), "4 or 16 bytes")
+                DecodeError::field("addresses", &format!("{octets:?}"), "4 or 16 bytes")
             })
         })
         .collect()
@@ -238,12 +238,12 @@ fn service_port(port: &wire::Port) -> Result<ServicePort, DecodeError> {
 }
 
 fn port_number(field: &'static str, value: u32) -> Result<u16, DecodeError> {
-    u16::try_from(value).map_err(|_| DecodeError::field(field, value, "a port"))
+    u16::try_from(value).map_err(|_too_large| DecodeError::field(field, &value, "a port"))
 }
 
 fn vip(wire: &wire::NetworkAddress) -> Result<(NetworkAddress, u8), DecodeError> {
     let address = ip(&wire.address).ok_or_else(|| {
-        DecodeError::field("addresses", format!("{:?}", wire.address), "4 or 16 bytes")
+        DecodeError::field("addresses", &format!("{:?}", wire.address), "4 or 16 bytes")
     })?;
     let full: u8 = if address.is_ipv4() { 32 } else { 128 };
     let length = match wire.length {
@@ -251,7 +251,7 @@ fn vip(wire: &wire::NetworkAddress) -> Result<(NetworkAddress, u8), DecodeError>
         Some(length) => u8::try_from(length)
             .ok()
             .filter(|length| *length <= full)
-            .ok_or_else(|| DecodeError::field("addresses.length", length, "a prefix length"))?,
+            .ok_or_else(|| DecodeError::field("addresses.length", &length, "a prefix length"))?,
     };
     Ok((
         NetworkAddress {

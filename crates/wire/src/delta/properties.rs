@@ -106,7 +106,7 @@ impl World {
         self.server.changed(self.sequence, [name], &self.shelf);
     }
 
-    fn step(&mut self, step: Step) -> Result<(), TestCaseError> {
+    fn step(&mut self, step: &Step) -> Result<(), TestCaseError> {
         match step {
             Step::Put(name, version) => {
                 let name = self.shelf.put(&format!("n{name}"), &format!("v{version}"));
@@ -160,14 +160,14 @@ proptest! {
     fn both_ends_become_equal(steps in steps()) {
         let mut world = World::new();
         for step in steps {
-            world.step(step)?;
+            world.step(&step)?;
         }
         for _ in 0..8 {
-            world.step(Step::ServerReads)?;
-            world.step(Step::ServerSends)?;
-            world.step(Step::ClientReads)?;
+            world.step(&Step::ServerReads)?;
+            world.step(&Step::ServerSends)?;
+            world.step(&Step::ClientReads)?;
         }
-        world.step(Step::ServerReads)?;
+        world.step(&Step::ServerReads)?;
         let served: BTreeMap<_, _> =
             world.shelf.0.iter().map(|(n, e)| (Arc::clone(n), e.body.clone())).collect();
         prop_assert_eq!(&world.applied, &served);

@@ -8,10 +8,6 @@ struct Run {
 }
 
 impl Run {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "virtual time starts at some instant"
-    )]
     fn with_proxies(proxies: &[u64]) -> Self {
         let mut readers = Readers::new(Backlog::default());
         for proxy in proxies {

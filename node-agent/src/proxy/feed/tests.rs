@@ -69,10 +69,10 @@ async fn nothing_is_in_force_before_the_first_state_is_complete() {
         addresses: vec![address(&workload(POD_UID))],
         ..Resources::default()
     };
-    working.resources(first);
+    working.resources(&first);
     assert!(follower.path.mesh().workload(&uid()).is_none());
     assert!(!*follower.synced.borrow());
-    working.resources(Resources {
+    working.resources(&Resources {
         synced: true,
         ..Resources::default()
     });
@@ -89,7 +89,7 @@ async fn an_unreadable_policy_denies_its_namespace_and_is_reported() {
         version: "1".into(),
         body: vec![7].into(),
     };
-    let answers = working.resources(Resources {
+    let answers = working.resources(&Resources {
         policies: vec![broken],
         addresses: vec![address(&workload(POD_UID))],
         synced: true,
@@ -124,12 +124,12 @@ async fn garbage_for_a_workload_keeps_the_last_good_one() {
         body: vec![0xff; 9].into(),
         ..good.clone()
     };
-    working.resources(Resources {
+    working.resources(&Resources {
         addresses: vec![good],
         synced: true,
         ..Resources::default()
     });
-    working.resources(Resources {
+    working.resources(&Resources {
         addresses: vec![broken],
         ..Resources::default()
     });
@@ -141,18 +141,18 @@ async fn garbage_for_a_workload_keeps_the_last_good_one() {
 async fn a_new_feed_replaces_the_state_only_when_it_is_complete() {
     let follower = follower();
     let mut first = Working::new(follower.clone());
-    first.resources(Resources {
+    first.resources(&Resources {
         addresses: vec![address(&workload(POD_UID))],
         synced: true,
         ..Resources::default()
     });
     let mut second = Working::new(follower.clone());
-    second.resources(Resources::default());
+    second.resources(&Resources::default());
     assert!(
         follower.path.mesh().workload(&uid()).is_some(),
         "the old state serves on"
     );
-    second.resources(Resources {
+    second.resources(&Resources {
         synced: true,
         ..Resources::default()
     });
