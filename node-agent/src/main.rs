@@ -6,13 +6,14 @@
 
 use std::process::ExitCode;
 
+use ambit_kit::environment;
 use ambit_node_agent::control::{self, ControlArgs};
 use ambit_node_agent::host::client::{self, PodArgs};
 use ambit_node_agent::host::{self, HostArgs};
 use ambit_node_agent::launch::{self, ProxyStart};
 use ambit_node_agent::proxy::{self, ProxyArgs};
 use anyhow::Context;
-use clap::Parser;
+use clap::{Args as _, Parser};
 
 /// Per-node agent of the ambit service mesh.
 #[derive(Debug, Parser)]
@@ -65,10 +66,15 @@ fn play(cli: Cli) -> anyhow::Result<()> {
         }
         Some(Role::Control(args)) => control::run(&args),
         Some(Role::Pod(args)) => client::run(args),
-        None => host::run(
-            &cli.host
-                .context("the host role needs its arguments; see --help")?,
-        ),
+        None => {
+            let settings = HostArgs::augment_args(clap::Command::default());
+            let known = settings.get_arguments().filter_map(clap::Arg::get_env);
+            environment::all_read(known, std::env::vars_os())?;
+            host::run(
+                &cli.host
+                    .context("the host role needs its arguments; see --help")?,
+            )
+        }
     }
 }
 

@@ -9,7 +9,7 @@
 //! - [`datapath`], [`reach`], [`stock`], [`identities`], [`pods`]: what a connection needs
 //! - [`connections`], [`ledger`], [`series`], [`labels`], [`access_log`], [`gauges`], [`pages`]:
 //!   what is told of it
-//! - [`generations`]: the neighbour generation during a replacement
+//! - [`succession`], [`generations`]: the neighbour generation during a replacement
 
 pub(crate) mod accept;
 pub(crate) mod access_log;
@@ -17,6 +17,7 @@ pub(crate) mod attachment;
 pub(crate) mod baggage;
 pub(crate) mod connections;
 pub(crate) mod datapath;
+pub(crate) mod descriptors;
 pub(crate) mod feed;
 pub(crate) mod gauges;
 pub(crate) mod generations;
@@ -28,6 +29,7 @@ pub(crate) mod pods;
 pub(crate) mod reach;
 pub(crate) mod series;
 pub(crate) mod stock;
+pub(crate) mod succession;
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -39,7 +41,7 @@ use anyhow::Context as _;
 use tokio::sync::{mpsc, watch};
 
 use crate::link::ProxyEnd;
-use attachment::{Attachment, Parts, routes_of};
+use attachment::{Attachment, Parts};
 use datapath::DataPath;
 use pods::{Caps, LocalPods, Place};
 
@@ -149,8 +151,7 @@ async fn serve(args: &ProxyArgs, link: OwnedFd, feed: OwnedFd, logs: Logs) -> an
         },
         place,
         caps,
-        routes: routes_of(shown.clone(), registry, logs),
-        shown,
+        routes: pages::routes_of(shown, registry, logs),
         wanted: wants,
     });
     let asked_to_leave = async move {

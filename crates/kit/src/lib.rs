@@ -1,9 +1,10 @@
 //! What every program of the mesh needs and none should write twice: logs, metrics, admin pages,
-//! tracked tasks, signals, state files and the clock.
+//! tracked tasks, signals, settings, state files and the clock.
 //!
 //! Nothing here knows what a mesh is; this crate depends on no other of ours.
 
 pub mod clock;
+pub mod environment;
 pub mod files;
 pub mod logs;
 pub mod metrics;

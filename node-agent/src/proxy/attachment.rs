@@ -1,39 +1,35 @@
 //! The proxy's side of the link to the host role: pods come and go, sockets arrive, another
 //! generation appears.
 //!
-//! One task ([`Attachment::run`]) reads the link and starts everything else: a task per listener,
-//! per feed, per page socket, per neighbour generation. It ends when this generation has drained,
-//! or when the host role is gone, which ends the process.
+//! One task ([`Attachment::run`]) reads the link and starts everything else: a task per listener
+//! and per feed, and what [`Succession`] does. It ends when this generation has drained, or when
+//! the host role is gone, which ends the process.
 
-use std::net;
 use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixStream as StdUnixStream;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ambit_kit::pages;
 use ambit_model::SpiffeId;
 use ambit_wire::node::{self, HostToProxy, ListenerKind, host_to_proxy};
 use anyhow::Context as _;
-use tokio::net::{TcpListener, UnixStream};
-use tokio::sync::{mpsc, oneshot, watch};
-use tokio_util::sync::CancellationToken;
+use tokio::net::UnixStream;
+use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
 
 use super::accept::accept_loop;
+use super::descriptors;
 use super::feed::{Follower, follow};
 use super::pods::{Caps, LocalPod, Place};
 use super::stock::{Request, Stock};
-use super::{generations, pages as our_pages};
+use super::succession::{PageRoutes, Succession};
 use crate::link::{PodUid, ProxyEnd, ToHost};
-use crate::ports;
 
 /// Sockets may be asked for by this many pods at once before a request is made again later.
 const REQUESTS: usize = 256;
-/// How often the end of a drain or release is looked for.
+/// How often the end of a release is looked for.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
-/// How long the first pages wait for an ancestor's numbers.
-const ANCESTOR_PATIENCE: Duration = Duration::from_secs(2);
+/// How long the last numbers may take to the heir.
+const LAST_NUMBERS: Duration = Duration::from_secs(2);
 /// How long a generation waits for the certificates of its pods before it serves all the same.
 const CERTIFICATE_PATIENCE: Duration = Duration::from_secs(2);
 
@@ -43,24 +39,11 @@ pub(crate) struct Attachment {
     follower: Follower,
     place: Place,
     caps: Caps,
-    shown: our_pages::Shown,
-    routes: PageRoutes,
     feeds: mpsc::Sender<UnixStream>,
     requests: (mpsc::Sender<Request>, mpsc::Receiver<Request>),
-    /// Ends accepting, and asks peers to open tunnels to the next generation.
-    drain: CancellationToken,
-    /// Ends serving pages.
-    pages_end: CancellationToken,
-    /// The tasks that serve pages.
-    page_tasks: TaskTracker,
-    /// The last connection has ended.
-    ended: CancellationToken,
-    ancestor: Option<oneshot::Receiver<()>>,
+    succession: Succession,
     tasks: TaskTracker,
 }
-
-/// Makes the pages of a port.
-pub(crate) type PageRoutes = Box<dyn Fn(u16) -> Option<pages::Routes> + Send + Sync>;
 
 /// What [`Attachment::new`] is given.
 pub(crate) struct Parts {
@@ -72,8 +55,6 @@ pub(crate) struct Parts {
     pub(crate) place: Place,
     /// Limits of one pod.
     pub(crate) caps: Caps,
-    /// What the pages show.
-    pub(crate) shown: our_pages::Shown,
     /// The pages.
     pub(crate) routes: PageRoutes,
     /// Identities that connections wait for.
@@ -90,27 +71,24 @@ impl Attachment {
             new_feeds,
             parts.wanted,
         ));
+        let path = Arc::clone(&parts.follower.path);
         Self {
             link: Arc::new(parts.link),
             follower: parts.follower,
             place: parts.place,
             caps: parts.caps,
-            shown: parts.shown,
-            routes: parts.routes,
             feeds,
             requests: mpsc::channel(REQUESTS),
-            drain: CancellationToken::new(),
-            pages_end: CancellationToken::new(),
-            page_tasks: TaskTracker::new(),
-            ended: CancellationToken::new(),
-            ancestor: None,
+            succession: Succession::new(path, parts.routes, tasks.clone()),
             tasks,
         }
     }
 
     /// Works until this generation has drained or the host role is gone.
     pub(crate) async fn run(mut self, feed: OwnedFd, asked_to_leave: impl Future<Output = ()>) {
-        self.new_feed(feed).await;
+        if let Err(error) = self.new_feed(vec![feed]).await {
+            tracing::error!(error = format!("{error:#}"), "nothing to serve by yet");
+        }
         self.tasks.spawn(announce_ready(
             Arc::clone(&self.link),
             self.follower.clone(),
@@ -130,7 +108,7 @@ impl Attachment {
                     leaving = true;
                     self.say(&ToHost::Leaving).await;
                 }
-                () = self.ended.cancelled() => return self.finish().await,
+                () = self.succession.ended().cancelled() => return self.finish().await,
             }
         }
     }
@@ -142,17 +120,16 @@ impl Attachment {
             host_to_proxy::Kind::Sockets(sockets) => self.stock(&sockets, descriptors),
             host_to_proxy::Kind::Release(uid) => self.release(&uid),
             host_to_proxy::Kind::Forget(uid) => self.forget(&uid),
-            host_to_proxy::Kind::Pages(pages) => self.serve_pages(&pages, descriptors),
-            host_to_proxy::Kind::Heir(_) => self.meet_heir(descriptors),
-            host_to_proxy::Kind::Ancestor(_) => self.meet_ancestor(descriptors),
-            host_to_proxy::Kind::Drain(drain) => self.drain(&drain),
-            host_to_proxy::Kind::Feed(_) => match descriptors.into_iter().next() {
-                Some(feed) => {
-                    self.new_feed(feed).await;
-                    Ok(())
-                }
-                None => Err(anyhow::anyhow!("a new feed came without its descriptor")),
-            },
+            host_to_proxy::Kind::Pages(pages) => self.succession.serve_pages(&pages, descriptors),
+            host_to_proxy::Kind::Heir(_) => self.succession.meet_heir(descriptors),
+            host_to_proxy::Kind::Ancestor(_) => self.succession.meet_ancestor(descriptors),
+            host_to_proxy::Kind::Drain(drain) => {
+                tracing::info!("draining: a newer generation serves");
+                let limit = Duration::from_secs(u64::from(drain.seconds));
+                self.succession.drain(limit);
+                Ok(())
+            }
+            host_to_proxy::Kind::Feed(_) => self.new_feed(descriptors).await,
         };
         if let Err(error) = done {
             tracing::error!(
@@ -173,7 +150,7 @@ impl Attachment {
             .context("a pod was attached without its names")?;
         let uid: Arc<str> = pod.uid.as_str().into();
         let stock = Stock::new(Arc::clone(&uid), self.requests.0.clone());
-        let released = self.drain.child_token();
+        let released = self.succession.draining().child_token();
         let local = LocalPod::new(pod, &self.place, self.caps, stock, released)
             .map_err(anyhow::Error::msg)?;
         let local = Arc::new(local);
@@ -195,10 +172,10 @@ impl Attachment {
         kind: ListenerKind,
         descriptor: OwnedFd,
     ) -> anyhow::Result<()> {
-        let listener = listener(descriptor)?;
+        let listener = descriptors::listener(descriptor)?;
         let (path, pod) = (Arc::clone(&self.follower.path), Arc::clone(pod));
         let mut synced = self.follower.synced.subscribe();
-        let drain = self.drain.clone();
+        let drain = self.succession.draining().clone();
         self.tasks.spawn(async move {
             // The queue of the listener holds connections until there is a model to decide by.
             if synced.wait_for(|synced| *synced).await.is_ok() {
@@ -247,94 +224,10 @@ impl Attachment {
         Ok(())
     }
 
-    fn serve_pages(
-        &mut self,
-        sockets: &node::PageSockets,
-        descriptors: Vec<OwnedFd>,
-    ) -> anyhow::Result<()> {
-        let ancestor = watch::Sender::new(self.ancestor.is_none());
-        if let Some(first) = self.ancestor.take() {
-            let inherited = ancestor.clone();
-            self.tasks.spawn(async move {
-                tokio::time::timeout(ANCESTOR_PATIENCE, first).await.ok();
-                inherited.send_replace(true);
-            });
-        }
-        for (&port, descriptor) in sockets.ports.iter().zip(descriptors) {
-            let routes = u16::try_from(port)
-                .ok()
-                .and_then(|port| (self.routes)(port));
-            let routes = routes.with_context(|| format!("no pages for port {port}"))?;
-            let (listener, end) = (listener(descriptor)?, self.pages_end.clone());
-            let mut inherited = ancestor.subscribe();
-            self.page_tasks.spawn(async move {
-                if inherited.wait_for(|inherited| *inherited).await.is_ok() {
-                    pages::serve(listener, routes, end).await;
-                }
-            });
-        }
-        Ok(())
-    }
-
-    fn meet_heir(&self, descriptors: Vec<OwnedFd>) -> anyhow::Result<()> {
-        let heir = stream(descriptors)?;
-        self.pages_end.cancel();
-        self.page_tasks.close();
-        let path = &self.follower.path;
-        let (ledger, connections) = (path.ledger.clone(), path.connections.clone());
-        let (ended, page_tasks) = (self.ended.clone(), self.page_tasks.clone());
-        self.tasks.spawn(async move {
-            // The heir is told the first numbers after the last page: they must not fall.
-            page_tasks.wait().await;
-            if let Err(error) = generations::tell(heir, ledger, connections, ended).await {
-                tracing::warn!(%error, "the next generation cannot be told this one's numbers");
-            }
-        });
-        Ok(())
-    }
-
-    fn meet_ancestor(&mut self, descriptors: Vec<OwnedFd>) -> anyhow::Result<()> {
-        let ancestor = stream(descriptors)?;
-        let (first, arrived) = oneshot::channel();
-        self.ancestor = Some(arrived);
-        let ledger = self.follower.path.ledger.clone();
-        self.tasks.spawn(async move {
-            if let Err(error) = generations::inherit(ancestor, ledger, first).await {
-                tracing::warn!(%error, "the previous generation's numbers are incomplete");
-            }
-        });
-        Ok(())
-    }
-
-    fn drain(&self, drain: &node::Drain) -> anyhow::Result<()> {
-        tracing::info!(
-            generation = self.shown.generation,
-            "draining: a newer generation serves"
-        );
-        self.drain.cancel();
-        let limit = Duration::from_secs(u64::from(drain.seconds));
-        let (path, ended) = (Arc::clone(&self.follower.path), self.ended.clone());
-        self.tasks.spawn(async move {
-            let all_ended = async {
-                while !path.accepted.is_empty() {
-                    tokio::time::sleep(LOOK_EVERY).await;
-                }
-            };
-            if tokio::time::timeout(limit, all_ended).await.is_err() {
-                let lost = path.accepted.len();
-                tracing::warn!(lost, "connections were still open at the end of the drain");
-            }
-            ended.cancel();
-        });
-        Ok(())
-    }
-
-    async fn new_feed(&self, descriptor: OwnedFd) {
-        match unix_stream(descriptor) {
-            // The task of the feeds lives as long as this one.
-            Ok(feed) => self.feeds.send(feed).await.unwrap_or_default(),
-            Err(error) => tracing::error!(%error, "the feed cannot be read"),
-        }
+    async fn new_feed(&self, feed: Vec<OwnedFd>) -> anyhow::Result<()> {
+        let feed = descriptors::stream(feed).context("the feed of a control role")?;
+        // The task of the feeds lives as long as this one.
+        self.feeds.send(feed).await.context("no more feeds")
     }
 
     async fn ask_for_sockets(&self, request: &Request) {
@@ -358,7 +251,7 @@ impl Attachment {
     async fn finish(self) {
         drop(self.feeds);
         self.tasks.close();
-        tokio::time::timeout(ANCESTOR_PATIENCE, self.tasks.wait())
+        tokio::time::timeout(LAST_NUMBERS, self.tasks.wait())
             .await
             .ok();
         tell(&self.link, &ToHost::Drained).await;
@@ -412,42 +305,4 @@ async fn announce_ready(link: Arc<ProxyEnd>, follower: Follower) {
         .await
         .ok();
     tell(&link, &ToHost::Ready).await;
-}
-
-fn listener(descriptor: OwnedFd) -> anyhow::Result<TcpListener> {
-    let listener = net::TcpListener::from(descriptor);
-    listener.set_nonblocking(true)?;
-    Ok(TcpListener::from_std(listener)?)
-}
-
-fn stream(descriptors: Vec<OwnedFd>) -> anyhow::Result<UnixStream> {
-    let first = descriptors
-        .into_iter()
-        .next()
-        .context("the descriptor is missing")?;
-    unix_stream(first)
-}
-
-fn unix_stream(descriptor: OwnedFd) -> anyhow::Result<UnixStream> {
-    let stream = StdUnixStream::from(descriptor);
-    stream.set_nonblocking(true)?;
-    Ok(UnixStream::from_std(stream)?)
-}
-
-/// Kinds of pages by port.
-pub(crate) fn routes_of(
-    shown: our_pages::Shown,
-    registry: Arc<ambit_kit::metrics::Registry>,
-    logs: ambit_kit::logs::Logs,
-) -> PageRoutes {
-    Box::new(move |port| match port {
-        ports::ADMIN => Some(our_pages::admin(
-            &shown,
-            Arc::clone(&registry),
-            logs.clone(),
-        )),
-        ports::METRICS => Some(our_pages::metrics(&shown, Arc::clone(&registry))),
-        ports::READY => Some(our_pages::readiness(&shown)),
-        _ => None,
-    })
 }

@@ -16,6 +16,8 @@ use super::datapath::DataPath;
 use super::feed::FeedState;
 use super::gauges::Gauges;
 use super::pods::{LocalPod, LocalPods};
+use super::succession::PageRoutes;
+use crate::ports;
 
 /// Connections listed on one page: enough for a person, little enough for a browser.
 const LISTED_CONNECTIONS: usize = 10_000;
@@ -35,8 +37,18 @@ pub(crate) struct Shown {
     pub(crate) generation: u64,
 }
 
+/// The pages of each port.
+pub(crate) fn routes_of(shown: Shown, registry: Arc<Registry>, logs: Logs) -> PageRoutes {
+    Box::new(move |port| match port {
+        ports::ADMIN => Some(admin(&shown, Arc::clone(&registry), logs.clone())),
+        ports::METRICS => Some(metrics(&shown, Arc::clone(&registry))),
+        ports::READY => Some(readiness(&shown)),
+        _ => None,
+    })
+}
+
 /// The admin pages.
-pub(crate) fn admin(shown: &Shown, registry: Arc<Registry>, logs: Logs) -> Routes {
+fn admin(shown: &Shown, registry: Arc<Registry>, logs: Logs) -> Routes {
     let (config, connections) = (shown.clone(), shown.clone());
     let level = logs.clone();
     metrics(shown, registry)
@@ -61,7 +73,7 @@ pub(crate) fn admin(shown: &Shown, registry: Arc<Registry>, logs: Logs) -> Route
 }
 
 /// The metrics pages.
-pub(crate) fn metrics(shown: &Shown, registry: Arc<Registry>) -> Routes {
+fn metrics(shown: &Shown, registry: Arc<Registry>) -> Routes {
     let page = {
         let path = Arc::clone(&shown.path);
         move |ask: Ask| {
@@ -80,7 +92,7 @@ pub(crate) fn metrics(shown: &Shown, registry: Arc<Registry>) -> Routes {
 }
 
 /// The readiness page.
-pub(crate) fn readiness(shown: &Shown) -> Routes {
+fn readiness(shown: &Shown) -> Routes {
     let ready = shown.ready.clone();
     Routes::new().get(
         "/healthz/ready",

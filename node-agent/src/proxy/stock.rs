@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::time::Duration;
 
 use ambit_wire::node::SocketKind;
@@ -13,6 +13,8 @@ use tokio::sync::{Notify, mpsc};
 
 /// How long a connection waits for a socket before it is refused.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How often a connection that waits looks whether another batch has to be asked for.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 /// First batch: most pods call little.
 const FIRST_BATCH: u8 = 4;
 /// Largest batch: what fits one message of the host role.
@@ -41,8 +43,8 @@ pub(crate) struct Stock {
 struct Shelf {
     kind: SocketKind,
     sockets: Mutex<VecDeque<OwnedFd>>,
-    /// Sockets that were asked for and have not come.
-    awaited: AtomicU8,
+    /// A batch was asked for and has not come.
+    awaited: AtomicBool,
     batch: AtomicU8,
     arrived: Notify,
 }
@@ -53,7 +55,7 @@ impl Stock {
         let shelf = |kind| Shelf {
             kind,
             sockets: Mutex::default(),
-            awaited: AtomicU8::new(0),
+            awaited: AtomicBool::new(false),
             batch: AtomicU8::new(FIRST_BATCH),
             arrived: Notify::new(),
         };
@@ -84,11 +86,17 @@ impl Stock {
                 self.refill(shelf, left, socket.is_none());
                 match socket {
                     Some(socket) => return socket,
-                    None => arrived.await,
+                    // Also without a batch: the host role may have had none, and be asked again.
+                    None => drop(tokio::time::timeout(LOOK_AGAIN, arrived).await),
                 }
             }
         };
-        tokio::time::timeout(PATIENCE, wait).await.ok()
+        let taken = tokio::time::timeout(PATIENCE, wait).await.ok();
+        if taken.is_none() {
+            // The answer is lost: the next connection asks again.
+            shelf.awaited.store(false, Ordering::Relaxed);
+        }
+        taken
     }
 
     /// Puts a batch that arrived on its shelf.
@@ -96,18 +104,13 @@ impl Stock {
         let Some(shelf) = self.shelf(kind) else {
             return;
         };
-        let count = u8::try_from(sockets.len()).unwrap_or(u8::MAX);
+        // Fewer than asked for, or none: the host role had no more. Ask again at next need.
+        let came = !sockets.is_empty();
         shelf.sockets.lock().extend(sockets);
-        // An empty batch says that the host role could not make any: ask again at next need.
-        let expected = if count == 0 {
-            0
-        } else {
-            shelf.awaited.load(Ordering::Relaxed)
-        };
-        shelf
-            .awaited
-            .store(expected.saturating_sub(count), Ordering::Relaxed);
-        shelf.arrived.notify_waiters();
+        shelf.awaited.store(false, Ordering::Relaxed);
+        if came {
+            shelf.arrived.notify_waiters();
+        }
     }
 
     fn shelf(&self, kind: SocketKind) -> Option<&Shelf> {
@@ -117,21 +120,20 @@ impl Stock {
     /// Asks for more when less than half a batch is left; the batch grows when it ran dry.
     fn refill(&self, shelf: &Shelf, left: usize, dry: bool) {
         let mut batch = shelf.batch.load(Ordering::Relaxed);
-        if left > usize::from(batch / 2) || shelf.awaited.load(Ordering::Relaxed) > 0 {
+        if left > usize::from(batch / 2) || shelf.awaited.swap(true, Ordering::Relaxed) {
             return;
         }
         if dry {
             batch = (batch * 2).min(LARGEST_BATCH);
             shelf.batch.store(batch, Ordering::Relaxed);
         }
-        shelf.awaited.store(batch, Ordering::Relaxed);
         let request = Request {
             pod: Arc::clone(&self.pod),
             kind: shelf.kind,
             count: batch,
         };
         if self.requests.try_send(request).is_err() {
-            shelf.awaited.store(0, Ordering::Relaxed);
+            shelf.awaited.store(false, Ordering::Relaxed);
         }
     }
 }

@@ -36,13 +36,27 @@ async fn a_connection_waits_for_the_batch_it_caused() {
 
 #[tokio::test(start_paused = true)]
 async fn a_silent_host_role_means_no_socket_after_the_wait() {
-    let (requests, _asked) = mpsc::channel(8);
+    let (requests, mut asked) = mpsc::channel(8);
+    let stock = Stock::new("pod".into(), requests);
+    assert!(stock.take(SocketKind::World6).await.is_none());
+    assert!(stock.take(SocketKind::World6).await.is_none());
+    let asked = [asked.try_recv(), asked.try_recv()];
     assert!(
-        Stock::new("pod".into(), requests)
-            .take(SocketKind::World6)
-            .await
-            .is_none()
+        asked.iter().all(Result::is_ok),
+        "an answer that was lost is not waited for again: {asked:?}"
     );
+}
+
+#[tokio::test]
+async fn a_batch_that_came_short_is_no_reason_to_wait() {
+    let (requests, mut asked) = mpsc::channel(8);
+    let stock = Stock::new("pod".into(), requests);
+    let first = tokio::time::timeout(Duration::from_millis(1), stock.take(SocketKind::App6));
+    first.await.unwrap_err();
+    asked.try_recv().unwrap();
+    stock.put(SocketKind::App6, vec![socket()]);
+    stock.take(SocketKind::App6).await.unwrap();
+    assert!(asked.try_recv().is_ok());
 }
 
 #[tokio::test]

@@ -1,0 +1,24 @@
+//! Descriptors that came over the link, as what they are.
+
+use std::net;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream as StdUnixStream;
+
+use anyhow::Context as _;
+use tokio::net::{TcpListener, UnixStream};
+
+/// A listener.
+pub(crate) fn listener(descriptor: OwnedFd) -> anyhow::Result<TcpListener> {
+    let listener = net::TcpListener::from(descriptor);
+    listener.set_nonblocking(true)?;
+    Ok(TcpListener::from_std(listener)?)
+}
+
+/// A stream, of a message that carries nothing else.
+pub(crate) fn stream(descriptors: Vec<OwnedFd>) -> anyhow::Result<UnixStream> {
+    let mut descriptors = descriptors.into_iter();
+    let first = descriptors.next().context("the descriptor is missing")?;
+    let stream = StdUnixStream::from(first);
+    stream.set_nonblocking(true)?;
+    Ok(UnixStream::from_std(stream)?)
+}
