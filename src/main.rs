@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use ambit::cli::{explain, vet};
 use ambit::control_plane;
 use ambit_kit::environment;
-use clap::{Args as _, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 
 /// A sidecarless service mesh
 #[derive(Debug, Parser)]
@@ -32,9 +32,7 @@ fn main() -> anyhow::Result<ExitCode> {
     let (mut out, mut err) = (io::stdout(), io::stderr());
     let code = match Args::parse().command {
         Command::ControlPlane(args) => {
-            let settings = control_plane::Args::augment_args(clap::Command::default());
-            let known = settings.get_arguments().filter_map(clap::Arg::get_env);
-            environment::all_read(known, std::env::vars_os())?;
+            environment::check(std::env::vars_os())?;
             control_plane::run(*args)?;
             ExitCode::SUCCESS
         }

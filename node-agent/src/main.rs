@@ -13,20 +13,25 @@ use ambit_node_agent::host::{self, HostArgs};
 use ambit_node_agent::launch::{self, ProxyStart};
 use ambit_node_agent::proxy::{self, ProxyArgs};
 use anyhow::Context;
-use clap::{Args as _, Parser};
+use clap::{Parser, Subcommand as _};
 
 /// Per-node agent of the ambit service mesh.
 #[derive(Debug, Parser)]
 #[command(
     version,
-    args_conflicts_with_subcommands = true,
-    subcommand_negates_reqs = true
+    after_help = "`ambit-node-agent pod --help` tells how to enrol and release pods."
 )]
-struct Cli {
-    #[command(subcommand)]
-    role: Option<Role>,
+struct HostCli {
     #[command(flatten)]
-    host: Option<HostArgs>,
+    host: HostArgs,
+}
+
+/// Per-node agent of the ambit service mesh.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct RoleCli {
+    #[command(subcommand)]
+    role: Role,
 }
 
 /// What the program does instead of being the host role.
@@ -48,7 +53,16 @@ enum Role {
 }
 
 fn main() -> ExitCode {
-    match play(Cli::parse()) {
+    // Two parsers, because the settings of the host role may come from the environment, which the
+    // other roles and `pod` must not take for theirs.
+    let first = std::env::args_os().nth(1);
+    let is_role = first.is_some_and(|word| Role::has_subcommand(&word.to_string_lossy()));
+    let played = if is_role {
+        play(RoleCli::parse().role)
+    } else {
+        be_host(&HostCli::parse().host)
+    };
+    match played {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             complain(&error);
@@ -57,24 +71,20 @@ fn main() -> ExitCode {
     }
 }
 
-fn play(cli: Cli) -> anyhow::Result<()> {
-    match cli.role {
-        Some(Role::Proxy { args, start }) => {
+fn be_host(args: &HostArgs) -> anyhow::Result<()> {
+    environment::check(std::env::vars_os())?;
+    host::run(args)
+}
+
+fn play(role: Role) -> anyhow::Result<()> {
+    match role {
+        Role::Proxy { args, start } => {
             let (link, feed) = launch::enter_proxy(args.host_fd, args.feed_fd, &start)
                 .context("the proxy role cannot lock itself in")?;
             proxy::run(&args, link, feed)
         }
-        Some(Role::Control(args)) => control::run(&args),
-        Some(Role::Pod(args)) => client::run(args),
-        None => {
-            let settings = HostArgs::augment_args(clap::Command::default());
-            let known = settings.get_arguments().filter_map(clap::Arg::get_env);
-            environment::all_read(known, std::env::vars_os())?;
-            host::run(
-                &cli.host
-                    .context("the host role needs its arguments; see --help")?,
-            )
-        }
+        Role::Control(args) => control::run(&args),
+        Role::Pod(args) => client::run(args),
     }
 }
 

@@ -54,3 +54,12 @@ fn arguments_are_read_and_wrong_ones_refused() {
         assert!(parse(&wrong).is_err(), "{wrong:?}");
     }
 }
+
+#[test]
+fn every_variable_that_is_read_is_known() {
+    let settings = <Args as clap::Args>::augment_args(clap::Command::default());
+    for name in settings.get_arguments().filter_map(clap::Arg::get_env) {
+        let known = ambit_kit::environment::NAMES.contains(&name.to_str().unwrap());
+        assert!(known, "{name:?} is missing in ambit_kit::environment");
+    }
+}

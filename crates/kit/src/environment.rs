@@ -1,32 +1,63 @@
 //! Settings from the environment: a variable of ours that nothing reads is a mistake and is said
 //! so, instead of a setting that silently does not apply.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 
 /// What every variable of ours begins with.
 const PREFIX: &str = "AMBIT_";
 
+/// Every variable that some program of ours reads; a shell may have those of all of them set.
+/// Tests hold the programs' arguments against it.
+pub const NAMES: &[&str] = &[
+    "AMBIT_ADMIN",
+    "AMBIT_CERTIFICATE_TTL",
+    "AMBIT_CLUSTER",
+    "AMBIT_CLUSTER_DOMAIN",
+    "AMBIT_CONTROL_PLANE",
+    "AMBIT_DNS_NAMES",
+    "AMBIT_DRAIN_TIME",
+    "AMBIT_EGRESS",
+    "AMBIT_FROM",
+    "AMBIT_HANDOVER_WAIT",
+    "AMBIT_LISTEN",
+    "AMBIT_LOG_JSON",
+    "AMBIT_LOG_LEVEL",
+    "AMBIT_METRICS",
+    "AMBIT_NODE",
+    "AMBIT_NODE_IPS",
+    "AMBIT_POD_CONNECTIONS",
+    "AMBIT_POD_HANDSHAKES",
+    "AMBIT_PROXY_MEMORY",
+    "AMBIT_ROOT_CERT",
+    "AMBIT_ROTATION_PATIENCE",
+    "AMBIT_RUN_DIR",
+    "AMBIT_SERVER_NAME",
+    "AMBIT_STATE",
+    "AMBIT_STATE_DIR",
+    "AMBIT_STOP_TIME",
+    "AMBIT_THREADS",
+    "AMBIT_TOKENS",
+    "AMBIT_TOKEN_FILE",
+    "AMBIT_TRUST_DOMAIN",
+];
+
 /// Variables are set that nothing reads.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no setting of this program: {}; unset it, or see --help for the names there are", .0.join(", "))]
+#[error("nothing reads {}; unset it, or see --help for the names there are", .0.join(", "))]
 pub struct UnreadVariables(Vec<String>);
 
-/// Fails if a variable of ours is `set` that is not among the `known` ones.
+/// Fails if a variable of ours is set that nothing reads.
 ///
 /// What Kubernetes sets for each service of a pod's namespace (`…_SERVICE_HOST`, `…_PORT_80_TCP`
 /// and so on) may begin with our name too and is passed over.
-pub fn all_read<'a>(
-    known: impl IntoIterator<Item = &'a OsStr>,
-    set: impl IntoIterator<Item = (OsString, OsString)>,
-) -> Result<(), UnreadVariables> {
-    let known: Vec<&OsStr> = known.into_iter().collect();
-    let ours = set
+pub fn check(set: impl IntoIterator<Item = (OsString, OsString)>) -> Result<(), UnreadVariables> {
+    let names = set
         .into_iter()
-        .map(|(name, _)| name)
-        .filter(|name| !known.contains(&name.as_os_str()))
-        .map(|name| name.to_string_lossy().into_owned())
-        .filter(|name| name.starts_with(PREFIX) && !is_of_a_service(name));
-    let mut unread: Vec<String> = ours.collect();
+        .map(|(name, _)| name.to_string_lossy().into_owned());
+    let mut unread: Vec<String> = names
+        .filter(|name| name.starts_with(PREFIX))
+        .filter(|name| !NAMES.contains(&name.as_str()) && !is_of_a_service(name))
+        .collect();
     unread.sort_unstable();
     if unread.is_empty() {
         Ok(())

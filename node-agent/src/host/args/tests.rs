@@ -67,3 +67,12 @@ fn each_role_is_told_what_it_needs_and_no_secret_is_an_argument_of_the_proxy() {
         assert!(control.contains(&word), "{word}: {control:?}");
     }
 }
+
+#[test]
+fn every_variable_that_is_read_is_known() {
+    let settings = HostArgs::augment_args(clap::Command::default());
+    for name in settings.get_arguments().filter_map(clap::Arg::get_env) {
+        let known = ambit_kit::environment::NAMES.contains(&name.to_str().unwrap());
+        assert!(known, "{name:?} is missing in ambit_kit::environment");
+    }
+}
