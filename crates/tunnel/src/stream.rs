@@ -3,7 +3,7 @@
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 
 use bytes::Bytes;
 use futures_util::task::AtomicWaker;
@@ -181,6 +181,11 @@ impl Stream {
                 return self.poll_reset(cx).map(Err);
             }
         }
+        // Reserving wakes whoever waits for a reset, which is the task that runs here: a wake-up
+        // of itself that costs it another turn, and tokio a wake-up of another thread.
+        if let Poll::Ready(error) = self.poll_reset(&mut Context::from_waker(Waker::noop())) {
+            return Poll::Ready(Err(error));
+        }
         self.send.reserve_capacity(wanted);
         loop {
             let room = self.send.capacity().min(wanted);
@@ -227,7 +232,7 @@ impl Stream {
 
     /// Why nothing can be sent any more.
     fn end(&mut self) -> StreamError {
-        match self.poll_reset(&mut Context::from_waker(std::task::Waker::noop())) {
+        match self.poll_reset(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(error) => error,
             Poll::Pending => StreamError::Lost("the stream is closed".to_owned()),
         }

@@ -1,4 +1,6 @@
+use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -357,4 +359,42 @@ async fn streams_given_up_in_full_flow_leave_their_neighbour_alone() {
         soon(neighbour.far.read_u8()).await.unwrap();
     }
     assert_eq!(link.server.sessions(), 1);
+}
+
+/// A future that counts how often it is polled.
+struct Polled<F> {
+    inner: Pin<Box<F>>,
+    polls: Arc<AtomicU32>,
+}
+
+impl<F: Future> Future for Polled<F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        self.polls.fetch_add(1, Ordering::Relaxed);
+        self.inner.as_mut().poll(cx)
+    }
+}
+
+#[tokio::test]
+async fn a_copy_does_not_wake_itself() {
+    const ROUNDS: u32 = 200;
+    let mut link = Link::new(Settings::default()).await;
+    let (near_stream, far_stream) = link.streams().await;
+    let ((mut near, a), (b, mut far)) = (tcp_pair().await, tcp_pair().await);
+    let (_far_copy, _) = spawn_copy(b, far_stream);
+    let polls = Arc::new(AtomicU32::new(0));
+    let _near_copy = tokio::spawn(Polled {
+        inner: Box::pin(async move { copy(a, near_stream, &Meter::default()).await }),
+        polls: polls.clone(),
+    });
+    for _ in 0..ROUNDS {
+        near.write_all(b"question").await.unwrap();
+        far.read_exact(&mut [0; 8]).await.unwrap();
+        far.write_all(b"answer").await.unwrap();
+        near.read_exact(&mut [0; 6]).await.unwrap();
+    }
+    // Once for the question, once for the answer.
+    let polls = polls.load(Ordering::Relaxed);
+    assert!(polls <= 2 * ROUNDS + ROUNDS / 10, "{polls} polls");
 }
