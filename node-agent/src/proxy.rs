@@ -123,7 +123,7 @@ async fn serve(args: &ProxyArgs, link: OwnedFd, feed: OwnedFd, logs: Logs) -> an
         args.egress,
         Arc::clone(&place.trust_domain),
         ledger,
-        log,
+        log.clone(),
     ));
     let pods = Arc::new(LocalPods::default());
     let state = Arc::new(feed::FeedState::default());
@@ -162,5 +162,6 @@ async fn serve(args: &ProxyArgs, link: OwnedFd, feed: OwnedFd, logs: Logs) -> an
         );
     };
     attachment.run(feed, asked_to_leave).await;
+    tokio::task::block_in_place(|| log.flush());
     Ok(())
 }

@@ -51,10 +51,12 @@ fn renew_pages(host: &Host) {
         listeners::open(&host.node, addresses)
     });
     drop(pages);
-    if renewed && let Some(serving) = host.generations.lock().serving() {
-        host.generations
-            .lock()
-            .send(serving, host.parcel_of_pages());
+    if renewed {
+        let parcel = host.parcel_of_pages();
+        let generations = host.generations.lock();
+        if let Some(serving) = generations.serving() {
+            generations.send(serving, parcel);
+        }
     }
 }
 

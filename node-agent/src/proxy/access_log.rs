@@ -6,7 +6,7 @@
 
 use std::io::Write as _;
 use std::net::SocketAddr;
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 
 use ambit_decide::Refusal;
@@ -19,11 +19,26 @@ use super::ledger::{Family, Ledger};
 /// Lines that may wait for a slow reader: about a second of a busy node, some megabytes.
 const DEPTH: usize = 8192;
 
+/// Rest after writing: on a busy node lines are then written by the dozen, and the data path does
+/// not have to wake the writing thread for each.
+const REST: Duration = Duration::from_millis(5);
+
+/// How long the last lines may take.
+const LAST_LINES: Duration = Duration::from_secs(1);
+
 /// Where connections are written down.
 #[derive(Clone, Debug)]
 pub(crate) struct AccessLog {
-    lines: SyncSender<Vec<u8>>,
+    lines: SyncSender<Message>,
     ledger: Ledger,
+}
+
+/// What the writing thread is given.
+enum Message {
+    /// A line with its end.
+    Line(Vec<u8>),
+    /// To be dropped when everything before has been written.
+    Mark(SyncSender<()>),
 }
 
 /// One connection, ended or refused.
@@ -105,23 +120,38 @@ impl AccessLog {
             return;
         };
         line.push(b'\n');
-        if let Err(TrySendError::Full(_)) = self.lines.try_send(line) {
+        // No room, or a standard output that is closed.
+        if self.lines.try_send(Message::Line(line)).is_err() {
             self.ledger.count(Family::LogDrops, &[]);
+        }
+    }
+
+    /// Waits, not for long, until what has been written down is out.
+    pub(crate) fn flush(&self) {
+        let (mark, written) = sync_channel(1);
+        if self.lines.try_send(Message::Mark(mark)).is_ok() {
+            // An end of the channel is the answer; without one the reader is too slow.
+            written.recv_timeout(LAST_LINES).ok();
         }
     }
 }
 
-fn write_lines(waiting: &Receiver<Vec<u8>>) {
+fn write_lines(waiting: &Receiver<Message>) {
     let mut out = std::io::stdout();
     while let Ok(first) = waiting.recv() {
-        let mut batch = first;
-        while let Ok(more) = waiting.try_recv() {
-            batch.extend_from_slice(&more);
+        let (mut batch, mut marks) = (Vec::new(), Vec::new());
+        for message in std::iter::once(first).chain(waiting.try_iter().take(DEPTH)) {
+            match message {
+                Message::Line(line) => batch.extend_from_slice(&line),
+                Message::Mark(mark) => marks.push(mark),
+            }
         }
         // A closed standard output is not a reason to stop carrying traffic.
         if out.write_all(&batch).and_then(|()| out.flush()).is_err() {
             return;
         }
+        drop(marks);
+        std::thread::sleep(REST);
     }
 }
 

@@ -176,9 +176,10 @@ impl Attachment {
         let (path, pod) = (Arc::clone(&self.follower.path), Arc::clone(pod));
         let mut synced = self.follower.synced.subscribe();
         let drain = self.succession.draining().clone();
-        self.tasks.spawn(async move {
+        self.succession.listening().spawn(async move {
             // The queue of the listener holds connections until there is a model to decide by.
-            if synced.wait_for(|synced| *synced).await.is_ok() {
+            let synced = async move { synced.wait_for(|synced| *synced).await.is_ok() };
+            if drain.run_until_cancelled(synced).await == Some(true) {
                 accept_loop(path, pod, listener, kind, drain).await;
             }
         });
@@ -277,7 +278,7 @@ async fn follow_feeds(
                 if let Err(error) = ended {
                     tracing::warn!(%error, "the feed of the control role broke");
                 }
-                follower.state.status.lock().connected = false;
+                follower.state.is_away();
                 feeds.recv().await
             }
             next = feeds.recv() => next,

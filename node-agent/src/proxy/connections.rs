@@ -183,6 +183,20 @@ impl Connections {
         }
     }
 
+    /// Cuts every connection, because the time to drain is over; says how many there were.
+    pub(crate) fn cut_all(&self) -> usize {
+        let records: Vec<Arc<Record>> = self.table.lock().values().cloned().collect();
+        let refusal = || Refusal {
+            reason: Reason::Draining,
+            policy: None,
+            detail: "still open at the end of the drain".to_owned(),
+        };
+        records
+            .iter()
+            .filter(|record| record.cut(refusal()))
+            .count()
+    }
+
     /// Up to `limit` open connections, oldest first.
     pub(crate) fn list(&self, limit: usize) -> Vec<Listed> {
         let mut records: Vec<(u64, Arc<Record>)> = self

@@ -39,6 +39,18 @@ pub(crate) struct FeedState {
     pub(crate) rejected: Mutex<Vec<String>>,
 }
 
+impl FeedState {
+    /// Notes that the control role is gone, and the control plane out of hearing with it.
+    pub(crate) fn is_away(&self) {
+        let mut status = self.status.lock();
+        if status.connected {
+            status.connected = false;
+            let now = clock::unix_millis(clock::wall());
+            status.since_unix_ms = i64::try_from(now).unwrap_or(i64::MAX);
+        }
+    }
+}
+
 /// What the task of the feed works with.
 #[derive(Clone, Debug)]
 pub(crate) struct Follower {

@@ -7,6 +7,7 @@ use ambit_kit::clock;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _};
 use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 
 use super::datapath::DataPath;
@@ -30,7 +31,8 @@ impl Gauges {
         let pool = self.path.pool.stats();
         let status = *self.feed.status.lock();
         let now = i64::try_from(clock::unix_millis(clock::wall())).unwrap_or(i64::MAX);
-        let stale_ms = if status.connected {
+        // Zero also before the first word of the control role.
+        let stale_ms = if status.connected || status.since_unix_ms == 0 {
             0
         } else {
             (now - status.since_unix_ms).max(0)
@@ -82,20 +84,27 @@ impl Gauges {
                 "Time since the control plane was last heard while it is away",
                 stale_ms / 1000,
             ),
+        ]
+    }
+
+    /// Counted by the control role, from its start.
+    fn counted(&self) -> [(&'static str, &'static str, u64); 3] {
+        let status = *self.feed.status.lock();
+        [
             (
                 "ambit_certificate_failures",
-                "Certificate requests that failed since the control role started",
-                i64::try_from(status.certificate_failures).unwrap_or(i64::MAX),
+                "Certificate requests that failed",
+                status.certificate_failures,
             ),
             (
                 "ambit_discovery_received_bytes",
-                "Bytes of discovery received since the control role started",
-                i64::try_from(status.received_bytes).unwrap_or(i64::MAX),
+                "Bytes of discovery received",
+                status.received_bytes,
             ),
             (
                 "ambit_discovery_received_resources",
-                "Resources of discovery received since the control role started",
-                i64::try_from(status.received_resources).unwrap_or(i64::MAX),
+                "Resources of discovery received",
+                status.received_resources,
             ),
         ]
     }
@@ -106,6 +115,10 @@ impl Collector for Gauges {
         for (name, help, value) in self.simple() {
             let metric = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
             ConstGauge::new(value).encode(metric)?;
+        }
+        for (name, help, value) in self.counted() {
+            let metric = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+            ConstCounter::new(value).encode(metric)?;
         }
         let mut expiry = encoder.encode_descriptor(
             "ambit_certificate_expiry_timestamp_seconds",

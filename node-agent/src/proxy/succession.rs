@@ -21,6 +21,8 @@ use super::{descriptors, generations};
 
 /// How often the end of a drain is looked for.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// How long connections that were cut may take to be written down.
+const LAST_LINES: Duration = Duration::from_secs(2);
 /// How long the first pages wait for an ancestor's numbers.
 const ANCESTOR_PATIENCE: Duration = Duration::from_secs(2);
 
@@ -35,6 +37,8 @@ pub(crate) struct Succession {
     tasks: TaskTracker,
     ancestor: Option<oneshot::Receiver<()>>,
     page_tasks: TaskTracker,
+    /// The tasks that accept connections.
+    listening: TaskTracker,
     /// Ends serving pages.
     pages_end: CancellationToken,
     /// Ends accepting, and asks peers to open tunnels to the next generation.
@@ -52,6 +56,7 @@ impl Succession {
             tasks,
             ancestor: None,
             page_tasks: TaskTracker::new(),
+            listening: TaskTracker::new(),
             pages_end: CancellationToken::new(),
             draining: CancellationToken::new(),
             ended: CancellationToken::new(),
@@ -61,6 +66,11 @@ impl Succession {
     /// Cancelled when a newer generation serves.
     pub(crate) fn draining(&self) -> &CancellationToken {
         &self.draining
+    }
+
+    /// Where tasks belong that accept connections until [`Self::draining`].
+    pub(crate) fn listening(&self) -> &TaskTracker {
+        &self.listening
     }
 
     /// Cancelled when this generation has nothing left to carry.
@@ -133,16 +143,26 @@ impl Succession {
     /// Accepts no more and waits, not beyond `limit`, for the last connection.
     pub(crate) fn drain(&self, limit: Duration) {
         self.draining.cancel();
+        self.listening.close();
         let (path, ended) = (Arc::clone(&self.path), self.ended.clone());
+        let listening = self.listening.clone();
         self.tasks.spawn(async move {
             let all_ended = async {
+                // Nothing is accepted after this, so that what is carried can only become less.
+                listening.wait().await;
                 while !path.accepted.is_empty() {
                     tokio::time::sleep(LOOK_EVERY).await;
                 }
             };
-            if tokio::time::timeout(limit, all_ended).await.is_err() {
-                let lost = path.accepted.len();
-                tracing::warn!(lost, "connections were still open at the end of the drain");
+            tokio::pin!(all_ended);
+            if tokio::time::timeout(limit, &mut all_ended).await.is_err() {
+                let lost = path.connections.cut_all();
+                tracing::warn!(
+                    lost,
+                    "connections were still open at the end of the drain: cut"
+                );
+                // Tunnels without connections, and peers that do not answer, are not waited for.
+                tokio::time::timeout(LAST_LINES, all_ended).await.ok();
             }
             ended.cancel();
         });

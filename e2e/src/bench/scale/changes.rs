@@ -21,7 +21,7 @@ const CHANGE: Duration = Duration::from_secs(10);
 /// Between two changes: longer than the control plane waits for more of them.
 const PACE: Duration = Duration::from_millis(100);
 /// The resources that the agent was sent, as its proxy knows.
-const RECEIVED: &str = "ambit_discovery_received_resources";
+const RECEIVED: &str = "ambit_discovery_received_resources_total";
 
 /// What one change costs, on average.
 #[derive(Debug)]

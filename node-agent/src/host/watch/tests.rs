@@ -30,3 +30,17 @@ async fn a_listener_that_a_proxy_stopped_is_made_anew_and_handed_out() {
     renew_pods(&node.host);
     assert_eq!(node.host.counters.numbers()["listeners_renewed"], 1);
 }
+
+#[tokio::test]
+async fn a_page_that_a_proxy_stopped_is_made_anew_too() {
+    let ground = Ground::make();
+    let node = ground.run(true);
+    let serves = || node.host.generations.lock().serving().is_some();
+    node.fakes.until(serves).await;
+    let stopped = node.host.pages.lock()[0].socket.as_raw_fd();
+    shutdown(stopped, Shutdown::Both).unwrap();
+    renew_pages(&node.host);
+    assert_eq!(node.host.counters.numbers()["listeners_renewed"], 1);
+    let all_listen = |page: &Listener| sockets::is_listening(&page.socket).unwrap();
+    assert!(node.host.pages.lock().iter().all(all_listen));
+}
