@@ -20,8 +20,9 @@ use ambit_model::{SpiffeIdError, TrustDomain};
 use tokio::net::TcpListener;
 
 use crate::ca::{self, Authority, AuthorityError};
+use crate::config::Configuration;
 use crate::config::directory::{self, WatchError};
-use crate::config::{self, Configuration};
+use crate::mesh_names::MeshNames;
 use crate::serve::{self, ServeError};
 
 /// Names that the port's certificate always has; agents ask for the first one.
@@ -55,15 +56,9 @@ pub struct Args {
     /// File of further tokens, a line `NODE TOKEN` each.
     #[arg(long, env = "AMBIT_TOKENS", value_name = "FILE")]
     pub tokens: Option<PathBuf>,
-    /// Trust domain of all identities.
-    #[arg(long, env = "AMBIT_TRUST_DOMAIN", default_value = "cluster.local")]
-    pub trust_domain: String,
-    /// Name of the cluster.
-    #[arg(long, env = "AMBIT_CLUSTER", default_value = "Kubernetes")]
-    pub cluster: String,
-    /// Domain of service names.
-    #[arg(long, env = "AMBIT_CLUSTER_DOMAIN", default_value = "cluster.local")]
-    pub cluster_domain: String,
+    /// Names of the mesh.
+    #[command(flatten)]
+    pub names: MeshNames,
     /// Longest life of a workload's certificate.
     #[arg(long, env = "AMBIT_CERTIFICATE_TTL", default_value = "24h", value_parser = clock::parse_span)]
     pub certificate_ttl: Duration,
@@ -189,7 +184,7 @@ async fn serve_until_asked(args: Args, logs: Logs) -> Result<(), ControlPlaneErr
 }
 
 async fn start(args: Args, logs: Logs, tasks: &Tasks) -> Result<(), ControlPlaneError> {
-    let trust_domain = TrustDomain::new(&args.trust_domain)?;
+    let trust_domain = TrustDomain::new(&args.names.trust_domain)?;
     fs::create_dir_all(&args.state).map_err(|source| ControlPlaneError::State {
         path: args.state.clone(),
         source,
@@ -206,12 +201,7 @@ async fn start(args: Args, logs: Logs, tasks: &Tasks) -> Result<(), ControlPlane
         patience: args.rotation_patience,
     };
     let authority = Authority::open(&args.state, authority, clock::wall())?;
-    let configuration = Configuration::new(config::Settings {
-        cluster: args.cluster.into(),
-        trust_domain: args.trust_domain.into(),
-        cluster_domain: args.cluster_domain.into(),
-        ..config::Settings::default()
-    });
+    let configuration = Configuration::new(args.names.settings());
     let Source::Directory(path) = args.from;
     // One name for each file: inotify knows absolute ones only.
     let path = std::path::absolute(&path).unwrap_or(path);

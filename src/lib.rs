@@ -4,4 +4,5 @@ pub mod ca;
 pub mod cli;
 pub mod config;
 pub mod control_plane;
+pub mod mesh_names;
 pub mod serve;

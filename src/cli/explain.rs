@@ -20,9 +20,10 @@ use ambit_decide::{
 use ambit_model::{TunnelProtocol, Workload};
 
 use self::place::{Origins, UsageError, destination, endpoint_at, source};
+use crate::config::Configuration;
 use crate::config::directory::Scanner;
 use crate::config::problem::Severity;
-use crate::config::{Configuration, Settings};
+use crate::mesh_names::MeshNames;
 
 /// The connection would be refused.
 const REFUSED: u8 = 1;
@@ -47,6 +48,9 @@ pub struct Args {
     /// What happens to unknown destinations: ALLOW_ANY or REGISTRY_ONLY
     #[arg(long, default_value_t)]
     pub egress: EgressMode,
+    /// Names of the mesh
+    #[command(flatten)]
+    pub names: MeshNames,
 }
 
 /// A folder, written `dir:PATH`.
@@ -115,7 +119,7 @@ pub fn run(args: &Args, out: &mut impl Write, err: &mut impl Write) -> io::Resul
 }
 
 fn read(args: &Args) -> Configuration {
-    let mut configuration = Configuration::new(Settings::default());
+    let mut configuration = Configuration::new(args.names.settings());
     configuration.apply(Scanner::new(&args.from.0, None).scan());
     let pods = configuration.pods().filter(|pod| match args.captured {
         Captured::Enrolled => pod.enrolled,

@@ -4,9 +4,10 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use crate::config::Configuration;
 use crate::config::directory::Scanner;
 use crate::config::problem::{Problem, Severity};
-use crate::config::{Configuration, Settings};
+use crate::mesh_names::MeshNames;
 
 /// Something is wrong.
 const ERRORS: u8 = 1;
@@ -21,6 +22,9 @@ pub struct Args {
     /// Say only what is wrong
     #[arg(long, short)]
     pub quiet: bool,
+    /// Names of the mesh
+    #[command(flatten)]
+    pub names: MeshNames,
 }
 
 /// Prints every problem; fails if one is an error.
@@ -34,7 +38,7 @@ pub fn run(args: &Args, out: &mut impl Write, err: &mut impl Write) -> io::Resul
         return Ok(USAGE.into());
     }
     let mut scanner = Scanner::new(&args.path, None);
-    let mut configuration = Configuration::new(Settings::default());
+    let mut configuration = Configuration::new(args.names.settings());
     configuration.apply(scanner.scan());
     let problems = configuration.problems();
     for problem in &problems {

@@ -59,8 +59,6 @@ impl Agent {
     pub(super) fn configure(&mut self, token: &Path, root: &Path, more: &[String]) {
         let number = self.node.number;
         self.args = vec![
-            "--node".to_owned(),
-            self.node.name.clone(),
             "--control-plane".to_owned(),
             format!("{WAN_V4}:{PORT}"),
             "--token-file".to_owned(),
@@ -91,7 +89,8 @@ impl Agent {
             .node
             .namespace
             .enter(&binary("ambit-node-agent")?.display().to_string());
-        command.args(&self.args);
+        // One setting from the environment: as good as an argument, and only the host role's.
+        command.args(&self.args).env("AMBIT_NODE", &self.node.name);
         let name = format!("agent-{}", self.node.name);
         Ok(self
             .program

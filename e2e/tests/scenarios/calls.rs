@@ -2,6 +2,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::SocketAddr;
+use std::process::{Command, Stdio};
 
 use ambit_e2e::capture::Capture;
 use ambit_e2e::clients::{connect, exchange};
@@ -135,7 +136,23 @@ fn both_agents_log_and_count_the_call_with_both_identities_and_mutual_tls() {
                 "{name} on node {node} is {value}"
             );
         }
+        assert_eq!(promtool(&pages.metrics().unwrap()), "", "node {node}");
     }
+}
+
+/// What Prometheus' own tool says against a page of metrics.
+fn promtool(page: &str) -> String {
+    let mut program = Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = program.stdin.take().unwrap();
+    stdin.write_all(page.as_bytes()).unwrap();
+    drop(stdin);
+    let output = program.wait_with_output().unwrap();
+    String::from_utf8(output.stderr).unwrap()
 }
 
 #[test]

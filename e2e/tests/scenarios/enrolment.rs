@@ -5,9 +5,11 @@ use std::net::SocketAddr;
 use ambit_e2e::lab::address::Family;
 use ambit_e2e::mesh::Options;
 use ambit_e2e::servers::{self, Server};
+use ambit_e2e::wait::wait_until;
 use ambit_e2e::world::{SPREAD, World, uid};
 
 use crate::load::{Callers, Paced};
+use crate::support::SOON;
 
 /// Connections that the agent of a node has carried for its pods so far.
 fn carried(world: &World, node: u8, reporter: &str) -> f64 {
@@ -94,9 +96,21 @@ fn capturing_a_server_again_and_again_fails_no_call() {
     let world = World::start(&[("client", 1), ("server", 2)]).unwrap();
     let _echo = Server::start(&world.pod("server").unwrap(), 9000, servers::echo).unwrap();
     let calling = callers(&world);
+    let at = world.service("server", Family::V4, 9000).unwrap();
+    // Of the first capture; it outlives all the others.
+    let paced = Paced::start(&world.pod("client").unwrap(), at);
     for _ in 0..5 {
         world.release("server").unwrap();
+        paced.goes_on();
+        let direct = carried(&world, 2, "destination");
         world.enrol("server").unwrap();
+        let captured = || {
+            calling.go_on();
+            carried(&world, 2, "destination") > direct
+        };
+        wait_until("calls to be captured", SOON, captured).unwrap();
+        paced.goes_on();
     }
     calling.stop_without_a_failure();
+    paced.finish();
 }

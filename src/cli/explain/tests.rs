@@ -65,6 +65,7 @@ fn ask(source: &str, destination: &str, captured: Captured) -> Answer {
         destination: destination.to_owned(),
         captured,
         egress: EgressMode::RegistryOnly,
+        names: MeshNames::default(),
     };
     let (mut out, mut err) = (Vec::new(), Vec::new());
     let code = run(&args, &mut out, &mut err).expect("written to memory");

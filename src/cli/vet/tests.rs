@@ -9,6 +9,7 @@ fn vet(text: &str) -> (ExitCode, String) {
     let args = Args {
         path: folder.path().to_owned(),
         quiet: false,
+        names: MeshNames::default(),
     };
     let (mut out, mut err) = (Vec::new(), Vec::new());
     let code = run(&args, &mut out, &mut err).expect("written to memory");
@@ -78,6 +79,7 @@ fn a_missing_folder_is_a_usage_error() {
     let args = Args {
         path: "/nowhere".into(),
         quiet: false,
+        names: MeshNames::default(),
     };
     let (mut out, mut err) = (Vec::new(), Vec::new());
     assert_eq!(
