@@ -20,4 +20,5 @@ mod policy;
 mod programs;
 mod refusals;
 mod rotation;
+mod stray_packets;
 mod support;

@@ -196,18 +196,29 @@ pub(crate) async fn redirect_at_once(host: &Host, uid: &PodUid) -> Result<(), En
         source,
     };
     let steps = rules::routing(firewall::speaks_ipv6(&netns));
-    let former = firewall::take(&netns, &steps).await.map_err(failed)?;
+    let former = firewall::take(&netns, &steps).await;
+    keep_settings(host, uid, former.map_err(failed)?)?;
+    let text = host.rules.capture(&host.rule_input());
+    firewall::load(&netns, host.rules, &text)
+        .await
+        .map_err(failed)?;
+    let former = firewall::take(&netns, &rules::tracking()).await;
+    keep_settings(host, uid, former.map_err(failed)?)
+}
+
+/// Keeps how the namespace's settings were, for the release.
+fn keep_settings(
+    host: &Host,
+    uid: &PodUid,
+    former: impl IntoIterator<Item = (String, String)>,
+) -> Result<(), EnrolError> {
     if let Some(pod) = host.pods.lock().get_mut(uid) {
         pod.attachment.settings.extend(former);
     }
     host.keep(uid).map_err(|source| EnrolError::Kept {
         pod: uid.clone(),
         source,
-    })?;
-    let text = host.rules.capture(&host.rule_input());
-    firewall::load(&netns, host.rules, &text)
-        .await
-        .map_err(failed)
+    })
 }
 
 /// Tells the control role that a pod is captured, so that peers may tunnel to it.

@@ -6,6 +6,7 @@
 //! Invariants of every text produced here:
 //! - only a connection's first packet is redirected, so that connections older than the capture
 //!   live on (a packet in mid-stream is NEW to a fresh conntrack and would be reset);
+//! - a first packet that escaped redirection goes nowhere;
 //! - a packet of a marked socket with a foreign source address leaves by `lo` or not at all;
 //! - the proxy's leg to the application is not tracked, so it may share the client's own port;
 //! - a text replaces the whole table in one transaction and may be loaded any number of times.
@@ -22,6 +23,8 @@ use crate::ports;
 const TABLE: &str = "inet ambit";
 /// Matches the first packet of a TCP connection.
 const FIRST_PACKET: &str = "tcp flags & (fin|syn|rst|ack) == syn";
+/// Seconds that a connection which is closed one way may be silent.
+const HALF_CLOSED: u32 = 12 * 60 * 60;
 /// Backlog that a pod's listeners ask for; connections of a proxy's restart wait in it.
 pub(crate) const BACKLOG: u16 = 4096;
 
@@ -70,6 +73,7 @@ impl Rules {
         body.push_str(&marked_chains());
         body.push_str(&outbound_chain());
         body.push_str(&inbound_chain());
+        body.push_str(&seal());
         replace_table(&body)
     }
 
@@ -134,22 +138,51 @@ pub(crate) fn routing(ipv6: bool) -> Vec<Step> {
             required("net/ipv6/fwmark_reflect"),
         ]);
     }
-    // TIME_WAIT entries of 120 s would fill the conntrack table at about 2,000 short connections
-    // per second and pod. `established` stays: an expired entry loses its address translation.
-    for path in [
-        "net/netfilter/nf_conntrack_tcp_timeout_time_wait",
-        "net/netfilter/nf_conntrack_tcp_timeout_close_wait",
-        "net/netfilter/nf_conntrack_tcp_timeout_fin_wait",
-        "net/netfilter/nf_conntrack_tcp_timeout_last_ack",
-    ] {
-        steps.push(Step::Sysctl(Setting {
-            path,
-            value: 10,
-            at_least: false,
-            optional: true,
-        }));
-    }
     steps
+}
+
+/// How connections are tracked, to be set once rules have been loaded that track any: before the
+/// first ones on a node the kernel may not have the settings.
+///
+/// Without `loose` a packet in mid-stream makes no entry. It could make one without redirection,
+/// which a first packet with the same ports would then be taken to belong to ([`seal`]).
+pub(crate) fn tracking() -> Vec<Step> {
+    let timeout = |path, value, at_least| {
+        Step::Sysctl(Setting {
+            path,
+            value,
+            at_least,
+            optional: true,
+        })
+    };
+    vec![
+        Step::Sysctl(Setting {
+            path: "net/netfilter/nf_conntrack_tcp_loose",
+            value: 0,
+            at_least: false,
+            optional: false,
+        }),
+        // TIME_WAIT entries of 120 s would fill the table at about 2,000 short connections per
+        // second and pod.
+        timeout(
+            "net/netfilter/nf_conntrack_tcp_timeout_time_wait",
+            10,
+            false,
+        ),
+        timeout("net/netfilter/nf_conntrack_tcp_timeout_last_ack", 10, false),
+        // An entry that expires loses its address translation: a connection that is closed one
+        // way may be silent for long. `established` is 5 days as it is.
+        timeout(
+            "net/netfilter/nf_conntrack_tcp_timeout_fin_wait",
+            HALF_CLOSED,
+            true,
+        ),
+        timeout(
+            "net/netfilter/nf_conntrack_tcp_timeout_close_wait",
+            HALF_CLOSED,
+            true,
+        ),
+    ]
 }
 
 /// The setting that caps a listener's queue. It must hold before the listeners are opened.
@@ -249,6 +282,31 @@ fn inbound_chain() -> String {
   {FIRST_PACKET} redirect to :{plaintext}
  }}
 ",
+        ports::HBONE
+    )
+}
+
+/// First packets that were not redirected although they should have been: address translation
+/// looks at the first packet of a conntrack entry only, and somebody may have made an entry with
+/// another packet before.
+fn seal() -> String {
+    format!(
+        " chain seal_in {{
+  type filter hook input priority 0;
+  iifname \"lo\" return
+  tcp dport {{ {}, {} }} return
+  ip saddr @node4 return
+  ip6 saddr @node6 return
+  {FIRST_PACKET} drop
+ }}
+ chain seal_out {{
+  type filter hook output priority 0;
+  meta mark {{ {APP_MARK:#x}, {WORLD_MARK:#x} }} return
+  fib daddr type local return
+  {FIRST_PACKET} drop
+ }}
+",
+        ports::PLAINTEXT,
         ports::HBONE
     )
 }

@@ -4,6 +4,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use ambit_decide::{Admission, EgressMode, Reason, Refusal};
@@ -19,8 +20,8 @@ use tokio_util::task::TaskTracker;
 use super::access_log::{AccessLog, Entry};
 use super::connections::{Connections, Opening};
 use super::identities::Identities;
-use super::labels::{Ends, Reporter};
-use super::ledger::{Family, Ledger};
+use super::labels::{Ends, Reporter, tcp_labels};
+use super::ledger::{Family, Labels, Ledger};
 use super::pods::LocalPod;
 use super::series::SeriesTable;
 
@@ -49,6 +50,8 @@ pub(crate) struct DataPath {
     pub(crate) series: SeriesTable,
     /// Where connections are written down.
     pub(crate) log: AccessLog,
+    /// Handshakes of the pool that are in the ledger already.
+    booked_handshakes: AtomicU64,
     /// What happens to unknown destinations.
     pub(crate) egress: EgressMode,
     /// Trust domain of workloads that name none.
@@ -109,9 +112,22 @@ impl DataPath {
             ledger,
             series: SeriesTable::default(),
             log,
+            booked_handshakes: AtomicU64::new(0),
             egress,
             trust_domain,
         }
+    }
+
+    /// Brings the ledger up to date with what is counted elsewhere: bytes of open connections,
+    /// and handshakes of the pool.
+    pub(crate) fn book(&self) {
+        self.connections.book();
+        let now = self.pool.stats().handshakes;
+        let before = self.booked_handshakes.fetch_max(now, Ordering::Relaxed);
+        let labels = Labels::new([("side", "client".into()), ("result", "ok".into())]);
+        self.ledger
+            .cell(Family::Handshakes, &labels)
+            .fetch_add(now.saturating_sub(before), Ordering::Relaxed);
     }
 
     /// The snapshot to decide by. A connection takes it once.
@@ -222,6 +238,10 @@ impl DataPath {
             reset(client);
         }
         self.count_refusal(reporter, refusal.reason);
+        let labels = tcp_labels(reporter, ends, Some(refusal.reason));
+        self.ledger
+            .cell(Family::Failed, &labels)
+            .fetch_add(1, Ordering::Relaxed);
         self.log.write(&Entry {
             reporter,
             ends,

@@ -16,7 +16,6 @@ use tokio::io::{
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-use super::connections::Connections;
 use super::ledger::{Delta, Ledger};
 
 /// How often the old generation tells.
@@ -24,11 +23,12 @@ const EVERY: Duration = Duration::from_millis(250);
 /// Longest line believed of an ancestor: some ten thousand series.
 const LONGEST_LINE: u64 = 32 << 20;
 
-/// Tells the heir what this generation counts, until `ended`, and once more then.
+/// Tells the heir what this generation counts, until `ended`, and once more then. Before each
+/// time `book` brings the ledger up to date.
 pub(crate) async fn tell<W>(
     mut heir: W,
     ledger: Ledger,
-    connections: Connections,
+    book: impl Fn(),
     ended: CancellationToken,
 ) -> io::Result<()>
 where
@@ -37,7 +37,7 @@ where
     let mut told = HashMap::new();
     loop {
         let last = ended.is_cancelled();
-        connections.book();
+        book();
         let mut line = serde_json::to_vec(&ledger.deltas(&mut told))?;
         line.push(b'\n');
         heir.write_all(&line).await?;

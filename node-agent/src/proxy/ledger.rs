@@ -18,6 +18,13 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use serde::{Deserialize, Serialize};
 
+/// Cells up to which an ancestor is believed; each takes about a kilobyte.
+const MOST_CELLS: usize = 100_000;
+/// Labels of one cell that an ancestor is believed: Istio's set has 23.
+const MOST_LABELS: usize = 32;
+/// Longest label value that an ancestor is believed, in bytes: a SPIFFE id, and then some.
+const LONGEST_VALUE: usize = 512;
+
 /// A cumulative count, shared between the ledger and whoever counts.
 pub(crate) type Cell = Arc<AtomicU64>;
 
@@ -28,6 +35,8 @@ pub(crate) enum Family {
     Opened,
     /// Connections closed, Istio's labels.
     Closed,
+    /// Connections that were refused or could not be made, Istio's labels.
+    Failed,
     /// Bytes sent, Istio's labels and direction convention.
     Sent,
     /// Bytes received, Istio's labels and direction convention.
@@ -49,9 +58,10 @@ pub(crate) enum Family {
 }
 
 impl Family {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 12] = [
         Self::Opened,
         Self::Closed,
+        Self::Failed,
         Self::Sent,
         Self::Received,
         Self::Refusals,
@@ -68,6 +78,10 @@ impl Family {
         match self {
             Self::Opened => ("istio_tcp_connections_opened", "TCP connections opened"),
             Self::Closed => ("istio_tcp_connections_closed", "TCP connections closed"),
+            Self::Failed => (
+                "istio_tcp_connections_failed",
+                "TCP connections that were refused or could not be made, response_flags says why",
+            ),
             Self::Sent => (
                 "istio_tcp_sent_bytes",
                 "Bytes sent as responses over TCP connections",
@@ -112,6 +126,19 @@ impl Labels {
                 .map(|(name, value)| (name.to_owned(), value))
                 .collect(),
         )
+    }
+
+    /// True for a set such as this program makes.
+    fn are_plausible(&self) -> bool {
+        let is_name = |name: &str| {
+            let mut letters = name.bytes();
+            (1..=64).contains(&name.len()) && letters.all(|b| b.is_ascii_lowercase() || b == b'_')
+        };
+        self.0.len() <= MOST_LABELS
+            && self
+                .0
+                .iter()
+                .all(|(name, value)| is_name(name) && value.len() <= LONGEST_VALUE)
     }
 
     /// The value of one label, if the set has it.
@@ -185,11 +212,14 @@ impl Ledger {
         deltas
     }
 
-    /// Adds what an ancestor counted.
+    /// Adds what an ancestor counted. It may have been taken over: what it tells can spoil its
+    /// own numbers, but neither the page nor the memory of its heir.
     pub(crate) fn add(&self, deltas: &[Delta]) {
-        for delta in deltas {
-            self.cell(delta.family, &delta.labels)
-                .fetch_add(delta.grown, Ordering::Relaxed);
+        for delta in deltas.iter().filter(|delta| delta.labels.are_plausible()) {
+            if self.cells.read().len() < MOST_CELLS {
+                self.cell(delta.family, &delta.labels)
+                    .fetch_add(delta.grown, Ordering::Relaxed);
+            }
         }
     }
 

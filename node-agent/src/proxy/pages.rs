@@ -77,7 +77,7 @@ fn metrics(shown: &Shown, registry: Arc<Registry>) -> Routes {
     let page = {
         let path = Arc::clone(&shown.path);
         move |ask: Ask| {
-            path.connections.book();
+            path.book();
             let (content_type, text) = registry.render(ask.accept.as_deref());
             Page::new(http::StatusCode::OK, content_type, text)
         }

@@ -128,12 +128,13 @@ impl Succession {
         let heir = descriptors::stream(heir)?;
         self.pages_end.cancel();
         self.page_tasks.close();
-        let (ledger, connections) = (self.path.ledger.clone(), self.path.connections.clone());
+        let path = Arc::clone(&self.path);
         let (ended, page_tasks) = (self.ended.clone(), self.page_tasks.clone());
         self.tasks.spawn(async move {
             // The heir is told the first numbers after the last page: they must not fall.
             page_tasks.wait().await;
-            if let Err(error) = generations::tell(heir, ledger, connections, ended).await {
+            let ledger = path.ledger.clone();
+            if let Err(error) = generations::tell(heir, ledger, || path.book(), ended).await {
                 tracing::warn!(%error, "the next generation cannot be told this one's numbers");
             }
         });

@@ -29,6 +29,20 @@ table inet ambit {
   ip6 saddr @node6 return
   tcp flags & (fin|syn|rst|ack) == syn redirect to :15006
  }
+ chain seal_in {
+  type filter hook input priority 0;
+  iifname "lo" return
+  tcp dport { 15006, 15008 } return
+  ip saddr @node4 return
+  ip6 saddr @node6 return
+  tcp flags & (fin|syn|rst|ack) == syn drop
+ }
+ chain seal_out {
+  type filter hook output priority 0;
+  meta mark { 0x539, 0x53a } return
+  fib daddr type local return
+  tcp flags & (fin|syn|rst|ack) == syn drop
+ }
 }
 "#;
 
@@ -102,7 +116,7 @@ fn without_ipv6_no_step_names_it() {
 #[test]
 fn established_connections_keep_their_conntrack_entry() {
     assert!(
-        !routing(true).iter().any(
+        !tracking().iter().any(
             |step| matches!(step, Step::Sysctl(setting) if setting.path.contains("established"))
         )
     );
