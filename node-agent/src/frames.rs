@@ -16,6 +16,15 @@ where
     M: Message + Default,
     R: AsyncRead + Unpin,
 {
+    read_up_to(from, LARGEST).await
+}
+
+/// As [`read`], from somebody who is believed less: no frame is larger than `largest` bytes.
+pub(crate) async fn read_up_to<M, R>(from: &mut R, largest: usize) -> io::Result<Option<M>>
+where
+    M: Message + Default,
+    R: AsyncRead + Unpin,
+{
     let mut length: usize = 0;
     for shift in (0..usize::BITS).step_by(7) {
         let byte = match from.read_u8().await {
@@ -25,14 +34,17 @@ where
         };
         length |= usize::from(byte & 0x7f) << shift;
         if byte & 0x80 == 0 {
+            if length > largest {
+                break;
+            }
             return body(from, length).await.map(Some);
         }
-        if length > LARGEST {
+        if length > largest {
             break;
         }
     }
     Err(malformed(format!(
-        "a frame is announced with more than {LARGEST} bytes"
+        "a frame is announced with more than {largest} bytes"
     )))
 }
 

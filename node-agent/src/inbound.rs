@@ -24,6 +24,9 @@ use crate::proxy::labels::{Ends, Reporter};
 use crate::proxy::pods::LocalPod;
 use crate::proxy::{baggage, reach};
 
+/// Bytes of an authority that a refusal quotes.
+const MAX_QUOTED: usize = 100;
+
 /// Serves one tunnel to its end.
 pub(crate) async fn serve(path: &Arc<DataPath>, pod: &Arc<LocalPod>, tcp: TcpStream) {
     let Ok(client) = tcp.peer_addr() else { return };
@@ -177,9 +180,8 @@ async fn admit(
     let destination = asked_for(pod, incoming)?;
     let permit = Arc::clone(&pod.connections).try_acquire_owned();
     let permit = permit.map_err(|_full| pod.full())?;
-    let workload = path.record_of(pod).await?;
+    let (workload, mesh) = path.record_of(pod).await?;
     ends.destination = Some(Arc::clone(&workload));
-    let mesh = path.mesh();
     ends.service = service_of(&mesh, &workload, destination.port());
     let admission = ambit_decide::inbound(
         &mesh,
@@ -210,7 +212,10 @@ fn asked_for(pod: &LocalPod, incoming: &Incoming) -> Result<SocketAddr, Refusal>
     let destination: SocketAddr = authority.parse().map_err(|_no_address| {
         Refusal::new(
             Reason::BadRequest,
-            format!("authority `{authority}` is not ip:port"),
+            format!(
+                "authority `{}` is not ip:port",
+                authority.get(..MAX_QUOTED).unwrap_or(authority)
+            ),
         )
     })?;
     if !pod.ips.contains(&destination.ip()) {

@@ -66,9 +66,8 @@ async fn admit(
             format!("{destination} is not an address of pod {}", pod.uid),
         ));
     }
-    let workload = path.record_of(pod).await?;
+    let (workload, mesh) = path.record_of(pod).await?;
     ends.destination = Some(Arc::clone(&workload));
-    let mesh = path.mesh();
     ends.source = mesh
         .workload_at(arrival.client.ip(), arrival.client.port())
         .cloned();

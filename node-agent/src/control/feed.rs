@@ -24,6 +24,13 @@ use crate::frames;
 /// Resources in one frame: a proxy applies one within milliseconds.
 const FRAME_RESOURCES: usize = 1000;
 
+/// Largest answer of a proxy, which may have been taken over: a few words.
+const LARGEST_ANSWER: usize = 64 << 10;
+/// Rejections of one answer that are logged.
+const LOGGED: usize = 10;
+/// Letters of one rejection that are logged.
+const MAX_LOGGED: usize = 300;
+
 /// What a feed tells the role.
 #[derive(Debug)]
 pub(crate) enum Fed {
@@ -174,8 +181,13 @@ impl FeedTask {
                 }
             },
             Some(feed_answer::Kind::Rejected(rejected)) => {
-                for error in rejected.errors {
-                    tracing::error!(generation = self.generation, %error, "a proxy rejects");
+                let errors = rejected.errors.len();
+                for error in rejected.errors.iter().take(LOGGED) {
+                    let error: String = error.chars().take(MAX_LOGGED).collect();
+                    tracing::error!(generation = self.generation, ?error, "a proxy rejects");
+                }
+                if errors > LOGGED {
+                    tracing::error!(generation = self.generation, errors, "a proxy rejects more");
                 }
             }
             Some(feed_answer::Kind::Applied(_)) | None => {}
@@ -188,7 +200,7 @@ async fn read_answers(
     answers: mpsc::Sender<FeedAnswer>,
 ) -> std::io::Result<()> {
     let mut from = BufReader::with_capacity(4096, from);
-    while let Some(answer) = frames::read(&mut from).await? {
+    while let Some(answer) = frames::read_up_to(&mut from, LARGEST_ANSWER).await? {
         if answers.send(answer).await.is_err() {
             break;
         }

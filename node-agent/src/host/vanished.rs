@@ -5,6 +5,7 @@
 
 use std::collections::HashSet;
 use std::fs;
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -20,26 +21,22 @@ use super::state::Host;
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 /// The namespaces that processes of this machine live in, or that are mounted somewhere.
-pub(crate) fn existing() -> HashSet<NamespaceId> {
-    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
-    let mut found: HashSet<NamespaceId> = processes
-        .filter(|entry| {
-            entry
-                .file_name()
-                .as_encoded_bytes()
-                .iter()
-                .all(u8::is_ascii_digit)
-        })
-        .filter_map(|entry| at_path(&entry.path().join("ns/net")))
-        .collect();
-    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-    if let Some(own) = at_path(Path::new("/proc/self/ns/net")) {
-        found.extend(mounted(&mounts).map(|(inode, _)| NamespaceId {
-            device: own.device,
-            inode,
-        }));
+///
+/// An error means that nothing can be said, as without descriptors or memory: nobody is gone then.
+pub(crate) fn existing() -> io::Result<HashSet<NamespaceId>> {
+    let mut found = HashSet::new();
+    for entry in fs::read_dir("/proc")? {
+        let entry = entry?;
+        let name = entry.file_name();
+        if name.as_encoded_bytes().iter().all(u8::is_ascii_digit) {
+            // A process may have ended since it was listed.
+            found.extend(at_path(&entry.path().join("ns/net")));
+        }
     }
-    found
+    let mounts = fs::read_to_string("/proc/self/mountinfo")?;
+    let device = fs::metadata("/proc/self/ns/net")?.dev();
+    found.extend(mounted(&mounts).map(|(inode, _)| NamespaceId { device, inode }));
+    Ok(found)
 }
 
 /// Paths that lead to a namespace now: where it is mounted, and processes that live in it.
@@ -82,7 +79,7 @@ pub(crate) fn at_path(path: &Path) -> Option<NamespaceId> {
 pub(crate) async fn is_gone(namespace: NamespaceId, path: Option<String>) -> bool {
     let look = move || {
         let mounted = path.is_some_and(|path| at_path(Path::new(&path)) == Some(namespace));
-        !mounted && !existing().contains(&namespace)
+        !mounted && existing().is_ok_and(|found| !found.contains(&namespace))
     };
     tokio::task::spawn_blocking(look).await.unwrap_or(false)
 }
@@ -128,7 +125,13 @@ async fn gone_pods(host: &Host) -> Vec<(PodUid, u64)> {
         if unmounted.is_empty() {
             return Vec::new();
         }
-        let existing = existing();
+        let existing = match existing() {
+            Ok(existing) => existing,
+            Err(error) => {
+                tracing::warn!(%error, "cannot look for pods that were deleted");
+                return Vec::new();
+            }
+        };
         unmounted
             .into_iter()
             .filter(|(_, _, namespace, _)| !existing.contains(namespace))

@@ -70,9 +70,10 @@ fn renew(
     if silent.is_empty() {
         return false;
     }
-    ours.retain(|listener| !silent.contains(&listener.address));
+    // Before the old ones are let go: what fails now is tried again with the next look.
     match open(&silent) {
         Ok(renewed) => {
+            ours.retain(|listener| !silent.contains(&listener.address));
             tracing::error!(?silent, "listeners had stopped listening; made anew");
             host.counters
                 .add(Count::ListenersRenewed, silent.len() as u64);

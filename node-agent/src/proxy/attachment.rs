@@ -151,8 +151,11 @@ impl Attachment {
         let uid: Arc<str> = pod.uid.as_str().into();
         let stock = Stock::new(Arc::clone(&uid), self.requests.0.clone());
         let released = self.succession.draining().child_token();
-        let local = LocalPod::new(pod, &self.place, self.caps, stock, released)
+        let mut local = LocalPod::new(pod, &self.place, self.caps, stock, released)
             .map_err(anyhow::Error::msg)?;
+        if let Some(before) = self.follower.pods.get(&uid) {
+            local.take_over(&before);
+        }
         let local = Arc::new(local);
         if let Some(before) = self.follower.pods.put(Arc::clone(&local)) {
             before.released.cancel();

@@ -314,6 +314,12 @@ impl Record {
 }
 
 impl Open {
+    /// Asks policy again, as [`Connections::review`] does: it may have changed after the decision
+    /// and before the connection was in the table.
+    pub(crate) fn review(&self, mesh: &Mesh) {
+        self.record.review(mesh);
+    }
+
     /// Where the copying counts its bytes.
     pub(crate) fn meter(&self) -> &Meter {
         &self.record.meter

@@ -141,16 +141,24 @@ impl DataPath {
         self.mesh_changes.send_modify(|n| *n += 1);
     }
 
-    /// The pod's record in the mesh, now or within the bounded wait.
-    pub(crate) async fn record_of(&self, pod: &LocalPod) -> Result<Arc<Workload>, Refusal> {
-        if let Some(workload) = pod.workload(&self.mesh.load()) {
-            return Ok(workload);
+    /// The pod's record in the mesh, now or within the bounded wait, and the snapshot that it is
+    /// in: the policies that it names are those of the same snapshot.
+    pub(crate) async fn record_of(
+        &self,
+        pod: &LocalPod,
+    ) -> Result<(Arc<Workload>, Arc<Mesh>), Refusal> {
+        let look = || {
+            let mesh = self.mesh();
+            pod.workload(&mesh).map(|workload| (workload, mesh))
+        };
+        if let Some(found) = look() {
+            return Ok(found);
         }
         let mut changes = self.mesh_changes.subscribe();
         let wait = async {
             loop {
-                if let Some(workload) = pod.workload(&self.mesh.load()) {
-                    return Some(workload);
+                if let Some(found) = look() {
+                    return Some(found);
                 }
                 changes.changed().await.ok()?;
             }
@@ -190,6 +198,7 @@ impl DataPath {
         let (reporter, tunnel) = (opening.reporter, opening.tunnel);
         let series = self.series.of(&self.ledger, reporter, &opening.ends);
         let (open, cut) = self.connections.open(series, opening);
+        open.review(&self.mesh());
         async move {
             let copying = async {
                 match far {

@@ -30,6 +30,9 @@ use crate::frames;
 /// Shortest time between two walks over the mesh for series of workloads that are gone.
 const SWEEP_EVERY: Duration = Duration::from_secs(30);
 
+/// Namespaces whose policies may be for the whole mesh.
+const ROOT_NAMESPACES: [&str; 2] = ["istio-system", "ambit-system"];
+
 /// What the pages tell of the feed.
 #[derive(Debug, Default)]
 pub(crate) struct FeedState {
@@ -330,10 +333,11 @@ fn instance(workload: &ambit_model::Workload) -> Option<Arc<str>> {
     )
 }
 
-/// Refuses everything in the namespace of a policy that cannot be read, or everywhere if it is of
-/// no namespace.
+/// Refuses everything in the namespace of a policy that cannot be read, or everywhere if it may be
+/// for the whole mesh.
 fn deny_scope_of(name: PolicyName) -> Policy {
-    let scope = if name.namespace.is_empty() {
+    let may_be_for_all = name.namespace.is_empty() || ROOT_NAMESPACES.contains(&&*name.namespace);
+    let scope = if may_be_for_all {
         Scope::Global
     } else {
         Scope::Namespace

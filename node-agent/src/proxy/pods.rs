@@ -78,6 +78,13 @@ impl LocalPod {
         })
     }
 
+    /// Goes on where an earlier attachment of the same pod was: its connections count here too,
+    /// towards the caps and as what a release waits for.
+    pub(crate) fn take_over(&mut self, before: &Self) {
+        self.connections = Arc::clone(&before.connections);
+        self.handshakes = Arc::clone(&before.handshakes);
+    }
+
     /// The refusal of one connection too many.
     pub(crate) fn full(&self) -> Refusal {
         let most = self.caps.connections;
@@ -97,9 +104,19 @@ impl LocalPod {
 
     /// The pod's record in the mesh, if the control plane knows it already. Only this one may
     /// decide who is let in: the policies that apply hang on it.
+    ///
+    /// A control plane of another make does not tell Kubernetes' uids: then the name counts. The
+    /// record of another pod, with a copied uid or an earlier one of the same name, does not.
     pub(crate) fn workload(&self, mesh: &Mesh) -> Option<Arc<Workload>> {
+        let (namespace, name) = (&self.enrolled.namespace, &self.enrolled.name);
+        let by_name = || {
+            let found = mesh.workload_by_pod(namespace, name);
+            found.filter(|workload| workload.pod_uid.is_none())
+        };
         mesh.workload_by_pod_uid(&self.uid)
-            .or_else(|| mesh.workload_by_pod(&self.enrolled.namespace, &self.enrolled.name))
+            .or_else(by_name)
+            .filter(|found| found.namespace == *namespace && found.name == *name)
+            .filter(|found| found.identity() == self.identity)
             .cloned()
     }
 

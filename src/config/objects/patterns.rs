@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use ambit_model::{ServiceAccountMatch, StringMatch};
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 use serde::{Deserialize, Serialize};
 
 use super::names::{Label, Name};
@@ -80,8 +80,11 @@ impl IpBlock {
             .parse::<IpAddr>()
             .map(IpNet::from)
             .or_else(|_single| text.parse());
-        net.map(Self).map_err(|_unparsed: ipnet::AddrParseError| {
+        let net = net.map_err(|_unparsed: ipnet::AddrParseError| {
             format!("`{text}` is neither an address nor a block such as 10.0.0.0/8")
+        })?;
+        unmapped(net).map(Self).ok_or_else(|| {
+            format!("`{text}` holds IPv4 addresses and others: write the IPv4 block as such")
         })
     }
 
@@ -89,6 +92,20 @@ impl IpBlock {
     pub fn net(self) -> IpNet {
         self.0.trunc()
     }
+}
+
+/// Addresses of clients are looked at as IPv4 where they are IPv4-mapped (RFC 4291 2.5.5.2); a
+/// block of such addresses is its IPv4 block. None for one that only partly is.
+fn unmapped(net: IpNet) -> Option<IpNet> {
+    const MAPPED: u8 = 96;
+    let IpNet::V6(block) = net else {
+        return Some(net);
+    };
+    let Some(address) = block.trunc().addr().to_ipv4_mapped() else {
+        return Some(net);
+    };
+    let length = block.prefix_len().checked_sub(MAPPED)?;
+    Ipv4Net::new(address, length).ok().map(IpNet::V4)
 }
 
 impl PolicyPort {
