@@ -11,8 +11,10 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use ambit_decide::{InboundQuery, Reason, Refusal};
+use ambit_kit::clock;
 use ambit_model::{SpiffeId, Workload};
 use ambit_tunnel::{Incoming, Session};
 use tokio::net::TcpStream;
@@ -24,6 +26,8 @@ use crate::proxy::labels::{Ends, Reporter};
 use crate::proxy::pods::LocalPod;
 use crate::proxy::{baggage, reach};
 
+/// How long a peer whose certificate has expired may go on opening streams in an old tunnel.
+const TIME_TO_LEAVE: Duration = Duration::from_secs(60);
 /// Bytes of an authority that a refusal quotes.
 const MAX_QUOTED: usize = 100;
 
@@ -68,8 +72,8 @@ async fn handshake(path: &DataPath, pod: &LocalPod, tcp: TcpStream) -> Result<Se
     }
 }
 
-/// Takes streams until the peer leaves; asks it to leave when this generation drains or the pod
-/// is released, and lets open streams end.
+/// Takes streams until the peer leaves; asks it to leave when this generation drains, the pod is
+/// released or a certificate of the handshake expires, and lets open streams end.
 async fn streams(
     path: &Arc<DataPath>,
     pod: &Arc<LocalPod>,
@@ -77,6 +81,10 @@ async fn streams(
     client: SocketAddr,
 ) {
     let peer = session.peer().clone();
+    let proved_until = session.proved_until();
+    let proved = proved_until.duration_since(clock::wall());
+    let expired = tokio::time::sleep(proved.unwrap_or_default());
+    tokio::pin!(expired);
     let mut leaving = false;
     loop {
         let next = tokio::select! {
@@ -86,8 +94,22 @@ async fn streams(
                 session.drain();
                 continue;
             }
+            () = &mut expired, if !leaving => {
+                leaving = true;
+                session.drain();
+                continue;
+            }
         };
         match next {
+            // Whoever does not heed the request to leave.
+            Some(Ok(incoming))
+                if clock::wall()
+                    .duration_since(proved_until)
+                    .is_ok_and(|late| late > TIME_TO_LEAVE) =>
+            {
+                path.count_tunnel_error("certificate_expired");
+                incoming.refuse(status_of(Reason::CertificateExpired));
+            }
             Some(Ok(incoming)) => {
                 let (path, pod) = (Arc::clone(path), Arc::clone(pod));
                 let admitting = {

@@ -65,6 +65,14 @@ pub fn peer_identity(certs: &[CertificateDer<'_>]) -> Result<SpiffeId, PeerIdent
     }
 }
 
+/// When a peer's certificate (leaf first) is valid no longer. This reads, it does not verify.
+pub fn peer_expiry(certs: &[CertificateDer<'_>]) -> Result<SystemTime, PeerIdentityError> {
+    let leaf = certs.first().ok_or(PeerIdentityError::NoCertificate)?;
+    let (_, leaf) = X509Certificate::from_der(leaf)
+        .map_err(|error| PeerIdentityError::Unreadable(error.to_string()))?;
+    Ok(system_time(leaf.validity().not_after))
+}
+
 /// A workload's chain and key. Cheap to clone; the key never leaves it.
 #[derive(Clone)]
 pub struct Credential {

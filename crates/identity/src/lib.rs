@@ -18,7 +18,7 @@ mod trust;
 mod verify;
 
 pub use config::{TlsError, client_config, confirm_alpn, server_config};
-pub use credential::{Credential, CredentialError, PeerIdentityError, peer_identity};
+pub use credential::{Credential, CredentialError, PeerIdentityError, peer_expiry, peer_identity};
 pub use failure::{HandshakeFailure, PeerRefusal};
 pub use provider::provider;
 pub use trust::{Trust, TrustError};

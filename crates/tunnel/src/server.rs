@@ -6,10 +6,11 @@ use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use ambit_identity::{
-    Credential, HandshakeFailure, Trust, confirm_alpn, peer_identity, server_config,
+    Credential, HandshakeFailure, PeerIdentityError, Trust, confirm_alpn, peer_expiry,
+    peer_identity, server_config,
 };
 use ambit_model::SpiffeId;
 use bytes::Bytes;
@@ -77,6 +78,7 @@ pub struct Session {
     window: Window,
     watch: Arc<Watch>,
     peer: SpiffeId,
+    proved_until: SystemTime,
 }
 
 /// Shakes hands with a client: TLS, its identity, HTTP/2.
@@ -114,8 +116,11 @@ async fn shake(
     let (_, session) = tls.get_mut();
     session.set_buffer_limit(Some(TLS_BUFFER));
     confirm_alpn(session.alpn_protocol())?;
-    let peer = peer_identity(session.peer_certificates().unwrap_or_default())
-        .map_err(|error| HandshakeFailure::NotSpiffe(error.to_string()))?;
+    let chain = session.peer_certificates().unwrap_or_default();
+    let unreadable = |error: PeerIdentityError| HandshakeFailure::NotSpiffe(error.to_string());
+    let peer = peer_identity(chain).map_err(unreadable)?;
+    let proved_until = peer_expiry(chain).map_err(unreadable)?;
+    let proved_until = proved_until.min(credential.not_after());
     let transport = Transport::new(tls.into(), Guard::of_client());
     let watch = transport.watch();
     let mut connection = server::Builder::new()
@@ -141,6 +146,7 @@ async fn shake(
         window: Window::new(settings),
         watch,
         peer,
+        proved_until,
     })
 }
 
@@ -157,6 +163,12 @@ impl Session {
     /// Who the peer is.
     pub fn peer(&self) -> &SpiffeId {
         &self.peer
+    }
+
+    /// When the first of the two certificates of the handshake expires: the identities hold no
+    /// longer, and what begins later belongs into another session.
+    pub fn proved_until(&self) -> SystemTime {
+        self.proved_until
     }
 
     /// The next stream; `None` when the peer is done. Nothing of the session moves, and no stream

@@ -56,7 +56,12 @@ fn certificates_are_renewed_many_times_and_no_call_fails() {
         serials.iter().all(|(_, seen)| seen.len() > RENEWALS)
     };
     wait_until("certificates to be renewed many times", MINUTES, renewed).unwrap();
-    // A tunnel that was opened with the first certificate still carries.
+    // No tunnel takes new connections for longer than its certificates are valid.
+    let pages = world.mesh.agent(2).unwrap().pages();
+    let labels = ["side=\"server\"", "result=\"ok\""];
+    let tunnels = pages.metric("ambit_tls_handshakes_total", &labels).unwrap();
+    assert!(tunnels > RENEWALS as f64 / 3.0, "{tunnels} tunnels");
+    // The stream of the first one still carries.
     paced.finish();
     calling.stop_without_a_failure();
 }
