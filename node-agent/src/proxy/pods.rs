@@ -195,3 +195,6 @@ impl LocalPods {
         self.table.read().values().cloned().collect()
     }
 }
+
+#[cfg(test)]
+mod tests;

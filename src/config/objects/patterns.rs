@@ -177,3 +177,6 @@ checked_text!(
         None => account.name.to_string(),
     }
 );
+
+#[cfg(test)]
+mod tests;

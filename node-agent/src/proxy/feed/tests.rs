@@ -82,10 +82,17 @@ async fn nothing_is_in_force_before_the_first_state_is_complete() {
 
 #[tokio::test]
 async fn an_unreadable_policy_denies_its_namespace_and_is_reported() {
+    // Of the pod's namespace, and of one whose policies may be for the whole mesh.
+    for name in ["shop/only-cart", "istio-system/deny-all"] {
+        unreadable(name);
+    }
+}
+
+fn unreadable(name: &str) {
     let follower = follower();
     let mut working = Working::new(follower.clone());
     let broken = NamedResource {
-        name: "shop/only-cart".into(),
+        name: name.into(),
         version: "1".into(),
         body: vec![7].into(),
     };
@@ -98,7 +105,7 @@ async fn an_unreadable_policy_denies_its_namespace_and_is_reported() {
     });
     assert!(matches!(
         answers.first().and_then(|a| a.kind.as_ref()),
-        Some(feed_answer::Kind::Rejected(rejected)) if rejected.errors[0].contains("shop/only-cart")
+        Some(feed_answer::Kind::Rejected(rejected)) if rejected.errors[0].contains(name)
     ));
     let mesh = follower.path.mesh();
     let workload = mesh.workload(&uid()).unwrap();
