@@ -33,6 +33,7 @@ mod metrics;
 mod pages;
 mod progress;
 mod publication;
+mod sources;
 mod subscription;
 mod tls;
 mod tokens;

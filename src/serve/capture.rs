@@ -31,6 +31,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
+use super::claims::MAX_UID;
 use super::configuration::{CaptureChange, Handle, NotReady};
 use super::gate;
 use super::metrics::Metrics;
@@ -227,8 +228,10 @@ impl ReportStream {
             .collect();
         if !pods.is_empty() {
             if self.reported.len() < REPORTED {
-                self.reported
-                    .extend(pods.iter().map(|(uid, _)| uid.clone()));
+                // What is no claim, as too long a uid, is not kept either.
+                let uids = pods.iter().map(|(uid, _)| uid);
+                let kept = uids.filter(|uid| uid.len() <= MAX_UID);
+                self.reported.extend(kept.cloned());
             }
             self.tell(CaptureChange::Captured(pods)).await?;
         }

@@ -18,7 +18,7 @@ use ambit_kit::files::{self, FileError};
 /// Claims of one agent: more than any node has pods.
 const MAX_PER_NODE: usize = 4096;
 /// Longest uid of a pod; Kubernetes' own have 36 letters.
-const MAX_UID: usize = 512;
+pub(super) const MAX_UID: usize = 512;
 const SUFFIX: &str = ".json";
 
 /// Uids of pods that an agent captured, with `namespace/name` for people.

@@ -57,9 +57,13 @@ impl AggregatedDiscoveryService for Discovery {
         request: Request<Streaming<DeltaDiscoveryRequest>>,
     ) -> Result<Response<Self::DeltaAggregatedResourcesStream>, Status> {
         let caller = gate::caller_of(&request)?;
+        let place = self.progress.enter(&caller.node).ok_or_else(|| {
+            let node = &caller.node;
+            Status::resource_exhausted(format!("node {node} has too many streams open"))
+        })?;
         let (responses, receiver) = mpsc::channel(RESPONSES);
         let stream = DiscoveryStream {
-            place: self.progress.enter(&caller.node),
+            place,
             _counted: Counted::one(&self.metrics.agents),
             node: Arc::clone(&caller.node),
             requests: request.into_inner(),

@@ -58,6 +58,8 @@ pub(crate) struct Metrics {
     pub(crate) connections: Gauge,
     /// TLS handshakes on it that failed.
     pub(crate) failed_handshakes: Counter,
+    /// Connections closed because their source had its share.
+    pub(crate) refused_connections: Counter,
     /// Calls with no token or a wrong one.
     pub(crate) unauthenticated: Counter,
     /// Certificate requests.
@@ -122,6 +124,10 @@ impl Metrics {
             failed_handshakes: counter(
                 "ambit_tls_handshake_failures",
                 "TLS handshakes on the control plane's port that failed or took too long",
+            ),
+            refused_connections: counter(
+                "ambit_connections_refused",
+                "Connections closed at once because their source address had its share",
             ),
             unauthenticated: counter(
                 "citadel_server_authentication_failure_count",

@@ -14,6 +14,9 @@ use tokio::sync::Notify;
 /// What is kept of a client's message for people.
 const LONGEST_REJECTION: usize = 1024;
 
+/// Streams of one node: an agent has one, and for a while those that it lost without a word.
+const STREAMS_OF_ONE: usize = 8;
+
 /// All streams; clones share them.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Progress {
@@ -49,9 +52,13 @@ pub(crate) struct Place {
 }
 
 impl Progress {
-    /// A stream begins. It has acknowledged nothing yet.
-    pub(crate) fn enter(&self, node: &Arc<str>) -> Place {
+    /// A stream begins. It has acknowledged nothing yet. `None` if the node has as many as one may.
+    pub(crate) fn enter(&self, node: &Arc<str>) -> Option<Place> {
         let mut streams = self.shared.streams.lock();
+        let of_node = streams.open.values().filter(|stream| stream.node == *node);
+        if of_node.count() >= STREAMS_OF_ONE {
+            return None;
+        }
         let id = streams.next;
         streams.next += 1;
         let stream = Stream {
@@ -61,10 +68,10 @@ impl Progress {
             last_rejection: None,
         };
         streams.open.insert(id, stream);
-        Place {
+        Some(Place {
             id,
             progress: self.clone(),
-        }
+        })
     }
 
     /// All streams, for people.

@@ -25,12 +25,18 @@ use tokio_util::sync::CancellationToken;
 use tonic::transport::server::Connected;
 
 use super::metrics::{Counted, Metrics};
+use super::sources::{Share, Sources};
 use crate::ca::{Authority, LeafError};
 
 /// Connections at once: one or two per agent, and some for strangers until they are shown out.
 const MAX_CONNECTIONS: usize = 8192;
 /// Handshakes under way at once.
 const MAX_HANDSHAKES: usize = 256;
+/// Connections of one source address: a part, so that no stranger has them all, and many, because
+/// agents may come through an address translation.
+const CONNECTIONS_OF_ONE: usize = MAX_CONNECTIONS / 4;
+/// Handshakes of one source address.
+const HANDSHAKES_OF_ONE: usize = MAX_HANDSHAKES / 4;
 /// Longest handshake.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// Pause after an accept that failed for want of descriptors or memory.
@@ -143,7 +149,9 @@ pub(crate) fn accept(
         metrics,
         tasks: tasks.clone(),
         connections: Arc::new(Semaphore::new(MAX_CONNECTIONS)),
+        connections_by_source: Sources::new(CONNECTIONS_OF_ONE),
         handshakes: Arc::new(Semaphore::new(MAX_HANDSHAKES)),
+        handshakes_by_source: Sources::new(HANDSHAKES_OF_ONE),
         sender,
     };
     let stop = tasks.token();
@@ -156,13 +164,18 @@ pub(crate) fn accept(
     Ok(receiver)
 }
 
+/// Room of the port, and of it a part of its source's share.
+type Held = (OwnedSemaphorePermit, Share);
+
 struct AcceptLoop {
     listener: TcpListener,
     acceptor: TlsAcceptor,
     metrics: Metrics,
     tasks: Tasks,
     connections: Arc<Semaphore>,
+    connections_by_source: Sources,
     handshakes: Arc<Semaphore>,
+    handshakes_by_source: Sources,
     sender: mpsc::Sender<io::Result<Accepted>>,
 }
 
@@ -178,7 +191,21 @@ impl AcceptLoop {
             match self.listener.accept().await {
                 Ok((tcp, peer)) => {
                     tracing::debug!(%peer, "accepted a connection");
-                    self.shake_hands(tcp, place, handshake);
+                    let place = self
+                        .connections_by_source
+                        .take(peer.ip())
+                        .map(|s| (place, s));
+                    let handshake = self
+                        .handshakes_by_source
+                        .take(peer.ip())
+                        .map(|s| (handshake, s));
+                    match (place, handshake) {
+                        (Some(place), Some(handshake)) => self.shake_hands(tcp, place, handshake),
+                        // Closed at once: the source has its share of what there is.
+                        _ => {
+                            self.metrics.refused_connections.inc();
+                        }
+                    }
                 }
                 Err(error) => {
                     tracing::warn!(%error, "a connection could not be accepted");
@@ -188,12 +215,7 @@ impl AcceptLoop {
         }
     }
 
-    fn shake_hands(
-        &self,
-        tcp: TcpStream,
-        place: OwnedSemaphorePermit,
-        handshake: OwnedSemaphorePermit,
-    ) {
+    fn shake_hands(&self, tcp: TcpStream, place: Held, handshake: Held) {
         let (acceptor, sender) = (self.acceptor.clone(), self.sender.clone());
         let (metrics, stop) = (self.metrics.clone(), self.tasks.token());
         self.tasks.spawn("tls handshake", async move {
@@ -235,7 +257,7 @@ impl AcceptLoop {
 #[derive(Debug)]
 pub(crate) struct Accepted {
     tls: TlsStream<TcpStream>,
-    _place: OwnedSemaphorePermit,
+    _place: Held,
     _counted: Counted,
 }
 

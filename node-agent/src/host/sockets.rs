@@ -28,6 +28,9 @@ use super::names::PodUid;
 pub(crate) const LARGEST_BATCH: u8 = 64;
 /// Requests in line: each of a node's busy pods may have one of each kind there.
 const WAITING: usize = 256;
+/// Messages that may wait for a proxy when it asks for sockets: one that orders and does not read
+/// would otherwise use up the role's descriptors.
+const UNSENT: usize = 64;
 /// Sockets per second and pod: some times what one pod can use up on a large machine.
 const PER_SECOND: u32 = 50_000;
 /// Sockets that a pod may get at once after a quiet time.
@@ -77,7 +80,9 @@ impl Supply {
 
     /// Takes an order; one beyond the bounds is answered with none at once.
     pub(crate) fn order(&self, order: Order, now: Instant) {
+        let unsent = order.reply.max_capacity() - order.reply.capacity();
         let granted = (1..=LARGEST_BATCH).contains(&order.count)
+            && unsent < UNSENT
             && self
                 .allowances
                 .lock()

@@ -27,6 +27,8 @@ const MAX_CHUNK_RESOURCES: usize = 1000;
 const MAX_CHUNK_BYTES: usize = 1024 * 1024;
 /// Names that one client may ask for one by one; more are answered once and then not followed.
 const MAX_ASKED: usize = 100_000;
+/// Longest name that is looked for: no resource has a longer one.
+const LONGEST_NAME: usize = 1024;
 
 /// What a request was.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -262,6 +264,9 @@ impl Server {
     /// A name asked for is answered, also if the client was told before: it may have dropped it.
     /// Only the versions of a stream's first request say what it holds.
     fn ask(&mut self, name: Arc<str>, first: bool, catalog: &impl Catalog) {
+        if name.len() > LONGEST_NAME {
+            return;
+        }
         let known = if catalog.get(&name).is_some() {
             Some(Arc::clone(&name))
         } else {
@@ -279,7 +284,8 @@ impl Server {
                 }
                 self.waiting.push(self.latest, known);
             }
-            None => self.unknown.push(name),
+            None if self.unknown.len() < MAX_ASKED => self.unknown.push(name),
+            None => {}
         }
     }
 

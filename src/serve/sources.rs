@@ -1,0 +1,68 @@
+//! Shares of a bounded thing by source address, so that one stranger cannot hold all of it.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+/// How much each source holds. Clones count together.
+#[derive(Clone, Debug)]
+pub(crate) struct Sources {
+    held: Arc<Mutex<HashMap<IpAddr, usize>>>,
+    most: usize,
+}
+
+/// A part that a source holds, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Share {
+    sources: Sources,
+    source: IpAddr,
+}
+
+impl Sources {
+    /// Each source may hold up to `most`.
+    pub(crate) fn new(most: usize) -> Self {
+        Self {
+            held: Arc::default(),
+            most,
+        }
+    }
+
+    /// One more for this source; `None` if it has its share. An IPv6 source is a /64, which is
+    /// what one host is commonly given.
+    pub(crate) fn take(&self, source: IpAddr) -> Option<Share> {
+        let source = match source {
+            IpAddr::V4(_) => source,
+            IpAddr::V6(ip) => match ip.to_ipv4_mapped() {
+                Some(ip) => IpAddr::V4(ip),
+                None => IpAddr::V6((u128::from(ip) >> 64 << 64).into()),
+            },
+        };
+        let mut held = self.held.lock();
+        let count = held.entry(source).or_default();
+        if *count >= self.most {
+            return None;
+        }
+        *count += 1;
+        Some(Share {
+            sources: self.clone(),
+            source,
+        })
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        let mut held = self.sources.held.lock();
+        if let Some(count) = held.get_mut(&self.source) {
+            *count -= 1;
+            if *count == 0 {
+                held.remove(&self.source);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
