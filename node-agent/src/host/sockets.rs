@@ -80,9 +80,7 @@ impl Supply {
 
     /// Takes an order; one beyond the bounds is answered with none at once.
     pub(crate) fn order(&self, order: Order, now: Instant) {
-        let unsent = order.reply.max_capacity() - order.reply.capacity();
         let granted = (1..=LARGEST_BATCH).contains(&order.count)
-            && unsent < UNSENT
             && self
                 .allowances
                 .lock()
@@ -119,6 +117,11 @@ fn make(netns: &NetNs, kind: Outgoing, count: u8) -> io::Result<Vec<OwnedFd>> {
 }
 
 fn fill(order: &Order, counters: &Counters) {
+    let unsent = order.reply.max_capacity() - order.reply.capacity();
+    if unsent >= UNSENT {
+        counters.count(Count::SocketsRefused);
+        return answer(order, Vec::new());
+    }
     match make(&order.netns, outgoing_of(order.kind), order.count) {
         Ok(sockets) => {
             counters.add(Count::SocketsMade, u64::from(order.count));

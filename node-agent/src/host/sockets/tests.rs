@@ -114,3 +114,28 @@ async fn one_pod_cannot_have_sockets_at_any_rate() {
     );
     assert_eq!(counters.numbers()["sockets_refused"], 1);
 }
+
+#[tokio::test]
+async fn a_proxy_that_does_not_read_gets_no_more_sockets() {
+    let namespace = Namespace::make("unread");
+    let (supply, counters) = supply();
+    let (reply, mut answers) = tokio::sync::mpsc::channel(4 * UNSENT);
+    for _ in 0..2 * UNSENT {
+        let (mut order, _) = order(&namespace, SocketKind::World4, 1);
+        order.reply = reply.clone();
+        supply.order(order, Instant::now());
+    }
+    let all_answered = async {
+        while answers.len() < 2 * UNSENT {
+            tokio::task::yield_now().await;
+        }
+    };
+    let in_time = tokio::time::timeout(std::time::Duration::from_secs(10), all_answered);
+    in_time.await.unwrap();
+    let mut made = 0;
+    for _ in 0..2 * UNSENT {
+        made += answers.recv().await.unwrap().descriptors.len();
+    }
+    assert_eq!(made, UNSENT);
+    assert!(counters.numbers()["sockets_refused"] > 0);
+}
