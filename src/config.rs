@@ -175,9 +175,27 @@ impl Configuration {
             Dirty::default()
         };
         for event in batch.events {
+            self.end_withholding(&event);
             dirty.apply(&self.settings, &mut self.objects, event);
         }
         self.recompute(dirty)
+    }
+
+    /// A pod is withheld until its record says the same.
+    fn end_withholding(&mut self, event: &ObjectEvent) {
+        if self.withheld.is_empty() {
+            return;
+        }
+        let uid = match event {
+            ObjectEvent::Put { object, .. } => match &**object {
+                Object::Pod(pod) if !translate::is_recorded(pod) => Some(pod.uid()),
+                _ => None,
+            },
+            ObjectEvent::Remove { key, .. } => self.objects.pod(key).map(Pod::uid),
+        };
+        if let Some(uid) = uid {
+            self.withheld.remove(&uid);
+        }
     }
 
     /// Notes that an agent captured a pod, or released it.
@@ -279,6 +297,19 @@ impl Configuration {
             withheld: &self.withheld,
         };
         translate::deciding_peer_authentication(&inputs, namespace, labels)
+    }
+
+    /// Pods of a node that are recorded as captured.
+    pub fn recorded_on(&self, node: &str) -> impl Iterator<Item = PodOnNode> {
+        let recorded = |(_, pod): &(&ObjectKey, &Pod)| translate::is_recorded(pod);
+        let pods = self.objects.pods_on_node(node).filter(recorded);
+        pods.map(|(key, pod)| self.describe(key, pod))
+    }
+
+    /// The pod of that uid.
+    pub fn pod_of_uid(&self, pod_uid: &str) -> Option<PodOnNode> {
+        let key = self.objects.owner(&Claim::PodUid(pod_uid.into()))?;
+        Some(self.describe(key, self.objects.pod(key)?))
     }
 
     /// Name of the node that a pod runs on, by the pod's uid.

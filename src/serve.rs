@@ -71,6 +71,7 @@ use self::tokens::Tokens;
 use crate::ca::{Authority, Bundle};
 use crate::config::{Batch, Configuration};
 
+pub(crate) use self::configuration::{MARKS, Mark, Marker, Redirection};
 pub use self::tls::TlsError;
 pub use self::tokens::TokenError;
 
@@ -100,6 +101,8 @@ pub struct Settings {
     pub metrics: TcpListener,
     /// The port of administration.
     pub admin: Option<TcpListener>,
+    /// Where captures are recorded on pods, if they are.
+    pub(crate) marker: Option<Marker>,
     /// The logs, if their level can be changed.
     pub logs: Option<Logs>,
 }
@@ -133,7 +136,13 @@ pub fn start(
     let claims = ClaimFiles::open(&settings.state)?;
     let (own, renew_at) = OwnCertificate::make(Arc::clone(&authority), settings.dns_names)?;
     let accepted = tls::accept(settings.services, Arc::clone(&own), metrics.clone(), tasks)?;
-    let (keeper, handle) = Keeper::new(configuration, claims, tokens.clone(), metrics.clone());
+    let (keeper, handle) = Keeper::new(
+        configuration,
+        claims,
+        tokens.clone(),
+        metrics.clone(),
+        settings.marker,
+    );
     let progress = Progress::default();
 
     tasks.spawn("configuration", keeper.run(batches, tasks.token()));

@@ -85,6 +85,7 @@ impl Plane {
             services,
             metrics,
             admin: Some(admin),
+            marker: None,
             logs: None,
         };
         let tasks = Tasks::new();

@@ -4,7 +4,6 @@
 //! has the history; all the while it tells what it sees, in order. Tasks: "watch KIND", one each,
 //! and "watched"; all end with the stop token.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use ambit_kit::tasks::Tasks;

@@ -55,13 +55,16 @@ pub fn enrolled_namespaces(settings: &Settings, objects: &Objects) -> BTreeSet<A
 pub(super) fn is_captured(inputs: &Inputs<'_>, pod: &Pod, uid: &str) -> bool {
     let recorded = match inputs.settings.captures {
         CaptureRecord::Reports => inputs.captured.contains(uid),
-        CaptureRecord::Annotations => {
-            let record = |name: &&str| pod.metadata.annotation(name);
-            let value = RECORDS.iter().find_map(record);
-            value.is_some_and(|value| **value == *"enabled") && !inputs.withheld.contains(uid)
-        }
+        CaptureRecord::Annotations => is_recorded(pod) && !inputs.withheld.contains(uid),
     };
     recorded && !pod.spec.host_network
+}
+
+/// Whether it stands on the pod that it is captured.
+pub fn is_recorded(pod: &Pod) -> bool {
+    let record = |name: &&str| pod.metadata.annotation(name);
+    let value = RECORDS.iter().find_map(record);
+    value.is_some_and(|value| **value == *"enabled")
 }
 
 fn has_sidecar(pod: &Pod) -> bool {
