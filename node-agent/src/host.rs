@@ -4,6 +4,7 @@
 //! makes every socket that must live in a pod, and starts the other two roles. In the order in
 //! which a pod meets it:
 //! - `agent_socket`, `api`, `names`: a request arrives and is checked
+//! - `roster`, `find`, `reconcile`: or the control plane says which pods are to be captured
 //! - `enrol`, `pods`: the pod is admitted to the table
 //! - `listeners`, `proxies`, `generations`: it gets listeners, a proxy accepts on them
 //! - `rules`, `firewall`: its new connections are redirected
@@ -24,6 +25,7 @@ pub mod client;
 mod control;
 mod counters;
 mod enrol;
+mod find;
 mod firewall;
 mod generations;
 mod handover;
@@ -32,10 +34,12 @@ mod listeners;
 pub mod names;
 mod pods;
 mod proxies;
+mod reconcile;
 mod release;
 mod restarts;
 mod restore;
 mod role;
+mod roster;
 mod rules;
 mod sockets;
 mod state;
