@@ -22,9 +22,9 @@ use tokio_util::sync::CancellationToken;
 
 use self::handle::Request;
 use super::claims::{ClaimError, ClaimFiles, Claims};
+use super::gate::Callers;
 use super::metrics::Metrics;
 use super::publication::{Publication, Publisher};
-use super::tokens::Tokens;
 use crate::config::problem::{Problem, Severity};
 use crate::config::{Batch, Configuration};
 
@@ -43,7 +43,7 @@ pub(crate) struct Keeper {
     publisher: Publisher,
     claims: Claims,
     files: ClaimFiles,
-    tokens: Tokens,
+    callers: Callers,
     metrics: Metrics,
     published: watch::Sender<Option<Arc<Publication>>>,
     requests: mpsc::Receiver<Request>,
@@ -55,7 +55,7 @@ impl Keeper {
     pub(crate) fn new(
         mut configuration: Configuration,
         files: ClaimFiles,
-        tokens: Tokens,
+        callers: Callers,
         metrics: Metrics,
     ) -> (Self, Handle) {
         let claims = files.load();
@@ -73,7 +73,7 @@ impl Keeper {
             publisher: Publisher::new(clock::now()),
             claims,
             files,
-            tokens,
+            callers,
             metrics,
             published,
             requests,
@@ -111,9 +111,11 @@ impl Keeper {
     fn take_batch(&mut self, batch: Batch) {
         let changes = self.configuration.apply(batch);
         self.take_changes(changes);
-        let nodes: BTreeSet<Arc<str>> = self.configuration.nodes().cloned().collect();
-        for error in self.tokens.set_nodes(&nodes) {
-            tracing::error!(%error, "a node cannot be let in");
+        if let Callers::Nodes(tokens) = &self.callers {
+            let nodes: BTreeSet<Arc<str>> = self.configuration.nodes().cloned().collect();
+            for error in tokens.set_nodes(&nodes) {
+                tracing::error!(%error, "a node cannot be let in");
+            }
         }
         self.tell_problems();
         self.publish();

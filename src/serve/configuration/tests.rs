@@ -1,6 +1,7 @@
 use ambit_kit::metrics::Registry;
 
 use super::*;
+use crate::serve::tokens::Tokens;
 use crate::config::directory::Scanner;
 
 const MESH: &str = "
@@ -44,7 +45,12 @@ impl Rig {
         let tokens = Tokens::open(state.path(), None).unwrap();
         let files = ClaimFiles::open(state.path()).unwrap();
         let metrics = Metrics::new(&Registry::new());
-        let (keeper, handle) = Keeper::new(Configuration::default(), files, tokens, metrics);
+        let (keeper, handle) = Keeper::new(
+            Configuration::default(),
+            files,
+            Callers::Nodes(tokens),
+            metrics,
+        );
         let scanner = Scanner::new(folder.path(), None);
         let mut rig = Self {
             folder,
@@ -200,7 +206,12 @@ async fn nobody_is_answered_before_the_first_read_is_over() {
     let tokens = Tokens::open(state.path(), None).unwrap();
     let files = ClaimFiles::open(state.path()).unwrap();
     let metrics = Metrics::new(&Registry::new());
-    let (keeper, handle) = Keeper::new(Configuration::default(), files, tokens, metrics);
+    let (keeper, handle) = Keeper::new(
+        Configuration::default(),
+        files,
+        Callers::Nodes(tokens),
+        metrics,
+    );
     let (batches, receiver) = mpsc::channel(1);
     let stop = CancellationToken::new();
     let running = tokio::spawn(keeper.run(receiver, stop.clone()));
