@@ -242,6 +242,7 @@ async fn start(args: Args, logs: Logs, tasks: &Tasks) -> Result<(), ControlPlane
     let settings = serve::Settings {
         state: args.state,
         tokens: args.tokens,
+        agents: None,
         dns_names: own_names.chain(args.dns_names).collect(),
         services,
         metrics,

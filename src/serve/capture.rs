@@ -33,13 +33,13 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
+use super::caller::Caller;
 use super::claims::MAX_UID;
 use super::configuration::{CaptureChange, Handle, NotReady};
 use super::gate;
 use super::metrics::Metrics;
 use super::progress::Progress;
 use super::publication::Publication;
-use super::tokens::Caller;
 use crate::ca::Authority;
 
 /// Answers between a stream's task and its connection: a node's pods released at once.

@@ -25,9 +25,9 @@ use tokio_util::sync::CancellationToken;
 use self::handle::Request;
 use self::rosters::{Rosters, Touched};
 use super::claims::{ClaimError, ClaimFiles, Claims};
+use super::gate::Callers;
 use super::metrics::Metrics;
 use super::publication::{Publication, Publisher};
-use super::tokens::Tokens;
 use crate::config::problem::{Problem, Severity};
 use crate::config::{Batch, Configuration};
 
@@ -48,7 +48,7 @@ pub(crate) struct Keeper {
     publisher: Publisher,
     claims: Claims,
     files: ClaimFiles,
-    tokens: Tokens,
+    callers: Callers,
     metrics: Metrics,
     published: watch::Sender<Option<Arc<Publication>>>,
     requests: mpsc::Receiver<Request>,
@@ -63,7 +63,7 @@ impl Keeper {
     pub(crate) fn new(
         mut configuration: Configuration,
         files: ClaimFiles,
-        tokens: Tokens,
+        callers: Callers,
         metrics: Metrics,
         marker: Option<Marker>,
     ) -> (Self, Handle) {
@@ -83,7 +83,7 @@ impl Keeper {
             publisher: Publisher::new(clock::now()),
             claims,
             files,
-            tokens,
+            callers,
             metrics,
             published,
             requests,
@@ -125,9 +125,11 @@ impl Keeper {
         let changes = self.configuration.apply(batch);
         self.rosters.refresh(&touched, &self.configuration);
         self.take_changes(changes);
-        let nodes: BTreeSet<Arc<str>> = self.configuration.nodes().cloned().collect();
-        for error in self.tokens.set_nodes(&nodes) {
-            tracing::error!(%error, "a node cannot be let in");
+        if let Callers::Nodes(tokens) = &self.callers {
+            let nodes: BTreeSet<Arc<str>> = self.configuration.nodes().cloned().collect();
+            for error in tokens.set_nodes(&nodes) {
+                tracing::error!(%error, "a node cannot be let in");
+            }
         }
         self.tell_problems();
         self.publish();

@@ -1,6 +1,7 @@
 use ambit_kit::metrics::Registry;
 
 use super::*;
+use crate::serve::tokens::Tokens;
 use crate::config::directory::Scanner;
 
 const MESH: &str = "
@@ -44,7 +45,13 @@ impl Rig {
         let tokens = Tokens::open(state.path(), None).unwrap();
         let files = ClaimFiles::open(state.path()).unwrap();
         let metrics = Metrics::new(&Registry::new());
-        let (keeper, handle) = Keeper::new(Configuration::default(), files, tokens, metrics, None);
+        let (keeper, handle) = Keeper::new(
+            Configuration::default(),
+            files,
+            Callers::Nodes(tokens),
+            metrics,
+            None,
+        );
         let scanner = Scanner::new(folder.path(), None);
         let mut rig = Self {
             folder,
@@ -200,7 +207,13 @@ async fn nobody_is_answered_before_the_first_read_is_over() {
     let tokens = Tokens::open(state.path(), None).unwrap();
     let files = ClaimFiles::open(state.path()).unwrap();
     let metrics = Metrics::new(&Registry::new());
-    let (keeper, handle) = Keeper::new(Configuration::default(), files, tokens, metrics, None);
+    let (keeper, handle) = Keeper::new(
+        Configuration::default(),
+        files,
+        Callers::Nodes(tokens),
+        metrics,
+        None,
+    );
     let (batches, receiver) = mpsc::channel(1);
     let stop = CancellationToken::new();
     let running = tokio::spawn(keeper.run(receiver, stop.clone()));
@@ -230,7 +243,7 @@ fn recording(text: &str) -> (Keeper, mpsc::Receiver<Mark>) {
     let (marker, marks) = mpsc::channel(MARKS);
     let configuration = Configuration::new(settings);
     let (mut keeper, _handle) =
-        Keeper::new(configuration, files, tokens, metrics, Some(Marker(marker)));
+        Keeper::new(configuration, files, Callers::Nodes(tokens), metrics, Some(Marker(marker)));
     keeper.take_batch(crate::config::fixture::Folder::of(text).everything());
     (keeper, marks)
 }
