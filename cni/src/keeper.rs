@@ -10,6 +10,8 @@ use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use nix::fcntl::{Flock, FlockArg};
 
@@ -21,6 +23,10 @@ use crate::spec::{Entry, PLUGIN};
 const EXTENSIONS: [&str; 3] = ["conf", "conflist", "json"];
 /// The one for lists of plugins.
 const LIST: &str = "conflist";
+/// How long another keeper may take.
+const LOCK_TIME: Duration = Duration::from_secs(2);
+/// How often the lock is tried.
+const LOCK_TRY: Duration = Duration::from_millis(5);
 
 /// Looks after one directory of network configurations.
 #[derive(Clone, Debug)]
@@ -155,8 +161,7 @@ impl Keeper {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(KeepError::io("open", &self.directory)(error)),
         };
-        let lock = Flock::lock(directory, FlockArg::LockExclusive)
-            .map_err(|(_file, error)| KeepError::io("lock", &self.directory)(error.into()))?;
+        let lock = lock(directory).map_err(KeepError::io("lock", &self.directory))?;
         for path in self.files()? {
             if path.to_string_lossy().ends_with(UNFINISHED) {
                 remove_if_there(&path).map_err(KeepError::io("remove", &path))?;
@@ -177,6 +182,19 @@ impl Keeper {
         }
         files.sort();
         Ok(files)
+    }
+}
+
+/// Locks for the moment that a look takes; a keeper that hangs is not waited for.
+fn lock(mut directory: File) -> io::Result<Flock<File>> {
+    let deadline = Instant::now() + LOCK_TIME;
+    loop {
+        match Flock::lock(directory, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => return Ok(lock),
+            Err((_, error)) if Instant::now() > deadline => return Err(error.into()),
+            Err((again, _)) => directory = again,
+        }
+        thread::sleep(LOCK_TRY);
     }
 }
 
