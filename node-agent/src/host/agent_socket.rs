@@ -18,9 +18,10 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::api::{self, Answer, EnrolRequest, LINE_BYTES, Request};
+use super::cni_requests::Verdict;
 use super::counters::Count;
 use super::state::Host;
-use super::{enrol, proxies, release};
+use super::{cni_requests, enrol, proxies, release};
 
 /// Connections at once: a node starts few pods at a time.
 const CONNECTIONS: usize = 32;
@@ -201,10 +202,18 @@ async fn obey(host: &Arc<Host>, request: Request, descriptor: Option<OwnedFd>) -
             },
             Err(error) => Answer::refused("start_failed", &error),
         },
+        Request::CniAdd(pod) => {
+            cni_requests::add(host, pod, descriptor, |_pod| Verdict::Unknown).await
+        }
+        Request::CniCheck(pod) => {
+            cni_requests::check(host, &pod, descriptor, |_pod| Verdict::Unknown)
+        }
+        Request::CniDel(end) => cni_requests::del(&end),
     }
 }
 
-async fn enrol_as_asked(
+/// Enrols a pod in the namespace that came along or is named.
+pub(super) async fn enrol_as_asked(
     host: &Arc<Host>,
     request: EnrolRequest,
     descriptor: Option<OwnedFd>,

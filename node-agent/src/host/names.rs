@@ -63,9 +63,14 @@ impl PodUid {
 impl PodNames {
     /// Checks every field; needed after reading one from JSON, which checks the uid only.
     pub fn checked(self) -> Result<Self, NameError> {
+        check_name("service_account", &self.service_account, NAME_BYTES)?;
+        self.checked_without_account()
+    }
+
+    /// Checks every field but the service account: the container runtime does not know it.
+    pub(crate) fn checked_without_account(self) -> Result<Self, NameError> {
         check_name("namespace", &self.namespace, NAMESPACE_BYTES)?;
         check_name("name", &self.name, NAME_BYTES)?;
-        check_name("service_account", &self.service_account, NAME_BYTES)?;
         if self.ips.is_empty() || self.ips.len() > IPS {
             let problem = format!("a list of {} addresses, not of 1 to {IPS}", self.ips.len());
             return Err(NameError {
@@ -124,6 +129,11 @@ impl From<PodUid> for String {
     fn from(uid: PodUid) -> Self {
         uid.as_str().to_owned()
     }
+}
+
+/// Checks the name that a container runtime gives to a pod's sandbox.
+pub(crate) fn check_container(container: &str) -> Result<(), NameError> {
+    check_name("container", container, NAME_BYTES)
 }
 
 fn is_pod_address(ip: &IpAddr) -> bool {
