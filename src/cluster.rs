@@ -12,11 +12,31 @@
 mod redirection;
 pub mod token_review;
 
+use std::sync::Arc;
+
 use ambit_kit::tasks::Tasks;
 use kube::Client;
 use tokio::sync::mpsc;
 
-use crate::serve::{MARKS, Marker};
+use self::token_review::TokenReviews;
+use crate::serve::{AgentPods, AgentSettings, MARKS, Marker, TrustedAgent};
+
+/// Who is let in as the agent of a node: the pods of our own DaemonSet, and of Istio's.
+pub(crate) fn agents(client: &Client, namespace: &str) -> AgentSettings {
+    let agent = |namespace: &str, name: &str| TrustedAgent {
+        namespace: namespace.into(),
+        daemon_set: name.into(),
+        service_account: name.into(),
+    };
+    AgentSettings {
+        reviewer: Arc::new(TokenReviews::new(client.clone())),
+        trusted: vec![
+            agent(namespace, "ambit-node-agent"),
+            agent("istio-system", "ztunnel"),
+        ],
+        pods: AgentPods::new(),
+    }
+}
 
 /// Starts what writes to the cluster.
 pub(crate) fn start(client: &Client, tasks: &Tasks) -> Marker {

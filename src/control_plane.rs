@@ -61,6 +61,12 @@ pub struct Args {
     /// File of further tokens, a line `NODE TOKEN` each.
     #[arg(long, env = "AMBIT_TOKENS", value_name = "FILE")]
     pub tokens: Option<PathBuf>,
+    /// Namespace that this runs in, with the node agents.
+    #[arg(long, env = "AMBIT_NAMESPACE", default_value = "ambit-system")]
+    pub namespace: String,
+    /// Name of the pod that this runs in.
+    #[arg(long, env = "AMBIT_POD", default_value = "ambit-control-plane")]
+    pub pod: String,
     /// Names of the mesh.
     #[command(flatten)]
     pub names: MeshNames,
@@ -223,18 +229,19 @@ async fn start(args: Args, logs: Logs, tasks: &Tasks) -> Result<(), ControlPlane
     let authority = Authority::open(&args.state, authority, clock::wall())?;
     let from = args.from.to_string();
     let mut names = args.names.settings();
-    let (batches, marker) = match args.from {
+    let (batches, marker, agents) = match args.from {
         Source::Directory(path) => {
             // One name for each file: inotify knows absolute ones only.
             let path = std::path::absolute(&path).unwrap_or(path);
-            (directory::watch(&path, Some(&args.state))?, None)
+            (directory::watch(&path, Some(&args.state))?, None, None)
         }
         Source::Cluster => {
             names.captures = CaptureRecord::Annotations;
             let client = Client::try_default().await;
             let client = client.map_err(|error| ControlPlaneError::Cluster(Box::new(error)))?;
             let marker = cluster::start(&client, tasks);
-            (apiserver::watch(&client, tasks), Some(marker))
+            let agents = cluster::agents(&client, &args.namespace);
+            (apiserver::watch(&client, tasks), Some(marker), Some(agents))
         }
     };
     let configuration = Configuration::new(names);
@@ -242,7 +249,7 @@ async fn start(args: Args, logs: Logs, tasks: &Tasks) -> Result<(), ControlPlane
     let settings = serve::Settings {
         state: args.state,
         tokens: args.tokens,
-        agents: None,
+        agents,
         dns_names: own_names.chain(args.dns_names).collect(),
         services,
         metrics,

@@ -76,11 +76,11 @@ use self::tokens::Tokens;
 use crate::ca::{Authority, Bundle};
 use crate::config::{Batch, Configuration};
 
-pub(crate) use self::configuration::{MARKS, Mark, Marker, Redirection};
 pub use self::agent_pods::{AgentPod, AgentPods};
 pub use self::agents::{
     AgentSettings, Review, ReviewError, TokenOwner, TokenReviewer, TrustedAgent,
 };
+pub(crate) use self::configuration::{MARKS, Mark, Marker, Redirection};
 pub use self::tls::TlsError;
 pub use self::tokens::TokenError;
 

@@ -122,14 +122,23 @@ impl Keeper {
 
     fn take_batch(&mut self, batch: Batch) {
         let touched = Touched::by(&batch, &self.configuration);
+        let is_first = self.publisher.sequence() == 0;
+        let of_agents = match &self.callers {
+            Callers::Agents(agents) => is_first || agents.may_have_changed(&batch),
+            Callers::Nodes(_) => false,
+        };
         let changes = self.configuration.apply(batch);
         self.rosters.refresh(&touched, &self.configuration);
         self.take_changes(changes);
-        if let Callers::Nodes(tokens) = &self.callers {
-            let nodes: BTreeSet<Arc<str>> = self.configuration.nodes().cloned().collect();
-            for error in tokens.set_nodes(&nodes) {
-                tracing::error!(%error, "a node cannot be let in");
+        match &self.callers {
+            Callers::Nodes(tokens) => {
+                let nodes: BTreeSet<Arc<str>> = self.configuration.nodes().cloned().collect();
+                for error in tokens.set_nodes(&nodes) {
+                    tracing::error!(%error, "a node cannot be let in");
+                }
             }
+            Callers::Agents(agents) if of_agents => agents.look_at(self.configuration.objects()),
+            Callers::Agents(_) => {}
         }
         self.tell_problems();
         self.publish();

@@ -75,7 +75,8 @@ impl PodNames {
         })
     }
 
-    /// Checks every field; needed after reading one from JSON, which checks the uid only.
+    /// Checks every field that is there; needed after reading one from JSON, which checks the uid
+    /// only.
     pub fn checked(self) -> Result<Self, NameError> {
         check_name("namespace", &self.namespace, NAMESPACE_BYTES)?;
         check_name("name", &self.name, NAME_BYTES)?;
@@ -143,8 +144,18 @@ impl From<PodUid> for String {
     }
 }
 
+/// Checks the name that a container runtime gives to a pod's sandbox.
+pub(crate) fn check_container(container: &str) -> Result<(), NameError> {
+    check_name("container", container, NAME_BYTES)
+}
+
 fn is_pod_address(ip: &IpAddr) -> bool {
     !ip.is_loopback() && !ip.is_unspecified() && !ip.is_multicast()
+}
+
+/// Checks a service account that must be known.
+pub(crate) fn check_account(account: &str) -> Result<(), NameError> {
+    check_name("service_account", account, NAME_BYTES)
 }
 
 fn check_name(field: &'static str, text: &str, longest: usize) -> Result<(), NameError> {

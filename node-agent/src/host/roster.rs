@@ -8,9 +8,11 @@
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 
-use ambit_wire::node::{Namespaces, NodePod, RosterUpdate};
+use ambit_wire::node::{NodePod, RosterUpdate};
 use parking_lot::Mutex;
+use tokio::sync::watch;
 
+use super::cni_list::Namespaces;
 use super::names::{NameError, PodNames, PodUid};
 
 /// Most pods that are remembered; three times what a node has by default.
@@ -20,15 +22,12 @@ const MOST_PODS: usize = 1024;
 #[derive(Debug, Default)]
 pub(crate) struct Roster {
     table: Mutex<Table>,
+    namespaces: watch::Sender<Option<Namespaces>>,
 }
 
 #[derive(Debug, Default)]
 struct Table {
-    /// False until the control plane has told everything once.
-    is_known: bool,
     pods: HashMap<PodUid, Record>,
-    enrolled: BTreeSet<String>,
-    excluded: BTreeSet<String>,
 }
 
 /// One pod of this node.
@@ -59,7 +58,6 @@ impl Roster {
         let mut table = self.table.lock();
         if update.is_snapshot {
             table.pods.clear();
-            table.is_known = true;
         }
         for uid in &update.gone {
             if let Ok(uid) = PodUid::parse(uid) {
@@ -81,10 +79,23 @@ impl Roster {
                 }
             }
         }
-        if let Some(Namespaces { enrolled, excluded }) = update.namespaces {
-            table.enrolled = enrolled.into_iter().collect();
-            table.excluded = excluded.into_iter().collect();
+        if let Some(told) = update.namespaces {
+            self.namespaces.send_replace(Some(Namespaces {
+                enrolled: told.enrolled.into_iter().collect(),
+                system: told.excluded.into_iter().collect(),
+            }));
         }
+    }
+
+    /// Takes the namespaces that a former role knew, until the control plane tells.
+    pub(crate) fn remember(&self, namespaces: Namespaces) {
+        self.namespaces.send_if_modified(|known| {
+            let is_first = known.is_none();
+            if is_first {
+                *known = Some(namespaces);
+            }
+            is_first
+        });
     }
 
     /// What is known of a pod.
@@ -97,12 +108,9 @@ impl Roster {
         self.table.lock().pods.values().cloned().collect()
     }
 
-    /// Enrolled and excluded namespaces; `None` before they are known.
-    pub(crate) fn namespaces(&self) -> Option<(BTreeSet<String>, BTreeSet<String>)> {
-        let table = self.table.lock();
-        table
-            .is_known
-            .then(|| (table.enrolled.clone(), table.excluded.clone()))
+    /// Enrolled and system namespaces, and their changes; `None` before they are known.
+    pub(crate) fn namespaces(&self) -> watch::Receiver<Option<Namespaces>> {
+        self.namespaces.subscribe()
     }
 
     /// What is to become of a pod, by its own record or else by its namespace.
@@ -113,11 +121,13 @@ impl Roster {
                 service_account: Some(record.names.service_account.clone()),
             },
             Some(_) => Verdict::Leave,
-            None if !table.is_known => Verdict::Unknown,
-            None if table.enrolled.contains(namespace) => Verdict::Capture {
-                service_account: None,
+            None => match &*self.namespaces.borrow() {
+                None => Verdict::Unknown,
+                Some(known) if known.enrolled.contains(namespace) => Verdict::Capture {
+                    service_account: None,
+                },
+                Some(_) => Verdict::Leave,
             },
-            None => Verdict::Leave,
         }
     }
 }

@@ -7,9 +7,11 @@
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ambit_cni::keeper::Keeper;
 use ambit_kit::tasks::Tasks;
 use ambit_netsys::NetNs;
 use ambit_wire::node::host_to_proxy::Kind;
@@ -97,6 +99,8 @@ pub(crate) struct Host {
     pub(crate) control: ControlLink,
     /// Pods that the control role has reported as withdrawn everywhere.
     pub(crate) withdrawn: Mutex<HashSet<PodUid>>,
+    /// The part of the container runtime's network configuration that is ours, if it is.
+    pub(crate) cni: Option<Cni>,
     /// What the control plane says of this node.
     pub(crate) roster: Roster,
     /// Listeners of the node's pages.
@@ -137,6 +141,17 @@ pub(crate) struct Parts {
     pub(crate) children: Box<dyn Children>,
     /// What outlives this process.
     pub(crate) kept: KeptPods,
+    /// What is ours of the container runtime's network configuration, if anything.
+    pub(crate) cni: Option<Cni>,
+}
+
+/// What is ours of the container runtime's network configuration.
+#[derive(Clone, Debug)]
+pub(crate) struct Cni {
+    /// Keeps the plugin in it.
+    pub(crate) keeper: Keeper,
+    /// The list that the plugin goes by.
+    pub(crate) list: PathBuf,
 }
 
 impl Host {
@@ -154,6 +169,7 @@ impl Host {
             generations: Mutex::default(),
             control: ControlLink::default(),
             withdrawn: Mutex::default(),
+            cni: parts.cni,
             roster: Roster::default(),
             pages: Mutex::default(),
             kept: parts.kept,

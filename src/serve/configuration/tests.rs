@@ -1,8 +1,8 @@
 use ambit_kit::metrics::Registry;
 
 use super::*;
-use crate::serve::tokens::Tokens;
 use crate::config::directory::Scanner;
+use crate::serve::tokens::Tokens;
 
 const MESH: &str = "
 apiVersion: v1
@@ -242,8 +242,13 @@ fn recording(text: &str) -> (Keeper, mpsc::Receiver<Mark>) {
     let metrics = Metrics::new(&Registry::new());
     let (marker, marks) = mpsc::channel(MARKS);
     let configuration = Configuration::new(settings);
-    let (mut keeper, _handle) =
-        Keeper::new(configuration, files, Callers::Nodes(tokens), metrics, Some(Marker(marker)));
+    let (mut keeper, _handle) = Keeper::new(
+        configuration,
+        files,
+        Callers::Nodes(tokens),
+        metrics,
+        Some(Marker(marker)),
+    );
     keeper.take_batch(crate::config::fixture::Folder::of(text).everything());
     (keeper, marks)
 }

@@ -16,7 +16,7 @@ fn snapshot(pods: Vec<NodePod>, enrolled: &[&str]) -> RosterUpdate {
     RosterUpdate {
         is_snapshot: true,
         pods,
-        namespaces: Some(Namespaces {
+        namespaces: Some(ambit_wire::node::Namespaces {
             enrolled: enrolled.iter().map(ToString::to_string).collect(),
             excluded: vec!["kube-system".to_owned()],
         }),
@@ -32,7 +32,7 @@ fn uid(uid: &str) -> PodUid {
 fn a_pods_own_record_beats_its_namespace() {
     let roster = Roster::default();
     assert_eq!(roster.verdict(&uid("a"), "shop"), Verdict::Unknown);
-    assert_eq!(roster.namespaces(), None);
+    assert_eq!(*roster.namespaces().borrow(), None);
     roster.take(snapshot(
         vec![pod("a", true, &["10.0.0.1"]), pod("b", false, &[])],
         &["shop"],
@@ -67,7 +67,8 @@ fn updates_add_and_take_away_and_a_snapshot_forgets() {
         records.iter().map(|r| r.names.uid.to_string()).collect()
     };
     assert_eq!(uids(&roster), ["b"]);
-    assert!(roster.namespaces().unwrap().0.contains("shop"), "unchanged");
+    let known = roster.namespaces().borrow().clone().unwrap();
+    assert!(known.enrolled.contains("shop"), "unchanged");
     roster.take(snapshot(vec![], &[]));
     assert!(uids(&roster).is_empty());
 }
@@ -89,4 +90,21 @@ fn what_cannot_be_a_pod_is_passed_over() {
     roster.take(snapshot(pods, &[]));
     assert_eq!(roster.records().len(), 1);
     assert_eq!(roster.records()[0].names.uid, uid("e"));
+}
+
+#[test]
+fn what_a_former_role_knew_counts_until_the_control_plane_tells() {
+    let roster = Roster::default();
+    let of = |name: &str| Namespaces {
+        enrolled: BTreeSet::from([name.to_owned()]),
+        system: BTreeSet::new(),
+    };
+    roster.remember(of("shop"));
+    let as_nobody = Verdict::Capture {
+        service_account: None,
+    };
+    assert_eq!(roster.verdict(&uid("a"), "shop"), as_nobody);
+    roster.take(snapshot(vec![], &["office"]));
+    roster.remember(of("shop"));
+    assert_eq!(roster.verdict(&uid("a"), "shop"), Verdict::Leave);
 }
