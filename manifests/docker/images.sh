@@ -16,7 +16,7 @@ fi
 : "${KUBE_KIT:?images: set DOCKER to build with Docker, or KUBE_KIT to the folder of the cluster kit}"
 
 cargo=${CARGO:-cargo}
-built=${CARGO_TARGET_DIR:-target}/debug
+built=$("$cargo" metadata --format-version 1 --no-deps | grep -o '"target_directory":"[^"]*"' | cut -d'"' -f4)/debug
 "$cargo" build --locked -p ambit -p ambit-node-agent --bins
 "$cargo" rustc --locked -p ambit-cni --bin ambit-cni -- -C target-feature=+crt-static
 

@@ -95,7 +95,8 @@ fn read(stream: Option<impl Read>) -> String {
     String::from_utf8_lossy(&kept).into_owned()
 }
 
-fn shown(command: &Command) -> String {
+/// A command as a person would type it.
+pub fn shown(command: &Command) -> String {
     let words = [command.get_program()]
         .into_iter()
         .chain(command.get_args());

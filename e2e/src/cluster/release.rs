@@ -1,5 +1,6 @@
 //! The mesh, installed and removed by its chart.
 
+use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,6 +23,14 @@ pub struct Release {
 impl Release {
     pub(super) fn new(access: Arc<Access>, kubectl: Kubectl) -> Self {
         Self { access, kubectl }
+    }
+
+    /// Lints the chart and renders it with every set of values that it comes with.
+    pub fn check(&self) -> Result<()> {
+        let mut check = Command::new(repository()?.join("manifests/charts/check.sh"));
+        check.env("HELM", bounded::shown(&self.access.client("helm")));
+        bounded::run(check, WAIT)?;
+        Ok(())
     }
 
     /// Installs the images that were built, and waits until everything is ready.

@@ -1,4 +1,4 @@
-//! The mesh is there: two control planes, an agent on every node, and no second mesh beside it.
+//! The chart is sound and the mesh is there: two control planes, an agent on every node, and no second mesh beside it.
 
 use std::time::Instant;
 
@@ -6,6 +6,7 @@ use ambit_e2e::cluster::{Cluster, Pod, SYSTEM};
 use anyhow::{Result, ensure};
 
 pub(super) fn run(cluster: &Cluster) -> Result<String> {
+    cluster.release.check()?;
     let start = Instant::now();
     cluster.release.install()?;
     let took = start.elapsed();

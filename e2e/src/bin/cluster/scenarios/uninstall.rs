@@ -2,6 +2,7 @@
 //! and no file of it; installing over that works.
 
 use ambit_e2e::cluster::{Cluster, Echo, Pod, peer_authentication};
+use ambit_e2e::wait::wait_until;
 use anyhow::{Context as _, Result, ensure};
 
 use super::BITE;
@@ -62,10 +63,17 @@ pub(super) fn run(cluster: &Cluster) -> Result<String> {
     Ok(format!("{} nodes are clean, twice", cluster.nodes.len()))
 }
 
+/// kube-proxy takes a moment to forget the mesh's own service.
 fn nothing_left(cluster: &Cluster) -> Result<()> {
     for node in &cluster.nodes {
-        let left = cluster.on_node(node, LEFTOVERS)?;
-        ensure!(left.trim().is_empty(), "left on {node}: {}", left.trim());
+        let mut left = String::new();
+        let clean = wait_until("a clean node", BITE, || {
+            left = cluster
+                .on_node(node, LEFTOVERS)
+                .unwrap_or_else(|error| format!("{error:#}"));
+            left.trim().is_empty()
+        });
+        clean.with_context(|| format!("left on {node}: {}", left.trim()))?;
     }
     Ok(())
 }
