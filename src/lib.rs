@@ -2,6 +2,7 @@
 
 pub mod ca;
 pub mod cli;
+pub mod cluster;
 pub mod config;
 pub mod control_plane;
 pub mod mesh_names;

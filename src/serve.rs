@@ -17,12 +17,17 @@
 //! | `discovery.rs`, `progress.rs` | streams of agents, and how far they have come |
 //! | `capture.rs`, `claims.rs` | which pods agents captured; the trust bundle |
 //! | `certificates.rs` | signs for agents what is theirs |
-//! | `tokens.rs`, `gate.rs` | who calls |
+//! | `gate.rs`, `caller.rs` | who calls, and who is refused |
+//! | `tokens.rs` | node tokens of our own |
+//! | `agents.rs`, `agent_pods.rs` | tokens of a cluster, bound to the agents' pods |
 //! | `tls.rs`, `pages.rs`, `metrics.rs` | ports and what they show |
 //!
-//! Invariants: no call passes without a node's token; nothing is served before everything was read
+//! Invariants: no call passes without an agent's token; nothing is served before everything was read
 //! once; HBONE is advertised for a pod only while its own node's agent claims it.
 
+mod agent_pods;
+mod agents;
+mod caller;
 mod capture;
 mod certificates;
 mod claims;
@@ -54,15 +59,15 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
-use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Server;
 
+use self::agents::Agents;
 use self::capture::Captures;
 use self::certificates::Certificates;
 use self::claims::ClaimFiles;
 use self::configuration::Keeper;
 use self::discovery::Discovery;
-use self::gate::Gate;
+use self::gate::{Callers, Gate};
 use self::metrics::Metrics;
 use self::pages::Shown;
 use self::progress::Progress;
@@ -71,6 +76,11 @@ use self::tokens::Tokens;
 use crate::ca::{Authority, Bundle};
 use crate::config::{Batch, Configuration};
 
+pub(crate) use self::configuration::{MARKS, Mark, Marker, Redirection};
+pub use self::agent_pods::{AgentPod, AgentPods};
+pub use self::agents::{
+    AgentSettings, Review, ReviewError, TokenOwner, TokenReviewer, TrustedAgent,
+};
 pub use self::tls::TlsError;
 pub use self::tokens::TokenError;
 
@@ -92,6 +102,8 @@ pub struct Settings {
     pub state: PathBuf,
     /// File of further tokens.
     pub tokens: Option<PathBuf>,
+    /// In a cluster, how agents are known by its tokens, instead of by tokens of ours.
+    pub agents: Option<AgentSettings>,
     /// Names in the port's certificate.
     pub dns_names: Vec<String>,
     /// The port of the services.
@@ -100,6 +112,8 @@ pub struct Settings {
     pub metrics: TcpListener,
     /// The port of administration.
     pub admin: Option<TcpListener>,
+    /// Where captures are recorded on pods, if they are.
+    pub(crate) marker: Option<Marker>,
     /// The logs, if their level can be changed.
     pub logs: Option<Logs>,
 }
@@ -129,11 +143,20 @@ pub fn start(
     let registry = Registry::new();
     registry.register_collector(Box::new(ProcessMetrics));
     let metrics = Metrics::new(&registry);
-    let tokens = Tokens::open(&settings.state, settings.tokens.as_deref())?;
+    let callers = match settings.agents {
+        Some(agents) => Callers::Agents(Agents::new(agents, tasks.clone())),
+        None => Callers::Nodes(Tokens::open(&settings.state, settings.tokens.as_deref())?),
+    };
     let claims = ClaimFiles::open(&settings.state)?;
     let (own, renew_at) = OwnCertificate::make(Arc::clone(&authority), settings.dns_names)?;
     let accepted = tls::accept(settings.services, Arc::clone(&own), metrics.clone(), tasks)?;
-    let (keeper, handle) = Keeper::new(configuration, claims, tokens.clone(), metrics.clone());
+    let (keeper, handle) = Keeper::new(
+        configuration,
+        claims,
+        callers.clone(),
+        metrics.clone(),
+        settings.marker,
+    );
     let progress = Progress::default();
 
     tasks.spawn("configuration", keeper.run(batches, tasks.token()));
@@ -172,7 +195,7 @@ pub fn start(
     }
 
     let gate = Gate {
-        tokens,
+        callers,
         metrics: metrics.clone(),
     };
     let discovery = Discovery {
@@ -203,9 +226,9 @@ pub fn start(
         .http2_keepalive_timeout(Some(KEEPALIVE.1))
         .max_concurrent_streams(MAX_STREAMS)
         .http2_max_header_list_size(MAX_HEADERS)
-        .add_service(InterceptedService::new(discovery, gate.clone()))
-        .add_service(InterceptedService::new(certificates, gate.clone()))
-        .add_service(InterceptedService::new(CaptureServer::new(captures), gate));
+        .add_service(gate.before(discovery))
+        .add_service(gate.before(certificates))
+        .add_service(gate.before(CaptureServer::new(captures)));
     let stop = tasks.token();
     tasks.spawn("services", async move {
         let stopped = stop.cancelled_owned();

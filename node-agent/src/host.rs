@@ -6,6 +6,7 @@
 //! - `cni_config`, `cni_list`: the container runtime asks for it, by the plugin in the node's
 //!   network configuration and the list that the plugin goes by
 //! - `agent_socket`, `api`, `names`, `cni_requests`: a request arrives and is checked
+//! - `roster`, `find`, `reconcile`: or the control plane says which pods are to be captured
 //! - `enrol`, `pods`: the pod is admitted to the table
 //! - `listeners`, `proxies`, `generations`: it gets listeners, a proxy accepts on them
 //! - `rules`, `firewall`: its new connections are redirected
@@ -31,6 +32,7 @@ mod cni_requests;
 mod control;
 mod counters;
 mod enrol;
+mod find;
 mod firewall;
 mod generations;
 mod handover;
@@ -39,10 +41,12 @@ mod listeners;
 pub mod names;
 mod pods;
 mod proxies;
+mod reconcile;
 mod release;
 mod restarts;
 mod restore;
 mod role;
+mod roster;
 mod rules;
 mod sockets;
 mod state;

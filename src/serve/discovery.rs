@@ -19,12 +19,12 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
+use super::caller::Caller;
 use super::gate;
 use super::metrics::{Counted, Metrics};
 use super::progress::{Place, Progress};
 use super::publication::Publication;
 use super::subscription::{Kind, Subscription};
-use super::tokens::Caller;
 
 /// Responses between a stream's task and its connection: one per type.
 const RESPONSES: usize = 2;

@@ -1,35 +1,98 @@
-//! The gate before every service: a call without a node's token goes no further.
+//! The gate before every service: a call without an agent's token goes no further.
 
-use tonic::service::Interceptor;
-use tonic::{Code, Request, Status};
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
+use tonic::body::Body;
+use tonic::server::NamedService;
+use tonic::{Request, Status};
+use tower::Service;
+
+use super::agents::Agents;
+use super::caller::{self, Caller, Refusal};
 use super::metrics::Metrics;
-use super::tokens::{Caller, Tokens};
+use super::tokens::Tokens;
+
+/// How callers are told from one another.
+#[derive(Clone, Debug)]
+pub(crate) enum Callers {
+    /// By tokens of ours, one per node.
+    Nodes(Tokens),
+    /// By tokens of the cluster, bound to the agents' pods.
+    Agents(Agents),
+}
 
 /// Checks the token of every call and notes whose it is.
 #[derive(Clone, Debug)]
 pub(crate) struct Gate {
     /// Who is let in.
-    pub(crate) tokens: Tokens,
+    pub(crate) callers: Callers,
     /// What is counted.
     pub(crate) metrics: Metrics,
 }
 
-impl Interceptor for Gate {
-    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
-        match self.tokens.caller(request.metadata()) {
-            Ok(caller) => {
-                request.extensions_mut().insert(caller);
-                Ok(request)
-            }
-            Err(status) => {
-                if status.code() == Code::Unauthenticated {
-                    self.metrics.unauthenticated.inc();
-                }
-                tracing::debug!("a call was refused: {}", status.message());
-                Err(status)
-            }
+impl Gate {
+    /// A service behind this gate.
+    pub(crate) fn before<S>(&self, service: S) -> Gated<S> {
+        Gated {
+            gate: self.clone(),
+            service,
         }
+    }
+
+    async fn caller(&self, headers: &http::HeaderMap) -> Result<Caller, Refusal> {
+        let token = caller::bearer(headers)?;
+        match &self.callers {
+            Callers::Nodes(tokens) => tokens.caller(token),
+            Callers::Agents(agents) => agents.caller(token).await,
+        }
+    }
+}
+
+/// A service behind the gate.
+#[derive(Clone, Debug)]
+pub(crate) struct Gated<S> {
+    gate: Gate,
+    service: S,
+}
+
+impl<S: NamedService> NamedService for Gated<S> {
+    const NAME: &'static str = S::NAME;
+}
+
+impl<S> Service<http::Request<Body>> for Gated<S>
+where
+    S: Service<http::Request<Body>, Response = http::Response<Body>, Error = Infallible>,
+    S: Clone + Send + 'static,
+    S::Future: Send,
+{
+    type Response = http::Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.service.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: http::Request<Body>) -> Self::Future {
+        // What was polled ready is used; its clone takes its place.
+        let next = self.service.clone();
+        let mut service = std::mem::replace(&mut self.service, next);
+        let gate = self.gate.clone();
+        Box::pin(async move {
+            match gate.caller(request.headers()).await {
+                Ok(caller) => {
+                    request.extensions_mut().insert(caller);
+                    service.call(request).await
+                }
+                Err(refusal) => {
+                    gate.metrics.call_refused(refusal.reason);
+                    tracing::debug!("a call was refused: {refusal}");
+                    Ok(refusal.status().into_http())
+                }
+            }
+        })
     }
 }
 

@@ -12,6 +12,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 
+use super::caller::Reason;
 use super::publication::Publication;
 use super::subscription::Kind;
 use crate::ca::Bundle;
@@ -60,8 +61,6 @@ pub(crate) struct Metrics {
     pub(crate) failed_handshakes: Counter,
     /// Connections closed because their source had its share.
     pub(crate) refused_connections: Counter,
-    /// Calls with no token or a wrong one.
-    pub(crate) unauthenticated: Counter,
     /// Certificate requests.
     pub(crate) certificate_requests: Counter,
     /// Certificates signed.
@@ -80,6 +79,8 @@ pub(crate) struct Metrics {
     removals: Family<Label, Counter>,
     bytes: Family<Label, Counter>,
     refused_certificates: Family<Label, Counter>,
+    unauthenticated: Counter,
+    refused_calls: Family<Label, Counter>,
     workloads: Gauge,
     services: Gauge,
     policies: Gauge,
@@ -110,6 +111,14 @@ impl Metrics {
         for refusal in CertificateRefusal::ALL {
             drop(refused_certificates.get_or_create(&[("reason", refusal.word())]));
         }
+        let refused_calls = registry.register(
+            "ambit_calls_refused",
+            "Calls that were not let in, of any service, by reason",
+            Family::<Label, Counter>::default(),
+        );
+        for reason in Reason::ALL {
+            drop(refused_calls.get_or_create(&[("reason", reason.word())]));
+        }
         let build = Family::<Label, Gauge>::default();
         build
             .get_or_create(&[("version", env!("CARGO_PKG_VERSION"))])
@@ -131,7 +140,7 @@ impl Metrics {
             ),
             unauthenticated: counter(
                 "citadel_server_authentication_failure_count",
-                "Calls without a node's token, of any service",
+                "Calls without an agent's token, of any service",
             ),
             certificate_requests: counter("citadel_server_csr_count", "Certificate requests"),
             certificates_signed: counter(
@@ -158,6 +167,7 @@ impl Metrics {
             removals: by_type("ambit_xds_removals", "Removals sent, by type"),
             bytes: by_type("ambit_xds_sent_bytes", "Bytes of resources sent, by type"),
             refused_certificates,
+            refused_calls,
             workloads: gauge("ambit_workloads", "Workloads in the mesh"),
             services: gauge("ambit_services", "Services in the mesh"),
             policies: gauge("ambit_policies", "Policies in the mesh"),
@@ -196,6 +206,15 @@ impl Metrics {
     /// An agent refused a response in part.
     pub(crate) fn rejected(&self) {
         self.rejects.inc();
+    }
+
+    /// A call was not let in.
+    pub(crate) fn call_refused(&self, reason: Reason) {
+        let label = [("reason", reason.word())];
+        self.refused_calls.get_or_create(&label).inc();
+        if !reason.passes() {
+            self.unauthenticated.inc();
+        }
     }
 
     /// A certificate was not given.

@@ -1,6 +1,7 @@
 //! The whole serving half over real sockets and TLS, with agents played by `agent.rs`.
 
 mod agent;
+mod in_a_cluster;
 
 use std::time::SystemTime;
 
@@ -41,6 +42,16 @@ fn pod(name: &str, node: &str, ip: &str) -> String {
     )
 }
 
+/// A folder with two nodes and a pod on each.
+fn mesh() -> Arc<TempDir> {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |file: &str, text: &str| std::fs::write(folder.path().join(file), text).unwrap();
+    write("mesh.yaml", MESH);
+    write("web.yaml", &pod("web", "n1", "10.0.0.1"));
+    write("db.yaml", &pod("db", "n2", "10.0.0.2"));
+    Arc::new(folder)
+}
+
 /// A control plane on ports of its own.
 struct Plane {
     folder: Arc<TempDir>,
@@ -52,19 +63,19 @@ struct Plane {
 
 impl Plane {
     async fn new(life: Duration) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("mesh.yaml"), MESH).unwrap();
-        std::fs::write(folder.path().join("web.yaml"), pod("web", "n1", "10.0.0.1")).unwrap();
-        std::fs::write(folder.path().join("db.yaml"), pod("db", "n2", "10.0.0.2")).unwrap();
-        Self::over(
-            Arc::new(folder),
-            Arc::new(tempfile::tempdir().unwrap()),
-            life,
-        )
-        .await
+        Self::over(mesh(), Arc::new(tempfile::tempdir().unwrap()), life).await
     }
 
     async fn over(folder: Arc<TempDir>, state: Arc<TempDir>, life: Duration) -> Self {
+        Self::with(folder, state, life, None).await
+    }
+
+    async fn with(
+        folder: Arc<TempDir>,
+        state: Arc<TempDir>,
+        life: Duration,
+        agents: Option<AgentSettings>,
+    ) -> Self {
         let listen = || TcpListener::bind("127.0.0.1:0");
         let (services, metrics, admin) = (
             listen().await.unwrap(),
@@ -81,10 +92,12 @@ impl Plane {
         let settings = Settings {
             state: state.path().to_owned(),
             tokens: None,
+            agents,
             dns_names: vec!["ambit-control-plane".to_owned()],
             services,
             metrics,
             admin: Some(admin),
+            marker: None,
             logs: None,
         };
         let tasks = Tasks::new();

@@ -1,4 +1,5 @@
-//! Who is calling: one bearer token per node, for discovery, certificates and capture alike.
+//! Who is calling, outside a cluster: one bearer token per node, for discovery, certificates and
+//! capture alike.
 //!
 //! The tokens that the control plane makes lie in `STATE/tokens/NODE` (0600), one per Node object;
 //! a node that is gone from the configuration is no longer let in, its open streams end, and it is
@@ -17,8 +18,8 @@ use std::sync::Arc;
 use ambit_kit::files::{self, FileError};
 use aws_lc_rs::digest::{SHA256, digest};
 use tokio::sync::watch;
-use tonic::Status;
-use tonic::metadata::MetadataMap;
+
+use super::caller::{Caller, Reason, Refusal};
 
 /// Bytes of a token before it is written in hexadecimal.
 const TOKEN_BYTES: usize = 32;
@@ -59,31 +60,22 @@ pub enum TokenError {
     Random,
 }
 
-/// The node that a call comes from.
+/// The nodes that are let in by tokens of ours.
 #[derive(Clone, Debug)]
-pub(crate) struct Caller {
-    /// Name of its Node object.
-    pub(crate) node: Arc<str>,
-    /// The nodes that are let in by tokens of ours; none for a token of the operator's file.
-    made: Option<watch::Receiver<Option<ByNode>>>,
-}
+pub(crate) struct AdmittedNodes(watch::Receiver<Option<ByNode>>);
 
-impl Caller {
-    /// Waits until the node is no longer let in: a stream must not outlive its token.
-    pub(crate) async fn dismissed(&mut self) {
-        let Some(made) = &mut self.made else {
-            return std::future::pending().await;
-        };
-        let without = |made: &Option<ByNode>| {
-            made.as_ref()
-                .is_some_and(|made| !made.contains_key(&self.node))
-        };
+impl AdmittedNodes {
+    /// Waits until that node is not among them.
+    pub(crate) async fn without(&mut self, node: &str) {
+        let without =
+            |made: &Option<ByNode>| made.as_ref().is_some_and(|made| !made.contains_key(node));
         // Without a sender the program is about to stop.
-        drop(made.wait_for(without).await);
+        drop(self.0.wait_for(without).await);
     }
 }
 
-type Hash = [u8; 32];
+/// What is kept of a token.
+pub(crate) type Hash = [u8; 32];
 type ByNode = BTreeMap<Arc<str>, Hash>;
 
 /// All tokens; clones share them.
@@ -129,34 +121,23 @@ impl Tokens {
         problems
     }
 
-    /// Who calls with this metadata.
-    pub(crate) fn caller(&self, metadata: &MetadataMap) -> Result<Caller, Status> {
-        let token = metadata
-            .get("authorization")
-            .and_then(|value| value.to_str().ok())
-            .and_then(|value| value.strip_prefix("Bearer "))
-            .ok_or_else(|| Status::unauthenticated("no bearer token: send the node's own"))?;
+    /// Who calls with this token.
+    pub(crate) fn caller(&self, token: &str) -> Result<Caller, Refusal> {
         let hash = hash(token).ok_or_else(unknown)?;
         if let Some(node) = self.given.get(&hash) {
-            return Ok(Caller {
-                node: Arc::clone(node),
-                made: None,
-            });
+            return Ok(Caller::given(Arc::clone(node)));
         }
         let made = self.made.borrow();
         let Some(made) = made.as_ref() else {
-            return Err(Status::unavailable(
-                "the nodes are not known yet; try again",
-            ));
+            let why = "the nodes are not known yet; try again";
+            return Err(Refusal::new(Reason::Unavailable, why));
         };
         let found = made.iter().find(|(_, known)| {
             aws_lc_rs::constant_time::verify_slices_are_equal(*known, &hash).is_ok()
         });
         let (node, _) = found.ok_or_else(unknown)?;
-        Ok(Caller {
-            node: Arc::clone(node),
-            made: Some(self.made.subscribe()),
-        })
+        let nodes = AdmittedNodes(self.made.subscribe());
+        Ok(Caller::of_node(Arc::clone(node), nodes))
     }
 
     fn load_or_make(&self, node: &str) -> Result<Hash, TokenError> {
@@ -180,11 +161,13 @@ impl Tokens {
     }
 }
 
-fn unknown() -> Status {
-    Status::unauthenticated("the token is that of no node: is its Node object still there?")
+fn unknown() -> Refusal {
+    let why = "the token is that of no node: is its Node object still there?";
+    Refusal::new(Reason::UnknownToken, why)
 }
 
-fn hash(token: &str) -> Option<Hash> {
+/// What is kept of a token; `None` for one that is too long to be any.
+pub(crate) fn hash(token: &str) -> Option<Hash> {
     if token.len() > LONGEST {
         return None;
     }

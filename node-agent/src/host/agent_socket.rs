@@ -18,7 +18,6 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::api::{self, Answer, EnrolRequest, LINE_BYTES, Request};
-use super::cni_requests::Verdict;
 use super::counters::Count;
 use super::state::Host;
 use super::{cni_requests, enrol, proxies, release};
@@ -202,12 +201,8 @@ async fn obey(host: &Arc<Host>, request: Request, descriptor: Option<OwnedFd>) -
             },
             Err(error) => Answer::refused("start_failed", &error),
         },
-        Request::CniAdd(pod) => {
-            cni_requests::add(host, pod, descriptor, |_pod| Verdict::Unknown).await
-        }
-        Request::CniCheck(pod) => {
-            cni_requests::check(host, &pod, descriptor, |_pod| Verdict::Unknown)
-        }
+        Request::CniAdd(pod) => cni_requests::add(host, pod, descriptor).await,
+        Request::CniCheck(pod) => cni_requests::check(host, &pod, descriptor),
         Request::CniDel(end) => cni_requests::del(&end),
     }
 }

@@ -178,7 +178,7 @@ pub fn parse(line: &[u8]) -> Result<Request, RequestError> {
             check_path(enrol.netns.as_deref())?;
         }
         Request::CniAdd(pod) | Request::CniCheck(pod) => {
-            pod.names(String::new()).checked_without_account()?;
+            pod.names(String::new()).checked()?;
             names::check_container(&pod.container)?;
             check_path(pod.netns.as_deref())?;
         }

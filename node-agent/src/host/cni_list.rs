@@ -7,12 +7,14 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::time::{Duration, SystemTime};
 
 use ambit_cni::namespaces::NamespaceList;
 use ambit_kit::clock;
 use ambit_kit::files::{self, FileError};
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// How often it is written if nothing changes; the plugin relies on it thirty times as long.
@@ -40,26 +42,45 @@ pub(crate) fn write(path: &Path, namespaces: &Namespaces) -> Result<(), FileErro
     files::write_whole(path, &content(namespaces, clock::wall()), files::PUBLIC)
 }
 
-/// Keeps the list written until told to stop, or until nobody knows the namespaces any more.
+/// Keeps the list written until told to stop; `changes` says when to look at what is known.
 pub(crate) async fn keep_written(
     path: PathBuf,
-    mut known: watch::Receiver<Option<Namespaces>>,
+    known: impl Fn() -> Option<Namespaces>,
+    mut changes: watch::Receiver<()>,
     stop: CancellationToken,
 ) {
+    let mut written = None;
+    let mut due = pin!(tokio::time::sleep(Duration::ZERO));
     loop {
-        let namespaces = known.borrow_and_update().clone();
-        if let Some(namespaces) = namespaces {
-            let target = path.clone();
-            let write = tokio::task::spawn_blocking(move || write(&target, &namespaces));
-            if let Ok(Err(error)) = write.await {
-                tracing::error!(%error, "new pods will fail to start once the former list is stale");
-            }
-        }
-        tokio::select! {
-            changed = known.changed() => if changed.is_err() { return },
-            () = tokio::time::sleep(REWRITE_EVERY) => {}
+        let changed = tokio::select! {
+            changed = changes.changed() => changed,
+            () = &mut due => Ok(()),
             () = stop.cancelled() => return,
+        };
+        if changed.is_err() {
+            return;
         }
+        let namespaces = known();
+        // Most changes are none of the namespaces.
+        if namespaces == written && !due.is_elapsed() {
+            continue;
+        }
+        due.as_mut().reset(Instant::now() + REWRITE_EVERY);
+        written = put(&path, namespaces).await;
+    }
+}
+
+/// Writes what is known, if it is; gives what is written now.
+async fn put(path: &Path, namespaces: Option<Namespaces>) -> Option<Namespaces> {
+    let (target, content) = (path.to_owned(), namespaces.clone()?);
+    let write = tokio::task::spawn_blocking(move || write(&target, &content));
+    match write.await {
+        Ok(Ok(())) => namespaces,
+        Ok(Err(error)) => {
+            tracing::error!(%error, "new pods will fail to start once the former list is stale");
+            None
+        }
+        Err(_stopping) => None,
     }
 }
 

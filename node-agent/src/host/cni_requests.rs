@@ -1,8 +1,8 @@
 //! What the CNI plugin asks: pods that the container runtime is about to start, or ends.
 //!
-//! The runtime knows a pod's names and addresses, not whether it is of the mesh; that is a
-//! [`Verdict`] of those who know the cluster. Only a verdict leads to a capture or to a pod that
-//! starts without one: what nobody knows is refused, and the kubelet asks again.
+//! The runtime knows a pod's names and addresses, not whether it is of the mesh; that is the
+//! roster's [`Verdict`]. Only a verdict leads to a capture, or to a pod that starts without one:
+//! what nobody knows is refused, and the kubelet asks again.
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -13,28 +13,11 @@ use super::agent_socket;
 use super::api::{Answer, CniEnd, CniPod, EnrolRequest};
 use super::names::PodUid;
 use super::pods::{NamespaceId, PodState};
+use super::roster::Verdict;
 use super::state::Host;
 
 /// The state in an answer about a pod that is not of the mesh.
 const NOT_ENROLLED: &str = "not-enrolled";
-
-/// Whether a pod is of the mesh.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "who knows the cluster makes them")
-)]
-pub(crate) enum Verdict {
-    /// It is; its service account may not be known yet, and then its connections wait.
-    Capture {
-        /// The service account that it runs as.
-        service_account: Option<String>,
-    },
-    /// It is not.
-    Leave,
-    /// It cannot be said yet.
-    Unknown,
-}
 
 /// Why a request of the plugin was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -65,13 +48,8 @@ impl CniError {
 }
 
 /// ADD: done when the pod is captured, or is none of ours.
-pub(crate) async fn add(
-    host: &Arc<Host>,
-    pod: CniPod,
-    descriptor: Option<OwnedFd>,
-    verdict: impl FnOnce(&CniPod) -> Verdict,
-) -> Answer {
-    match verdict(&pod) {
+pub(crate) async fn add(host: &Arc<Host>, pod: CniPod, descriptor: Option<OwnedFd>) -> Answer {
+    match host.roster.verdict(&pod.uid, &pod.namespace) {
         Verdict::Leave => Answer::in_state(NOT_ENROLLED),
         Verdict::Unknown => CniError::Unknown(pod.uid).answer(),
         Verdict::Capture { service_account } => {
@@ -82,12 +60,7 @@ pub(crate) async fn add(
 }
 
 /// CHECK: whether the pod is captured, if it should be, in the namespace that the runtime has.
-pub(crate) fn check(
-    host: &Host,
-    pod: &CniPod,
-    descriptor: Option<OwnedFd>,
-    verdict: impl FnOnce(&CniPod) -> Verdict,
-) -> Answer {
+pub(crate) fn check(host: &Host, pod: &CniPod, descriptor: Option<OwnedFd>) -> Answer {
     let held = host
         .pods
         .lock()
@@ -95,12 +68,13 @@ pub(crate) fn check(
         .map(|held| (held.state, held.namespace));
     let asked = descriptor.and_then(|descriptor| NetNs::from_fd(descriptor).ok());
     let asked = asked.map(|netns| NamespaceId::of(&netns));
+    let verdict = || host.roster.verdict(&pod.uid, &pod.namespace);
     match held {
         Some((PodState::Captured, found)) if asked.is_some_and(|asked| asked != found) => {
             CniError::OtherNamespace(pod.uid.clone()).answer()
         }
         Some((PodState::Captured, _)) => Answer::in_state(PodState::Captured.word()),
-        _ if matches!(verdict(pod), Verdict::Capture { .. }) => {
+        _ if matches!(verdict(), Verdict::Capture { .. }) => {
             CniError::NotCaptured(pod.uid.clone()).answer()
         }
         _ => Answer::in_state(NOT_ENROLLED),

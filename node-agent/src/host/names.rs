@@ -31,7 +31,7 @@ pub struct PodNames {
     pub namespace: String,
     /// Name of the pod.
     pub name: String,
-    /// Service account that the pod runs as.
+    /// Service account that the pod runs as; empty while it is not known.
     pub service_account: String,
     /// Addresses of the pod.
     pub ips: Vec<IpAddr>,
@@ -61,16 +61,28 @@ impl PodUid {
 }
 
 impl PodNames {
-    /// Checks every field; needed after reading one from JSON, which checks the uid only.
-    pub fn checked(self) -> Result<Self, NameError> {
-        check_name("service_account", &self.service_account, NAME_BYTES)?;
-        self.checked_without_account()
+    /// Checks every field but that there are addresses: a pod that is being started has none.
+    pub fn checked_but_addresses(self) -> Result<Self, NameError> {
+        if !self.ips.is_empty() {
+            return self.checked();
+        }
+        // Any address will do for the check of the rest.
+        let ips = vec![IpAddr::from([192, 0, 2, 1])];
+        let checked = Self { ips, ..self }.checked()?;
+        Ok(Self {
+            ips: Vec::new(),
+            ..checked
+        })
     }
 
-    /// Checks every field but the service account: the container runtime does not know it.
-    pub(crate) fn checked_without_account(self) -> Result<Self, NameError> {
+    /// Checks every field; needed after reading one from JSON, which checks the uid only.
+    pub fn checked(self) -> Result<Self, NameError> {
         check_name("namespace", &self.namespace, NAMESPACE_BYTES)?;
         check_name("name", &self.name, NAME_BYTES)?;
+        // A pod may be captured before anybody could say which account it runs as.
+        if !self.service_account.is_empty() {
+            check_name("service_account", &self.service_account, NAME_BYTES)?;
+        }
         if self.ips.is_empty() || self.ips.len() > IPS {
             let problem = format!("a list of {} addresses, not of 1 to {IPS}", self.ips.len());
             return Err(NameError {

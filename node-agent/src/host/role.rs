@@ -21,7 +21,8 @@ use super::handover::{self, Phase};
 use super::kept::{self, KeptPods};
 use super::state::{Host, Parts};
 use super::{
-    agent_socket, control, firewall, listeners, proxies, restore, vanished, watch as listener_watch,
+    agent_socket, control, firewall, listeners, proxies, reconcile, restore, vanished,
+    watch as listener_watch,
 };
 
 /// Open files: every connection of a proxy is none of ours, but pods have six listeners each and
@@ -172,6 +173,8 @@ fn start(host: &Arc<Host>) {
         .spawn("control", control::supervise(Arc::clone(host)));
     host.tasks
         .spawn("proxies", proxies::keep_one(Arc::clone(host)));
+    host.tasks
+        .spawn("reconcile", reconcile::run(Arc::clone(host)));
     let (retired, watching) = (host.retired.clone(), Arc::clone(host));
     host.tasks.spawn("watch", async move {
         tokio::select! {

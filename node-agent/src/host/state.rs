@@ -28,6 +28,7 @@ use super::kept::{KeptPod, KeptPods};
 use super::listeners::{self, Listener};
 use super::names::PodUid;
 use super::pods::{NamespaceId, Pod, PodState, Pods};
+use super::roster::Roster;
 use super::rules::{RuleInput, Rules};
 use super::sockets::Supply;
 
@@ -96,6 +97,8 @@ pub(crate) struct Host {
     pub(crate) control: ControlLink,
     /// Pods that the control role has reported as withdrawn everywhere.
     pub(crate) withdrawn: Mutex<HashSet<PodUid>>,
+    /// What the control plane says of this node.
+    pub(crate) roster: Roster,
     /// Listeners of the node's pages.
     pub(crate) pages: Mutex<Vec<Listener>>,
     /// What outlives this process.
@@ -151,6 +154,7 @@ impl Host {
             generations: Mutex::default(),
             control: ControlLink::default(),
             withdrawn: Mutex::default(),
+            roster: Roster::default(),
             pages: Mutex::default(),
             kept: parts.kept,
             supply: Supply::start(Arc::clone(&counters))?,
@@ -179,6 +183,11 @@ impl Host {
     /// Lets everybody who waits look again.
     pub(crate) fn note_change(&self) {
         self.changed.send_replace(());
+    }
+
+    /// Hears of every change.
+    pub(crate) fn changes_of_state(&self) -> watch::Receiver<()> {
+        self.changed.subscribe()
     }
 
     /// Waits until the condition holds; false if it does not in time.

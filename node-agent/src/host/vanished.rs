@@ -51,6 +51,15 @@ pub(crate) fn paths_to(namespace: NamespaceId) -> Vec<PathBuf> {
         .collect()
 }
 
+/// Where a namespace is mounted, if it is.
+pub(crate) fn mount_of(namespace: NamespaceId) -> Option<PathBuf> {
+    let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
+    let places = mounted(&mounts).map(|(_, place)| PathBuf::from(place));
+    places
+        .into_iter()
+        .find(|path| at_path(path) == Some(namespace))
+}
+
 /// Network namespaces in the text of a `mountinfo` and where they are mounted: the field before
 /// the place, the root of the mount, is `net:[INODE]`.
 fn mounted(mounts: &str) -> impl Iterator<Item = (u64, &str)> {

@@ -1,18 +1,25 @@
 use std::os::unix::fs::PermissionsExt;
 
+use http::HeaderMap;
+
 use super::*;
+use crate::serve::caller::bearer;
 
 fn nodes(names: &[&str]) -> BTreeSet<Arc<str>> {
     names.iter().map(|name| Arc::from(*name)).collect()
 }
 
-fn with(value: &str) -> MetadataMap {
-    let mut metadata = MetadataMap::new();
-    metadata.insert("authorization", value.parse().unwrap());
-    metadata
+fn with(value: &str) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    headers.insert("authorization", value.parse().unwrap());
+    headers
 }
 
-fn bearer(state: &Path, node: &str) -> MetadataMap {
+fn ask(tokens: &Tokens, headers: &HeaderMap) -> Result<Caller, Refusal> {
+    tokens.caller(bearer(headers)?)
+}
+
+fn of(state: &Path, node: &str) -> HeaderMap {
     let token = fs::read_to_string(state.join("tokens").join(node)).unwrap();
     with(&format!("Bearer {}", token.trim()))
 }
@@ -22,9 +29,9 @@ fn every_node_gets_a_token_of_its_own_that_lasts() {
     let state = tempfile::tempdir().unwrap();
     let tokens = Tokens::open(state.path(), None).unwrap();
     assert!(tokens.set_nodes(&nodes(&["n1", "n2"])).is_empty());
-    let (one, two) = (bearer(state.path(), "n1"), bearer(state.path(), "n2"));
-    assert_eq!(&*tokens.caller(&one).unwrap().node, "n1");
-    assert_eq!(&*tokens.caller(&two).unwrap().node, "n2");
+    let (one, two) = (of(state.path(), "n1"), of(state.path(), "n2"));
+    assert_eq!(&*ask(&tokens, &one).unwrap().node, "n1");
+    assert_eq!(&*ask(&tokens, &two).unwrap().node, "n2");
     let mode = fs::metadata(state.path().join("tokens/n1"))
         .unwrap()
         .permissions()
@@ -32,17 +39,17 @@ fn every_node_gets_a_token_of_its_own_that_lasts() {
     assert_eq!(mode & 0o777, 0o600);
 
     let again = Tokens::open(state.path(), None).unwrap();
-    let early = again.caller(&one).unwrap_err();
+    let early = ask(&again, &one).unwrap_err();
     assert_eq!(
-        early.code(),
+        early.status().code(),
         tonic::Code::Unavailable,
         "it is not known yet which nodes there are"
     );
     again.set_nodes(&nodes(&["n1"]));
-    assert_eq!(&*again.caller(&one).unwrap().node, "n1");
-    assert!(again.caller(&two).is_err(), "n2 is gone");
+    assert_eq!(&*ask(&again, &one).unwrap().node, "n1");
+    assert!(ask(&again, &two).is_err(), "n2 is gone");
     again.set_nodes(&nodes(&["n1", "n2"]));
-    assert_eq!(&*again.caller(&two).unwrap().node, "n2");
+    assert_eq!(&*ask(&again, &two).unwrap().node, "n2");
 }
 
 #[test]
@@ -54,7 +61,7 @@ fn whoever_has_no_or_another_token_is_refused() {
     let long = "a".repeat(5000);
     let basic = fs::read_to_string(state.path().join("tokens/n1")).unwrap();
     let cases = [
-        MetadataMap::new(),
+        HeaderMap::new(),
         with(""),
         with("Bearer "),
         with(&format!("Bearer {forged}")),
@@ -63,8 +70,8 @@ fn whoever_has_no_or_another_token_is_refused() {
         with(basic.trim()),
     ];
     for metadata in cases {
-        let refused = tokens.caller(&metadata).unwrap_err();
-        assert_eq!(refused.code(), tonic::Code::Unauthenticated, "{metadata:?}");
+        let refused = ask(&tokens, &metadata).unwrap_err();
+        assert_eq!(refused.status().code(), tonic::Code::Unauthenticated, "{metadata:?}");
     }
 }
 
@@ -74,8 +81,8 @@ fn a_damaged_token_is_made_anew() {
     let tokens = Tokens::open(state.path(), None).unwrap();
     files::write_whole(&state.path().join("tokens/n1"), b"\n", files::SECRET).unwrap();
     assert!(tokens.set_nodes(&nodes(&["n1"])).is_empty());
-    assert!(tokens.caller(&with("Bearer ")).is_err());
-    assert!(tokens.caller(&bearer(state.path(), "n1")).is_ok());
+    assert!(ask(&tokens, &with("Bearer ")).is_err());
+    assert!(ask(&tokens, &of(state.path(), "n1")).is_ok());
 }
 
 #[test]
@@ -94,7 +101,7 @@ fn the_operators_file_is_read_and_checked() {
     let path = state.path().join("given");
     fs::write(&path, "# comment\n\nn7 0123456789abcdef\n").unwrap();
     let tokens = Tokens::open(state.path(), Some(&path)).unwrap();
-    let caller = tokens.caller(&with("Bearer 0123456789abcdef")).unwrap();
+    let caller = ask(&tokens, &with("Bearer 0123456789abcdef")).unwrap();
     assert_eq!(&*caller.node, "n7");
     for bad in ["n7\n", "n7 short\n"] {
         fs::write(&path, bad).unwrap();

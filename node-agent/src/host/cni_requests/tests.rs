@@ -1,5 +1,7 @@
 use std::fs::File;
 
+use ambit_wire::node::{Namespaces, NodePod, RosterUpdate};
+
 use super::*;
 use crate::host::testing::{Ground, Namespace, Node, names};
 
@@ -20,10 +22,25 @@ fn descriptor(namespace: &Namespace) -> Option<OwnedFd> {
     Some(File::open(namespace.path()).unwrap().into())
 }
 
-fn capture(account: Option<&str>) -> Verdict {
-    Verdict::Capture {
-        service_account: account.map(str::to_owned),
-    }
+/// Lets the control plane say which namespaces and which pods are enrolled, and which are not.
+fn tell(node: &Node, namespaces: &[&str], pods: &[(&str, bool)]) {
+    let pods = pods.iter().map(|(uid, enrolled)| NodePod {
+        uid: (*uid).to_owned(),
+        namespace: "shop".to_owned(),
+        name: format!("pod-{uid}"),
+        service_account: "web".to_owned(),
+        enrolled: *enrolled,
+        ..NodePod::default()
+    });
+    node.host.roster.take(RosterUpdate {
+        is_snapshot: true,
+        pods: pods.collect(),
+        namespaces: Some(Namespaces {
+            enrolled: namespaces.iter().map(ToString::to_string).collect(),
+            excluded: Vec::new(),
+        }),
+        ..RosterUpdate::default()
+    });
 }
 
 fn account_of(node: &Node, uid: &str) -> Option<String> {
@@ -36,25 +53,21 @@ fn account_of(node: &Node, uid: &str) -> Option<String> {
 async fn a_pod_of_the_mesh_is_captured_by_its_descriptor() {
     let (ground, namespace) = (Ground::make(), Namespace::make("pod"));
     let node = ground.run(true);
-    let request = pod("a", &namespace);
-    let verdict = |_: &CniPod| capture(Some("web"));
-    let answer = add(&node.host, request.clone(), descriptor(&namespace), verdict).await;
+    tell(&node, &[], &[("a", true)]);
+    let add = || add(&node.host, pod("a", &namespace), descriptor(&namespace));
+    let answer = add().await;
     assert_eq!(answer.state.as_deref(), Some("captured"), "{answer:?}");
     assert_eq!(account_of(&node, "a").as_deref(), Some("web"));
     // The kubelet asks again if the runtime lost the answer.
-    let again = add(&node.host, request, descriptor(&namespace), verdict).await;
-    assert_eq!(again.state.as_deref(), Some("captured"), "{again:?}");
+    assert_eq!(add().await, answer);
 }
 
 #[tokio::test]
 async fn a_pod_is_captured_before_its_service_account_is_known() {
     let (ground, namespace) = (Ground::make(), Namespace::make("pod"));
     let node = ground.run(true);
-    let request = pod("a", &namespace);
-    let answer = add(&node.host, request, descriptor(&namespace), |_| {
-        capture(None)
-    })
-    .await;
+    tell(&node, &["shop"], &[]);
+    let answer = add(&node.host, pod("a", &namespace), descriptor(&namespace)).await;
     assert_eq!(answer.state.as_deref(), Some("captured"), "{answer:?}");
     assert_eq!(account_of(&node, "a").as_deref(), Some(""));
 }
@@ -63,20 +76,16 @@ async fn a_pod_is_captured_before_its_service_account_is_known() {
 async fn a_pod_of_nobody_is_left_alone_and_an_unknown_one_refused() {
     let (ground, namespace) = (Ground::make(), Namespace::make("pod"));
     let node = ground.run(true);
-    let request = || pod("a", &namespace);
-    let answer = add(&node.host, request(), descriptor(&namespace), |_| {
-        Verdict::Leave
-    })
-    .await;
-    assert_eq!(answer, Answer::in_state("not-enrolled"));
-    let answer = add(&node.host, request(), descriptor(&namespace), |_| {
-        Verdict::Unknown
-    })
-    .await;
+    let add = || add(&node.host, pod("a", &namespace), descriptor(&namespace));
+    let answer = add().await;
     assert_eq!(
         (answer.ok, answer.reason.as_deref()),
         (false, Some("unknown_pod"))
     );
+    tell(&node, &["shop"], &[("a", false)]);
+    assert_eq!(add().await, Answer::in_state("not-enrolled"));
+    tell(&node, &["blog"], &[]);
+    assert_eq!(add().await, Answer::in_state("not-enrolled"));
     assert!(node.host.pod_views().is_empty());
 }
 
@@ -84,8 +93,8 @@ async fn a_pod_of_nobody_is_left_alone_and_an_unknown_one_refused() {
 async fn a_pod_without_a_namespace_that_can_be_found_is_refused() {
     let (ground, namespace) = (Ground::make(), Namespace::make("pod"));
     let node = ground.run(true);
-    let request = pod("a", &namespace);
-    let answer = add(&node.host, request, None, |_| capture(Some("web"))).await;
+    tell(&node, &["shop"], &[]);
+    let answer = add(&node.host, pod("a", &namespace), None).await;
     assert_eq!(answer.reason.as_deref(), Some("no_namespace"), "{answer:?}");
 }
 
@@ -95,23 +104,20 @@ async fn a_check_tells_captured_pods_from_those_that_should_be() {
     let other = Namespace::make("other");
     let node = ground.run(true);
     let request = pod("a", &namespace);
-    let look = |at: &Namespace, verdict| check(&node.host, &request, descriptor(at), |_| verdict);
+    let look = |at: &Namespace| check(&node.host, &request, descriptor(at));
     let refused = |answer: Answer| answer.reason.unwrap();
-    assert_eq!(refused(look(&namespace, capture(None))), "not_captured");
-    for verdict in [Verdict::Leave, Verdict::Unknown] {
-        assert_eq!(look(&namespace, verdict), Answer::in_state("not-enrolled"));
-    }
-    add(&node.host, request.clone(), descriptor(&namespace), |_| {
-        capture(None)
-    })
-    .await;
+    assert_eq!(look(&namespace), Answer::in_state("not-enrolled"));
+    tell(&node, &["shop"], &[("a", false)]);
+    assert_eq!(look(&namespace), Answer::in_state("not-enrolled"));
+    tell(&node, &["shop"], &[]);
+    assert_eq!(refused(look(&namespace)), "not_captured");
+    add(&node.host, request.clone(), descriptor(&namespace)).await;
+    assert_eq!(look(&namespace), Answer::in_state("captured"));
+    assert_eq!(refused(look(&other)), "other_namespace");
     assert_eq!(
-        look(&namespace, Verdict::Unknown),
+        check(&node.host, &request, None),
         Answer::in_state("captured")
     );
-    assert_eq!(refused(look(&other, capture(None))), "other_namespace");
-    let without = check(&node.host, &request, None, |_| Verdict::Unknown);
-    assert_eq!(without, Answer::in_state("captured"));
 }
 
 #[test]

@@ -1,0 +1,150 @@
+//! What the control plane says of this node: which pods there are, which of them are to be
+//! captured, and which namespaces are enrolled.
+//!
+//! It comes by way of the control role, which is believed in this and nothing else: it can have
+//! any pod of the node captured or released. Everything is checked before it is kept. Nothing here
+//! acts; `reconcile.rs` does.
+
+use std::collections::{BTreeSet, HashMap};
+use std::net::IpAddr;
+
+use ambit_wire::node::{Namespaces, NodePod, RosterUpdate};
+use parking_lot::Mutex;
+
+use super::names::{NameError, PodNames, PodUid};
+
+/// Most pods that are remembered; three times what a node has by default.
+const MOST_PODS: usize = 1024;
+
+/// The roster as it stands.
+#[derive(Debug, Default)]
+pub(crate) struct Roster {
+    table: Mutex<Table>,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    /// False until the control plane has told everything once.
+    is_known: bool,
+    pods: HashMap<PodUid, Record>,
+    enrolled: BTreeSet<String>,
+    excluded: BTreeSet<String>,
+}
+
+/// One pod of this node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Record {
+    /// Names and addresses; no address while the pod is being started.
+    pub(crate) names: PodNames,
+    /// Whether it is to be captured.
+    pub(crate) enrolled: bool,
+    /// Ports that the kubelet connects to.
+    pub(crate) probe_ports: BTreeSet<u16>,
+}
+
+/// What is to become of a pod.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// It is to be captured, as this service account if that is known.
+    Capture { service_account: Option<String> },
+    /// It is to be left alone.
+    Leave,
+    /// Nobody has said anything yet.
+    Unknown,
+}
+
+impl Roster {
+    /// Takes in what the control plane says.
+    pub(crate) fn take(&self, update: RosterUpdate) {
+        let mut table = self.table.lock();
+        if update.is_snapshot {
+            table.pods.clear();
+            table.is_known = true;
+        }
+        for uid in &update.gone {
+            if let Ok(uid) = PodUid::parse(uid) {
+                table.pods.remove(&uid);
+            }
+        }
+        for pod in update.pods {
+            let uid = pod.uid.clone();
+            match record_of(pod) {
+                Ok(_) if table.pods.len() >= MOST_PODS => {
+                    tracing::error!(
+                        pod = uid,
+                        "a pod beyond {MOST_PODS} of this node is ignored"
+                    );
+                }
+                Ok(record) => drop(table.pods.insert(record.names.uid.clone(), record)),
+                Err(error) => {
+                    tracing::error!(pod = uid, %error, "the control plane told of a pod that cannot be")
+                }
+            }
+        }
+        if let Some(Namespaces { enrolled, excluded }) = update.namespaces {
+            table.enrolled = enrolled.into_iter().collect();
+            table.excluded = excluded.into_iter().collect();
+        }
+    }
+
+    /// What is known of a pod.
+    pub(crate) fn record(&self, uid: &PodUid) -> Option<Record> {
+        self.table.lock().pods.get(uid).cloned()
+    }
+
+    /// Every pod of the node.
+    pub(crate) fn records(&self) -> Vec<Record> {
+        self.table.lock().pods.values().cloned().collect()
+    }
+
+    /// Enrolled and excluded namespaces; `None` before they are known.
+    pub(crate) fn namespaces(&self) -> Option<(BTreeSet<String>, BTreeSet<String>)> {
+        let table = self.table.lock();
+        table
+            .is_known
+            .then(|| (table.enrolled.clone(), table.excluded.clone()))
+    }
+
+    /// What is to become of a pod, by its own record or else by its namespace.
+    pub(crate) fn verdict(&self, uid: &PodUid, namespace: &str) -> Verdict {
+        let table = self.table.lock();
+        match table.pods.get(uid) {
+            Some(record) if record.enrolled => Verdict::Capture {
+                service_account: Some(record.names.service_account.clone()),
+            },
+            Some(_) => Verdict::Leave,
+            None if !table.is_known => Verdict::Unknown,
+            None if table.enrolled.contains(namespace) => Verdict::Capture {
+                service_account: None,
+            },
+            None => Verdict::Leave,
+        }
+    }
+}
+
+fn record_of(pod: NodePod) -> Result<Record, NameError> {
+    let ips: Result<Vec<IpAddr>, _> = pod.ips.iter().map(|ip| ip.parse()).collect();
+    let ips = ips.map_err(|_| NameError {
+        field: "ips",
+        problem: format!("not a list of addresses: {}", pod.ips.join(", ")),
+    })?;
+    let names = PodNames {
+        uid: PodUid::parse(&pod.uid)?,
+        namespace: pod.namespace,
+        name: pod.name,
+        service_account: pod.service_account,
+        ips,
+    };
+    let probe_ports = pod
+        .probe_ports
+        .iter()
+        .filter_map(|port| u16::try_from(*port).ok());
+    Ok(Record {
+        names: names.checked_but_addresses()?,
+        enrolled: pod.enrolled,
+        probe_ports: probe_ports.collect(),
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,307 @@
+//! Who is calling, in a cluster: an agent shows the token of its service account, and the API
+//! server says whose it is.
+//!
+//! ```text
+//!  token --hash--> answers (60 s; refusals 2 s) --> admitted? --> Caller of that node
+//!                     | not known                      ^ our own watched pods, on every call
+//!                     v
+//!                  one review per token --> API server
+//! ```
+//!
+//! A caller is the agent of a node only if its token was made for us (by its audience), belongs to
+//! a trusted agent's service account and is bound to a pod that, *as we see it*, runs on that node
+//! under that account and is controlled by that agent's DaemonSet. Everybody else is refused,
+//! whatever the token is good for elsewhere.
+//!
+//! While the API server does not answer, a token that it confirmed before counts for up to ten
+//! minutes more, although it may have been revoked meanwhile; an unknown token is never let in.
+//! Tokens are kept by their hash only. An agent whose pod is gone is refused at once, whatever is
+//! remembered of its token.
+//!
+//! Task: "token review", one per unknown token at a time however many calls bring it, bounded in
+//! number and in time.
+
+mod answers;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ambit_kit::clock;
+use ambit_kit::tasks::Tasks;
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, Shared};
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
+
+use self::answers::{Answers, Found};
+use super::agent_pods::AgentPods;
+use super::caller::{Caller, Reason, Refusal};
+use super::tokens::{Hash, hash};
+
+/// Reviews under way at once; further unknown tokens are asked to come again.
+const REVIEWS: usize = 64;
+/// Longest review.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Whose token it is, as the API server says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenOwner {
+    /// Namespace of the service account.
+    pub namespace: Arc<str>,
+    /// The service account.
+    pub service_account: Arc<str>,
+    /// Name and uid of the pod that the token is bound to.
+    pub pod: Option<(Arc<str>, Arc<str>)>,
+    /// The node that the token is bound to, where the API server tells.
+    pub node: Option<Arc<str>>,
+}
+
+impl fmt::Display for TokenOwner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "service account {}/{}",
+            self.namespace, self.service_account
+        )?;
+        match &self.pod {
+            Some((pod, _uid)) => write!(f, " of pod {pod}"),
+            None => f.write_str(" of no pod"),
+        }
+    }
+}
+
+/// What the API server says of a token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Review {
+    /// It is good, made for us, and of this service account.
+    Of(TokenOwner),
+    /// It is good, but of somebody who is no service account.
+    Other(String),
+    /// It is not meant for us; with what it claims of itself, which nobody has verified.
+    WrongAudience(String),
+    /// It is nobody's, or over; with what it claims of itself, which nobody has verified.
+    Unknown(String),
+}
+
+/// The API server could not be asked.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("the API server does not review tokens now: {0}")]
+pub struct ReviewError(pub String);
+
+/// Asks whose a token is.
+pub trait TokenReviewer: fmt::Debug + Send + Sync {
+    /// Whose it is.
+    fn review<'a>(&'a self, token: &'a str) -> BoxFuture<'a, Result<Review, ReviewError>>;
+}
+
+/// An agent that may speak for the node it runs on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrustedAgent {
+    /// Namespace of both.
+    pub namespace: Arc<str>,
+    /// The DaemonSet that controls its pods.
+    pub daemon_set: Arc<str>,
+    /// The service account that they run under.
+    pub service_account: Arc<str>,
+}
+
+/// What tells agents from others.
+#[derive(Clone, Debug)]
+pub struct AgentSettings {
+    /// Who is asked about tokens.
+    pub reviewer: Arc<dyn TokenReviewer>,
+    /// Which agents there are.
+    pub trusted: Vec<TrustedAgent>,
+    /// Their pods.
+    pub pods: AgentPods,
+}
+
+/// What became of a token: its owner, an agent's service account, or why it is none.
+type Outcome = Result<Arc<TokenOwner>, Refusal>;
+
+/// Lets agents in; clones share what is remembered.
+#[derive(Clone, Debug)]
+pub(crate) struct Agents {
+    settings: Arc<AgentSettings>,
+    remembered: Arc<Mutex<Remembered>>,
+    tasks: Tasks,
+}
+
+#[derive(Debug, Default)]
+struct Remembered {
+    answers: Answers,
+    reviews: HashMap<Hash, Shared<oneshot::Receiver<Outcome>>>,
+}
+
+impl Agents {
+    /// Lets in whom the settings name.
+    pub(crate) fn new(settings: AgentSettings, tasks: Tasks) -> Self {
+        Self {
+            settings: Arc::new(settings),
+            remembered: Arc::default(),
+            tasks,
+        }
+    }
+
+    /// Who calls with this token.
+    pub(crate) async fn caller(&self, token: &str) -> Result<Caller, Refusal> {
+        let hash = hash(token).filter(|_| has_the_shape(token));
+        let hash = hash.ok_or_else(|| unknown("it has not the shape of one"))?;
+        let found = self.remembered.lock().answers.find(&hash, clock::now());
+        let owner = match found {
+            Found::Owner(owner) => owner,
+            Found::Refused(refusal) => return Err(refusal),
+            Found::Nothing => {
+                let review = self.review(hash, token)?;
+                // Its task ended early: the program stops.
+                review.await.map_err(|_ended| unavailable("stopping"))??
+            }
+        };
+        self.admit(&owner)
+    }
+
+    /// The review of a token: the one under way, or a new one.
+    fn review(
+        &self,
+        hash: Hash,
+        token: &str,
+    ) -> Result<Shared<oneshot::Receiver<Outcome>>, Refusal> {
+        let mut remembered = self.remembered.lock();
+        if let Some(review) = remembered.reviews.get(&hash) {
+            return Ok(review.clone());
+        }
+        if remembered.reviews.len() >= REVIEWS {
+            return Err(unavailable("too many tokens are being reviewed"));
+        }
+        let (sender, receiver) = oneshot::channel();
+        let review = receiver.shared();
+        remembered.reviews.insert(hash, review.clone());
+        drop(remembered);
+        let (agents, token) = (self.clone(), token.to_owned());
+        self.tasks.spawn("token review", async move {
+            let asked = agents.settings.reviewer.review(&token);
+            let answer = tokio::time::timeout(PATIENCE, asked).await;
+            let answer = answer.unwrap_or_else(|_late| Err(ReviewError("no answer".to_owned())));
+            let outcome = agents.remember(hash, answer);
+            // Whoever asked may have gone away meanwhile.
+            drop(sender.send(outcome));
+        });
+        Ok(review)
+    }
+
+    fn remember(&self, hash: Hash, answer: Result<Review, ReviewError>) -> Outcome {
+        let now = clock::now();
+        let outcome = answer.map(|review| self.owner_of(review));
+        let mut remembered = self.remembered.lock();
+        remembered.reviews.remove(&hash);
+        match outcome {
+            Ok(Ok(owner)) => {
+                let owner = Arc::new(owner);
+                remembered.answers.confirmed(hash, &owner, now);
+                Ok(owner)
+            }
+            Ok(Err(refusal)) => {
+                tracing::warn!(
+                    reason = refusal.reason.word(),
+                    "a caller is refused: {refusal}"
+                );
+                remembered.answers.refused(hash, &refusal, now);
+                Err(refusal)
+            }
+            Err(error) => {
+                let last = remembered.answers.unanswered(&hash, now);
+                match &last {
+                    Some(owner) => {
+                        tracing::warn!(%error, "{owner} is let in by the last answer");
+                    }
+                    None => tracing::warn!(%error, "an unknown token is not let in"),
+                }
+                last.ok_or_else(|| unavailable("the API server does not answer"))
+            }
+        }
+    }
+
+    /// The agent's service account that a token is of.
+    fn owner_of(&self, review: Review) -> Result<TokenOwner, Refusal> {
+        match review {
+            Review::Of(owner) if self.trusted(&owner).next().is_some() => Ok(owner),
+            Review::Of(owner) => Err(not_an_agent(
+                &owner.to_string(),
+                "its account is no agent's",
+            )),
+            Review::Other(who) => Err(not_an_agent(&who, "it is no service account")),
+            Review::WrongAudience(claim) => {
+                let why = format!("the token is not meant for the mesh ({claim})");
+                Err(Refusal::new(Reason::WrongAudience, why))
+            }
+            Review::Unknown(claim) => Err(unknown(&claim)),
+        }
+    }
+
+    fn trusted(&self, owner: &TokenOwner) -> impl Iterator<Item = &TrustedAgent> {
+        let (namespace, account) = (owner.namespace.clone(), owner.service_account.clone());
+        self.settings
+            .trusted
+            .iter()
+            .filter(move |agent| agent.namespace == namespace && agent.service_account == account)
+    }
+
+    /// The node that a token speaks for, by the pods that we see.
+    fn admit(&self, owner: &TokenOwner) -> Result<Caller, Refusal> {
+        let who = owner.to_string();
+        let Some((name, uid)) = &owner.pod else {
+            return Err(not_an_agent(&who, "its token is bound to no pod"));
+        };
+        let pods = &self.settings.pods;
+        if !pods.are_known() {
+            return Err(unavailable("the agents' pods are not known yet"));
+        }
+        let Some(pod) = pods.get(uid) else {
+            let why = format!("{who} is not known to run here (yet); try again");
+            return Err(Refusal::new(Reason::UnknownPod, why));
+        };
+        let is_that_pod = pod.namespace == owner.namespace
+            && pod.name == *name
+            && pod.service_account == owner.service_account
+            && owner.node.as_ref().is_none_or(|node| *node == pod.node);
+        let is_an_agents = &*pod.owner_kind == "DaemonSet"
+            && self
+                .trusted(owner)
+                .any(|agent| agent.daemon_set == pod.owner_name);
+        if !is_that_pod || !is_an_agents || pod.node.is_empty() {
+            return Err(not_an_agent(&who, "no agent's DaemonSet controls its pod"));
+        }
+        let node = Arc::clone(&pod.node);
+        Ok(Caller::of_pod(node, pods.clone(), Arc::clone(uid)))
+    }
+}
+
+/// Three parts of base64url: nothing else is worth a question.
+fn has_the_shape(token: &str) -> bool {
+    let is_part = |part: &str| {
+        !part.is_empty()
+            && part
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b))
+    };
+    token.split('.').count() == 3 && token.split('.').all(is_part)
+}
+
+fn unknown(claim: &str) -> Refusal {
+    let why = format!("the token is of no service account, or over ({claim})");
+    Refusal::new(Reason::UnknownToken, why)
+}
+
+fn not_an_agent(who: &str, why: &str) -> Refusal {
+    Refusal::new(Reason::NotAnAgent, format!("{who} is no agent: {why}"))
+}
+
+fn unavailable(why: &str) -> Refusal {
+    let why = format!("it cannot be told who calls: {why}; try again");
+    Refusal::new(Reason::Unavailable, why)
+}
+
+#[cfg(test)]
+mod tests;

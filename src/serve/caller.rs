@@ -1,0 +1,149 @@
+//! Who a call comes from, for how long that holds, and why a call is refused.
+
+use std::fmt;
+use std::sync::Arc;
+
+use http::HeaderMap;
+use http::header::AUTHORIZATION;
+use tonic::{Code, Status};
+
+use super::agent_pods::AgentPods;
+use super::tokens::AdmittedNodes;
+
+/// The node that a call comes from.
+#[derive(Clone, Debug)]
+pub(crate) struct Caller {
+    /// Name of its Node object.
+    pub(crate) node: Arc<str>,
+    stay: Stay,
+}
+
+/// What has to be there for the caller to be let in.
+#[derive(Clone, Debug)]
+enum Stay {
+    /// Nothing: its token is of the operator's file.
+    Always,
+    /// Its node.
+    Node(AdmittedNodes),
+    /// The agent's pod, by its uid.
+    Pod(AgentPods, Arc<str>),
+}
+
+impl Caller {
+    /// One whose token the operator gave.
+    pub(crate) fn given(node: Arc<str>) -> Self {
+        let stay = Stay::Always;
+        Self { node, stay }
+    }
+
+    /// One that is let in while its node is known.
+    pub(crate) fn of_node(node: Arc<str>, nodes: AdmittedNodes) -> Self {
+        let stay = Stay::Node(nodes);
+        Self { node, stay }
+    }
+
+    /// One that is let in while the agent's pod is there.
+    pub(crate) fn of_pod(node: Arc<str>, pods: AgentPods, uid: Arc<str>) -> Self {
+        let stay = Stay::Pod(pods, uid);
+        Self { node, stay }
+    }
+
+    /// Waits until the caller is no longer let in: a stream must not outlive its token.
+    pub(crate) async fn dismissed(&mut self) {
+        match &mut self.stay {
+            Stay::Always => std::future::pending().await,
+            Stay::Node(nodes) => nodes.without(&self.node).await,
+            Stay::Pod(pods, uid) => pods.gone(uid).await,
+        }
+    }
+}
+
+/// Why a call is refused, in words that metrics know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reason {
+    /// It has no bearer token.
+    NoToken,
+    /// Nobody knows the token, or it is over.
+    UnknownToken,
+    /// The token is meant for somebody else.
+    WrongAudience,
+    /// The token is good, but its owner is no agent.
+    NotAnAgent,
+    /// The token's pod is not known here, or not yet.
+    UnknownPod,
+    /// It cannot be told now.
+    Unavailable,
+}
+
+impl Reason {
+    /// Every reason.
+    pub(crate) const ALL: [Self; 6] = [
+        Self::NoToken,
+        Self::UnknownToken,
+        Self::WrongAudience,
+        Self::NotAnAgent,
+        Self::UnknownPod,
+        Self::Unavailable,
+    ];
+
+    /// The word for metrics.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::NoToken => "no_token",
+            Self::UnknownToken => "unknown_token",
+            Self::WrongAudience => "wrong_audience",
+            Self::NotAnAgent => "not_an_agent",
+            Self::UnknownPod => "unknown_pod",
+            Self::Unavailable => "unavailable",
+        }
+    }
+
+    /// True if the caller is told to come again.
+    pub(crate) fn passes(self) -> bool {
+        matches!(self, Self::UnknownPod | Self::Unavailable)
+    }
+
+    fn code(self) -> Code {
+        match self {
+            Self::NoToken | Self::UnknownToken | Self::WrongAudience => Code::Unauthenticated,
+            Self::NotAnAgent => Code::PermissionDenied,
+            Self::UnknownPod | Self::Unavailable => Code::Unavailable,
+        }
+    }
+}
+
+/// A call that is not let in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    /// Why.
+    pub(crate) reason: Reason,
+    message: Arc<str>,
+}
+
+impl Refusal {
+    /// One for this reason, with words for the caller's log and for ours.
+    pub(crate) fn new(reason: Reason, message: impl Into<Arc<str>>) -> Self {
+        let message = message.into();
+        Self { reason, message }
+    }
+
+    /// What the caller is answered.
+    pub(crate) fn status(&self) -> Status {
+        Status::new(self.reason.code(), self.message.to_string())
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+/// The bearer token of a call.
+pub(crate) fn bearer(headers: &HeaderMap) -> Result<&str, Refusal> {
+    headers
+        .get(AUTHORIZATION)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.strip_prefix("Bearer "))
+        .ok_or_else(|| Refusal::new(Reason::NoToken, "no bearer token: send the agent's own"))
+}
