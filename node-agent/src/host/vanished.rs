@@ -1,7 +1,9 @@
 //! Pods that were deleted without a release: their network namespace is nowhere any more.
 //!
 //! The role's own descriptors keep such a namespace alive, so the kernel does not tell. A
-//! namespace is gone when it is mounted nowhere and no process lives in it.
+//! namespace is gone when it is mounted nowhere and no process lives in it. Mounted means on the
+//! node: an agent in a container does not see where the runtime mounts the namespace of a pod, and
+//! between CNI ADD and the pod's first process nothing else holds it.
 
 use std::collections::HashSet;
 use std::fs;
@@ -19,6 +21,8 @@ use super::state::Host;
 
 /// How often captured pods are looked after.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// What is mounted for this process, and for the node's first one.
+const MOUNT_TABLES: [&str; 2] = ["/proc/thread-self/mountinfo", "/proc/1/mountinfo"];
 
 /// The namespaces that processes of this machine live in, or that are mounted somewhere.
 ///
@@ -33,9 +37,11 @@ pub(crate) fn existing() -> io::Result<HashSet<NamespaceId>> {
             found.extend(at_path(&entry.path().join("ns/net")));
         }
     }
-    let mounts = fs::read_to_string("/proc/self/mountinfo")?;
     let device = fs::metadata("/proc/self/ns/net")?.dev();
-    found.extend(mounted(&mounts).map(|(inode, _)| NamespaceId { device, inode }));
+    for table in MOUNT_TABLES {
+        let mounts = fs::read_to_string(table)?;
+        found.extend(mounted(&mounts).map(|(inode, _)| NamespaceId { device, inode }));
+    }
     Ok(found)
 }
 
