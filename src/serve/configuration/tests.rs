@@ -1,8 +1,8 @@
 use ambit_kit::metrics::Registry;
 
 use super::*;
-use crate::serve::tokens::Tokens;
 use crate::config::directory::Scanner;
+use crate::serve::tokens::Tokens;
 
 const MESH: &str = "
 apiVersion: v1

@@ -71,7 +71,11 @@ fn whoever_has_no_or_another_token_is_refused() {
     ];
     for metadata in cases {
         let refused = ask(&tokens, &metadata).unwrap_err();
-        assert_eq!(refused.status().code(), tonic::Code::Unauthenticated, "{metadata:?}");
+        assert_eq!(
+            refused.status().code(),
+            tonic::Code::Unauthenticated,
+            "{metadata:?}"
+        );
     }
 }
 
