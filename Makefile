@@ -3,10 +3,10 @@
 .DEFAULT_GOAL := help
 CARGO ?= cargo
 
-.PHONY: help build demo test lint bench fuzz clean
+.PHONY: help build demo test test-cluster lint bench chart images fuzz clean
 
 help: ## list the targets
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
 build: ## build every program (development profile, the one tests and demo use)
 	$(CARGO) build --workspace --bins
@@ -17,6 +17,9 @@ demo: packages build ## a mesh of two nodes on this machine, until Ctrl-C (root)
 test: packages build ## every test (root: real network namespaces and rules)
 	e2e/run-tests.sh
 
+test-cluster: ## scenarios on a cluster: that of KUBECONFIG, else the kit's in KUBE_KIT (see CONTRIBUTING.md)
+	$(CARGO) run -p ambit-e2e --bin cluster -- $(SCENARIOS)
+
 lint: ## formatting, clippy and documentation, warnings are errors
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
@@ -25,6 +28,12 @@ lint: ## formatting, clippy and documentation, warnings are errors
 bench: packages ## throughput, latency, memory and scale against a raw TLS relay (root, release build)
 	$(CARGO) build --release --workspace --bins
 	target/release/bench
+
+chart: ## lint the chart and render it with several sets of values (helm, or the kit in KUBE_KIT)
+	manifests/charts/check.sh
+
+images: ## container images, by DOCKER=docker or for the kit's cluster in KUBE_KIT
+	manifests/docker/images.sh
 
 fuzz: ## a minute of fuzzing for every parser of foreign bytes (nightly, cargo-fuzz)
 	fuzz/run.sh

@@ -4,6 +4,7 @@
 //!
 //! | module | does |
 //! |---|---|
+//! | [`apiserver`] | watches a cluster, keeps last good objects |
 //! | [`directory`] | watches a folder, reads changed files, keeps last good objects |
 //! | [`documents`] | cuts a file into documents and parses each |
 //! | [`objects`] | reads documents as typed objects, with errors that lead to the field |
@@ -13,6 +14,7 @@
 //! [`Configuration`] ties them together for the serving half: it takes batches in and gives
 //! changes of the model out. It is plain data without tasks; its owner is one task.
 
+pub mod apiserver;
 pub mod directory;
 pub mod documents;
 pub mod files;
@@ -28,6 +30,7 @@ mod sniff;
 pub(crate) mod fixture;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use ambit_model::{Change, Mesh, PolicyName, WorkloadUid};
@@ -44,6 +47,9 @@ const LARGE_BATCH: usize = 64;
 /// Namespaces whose policies are for the whole mesh, unless set otherwise.
 pub const ROOT_NAMESPACES: [&str; 2] = ["ambit-system", "istio-system"];
 
+/// Namespaces whose pods are never captured, unless set otherwise.
+pub const EXCLUDED_NAMESPACES: [&str; 2] = ["kube-system", "ambit-system"];
+
 /// Names and defaults of the mesh, under meshConfig's defaults.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -55,6 +61,20 @@ pub struct Settings {
     pub cluster_domain: Arc<str>,
     /// Namespaces whose policies are for the whole mesh.
     pub root_namespaces: Vec<Arc<str>>,
+    /// Namespaces whose pods are never captured.
+    pub excluded_namespaces: Vec<Arc<str>>,
+    /// Where it is recorded which pods are captured.
+    pub captures: CaptureRecord,
+}
+
+/// Where it is recorded which pods are captured.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CaptureRecord {
+    /// With this process, which every agent reports to.
+    #[default]
+    Reports,
+    /// On the pods, where every replica of the control plane reads it.
+    Annotations,
 }
 
 impl Default for Settings {
@@ -64,6 +84,8 @@ impl Default for Settings {
             trust_domain: "cluster.local".into(),
             cluster_domain: "cluster.local".into(),
             root_namespaces: ROOT_NAMESPACES.map(Into::into).into(),
+            excluded_namespaces: EXCLUDED_NAMESPACES.map(Into::into).into(),
+            captures: CaptureRecord::default(),
         }
     }
 }
@@ -72,6 +94,12 @@ impl Settings {
     /// True if policies of that namespace are for the whole mesh.
     pub fn is_root(&self, namespace: &str) -> bool {
         self.root_namespaces.iter().any(|root| **root == *namespace)
+    }
+
+    /// True if pods of that namespace are never captured.
+    pub fn is_excluded(&self, namespace: &str) -> bool {
+        let mut excluded = self.excluded_namespaces.iter();
+        excluded.any(|excluded| **excluded == *namespace)
     }
 }
 
@@ -95,6 +123,12 @@ pub struct PodOnNode {
     pub name: Arc<str>,
     /// Its service account.
     pub service_account: Arc<str>,
+    /// Its addresses; none yet if it is just being started.
+    pub ips: Vec<IpAddr>,
+    /// Ports that the kubelet connects to.
+    pub probe_ports: BTreeSet<u16>,
+    /// True if it shares the network of its node.
+    pub host_network: bool,
     /// Whether its labels or those of its namespace ask for capture.
     pub enrolled: bool,
 }
@@ -105,6 +139,7 @@ pub struct Configuration {
     settings: Settings,
     objects: Objects,
     captured: HashSet<Arc<str>>,
+    withheld: HashSet<Arc<str>>,
     mesh: Mesh,
     /// Workloads of slices' endpoints that are not pods: their names cannot be told from the
     /// slice's once it is gone.
@@ -140,9 +175,27 @@ impl Configuration {
             Dirty::default()
         };
         for event in batch.events {
+            self.end_withholding(&event);
             dirty.apply(&self.settings, &mut self.objects, event);
         }
         self.recompute(dirty)
+    }
+
+    /// A pod is withheld until its record says the same.
+    fn end_withholding(&mut self, event: &ObjectEvent) {
+        if self.withheld.is_empty() {
+            return;
+        }
+        let uid = match event {
+            ObjectEvent::Put { object, .. } => match &**object {
+                Object::Pod(pod) if !translate::is_recorded(pod) => Some(pod.uid()),
+                _ => None,
+            },
+            ObjectEvent::Remove { key, .. } => self.objects.pod(key).map(Pod::uid),
+        };
+        if let Some(uid) = uid {
+            self.withheld.remove(&uid);
+        }
     }
 
     /// Notes that an agent captured a pod, or released it.
@@ -151,6 +204,20 @@ impl Configuration {
             self.captured.insert(pod_uid.into())
         } else {
             self.captured.remove(pod_uid)
+        };
+        let mut dirty = Dirty::default();
+        if changed && let Some(pod) = self.objects.owner(&Claim::PodUid(pod_uid.into())) {
+            dirty.pod(pod);
+        }
+        self.recompute(dirty)
+    }
+
+    /// Withholds a pod that is about to be released, whatever is recorded of it; or no longer.
+    pub fn set_withheld(&mut self, pod_uid: &str, withheld: bool) -> Vec<Change> {
+        let changed = if withheld {
+            self.withheld.insert(pod_uid.into())
+        } else {
+            self.withheld.remove(pod_uid)
         };
         let mut dirty = Dirty::default();
         if changed && let Some(pod) = self.objects.owner(&Claim::PodUid(pod_uid.into())) {
@@ -201,13 +268,21 @@ impl Configuration {
         pods.map(|(key, pod)| self.describe(key, pod))
     }
 
+    /// Namespaces whose pods are captured unless they opt out.
+    pub fn enrolled_namespaces(&self) -> BTreeSet<Arc<str>> {
+        translate::enrolled_namespaces(&self.settings, &self.objects)
+    }
+
     fn describe(&self, key: &ObjectKey, pod: &Pod) -> PodOnNode {
         PodOnNode {
+            ips: pod.addresses(),
+            probe_ports: pod.probe_ports(),
+            host_network: pod.spec.host_network,
             uid: pod.uid(),
             namespace: Arc::clone(&key.namespace),
             name: Arc::clone(&key.name),
             service_account: pod.service_account(),
-            enrolled: translate::enrolled(&self.objects, key),
+            enrolled: translate::enrolled(&self.settings, &self.objects, key),
         }
     }
 
@@ -219,8 +294,22 @@ impl Configuration {
             settings: &self.settings,
             objects: &self.objects,
             captured: &self.captured,
+            withheld: &self.withheld,
         };
         translate::deciding_peer_authentication(&inputs, namespace, labels)
+    }
+
+    /// Pods of a node that are recorded as captured.
+    pub fn recorded_on(&self, node: &str) -> impl Iterator<Item = PodOnNode> {
+        let recorded = |(_, pod): &(&ObjectKey, &Pod)| translate::is_recorded(pod);
+        let pods = self.objects.pods_on_node(node).filter(recorded);
+        pods.map(|(key, pod)| self.describe(key, pod))
+    }
+
+    /// The pod of that uid.
+    pub fn pod_of_uid(&self, pod_uid: &str) -> Option<PodOnNode> {
+        let key = self.objects.owner(&Claim::PodUid(pod_uid.into()))?;
+        Some(self.describe(key, self.objects.pod(key)?))
     }
 
     /// Name of the node that a pod runs on, by the pod's uid.
@@ -263,6 +352,7 @@ impl Configuration {
             settings: &self.settings,
             objects: &self.objects,
             captured: &self.captured,
+            withheld: &self.withheld,
         };
         match output {
             Output::Workload(key) => {

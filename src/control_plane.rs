@@ -4,6 +4,7 @@
 //!
 //! A wrong argument or a port that is taken ends it at once; a wrong configuration never does.
 
+use std::fmt;
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
@@ -17,11 +18,14 @@ use ambit_kit::logs::{self, Logs, LogsError};
 use ambit_kit::signals::StopSignals;
 use ambit_kit::tasks::Tasks;
 use ambit_model::{SpiffeIdError, TrustDomain};
+use kube::Client;
 use tokio::net::TcpListener;
 
 use crate::ca::{self, Authority, AuthorityError};
-use crate::config::Configuration;
+use crate::cluster;
+use crate::config::apiserver;
 use crate::config::directory::{self, WatchError};
+use crate::config::{CaptureRecord, Configuration};
 use crate::mesh_names::MeshNames;
 use crate::serve::{self, ServeError};
 
@@ -33,8 +37,9 @@ const FAREWELL: Duration = Duration::from_secs(5);
 /// Arguments of `ambit control-plane`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
-    /// Where the configuration comes from: `dir:PATH`, a folder of Kubernetes YAML, watched.
-    #[arg(long, env = "AMBIT_FROM", value_name = "dir:PATH")]
+    /// Where the configuration comes from: `kube`, the cluster that this runs in or that
+    /// KUBECONFIG names, or `dir:PATH`, a folder of Kubernetes YAML; watched.
+    #[arg(long, env = "AMBIT_FROM", value_name = "kube|dir:PATH")]
     pub from: Source,
     /// Folder for roots, tokens and what else outlives the process.
     #[arg(long, env = "AMBIT_STATE", value_name = "DIR")]
@@ -56,6 +61,12 @@ pub struct Args {
     /// File of further tokens, a line `NODE TOKEN` each.
     #[arg(long, env = "AMBIT_TOKENS", value_name = "FILE")]
     pub tokens: Option<PathBuf>,
+    /// Namespace that this runs in, with the node agents.
+    #[arg(long, env = "AMBIT_NAMESPACE", default_value = "ambit-system")]
+    pub namespace: String,
+    /// Name of the pod that this runs in.
+    #[arg(long, env = "AMBIT_POD", default_value = "ambit-control-plane")]
+    pub pod: String,
     /// Names of the mesh.
     #[command(flatten)]
     pub names: MeshNames,
@@ -86,12 +97,23 @@ pub struct Args {
 pub enum Source {
     /// A folder of YAML files.
     Directory(PathBuf),
+    /// A Kubernetes cluster.
+    Cluster,
 }
 
 /// A text names no source.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no source of configuration: expected dir:PATH")]
+#[error("`{0}` is no source of configuration: expected kube or dir:PATH")]
 pub struct SourceError(String);
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Directory(path) => write!(f, "dir:{}", path.display()),
+            Self::Cluster => f.write_str("kube"),
+        }
+    }
+}
 
 impl FromStr for Source {
     type Err = SourceError;
@@ -99,6 +121,7 @@ impl FromStr for Source {
     fn from_str(text: &str) -> Result<Self, SourceError> {
         match text.split_once(':') {
             Some(("dir", path)) if !path.is_empty() => Ok(Self::Directory(path.into())),
+            None if text == "kube" => Ok(Self::Cluster),
             _ => Err(SourceError(text.to_owned())),
         }
     }
@@ -153,6 +176,9 @@ pub enum ControlPlaneError {
     /// The certificate authority.
     #[error(transparent)]
     Authority(#[from] AuthorityError),
+    /// The API server of the cluster.
+    #[error("no way to the cluster: {0}; run in a pod, or name a file with KUBECONFIG")]
+    Cluster(Box<kube::Error>),
     /// The source of the configuration.
     #[error(transparent)]
     Watch(#[from] WatchError),
@@ -201,26 +227,40 @@ async fn start(args: Args, logs: Logs, tasks: &Tasks) -> Result<(), ControlPlane
         patience: args.rotation_patience,
     };
     let authority = Authority::open(&args.state, authority, clock::wall())?;
-    let configuration = Configuration::new(args.names.settings());
-    let Source::Directory(path) = args.from;
-    // One name for each file: inotify knows absolute ones only.
-    let path = std::path::absolute(&path).unwrap_or(path);
-    let batches = directory::watch(&path, Some(&args.state))?;
+    let from = args.from.to_string();
+    let mut names = args.names.settings();
+    let (batches, marker, agents) = match args.from {
+        Source::Directory(path) => {
+            // One name for each file: inotify knows absolute ones only.
+            let path = std::path::absolute(&path).unwrap_or(path);
+            (directory::watch(&path, Some(&args.state))?, None, None)
+        }
+        Source::Cluster => {
+            names.captures = CaptureRecord::Annotations;
+            let client = Client::try_default().await;
+            let client = client.map_err(|error| ControlPlaneError::Cluster(Box::new(error)))?;
+            let marker = cluster::start(&client, tasks);
+            let agents = cluster::agents(&client, &args.namespace);
+            (apiserver::watch(&client, tasks), Some(marker), Some(agents))
+        }
+    };
+    let configuration = Configuration::new(names);
     let own_names = OWN_NAMES.into_iter().map(str::to_owned);
     let settings = serve::Settings {
         state: args.state,
         tokens: args.tokens,
-        agents: None,
+        agents,
         replica: ca::Replica::alone(),
         dns_names: own_names.chain(args.dns_names).collect(),
         services,
         metrics,
         admin,
+        marker,
         logs: Some(logs),
     };
     serve::start(settings, configuration, batches, Arc::new(authority), tasks)?;
     tracing::info!(
-        listen = %args.listen, metrics = %args.metrics, from = %path.display(),
+        listen = %args.listen, metrics = %args.metrics, from,
         "the control plane serves"
     );
     Ok(())

@@ -80,6 +80,7 @@ pub use self::agent_pods::{AgentPod, AgentPods};
 pub use self::agents::{
     AgentSettings, Review, ReviewError, TokenOwner, TokenReviewer, TrustedAgent,
 };
+pub(crate) use self::configuration::{MARKS, Mark, Marker, Redirection};
 pub use self::tls::TlsError;
 pub use self::tokens::TokenError;
 
@@ -113,6 +114,8 @@ pub struct Settings {
     pub metrics: TcpListener,
     /// The port of administration.
     pub admin: Option<TcpListener>,
+    /// Where captures are recorded on pods, if they are.
+    pub(crate) marker: Option<Marker>,
     /// The logs, if their level can be changed.
     pub logs: Option<Logs>,
 }
@@ -149,7 +152,13 @@ pub fn start(
     let claims = ClaimFiles::open(&settings.state)?;
     let (own, renew_at) = OwnCertificate::make(Arc::clone(&authority), settings.dns_names)?;
     let accepted = tls::accept(settings.services, Arc::clone(&own), metrics.clone(), tasks)?;
-    let (keeper, handle) = Keeper::new(configuration, claims, callers.clone(), metrics.clone());
+    let (keeper, handle) = Keeper::new(
+        configuration,
+        claims,
+        callers.clone(),
+        metrics.clone(),
+        settings.marker,
+    );
     let progress = Progress::default();
 
     tasks.spawn("configuration", keeper.run(batches, tasks.token()));

@@ -7,6 +7,7 @@ mod packets;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
@@ -20,6 +21,19 @@ const START: Duration = Duration::from_secs(10);
 const STOP: Duration = Duration::from_secs(10);
 /// A file that has not grown for so long holds all that went over the link.
 const QUIET: Duration = Duration::from_millis(200);
+
+/// Written packet by packet and as root: the file is read while the capture goes on.
+const OPTIONS: [&str; 9] = [
+    "-U",
+    "--immediate-mode",
+    "-n",
+    "-s",
+    "0",
+    "-B",
+    "16384",
+    "-Z",
+    "root",
+];
 
 /// A capture that goes on.
 #[derive(Debug)]
@@ -40,21 +54,21 @@ impl Capture {
     pub fn start(namespace: &Namespace, link: &str, dir: &Path, name: &str) -> Result<Self> {
         let file = dir.join(format!("{name}.pcap"));
         let mut command = namespace.enter("tcpdump");
-        // Written packet by packet and as root: the file is read while the capture goes on.
-        command.args([
-            "-i",
-            link,
-            "-U",
-            "--immediate-mode",
-            "-n",
-            "-s",
-            "0",
-            "-B",
-            "16384",
-        ]);
-        command.args(["-Z", "root", "-w"]);
-        command.arg(&file);
+        command.args(OPTIONS).args(["-i", link, "-w"]).arg(&file);
         let tcpdump = Program::start(&format!("{name}-tcpdump"), command, dir)?;
+        Self::once_listening(tcpdump, file)
+    }
+
+    /// Like [`Self::start`], where `tcpdump` is a command that runs it somewhere else: what it
+    /// captures comes back over its stdout. `name` must not have been used in `dir` before.
+    pub fn through(mut tcpdump: Command, link: &str, dir: &Path, name: &str) -> Result<Self> {
+        tcpdump.args(OPTIONS).args(["-i", link, "-w", "-"]);
+        let tcpdump = Program::start(&format!("{name}-tcpdump"), tcpdump, dir)?;
+        let file = tcpdump.output_file().to_owned();
+        Self::once_listening(tcpdump, file)
+    }
+
+    fn once_listening(tcpdump: Program, file: PathBuf) -> Result<Self> {
         wait_until("tcpdump to listen", START, || {
             tcpdump.errors().contains("listening on")
         })?;
@@ -82,7 +96,8 @@ impl Capture {
             last.1.elapsed() >= QUIET
         };
         wait_until("the captured link to fall silent", STOP, quiet)?;
-        self.tcpdump.signal(Signal::SIGINT)?;
+        // The group, because tcpdump may have been started through another program.
+        self.tcpdump.signal_group(Signal::SIGINT)?;
         self.tcpdump.wait(STOP)?;
         self.so_far()
     }

@@ -17,6 +17,7 @@ use serde_json::Value;
 const ALLOWED: &[(&str, &[&str])] = &[
     ("ambit-model", &[]),
     ("ambit-kit", &[]),
+    ("ambit-cni", &[]),
     ("ambit-netsys", &[]),
     ("ambit-decide", &["ambit-model"]),
     ("ambit-wire", &["ambit-model"]),
@@ -25,6 +26,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "ambit-node-agent",
         &[
+            "ambit-cni",
             "ambit-decide",
             "ambit-identity",
             "ambit-kit",

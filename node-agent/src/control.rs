@@ -4,7 +4,7 @@
 //! It holds the node's token, the streams to the control plane, the workloads' keys and what is
 //! kept for times without a control plane. Its tasks:
 //! - [`role`]: owns what is known, publishes snapshots ([`model`]), tells readers ([`backlog`])
-//! - [`discovery`], [`trust`], [`capture`]: one stream each to the control plane ([`connection`])
+//! - [`discovery`], [`trust`], [`capture`], [`roster`]: one stream each to the control plane ([`connection`])
 //! - [`certificates`]: one short task per certificate
 //! - [`feed`]: one task per living proxy generation; [`in_force`] knows how far each has read
 //! - [`kept`]: writes files; [`host`]: the stream to the host role
@@ -23,6 +23,7 @@ mod in_force;
 mod kept;
 mod model;
 mod role;
+mod roster;
 #[cfg(test)]
 mod testing;
 mod trust;
@@ -43,6 +44,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::launch;
+use ambit_wire::node::control_to_host::Kind as ToHost;
 use backlog::Backlog;
 use capture::Capture;
 use connection::{Access, Target};
@@ -156,7 +158,7 @@ async fn serve(
 /// What connects the started tasks with the host role.
 struct Lines {
     from_host: mpsc::Sender<FromHost>,
-    to_host: mpsc::Receiver<String>,
+    to_host: mpsc::Receiver<ToHost>,
     keeper: JoinHandle<()>,
 }
 
@@ -182,7 +184,7 @@ fn start(
     let backlog = Backlog::default();
     let (events, inbox) = mpsc::channel(EVENTS);
     let (reports, reported) = mpsc::channel(REPORTS);
-    let (withdrawn, to_host) = mpsc::channel(REPORTS);
+    let (host, to_host) = mpsc::channel(REPORTS);
 
     let found = forward(tasks, "discovered", &events, Event::Discovered);
     let address = args
@@ -203,6 +205,9 @@ fn start(
         trust::run(Arc::clone(&access), channel.clone(), have, trusted),
     ));
 
+    let (of_roster, way) = (host.clone(), (Arc::clone(&access), channel.clone()));
+    drop(tasks.spawn("roster", roster::run(way.0, way.1, of_roster)));
+
     let told = forward(tasks, "withdrawn", &events, Event::Withdrawn);
     let capture = Capture::new(Arc::clone(&access), channel.clone(), reported, told);
     drop(tasks.spawn("capture", capture.run()));
@@ -218,7 +223,7 @@ fn start(
         models,
         keeper: backlog,
         reports,
-        withdrawn,
+        host,
         events,
         tasks: tasks.clone(),
     };

@@ -10,6 +10,10 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 /// Largest frame: a first model of some hundred thousand workloads comes in several.
 pub(crate) const LARGEST: usize = 64 << 20;
 
+/// Largest message of the control role to the host role: the roster of a full node, with some ten
+/// thousand enrolled namespaces.
+pub(crate) const LONGEST_TO_HOST: usize = 1 << 20;
+
 /// Reads one message; `None` at the end of the stream, an error for anything malformed.
 pub(crate) async fn read<M, R>(from: &mut R) -> io::Result<Option<M>>
 where

@@ -3,7 +3,10 @@
 //! It enters pods' network namespaces to redirect their traffic, owns every listening socket,
 //! makes every socket that must live in a pod, and starts the other two roles. In the order in
 //! which a pod meets it:
-//! - `agent_socket`, `api`, `names`: a request arrives and is checked
+//! - `cni_config`, `cni_list`: the container runtime asks for it, by the plugin in the node's
+//!   network configuration and the list that the plugin goes by
+//! - `agent_socket`, `api`, `names`, `cni_requests`: a request arrives and is checked
+//! - `roster`, `find`, `reconcile`: or the control plane says which pods are to be captured
 //! - `enrol`, `pods`: the pod is admitted to the table
 //! - `listeners`, `proxies`, `generations`: it gets listeners, a proxy accepts on them
 //! - `rules`, `firewall`: its new connections are redirected
@@ -21,9 +24,15 @@ pub mod api;
 mod args;
 mod child;
 pub mod client;
+#[cfg_attr(not(test), expect(dead_code, reason = "the role starts it"))]
+mod cni_config;
+#[cfg_attr(not(test), expect(dead_code, reason = "the role starts it"))]
+mod cni_list;
+mod cni_requests;
 mod control;
 mod counters;
 mod enrol;
+mod find;
 mod firewall;
 mod generations;
 mod handover;
@@ -32,10 +41,12 @@ mod listeners;
 pub mod names;
 mod pods;
 mod proxies;
+mod reconcile;
 mod release;
 mod restarts;
 mod restore;
 mod role;
+mod roster;
 mod rules;
 mod sockets;
 mod state;

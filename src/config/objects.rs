@@ -72,6 +72,20 @@ impl Kind {
         }
     }
 
+    /// Its name in paths of the API.
+    pub fn plural(self) -> &'static str {
+        match self {
+            Self::Namespace => "namespaces",
+            Self::Node => "nodes",
+            Self::ServiceAccount => "serviceaccounts",
+            Self::Pod => "pods",
+            Self::Service => "services",
+            Self::EndpointSlice => "endpointslices",
+            Self::AuthorizationPolicy => "authorizationpolicies",
+            Self::PeerAuthentication => "peerauthentications",
+        }
+    }
+
     /// The kind of that name.
     pub fn of(name: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|kind| kind.name() == name)

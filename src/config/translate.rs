@@ -5,6 +5,7 @@
 //! change, so that what an object used to select is recomputed too.
 
 mod dependents;
+mod enrolment;
 mod peer_authentication;
 mod policy;
 mod service;
@@ -21,8 +22,8 @@ use super::problem::Finding;
 use super::store::Objects;
 
 pub use self::dependents::{Dirty, Output};
+pub use self::enrolment::{enrolled, enrolled_namespaces, is_recorded};
 pub use self::peer_authentication::deciding as deciding_peer_authentication;
-pub use self::workload::enrolled;
 
 /// Everything that translation may look at.
 #[derive(Clone, Copy, Debug)]
@@ -33,6 +34,8 @@ pub struct Inputs<'a> {
     pub objects: &'a Objects,
     /// Uids of the pods that an agent has captured.
     pub captured: &'a HashSet<Arc<str>>,
+    /// Uids of pods that are about to be released, whatever is recorded of them.
+    pub withheld: &'a HashSet<Arc<str>>,
 }
 
 /// A policy object in the model's terms.

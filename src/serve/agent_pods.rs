@@ -9,6 +9,9 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
+use crate::config::objects::ObjectKey;
+use crate::config::objects::pod::Pod;
+
 /// A pod that may be an agent's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AgentPod {
@@ -27,6 +30,23 @@ pub struct AgentPod {
 }
 
 type ByUid = BTreeMap<Arc<str>, Arc<AgentPod>>;
+
+impl AgentPod {
+    /// What matters of a pod, with its uid; none while it has no node.
+    pub(crate) fn of(key: &ObjectKey, pod: &Pod) -> Option<(Arc<str>, Self)> {
+        let owners = &pod.metadata.owner_references;
+        let owner = owners.iter().find(|owner| owner.controller);
+        let agent = Self {
+            namespace: Arc::clone(&key.namespace),
+            name: Arc::clone(&key.name),
+            node: pod.spec.node_name.as_ref()?.shared(),
+            service_account: pod.service_account(),
+            owner_kind: owner.map_or_else(|| "".into(), |owner| Arc::clone(&owner.kind)),
+            owner_name: owner.map_or_else(|| "".into(), |owner| owner.name.shared()),
+        };
+        Some((pod.uid(), agent))
+    }
+}
 
 /// All such pods by their uid; clones share them.
 #[derive(Clone, Debug)]

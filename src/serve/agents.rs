@@ -23,7 +23,7 @@
 
 mod answers;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,9 +36,12 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use self::answers::{Answers, Found};
-use super::agent_pods::AgentPods;
+use super::agent_pods::{AgentPod, AgentPods};
 use super::caller::{Caller, Reason, Refusal};
 use super::tokens::{Hash, hash};
+use crate::config::Batch;
+use crate::config::objects::{Kind, Object};
+use crate::config::store::{ObjectEvent, Objects};
 
 /// Reviews under way at once; further unknown tokens are asked to come again.
 const REVIEWS: usize = 64;
@@ -143,6 +146,32 @@ impl Agents {
             remembered: Arc::default(),
             tasks,
         }
+    }
+
+    /// Whether a batch may change which agents there are.
+    pub(crate) fn may_have_changed(&self, batch: &Batch) -> bool {
+        let mut keys = batch.events.iter().map(ObjectEvent::key);
+        keys.any(|key| {
+            key.kind == Kind::Pod && self.namespaces().any(|name| *name == key.namespace)
+        })
+    }
+
+    /// Takes over which agents there are.
+    pub(crate) fn look_at(&self, objects: &Objects) {
+        let pods = self
+            .namespaces()
+            .collect::<BTreeSet<_>>()
+            .into_iter()
+            .flat_map(|namespace| objects.in_namespace(Kind::Pod, namespace))
+            .filter_map(|(key, object)| match object {
+                Object::Pod(pod) if !pod.is_finished() => AgentPod::of(key, pod),
+                _ => None,
+            });
+        self.settings.pods.replace(pods);
+    }
+
+    fn namespaces(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.settings.trusted.iter().map(|agent| &agent.namespace)
     }
 
     /// Who calls with this token.

@@ -10,6 +10,7 @@
 //! Tasks: "capture stream" and "trust stream", one per call, ended by the client or the stop
 //! token; waits for acknowledgements live inside the stream's task and end with it.
 
+mod roster;
 mod trust;
 
 use std::collections::BTreeSet;
@@ -21,7 +22,8 @@ use ambit_kit::tasks::Tasks;
 use ambit_model::TunnelProtocol;
 use ambit_wire::node::capture_server::Capture;
 use ambit_wire::node::{
-    CaptureAnswer, CaptureReport, CapturedPod, TrustAck, TrustAckAnswer, TrustRequest, TrustUpdate,
+    CaptureAnswer, CaptureReport, CapturedPod, RosterRequest, RosterUpdate, TrustAck,
+    TrustAckAnswer, TrustRequest, TrustUpdate,
 };
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -49,6 +51,8 @@ const WRITE_PATIENCE: Duration = Duration::from_secs(30);
 const ACKNOWLEDGEMENTS: Duration = Duration::from_secs(2);
 /// When a stream has settled.
 const SETTLED: Duration = Duration::from_secs(3);
+/// How often what was reported is told again, where it is recorded on the pods.
+const REMIND: Duration = Duration::from_secs(5);
 /// Withdrawals waiting for acknowledgements on one stream.
 const WAITING: usize = 4096;
 /// Pods remembered from one stream; far beyond what a node can have.
@@ -72,6 +76,7 @@ pub(crate) struct Captures {
 #[tonic::async_trait]
 impl Capture for Captures {
     type ReportStream = Pin<Box<dyn Stream<Item = Result<CaptureAnswer, Status>> + Send>>;
+    type RosterStream = Pin<Box<dyn Stream<Item = Result<RosterUpdate, Status>> + Send>>;
     type TrustStream = Pin<Box<dyn Stream<Item = Result<TrustUpdate, Status>> + Send>>;
 
     async fn report(
@@ -89,6 +94,7 @@ impl Capture for Captures {
             pending: BTreeSet::new(),
             reported: BTreeSet::new(),
             settles_at: None,
+            remind_at: Some(Instant::now() + REMIND),
             withdrawals: JoinSet::new(),
         };
         let stop = self.tasks.token();
@@ -113,6 +119,25 @@ impl Capture for Captures {
         self.tasks.spawn("trust stream", async move {
             tokio::select! {
                 () = stream => {}
+                () = caller.dismissed() => {}
+                () = stop.cancelled() => {}
+            }
+        });
+        Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
+    }
+
+    async fn roster(
+        &self,
+        request: Request<RosterRequest>,
+    ) -> Result<Response<Self::RosterStream>, Status> {
+        let mut caller = gate::caller_of(&request)?;
+        let roster = self.configuration.roster(&caller.node).await;
+        let roster = roster.map_err(|error| Status::unavailable(error.to_string()))?;
+        let (updates, receiver) = mpsc::channel(1);
+        let stop = self.tasks.token();
+        self.tasks.spawn("roster stream", async move {
+            tokio::select! {
+                () = roster::stream(roster, updates) => {}
                 () = caller.dismissed() => {}
                 () = stop.cancelled() => {}
             }
@@ -145,6 +170,8 @@ struct ReportStream {
     reported: BTreeSet<String>,
     /// When the rest is withdrawn; set by the stream's snapshot.
     settles_at: Option<Instant>,
+    /// When what was reported is told again.
+    remind_at: Option<Instant>,
     /// Waits for acknowledgements; each hands back the pod's uid.
     withdrawals: JoinSet<String>,
 }
@@ -205,6 +232,10 @@ impl ReportStream {
                     let answer = CaptureAnswer { withdrawn, ..CaptureAnswer::default() };
                     self.answer(answer).await?;
                 }
+                () = until(self.remind_at) => {
+                    self.remind_at = Some(Instant::now() + REMIND);
+                    self.remind().await?;
+                }
                 () = until(self.settles_at) => {
                     self.settles_at = None;
                     self.tell(CaptureChange::Settled(self.reported.clone())).await?;
@@ -235,10 +266,24 @@ impl ReportStream {
             }
             self.tell(CaptureChange::Captured(pods)).await?;
         }
+        if let Some(failed) = report.failed {
+            let change = CaptureChange::Failed(failed.uid, failed.message);
+            self.tell(change).await?;
+        }
         if !report.withdraw.is_empty() {
             self.withdraw(report.withdraw).await?;
         }
         Ok(())
+    }
+
+    /// Tells again what was reported: whatever became of its record meanwhile, it is so.
+    async fn remind(&mut self) -> Result<(), End> {
+        if self.service.configuration.records_here() || self.reported.is_empty() {
+            return Ok(());
+        }
+        let pods = self.reported.iter().map(|uid| (uid.clone(), String::new()));
+        let pods: Vec<_> = pods.collect();
+        self.tell(CaptureChange::Captured(pods)).await
     }
 
     async fn tell(&mut self, change: CaptureChange) -> Result<(), End> {
@@ -249,6 +294,7 @@ impl ReportStream {
             .await?;
         self.pending.extend(reply.pending);
         for recorded in reply.recorded {
+            self.pending.remove(&recorded);
             self.answer(CaptureAnswer {
                 recorded,
                 ..CaptureAnswer::default()
@@ -309,12 +355,16 @@ impl ReportStream {
             .cloned()
             .collect();
         for uid in found {
-            self.pending.remove(&uid);
             let Some(workload) = now.mesh.workload_by_pod_uid(&uid) else {
                 continue;
             };
-            let answer = if workload.node == self.node && workload.protocol == TunnelProtocol::Hbone
-            {
+            let own = workload.node == self.node;
+            if own && workload.protocol != TunnelProtocol::Hbone {
+                // It is being recorded.
+                continue;
+            }
+            self.pending.remove(&uid);
+            let answer = if own {
                 CaptureAnswer {
                     recorded: uid,
                     ..CaptureAnswer::default()

@@ -10,17 +10,20 @@
 //! answered: claims are on disk before their agent hears that they are recorded.
 
 mod handle;
+mod marks;
+mod rosters;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use ambit_kit::clock;
 use ambit_kit::files::FileError;
-use ambit_model::{Change, SpiffeId, TunnelProtocol};
+use ambit_model::{Change, SpiffeId, TunnelProtocol, Workload};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use self::handle::Request;
+use self::rosters::{Rosters, Touched};
 use super::claims::{ClaimError, ClaimFiles, Claims};
 use super::gate::Callers;
 use super::metrics::Metrics;
@@ -29,6 +32,8 @@ use crate::config::problem::{Problem, Severity};
 use crate::config::{Batch, Configuration};
 
 pub(crate) use self::handle::{CaptureChange, CaptureReply, Handle, NotReady};
+pub(crate) use self::marks::{MARKS, Mark, Marker, Redirection};
+pub(crate) use self::rosters::Roster;
 
 /// Requests waiting for the task: every agent of a large mesh at once.
 const REQUESTS: usize = 4096;
@@ -48,6 +53,9 @@ pub(crate) struct Keeper {
     published: watch::Sender<Option<Arc<Publication>>>,
     requests: mpsc::Receiver<Request>,
     problems: BTreeSet<Problem>,
+    rosters: Rosters,
+    /// Where captures are recorded on the pods; none where this process is the record.
+    marker: Option<Marker>,
 }
 
 impl Keeper {
@@ -57,6 +65,7 @@ impl Keeper {
         files: ClaimFiles,
         callers: Callers,
         metrics: Metrics,
+        marker: Option<Marker>,
     ) -> (Self, Handle) {
         let claims = files.load();
         for (_node, uid) in claims.iter() {
@@ -68,6 +77,7 @@ impl Keeper {
             .set(i64::try_from(claims.iter().count()).unwrap_or(i64::MAX));
         let (published, receiver) = watch::channel(None);
         let (sender, requests) = mpsc::channel(REQUESTS);
+        let records_here = marker.is_none();
         let keeper = Self {
             configuration,
             publisher: Publisher::new(clock::now()),
@@ -78,8 +88,10 @@ impl Keeper {
             published,
             requests,
             problems: BTreeSet::new(),
+            rosters: Rosters::default(),
+            marker,
         };
-        (keeper, Handle::new(sender, receiver))
+        (keeper, Handle::new(sender, receiver, records_here))
     }
 
     /// Serves the channels until asked to stop.
@@ -109,13 +121,24 @@ impl Keeper {
     }
 
     fn take_batch(&mut self, batch: Batch) {
+        let touched = Touched::by(&batch, &self.configuration);
+        let is_first = self.publisher.sequence() == 0;
+        let of_agents = match &self.callers {
+            Callers::Agents(agents) => is_first || agents.may_have_changed(&batch),
+            Callers::Nodes(_) => false,
+        };
         let changes = self.configuration.apply(batch);
+        self.rosters.refresh(&touched, &self.configuration);
         self.take_changes(changes);
-        if let Callers::Nodes(tokens) = &self.callers {
-            let nodes: BTreeSet<Arc<str>> = self.configuration.nodes().cloned().collect();
-            for error in tokens.set_nodes(&nodes) {
-                tracing::error!(%error, "a node cannot be let in");
+        match &self.callers {
+            Callers::Nodes(tokens) => {
+                let nodes: BTreeSet<Arc<str>> = self.configuration.nodes().cloned().collect();
+                for error in tokens.set_nodes(&nodes) {
+                    tracing::error!(%error, "a node cannot be let in");
+                }
             }
+            Callers::Agents(agents) if of_agents => agents.look_at(self.configuration.objects()),
+            Callers::Agents(_) => {}
         }
         self.tell_problems();
         self.publish();
@@ -134,7 +157,8 @@ impl Keeper {
                 continue;
             };
             let claimed = self.claims.holds(&workload.node, uid);
-            if claimed != (workload.protocol == TunnelProtocol::Hbone) {
+            let advertised = workload.protocol == TunnelProtocol::Hbone;
+            if self.marker.is_none() && claimed != advertised {
                 queue.extend(self.configuration.set_captured(uid, claimed));
             }
         }
@@ -191,6 +215,9 @@ impl Keeper {
                 } => {
                     answer_to(reply, self.may_ask(&node, &identity));
                 }
+                Request::Roster { node, reply } => {
+                    answer_to(reply, self.rosters.subscribe(node, &self.configuration));
+                }
                 Request::Problems { reply } => {
                     answer_to(reply, self.problems.iter().cloned().collect());
                 }
@@ -239,9 +266,20 @@ impl Keeper {
             }
             CaptureChange::Withdrawn(uid) => self.withdraw(node, &uid),
             CaptureChange::Settled(all) => {
-                let claimed = self.claims.of(node);
-                for uid in claimed.keys().filter(|uid| !all.contains(&***uid)) {
+                let mut claimed: BTreeSet<_> = self.claims.of(node).into_keys().collect();
+                if self.marker.is_some() {
+                    claimed.extend(self.configuration.recorded_on(node).map(|pod| pod.uid));
+                }
+                for uid in claimed.iter().filter(|uid| !all.contains(&***uid)) {
                     self.withdraw(node, uid);
+                }
+            }
+            CaptureChange::Failed(uid, why) => {
+                let own = self.configuration.pod_of_uid(&uid);
+                let own =
+                    own.filter(|_| self.configuration.node_of_pod(&uid).as_ref() == Some(node));
+                if let (Some(marker), Some(pod)) = (&self.marker, own) {
+                    marker.mark(&pod, Redirection::Pending(why));
                 }
             }
         }
@@ -254,6 +292,9 @@ impl Keeper {
             let why = format!("pod {pod} runs on node {home}, not on {node}");
             reply.refused.push((uid, why));
             return;
+        }
+        if self.marker.is_some() {
+            return self.claim_on_pod(uid, home.is_some(), reply);
         }
         match self.claims.add(node, &uid, pod) {
             Err(error @ (ClaimError::TooMany | ClaimError::Uid)) => {
@@ -268,12 +309,36 @@ impl Keeper {
         }
     }
 
+    /// Has a capture written on its pod, where every replica sees it.
+    fn claim_on_pod(&mut self, uid: String, is_known: bool, reply: &mut CaptureReply) {
+        let changes = self.configuration.set_withheld(&uid, false);
+        self.take_changes(changes);
+        let advertised = |workload: &Arc<Workload>| workload.protocol == TunnelProtocol::Hbone;
+        let workload = self.configuration.mesh().workload_by_pod_uid(&uid);
+        if workload.is_some_and(advertised) {
+            return reply.recorded.push(uid);
+        }
+        if is_known
+            && let (Some(marker), Some(pod)) = (&self.marker, self.configuration.pod_of_uid(&uid))
+        {
+            marker.mark(&pod, Redirection::Enabled);
+        }
+        reply.pending.push(uid);
+    }
+
     fn withdraw(&mut self, node: &Arc<str>, uid: &str) {
         let is_its_own = self
             .configuration
             .node_of_pod(uid)
             .is_none_or(|home| home == *node);
-        if self.claims.remove(node, uid) && is_its_own {
+        if let Some(marker) = self.marker.clone().filter(|_| is_its_own) {
+            // This replica stops advertising at once, the others when they see the record gone.
+            let changes = self.configuration.set_withheld(uid, true);
+            self.take_changes(changes);
+            if let Some(pod) = self.configuration.pod_of_uid(uid) {
+                marker.mark(&pod, Redirection::Absent);
+            }
+        } else if self.claims.remove(node, uid) && is_its_own {
             let changes = self.configuration.set_captured(uid, false);
             self.take_changes(changes);
         }

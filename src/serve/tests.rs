@@ -98,6 +98,7 @@ impl Plane {
             services,
             metrics,
             admin: Some(admin),
+            marker: None,
             logs: None,
         };
         let tasks = Tasks::new();

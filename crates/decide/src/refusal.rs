@@ -130,7 +130,7 @@ reasons! {
     Draining "draining" "-"
         "The agent or the peer is being replaced, and the connection outlived the time given to finish."
     NotSynced "not_synced" "-"
-        "The agent has not yet received the mesh from the control plane and has nothing kept from before."
+        "The agent does not know yet as which service account the pod runs: the control plane has been away since the pod was made."
     UnknownPod "unknown_pod" "-"
         "The pod is enrolled, and the control plane has no workload for it."
 }

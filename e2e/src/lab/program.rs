@@ -55,6 +55,16 @@ impl Program {
         kill(self.pid(), signal).with_context(|| format!("sending {signal} to {}", self.name))
     }
 
+    /// Sends a signal to the program and all that it started.
+    pub fn signal_group(&self, signal: Signal) -> Result<()> {
+        killpg(self.pid(), signal).with_context(|| format!("sending {signal} to {}", self.name))
+    }
+
+    /// Where its output goes.
+    pub fn output_file(&self) -> &Path {
+        &self.stdout
+    }
+
     /// Whether it still runs.
     pub fn is_running(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use ambit_kit::clock;
 use ambit_wire::node::capture_client::CaptureClient;
-use ambit_wire::node::{CaptureAnswer, CaptureReport, CapturedPod};
+use ambit_wire::node::{CaptureAnswer, CaptureFailure, CaptureReport, CapturedPod};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Channel;
@@ -36,6 +36,8 @@ pub(crate) enum Report {
     Captured(CapturedPod),
     /// A pod, by its uid, is about to be released.
     Withdraw(String),
+    /// A pod, by its uid, cannot be captured, and why.
+    Failed(String, String),
 }
 
 /// The task's state.
@@ -48,6 +50,8 @@ pub(crate) struct Capture {
     withdrawn: mpsc::Sender<String>,
     captured: BTreeMap<String, CapturedPod>,
     withdrawing: BTreeMap<String, Instant>,
+    /// Pods that could not be captured, and why; told again on every stream.
+    failed: BTreeMap<String, String>,
 }
 
 /// An open stream.
@@ -79,6 +83,7 @@ impl Capture {
             withdrawn,
             captured,
             withdrawing,
+            failed: BTreeMap::new(),
         }
     }
 
@@ -141,6 +146,9 @@ impl Capture {
             ..CaptureReport::default()
         };
         send(&outgoing, snapshot).await?;
+        for (uid, message) in self.failed.clone() {
+            send(&outgoing, failure(uid, message)).await?;
+        }
         loop {
             let overdue = self.withdrawing.values().min().copied();
             let next = tokio::select! {
@@ -163,7 +171,15 @@ impl Capture {
 
     fn note(&mut self, report: Report) -> CaptureReport {
         match report {
+            Report::Failed(uid, message) => {
+                self.failed.insert(uid.clone(), message.clone());
+                if message.is_empty() {
+                    self.failed.remove(&uid);
+                }
+                failure(uid, message)
+            }
             Report::Captured(pod) => {
+                self.failed.remove(&pod.uid);
                 self.withdrawing.remove(&pod.uid);
                 self.captured.insert(pod.uid.clone(), pod.clone());
                 CaptureReport {
@@ -173,6 +189,7 @@ impl Capture {
             }
             Report::Withdraw(uid) => {
                 self.captured.remove(&uid);
+                self.failed.remove(&uid);
                 self.withdrawing
                     .insert(uid.clone(), clock::now() + WITHDRAW_TIME);
                 CaptureReport {
@@ -210,6 +227,13 @@ impl Capture {
             );
             self.withdrawn.send(uid).await.ok();
         }
+    }
+}
+
+fn failure(uid: String, message: String) -> CaptureReport {
+    CaptureReport {
+        failed: Some(CaptureFailure { uid, message }),
+        ..CaptureReport::default()
     }
 }
 

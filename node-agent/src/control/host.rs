@@ -1,5 +1,5 @@
-//! The stream to the host role: which pods there are, which proxies to feed, and what was
-//! withdrawn.
+//! The stream to the host role: which pods there are, which proxies to feed, what was withdrawn,
+//! and the roster of this node.
 //!
 //! The end of the stream is the end of this role: a new host role starts a control role of its own.
 
@@ -29,6 +29,8 @@ pub(crate) enum FromHost {
     Captured(Pod),
     /// A pod, by its uid, is about to be released.
     Withdraw(String),
+    /// A pod, by its uid, cannot be captured, and why; it can be again if there is no why.
+    Failed(String, String),
     /// A proxy generation, with the socket of its feed.
     Proxy(u64, OwnedFd),
 }
@@ -55,14 +57,13 @@ pub(crate) async fn read(stream: &UnixStream, events: &mpsc::Sender<FromHost>) -
     }
 }
 
-/// Tells the host role which pods were withdrawn, until nobody has more to tell.
+/// Tells the host role what there is to tell, until nobody has more.
 pub(crate) async fn write(
     stream: &UnixStream,
-    withdrawn: &mut mpsc::Receiver<String>,
+    told: &mut mpsc::Receiver<control_to_host::Kind>,
 ) -> io::Result<()> {
-    while let Some(uid) = withdrawn.recv().await {
-        let kind = Some(control_to_host::Kind::Withdrawn(uid));
-        let frame = ControlToHost { kind }.encode_length_delimited_to_vec();
+    while let Some(kind) = told.recv().await {
+        let frame = ControlToHost { kind: Some(kind) }.encode_length_delimited_to_vec();
         let mut rest = frame.as_slice();
         while !rest.is_empty() {
             let send = || passing::send(stream, rest, &[]);
@@ -107,6 +108,7 @@ impl Incoming {
                 Some(Kind::Prepare(pod)) => FromHost::Prepare(pod),
                 Some(Kind::Captured(pod)) => FromHost::Captured(pod),
                 Some(Kind::Withdraw(uid)) => FromHost::Withdraw(uid),
+                Some(Kind::Failed(failed)) => FromHost::Failed(failed.uid, failed.message),
                 Some(Kind::Proxy(proxy)) => {
                     let socket = self.descriptors.pop_front();
                     let socket = socket.ok_or_else(|| malformed("a proxy without its feed"))?;

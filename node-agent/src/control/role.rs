@@ -16,6 +16,7 @@ use ambit_identity::rotation::{self, Rotation};
 use ambit_kit::clock;
 use ambit_kit::tasks::Tasks;
 use ambit_model::SpiffeId;
+use ambit_wire::node::control_to_host::Kind as ToHost;
 use ambit_wire::node::{CapturedPod, TrustUpdate};
 use arc_swap::ArcSwap;
 use tokio::sync::{mpsc, oneshot};
@@ -70,7 +71,7 @@ pub(crate) struct Parts {
     /// To the capture task.
     pub(crate) reports: mpsc::Sender<Report>,
     /// To the host role.
-    pub(crate) withdrawn: mpsc::Sender<String>,
+    pub(crate) host: mpsc::Sender<ToHost>,
     /// To this task, for those that it starts.
     pub(crate) events: mpsc::Sender<Event>,
     /// Everything that runs.
@@ -150,6 +151,7 @@ impl Role {
                 self.rotate(now, rotation::Event::Demanded(identity));
             }
             Event::Fetched(identity, answer) => self.fetched(now, identity, answer),
+            Event::Host(FromHost::Failed(uid, why)) => self.report(Report::Failed(uid, why)),
             Event::Host(FromHost::Prepare(pod)) => drop(self.pod(now, &pod)),
             Event::Host(FromHost::Captured(pod)) => {
                 if self.pod(now, &pod) {

@@ -23,8 +23,8 @@ use ambit_wire::discovery::aggregated_discovery_service_server::{
 use ambit_wire::discovery::{DeltaDiscoveryRequest, DeltaDiscoveryResponse};
 use ambit_wire::node::capture_server::{Capture, CaptureServer};
 use ambit_wire::node::{
-    CaptureAnswer, CaptureReport, Certificate, TrustAck, TrustAckAnswer, TrustBundle, TrustRequest,
-    TrustUpdate,
+    CaptureAnswer, CaptureReport, Certificate, RosterRequest, RosterUpdate, TrustAck,
+    TrustAckAnswer, TrustBundle, TrustRequest, TrustUpdate,
 };
 use parking_lot::Mutex;
 use rcgen::{CertificateParams, KeyPair, SanType};
@@ -105,6 +105,8 @@ pub(crate) struct Seen {
     pub(crate) refuse: bool,
     /// Withdrawals are not answered.
     pub(crate) mute: bool,
+    /// What is told of the node.
+    pub(crate) roster: Option<RosterUpdate>,
 }
 
 /// The control plane.
@@ -369,6 +371,24 @@ impl IstioCertificateService for Plane {
 impl Capture for Plane {
     type ReportStream = Answers<CaptureAnswer>;
     type TrustStream = Answers<TrustUpdate>;
+    type RosterStream = Answers<RosterUpdate>;
+
+    async fn roster(
+        &self,
+        request: Request<RosterRequest>,
+    ) -> Result<Response<Self::RosterStream>, Status> {
+        Self::check(&request)?;
+        let (updates, outgoing) = mpsc::channel(1);
+        if let Some(roster) = self.seen.lock().roster.clone() {
+            updates.try_send(Ok(roster)).unwrap();
+        }
+        let stop = self.stop.lock().clone();
+        tokio::spawn(async move {
+            stop.cancelled().await;
+            drop(updates);
+        });
+        Ok(Response::new(Box::pin(ReceiverStream::new(outgoing))))
+    }
 
     async fn report(
         &self,

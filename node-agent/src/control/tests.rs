@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use ambit_model::SpiffeId;
 use ambit_wire::delta::{ADDRESS_TYPE, AUTHORIZATION_TYPE};
-use ambit_wire::node::Pod;
+use ambit_wire::node::{Pod, RosterUpdate};
 use ambit_wire::{security, workload};
 use prost::Message;
 use tempfile::TempDir;
@@ -382,6 +382,37 @@ async fn a_wanted_certificate_is_asked_for_again_at_once() {
     );
 }
 
+fn withdrawn(uid: &str) -> Option<ToHost> {
+    Some(ToHost::Withdrawn(uid.to_owned()))
+}
+
+#[tokio::test]
+async fn the_roster_of_the_node_reaches_the_host_role_as_it_is_told() {
+    let plane = Plane::new().await;
+    let roster = RosterUpdate {
+        is_snapshot: true,
+        gone: vec!["p0".to_owned()],
+        ..RosterUpdate::default()
+    };
+    plane.seen.lock().roster = Some(roster.clone());
+    let directory = directory();
+    let mut agent = Agent::start(&plane, &directory);
+    let told = tokio::time::timeout(PATIENCE, agent.lines.to_host.recv()).await;
+    assert_eq!(told.unwrap(), Some(ToHost::Roster(roster)));
+    agent
+        .tell(FromHost::Failed("p1".to_owned(), "no room".to_owned()))
+        .await;
+    eventually("the failure is reported", || async {
+        let seen = plane.seen.lock();
+        let mut failed = seen
+            .reports
+            .iter()
+            .filter_map(|report| report.failed.as_ref());
+        failed.any(|failed| failed.uid == "p1" && failed.message == "no room")
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn a_withdrawal_waits_for_the_control_plane_but_not_without_one() {
     let plane = Plane::new().await;
@@ -400,7 +431,7 @@ async fn a_withdrawal_waits_for_the_control_plane_but_not_without_one() {
     })
     .await;
     agent.tell(FromHost::Withdraw("p1".to_owned())).await;
-    assert_eq!(agent.lines.to_host.recv().await.as_deref(), Some("p1"));
+    assert_eq!(agent.lines.to_host.recv().await, withdrawn("p1"));
     assert_eq!(plane.seen.lock().reports.last().unwrap().withdraw, "p1");
 
     plane.stop();
@@ -410,7 +441,7 @@ async fn a_withdrawal_waits_for_the_control_plane_but_not_without_one() {
         .await;
     agent.tell(FromHost::Withdraw("p2".to_owned())).await;
     let told = tokio::time::timeout(Duration::from_secs(2), agent.lines.to_host.recv()).await;
-    assert_eq!(told.unwrap().as_deref(), Some("p2"));
+    assert_eq!(told.unwrap(), withdrawn("p2"));
     agent.tell(FromHost::Captured(pod("p3", "web"))).await;
     plane.seen.lock().reports.clear();
     plane.start().await;
@@ -435,7 +466,7 @@ async fn a_control_plane_that_does_not_answer_a_withdrawal_is_waited_for_three_s
     .await;
     agent.tell(FromHost::Withdraw("p1".to_owned())).await;
     let told = tokio::time::timeout(PATIENCE, agent.lines.to_host.recv()).await;
-    assert_eq!(told.unwrap().as_deref(), Some("p1"));
+    assert_eq!(told.unwrap(), withdrawn("p1"));
 }
 
 #[tokio::test]
@@ -493,7 +524,7 @@ async fn under_a_foreign_control_plane_the_roots_come_with_certificates() {
     assert!(roots.iter().any(|root| **root == *plane.authority.root()));
     agent.tell(FromHost::Withdraw("p1".to_owned())).await;
     let told = tokio::time::timeout(Duration::from_secs(2), agent.lines.to_host.recv()).await;
-    assert_eq!(told.unwrap().as_deref(), Some("p1"), "nobody to wait for");
+    assert_eq!(told.unwrap(), withdrawn("p1"), "nobody to wait for");
 }
 
 #[tokio::test]

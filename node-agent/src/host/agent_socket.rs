@@ -19,8 +19,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::api::{self, Answer, EnrolRequest, LINE_BYTES, Request};
 use super::counters::Count;
+use super::pods::NamespaceId;
 use super::state::Host;
-use super::{enrol, proxies, release};
+use super::{cni_requests, enrol, proxies, release, vanished};
 
 /// Connections at once: a node starts few pods at a time.
 const CONNECTIONS: usize = 32;
@@ -201,10 +202,14 @@ async fn obey(host: &Arc<Host>, request: Request, descriptor: Option<OwnedFd>) -
             },
             Err(error) => Answer::refused("start_failed", &error),
         },
+        Request::CniAdd(pod) => cni_requests::add(host, pod, descriptor).await,
+        Request::CniCheck(pod) => cni_requests::check(host, &pod, descriptor),
+        Request::CniDel(end) => cni_requests::del(&end),
     }
 }
 
-async fn enrol_as_asked(
+/// Enrols a pod in the namespace that came along or is named.
+pub(super) async fn enrol_as_asked(
     host: &Arc<Host>,
     request: EnrolRequest,
     descriptor: Option<OwnedFd>,
@@ -218,7 +223,12 @@ async fn enrol_as_asked(
         )),
     };
     let enrolled = match opened {
-        Ok(netns) => enrol::enrol(host, names.clone(), netns, request.netns).await,
+        Ok(netns) => {
+            let namespace = NamespaceId::of(&netns);
+            let path = request.netns;
+            let path = path.and_then(|path| vanished::path_here(namespace, &path));
+            enrol::enrol(host, names.clone(), netns, path).await
+        }
         Err(error) => {
             host.counters.count(Count::EnrolmentsFailed);
             let error = io::Error::new(

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::names::{NameError, PodNames, PodUid};
+use super::names::{self, NameError, PodNames, PodUid};
 
 /// Longest request or answer line that is read.
 pub const LINE_BYTES: usize = 16 * 1024;
@@ -24,6 +24,12 @@ pub enum Request {
     List(Nothing),
     /// Start a new generation of the proxy and drain the present one.
     ReplaceProxy(Nothing),
+    /// Capture a pod that the container runtime is about to start, if it is of the mesh.
+    CniAdd(CniPod),
+    /// Say whether a pod of the container runtime is captured as it should be.
+    CniCheck(CniPod),
+    /// Take note that the container runtime ends a pod.
+    CniDel(CniEnd),
 }
 
 /// A request to capture a pod. Its network namespace is named by path or comes as a descriptor.
@@ -51,6 +57,36 @@ pub struct EnrolRequest {
 pub struct ReleaseRequest {
     /// Kubernetes' own uid.
     pub uid: PodUid,
+}
+
+/// A pod as the container runtime knows it: without its service account and its labels.
+///
+/// Fields that are not known are passed over: the plugin on the node may be newer than the agent
+/// that it asks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CniPod {
+    /// Where the runtime has the network namespace; a descriptor that comes along counts more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub netns: Option<String>,
+    /// Kubernetes' own uid.
+    pub uid: PodUid,
+    /// Kubernetes namespace.
+    pub namespace: String,
+    /// Name of the pod.
+    pub name: String,
+    /// Addresses of the pod.
+    pub ips: Vec<std::net::IpAddr>,
+    /// The runtime's name for the pod's sandbox.
+    pub container: String,
+}
+
+/// A pod that the container runtime ends.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CniEnd {
+    /// Kubernetes' own uid.
+    pub uid: PodUid,
+    /// The runtime's name for the pod's sandbox.
+    pub container: String,
 }
 
 /// A request without arguments.
@@ -136,11 +172,19 @@ pub fn parse(line: &[u8]) -> Result<Request, RequestError> {
     }
     let request: Request =
         serde_json::from_slice(line).map_err(|e| RequestError::NotARequest(e.to_string()))?;
-    if let Request::Enrol(enrol) = &request {
-        enrol.names().checked()?;
-        if let Some(path) = enrol.netns.as_ref().filter(|path| !is_sane_path(path)) {
-            return Err(RequestError::Path(path.clone()));
+    match &request {
+        Request::Enrol(enrol) => {
+            enrol.names().checked()?;
+            names::check_account(&enrol.service_account)?;
+            check_path(enrol.netns.as_deref())?;
         }
+        Request::CniAdd(pod) | Request::CniCheck(pod) => {
+            pod.names(String::new()).checked()?;
+            names::check_container(&pod.container)?;
+            check_path(pod.netns.as_deref())?;
+        }
+        Request::CniDel(end) => names::check_container(&end.container)?,
+        Request::Release(_) | Request::List(_) | Request::ReplaceProxy(_) => {}
     }
     Ok(request)
 }
@@ -153,6 +197,19 @@ impl EnrolRequest {
             namespace: self.namespace.clone(),
             name: self.name.clone(),
             service_account: self.service_account.clone(),
+            ips: self.ips.clone(),
+        }
+    }
+}
+
+impl CniPod {
+    /// The pod, with the service account that the runtime does not know.
+    pub fn names(&self, service_account: String) -> PodNames {
+        PodNames {
+            uid: self.uid.clone(),
+            namespace: self.namespace.clone(),
+            name: self.name.clone(),
+            service_account,
             ips: self.ips.clone(),
         }
     }
@@ -193,8 +250,12 @@ impl Answer {
     }
 }
 
-fn is_sane_path(path: &str) -> bool {
-    path.starts_with('/') && path.len() < 4096 && !path.contains('\0')
+fn check_path(path: Option<&str>) -> Result<(), RequestError> {
+    let is_sane = |path: &&str| path.starts_with('/') && path.len() < 4096 && !path.contains('\0');
+    match path.filter(|path| !is_sane(path)) {
+        Some(path) => Err(RequestError::Path(path.to_owned())),
+        None => Ok(()),
+    }
 }
 
 #[cfg(test)]

@@ -5,10 +5,12 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use ambit_cni::keeper::Keeper;
+use ambit_cni::spec::Entry;
 use ambit_decide::EgressMode;
 
 use super::child::Roles;
-use super::state::Limits;
+use super::state::{Cni, Limits};
 
 /// The node agent.
 #[derive(Clone, Debug, clap::Args)]
@@ -34,6 +36,13 @@ pub struct HostArgs {
     /// Folder of what outlives the agent, on a tmpfs; not inside the folder of the sockets.
     #[arg(long, env = "AMBIT_STATE_DIR", default_value = "/run/ambit-state")]
     pub state_dir: PathBuf,
+    /// Folder of the container runtime's network configuration, to have new pods wait for their
+    /// capture; without it they are captured once the control plane tells of them.
+    #[arg(long, env = "AMBIT_CNI_CONF_DIR")]
+    pub cni_conf_dir: Option<PathBuf>,
+    /// Namespace of the agent's own pod.
+    #[arg(long, env = "AMBIT_NAMESPACE")]
+    pub namespace: Option<String>,
     /// An address of this node; once for each. Those on its interfaces are found without.
     #[arg(long = "node-ip", env = "AMBIT_NODE_IPS", value_delimiter = ',')]
     pub node_ips: Vec<IpAddr>,
@@ -84,6 +93,23 @@ impl HostArgs {
             stop_time: self.stop_time,
             ..Limits::default()
         }
+    }
+
+    /// What is ours of the container runtime's network configuration.
+    pub(crate) fn cni(&self) -> Option<Cni> {
+        let list = self.run_dir.join("cni-namespaces.json");
+        let mut entry = Entry {
+            agent_socket: self.run_dir.join("agent.sock"),
+            namespace_list: list.clone(),
+            ..Entry::default()
+        };
+        let own = self.namespace.iter();
+        entry.system_namespaces.extend(own.cloned());
+        entry.system_namespaces.sort();
+        entry.system_namespaces.dedup();
+        let directory = self.cni_conf_dir.as_ref()?;
+        let keeper = Keeper::new(directory, entry);
+        Some(Cni { keeper, list })
     }
 
     /// How the other roles are started.

@@ -12,7 +12,9 @@ use ambit_kit::clock;
 use ambit_netsys::passing;
 use ambit_wire::node::host_to_control::Kind;
 use ambit_wire::node::host_to_proxy::Kind as ToProxy;
-use ambit_wire::node::{ControlToHost, HostToControl, NewFeed, ProxyAttached, control_to_host};
+use ambit_wire::node::{
+    ControlToHost, HostToControl, NewFeed, Pod, ProxyAttached, control_to_host,
+};
 use parking_lot::Mutex;
 use prost::Message;
 use tokio::io::Interest;
@@ -26,12 +28,13 @@ use super::names::PodUid;
 use super::pods::PodState;
 use super::restarts::Restarts;
 use super::state::Host;
+use crate::frames::LONGEST_TO_HOST;
 use crate::launch::LaunchError;
 
 /// Messages in line: some for every pod of a full node.
 const LINE: usize = 2048;
-/// Longest message that the control role sends; it holds one uid.
-const LONGEST: usize = 256;
+/// What is read at once.
+const CHUNK: usize = 16 << 10;
 
 /// The way to whichever control role runs.
 #[derive(Debug, Default)]
@@ -139,7 +142,8 @@ fn tell_everything(host: &Host) {
         .iter()
         .map(|pod| (pod.state, pod.names.to_wire()))
         .collect();
-    for (state, pod) in known {
+    let identified = |(_, pod): &(PodState, Pod)| !pod.service_account.is_empty();
+    for (state, pod) in known.into_iter().filter(identified) {
         match state {
             PodState::Enrolling => host.control.tell(Kind::Prepare(pod)),
             PodState::Captured => host.control.tell(Kind::Captured(pod)),
@@ -186,9 +190,9 @@ async fn write_memos(stream: &UnixStream, mut memos: mpsc::Receiver<Memo>) -> io
 }
 
 async fn read_answers(stream: &UnixStream, host: &Host) -> io::Result<()> {
-    let mut unread = Vec::with_capacity(LONGEST);
+    let mut unread = Vec::new();
+    let mut chunk = vec![0; CHUNK];
     loop {
-        let mut chunk = [0; LONGEST];
         let receive = || passing::recv_bytes(stream, &mut chunk);
         let count = stream.async_io(Interest::READABLE, receive).await?;
         if count == 0 {
@@ -207,16 +211,16 @@ fn next_answer(unread: &[u8]) -> io::Result<Option<(ControlToHost, usize)>> {
     let malformed = |what: String| io::Error::new(io::ErrorKind::InvalidData, what);
     let mut rest = unread;
     let Ok(length) = prost::decode_length_delimiter(&mut rest) else {
-        // A length of up to 256 takes two bytes.
-        return if unread.len() < 2 {
+        // A length of up to 1 MiB takes three bytes.
+        return if unread.len() < 3 {
             Ok(None)
         } else {
             Err(malformed("no length".to_owned()))
         };
     };
-    if length > LONGEST {
+    if length > LONGEST_TO_HOST {
         return Err(malformed(format!(
-            "a message of {length} bytes is over {LONGEST}"
+            "a message of {length} bytes is over {LONGEST_TO_HOST}"
         )));
     }
     let Some(body) = rest.get(..length) else {
@@ -227,8 +231,13 @@ fn next_answer(unread: &[u8]) -> io::Result<Option<(ControlToHost, usize)>> {
 }
 
 fn take_answer(host: &Host, answer: ControlToHost) {
-    let Some(control_to_host::Kind::Withdrawn(uid)) = answer.kind else {
-        return;
+    let uid = match answer.kind {
+        Some(control_to_host::Kind::Withdrawn(uid)) => uid,
+        Some(control_to_host::Kind::Roster(update)) => {
+            host.roster.take(update);
+            return host.note_change();
+        }
+        None => return,
     };
     match PodUid::parse(&uid) {
         // Only what is waited for is remembered: the set cannot grow beyond the pods.

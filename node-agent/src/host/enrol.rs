@@ -78,7 +78,9 @@ pub(crate) async fn enrol(
     if admitted == Admitted::Captured {
         return Ok(PodState::Captured);
     }
-    host.control.tell(ToControl::Prepare(names.to_wire()));
+    if !names.service_account.is_empty() {
+        host.control.tell(ToControl::Prepare(names.to_wire()));
+    }
     match capture(host, &uid).await {
         Ok(()) => {
             host.counters.count(Count::Enrolled);
@@ -90,6 +92,26 @@ pub(crate) async fn enrol(
             Err(error)
         }
     }
+}
+
+/// Tells everybody who a captured pod is, once that is known.
+pub(crate) async fn identify(host: &Arc<Host>, names: PodNames) -> Result<(), String> {
+    let _standing_still = host.changes.read().await;
+    let _turn = host.turn(&names.uid).await;
+    let uid = names.uid.clone();
+    {
+        let mut pods = host.pods.lock();
+        match pods.get_mut(&uid) {
+            Some(pod) if pod.state == PodState::Captured => pod.names = names.clone(),
+            _ => return Ok(()),
+        }
+    }
+    host.keep(&uid).map_err(|error| error.to_string())?;
+    host.control.tell(ToControl::Prepare(names.to_wire()));
+    host.attach(&uid);
+    tell_control(host, &uid);
+    tracing::info!(pod = %names, account = names.service_account, "identified");
+    Ok(())
 }
 
 /// A pod that was made anew keeps its uid: the record of a namespace that is gone makes way.
@@ -224,7 +246,8 @@ fn keep_settings(
 /// Tells the control role that a pod is captured, so that peers may tunnel to it.
 pub(crate) fn tell_control(host: &Host, uid: &PodUid) {
     let pod = host.pods.lock().get(uid).map(|pod| pod.names.to_wire());
-    if let Some(pod) = pod {
+    // Peers cannot tunnel to a pod that has no identity yet.
+    if let Some(pod) = pod.filter(|pod| !pod.service_account.is_empty()) {
         host.control.tell(ToControl::Captured(pod));
     }
 }

@@ -31,7 +31,7 @@ pub struct PodNames {
     pub namespace: String,
     /// Name of the pod.
     pub name: String,
-    /// Service account that the pod runs as.
+    /// Service account that the pod runs as; empty while it is not known.
     pub service_account: String,
     /// Addresses of the pod.
     pub ips: Vec<IpAddr>,
@@ -61,11 +61,29 @@ impl PodUid {
 }
 
 impl PodNames {
-    /// Checks every field; needed after reading one from JSON, which checks the uid only.
+    /// Checks every field but that there are addresses: a pod that is being started has none.
+    pub fn checked_but_addresses(self) -> Result<Self, NameError> {
+        if !self.ips.is_empty() {
+            return self.checked();
+        }
+        // Any address will do for the check of the rest.
+        let ips = vec![IpAddr::from([192, 0, 2, 1])];
+        let checked = Self { ips, ..self }.checked()?;
+        Ok(Self {
+            ips: Vec::new(),
+            ..checked
+        })
+    }
+
+    /// Checks every field that is there; needed after reading one from JSON, which checks the uid
+    /// only.
     pub fn checked(self) -> Result<Self, NameError> {
         check_name("namespace", &self.namespace, NAMESPACE_BYTES)?;
         check_name("name", &self.name, NAME_BYTES)?;
-        check_name("service_account", &self.service_account, NAME_BYTES)?;
+        // A pod may be captured before anybody could say which account it runs as.
+        if !self.service_account.is_empty() {
+            check_name("service_account", &self.service_account, NAME_BYTES)?;
+        }
         if self.ips.is_empty() || self.ips.len() > IPS {
             let problem = format!("a list of {} addresses, not of 1 to {IPS}", self.ips.len());
             return Err(NameError {
@@ -126,8 +144,18 @@ impl From<PodUid> for String {
     }
 }
 
+/// Checks the name that a container runtime gives to a pod's sandbox.
+pub(crate) fn check_container(container: &str) -> Result<(), NameError> {
+    check_name("container", container, NAME_BYTES)
+}
+
 fn is_pod_address(ip: &IpAddr) -> bool {
     !ip.is_loopback() && !ip.is_unspecified() && !ip.is_multicast()
+}
+
+/// Checks a service account that must be known.
+pub(crate) fn check_account(account: &str) -> Result<(), NameError> {
+    check_name("service_account", account, NAME_BYTES)
 }
 
 fn check_name(field: &'static str, text: &str, longest: usize) -> Result<(), NameError> {

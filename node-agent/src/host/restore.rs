@@ -165,7 +165,7 @@ fn find(kept: &KeptPod) -> Option<NetNs> {
 }
 
 /// Whether one of the pod's addresses is in the namespace.
-fn has_address_of(netns: &NetNs, names: &PodNames) -> bool {
+pub(crate) fn has_address_of(netns: &NetNs, names: &PodNames) -> bool {
     let present: BTreeSet<IpAddr> = netns.run(addresses).unwrap_or_default();
     names.ips.iter().any(|ip| present.contains(ip))
 }

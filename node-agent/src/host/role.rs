@@ -21,7 +21,8 @@ use super::handover::{self, Phase};
 use super::kept::{self, KeptPods};
 use super::state::{Host, Parts};
 use super::{
-    agent_socket, control, firewall, listeners, proxies, restore, vanished, watch as listener_watch,
+    agent_socket, cni_config, cni_list, control, firewall, listeners, proxies, reconcile, restore,
+    vanished, watch as listener_watch,
 };
 
 /// Open files: every connection of a proxy is none of ours, but pods have six listeners each and
@@ -121,7 +122,14 @@ fn set_up(args: &HostArgs) -> anyhow::Result<Arc<Host>> {
         node_ips,
         limits: args.limits(),
         kept: KeptPods::open(&args.state_dir)?,
+        cni: args.cni(),
     });
+    if let Ok(host) = &host
+        && let Some(cni) = &host.cni
+        && let Some(namespaces) = cni_list::read(&cni.list)
+    {
+        host.roster.remember(namespaces);
+    }
     host.context("the thread that makes sockets")
 }
 
@@ -172,6 +180,18 @@ fn start(host: &Arc<Host>) {
         .spawn("control", control::supervise(Arc::clone(host)));
     host.tasks
         .spawn("proxies", proxies::keep_one(Arc::clone(host)));
+    host.tasks
+        .spawn("reconcile", reconcile::run(Arc::clone(host)));
+    if let Some(cni) = &host.cni {
+        let (stop, retired) = (host.retired.clone(), host.retired.clone());
+        let known = host.roster.namespaces();
+        host.tasks.spawn(
+            "namespace list",
+            cni_list::keep_written(cni.list.clone(), known, stop),
+        );
+        let kept = cni_config::keep_installed(cni.keeper.clone(), retired);
+        host.tasks.spawn("CNI configuration", kept);
+    }
     let (retired, watching) = (host.retired.clone(), Arc::clone(host));
     host.tasks.spawn("watch", async move {
         tokio::select! {

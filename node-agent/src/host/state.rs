@@ -7,9 +7,11 @@
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ambit_cni::keeper::Keeper;
 use ambit_kit::tasks::Tasks;
 use ambit_netsys::NetNs;
 use ambit_wire::node::host_to_proxy::Kind;
@@ -28,6 +30,7 @@ use super::kept::{KeptPod, KeptPods};
 use super::listeners::{self, Listener};
 use super::names::PodUid;
 use super::pods::{NamespaceId, Pod, PodState, Pods};
+use super::roster::Roster;
 use super::rules::{RuleInput, Rules};
 use super::sockets::Supply;
 
@@ -96,6 +99,10 @@ pub(crate) struct Host {
     pub(crate) control: ControlLink,
     /// Pods that the control role has reported as withdrawn everywhere.
     pub(crate) withdrawn: Mutex<HashSet<PodUid>>,
+    /// The part of the container runtime's network configuration that is ours, if it is.
+    pub(crate) cni: Option<Cni>,
+    /// What the control plane says of this node.
+    pub(crate) roster: Roster,
     /// Listeners of the node's pages.
     pub(crate) pages: Mutex<Vec<Listener>>,
     /// What outlives this process.
@@ -134,6 +141,17 @@ pub(crate) struct Parts {
     pub(crate) children: Box<dyn Children>,
     /// What outlives this process.
     pub(crate) kept: KeptPods,
+    /// What is ours of the container runtime's network configuration, if anything.
+    pub(crate) cni: Option<Cni>,
+}
+
+/// What is ours of the container runtime's network configuration.
+#[derive(Clone, Debug)]
+pub(crate) struct Cni {
+    /// Keeps the plugin in it.
+    pub(crate) keeper: Keeper,
+    /// The list that the plugin goes by.
+    pub(crate) list: PathBuf,
 }
 
 impl Host {
@@ -151,6 +169,8 @@ impl Host {
             generations: Mutex::default(),
             control: ControlLink::default(),
             withdrawn: Mutex::default(),
+            cni: parts.cni,
+            roster: Roster::default(),
             pages: Mutex::default(),
             kept: parts.kept,
             supply: Supply::start(Arc::clone(&counters))?,
@@ -179,6 +199,11 @@ impl Host {
     /// Lets everybody who waits look again.
     pub(crate) fn note_change(&self) {
         self.changed.send_replace(());
+    }
+
+    /// Hears of every change.
+    pub(crate) fn changes_of_state(&self) -> watch::Receiver<()> {
+        self.changed.subscribe()
     }
 
     /// Waits until the condition holds; false if it does not in time.

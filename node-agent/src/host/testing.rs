@@ -113,6 +113,7 @@ impl Ground {
             },
             children: Box::new(fakes.clone()),
             kept: KeptPods::open(self.folder.path()).unwrap(),
+            cni: None,
         })
         .unwrap()
     }

@@ -33,22 +33,55 @@ pub(crate) fn existing() -> io::Result<HashSet<NamespaceId>> {
             found.extend(at_path(&entry.path().join("ns/net")));
         }
     }
-    let mounts = fs::read_to_string("/proc/self/mountinfo")?;
     let device = fs::metadata("/proc/self/ns/net")?.dev();
-    found.extend(mounted(&mounts).map(|(inode, _)| NamespaceId { device, inode }));
+    for (table, _) in mount_tables()? {
+        found.extend(mounted(&table).map(|(inode, _)| NamespaceId { device, inode }));
+    }
     Ok(found)
+}
+
+/// Where this process sees the files of the machine's first one: in a container, those of the node.
+const NODE_ROOT: &str = "/proc/1/root";
+
+/// What is mounted, as this process and as the machine's first one see it, each with what leads to
+/// its paths. The container runtime mounts pods' namespaces where the latter sees them.
+fn mount_tables() -> io::Result<Vec<(String, &'static str)>> {
+    let own = fs::read_to_string("/proc/self/mountinfo")?;
+    let mut tables = vec![(own, "")];
+    if let Ok(of_node) = fs::read_to_string("/proc/1/mountinfo") {
+        tables.push((of_node, NODE_ROOT));
+    }
+    Ok(tables)
+}
+
+/// The path by which this process finds a namespace that somebody on the node found at `path`.
+pub(crate) fn path_here(namespace: NamespaceId, path: &str) -> Option<String> {
+    let candidates = [path.to_owned(), format!("{NODE_ROOT}{path}")];
+    let mut leading = candidates.into_iter();
+    leading.find(|path| at_path(Path::new(path)) == Some(namespace))
 }
 
 /// Paths that lead to a namespace now: where it is mounted, and processes that live in it.
 pub(crate) fn paths_to(namespace: NamespaceId) -> Vec<PathBuf> {
-    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-    let mounted = mounted(&mounts).map(|(_, place)| PathBuf::from(place));
     let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
     let lived_in = processes.map(|entry| entry.path().join("ns/net"));
-    mounted
+    mount_paths()
         .chain(lived_in)
         .filter(|path| at_path(path) == Some(namespace))
         .collect()
+}
+
+/// Where a namespace is mounted, if it is.
+pub(crate) fn mount_of(namespace: NamespaceId) -> Option<PathBuf> {
+    mount_paths().find(|path| at_path(path) == Some(namespace))
+}
+
+fn mount_paths() -> impl Iterator<Item = PathBuf> {
+    let tables = mount_tables().unwrap_or_default();
+    tables.into_iter().flat_map(|(table, root)| {
+        let places = mounted(&table).map(|(_, place)| PathBuf::from(format!("{root}{place}")));
+        places.collect::<Vec<_>>()
+    })
 }
 
 /// Network namespaces in the text of a `mountinfo` and where they are mounted: the field before

@@ -9,11 +9,12 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ambit_decide::Refusal;
 use ambit_wire::node::ListenerKind;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
-use super::datapath::{Arrival, DataPath};
+use super::datapath::{Arrival, DataPath, RECORD_PATIENCE};
 use super::labels::{Ends, Reporter};
 use super::ledger::Family;
 use super::pods::LocalPod;
@@ -83,32 +84,33 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 fn start(path: &Arc<DataPath>, pod: &Arc<LocalPod>, tcp: TcpStream, kind: ListenerKind) {
     tcp.set_nodelay(true).ok();
     let Ok(permit) = Arc::clone(&pod.connections).try_acquire_owned() else {
-        return refuse_full(path, pod, tcp, kind);
+        return refuse(path, pod, tcp, kind, &pod.full());
     };
     let (path, pod) = (Arc::clone(path), Arc::clone(pod));
     let tracker = path.accepted.clone();
-    match kind {
-        ListenerKind::Outbound => tracker.spawn(async move {
-            outbound::serve(&path, &pod, tcp).await;
-            drop(permit);
-        }),
-        ListenerKind::Plaintext => tracker.spawn(async move {
-            passthrough::serve(&path, &pod, tcp).await;
-            drop(permit);
-        }),
-        ListenerKind::Hbone => tracker.spawn(async move {
-            inbound::serve(&path, &pod, tcp).await;
-            drop(permit);
-        }),
-    };
+    tracker.spawn(async move {
+        match Arc::clone(&pod).identified(RECORD_PATIENCE).await {
+            Ok(pod) => serve(&path, &pod, tcp, kind).await,
+            Err(refusal) => refuse(&path, &pod, tcp, kind, &refusal),
+        }
+        drop(permit);
+    });
 }
 
-fn refuse_full(path: &DataPath, pod: &LocalPod, tcp: TcpStream, kind: ListenerKind) {
+async fn serve(path: &Arc<DataPath>, pod: &Arc<LocalPod>, tcp: TcpStream, kind: ListenerKind) {
+    // On the heap: each is large, and an idle connection is to cost no more than its own.
+    match kind {
+        ListenerKind::Outbound => Box::pin(outbound::serve(path, pod, tcp)).await,
+        ListenerKind::Plaintext => Box::pin(passthrough::serve(path, pod, tcp)).await,
+        ListenerKind::Hbone => Box::pin(inbound::serve(path, pod, tcp)).await,
+    }
+}
+
+fn refuse(path: &DataPath, pod: &LocalPod, tcp: TcpStream, kind: ListenerKind, refusal: &Refusal) {
     let (Ok(client), Ok(local)) = (tcp.peer_addr(), tcp.local_addr()) else {
         return;
     };
     let destination = Arrival::of(&tcp).map_or(local, |arrival| arrival.destination);
-    let refusal = pod.full();
     let own = Some(pod.as_source(&path.mesh()));
     let (reporter, ends) = match kind {
         ListenerKind::Outbound => (
@@ -134,6 +136,6 @@ fn refuse_full(path: &DataPath, pod: &LocalPod, tcp: TcpStream, kind: ListenerKi
             destination,
         },
         &ends,
-        &refusal,
+        refusal,
     );
 }

@@ -158,7 +158,7 @@ impl Attachment {
         }
         let local = Arc::new(local);
         if let Some(before) = self.follower.pods.put(Arc::clone(&local)) {
-            before.released.cancel();
+            before.replaced_by(Arc::clone(&local));
         }
         for (kind, descriptor) in attached.listeners().zip(descriptors) {
             self.listen(&local, kind, descriptor)

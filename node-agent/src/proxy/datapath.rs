@@ -26,7 +26,7 @@ use super::pods::LocalPod;
 use super::series::SeriesTable;
 
 /// How long a connection waits for the record of its own pod to arrive.
-const RECORD_PATIENCE: Duration = Duration::from_secs(5);
+pub(crate) const RECORD_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Shared by every connection of one proxy generation.
 #[derive(Debug)]

@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use ambit_decide::{Reason, Refusal};
 use ambit_model::{Mesh, SpiffeId, TunnelProtocol, Workload, WorkloadUid};
@@ -42,6 +43,8 @@ pub(crate) struct LocalPod {
     pub(crate) released: CancellationToken,
     caps: Caps,
     enrolled: Arc<Workload>,
+    /// A later attachment of the same pod.
+    successor: OnceLock<Arc<LocalPod>>,
 }
 
 impl LocalPod {
@@ -75,6 +78,7 @@ impl LocalPod {
             released,
             caps,
             enrolled,
+            successor: OnceLock::new(),
         })
     }
 
@@ -83,6 +87,34 @@ impl LocalPod {
     pub(crate) fn take_over(&mut self, before: &Self) {
         self.connections = Arc::clone(&before.connections);
         self.handshakes = Arc::clone(&before.handshakes);
+    }
+
+    /// Makes way for a later attachment of the same pod.
+    pub(crate) fn replaced_by(&self, successor: Arc<Self>) {
+        // A pod is replaced once: the table holds the latest only.
+        self.successor.set(successor).ok();
+        self.released.cancel();
+    }
+
+    /// The pod as soon as it is known who it is: one that was captured while the control plane was
+    /// away is attached again when its service account is told.
+    pub(crate) async fn identified(
+        self: Arc<Self>,
+        patience: Duration,
+    ) -> Result<Arc<Self>, Refusal> {
+        if !self.enrolled.service_account.is_empty() {
+            return Ok(self);
+        }
+        let replaced = tokio::time::timeout(patience, self.released.cancelled()).await;
+        let successor = replaced.ok().and_then(|()| self.successor.get().cloned());
+        let is_known = |pod: &Arc<Self>| !pod.enrolled.service_account.is_empty();
+        successor.filter(is_known).ok_or_else(|| {
+            let what = format!(
+                "the control plane has not told as which service account pod {} runs",
+                self.uid
+            );
+            Refusal::new(Reason::NotSynced, what)
+        })
     }
 
     /// The refusal of one connection too many.

@@ -1,5 +1,6 @@
 //! Pods: where they run, as whom, and where they are reached.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -7,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::metadata::{Metadata, or_default};
 use super::names::Name;
+use super::service::TargetPort;
 
 /// A `Pod`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,16 +47,50 @@ pub struct PodSpec {
     pub init_containers: Vec<Container>,
 }
 
-/// One container, for the names of its ports.
+/// One container, for its ports and those that the kubelet probes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Container {
+    /// Its name.
+    #[serde(default)]
+    pub name: Option<Arc<str>>,
     /// Declared ports.
     #[serde(default, deserialize_with = "or_default")]
     pub ports: Vec<ContainerPort>,
     /// `Always` makes an init container keep running.
     #[serde(default)]
     pub restart_policy: Option<Arc<str>>,
+    /// Whether it lives.
+    #[serde(default)]
+    pub liveness_probe: Option<Probe>,
+    /// Whether it is ready.
+    #[serde(default)]
+    pub readiness_probe: Option<Probe>,
+    /// Whether it has started.
+    #[serde(default)]
+    pub startup_probe: Option<Probe>,
+}
+
+/// What the kubelet asks a container, as far as it goes over the network.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Probe {
+    /// A request.
+    #[serde(default)]
+    pub http_get: Option<ProbePort>,
+    /// A connection.
+    #[serde(default)]
+    pub tcp_socket: Option<ProbePort>,
+    /// A gRPC health check.
+    #[serde(default)]
+    pub grpc: Option<ProbePort>,
+}
+
+/// Where a probe goes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProbePort {
+    /// A port of the container, by number or by name.
+    pub port: TargetPort,
 }
 
 /// A declared port.
@@ -158,6 +194,37 @@ impl Pod {
         ready.map(|condition| &*condition.status == "True")
     }
 
+    /// Ports that the kubelet connects to, each once, in order.
+    pub fn probe_ports(&self) -> BTreeSet<u16> {
+        let containers = self
+            .spec
+            .containers
+            .iter()
+            .chain(&self.spec.init_containers);
+        let probes = containers.flat_map(|container| {
+            let probes = [
+                &container.liveness_probe,
+                &container.readiness_probe,
+                &container.startup_probe,
+            ];
+            probes.map(|probe| (container, probe.as_ref()))
+        });
+        let mut ports = BTreeSet::new();
+        for (container, probe) in probes {
+            let Some(probe) = probe else { continue };
+            for port in [&probe.http_get, &probe.tcp_socket, &probe.grpc]
+                .into_iter()
+                .flatten()
+            {
+                match &port.port {
+                    TargetPort::Number(number) => ports.extend(Some(*number)),
+                    TargetPort::Name(name) => ports.extend(container.named_port(name)),
+                }
+            }
+        }
+        ports
+    }
+
     /// Number of the named TCP port.
     pub fn named_port(&self, name: &str) -> Option<u16> {
         let lasting =
@@ -171,6 +238,16 @@ impl Pod {
             .flat_map(|c| &c.ports);
         ports
             .find(|port| port.name.as_deref() == Some(name) && is_tcp(port.protocol.as_deref()))
+            .map(|port| port.container_port)
+    }
+}
+
+impl Container {
+    fn named_port(&self, name: &str) -> Option<u16> {
+        let named = |port: &&ContainerPort| port.name.as_deref() == Some(name);
+        self.ports
+            .iter()
+            .find(named)
             .map(|port| port.container_port)
     }
 }

@@ -9,7 +9,7 @@ use ambit_model::{
 };
 
 use super::service::{self, port_mappings};
-use super::{Inputs, peer_authentication, policy};
+use super::{Inputs, enrolment, peer_authentication, policy};
 use crate::config::objects::metadata::{Labels, Metadata, OwnerReference};
 use crate::config::objects::pod::Pod;
 use crate::config::objects::service::{Endpoint, EndpointSlice, Service};
@@ -33,7 +33,7 @@ pub(super) fn of_pod(inputs: &Inputs<'_>, key: &ObjectKey) -> Option<Workload> {
     if addresses.is_empty() {
         return None;
     }
-    let captured = !pod.spec.host_network && inputs.captured.contains(&uid);
+    let captured = enrolment::is_captured(inputs, pod, &uid);
     let (workload_name, workload_type) = made_by(pod);
     let labels = &pod.metadata.labels;
     let (listed, applicable) = policies(inputs, key, labels);
@@ -87,24 +87,12 @@ const REVISIONS: &[&str] = &[
     "version",
 ];
 
-fn first_label(labels: &Labels, names: &[&str]) -> Option<Arc<str>> {
+pub(super) fn first_label(labels: &Labels, names: &[&str]) -> Option<Arc<str>> {
     names
         .iter()
         .find_map(|name| labels.get(*name))
         .filter(|value| !value.is_empty())
         .cloned()
-}
-
-/// Whether a pod is to be captured: its own label beats that of its namespace, ours beats Istio's.
-pub fn enrolled(objects: &Objects, key: &ObjectKey) -> bool {
-    const LABELS: &[&str] = &["ambit.mesh/dataplane-mode", "istio.io/dataplane-mode"];
-    let Some(pod) = objects.pod(key) else {
-        return false;
-    };
-    let of = |labels: &Labels| first_label(labels, LABELS);
-    let mode =
-        of(&pod.metadata.labels).or_else(|| objects.namespace_labels(&key.namespace).and_then(of));
-    !pod.spec.host_network && mode.as_deref() == Some("ambient")
 }
 
 /// Name and kind of what made a pod.

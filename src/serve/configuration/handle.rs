@@ -7,6 +7,7 @@ use std::time::Duration;
 use ambit_model::SpiffeId;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::rosters::Roster;
 use crate::config::problem::Problem;
 use crate::serve::publication::Publication;
 
@@ -20,6 +21,8 @@ pub(crate) enum CaptureChange {
     Captured(Vec<(String, String)>),
     /// This one no longer.
     Withdrawn(String),
+    /// This one, by its uid, cannot be captured, and why.
+    Failed(String, String),
     /// These, by their uids, and no others.
     Settled(BTreeSet<String>),
 }
@@ -50,6 +53,10 @@ pub(super) enum Request {
         identity: SpiffeId,
         reply: oneshot::Sender<bool>,
     },
+    Roster {
+        node: Arc<str>,
+        reply: oneshot::Sender<watch::Receiver<Arc<Roster>>>,
+    },
     Problems {
         reply: oneshot::Sender<Vec<Problem>>,
     },
@@ -65,6 +72,7 @@ pub(crate) struct NotReady;
 pub(crate) struct Handle {
     requests: mpsc::Sender<Request>,
     published: watch::Receiver<Option<Arc<Publication>>>,
+    records_here: bool,
 }
 
 impl Handle {
@@ -72,11 +80,18 @@ impl Handle {
     pub(super) fn new(
         requests: mpsc::Sender<Request>,
         published: watch::Receiver<Option<Arc<Publication>>>,
+        records_here: bool,
     ) -> Self {
         Self {
             requests,
             published,
+            records_here,
         }
+    }
+
+    /// True if this process is the record of captures, not the pods.
+    pub(crate) fn records_here(&self) -> bool {
+        self.records_here
     }
 
     /// What is served; `None` before the first read is over.
@@ -112,6 +127,15 @@ impl Handle {
             reply,
         })
         .await
+    }
+
+    /// What the agent of that node is told of it, and its changes.
+    pub(crate) async fn roster(
+        &self,
+        node: &Arc<str>,
+    ) -> Result<watch::Receiver<Arc<Roster>>, NotReady> {
+        let node = Arc::clone(node);
+        self.ask(|reply| Request::Roster { node, reply }).await
     }
 
     /// Everything that is wrong with the configuration now.

@@ -50,6 +50,7 @@ impl Rig {
             files,
             Callers::Nodes(tokens),
             metrics,
+            None,
         );
         let scanner = Scanner::new(folder.path(), None);
         let mut rig = Self {
@@ -211,6 +212,7 @@ async fn nobody_is_answered_before_the_first_read_is_over() {
         files,
         Callers::Nodes(tokens),
         metrics,
+        None,
     );
     let (batches, receiver) = mpsc::channel(1);
     let stop = CancellationToken::new();
@@ -226,4 +228,102 @@ async fn nobody_is_answered_before_the_first_read_is_over() {
     assert_eq!(handle.publications().borrow().as_ref().unwrap().sequence, 1);
     stop.cancel();
     running.await.unwrap();
+}
+
+/// A task that records captures on the pods, and what it has to be written there.
+fn recording(text: &str) -> (Keeper, mpsc::Receiver<Mark>) {
+    let state = tempfile::tempdir().unwrap();
+    let tokens = Tokens::open(state.path(), None).unwrap();
+    let files = ClaimFiles::open(state.path()).unwrap();
+    let settings = crate::config::Settings {
+        captures: crate::config::CaptureRecord::Annotations,
+        ..crate::config::Settings::default()
+    };
+    let metrics = Metrics::new(&Registry::new());
+    let (marker, marks) = mpsc::channel(MARKS);
+    let configuration = Configuration::new(settings);
+    let (mut keeper, _handle) = Keeper::new(
+        configuration,
+        files,
+        Callers::Nodes(tokens),
+        metrics,
+        Some(Marker(marker)),
+    );
+    keeper.take_batch(crate::config::fixture::Folder::of(text).everything());
+    (keeper, marks)
+}
+
+fn marked(marks: &mut mpsc::Receiver<Mark>) -> Vec<(String, Redirection)> {
+    let marks = std::iter::from_fn(|| marks.try_recv().ok());
+    marks
+        .map(|mark| (mark.name.to_string(), mark.redirection))
+        .collect()
+}
+
+fn recorded_pod(name: &str, node: &str, ip: &str) -> String {
+    let annotated = "annotations: {ambit.mesh/redirection: enabled}, ";
+    pod(name, node, ip).replace("metadata: {", &format!("metadata: {{{annotated}"))
+}
+
+fn is_advertised(keeper: &Keeper, name: &str) -> bool {
+    let workload = keeper.configuration.mesh().workload_by_pod("shop", name);
+    workload.is_some_and(|workload| workload.protocol == TunnelProtocol::Hbone)
+}
+
+#[tokio::test]
+async fn a_capture_is_written_on_its_pod_and_advertised_when_it_stands_there() {
+    let (mut keeper, mut marks) = recording(&format!("{MESH}{}", pod("web", "n1", "10.0.0.1")));
+    let reply = keeper.capture(&"n2".into(), captured("web"));
+    assert_eq!((reply.refused.len(), marked(&mut marks)), (1, vec![]));
+    let reply = keeper.capture(&"n1".into(), captured("web"));
+    assert_eq!(reply.pending, ["uid-web"]);
+    assert_eq!(
+        marked(&mut marks),
+        [("web".to_owned(), Redirection::Enabled)]
+    );
+    assert!(!is_advertised(&keeper, "web"), "not before it stands there");
+    let text = format!("{MESH}{}", recorded_pod("web", "n1", "10.0.0.1"));
+    keeper.take_batch(crate::config::fixture::Folder::of(&text).everything());
+    assert!(is_advertised(&keeper, "web"));
+    let reply = keeper.capture(&"n1".into(), captured("web"));
+    assert_eq!(reply.recorded, ["uid-web"]);
+    assert_eq!(marked(&mut marks), []);
+}
+
+#[tokio::test]
+async fn a_withdrawal_counts_at_once_and_a_new_capture_ends_it() {
+    let text = format!("{MESH}{}", recorded_pod("web", "n1", "10.0.0.1"));
+    let (mut keeper, mut marks) = recording(&text);
+    assert!(is_advertised(&keeper, "web"), "another replica's word");
+    let withdrawn = || CaptureChange::Withdrawn("uid-web".to_owned());
+    keeper.capture(&"n2".into(), withdrawn());
+    assert!(is_advertised(&keeper, "web"), "n2 has no say in it");
+    keeper.capture(&"n1".into(), withdrawn());
+    assert!(!is_advertised(&keeper, "web"));
+    assert_eq!(
+        marked(&mut marks),
+        [("web".to_owned(), Redirection::Absent)]
+    );
+    keeper.take_batch(crate::config::fixture::Folder::of(&text).everything());
+    assert!(
+        !is_advertised(&keeper, "web"),
+        "what is not written yet does not count"
+    );
+    keeper.capture(&"n1".into(), captured("web"));
+    assert!(is_advertised(&keeper, "web"));
+}
+
+#[tokio::test]
+async fn the_record_of_a_pod_that_its_agent_does_not_list_is_taken_back() {
+    let text = format!("{MESH}{}", recorded_pod("web", "n1", "10.0.0.1"));
+    let (mut keeper, mut marks) = recording(&text);
+    keeper.capture(&"n1".into(), CaptureChange::Settled(BTreeSet::new()));
+    assert_eq!(
+        marked(&mut marks),
+        [("web".to_owned(), Redirection::Absent)]
+    );
+    let failed = CaptureChange::Failed("uid-web".to_owned(), "no room".to_owned());
+    keeper.capture(&"n1".into(), failed);
+    let pending = Redirection::Pending("no room".to_owned());
+    assert_eq!(marked(&mut marks), [("web".to_owned(), pending)]);
 }

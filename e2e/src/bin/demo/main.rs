@@ -5,16 +5,15 @@
 //! ends it, nothing is left behind.
 
 mod chapters;
-mod interrupt;
 mod screen;
 mod shop;
 
 use std::process::ExitCode;
 
+use ambit_e2e::interrupt::Interrupt;
 use anyhow::Result;
 use clap::Parser;
 
-use crate::interrupt::Interrupt;
 use crate::screen::Screen;
 use crate::shop::Shop;
 

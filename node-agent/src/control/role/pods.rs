@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use ambit_identity::rotation::{self, Action};
 use ambit_kit::clock;
 use ambit_model::SpiffeId;
+use ambit_wire::node::control_to_host::Kind as ToHost;
 use ambit_wire::node::{Pod, TrustBundle, TrustUpdate};
 
 use super::{Event, Role};
@@ -66,7 +67,7 @@ impl Role {
 
     pub(super) fn withdrawn(&mut self, now: Instant, uid: String) {
         self.leaving.insert(uid.clone(), now + FAREWELL);
-        if self.parts.withdrawn.try_send(uid).is_err() {
+        if self.parts.host.try_send(ToHost::Withdrawn(uid)).is_err() {
             tracing::error!("the host role does not read what was withdrawn");
         }
     }

@@ -97,6 +97,30 @@ async fn a_namespace_may_come_as_a_descriptor_and_nothing_else_may() {
 }
 
 #[tokio::test]
+async fn the_plugin_is_answered_over_the_socket() {
+    let (ground, pod) = (Ground::make(), Namespace::make("pod"));
+    let (node, path) = run(&ground);
+    let names = names("a");
+    let asked = api::CniPod {
+        netns: Some(pod.path()),
+        uid: names.uid.clone(),
+        namespace: names.namespace,
+        name: names.name,
+        ips: names.ips,
+        container: "c-1".to_owned(),
+    };
+    ask(&path, enrolment("a", Some(pod.path()))).await;
+    let answer = ask(&path, Request::CniCheck(asked)).await;
+    assert_eq!(answer.state.as_deref(), Some("captured"), "{answer:?}");
+    let end = api::CniEnd {
+        uid: names.uid,
+        container: "c-1".to_owned(),
+    };
+    assert!(ask(&path, Request::CniDel(end)).await.ok);
+    assert_eq!(node.host.pod_views().len(), 1);
+}
+
+#[tokio::test]
 async fn garbage_is_refused_counted_and_survived() {
     let ground = Ground::make();
     let (node, path) = run(&ground);

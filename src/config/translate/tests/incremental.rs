@@ -137,7 +137,7 @@ proptest! {
                 Step::File(file, None) => folder.delete(file),
                 Step::Capture(pod, on) => {
                     if on { captured.insert(pod); } else { captured.remove(pod); }
-                    folder.configuration.set_captured(pod, on)
+                    folder.set_captured(pod, on)
                 }
             };
             for change in changes {

@@ -56,9 +56,7 @@ spec:
   ports: [{port: 80, targetPort: http}, {port: 443}, {port: 53, protocol: UDP}, {port: 90, targetPort: nowhere}]
 ",
     );
-    folder
-        .configuration
-        .set_captured("5e2f6a3c-7e0b-4a55-9d5a-0c5a5d7a0c11", true);
+    folder.set_captured("5e2f6a3c-7e0b-4a55-9d5a-0c5a5d7a0c11", true);
     assert_debug_snapshot!(workload(&folder, "shop", "web-6c5f7d8b9-x2x4z"));
 }
 
@@ -67,34 +65,18 @@ fn hbone_is_advertised_while_the_pod_is_captured_only() {
     let mut folder = pod("");
     let protocol = |folder: &Folder| workload(folder, "shop", "web-1").protocol;
     assert_eq!(protocol(&folder), TunnelProtocol::None);
-    assert_eq!(
-        folder.configuration.set_captured("shop.web-1", true).len(),
-        1
-    );
+    assert_eq!(folder.set_captured("shop.web-1", true).len(), 1);
     assert_eq!(protocol(&folder), TunnelProtocol::Hbone);
-    assert!(
-        folder
-            .configuration
-            .set_captured("shop.web-1", true)
-            .is_empty()
-    );
-    assert_eq!(
-        folder.configuration.set_captured("shop.web-1", false).len(),
-        1
-    );
+    assert!(folder.set_captured("shop.web-1", true).is_empty());
+    assert_eq!(folder.set_captured("shop.web-1", false).len(), 1);
     assert_eq!(protocol(&folder), TunnelProtocol::None);
-    assert!(
-        folder
-            .configuration
-            .set_captured("another", true)
-            .is_empty()
-    );
+    assert!(folder.set_captured("another", true).is_empty());
 }
 
 #[test]
 fn capture_is_remembered_for_a_pod_that_is_not_known_yet() {
     let mut folder = Folder::new();
-    folder.configuration.set_captured("shop.web-1", true);
+    folder.set_captured("shop.web-1", true);
     folder.write("a.yaml", "apiVersion: v1\nkind: Pod\nmetadata: {name: web-1, namespace: shop}\nstatus: {podIP: 10.0.0.1}\n");
     assert_eq!(
         workload(&folder, "shop", "web-1").protocol,
@@ -273,17 +255,29 @@ fn labels_of_pod_and_namespace_enrol() {
         &format!("{ours}: ambient"),
         ""
     ));
-    assert!(!enrolled(
-        &format!("{ours}: ambient"),
-        "",
-        "hostNetwork: true"
-    ));
+    for spec in [
+        "hostNetwork: true",
+        "containers: [{name: app}, {name: istio-proxy}]",
+        "initContainers: [{name: linkerd-proxy, restartPolicy: Always}]",
+    ] {
+        assert!(!enrolled(&format!("{ours}: ambient"), "", spec), "{spec}");
+    }
+}
+
+#[test]
+fn no_label_enrols_in_an_excluded_namespace() {
+    let folder = Folder::of(
+        "apiVersion: v1\nkind: Namespace\nmetadata: {name: kube-system, labels: {ambit.mesh/dataplane-mode: ambient}}\n---\n\
+         apiVersion: v1\nkind: Pod\nmetadata: {name: web, namespace: kube-system, labels: {istio.io/dataplane-mode: ambient}}\nspec: {nodeName: n1}\n",
+    );
+    assert!(folder.configuration.pods().all(|pod| !pod.enrolled));
+    assert!(folder.configuration.enrolled_namespaces().is_empty());
 }
 
 #[test]
 fn a_pod_on_the_network_of_its_node_is_never_tunnelled_to() {
     let mut folder = pod("spec: {hostNetwork: true}");
-    folder.configuration.set_captured("shop.web-1", true);
+    folder.set_captured("shop.web-1", true);
     let workload = workload(&folder, "shop", "web-1");
     assert!(workload.host_network);
     assert_eq!(workload.protocol, TunnelProtocol::None);

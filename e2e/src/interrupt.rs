@@ -1,7 +1,7 @@
-//! Ctrl-C and SIGTERM, so that the demo ends by dropping what it made.
+//! Ctrl-C and SIGTERM, so that a program of ours ends by dropping what it made.
 //!
-//! One thread waits for either. Handlers are used, not blocked signals: programs that the demo
-//! starts would inherit a blocked mask.
+//! One thread waits for either. Handlers are used, not blocked signals: programs that it starts
+//! would inherit a blocked mask.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,14 +13,14 @@ use tokio::signal::unix::{SignalKind, signal};
 
 /// Whether the person wants to stop.
 #[derive(Debug)]
-pub(crate) struct Interrupt {
+pub struct Interrupt {
     came: Arc<AtomicBool>,
     waiting: JoinHandle<()>,
 }
 
 impl Interrupt {
     /// From now on the signals no longer end the process.
-    pub(crate) fn install() -> Result<Self> {
+    pub fn install() -> Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_io()
             .build()?;
@@ -43,12 +43,12 @@ impl Interrupt {
     }
 
     /// Whether a signal came.
-    pub(crate) fn came(&self) -> bool {
+    pub fn came(&self) -> bool {
         self.came.load(Ordering::Relaxed)
     }
 
-    /// An error if a signal came: ends the show between two chapters.
-    pub(crate) fn check(&self) -> Result<()> {
+    /// An error if a signal came: ends the program between two steps.
+    pub fn check(&self) -> Result<()> {
         if self.came() {
             bail!("interrupted");
         }
@@ -56,7 +56,7 @@ impl Interrupt {
     }
 
     /// Waits for a signal.
-    pub(crate) fn wait(&self) {
+    pub fn wait(&self) {
         while !self.waiting.is_finished() {
             thread::park_timeout(Duration::from_millis(50));
         }

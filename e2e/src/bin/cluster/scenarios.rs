@@ -1,0 +1,78 @@
+//! The scenarios, in the order in which they are run. Each has namespaces of its own and answers a
+//! sentence with what it measured.
+
+mod enrolment;
+mod first_byte;
+mod install;
+mod istio_objects;
+mod probes;
+mod rolling_restart;
+mod strangers;
+mod uninstall;
+
+use std::time::Duration;
+
+use ambit_e2e::cluster::Cluster;
+use anyhow::Result;
+
+/// Until a change of the mesh's configuration is in force everywhere, at the latest.
+const BITE: Duration = Duration::from_secs(10);
+
+/// Something that is to be shown.
+#[derive(Debug)]
+pub(crate) struct Scenario {
+    /// A word to choose it by.
+    pub(crate) name: &'static str,
+    /// What it shows.
+    pub(crate) shows: &'static str,
+    /// Shows it.
+    pub(crate) run: fn(&Cluster) -> Result<String>,
+}
+
+/// Comes before all others.
+pub(crate) const FIRST: Scenario = Scenario {
+    name: "install",
+    shows: "helm install makes control planes and agents ready; a second install says so",
+    run: install::run,
+};
+
+/// Comes after all others.
+pub(crate) const LAST: Scenario = Scenario {
+    name: "uninstall",
+    shows: "helm uninstall leaves pods working and nothing on the nodes; reinstalling works",
+    run: uninstall::run,
+};
+
+/// Those that need the mesh.
+pub(crate) const MIDDLE: &[Scenario] = &[
+    Scenario {
+        name: "enrolment",
+        shows: "40 running pods are captured in 5 s, and released; no connection breaks",
+        run: enrolment::run,
+    },
+    Scenario {
+        name: "first-byte",
+        shows: "the first byte of an init container is tunnelled; a Job completes",
+        run: first_byte::run,
+    },
+    Scenario {
+        name: "probes",
+        shows: "probes pass under STRICT, and fail when the application is dead",
+        run: probes::run,
+    },
+    Scenario {
+        name: "strangers",
+        shows: "STRICT refuses clients outside the mesh, by every way in",
+        run: strangers::run,
+    },
+    Scenario {
+        name: "istio-objects",
+        shows: "Istio's label and its policies work unmodified",
+        run: istio_objects::run,
+    },
+    Scenario {
+        name: "rolling-restart",
+        shows: "agents are replaced under 20,000 new connections and none fails",
+        run: rolling_restart::run,
+    },
+];

@@ -1,0 +1,50 @@
+//! The images of the mesh, built from this tree and put where the nodes find them, and the program
+//! that makes traffic in pods.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+
+use super::{Access, Options, bounded, repository};
+use crate::mesh::binary;
+
+const BUILD: Duration = Duration::from_secs(1800);
+const LOAD: Duration = Duration::from_secs(300);
+const REFERENCES: [&str; 3] = [
+    "localhost/ambit:dev",
+    "localhost/ambit-node-agent:dev",
+    "localhost/ambit-cni:dev",
+];
+
+/// Builds and loads the three images.
+pub(super) fn build(access: &Access, options: &Options) -> Result<()> {
+    let root = repository()?;
+    let mut script = Command::new(root.join("manifests/docker/images.sh"));
+    if access.kit().is_some() {
+        script.env_remove("DOCKER");
+        script.env("KUBE_KIT", options.kit.as_deref().unwrap_or(&root));
+    } else if std::env::var_os("DOCKER").is_none() {
+        script.env("DOCKER", "docker");
+    }
+    bounded::run(script, BUILD).context("building the images")?;
+    if let (None, Some(loader)) = (access.kit(), &options.image_loader) {
+        let mut words = loader.split_whitespace();
+        let mut command = Command::new(words.next().unwrap_or_default());
+        command.args(words).args(REFERENCES);
+        bounded::run(command, LOAD).context("IMAGE_LOADER")?;
+    }
+    Ok(())
+}
+
+/// The traffic program, linked so that it runs in any image.
+pub(super) fn traffic() -> Result<PathBuf> {
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.current_dir(repository()?);
+    cargo.args(["rustc", "--locked", "-q", "-p", "ambit-e2e"]);
+    cargo.args(["--bin", "traffic", "--", "-C", "target-feature=+crt-static"]);
+    cargo.args(["-C", "strip=symbols"]);
+    bounded::run(cargo, BUILD).context("building the traffic program")?;
+    binary("traffic")
+}

@@ -1,0 +1,161 @@
+//! A namespace of one scenario: what is made in it goes with it.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use serde_json::{Value, json};
+
+use super::{ENROL, Kubectl, Pod};
+use crate::wait::{wait_for, wait_until};
+
+/// What a scenario's namespaces are known by.
+const MARK: &str = "ambit-e2e";
+/// Until pods run, on a machine that starts forty at once.
+const START: Duration = Duration::from_secs(120);
+const SWEEP: Duration = Duration::from_secs(120);
+
+/// A namespace, deleted when dropped.
+#[derive(Debug)]
+pub struct Sandbox {
+    /// Its name.
+    pub name: String,
+    /// Image of its pods.
+    pub image: String,
+    /// The cluster's API.
+    pub kubectl: Kubectl,
+}
+
+impl Sandbox {
+    pub(super) fn create(kubectl: Kubectl, name: &str, image: &str) -> Result<Self> {
+        let name = format!("e2e-{name}");
+        let namespace = json!({
+            "apiVersion": "v1", "kind": "Namespace",
+            "metadata": { "name": name, "labels": { MARK: "true" } },
+        });
+        kubectl.apply("default", &[namespace])?;
+        Ok(Self {
+            name,
+            image: image.to_owned(),
+            kubectl,
+        })
+    }
+
+    /// Asks for its pods to be captured.
+    pub fn enrol(&self) -> Result<()> {
+        self.kubectl.label_namespace(&self.name, ENROL)
+    }
+
+    /// Takes that back.
+    pub fn release(&self) -> Result<()> {
+        let key = ENROL.split('=').next().unwrap_or_default();
+        self.kubectl.label_namespace(&self.name, &format!("{key}-"))
+    }
+
+    /// Creates or changes objects in it.
+    pub fn apply(&self, objects: &[Value]) -> Result<()> {
+        self.kubectl.apply(&self.name, objects)
+    }
+
+    /// Its pods by labels.
+    pub fn pods(&self, selector: &str) -> Result<Vec<Pod>> {
+        self.kubectl.pods(&self.name, selector)
+    }
+
+    /// Waits until so many of its pods by labels are ready.
+    pub fn ready(&self, selector: &str, count: usize) -> Result<Vec<Pod>> {
+        self.pods_that(
+            &format!("{count} ready pods {selector}"),
+            START,
+            selector,
+            |pods| pods.len() == count && pods.iter().all(Pod::is_ready),
+        )
+    }
+
+    /// Waits until its pods by labels are as they should be.
+    pub fn pods_that(
+        &self,
+        what: &str,
+        limit: Duration,
+        selector: &str,
+        are: impl Fn(&[Pod]) -> bool,
+    ) -> Result<Vec<Pod>> {
+        let mut last = None;
+        let found = wait_for(what, limit, || {
+            let pods = self.pods(selector).ok()?;
+            let good = are(&pods);
+            last = Some(pods.clone());
+            good.then_some(pods)
+        });
+        found.with_context(|| format!("in {}: {}", self.name, told(last.as_deref())))
+    }
+
+    /// Waits until all its pods by labels are recorded as captured; answers how long it took.
+    pub fn captured(&self, selector: &str, limit: Duration) -> Result<Duration> {
+        let start = std::time::Instant::now();
+        self.pods_that("captured pods", limit, selector, |pods| {
+            !pods.is_empty() && pods.iter().all(Pod::is_captured)
+        })?;
+        Ok(start.elapsed())
+    }
+
+    /// Waits until none of its pods is recorded as captured.
+    pub fn released(&self, limit: Duration) -> Result<Duration> {
+        let start = std::time::Instant::now();
+        self.pods_that("released pods", limit, "", |pods| {
+            pods.iter().all(|pod| pod.redirection().is_none())
+        })?;
+        Ok(start.elapsed())
+    }
+
+    /// Runs a program in one of its pods, to a success.
+    pub fn exec(&self, pod: &str, program: &[&str]) -> Result<String> {
+        self.kubectl.exec(&self.name, pod, program)
+    }
+
+    /// What `curl` in one of its pods gets from a URL; an error if it gets nothing good.
+    pub fn curl(&self, pod: &str, url: &str) -> Result<String> {
+        self.exec(pod, &["curl", "-sS", "--fail", "-m", "5", url])
+    }
+
+    /// An error if `curl` in one of its pods gets an answer.
+    pub fn refused(&self, pod: &str, url: &str) -> Result<()> {
+        match self.curl(pod, url) {
+            Ok(answer) => bail!("{pod} of {} got {answer:?} from {url}", self.name),
+            Err(_refused) => Ok(()),
+        }
+    }
+
+    /// Waits until `curl` in one of its pods is no longer answered.
+    pub fn becomes_refused(&self, pod: &str, url: &str, limit: Duration) -> Result<()> {
+        let refused = || self.refused(pod, url).is_ok();
+        wait_until(&format!("{pod} to be refused by {url}"), limit, refused)?;
+        Ok(())
+    }
+}
+
+impl Drop for Sandbox {
+    fn drop(&mut self) {
+        let args = ["delete", "namespace", &self.name, "--wait=false"];
+        self.kubectl.run(&args).ok();
+    }
+}
+
+/// Deletes what a killed run left behind, and waits until it is gone.
+pub(super) fn sweep(kubectl: &Kubectl) -> Result<()> {
+    let selector = format!("{MARK}=true");
+    let args = ["delete", "namespaces", "-l", &selector, "--wait=true"];
+    kubectl.run_within(SWEEP, &args)?;
+    Ok(())
+}
+
+fn told(pods: Option<&[Pod]>) -> String {
+    let Some(pods) = pods else {
+        return "the pods cannot be listed".to_owned();
+    };
+    let told = pods.iter().map(|pod| {
+        let ready = if pod.is_ready() { "ready" } else { "not ready" };
+        let redirection = pod.redirection().unwrap_or("not captured");
+        format!("{} on {}: {ready}, {redirection}", pod.name(), pod.node())
+    });
+    told.collect::<Vec<_>>().join("; ")
+}

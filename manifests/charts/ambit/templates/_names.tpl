@@ -1,0 +1,78 @@
+{{/* Names, labels and images that several templates share. */}}
+
+{{/* Labels of an object. Takes (dict "root" $ "name" NAME). */}}
+{{- define "ambit.labels" -}}
+{{ include "ambit.selector" . }}
+app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
+app.kubernetes.io/part-of: ambit
+app.kubernetes.io/managed-by: {{ .root.Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" }}
+{{- end }}
+
+{{/* Labels that select pods; they never change between versions. */}}
+{{- define "ambit.selector" -}}
+app.kubernetes.io/name: {{ .name }}
+app.kubernetes.io/instance: {{ .root.Release.Name }}
+{{- end }}
+
+{{/* A reference of an image. Takes (dict "root" $ "image" .Values.images.X). */}}
+{{- define "ambit.image" -}}
+{{- $repository := .image.repository -}}
+{{- with .root.Values.global.registry }}{{ $repository = printf "%s/%s" (trimSuffix "/" .) $repository }}{{ end -}}
+{{- if .image.digest -}}
+{{ $repository }}@{{ .image.digest }}
+{{- else -}}
+{{ $repository }}:{{ .image.tag | default .root.Chart.AppVersion }}
+{{- end -}}
+{{- end }}
+
+{{/* imagePullSecrets of a pod. */}}
+{{- define "ambit.pullSecrets" -}}
+{{- with .Values.global.pullSecrets -}}
+imagePullSecrets:
+  {{- range . }}
+  - name: {{ . }}
+  {{- end }}
+{{- end }}
+{{- end }}
+
+{{/* Annotations of a pod that serves metrics. Takes (dict "root" $ "port" PORT "more" MAP). */}}
+{{- define "ambit.podAnnotations" -}}
+{{- $all := dict -}}
+{{- if .root.Values.monitoring.annotations -}}
+{{- $all = dict "prometheus.io/scrape" "true" "prometheus.io/port" (toString .port) "prometheus.io/path" "/metrics" -}}
+{{- end -}}
+{{- with merge (deepCopy .more) $all }}{{ toYaml . }}{{ end -}}
+{{- end }}
+
+{{/* Settings that both programs read. */}}
+{{- define "ambit.meshEnvironment" -}}
+- {name: AMBIT_TRUST_DOMAIN, value: {{ .Values.mesh.trustDomain | quote }}}
+- {name: AMBIT_CLUSTER, value: {{ .Values.mesh.clusterName | quote }}}
+- {name: AMBIT_EXCLUDED_NAMESPACES, value: {{ append .Values.mesh.excludedNamespaces .Release.Namespace | uniq | join "," | quote }}}
+- {name: AMBIT_LOG_LEVEL, value: {{ .Values.log.level | quote }}}
+- {name: AMBIT_LOG_JSON, value: {{ eq .Values.log.format "json" | quote }}}
+{{- end }}
+
+{{/* "true" if the monitors of the Prometheus operator are wanted. */}}
+{{- define "ambit.operator" -}}
+{{- $wanted := .Values.monitoring.operator -}}
+{{- if or (eq $wanted "enabled") (and (eq $wanted "auto") (.Capabilities.APIVersions.Has "monitoring.coreos.com/v1")) -}}
+true
+{{- end -}}
+{{- end }}
+
+{{/* What a container that needs no power runs with. */}}
+{{- define "ambit.powerless" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+runAsNonRoot: true
+capabilities: {drop: [ALL]}
+{{- end }}
+
+{{/* Annotations of what is made for an uninstall only. Takes its weight. */}}
+{{- define "ambit.uninstallHook" -}}
+helm.sh/hook: pre-delete
+helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
+helm.sh/hook-weight: {{ quote . }}
+{{- end }}

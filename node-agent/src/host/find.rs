@@ -1,0 +1,105 @@
+//! Finds the network namespaces of running pods by the processes that live in them: no container
+//! runtime is asked.
+//!
+//! The kubelet puts every process of a pod below a cgroup that has the pod's uid in its name. A
+//! process of a pod may have left for a namespace of its own, so a namespace counts only if it
+//! holds an address of the pod.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+
+use ambit_netsys::NetNs;
+
+use super::names::{PodNames, PodUid};
+use super::pods::NamespaceId;
+use super::{restore, vanished};
+
+/// Largest cgroup file that is read.
+const LONGEST: usize = 64 << 10;
+
+/// A pod's network namespace and a path that leads to it.
+#[derive(Debug)]
+pub(crate) struct Found {
+    /// The namespace.
+    pub(crate) netns: NetNs,
+    /// Where it is mounted, if it is.
+    pub(crate) path: Option<String>,
+}
+
+/// Looks for the namespaces of these pods; those that are not found are left out.
+///
+/// # Errors
+/// If the processes of the node cannot be listed.
+pub(crate) fn namespaces_of(wanted: &[PodNames]) -> io::Result<HashMap<PodUid, Found>> {
+    let by_uid: HashMap<&str, &PodNames> = wanted
+        .iter()
+        .map(|names| (names.uid.as_str(), names))
+        .collect();
+    let mut candidates: HashMap<&PodUid, HashMap<NamespaceId, PathBuf>> = HashMap::new();
+    for entry in fs::read_dir("/proc")? {
+        let process = entry?.path();
+        // What is not a process has no such file, and a process may end at any time.
+        let Ok(cgroups) = fs::read_to_string(process.join("cgroup")) else {
+            continue;
+        };
+        let cgroups = cgroups.get(..LONGEST).unwrap_or(&cgroups);
+        let Some(names) = pod_of(cgroups).and_then(|uid| by_uid.get(uid.as_str())) else {
+            continue;
+        };
+        let path = process.join("ns/net");
+        if let Some(namespace) = vanished::at_path(&path) {
+            candidates
+                .entry(&names.uid)
+                .or_default()
+                .entry(namespace)
+                .or_insert(path);
+        }
+    }
+    let mut found = HashMap::new();
+    for names in wanted {
+        let paths = candidates.remove(&names.uid).unwrap_or_default();
+        let own = paths
+            .into_iter()
+            .find_map(|(namespace, path)| open(names, namespace, &path));
+        found.extend(own.map(|own| (names.uid.clone(), own)));
+    }
+    Ok(found)
+}
+
+/// The namespace at a path, if it still is that one and holds an address of the pod.
+fn open(names: &PodNames, namespace: NamespaceId, path: &PathBuf) -> Option<Found> {
+    let netns = NetNs::open(path).ok()?;
+    let is_same = NamespaceId::of(&netns) == namespace;
+    if !is_same || !restore::has_address_of(&netns, names) {
+        return None;
+    }
+    let mounted = vanished::mount_of(namespace);
+    let path = mounted.and_then(|path| path.into_os_string().into_string().ok());
+    Some(Found { netns, path })
+}
+
+/// The uid of the pod that a process with these cgroups belongs to.
+///
+/// Its cgroup is called `podUID` by one driver of the kubelet and `…-podUID.slice`, with `_` for
+/// `-`, by the other.
+fn pod_of(cgroups: &str) -> Option<String> {
+    let paths = cgroups
+        .lines()
+        .filter_map(|line| line.splitn(3, ':').nth(2));
+    let mut parts = paths.flat_map(|path| path.split('/'));
+    parts.find_map(|part| {
+        let part = part.strip_suffix(".slice").unwrap_or(part);
+        let (before, uid) = part.rsplit_once("pod")?;
+        let is_uid = uid.len() >= 32
+            && uid
+                .bytes()
+                .all(|b| b.is_ascii_hexdigit() || b"-_".contains(&b));
+        let is_pods = before.is_empty() || before.ends_with('-');
+        (is_uid && is_pods).then(|| uid.replace('_', "-"))
+    })
+}
+
+#[cfg(test)]
+mod tests;

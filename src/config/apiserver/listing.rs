@@ -1,0 +1,194 @@
+//! What the API server has, as far as the next reading depends on it. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use crate::config::Batch;
+use crate::config::objects::{self, Kind, Object, ObjectKey, ReadError};
+use crate::config::problem::{Origin, Severity};
+use crate::config::store::ObjectEvent;
+
+/// How messages name the place of an object of the cluster.
+const PLACE: &str = "cluster";
+
+/// What a watcher of one kind sees.
+#[derive(Clone, Debug)]
+pub enum Seen {
+    /// A listing begins.
+    Listing,
+    /// An object of the listing.
+    Listed(Value),
+    /// The listing is complete: what was not in it is gone.
+    Complete,
+    /// An object came or changed.
+    Changed(Value),
+    /// An object is gone.
+    Gone(Value),
+}
+
+/// What is known of one object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Known {
+    /// A version of it that could be read is in force.
+    Good,
+    /// No version of it could be read so far.
+    Unreadable,
+}
+
+/// Every kind, as it was last seen.
+#[derive(Debug)]
+pub struct Listings {
+    place: Arc<str>,
+    kinds: BTreeMap<Kind, Listing>,
+}
+
+/// One kind, as it was last seen.
+#[derive(Debug, Default)]
+struct Listing {
+    known: BTreeMap<ObjectKey, Known>,
+    /// What the listing under way has shown.
+    shown: Option<BTreeSet<ObjectKey>>,
+    was_complete: bool,
+}
+
+impl Default for Listings {
+    fn default() -> Self {
+        let kinds = Kind::ALL
+            .iter()
+            .map(|kind| (*kind, Listing::default()))
+            .collect();
+        Self {
+            place: PLACE.into(),
+            kinds,
+        }
+    }
+}
+
+impl Listings {
+    /// True once every kind has been listed.
+    pub fn are_complete(&self) -> bool {
+        self.kinds.values().all(|listing| listing.was_complete)
+    }
+
+    /// Kinds that have not been listed yet.
+    pub fn missing(&self) -> impl Iterator<Item = Kind> {
+        let missing = self
+            .kinds
+            .iter()
+            .filter(|(_, listing)| !listing.was_complete);
+        missing.map(|(kind, _)| *kind)
+    }
+
+    /// Takes in what a watcher saw; what that changes is added to the batch.
+    pub fn take(&mut self, kind: Kind, seen: Seen, batch: &mut Batch) {
+        let place = &self.place;
+        let Some(listing) = self.kinds.get_mut(&kind) else {
+            return;
+        };
+        match seen {
+            Seen::Listing => listing.shown = Some(BTreeSet::new()),
+            Seen::Listed(value) | Seen::Changed(value) => {
+                let Some(key) = key_of(kind, &value) else {
+                    return;
+                };
+                if let Some(shown) = &mut listing.shown {
+                    shown.insert(key.clone());
+                }
+                listing.put(place, key, value, batch);
+            }
+            Seen::Gone(value) => {
+                let Some(key) = key_of(kind, &value) else {
+                    return;
+                };
+                if let Some(shown) = &mut listing.shown {
+                    shown.remove(&key);
+                }
+                listing.remove(place, &key, batch);
+            }
+            Seen::Complete => {
+                let shown = listing.shown.take().unwrap_or_default();
+                let gone: Vec<_> = listing
+                    .known
+                    .keys()
+                    .filter(|key| !shown.contains(*key))
+                    .cloned()
+                    .collect();
+                for key in gone {
+                    listing.remove(place, &key, batch);
+                }
+                listing.was_complete = true;
+            }
+        }
+    }
+}
+
+impl Listing {
+    /// A policy that cannot be read keeps its last good version; without one, it refuses
+    /// everything in its scope.
+    fn put(&mut self, place: &Arc<str>, key: ObjectKey, value: Value, batch: &mut Batch) {
+        let name: Arc<str> = key.to_string().into();
+        match objects::read(value) {
+            Ok(object) => {
+                self.known.insert(key, Known::Good);
+                batch.problems.push((name, Vec::new()));
+                batch.events.push(put(place, object));
+            }
+            Err(error) => {
+                let problem = self.problem(place, *error);
+                batch.problems.push((name, vec![problem]));
+                if self.known.contains_key(&key) {
+                    return;
+                }
+                self.known.insert(key.clone(), Known::Unreadable);
+                if key.kind.is_policy() {
+                    batch.events.push(put(place, Object::UnreadablePolicy(key)));
+                }
+            }
+        }
+    }
+
+    fn problem(&self, place: &Arc<str>, error: ReadError) -> crate::config::problem::Problem {
+        let ReadError {
+            object,
+            cause,
+            finding,
+            ..
+        } = error;
+        finding.at(&Origin::file(place), object, Severity::Error, cause)
+    }
+
+    fn remove(&mut self, place: &Arc<str>, key: &ObjectKey, batch: &mut Batch) {
+        if self.known.remove(key).is_none() {
+            return;
+        }
+        batch.problems.push((key.to_string().into(), Vec::new()));
+        batch.events.push(ObjectEvent::Remove {
+            file: Arc::clone(place),
+            key: key.clone(),
+        });
+    }
+}
+
+fn put(place: &Arc<str>, object: Object) -> ObjectEvent {
+    ObjectEvent::Put {
+        origin: Origin::file(place),
+        object: Arc::new(object),
+    }
+}
+
+/// The API server gives every object a name, and those of a namespace their namespace.
+fn key_of(kind: Kind, value: &Value) -> Option<ObjectKey> {
+    let metadata = value.get("metadata")?;
+    let text = |field: &str| metadata.get(field).and_then(Value::as_str);
+    let namespace = if kind.is_namespaced() {
+        text("namespace")?
+    } else {
+        ""
+    };
+    Some(ObjectKey::new(kind, namespace, text("name")?))
+}
+
+#[cfg(test)]
+mod tests;

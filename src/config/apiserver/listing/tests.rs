@@ -1,0 +1,124 @@
+use serde_json::json;
+
+use super::*;
+
+fn policy(namespace: &str, name: &str, action: &str) -> Value {
+    json!({
+        "apiVersion": "security.istio.io/v1",
+        "kind": "AuthorizationPolicy",
+        "metadata": {"namespace": namespace, "name": name, "managedFields": []},
+        "spec": {"action": action, "rules": [{}]},
+    })
+}
+
+fn listed(listings: &mut Listings, kind: Kind, objects: &[Value]) -> Batch {
+    let mut batch = Batch::default();
+    listings.take(kind, Seen::Listing, &mut batch);
+    for object in objects {
+        listings.take(kind, Seen::Listed(object.clone()), &mut batch);
+    }
+    listings.take(kind, Seen::Complete, &mut batch);
+    batch
+}
+
+fn take(listings: &mut Listings, seen: Seen) -> Batch {
+    let mut batch = Batch::default();
+    listings.take(Kind::AuthorizationPolicy, seen, &mut batch);
+    batch
+}
+
+/// `+` for an object that is put, `!` for one that could not be read, `-` for one that is gone.
+fn told(batch: &Batch) -> Vec<String> {
+    let word = |event: &ObjectEvent| match event {
+        ObjectEvent::Put { object, .. } if matches!(**object, Object::UnreadablePolicy(_)) => {
+            format!("!{}", object.key())
+        }
+        ObjectEvent::Put { object, .. } => format!("+{}", object.key()),
+        ObjectEvent::Remove { key, .. } => format!("-{key}"),
+    };
+    batch.events.iter().map(word).collect()
+}
+
+fn problems(batch: &Batch) -> usize {
+    batch
+        .problems
+        .iter()
+        .map(|(_, problems)| problems.len())
+        .sum()
+}
+
+#[test]
+fn complete_when_every_kind_was_listed() {
+    let mut listings = Listings::default();
+    for kind in Kind::ALL {
+        assert!(!listings.are_complete());
+        assert!(listings.missing().any(|missing| missing == *kind));
+        listed(&mut listings, *kind, &[]);
+    }
+    assert!(listings.are_complete());
+    assert_eq!(listings.missing().count(), 0);
+}
+
+#[test]
+fn a_new_listing_tells_what_is_gone_when_it_is_complete_and_not_before() {
+    let mut listings = Listings::default();
+    let (one, two) = (policy("a", "one", "ALLOW"), policy("a", "two", "DENY"));
+    let first = listed(
+        &mut listings,
+        Kind::AuthorizationPolicy,
+        &[one.clone(), two],
+    );
+    assert_eq!(
+        told(&first),
+        ["+AuthorizationPolicy a/one", "+AuthorizationPolicy a/two"]
+    );
+    let mut batch = Batch::default();
+    let kind = Kind::AuthorizationPolicy;
+    listings.take(kind, Seen::Listing, &mut batch);
+    listings.take(kind, Seen::Listed(one), &mut batch);
+    assert_eq!(told(&batch), ["+AuthorizationPolicy a/one"]);
+    listings.take(kind, Seen::Complete, &mut batch);
+    assert_eq!(
+        told(&batch),
+        ["+AuthorizationPolicy a/one", "-AuthorizationPolicy a/two"]
+    );
+}
+
+#[test]
+fn a_broken_policy_keeps_its_last_good_version() {
+    let mut listings = Listings::default();
+    let good = policy("a", "one", "ALLOW");
+    let broken = policy("a", "one", "PERHAPS");
+    listed(&mut listings, Kind::AuthorizationPolicy, &[good.clone()]);
+    let changed = take(&mut listings, Seen::Changed(broken.clone()));
+    assert_eq!((told(&changed).len(), problems(&changed)), (0, 1));
+    let again = listed(&mut listings, Kind::AuthorizationPolicy, &[broken]);
+    assert_eq!((told(&again).len(), problems(&again)), (0, 1));
+    let mended = take(&mut listings, Seen::Changed(good));
+    assert_eq!(told(&mended), ["+AuthorizationPolicy a/one"]);
+    assert_eq!((mended.problems.len(), problems(&mended)), (1, 0));
+}
+
+#[test]
+fn a_broken_policy_without_one_refuses_in_its_namespace_until_it_is_gone() {
+    let mut listings = Listings::default();
+    let broken = policy("a", "one", "PERHAPS");
+    let batch = listed(&mut listings, Kind::AuthorizationPolicy, &[broken.clone()]);
+    assert_eq!(told(&batch), ["!AuthorizationPolicy a/one"]);
+    assert_eq!(problems(&batch), 1);
+    let gone = take(&mut listings, Seen::Gone(broken));
+    assert_eq!(told(&gone), ["-AuthorizationPolicy a/one"]);
+    assert_eq!((gone.problems.len(), problems(&gone)), (1, 0));
+}
+
+#[test]
+fn other_objects_that_cannot_be_read_are_left_out() {
+    let mut listings = Listings::default();
+    let pod = json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {"namespace": "a", "name": "one"},
+        "spec": {"hostNetwork": "perhaps"},
+    });
+    let batch = listed(&mut listings, Kind::Pod, &[pod]);
+    assert_eq!((told(&batch).len(), problems(&batch)), (0, 1));
+}

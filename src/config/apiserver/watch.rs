@@ -1,0 +1,185 @@
+//! The watchers, one for each kind, and the task that collects what they see.
+//!
+//! A watcher lists in pages, watches with bookmarks, and lists anew when the API server no longer
+//! has the history; all the while it tells what it sees, in order. Tasks: "watch KIND", one each,
+//! and "watched"; all end with the stop token.
+
+use std::time::Duration;
+
+use ambit_kit::tasks::Tasks;
+use futures_util::StreamExt as _;
+use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind};
+use kube::runtime::watcher::{self, Error, Event};
+use kube::runtime::{WatchStreamExt as _, watcher as watch_objects};
+use kube::{Client, Error as ClientError};
+use serde_json::Value;
+use tokio::sync::mpsc;
+
+use super::listing::{Listings, Seen};
+use crate::config::Batch;
+use crate::config::objects::Kind;
+
+/// Objects of one page of a listing: bounds what the API server and we hold at once.
+const PAGE: u32 = 500;
+/// What watchers have seen and nobody has taken in yet.
+const SEEN: usize = 1024;
+/// Most that is taken in as one batch.
+const TOGETHER: usize = 4096;
+/// Batches ahead of the configuration task.
+const BATCHES: usize = 4;
+/// How often a kind that the API server does not know is asked for again.
+const ASK_AGAIN: Duration = Duration::from_secs(5);
+/// How often it is said which kinds are still missing.
+const SAY_MISSING: Duration = Duration::from_secs(10);
+
+/// Starts all watchers; what they see comes out in batches, everything that there is first.
+pub fn watch(client: &Client, tasks: &Tasks) -> mpsc::Receiver<Batch> {
+    let (seen, collected) = mpsc::channel(SEEN);
+    for kind in Kind::ALL {
+        let follow = follow(client.clone(), *kind, seen.clone());
+        let stop = tasks.token();
+        tasks.spawn("watch", async move {
+            tokio::select! {
+                () = follow => {}
+                () = stop.cancelled() => {}
+            }
+        });
+    }
+    let (batches, receiver) = mpsc::channel(BATCHES);
+    let stop = tasks.token();
+    tasks.spawn("watched", async move {
+        tokio::select! {
+            () = collect(collected, batches) => {}
+            () = stop.cancelled() => {}
+        }
+    });
+    receiver
+}
+
+/// Takes in what was seen together, and sends it on once every kind has been listed.
+async fn collect(mut seen: mpsc::Receiver<(Kind, Seen)>, batches: mpsc::Sender<Batch>) {
+    let mut listings = Listings::default();
+    let mut batch = Batch::default();
+    let mut together = Vec::new();
+    let mut first = true;
+    loop {
+        let took = tokio::time::timeout(SAY_MISSING, seen.recv_many(&mut together, TOGETHER)).await;
+        match took {
+            Ok(0) => return,
+            Ok(_) => {}
+            Err(_elapsed) if first => {
+                let missing: Vec<_> = listings.missing().map(Kind::name).collect();
+                tracing::warn!("still reading the cluster: {} to come", missing.join(", "));
+                continue;
+            }
+            Err(_elapsed) => continue,
+        }
+        for (kind, seen) in together.drain(..) {
+            listings.take(kind, seen, &mut batch);
+        }
+        if !listings.are_complete() || (batch.events.is_empty() && !first) {
+            continue;
+        }
+        first = false;
+        if batches.send(std::mem::take(&mut batch)).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Tells what the API server has of one kind, until nobody wants to know.
+async fn follow(client: Client, kind: Kind, seen: mpsc::Sender<(Kind, Seen)>) {
+    let mut versions = kind.api_versions().iter().copied().cycle();
+    while let Some(version) = versions.next() {
+        let resource = resource_of(kind, version);
+        match follow_version(client.clone(), kind, &resource, &seen).await {
+            Ended::Unwanted => return,
+            Ended::UnknownVersion if is_last(kind, version) => {
+                tracing::debug!(
+                    kind = kind.name(),
+                    "the API server does not know this kind: there are none"
+                );
+                for told in [Seen::Listing, Seen::Complete] {
+                    if seen.send((kind, told)).await.is_err() {
+                        return;
+                    }
+                }
+                tokio::time::sleep(ASK_AGAIN).await;
+            }
+            Ended::UnknownVersion => {}
+        }
+    }
+}
+
+/// Why following one version of a kind is over.
+enum Ended {
+    /// Nobody listens any more.
+    Unwanted,
+    /// The API server does not serve it.
+    UnknownVersion,
+}
+
+async fn follow_version(
+    client: Client,
+    kind: Kind,
+    resource: &ApiResource,
+    seen: &mpsc::Sender<(Kind, Seen)>,
+) -> Ended {
+    let api: Api<DynamicObject> = Api::all_with(client, resource);
+    let config = watcher::Config::default().page_size(PAGE);
+    let mut events = Box::pin(watch_objects(api, config).default_backoff());
+    while let Some(event) = events.next().await {
+        let told = match event {
+            Ok(Event::Init) => Seen::Listing,
+            Ok(Event::InitApply(object)) => Seen::Listed(document(resource, object)),
+            Ok(Event::InitDone) => Seen::Complete,
+            Ok(Event::Apply(object)) => Seen::Changed(document(resource, object)),
+            Ok(Event::Delete(object)) => Seen::Gone(document(resource, object)),
+            Err(error) if is_unknown(&error) => return Ended::UnknownVersion,
+            Err(error) => {
+                let what = resource.plural.as_str();
+                tracing::warn!(what, %error, "the API server does not tell what there is; asked again");
+                continue;
+            }
+        };
+        if seen.send((kind, told)).await.is_err() {
+            return Ended::Unwanted;
+        }
+    }
+    Ended::Unwanted
+}
+
+fn is_unknown(error: &Error) -> bool {
+    let (Error::InitialListFailed(cause) | Error::WatchStartFailed(cause)) = error else {
+        return false;
+    };
+    matches!(cause, ClientError::Api(status) if status.code == 404)
+}
+
+fn is_last(kind: Kind, version: &str) -> bool {
+    kind.api_versions().last() == Some(&version)
+}
+
+/// How the API server calls a kind.
+fn resource_of(kind: Kind, api_version: &str) -> ApiResource {
+    let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+    ApiResource::from_gvk_with_plural(
+        &GroupVersionKind::gvk(group, version, kind.name()),
+        kind.plural(),
+    )
+}
+
+/// The object as it would stand in a file; items of a listing do not say what they are.
+fn document(resource: &ApiResource, mut object: DynamicObject) -> Value {
+    // Who wrote which field is as long as the rest, and of no use here.
+    object.metadata.managed_fields = None;
+    let mut document = object.data;
+    if let Value::Object(map) = &mut document {
+        // Texts, numbers, lists and maps with texts as keys: that cannot fail.
+        let metadata = serde_json::to_value(&object.metadata).unwrap_or_default();
+        map.insert("metadata".to_owned(), metadata);
+        map.insert("apiVersion".to_owned(), resource.api_version.clone().into());
+        map.insert("kind".to_owned(), resource.kind.clone().into());
+    }
+    document
+}
