@@ -37,3 +37,9 @@ pub use replica::{Offer, Peers, PeersError, Replica};
 pub use rotation::{Phase, Report};
 pub use signer::{Signer, SignerError};
 pub use store::{KeepError, Revision, Store, StoreError, Stored};
+
+/// An authority that a user could give.
+#[cfg(test)]
+pub(crate) fn given_for_tests() -> Given {
+    given::tests::Issued::under_a_root(ambit_kit::clock::wall()).given()
+}

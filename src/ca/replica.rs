@@ -19,8 +19,13 @@ pub(super) const ABSENT: Duration = Duration::from_secs(60);
 /// What the user wants to sign.
 #[derive(Clone, Debug)]
 pub enum Offer {
-    /// It is not known yet, or what there is cannot be used: whatever signs goes on.
+    /// It is not known yet: whatever signs goes on.
     Unknown,
+    /// Something that cannot be used: whatever signs goes on, but nothing is made in its place.
+    Unusable {
+        /// Why not.
+        why: Arc<str>,
+    },
     /// Nothing, since then: a self-made root is to sign.
     Nothing {
         /// Since when.

@@ -9,6 +9,7 @@
 //! which goes with every leaf. The roots are its *anchors*; a self-made root is its own anchor and
 //! has no chain.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ambit_model::TrustDomain;
@@ -58,6 +59,9 @@ pub enum SignerError {
     /// What the user gave cannot be used.
     #[error(transparent)]
     Given(#[from] GivenError),
+    /// What the user gave cannot be used, and nothing was used before.
+    #[error("there is no authority yet and the user's cannot be used: {0}")]
+    Unusable(Arc<str>),
 }
 
 /// A certificate as it is given away.

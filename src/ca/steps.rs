@@ -19,6 +19,7 @@ pub(super) fn first(
 ) -> Result<Kept, SignerError> {
     let first = match offer {
         Offer::Given(signer) => Arc::clone(signer),
+        Offer::Unusable { why } => return Err(SignerError::Unusable(Arc::clone(why))),
         Offer::Unknown | Offer::Nothing { .. } => {
             Arc::new(Signer::make(&settings.trust_domain, now)?)
         }
@@ -148,7 +149,9 @@ pub(super) fn wished(kept: &Kept, offer: &Offer, now: SystemTime) -> Wish {
         {
             Wish::Rotate(None)
         }
-        Offer::Given(_) | Offer::Nothing { .. } | Offer::Unknown => Wish::Granted,
+        Offer::Given(_) | Offer::Nothing { .. } | Offer::Unknown | Offer::Unusable { .. } => {
+            Wish::Granted
+        }
     }
 }
 
