@@ -1,7 +1,9 @@
 //! The names that a mesh goes by: arguments of every subcommand that reads its configuration, so
 //! that `vet` and `explain` see what the control plane sees.
 
-use crate::config::Settings;
+use std::sync::Arc;
+
+use crate::config::{EXCLUDED_NAMESPACES, ROOT_NAMESPACES, Settings};
 
 /// Names of the mesh.
 #[derive(Clone, Debug, clap::Args)]
@@ -15,6 +17,22 @@ pub struct MeshNames {
     /// Domain of service names.
     #[arg(long, env = "AMBIT_CLUSTER_DOMAIN", default_value = "cluster.local")]
     pub cluster_domain: String,
+    /// Namespace whose policies are for the whole mesh; once for each.
+    #[arg(
+        long = "root-namespace",
+        env = "AMBIT_ROOT_NAMESPACES",
+        value_delimiter = ',',
+        default_values = ROOT_NAMESPACES
+    )]
+    pub root_namespaces: Vec<String>,
+    /// Namespace whose pods are never captured; once for each.
+    #[arg(
+        long = "exclude-namespace",
+        env = "AMBIT_EXCLUDED_NAMESPACES",
+        value_delimiter = ',',
+        default_values = EXCLUDED_NAMESPACES
+    )]
+    pub excluded_namespaces: Vec<String>,
 }
 
 impl MeshNames {
@@ -24,6 +42,8 @@ impl MeshNames {
             cluster: self.cluster.as_str().into(),
             trust_domain: self.trust_domain.as_str().into(),
             cluster_domain: self.cluster_domain.as_str().into(),
+            root_namespaces: shared(&self.root_namespaces),
+            excluded_namespaces: shared(&self.excluded_namespaces),
             ..Settings::default()
         }
     }
@@ -36,6 +56,12 @@ impl Default for MeshNames {
             trust_domain: (*settings.trust_domain).to_owned(),
             cluster: (*settings.cluster).to_owned(),
             cluster_domain: (*settings.cluster_domain).to_owned(),
+            root_namespaces: ROOT_NAMESPACES.map(str::to_owned).into(),
+            excluded_namespaces: EXCLUDED_NAMESPACES.map(str::to_owned).into(),
         }
     }
+}
+
+fn shared(names: &[String]) -> Vec<Arc<str>> {
+    names.iter().map(|name| name.as_str().into()).collect()
 }

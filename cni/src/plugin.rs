@@ -134,8 +134,12 @@ fn delete(environment: &Environment, input: &[u8]) {
 fn decision_on(pod: &Pod, entry: &Entry) -> Decision {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH);
     let now = since_epoch.unwrap_or_default().as_secs();
-    let list = NamespaceList::read(&entry.namespace_list, now);
-    decide(&list, &pod.namespace, &entry.system_namespaces)
+    let path = &entry.namespace_list;
+    let list = NamespaceList::read(path, now);
+    match decide(&list, &pod.namespace, &entry.system_namespaces) {
+        Decision::Fail(why) => Decision::Fail(format!("{why} ({})", path.display())),
+        decision => decision,
+    }
 }
 
 fn ask(

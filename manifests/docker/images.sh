@@ -17,7 +17,8 @@ fi
 
 cargo=${CARGO:-cargo}
 built=$("$cargo" metadata --format-version 1 --no-deps | grep -o '"target_directory":"[^"]*"' | cut -d'"' -f4)/debug
-"$cargo" build --locked -p ambit -p ambit-node-agent --bins
+# The same set of packages as everywhere, so that nothing is built twice.
+"$cargo" build --locked --workspace --bins
 "$cargo" rustc --locked -p ambit-cni --bin ambit-cni -- -C target-feature=+crt-static
 
 images=$(mktemp -d)

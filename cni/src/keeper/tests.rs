@@ -217,7 +217,7 @@ fn a_change_in_the_middle_of_ours_wins() {
 fn readers_see_a_whole_file_while_keepers_and_its_owner_write() {
     let node = Node::with(&[("10-kube.conflist", KUBE)]);
     let path = node.path("10-kube.conflist");
-    std::thread::scope(|scope| {
+    thread::scope(|scope| {
         let keepers = [(); 2].map(|()| {
             scope.spawn(|| {
                 for _ in 0..50 {

@@ -15,6 +15,7 @@ pub mod namespace;
 pub mod passing;
 pub mod process;
 mod seccomp;
+pub mod sock_diag;
 pub mod sockets;
 
 pub use namespace::NetNs;

@@ -40,9 +40,13 @@ pub struct HostArgs {
     /// capture; without it they are captured once the control plane tells of them.
     #[arg(long, env = "AMBIT_CNI_CONF_DIR")]
     pub cni_conf_dir: Option<PathBuf>,
-    /// Namespace of the agent's own pod.
-    #[arg(long, env = "AMBIT_NAMESPACE")]
-    pub namespace: Option<String>,
+    /// Namespace whose pods start without this agent, its own among them; once for each.
+    #[arg(
+        long = "exclude-namespace",
+        env = "AMBIT_EXCLUDED_NAMESPACES",
+        value_delimiter = ','
+    )]
+    pub excluded_namespaces: Vec<String>,
     /// An address of this node; once for each. Those on its interfaces are found without.
     #[arg(long = "node-ip", env = "AMBIT_NODE_IPS", value_delimiter = ',')]
     pub node_ips: Vec<IpAddr>,
@@ -103,8 +107,9 @@ impl HostArgs {
             namespace_list: list.clone(),
             ..Entry::default()
         };
-        let own = self.namespace.iter();
-        entry.system_namespaces.extend(own.cloned());
+        entry
+            .system_namespaces
+            .extend(self.excluded_namespaces.iter().cloned());
         entry.system_namespaces.sort();
         entry.system_namespaces.dedup();
         let directory = self.cni_conf_dir.as_ref()?;

@@ -29,21 +29,21 @@ impl TokenReviewer for Cluster {
     }
 }
 
-fn agent_pod(number: u8) -> (Arc<str>, AgentPod) {
-    let pod = AgentPod {
-        namespace: "ambit-system".into(),
-        name: format!("agent-{number}").into(),
-        node: format!("n{number}").into(),
-        service_account: "ambit-node-agent".into(),
-        owner_kind: "DaemonSet".into(),
-        owner_name: "ambit-node-agent".into(),
-    };
-    (format!("uid-agent-{number}").into(), pod)
+/// The pod of a node's agent, as the API server shows it.
+fn agent_pod(number: u8) -> String {
+    format!(
+        "apiVersion: v1\nkind: Pod\nmetadata:\n  name: agent-{number}\n  namespace: ambit-system\n  uid: uid-agent-{number}\n  \
+         ownerReferences: [{{kind: DaemonSet, name: ambit-node-agent, controller: true}}]\n\
+         spec: {{nodeName: n{number}, serviceAccountName: ambit-node-agent, hostNetwork: true}}\n"
+    )
 }
 
-async fn plane() -> (Plane, AgentPods) {
-    let pods = AgentPods::new();
-    pods.replace([agent_pod(1), agent_pod(2)]);
+async fn plane() -> Plane {
+    let folder = mesh();
+    for number in [1, 2] {
+        let file = folder.path().join(format!("agent-{number}.yaml"));
+        std::fs::write(file, agent_pod(number)).unwrap();
+    }
     let agents = AgentSettings {
         reviewer: Arc::new(Cluster),
         trusted: vec![TrustedAgent {
@@ -51,10 +51,10 @@ async fn plane() -> (Plane, AgentPods) {
             daemon_set: "ambit-node-agent".into(),
             service_account: "ambit-node-agent".into(),
         }],
-        pods: pods.clone(),
+        pods: AgentPods::new(),
     };
     let state = Arc::new(tempfile::tempdir().unwrap());
-    (Plane::with(mesh(), state, DAY, Some(agents)).await, pods)
+    Plane::with(folder, state, DAY, Some(agents)).await
 }
 
 fn as_pod(plane: &Plane, pod: &str) -> Agent {
@@ -69,7 +69,7 @@ const WEB: &str = "spiffe://cluster.local/ns/shop/sa/web";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_agent_gets_identities_of_its_own_node_only() {
-    let (plane, _pods) = plane().await;
+    let plane = plane().await;
     let (one, two) = (as_pod(&plane, "agent-1"), as_pod(&plane, "agent-2"));
     one.certificate(WEB).await.unwrap();
     let refused = two.certificate(WEB).await.unwrap_err();
@@ -86,7 +86,7 @@ async fn an_agent_gets_identities_of_its_own_node_only() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pods_own_token_gets_nothing_at_all() {
-    let (plane, _pods) = plane().await;
+    let plane = plane().await;
     let cases = [
         ("web", Code::PermissionDenied),
         ("web-own", Code::Unauthenticated),
@@ -118,11 +118,11 @@ async fn a_pods_own_token_gets_nothing_at_all() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_agents_streams_end_with_its_pod() {
-    let (plane, pods) = plane().await;
+    let plane = plane().await;
     let agent = as_pod(&plane, "agent-1");
     let mut trust = agent.try_trust(0).await.unwrap();
     agent::next_trust(&mut trust).await;
-    pods.set("uid-agent-1", None);
+    std::fs::remove_file(plane.folder.path().join("agent-1.yaml")).unwrap();
     let ended = tokio::time::timeout(PATIENCE, trust.message()).await;
     assert!(matches!(ended, Ok(Ok(None))), "{ended:?}");
     let refused = agent.certificate(WEB).await.unwrap_err();

@@ -1,7 +1,10 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt;
+use std::sync::Arc;
 
 use ambit_cni::namespaces::{Decision, decide};
+use parking_lot::Mutex;
+use tokio::task::JoinHandle;
 
 use super::*;
 
@@ -51,19 +54,46 @@ fn the_plugin_relies_on_what_is_written() {
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
 }
 
+/// What is known, how everybody hears of it, and the task that writes it.
+struct Known {
+    namespaces: Arc<Mutex<Option<Namespaces>>>,
+    changes: watch::Sender<()>,
+    task: JoinHandle<()>,
+}
+
+impl Known {
+    fn start(path: &Path, first: Option<Namespaces>, stop: CancellationToken) -> Self {
+        let namespaces = Arc::new(Mutex::new(first));
+        let known = Arc::clone(&namespaces);
+        let (changes, heard) = watch::channel(());
+        let known = move || known.lock().clone();
+        let task = tokio::spawn(keep_written(path.to_owned(), known, heard, stop));
+        Self {
+            namespaces,
+            changes,
+            task,
+        }
+    }
+
+    fn become_known(&self, enrolled: &[&str]) {
+        *self.namespaces.lock() = Some(namespaces(enrolled));
+        self.changes.send_replace(());
+    }
+}
+
 #[tokio::test]
 async fn a_list_is_written_when_it_is_known_and_when_it_changes() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("cni-namespaces.json");
-    let (sender, known) = watch::channel(None);
-    let task = tokio::spawn(keep_written(path.clone(), known, CancellationToken::new()));
-    sender.send_replace(Some(namespaces(&["shop"])));
+    let known = Known::start(&path, None, CancellationToken::new());
+    known.become_known(&["shop"]);
     await_list(&path, &["shop"]).await;
-    sender.send_replace(Some(namespaces(&["blog", "shop"])));
+    known.become_known(&["blog", "shop"]);
     await_list(&path, &["blog", "shop"]).await;
     // Nobody knows any more: what is written grows stale.
-    drop(sender);
-    tokio::time::timeout(PATIENCE, task).await.unwrap().unwrap();
+    drop(known.changes);
+    let ended = tokio::time::timeout(PATIENCE, known.task);
+    ended.await.unwrap().unwrap();
     assert!(path.exists());
 }
 
@@ -71,22 +101,22 @@ async fn a_list_is_written_when_it_is_known_and_when_it_changes() {
 async fn nothing_is_written_before_the_namespaces_are_known() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("cni-namespaces.json");
-    let (sender, known) = watch::channel(None);
     let stop = CancellationToken::new();
-    let task = tokio::spawn(keep_written(path.clone(), known, stop.clone()));
+    let known = Known::start(&path, None, stop.clone());
+    known.changes.send_replace(());
     tokio::task::yield_now().await;
     stop.cancel();
-    tokio::time::timeout(PATIENCE, task).await.unwrap().unwrap();
+    let ended = tokio::time::timeout(PATIENCE, known.task);
+    ended.await.unwrap().unwrap();
     assert!(!path.exists());
-    drop(sender);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_list_is_written_again_before_it_is_stale() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("cni-namespaces.json");
-    let (sender, known) = watch::channel(Some(namespaces(&["shop"])));
-    tokio::spawn(keep_written(path.clone(), known, CancellationToken::new()));
+    let first = Some(namespaces(&["shop"]));
+    let known = Known::start(&path, first, CancellationToken::new());
     await_list(&path, &["shop"]).await;
     fs::remove_file(&path).unwrap();
     let away = async {
@@ -95,5 +125,5 @@ async fn a_list_is_written_again_before_it_is_stale() {
         }
     };
     tokio::time::timeout(2 * REWRITE_EVERY, away).await.unwrap();
-    drop(sender);
+    assert!(!known.task.is_finished());
 }

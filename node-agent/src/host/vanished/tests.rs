@@ -1,3 +1,6 @@
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::sched::{CloneFlags, unshare};
+
 use super::*;
 use crate::host::testing::Namespace;
 
@@ -27,4 +30,20 @@ async fn a_namespace_is_gone_when_it_is_deleted_though_we_hold_it() {
     drop(namespace);
     assert!(is_gone(id, path).await);
     assert!(is_gone(id, None).await);
+}
+
+#[test]
+fn a_namespace_that_only_the_node_has_mounted_exists() {
+    let namespace = Namespace::make("afar");
+    let (id, path) = (NamespaceId::of(&namespace.open()), namespace.path());
+    let in_container = std::thread::spawn(move || {
+        unshare(CloneFlags::CLONE_NEWNS).unwrap();
+        let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
+        mount(None::<&str>, "/", None::<&str>, private, None::<&str>).unwrap();
+        umount2(path.as_str(), MntFlags::MNT_DETACH).unwrap();
+        let [own, _] = MOUNT_TABLES.map(|table| fs::read_to_string(table).unwrap());
+        assert!(!own.contains(&path), "still mounted here");
+        existing().unwrap()
+    });
+    assert!(in_container.join().unwrap().contains(&id));
 }
