@@ -2,16 +2,32 @@
 //!
 //! | file | what |
 //! |---|---|
+//! | `authority.rs` | the certificate authority of several replicas, put together |
+//! | `secret_store.rs` | the authority's document in a Secret |
+//! | `users_authority.rs` | the authority that a user gives, in a Secret |
+//! | `replicas.rs` | what the replicas tell each other for a rotation |
+//! | `election.rs`, `leader.rs` | which replica leads: a machine, and its driver |
+//! | `root_publisher.rs` | the trust bundle in every enrolled namespace |
 //! | `redirection.rs` | writes on pods whether their traffic is redirected |
 //! | `token_review.rs` | asks whose a token is |
+//! | `call.rs` | one question, bounded in time |
 //!
 //! Invariants: nothing outside these files and the source of the configuration knows a type of
 //! the API client; every question is bounded in time; what must not be wrong is decided elsewhere,
 //! by machines without I/O that these files drive.
 
+pub mod authority;
+mod call;
+mod election;
+pub mod leader;
 mod redirection;
+pub mod replicas;
+pub mod root_publisher;
+pub mod secret_store;
 pub mod token_review;
+pub mod users_authority;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ambit_kit::tasks::Tasks;
@@ -20,6 +36,15 @@ use tokio::sync::mpsc;
 
 use self::token_review::TokenReviews;
 use crate::serve::{AgentPods, AgentSettings, MARKS, Marker, TrustedAgent};
+
+/// Who writes, as the API server notes it for every field.
+const FIELD_MANAGER: &str = "ambit";
+
+/// What every object of ours is labelled with.
+fn labels() -> BTreeMap<String, String> {
+    let label = ("app.kubernetes.io/managed-by", "ambit");
+    BTreeMap::from([label].map(|(key, value)| (key.to_owned(), value.to_owned())))
+}
 
 /// Who is let in as the agent of a node: the pods of our own DaemonSet, and of Istio's.
 pub(crate) fn agents(client: &Client, namespace: &str) -> AgentSettings {

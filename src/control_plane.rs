@@ -250,6 +250,7 @@ async fn start(args: Args, logs: Logs, tasks: &Tasks) -> Result<(), ControlPlane
         state: args.state,
         tokens: args.tokens,
         agents,
+        replica: ca::Replica::alone(),
         dns_names: own_names.chain(args.dns_names).collect(),
         services,
         metrics,

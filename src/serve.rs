@@ -73,7 +73,7 @@ use self::pages::Shown;
 use self::progress::Progress;
 use self::tls::OwnCertificate;
 use self::tokens::Tokens;
-use crate::ca::{Authority, Bundle};
+use crate::ca::{Authority, Bundle, Replica};
 use crate::config::{Batch, Configuration};
 
 pub use self::agent_pods::{AgentPod, AgentPods};
@@ -104,6 +104,8 @@ pub struct Settings {
     pub tokens: Option<PathBuf>,
     /// In a cluster, how agents are known by its tokens, instead of by tokens of ours.
     pub agents: Option<AgentSettings>,
+    /// What drives the authority's rotations.
+    pub replica: Replica,
     /// Names in the port's certificate.
     pub dns_names: Vec<String>,
     /// The port of the services.
@@ -160,9 +162,12 @@ pub fn start(
     let progress = Progress::default();
 
     tasks.spawn("configuration", keeper.run(batches, tasks.token()));
-    let rotating = Arc::clone(&authority);
+    let (rotating, replica) = (Arc::clone(&authority), settings.replica);
     let stop = tasks.token();
-    tasks.spawn("root rotation", async move { rotating.run(stop).await });
+    tasks.spawn(
+        "root rotation",
+        async move { rotating.run(replica, stop).await },
+    );
     let stop = tasks.token();
     tasks.spawn(
         "own certificate",

@@ -1,29 +1,35 @@
 //! The authority as the rest of the control plane sees it: one handle that signs, tells the trust
 //! bundle, and turns the root over.
 //!
-//! Everything that changes is under one short lock, and a change is written to disk before it is
-//! visible: a bundle that an agent has seen survives any crash. Task: [`Authority::run`], one,
-//! which takes due steps of a rotation; being cancelled between steps loses nothing.
+//! What is kept is held in memory under one short lock, so that signing waits for nothing. A
+//! change is computed from it, written to the store over the very version that it was computed
+//! from, and only then visible: a bundle that an agent has seen survives any crash. Where somebody
+//! else was faster, the newer state is read, taken over, and the change computed anew.
+//!
+//! A leaf may not live longer than what is kept allows, so signing goes on for most of a
+//! certificate's life while nothing can be kept.
 
-use std::collections::BTreeSet;
+mod driver;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use ambit_kit::clock;
 use ambit_model::{SpiffeId, TrustDomain};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
-use tokio_util::sync::CancellationToken;
 
 use super::bundle::{Bundle, Status};
+use super::kept::{ContentError, Kept};
 use super::leaf::{self, LeafError, ServerCertificate, SignedLeaf};
-use super::root::{Root, RootError};
-use super::rotation::{Phase, Rotation, Step};
-use super::store::{Kept, Store, StoreError};
+use super::replica::{Offer, PeersError};
+use super::rotation::{Phase, Report, Rotation};
+use super::signer::{Signer, SignerError};
+use super::steps;
+use super::store::{Folder, KeepError, Revision, Store, StoreError, Stored};
 
-/// How often a rotation looks whether it may go on, beside being woken by agents.
-const LOOK: Duration = Duration::from_secs(1);
+/// How often a change is computed anew because somebody else was faster.
+const ATTEMPTS: usize = 8;
 
 /// What an operator can choose.
 #[derive(Clone, Debug)]
@@ -42,31 +48,51 @@ pub enum AuthorityError {
     /// Its state.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// Its root.
+    /// What signs.
     #[error(transparent)]
-    Root(#[from] RootError),
+    Signer(#[from] SignerError),
 }
 
-/// Why a rotation did not begin.
+/// Why a step was not taken.
 #[derive(Debug, thiserror::Error)]
 pub enum RotateError {
     /// One is under way.
     #[error("a rotation is under way already; see /ca for what it waits for")]
     UnderWay,
+    /// It is not for us to replace.
+    #[error("the authority is the user's own: replace its Secret, and the rotation begins")]
+    Given,
     /// Its state could not be kept.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The new root could not be made.
     #[error(transparent)]
-    Root(#[from] RootError),
+    Signer(#[from] SignerError),
+    /// The other replicas could not be asked.
+    #[error(transparent)]
+    Peers(#[from] PeersError),
+}
+
+/// This process has not seen a bundle that an agent holds already.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "this replica serves trust bundle {ours} and cannot read a newer one now, the agent holds {held}; it keeps what it holds"
+)]
+pub struct Behind {
+    /// The bundle that is served here.
+    pub ours: u64,
+    /// The one that the agent holds.
+    pub held: u64,
 }
 
 /// The authority.
 #[derive(Debug)]
 pub struct Authority {
     settings: Settings,
-    store: Store,
+    store: Arc<dyn Store>,
     state: Mutex<State>,
+    /// Held by whoever writes to the store.
+    writing: tokio::sync::Mutex<()>,
     bundle: watch::Sender<Arc<Bundle>>,
     wake: Notify,
 }
@@ -74,50 +100,78 @@ pub struct Authority {
 #[derive(Debug)]
 struct State {
     kept: Kept,
+    /// Version of it in the store; none if it is gone from there.
+    revision: Option<Revision>,
     rotation: Rotation,
-    /// End of the life of the last leaf of the root that signs, as far as known.
-    last_leaf: SystemTime,
-    /// Generation of the bundle in `root.pem`.
+    /// Generation of the bundle that the store was told to publish.
     published: u64,
+    /// What the other replicas said last.
+    others: Vec<Report>,
 }
 
 impl Authority {
     /// Loads the authority below a state directory, or makes its first root.
     pub fn open(state: &Path, settings: Settings, now: SystemTime) -> Result<Self, AuthorityError> {
-        let store = Store::open(state)?;
-        let kept = match store.load(&settings.trust_domain)? {
-            Some(kept) => kept,
+        let folder = Folder::open(state)?;
+        let place = folder.place();
+        let (kept, revision) = match folder.read()? {
+            Some(stored) => (read(&place, &stored, &settings)?, stored.revision),
             None => {
-                let first = Arc::new(Root::make(&settings.trust_domain, now)?);
-                tracing::info!(root = first.serial(), "made the first root of the mesh");
-                let kept = Kept {
-                    generation: 1,
-                    phase: Phase::Steady,
-                    leaves_until: now,
-                    agents: BTreeSet::new(),
-                    first,
-                    next: None,
-                };
-                store.keep(&kept)?;
-                kept
+                let kept = steps::first(&settings, &Offer::Unknown, now)?;
+                tracing::info!(place, root = kept.first.serial(), "made the first root");
+                let revision = folder.write(&content(&place, &kept)?)?;
+                (kept, revision)
             }
         };
-        let bundle = kept.bundle();
-        store.publish(&bundle.pem)?;
+        let authority = Self::new(settings, Arc::new(folder), kept, revision);
+        authority.publish()?;
+        Ok(authority)
+    }
+
+    /// Loads the authority that several processes share, or makes it; of several that make one at
+    /// once, one wins and the others take its.
+    pub async fn open_shared(
+        store: Arc<dyn Store>,
+        settings: Settings,
+        offer: &Offer,
+        now: SystemTime,
+    ) -> Result<Self, AuthorityError> {
+        let place = store.place();
+        for _ in 0..ATTEMPTS {
+            if let Some(stored) = store.load().await? {
+                let kept = read(&place, &stored, &settings)?;
+                return Ok(Self::new(settings, store, kept, stored.revision));
+            }
+            let kept = steps::first(&settings, offer, now)?;
+            match store.keep(content(&place, &kept)?, None).await {
+                Ok(revision) => {
+                    tracing::info!(place, signer = kept.first.serial(), "made the authority");
+                    return Ok(Self::new(settings, store, kept, revision));
+                }
+                Err(KeepError::Conflict) => {}
+                Err(KeepError::Failed(error)) => return Err(error.into()),
+            }
+        }
+        Err(StoreError::Busy { place }.into())
+    }
+
+    fn new(settings: Settings, store: Arc<dyn Store>, kept: Kept, revision: Revision) -> Self {
+        let (bundle, _) = watch::channel(Arc::new(Bundle::of(&kept)));
         let state = State {
             rotation: Rotation::resumed(kept.phase.clone(), &kept.agents),
-            last_leaf: kept.leaves_until,
-            published: kept.generation,
+            revision: Some(revision),
+            published: 0,
+            others: Vec::new(),
             kept,
         };
-        let (bundle, _) = watch::channel(Arc::new(bundle));
-        Ok(Self {
+        Self {
             settings,
             store,
             state: Mutex::new(state),
+            writing: tokio::sync::Mutex::default(),
             bundle,
             wake: Notify::new(),
-        })
+        }
     }
 
     /// The trust domain.
@@ -139,66 +193,52 @@ impl Authority {
         life: Duration,
         now: SystemTime,
     ) -> Result<SignedLeaf, LeafError> {
-        let longest = self.settings.certificate_life;
-        let life = if life.is_zero() {
-            longest
-        } else {
-            life.min(longest)
+        let (signer, life) = {
+            let state = self.state.lock();
+            if steps::is_short(&self.settings, &state.kept, now) {
+                self.wake.notify_one();
+            }
+            let life = steps::life(&self.settings, &state.kept, life, now);
+            let life = life.ok_or(LeafError::NotKept)?;
+            (Arc::clone(state.kept.signing()), life)
         };
-        let root = Arc::clone(self.state.lock().kept.signing());
-        let leaf = leaf::sign_workload(&root, request_pem, identity, life, now)?;
-        self.note_leaf(&root, leaf.not_after);
-        Ok(leaf)
+        leaf::sign_workload(&signer, request_pem, identity, life, now)
     }
 
-    /// Makes a certificate for the control plane's own port. The *oldest* trusted root signs it,
-    /// so that an agent that slept through a rotation can still come and get the new one.
+    /// Makes a certificate for the control plane's own port. What is trusted the *longest* signs
+    /// it, so that an agent that slept through a rotation can still come and get the new root.
     pub fn server_certificate(
         &self,
         dns_names: &[String],
         now: SystemTime,
     ) -> Result<ServerCertificate, LeafError> {
-        let root = Arc::clone(&self.state.lock().kept.first);
+        let signer = Arc::clone(&self.state.lock().kept.first);
         let life = self.settings.certificate_life;
-        leaf::make_server(&root, dns_names, life, now)
+        leaf::make_server(&signer, dns_names, life, now)
     }
 
     /// Begins a rotation: a new root joins the bundle, whose generation is returned.
-    pub fn rotate(&self, now: SystemTime) -> Result<u64, RotateError> {
-        let mut state = self.state.lock();
-        let generation = state.kept.generation + 1;
-        let phase = state
-            .rotation
-            .requested(generation, now, self.settings.patience);
-        let phase = phase.ok_or(RotateError::UnderWay)?;
-        let next = Arc::new(Root::make(&self.settings.trust_domain, now)?);
-        tracing::info!(
-            root = next.serial(),
-            generation,
-            "a new root joins the trust bundle"
-        );
-        let kept = Kept {
-            generation,
-            phase,
-            next: Some(next),
-            ..state.kept.clone()
-        };
-        self.change(&mut state, kept)?;
-        drop(state);
+    pub async fn rotate(&self, now: SystemTime) -> Result<u64, RotateError> {
+        let next = Arc::new(Signer::make(&self.settings.trust_domain, now)?);
+        let begun = self.change(|state| {
+            if state.kept.phase != Phase::Steady {
+                return Err(RotateError::UnderWay);
+            }
+            if state.kept.first.is_given() {
+                return Err(RotateError::Given);
+            }
+            let (kept, next) = (&state.kept, Arc::clone(&next));
+            let kept = steps::rotated(&self.settings, kept, &state.rotation, next, now);
+            Ok(Some(kept))
+        });
+        begun.await?;
         self.wake.notify_one();
-        Ok(generation)
+        Ok(self.bundle.borrow().generation)
     }
 
     /// Notes that an agent is connected, for as long as the answer lives.
     pub fn connected(self: &Arc<Self>, node: &str) -> AgentPresence {
-        let mut state = self.state.lock();
-        state.rotation.connected(node);
-        if !state.kept.agents.contains(node) {
-            let mut kept = state.kept.clone();
-            kept.agents.insert(node.to_owned());
-            self.keep(&mut state, kept);
-        }
-        drop(state);
+        self.state.lock().rotation.connected(node);
         AgentPresence {
             authority: Arc::clone(self),
             node: node.to_owned(),
@@ -211,127 +251,54 @@ impl Authority {
         self.wake.notify_one();
     }
 
+    /// Makes sure that an agent is not sent an older bundle than it holds: another replica may
+    /// have been faster.
+    pub async fn catch_up(&self, held: u64) -> Result<(), Behind> {
+        let ours = self.bundle.borrow().generation;
+        if held <= ours || !self.store.is_shared() {
+            return Ok(());
+        }
+        // What is read now is the newest; an agent that holds more has it from another mesh.
+        if let Err(error) = self.reload().await {
+            tracing::warn!(%error, "this replica is behind");
+            return Err(Behind { ours, held });
+        }
+        Ok(())
+    }
+
+    /// What the other replicas have to know.
+    pub fn report(&self) -> Report {
+        let state = self.state.lock();
+        state.rotation.report(state.kept.generation)
+    }
+
     /// Where it stands.
     pub fn status(&self) -> Status {
         let state = self.state.lock();
-        Status::of(&state.kept, &state.rotation)
+        Status::of(&state.kept, &state.rotation, &state.others)
     }
 
-    /// Takes the steps of a rotation as they fall due, until asked to stop.
-    pub async fn run(&self, stop: CancellationToken) {
-        loop {
-            if let Err(error) = self.advance(clock::wall()) {
-                tracing::error!(%error, "the root's rotation cannot go on; it is tried again");
-            }
-            tokio::select! {
-                () = self.wake.notified() => {}
-                () = tokio::time::sleep(LOOK) => {}
-                () = stop.cancelled() => return,
-            }
-        }
-    }
-
-    /// Takes the step that is due, if one is, and begins a rotation when the root grows old.
-    fn advance(&self, now: SystemTime) -> Result<(), RotateError> {
+    fn publish(&self) -> Result<(), StoreError> {
         let mut state = self.state.lock();
         if state.published != state.kept.generation {
-            self.publish(&mut state)?;
-        }
-        let step = state.rotation.due(now);
-        let old = step.is_none() && state.kept.first.is_old(now);
-        let kept = state.kept.clone();
-        match (step, kept.next.clone()) {
-            (Some(Step::SignWithNext), Some(next)) => {
-                let until = state.last_leaf;
-                tracing::info!(root = next.serial(), "the new root signs from now on");
-                let phase = Phase::Retiring { until };
-                self.change(
-                    &mut state,
-                    Kept {
-                        phase,
-                        leaves_until: now,
-                        ..kept
-                    },
-                )?;
-                state.last_leaf = now;
-            }
-            (Some(Step::DropOld), Some(next)) => {
-                tracing::info!(
-                    root = kept.first.serial(),
-                    "the old root is trusted no more"
-                );
-                let generation = kept.generation + 1;
-                let kept = Kept {
-                    phase: Phase::Steady,
-                    generation,
-                    agents: state.rotation.heard_of(),
-                    first: next,
-                    next: None,
-                    ..kept
-                };
-                self.change(&mut state, kept)?;
-            }
-            _ if old && matches!(kept.phase, Phase::Steady) => {
-                drop(state);
-                self.rotate(now)?;
-            }
-            _ => {}
+            self.store.publish(&Bundle::of(&state.kept).pem)?;
+            state.published = state.kept.generation;
         }
         Ok(())
     }
+}
 
-    /// Keeps a new state, and only then lets it be seen.
-    fn change(&self, state: &mut State, kept: Kept) -> Result<(), StoreError> {
-        self.store.keep(&kept)?;
-        state.rotation.performed(kept.phase.clone());
-        state.kept = kept;
-        self.publish(state)
-    }
+fn read(place: &str, stored: &Stored, settings: &Settings) -> Result<Kept, StoreError> {
+    Kept::read(&stored.content, &settings.trust_domain).map_err(|source| bad(place, source))
+}
 
-    fn publish(&self, state: &mut State) -> Result<(), StoreError> {
-        let bundle = state.kept.bundle();
-        self.bundle.send_replace(Arc::new(bundle.clone()));
-        self.store.publish(&bundle.pem)?;
-        state.published = bundle.generation;
-        Ok(())
-    }
+fn content(place: &str, kept: &Kept) -> Result<Vec<u8>, StoreError> {
+    kept.written().map_err(|source| bad(place, source))
+}
 
-    /// Remembers how long leaves of a root live. On disk stands a time far enough ahead that it
-    /// is written once in a certificate's life and not with every certificate.
-    fn note_leaf(&self, root: &Arc<Root>, not_after: SystemTime) {
-        let mut state = self.state.lock();
-        if !Arc::ptr_eq(state.kept.signing(), root) {
-            // Signed just before the next root took over: the old one has to wait for it.
-            let extended = match &state.kept.phase {
-                Phase::Retiring { until } if not_after > *until => Kept {
-                    phase: Phase::Retiring { until: not_after },
-                    ..state.kept.clone()
-                },
-                _ => return,
-            };
-            if let Err(error) = self.change(&mut state, extended) {
-                tracing::error!(%error, "the life of the old root could not be extended");
-            }
-            return;
-        }
-        state.last_leaf = state.last_leaf.max(not_after);
-        if not_after > state.kept.leaves_until {
-            let leaves_until = not_after + self.settings.certificate_life;
-            let kept = Kept {
-                leaves_until,
-                ..state.kept.clone()
-            };
-            self.keep(&mut state, kept);
-        }
-    }
-
-    /// Keeps what agents cannot see. Where that fails it is tried again with the next such note.
-    fn keep(&self, state: &mut State, kept: Kept) {
-        match self.store.keep(&kept) {
-            Ok(()) => state.kept = kept,
-            Err(error) => tracing::error!(%error, "the authority's state was not kept"),
-        }
-    }
+fn bad(place: &str, source: ContentError) -> StoreError {
+    let place = place.to_owned();
+    StoreError::Content { place, source }
 }
 
 /// An agent is connected for as long as this lives.

@@ -8,9 +8,9 @@ use ambit_kit::clock;
 use rustls_pki_types::CertificateDer;
 use serde::Serialize;
 
-use super::root::Root;
-use super::rotation::{Phase, Rotation};
-use super::store::Kept;
+use super::kept::Kept;
+use super::rotation::{Phase, Report, Rotation};
+use super::signer::{Shown, Signer};
 
 /// The roots to trust.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,31 +21,24 @@ pub struct Bundle {
     pub roots: Vec<CertificateDer<'static>>,
     /// The roots as text, one after the other.
     pub pem: String,
-    /// End of the life of the root that signs.
+    /// End of the life of what signs.
     pub signing_until: SystemTime,
 }
 
-impl Kept {
-    /// The root that signs.
-    pub(crate) fn signing(&self) -> &Arc<Root> {
-        match (&self.phase, &self.next) {
-            (Phase::Retiring { .. }, Some(next)) => next,
-            _ => &self.first,
-        }
-    }
-
-    /// The roots to trust, the oldest first.
-    pub(crate) fn roots(&self) -> impl Iterator<Item = &Arc<Root>> {
-        std::iter::once(&self.first).chain(&self.next)
-    }
-
+impl Bundle {
     /// The roots to trust, as they are given away.
-    pub(crate) fn bundle(&self) -> Bundle {
-        Bundle {
-            generation: self.generation,
-            roots: self.roots().map(|root| root.der().clone()).collect(),
-            pem: self.roots().map(|root| root.pem()).collect(),
-            signing_until: self.signing().not_after(),
+    pub(crate) fn of(kept: &Kept) -> Self {
+        let mut shown: Vec<&Shown> = Vec::new();
+        for anchor in kept.signers().flat_map(|signer| signer.anchors()) {
+            if !shown.iter().any(|known| known.der == anchor.der) {
+                shown.push(anchor);
+            }
+        }
+        Self {
+            generation: kept.generation,
+            roots: shown.iter().map(|root| root.der.clone()).collect(),
+            pem: shown.iter().map(|root| root.pem.as_str()).collect(),
+            signing_until: kept.signing().not_after(),
         }
     }
 }
@@ -57,10 +50,12 @@ pub struct Status {
     pub generation: u64,
     /// Where a rotation stands.
     pub phase: Phase,
-    /// Serial numbers of the trusted roots, with the end of their life.
+    /// Serial numbers of what signs or signed, with the end of its life.
     pub roots: BTreeMap<String, String>,
-    /// Serial number of the one that signs.
+    /// Serial number of what signs.
     pub signing: String,
+    /// Where what signs is from.
+    pub made_by: &'static str,
     /// Connected agents that do not hold the bundle yet.
     pub waiting_for_connected: Vec<String>,
     /// Agents that are away and do not hold the bundle yet.
@@ -69,15 +64,24 @@ pub struct Status {
 
 impl Status {
     /// What is kept, and what a rotation waits for.
-    pub(crate) fn of(kept: &Kept, rotation: &Rotation) -> Self {
-        let (connected, away) = rotation.waiting_for();
+    pub(crate) fn of(kept: &Kept, rotation: &Rotation, others: &[Report]) -> Self {
+        let (connected, away) = rotation.waiting_for(others);
         let owned = |names: Vec<&str>| names.into_iter().map(str::to_owned).collect();
-        let life = |root: &Arc<Root>| (root.serial().to_owned(), clock::rfc3339(root.not_after()));
+        let life = |signer: &Arc<Signer>| {
+            let end = clock::rfc3339(signer.not_after());
+            (signer.serial().to_owned(), end)
+        };
+        let made_by = if kept.signing().is_given() {
+            "user"
+        } else {
+            "ambit"
+        };
         Self {
             generation: kept.generation,
             phase: kept.phase.clone(),
-            roots: kept.roots().map(life).collect(),
+            roots: kept.signers().map(life).collect(),
             signing: kept.signing().serial().to_owned(),
+            made_by,
             waiting_for_connected: owned(connected),
             waiting_for_away: owned(away),
         }

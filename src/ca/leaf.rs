@@ -14,12 +14,12 @@ use rcgen::{
 };
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 
-use super::root::{Root, RootError, instant, random_serial};
+use super::signer::{Signer, SignerError, instant, random_serial};
 
 /// Longest request taken, as PEM: one with an RSA-4096 key and many names would fit.
 const MAX_REQUEST: usize = 16 * 1024;
 /// Shortest life that can be asked for: certificates count whole seconds.
-const SHORTEST_LIFE: Duration = Duration::from_secs(2);
+pub(crate) const SHORTEST_LIFE: Duration = Duration::from_secs(2);
 /// How far a certificate's life begins in the past, for peers whose clocks lag; never more than
 /// the tenth part of its life, so that lives of seconds are still mostly in the future.
 const BACKDATED: Duration = Duration::from_secs(60);
@@ -36,15 +36,18 @@ pub enum LeafError {
     /// The key is of a kind that the mesh does not use.
     #[error("the key of a certificate request must be ECDSA P-256 or P-384")]
     KeyKind,
-    /// The root is about to end.
-    #[error("the root's own life is over")]
-    RootExpired,
+    /// What signs is about to end.
+    #[error("the life of the mesh's own authority is over: renew it")]
+    Expired,
+    /// How long certificates live could not be written down.
+    #[error("the authority's state is not kept now, so nothing is signed; try again")]
+    NotKept,
     /// Nothing the sender could change.
     #[error("the certificate could not be made: {0}")]
     Made(#[from] rcgen::Error),
     /// Nothing the sender could change.
     #[error(transparent)]
-    Root(#[from] RootError),
+    Signer(#[from] SignerError),
 }
 
 impl LeafError {
@@ -59,6 +62,8 @@ impl LeafError {
 pub struct SignedLeaf {
     /// The certificate as PEM.
     pub pem: String,
+    /// The certificates between it and a trusted root, as PEM, its issuer first.
+    pub chain: Vec<String>,
     /// Its serial number.
     pub serial: String,
     /// End of its life.
@@ -68,8 +73,8 @@ pub struct SignedLeaf {
 /// Key and certificate of the control plane's own port.
 #[derive(Debug)]
 pub struct ServerCertificate {
-    /// The certificate.
-    pub certificate: CertificateDer<'static>,
+    /// The certificate, and those between it and a trusted root.
+    pub chain: Vec<CertificateDer<'static>>,
     /// Its key.
     pub key: PrivateKeyDer<'static>,
     /// End of its life.
@@ -78,7 +83,7 @@ pub struct ServerCertificate {
 
 /// Signs for the identity that the *server* authorised.
 pub(crate) fn sign_workload(
-    root: &Root,
+    signer: &Signer,
     request_pem: &str,
     identity: &SpiffeId,
     life: Duration,
@@ -97,13 +102,14 @@ pub(crate) fn sign_workload(
         return Err(LeafError::KeyKind);
     }
     let names = vec![SanType::URI(Ia5String::try_from(identity.as_str())?)];
-    let mut params = params(names, life, root, now)?;
+    let mut params = params(names, life, signer, now)?;
     // An empty subject makes the name in the extension the only one (RFC 5280 section 4.1.2.6).
     params.distinguished_name = DistinguishedName::new();
-    let (certificate, not_after) = signed(&params, &request.public_key, root)?;
+    let (certificate, not_after) = signed(&params, &request.public_key, signer)?;
     let serial = serial_of(certificate.der());
     Ok(SignedLeaf {
         pem: certificate.pem(),
+        chain: signer.chain().iter().map(|c| c.pem.clone()).collect(),
         serial,
         not_after,
     })
@@ -111,7 +117,7 @@ pub(crate) fn sign_workload(
 
 /// Makes a key and a certificate for the control plane's own port.
 pub(crate) fn make_server(
-    root: &Root,
+    signer: &Signer,
     dns_names: &[String],
     life: Duration,
     now: SystemTime,
@@ -123,16 +129,18 @@ pub(crate) fn make_server(
             Err(_no_address) => Ia5String::try_from(name.as_str()).map(SanType::DnsName),
         })
         .collect::<Result<Vec<_>, _>>()?;
-    let mut params = params(names, life, root, now)?;
+    let mut params = params(names, life, signer, now)?;
     params.distinguished_name = DistinguishedName::new();
     params
         .distinguished_name
         .push(DnType::CommonName, "ambit control plane");
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     let key = KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256)?;
-    let (certificate, not_after) = signed(&params, &key, root)?;
+    let (certificate, not_after) = signed(&params, &key, signer)?;
     Ok(ServerCertificate {
-        certificate: certificate.der().clone(),
+        chain: std::iter::once(certificate.der().clone())
+            .chain(signer.chain().iter().map(|c| c.der.clone()))
+            .collect(),
         key: PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der())),
         not_after,
     })
@@ -142,13 +150,13 @@ pub(crate) fn make_server(
 fn params(
     names: Vec<SanType>,
     life: Duration,
-    root: &Root,
+    signer: &Signer,
     now: SystemTime,
 ) -> Result<CertificateParams, LeafError> {
     let life = life.max(SHORTEST_LIFE);
-    let not_after = (now + life).min(root.not_after());
+    let not_after = (now + life).min(signer.not_after());
     if not_after <= now {
-        return Err(LeafError::RootExpired);
+        return Err(LeafError::Expired);
     }
     let mut params = CertificateParams::default();
     params.subject_alt_names = names;
@@ -169,10 +177,10 @@ fn params(
 fn signed(
     params: &CertificateParams,
     key: &impl PublicKeyData,
-    root: &Root,
+    signer: &Signer,
 ) -> Result<(rcgen::Certificate, SystemTime), LeafError> {
     let not_after = instant(params.not_after.unix_timestamp());
-    Ok((params.signed_by(key, root.issuer())?, not_after))
+    Ok((params.signed_by(key, signer.issuer())?, not_after))
 }
 
 fn serial_of(der: &[u8]) -> String {

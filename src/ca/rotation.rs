@@ -19,6 +19,27 @@
 //! root with its next certificate.
 //!
 //! The owner performs a [`Step`], writes it down and reports it with [`Rotation::performed`].
+//!
+//! # Several replicas
+//!
+//! Agents are spread over replicas of the control plane, which share what is written down. Each
+//! has a machine of its own and tells the others in a [`Report`] which bundle it serves and which
+//! agents hold it; a step looks at its own machine and at the reports of all the others that
+//! count. These rules keep it right:
+//!
+//! 1. Every step is written over exactly the state that was looked at (compare and swap), so two
+//!    replicas that both think they lead cannot take two steps where one is due.
+//! 2. A replica counts until it was seen *not* to renew its report for 15 s, by the clock of
+//!    whoever looks. One that counts but has not seen the bundle yet, or has a connected agent
+//!    without it, holds the rotation up. One that does not count has its agents taken for away:
+//!    they are waited for, within limits.
+//! 3. Nobody signs beyond `leaves_until`, which is written down first and only grows while one
+//!    root signs; the old root is dropped when that time is over. So a replica that is cut off may
+//!    go on signing with the old root for a while and still signs nothing that outlives it: it
+//!    needs no lease, and no clock but the one that certificates need anyway.
+//! 4. A replica that is behind never sends an agent an older bundle than the agent holds: it reads
+//!    again first, and if it cannot, it sends none. Otherwise an agent counted by one replica could
+//!    lose the new root by another.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime};
@@ -56,6 +77,19 @@ pub(crate) enum Step {
     DropOld,
 }
 
+/// What one replica tells the others.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
+    /// The bundle that it serves.
+    pub generation: u64,
+    /// During a rotation, agents that hold that bundle, connected or not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub holding: Vec<String>,
+    /// During a rotation, connected agents that do not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lacking: Vec<String>,
+}
+
 /// What an agent is known to hold.
 #[derive(Clone, Copy, Debug, Default)]
 struct Agent {
@@ -88,19 +122,47 @@ impl Rotation {
         nodes.map(|(node, _)| node.clone()).collect()
     }
 
-    /// The phase that a rotation asked for now begins with, or `None` while one is under way.
-    pub(crate) fn requested(
-        &self,
-        generation: u64,
-        now: SystemTime,
-        patience: Duration,
-    ) -> Option<Phase> {
-        let awaited = self.agents.keys().cloned().collect();
-        matches!(self.phase, Phase::Steady).then(|| Phase::Distributing {
+    /// The phase that a rotation to this bundle begins with.
+    pub(crate) fn beginning(&self, generation: u64, now: SystemTime, patience: Duration) -> Phase {
+        Phase::Distributing {
             generation,
             until: now + patience,
-            awaited,
-        })
+            awaited: self.agents.keys().cloned().collect(),
+        }
+    }
+
+    /// These agents are known too, away as far as this replica sees.
+    pub(crate) fn know(&mut self, agents: &BTreeSet<String>) {
+        for node in agents {
+            if !self.agents.contains_key(node) {
+                self.agents.insert(node.clone(), Agent::default());
+            }
+        }
+    }
+
+    /// Connected agents that are not among these.
+    pub(crate) fn connected_beside(&self, known: &BTreeSet<String>) -> Vec<String> {
+        let here = self.agents.iter().filter(|(_, a)| a.connections > 0);
+        let here = here.filter(|(node, _)| !known.contains(*node));
+        here.map(|(node, _)| node.clone()).collect()
+    }
+
+    /// What the other replicas have to know, where this bundle is served.
+    pub(crate) fn report(&self, generation: u64) -> Report {
+        let mut report = Report {
+            generation,
+            ..Report::default()
+        };
+        if self.phase != Phase::Steady {
+            for (node, agent) in &self.agents {
+                if agent.held >= generation {
+                    report.holding.push(node.clone());
+                } else if agent.connections > 0 {
+                    report.lacking.push(node.clone());
+                }
+            }
+        }
+        report
     }
 
     /// The owner has done and written down what leads to this phase.
@@ -131,13 +193,16 @@ impl Rotation {
         self.agents.entry(node.to_owned()).or_default().held = generation;
     }
 
-    /// The step that is due.
-    pub(crate) fn due(&self, now: SystemTime) -> Option<Step> {
+    /// The step that is due, by what this replica and those others know.
+    pub(crate) fn due(&self, now: SystemTime, others: &[Report]) -> Option<Step> {
         match &self.phase {
             Phase::Steady => None,
-            Phase::Distributing { until, .. } => {
-                let (connected, away) = self.waiting_for();
-                let ready = connected.is_empty() && (away.is_empty() || now >= *until);
+            Phase::Distributing {
+                generation, until, ..
+            } => {
+                let (connected, away) = self.waiting_for(others);
+                let is_served = others.iter().all(|other| other.generation >= *generation);
+                let ready = is_served && connected.is_empty() && (away.is_empty() || now >= *until);
                 ready.then_some(Step::SignWithNext)
             }
             Phase::Retiring { until } => (now >= *until).then_some(Step::DropOld),
@@ -145,7 +210,7 @@ impl Rotation {
     }
 
     /// The agents that do not hold the bundle yet: those connected, and those away.
-    pub(crate) fn waiting_for(&self) -> (Vec<&str>, Vec<&str>) {
+    pub(crate) fn waiting_for<'a>(&'a self, others: &'a [Report]) -> (Vec<&'a str>, Vec<&'a str>) {
         let Phase::Distributing {
             generation,
             awaited,
@@ -154,25 +219,22 @@ impl Rotation {
         else {
             return (Vec::new(), Vec::new());
         };
-        let lacks = |node: &str| {
-            self.agents
-                .get(node)
-                .is_none_or(|agent| agent.held < *generation)
+        let here = self.agents.iter().filter(|(_, a)| a.connections > 0);
+        let lacking_here = here.filter(|(_, agent)| agent.held < *generation);
+        let elsewhere = |of: fn(&Report) -> &Vec<String>| {
+            let reports = others
+                .iter()
+                .filter(|other| other.generation >= *generation);
+            reports.flat_map(move |other| of(other).iter().map(String::as_str))
         };
-        let is_connected = |node: &str| {
-            self.agents
-                .get(node)
-                .is_some_and(|agent| agent.connections > 0)
-        };
+        let mut lacking: BTreeSet<&str> = elsewhere(|other| &other.lacking).collect();
+        lacking.extend(lacking_here.map(|(node, _)| node.as_str()));
+        let mut holding: BTreeSet<&str> = elsewhere(|other| &other.holding).collect();
+        let held = self.agents.iter().filter(|(_, a)| a.held >= *generation);
+        holding.extend(held.map(|(node, _)| node.as_str()));
         let away = awaited.iter().map(String::as_str);
-        let away = away
-            .filter(|node| lacks(node) && !is_connected(node))
-            .collect();
-        let connected = self.agents.keys().map(String::as_str);
-        let connected = connected
-            .filter(|node| lacks(node) && is_connected(node))
-            .collect();
-        (connected, away)
+        let away = away.filter(|node| !lacking.contains(node) && !holding.contains(node));
+        (lacking.iter().copied().collect(), away.collect())
     }
 }
 

@@ -1,23 +1,20 @@
-//! What outlives the process: roots, keys and where a rotation stands, in one file.
+//! Where the authority's document lies: a seam with two kinds, a folder and an object of the
+//! cluster (`crate::cluster`).
 //!
-//! One file, `STATE/ca/authority.json` (0600 in a 0700 directory), so that no crash can leave two
-//! files that contradict each other; it is replaced as a whole. `STATE/root.pem` beside it is for
-//! everybody: the roots to trust, in text.
+//! In a folder it is one file, `STATE/ca/authority.json` (0600 in a 0700 directory), so that no
+//! crash can leave two files that contradict each other; it is replaced as a whole.
+//! `STATE/root.pem` beside it is for everybody: the roots to trust, in text. A folder has one
+//! writer; a shared store has many, each of which writes only on top of what it has read.
 
-use std::collections::BTreeSet;
+use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::SystemTime;
 
 use ambit_kit::files::{self, FileError};
-use ambit_model::TrustDomain;
-use serde::{Deserialize, Serialize};
+use futures_util::future::BoxFuture;
+use futures_util::stream::{self, BoxStream};
+use futures_util::{FutureExt, StreamExt};
 
-use super::root::{Root, RootError};
-use super::rotation::Phase;
-
-/// Version of the file's layout.
-const FORMAT: u32 = 1;
+use super::kept::ContentError;
 
 /// Why the authority's state could not be loaded or kept.
 #[derive(Debug, thiserror::Error)]
@@ -25,69 +22,98 @@ pub enum StoreError {
     /// A file or directory.
     #[error(transparent)]
     File(#[from] FileError),
+    /// An object of the cluster.
+    #[error("{place}: {why}")]
+    Cluster {
+        /// Which object.
+        place: String,
+        /// What failed.
+        why: String,
+    },
     /// The content is not what we wrote.
     #[error(
-        "{path} cannot be read: {reason}; restore it from a backup, or move it away for a new root (every agent then has to be given the new root.pem)"
+        "{place} cannot be read: {source}; restore it from a backup, or move it away for a new root (every agent then has to be given the new root)"
     )]
     Content {
-        /// Which file.
-        path: PathBuf,
+        /// Where it lies.
+        place: String,
         /// What is wrong.
-        reason: String,
+        source: ContentError,
     },
-    /// A root in it is not usable.
-    #[error("{path}: {source}")]
-    Root {
-        /// Which file.
-        path: PathBuf,
-        /// What is wrong.
-        source: RootError,
+    /// Others write all the time.
+    #[error("{place} was changed by others again and again; it is tried again")]
+    Busy {
+        /// Where it lies.
+        place: String,
     },
 }
 
-/// Everything that is kept.
-#[derive(Clone, Debug)]
-pub(crate) struct Kept {
-    /// Number of the bundle as it is; grows with every change.
-    pub(crate) generation: u64,
-    /// Where a rotation stands.
-    pub(crate) phase: Phase,
-    /// No leaf of the root that signs lives longer than this.
-    pub(crate) leaves_until: SystemTime,
-    /// Nodes whose agents are known: a rotation waits for them, connected or not.
-    pub(crate) agents: BTreeSet<String>,
-    /// The old root (or the only one).
-    pub(crate) first: Arc<Root>,
-    /// The next root, during a rotation.
-    pub(crate) next: Option<Arc<Root>>,
+/// Which version of a document: what the store says of it, nothing to be understood.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Revision(pub String);
+
+/// A document as it was read.
+#[derive(Clone)]
+pub struct Stored {
+    /// The document.
+    pub content: Vec<u8>,
+    /// Its version.
+    pub revision: Revision,
 }
 
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Written {
-    format: u32,
-    generation: u64,
-    phase: Phase,
-    leaves_until: SystemTime,
-    agents: BTreeSet<String>,
-    roots: Vec<WrittenRoot>,
+impl fmt::Debug for Stored {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The content has keys in it.
+        f.debug_struct("Stored")
+            .field("revision", &self.revision)
+            .finish_non_exhaustive()
+    }
 }
 
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct WrittenRoot {
-    certificate: String,
-    key: String,
+/// Why a document was not kept.
+#[derive(Debug, thiserror::Error)]
+pub enum KeepError {
+    /// Somebody else has written meanwhile.
+    #[error("somebody else has written meanwhile")]
+    Conflict,
+    /// It failed, or it is not known whether it did.
+    #[error(transparent)]
+    Failed(#[from] StoreError),
+}
+
+/// Where the document lies.
+pub trait Store: fmt::Debug + Send + Sync {
+    /// Its name, for people.
+    fn place(&self) -> String;
+
+    /// True if other processes write it too.
+    fn is_shared(&self) -> bool;
+
+    /// Reads it; `None` if there is none.
+    fn load(&self) -> BoxFuture<'_, Result<Option<Stored>, StoreError>>;
+
+    /// Writes it as a whole over that version of it, or where there is none.
+    fn keep(
+        &self,
+        content: Vec<u8>,
+        over: Option<Revision>,
+    ) -> BoxFuture<'_, Result<Revision, KeepError>>;
+
+    /// The document's version whenever somebody may have changed it, `None` where it is gone.
+    fn changes(&self) -> BoxStream<'static, Option<Revision>>;
+
+    /// Tells everybody the roots to trust, where that is this store's business.
+    fn publish(&self, bundle_pem: &str) -> Result<(), StoreError>;
 }
 
 /// The files of the authority.
 #[derive(Debug)]
-pub(crate) struct Store {
+pub(crate) struct Folder {
     authority: PathBuf,
     public: PathBuf,
 }
 
-impl Store {
+impl Folder {
     /// The files below a state directory; makes `ca/` if there is none, and refuses one that is
     /// open to others.
     pub(crate) fn open(state: &Path) -> Result<Self, StoreError> {
@@ -100,89 +126,54 @@ impl Store {
     }
 
     /// Reads what was kept; `None` on the first start.
-    pub(crate) fn load(&self, trust_domain: &TrustDomain) -> Result<Option<Kept>, StoreError> {
-        let Some(content) = files::read_secret(&self.authority)? else {
-            return Ok(None);
-        };
-        let written: Written =
-            serde_json::from_slice(&content).map_err(|error| self.bad(error.to_string()))?;
-        if written.format != FORMAT {
-            return Err(self.bad(format!("format {} is not {FORMAT}", written.format)));
-        }
-        let mut roots = Vec::new();
-        for root in &written.roots {
-            let loaded = Root::load(&root.certificate, &root.key, trust_domain);
-            let loaded = loaded.map_err(|source| StoreError::Root {
-                path: self.authority.clone(),
-                source,
-            })?;
-            roots.push(Arc::new(loaded));
-        }
-        let rotating = !matches!(written.phase, Phase::Steady);
-        let mut roots = roots.into_iter();
-        let (Some(first), next, None) = (roots.next(), roots.next(), roots.next()) else {
-            return Err(self.bad("one or two roots expected".to_owned()));
-        };
-        if next.is_some() != rotating {
-            return Err(self.bad("the number of roots does not fit the phase".to_owned()));
-        }
-        let Written {
-            generation,
-            phase,
-            leaves_until,
-            agents,
-            ..
-        } = written;
-        Ok(Some(Kept {
-            generation,
-            phase,
-            leaves_until,
-            agents,
-            first,
-            next,
+    pub(crate) fn read(&self) -> Result<Option<Stored>, StoreError> {
+        let content = files::read_secret(&self.authority)?;
+        Ok(content.map(|content| Stored {
+            content,
+            revision: the_only_one(),
         }))
     }
 
-    /// Keeps it all, as one.
-    pub(crate) fn keep(&self, kept: &Kept) -> Result<(), StoreError> {
-        let roots = kept
-            .roots()
-            .map(|root| WrittenRoot {
-                certificate: root.pem().to_owned(),
-                key: root.key_pem().to_owned(),
-            })
-            .collect();
-        let written = Written {
-            format: FORMAT,
-            generation: kept.generation,
-            phase: kept.phase.clone(),
-            leaves_until: kept.leaves_until,
-            agents: kept.agents.clone(),
-            roots,
-        };
-        let content =
-            serde_json::to_vec_pretty(&written).map_err(|error| self.bad(error.to_string()))?;
-        Ok(files::write_whole(
-            &self.authority,
-            &content,
-            files::SECRET,
-        )?)
+    /// Writes it.
+    pub(crate) fn write(&self, content: &[u8]) -> Result<Revision, StoreError> {
+        files::write_whole(&self.authority, content, files::SECRET)?;
+        Ok(the_only_one())
+    }
+}
+
+/// A folder has one writer, so versions need no names.
+fn the_only_one() -> Revision {
+    Revision(String::new())
+}
+
+impl Store for Folder {
+    fn place(&self) -> String {
+        self.authority.display().to_string()
     }
 
-    /// Tells everybody the roots to trust.
-    pub(crate) fn publish(&self, bundle_pem: &str) -> Result<(), StoreError> {
-        Ok(files::write_whole(
-            &self.public,
-            bundle_pem.as_bytes(),
-            files::PUBLIC,
-        )?)
+    fn is_shared(&self) -> bool {
+        false
     }
 
-    fn bad(&self, reason: String) -> StoreError {
-        StoreError::Content {
-            path: self.authority.clone(),
-            reason,
-        }
+    fn load(&self) -> BoxFuture<'_, Result<Option<Stored>, StoreError>> {
+        async { self.read() }.boxed()
+    }
+
+    fn keep(
+        &self,
+        content: Vec<u8>,
+        _over: Option<Revision>,
+    ) -> BoxFuture<'_, Result<Revision, KeepError>> {
+        async move { Ok(self.write(&content)?) }.boxed()
+    }
+
+    fn changes(&self) -> BoxStream<'static, Option<Revision>> {
+        stream::pending().boxed()
+    }
+
+    fn publish(&self, bundle_pem: &str) -> Result<(), StoreError> {
+        let content = bundle_pem.as_bytes();
+        Ok(files::write_whole(&self.public, content, files::PUBLIC)?)
     }
 }
 

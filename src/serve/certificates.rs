@@ -85,9 +85,11 @@ impl Certificates {
             until = clock::rfc3339(leaf.not_after), "signed a certificate"
         );
         let roots = self.authority.bundle().borrow().pem.clone();
-        Ok(IstioCertificateResponse {
-            cert_chain: vec![leaf.pem, roots],
-        })
+        let cert_chain = std::iter::once(leaf.pem)
+            .chain(leaf.chain)
+            .chain([roots])
+            .collect();
+        Ok(IstioCertificateResponse { cert_chain })
     }
 }
 

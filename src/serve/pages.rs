@@ -66,9 +66,12 @@ pub(crate) fn admin(shown: &Shown) -> Routes {
         .get("/ca", "roots, and what a rotation waits for", move |_ask| {
             Page::json(&authority.status())
         })
-        .post("/ca/rotate", "begins a rotation of the root", move |_ask| {
-            rotate(&rotating)
-        })
+        .route(
+            Method::POST,
+            "/ca/rotate",
+            "begins a rotation of the root",
+            move |_ask| rotate(Arc::clone(&rotating)),
+        )
         .get(
             "/config_dump",
             "workloads, services and policies as they are served",
@@ -110,12 +113,12 @@ fn ready(published: &Published) -> Page {
     }
 }
 
-fn rotate(authority: &Authority) -> Page {
-    match authority.rotate(clock::wall()) {
+async fn rotate(authority: Arc<Authority>) -> Page {
+    match authority.rotate(clock::wall()).await {
         Ok(generation) => Page::text(format!(
             "a new root is in trust bundle {generation}; GET /ca shows how it goes on\n"
         )),
-        Err(error @ RotateError::UnderWay) => Page {
+        Err(error @ (RotateError::UnderWay | RotateError::Given)) => Page {
             status: StatusCode::CONFLICT,
             ..Page::text(format!("{error}\n"))
         },

@@ -93,6 +93,7 @@ impl Plane {
             state: state.path().to_owned(),
             tokens: None,
             agents,
+            replica: Replica::alone(),
             dns_names: vec!["ambit-control-plane".to_owned()],
             services,
             metrics,

@@ -121,11 +121,7 @@ fn certified_key(
     let now = clock::wall();
     let made = authority.server_certificate(dns_names, now)?;
     let half_life = made.not_after.duration_since(now).unwrap_or_default() / 2;
-    let key = CertifiedKey::from_der(
-        vec![made.certificate],
-        made.key,
-        &aws_lc_rs::default_provider(),
-    )?;
+    let key = CertifiedKey::from_der(made.chain, made.key, &aws_lc_rs::default_provider())?;
     Ok((key, now + half_life))
 }
 

@@ -123,7 +123,7 @@ fn authority() -> Option<&'static Authority> {
             let state = tempfile::tempdir().ok()?;
             let settings = Settings {
                 trust_domain: TrustDomain::new("cluster.local").ok()?,
-                certificate_life: Duration::from_secs(60),
+                certificate_life: Duration::from_secs(86_400),
                 patience: Duration::ZERO,
             };
             Authority::open(state.path(), settings, SystemTime::now()).ok()

@@ -14,8 +14,8 @@ fn now() -> SystemTime {
     UNIX_EPOCH + Duration::from_secs(1_800_000_000)
 }
 
-fn root() -> Root {
-    Root::make(&TrustDomain::new("cluster.local").unwrap(), now()).unwrap()
+fn root() -> Signer {
+    Signer::make(&TrustDomain::new("cluster.local").unwrap(), now()).unwrap()
 }
 
 fn request(alter: impl FnOnce(&mut CertificateParams)) -> String {
@@ -103,7 +103,7 @@ fn lives_are_backdated_a_little_and_end_with_the_root() {
     let leaf = sign_workload(&root, &request, &identity, DAY, late).unwrap();
     assert_eq!(leaf.not_after, root.not_after());
     let over = sign_workload(&root, &request, &identity, DAY, root.not_after());
-    assert!(matches!(over, Err(LeafError::RootExpired)));
+    assert!(matches!(over, Err(LeafError::Expired)));
 }
 
 /// A request, and the error that it leads to.
@@ -172,7 +172,7 @@ fn as_pem(der: &[u8]) -> String {
 fn the_control_planes_own_certificate_names_its_hosts() {
     let names = ["ambit-control-plane", "localhost", "127.0.0.1"].map(str::to_owned);
     let made = make_server(&root(), &names, DAY, now()).unwrap();
-    let der = made.certificate;
+    let der = made.chain[0].clone();
     let (_, leaf) = X509Certificate::from_der(&der).unwrap();
     let found = leaf.subject_alternative_name().unwrap().unwrap().value;
     assert_eq!(found.general_names.len(), 3);

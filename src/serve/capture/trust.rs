@@ -22,6 +22,12 @@ pub(super) async fn stream(
     updates: mpsc::Sender<Result<TrustUpdate, Status>>,
 ) {
     let _present = authority.connected(&node);
+    if let Err(behind) = authority.catch_up(held).await {
+        let refused = Err(Status::unavailable(behind.to_string()));
+        // The client may have gone meanwhile.
+        drop(updates.send_timeout(refused, WRITE_PATIENCE).await);
+        return;
+    }
     let mut bundles = authority.bundle();
     if held == bundles.borrow().generation {
         authority.held(&node, held);
