@@ -11,9 +11,9 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ambit_netsys::NetNs;
 use self::programs::{TIME, run};
 use super::rules::{Duty, Loader, Program, Rules, Setting, Step};
+use ambit_netsys::NetNs;
 
 /// How often handshakes are looked at.
 const HANDSHAKE_LOOK: Duration = Duration::from_millis(20);
@@ -66,11 +66,7 @@ pub(crate) async fn load(
     result
 }
 
-async fn load_by(
-    netns: &Arc<NetNs>,
-    loader: &Loader,
-    duty: &Duty,
-) -> Result<(), FirewallError> {
+async fn load_by(netns: &Arc<NetNs>, loader: &Loader, duty: &Duty) -> Result<(), FirewallError> {
     let found = match loader.look {
         Some(look) => run(netns, look, "").await?,
         None => String::new(),

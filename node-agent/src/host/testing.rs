@@ -43,6 +43,11 @@ impl Namespace {
         namespace
     }
 
+    /// Its name, as `ip netns` shows it.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Where it is mounted.
     pub(crate) fn path(&self) -> String {
         format!("/run/netns/{}", self.name)

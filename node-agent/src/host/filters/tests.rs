@@ -39,7 +39,12 @@ fn a_node_without_any_is_told_why_each_one_fails() {
         ),
     ]);
     let text = error.to_string();
-    for part in ["; nft: cannot run nft", "install", "; iptables-nft: ", "--firewall"] {
+    for part in [
+        "; nft: cannot run nft",
+        "install",
+        "; iptables-nft: ",
+        "--firewall",
+    ] {
         assert!(text.contains(part), "{part}: {text}");
     }
 }

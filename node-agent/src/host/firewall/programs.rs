@@ -26,7 +26,11 @@ pub(super) async fn run(
     let command = || format!("{} {}", program.name, program.arguments);
     let child = start(netns, program).await?;
     let stderr = match tokio::time::timeout(TIME, feed(child, input)).await {
-        Ok(Ok(Output { success: true, stdout, .. })) => return Ok(stdout),
+        Ok(Ok(Output {
+            success: true,
+            stdout,
+            ..
+        })) => return Ok(stdout),
         Ok(Ok(Output { stderr, .. })) => stderr,
         Ok(Err(error)) => error.to_string(),
         Err(_elapsed) => return Err(FirewallError::TimedOut { command: command() }),

@@ -172,9 +172,7 @@ fn inbound(node: &[String]) -> (Chain, Chain) {
         table: "nat",
         name: "AMBIT_NODE",
         hook: None,
-        rules: vec![format!(
-            "{FIRST_PACKET} -m socket --nowildcard {redirect}"
-        )],
+        rules: vec![format!("{FIRST_PACKET} -m socket --nowildcard {redirect}")],
     };
     (inbound, from_node)
 }

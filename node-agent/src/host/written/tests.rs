@@ -17,7 +17,10 @@ fn found(pod: &Namespace) -> Vec<Rules> {
     if has("nft list tables", "inet ambit") {
         found.push(Rules::Nft);
     }
-    for (flavour, rules) in [("nft", Rules::IptablesNft), ("legacy", Rules::IptablesLegacy)] {
+    for (flavour, rules) in [
+        ("nft", Rules::IptablesNft),
+        ("legacy", Rules::IptablesLegacy),
+    ] {
         let line = format!("iptables-{flavour}-save 2>&1; ip6tables-{flavour}-save 2>&1");
         if has(&line, "AMBIT_") {
             found.push(rules);

@@ -106,7 +106,10 @@ fn a_drain_unseals_first_and_redirects_nothing() {
         assert!(text.contains(&format!("-X {gone}\n")), "{gone}: {text}");
     }
     let fresh = ipv4(&Duty::Drain, "");
-    assert!(!fresh.contains("*filter") && !fresh.contains("-D"), "{fresh}");
+    assert!(
+        !fresh.contains("*filter") && !fresh.contains("-D"),
+        "{fresh}"
+    );
 }
 
 #[test]
@@ -116,7 +119,10 @@ fn every_jump_there_is_makes_way_for_one() {
     assert_eq!(text.matches("-I PREROUTING -j AMBIT_IN\n").count(), 1);
     assert_eq!(text.matches("-D INPUT -j AMBIT_SEAL_IN\n").count(), 1);
     assert_eq!(text.matches("-X ").count(), 1, "{text}");
-    assert!(text.contains("-F AMBIT_OF_OLD\n-X AMBIT_OF_OLD\n"), "{text}");
+    assert!(
+        text.contains("-F AMBIT_OF_OLD\n-X AMBIT_OF_OLD\n"),
+        "{text}"
+    );
 }
 
 #[test]
@@ -127,7 +133,10 @@ fn nothing_takes_away_what_is_ours_and_no_more() {
     assert_eq!(text.matches("-D ").count(), 6, "{text}");
     assert_eq!(text.matches("-X ").count(), 7, "{text}");
     assert_eq!(ipv4(&Duty::Nothing, ""), "");
-    assert_eq!(ipv6(&Duty::Nothing, "*mangle\n:OTHERS - [0:0]\nCOMMIT\n"), "");
+    assert_eq!(
+        ipv6(&Duty::Nothing, "*mangle\n:OTHERS - [0:0]\nCOMMIT\n"),
+        ""
+    );
 }
 
 #[test]
