@@ -43,6 +43,7 @@ mod subscription;
 mod tls;
 mod tokens;
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -134,14 +135,17 @@ pub enum ServeError {
     Tls(#[from] TlsError),
 }
 
-/// Starts every task of the serving half; they end with `tasks`.
+/// Enrolled namespaces and their changes; nothing before the configuration has been read.
+pub type Enrolled = watch::Receiver<Option<Arc<BTreeSet<Arc<str>>>>>;
+
+/// Starts every task of the serving half; they end with `tasks`. Tells enrolled namespaces.
 pub fn start(
     settings: Settings,
     configuration: Configuration,
     batches: mpsc::Receiver<Batch>,
     authority: Arc<Authority>,
     tasks: &Tasks,
-) -> Result<(), ServeError> {
+) -> Result<Enrolled, ServeError> {
     let registry = Registry::new();
     registry.register_collector(Box::new(ProcessMetrics));
     let metrics = Metrics::new(&registry);
@@ -159,6 +163,7 @@ pub fn start(
         metrics.clone(),
         settings.marker,
     );
+    let enrolled = keeper.enrolled();
     let progress = Progress::default();
 
     tasks.spawn("configuration", keeper.run(batches, tasks.token()));
@@ -244,7 +249,7 @@ pub fn start(
             tracing::error!(%error, "the services have ended");
         }
     });
-    Ok(())
+    Ok(enrolled)
 }
 
 /// Keeps the metrics of the roots current.

@@ -11,6 +11,7 @@
 //! - `listeners`, `proxies`, `generations`: it gets listeners, a proxy accepts on them
 //! - `rules`, `firewall`: its new connections are redirected
 //! - `sockets`, `allowance`: its proxy gets outgoing sockets
+//! - `probes`: its proxy learns which flows are the kubelet's
 //! - `release`, `vanished`: its traffic is direct again, or it is gone
 //! - `kept`, `restore`, `handover`: how pods outlive this process
 //! - `args`, `role`: how the role itself begins and ends
@@ -18,6 +19,7 @@
 //! Invariants: no byte of a workload is read here, nothing here decides about a connection, and
 //! the role's own threads stay in the node's namespace but for short work on threads that end.
 
+mod addresses;
 mod agent_socket;
 mod allowance;
 pub mod api;
@@ -40,6 +42,7 @@ mod kept;
 mod listeners;
 pub mod names;
 mod pods;
+mod probes;
 mod proxies;
 mod reconcile;
 mod release;

@@ -1,7 +1,7 @@
 //! Inbound plaintext: a connection that reached the pod without a tunnel (port 15006).
 //!
 //! Nobody has proved anything, so policy decides with no identity: PERMISSIVE lets it through to
-//! the application, STRICT refuses. [`serve`] has the same steps as the other directions:
+//! the application, STRICT refuses. Probes of the kubelet are let in all the same. [`serve`] has the same steps as the other directions:
 //! arrival, the pod's record, [`ambit_decide::inbound`], [`reach::application`], carry, record.
 
 use std::sync::Arc;
@@ -24,7 +24,13 @@ pub(crate) async fn serve(path: &DataPath, pod: &Arc<LocalPod>, client: TcpStrea
     };
     let mut ends = Ends::default();
     match Box::pin(admit(path, pod, &arrival, &mut ends)).await {
-        Ok(application) => {
+        Ok((application, by_policy)) => {
+            // Policy has no say in probes, so it does not end them either.
+            let admitted = by_policy.then(|| Admitted {
+                pod: Arc::clone(pod),
+                destination: arrival.destination,
+                source: arrival.client.ip(),
+            });
             let opening = Opening {
                 reporter: Reporter::Destination,
                 ends,
@@ -33,11 +39,7 @@ pub(crate) async fn serve(path: &DataPath, pod: &Arc<LocalPod>, client: TcpStrea
                 tunnel: None,
                 meters_server: false,
                 permit: None,
-                admitted: Some(Admitted {
-                    pod: Arc::clone(pod),
-                    destination: arrival.destination,
-                    source: arrival.client.ip(),
-                }),
+                admitted,
             };
             path.carry(client, Far::Plain(application), opening).await;
         }
@@ -53,12 +55,14 @@ pub(crate) async fn serve(path: &DataPath, pod: &Arc<LocalPod>, client: TcpStrea
     }
 }
 
+/// A socket to the application, and whether policy admitted the connection: a probe of the kubelet
+/// is let in without it.
 async fn admit(
     path: &DataPath,
     pod: &LocalPod,
     arrival: &Arrival,
     ends: &mut Ends,
-) -> Result<TcpStream, Refusal> {
+) -> Result<(TcpStream, bool), Refusal> {
     let destination = arrival.destination;
     if !pod.ips.contains(&destination.ip()) {
         return Err(Refusal::new(
@@ -80,8 +84,24 @@ async fn admit(
             source: arrival.client.ip(),
             peer: None,
         },
-    )?;
-    path.count_dry_runs(&admission);
+    );
+    let by_policy = match admission {
+        Ok(admission) => {
+            path.count_dry_runs(&admission);
+            true
+        }
+        Err(refusal) => {
+            let probes = &path.probes;
+            if !probes
+                .is_probe(pod, arrival.client, destination.port())
+                .await
+            {
+                return Err(refusal);
+            }
+            false
+        }
+    };
     let application = reach::application(pod, arrival.client, destination).await;
-    application.map_err(|error| not_reached(&error))
+    let application = application.map_err(|error| not_reached(&error))?;
+    Ok((application, by_policy))
 }

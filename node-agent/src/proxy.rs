@@ -26,6 +26,7 @@ pub(crate) mod labels;
 pub(crate) mod ledger;
 pub(crate) mod pages;
 pub(crate) mod pods;
+pub(crate) mod probes;
 pub(crate) mod reach;
 pub(crate) mod series;
 pub(crate) mod stock;
@@ -117,8 +118,10 @@ async fn serve(args: &ProxyArgs, link: OwnedFd, feed: OwnedFd, logs: Logs) -> an
         cluster: args.cluster.as_str().into(),
         trust_domain: args.trust_domain.as_str().into(),
     };
+    let (probes, questions) = probes::Probes::new();
     let path = Arc::new(DataPath::new(
         identities::Identities::new(wanted),
+        probes,
         ambit_tunnel::Settings::default(),
         args.egress,
         Arc::clone(&place.trust_domain),
@@ -153,6 +156,7 @@ async fn serve(args: &ProxyArgs, link: OwnedFd, feed: OwnedFd, logs: Logs) -> an
         caps,
         routes: pages::routes_of(shown, registry, logs),
         wanted: wants,
+        questions,
     });
     let asked_to_leave = async move {
         let signal = signals.asked().await;

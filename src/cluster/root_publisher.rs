@@ -24,6 +24,7 @@ use tokio::task::JoinSet;
 use super::FIELD_MANAGER;
 use super::call::{CallError, call};
 use crate::ca::Bundle;
+use crate::serve::Enrolled;
 
 /// The ConfigMap.
 const NAME: &str = "ambit-ca-root-cert";
@@ -36,16 +37,13 @@ const AGAIN: Duration = Duration::from_secs(5);
 /// A namespace that is being deleted takes nothing new.
 const TERMINATING: &str = "being terminated";
 
-/// Namespaces, as the configuration publishes them.
-pub type Namespaces = watch::Receiver<Arc<BTreeSet<Arc<str>>>>;
-
 /// What the publisher needs.
 #[derive(Debug)]
 pub struct Publisher {
     /// The bundle.
     pub bundle: watch::Receiver<Arc<Bundle>>,
     /// Enrolled namespaces.
-    pub enrolled: Namespaces,
+    pub enrolled: Enrolled,
     /// Our own namespace.
     pub system: Arc<str>,
     /// Whether this replica leads.
@@ -107,7 +105,11 @@ impl Publisher {
 
     /// Does what is to be done, and says what became of it.
     async fn work(&mut self, client: &Client, seen: &ByNamespace) -> Vec<(Arc<str>, Option<Seen>)> {
-        let mut wanted = BTreeSet::clone(&self.enrolled.borrow_and_update());
+        let Some(enrolled) = self.enrolled.borrow_and_update().clone() else {
+            // Nobody knows yet where the bundle should be.
+            return Vec::new();
+        };
+        let mut wanted = BTreeSet::clone(&enrolled);
         wanted.insert(Arc::clone(&self.system));
         let pem: Arc<str> = self.bundle.borrow_and_update().pem.as_str().into();
         let mut plan = plan(seen, &wanted, &pem).into_iter();

@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::handle::Request;
 use self::rosters::{Rosters, Touched};
+use super::Enrolled;
 use super::claims::{ClaimError, ClaimFiles, Claims};
 use super::gate::Callers;
 use super::metrics::Metrics;
@@ -92,6 +93,11 @@ impl Keeper {
             marker,
         };
         (keeper, Handle::new(sender, receiver, records_here))
+    }
+
+    /// Enrolled namespaces and their changes.
+    pub(crate) fn enrolled(&self) -> Enrolled {
+        self.rosters.enrolled()
     }
 
     /// Serves the channels until asked to stop.

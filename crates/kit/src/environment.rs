@@ -10,6 +10,7 @@ const PREFIX: &str = "AMBIT_";
 /// Tests hold the programs' arguments against it.
 pub const NAMES: &[&str] = &[
     "AMBIT_ADMIN",
+    "AMBIT_CA_SECRET",
     "AMBIT_CERTIFICATE_TTL",
     "AMBIT_CLUSTER",
     "AMBIT_CLUSTER_DOMAIN",

@@ -84,7 +84,7 @@ fn open(names: &PodNames, namespace: NamespaceId, path: &PathBuf) -> Option<Foun
 ///
 /// Its cgroup is called `podUID` by one driver of the kubelet and `…-podUID.slice`, with `_` for
 /// `-`, by the other.
-fn pod_of(cgroups: &str) -> Option<String> {
+pub(crate) fn pod_of(cgroups: &str) -> Option<String> {
     let paths = cgroups
         .lines()
         .filter_map(|line| line.splitn(3, ':').nth(2));

@@ -5,6 +5,7 @@
 //! next generation finds every connection that waits in their queues.
 
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +13,7 @@ use std::time::Duration;
 use ambit_kit::clock;
 use ambit_netsys::passing;
 use ambit_wire::node::host_to_proxy::Kind;
-use ambit_wire::node::{Drain, Heir, HostToProxy, SocketKind};
+use ambit_wire::node::{Drain, Heir, HostToProxy, ProbeAnswer, SocketKind};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -22,6 +23,7 @@ use super::counters::Count;
 use super::generations::{Handed, Parcel};
 use super::names::PodUid;
 use super::pods::PodState;
+use super::probes;
 use super::restarts::Restarts;
 use super::sockets::Order;
 use super::state::Host;
@@ -271,7 +273,12 @@ impl Tended {
                 }
             }
             ToHost::PodReleased { pod_uid, open: 0 } => self.let_go(pod_uid),
-            ToHost::PodReleased { .. } | ToHost::HeirReady => {}
+            ToHost::PodReleased { .. } => {}
+            ToHost::AskProbe {
+                pod_uid,
+                source,
+                port,
+            } => self.look_for_probe(pod_uid, source, port),
             ToHost::Drained => {
                 tracing::info!(generation = self.number, "a proxy has no connections left");
             }
@@ -307,6 +314,24 @@ impl Tended {
         }
         drop(pods);
         self.host.note_change();
+    }
+
+    /// Answers in a task of its own: the look takes some system calls.
+    fn look_for_probe(&self, uid: link::PodUid, source: SocketAddr, port: u16) {
+        let Some(uid) = self.enrolled(uid) else {
+            return;
+        };
+        let (host, number) = (Arc::clone(&self.host), self.number);
+        self.host.tasks.spawn("probe", async move {
+            let is_probe = probes::is_probe(&host, &uid, source, port).await;
+            let answer = Kind::Probe(ProbeAnswer {
+                pod_uid: uid.as_str().to_owned(),
+                source: source.to_string(),
+                port: port.into(),
+                is_probe,
+            });
+            host.generations.lock().send(number, Parcel::plain(answer));
+        });
     }
 
     fn order(&self, uid: link::PodUid, kind: SocketKind, count: u8) {

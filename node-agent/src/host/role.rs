@@ -1,8 +1,6 @@
 //! The life of the host role: take over or restore, serve, make way or stop.
 
-use std::collections::BTreeSet;
 use std::fs::{DirBuilder, File, OpenOptions};
-use std::net::IpAddr;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -21,15 +19,13 @@ use super::handover::{self, Phase};
 use super::kept::{self, KeptPods};
 use super::state::{Host, Parts};
 use super::{
-    agent_socket, cni_config, cni_list, control, firewall, listeners, proxies, reconcile, restore,
-    vanished, watch as listener_watch,
+    addresses, agent_socket, cni_config, cni_list, control, firewall, listeners, proxies,
+    reconcile, restore, vanished, watch as listener_watch,
 };
 
 /// Open files: every connection of a proxy is none of ours, but pods have six listeners each and
 /// sockets travel in batches.
 const OPEN_FILES: u64 = 65_536;
-/// Most addresses of a node: more do not fit the message that gives a proxy a pod.
-const MOST_NODE_IPS: usize = 40;
 /// How long a former role may hold the lock after it said that it makes way, or was killed.
 const LOCK_TIME: Duration = Duration::from_secs(5);
 /// How often the lock is tried.
@@ -65,7 +61,7 @@ async fn serve(args: &HostArgs) -> anyhow::Result<()> {
     let mut signals = StopSignals::listen().context("signals cannot be handled")?;
     let files = limits::raise_open_files(OPEN_FILES).context("limit of open files")?;
     let host = set_up(args)?;
-    tracing::info!(files, node_ips = ?host.node_ips, "the host role starts");
+    tracing::info!(files, node_ips = ?host.node_ips(), "the host role starts");
     let begun = handover::begin(&host, &args.run_dir.join("handover.sock")).await?;
     let held = match begun {
         Some(takeover) => {
@@ -115,7 +111,7 @@ fn set_up(args: &HostArgs) -> anyhow::Result<Arc<Host>> {
         .create(&args.state_dir)
         .with_context(|| format!("cannot make --state-dir {}", args.state_dir.display()))?;
     let node = NetNs::current().context("the node's network namespace")?;
-    let node_ips = node_ips(&args.node_ips, restore::addresses());
+    let node_ips = addresses::of_node(&args.node_ips);
     let host = Host::new(Parts {
         children: Box::new(args.roles(&node_ips)),
         node,
@@ -139,20 +135,6 @@ fn make_run_dir(run_dir: &Path) -> anyhow::Result<()> {
         DirBuilder::new().recursive(true).create(parent)?;
     }
     Ok(kept::private_folder(run_dir)?)
-}
-
-/// The addresses given, and others of the node that somebody else can reach.
-fn node_ips(given: &[IpAddr], found: BTreeSet<IpAddr>) -> Vec<IpAddr> {
-    let reachable = |ip: &IpAddr| match ip {
-        IpAddr::V4(ip) => !ip.is_loopback() && !ip.is_link_local(),
-        IpAddr::V6(ip) => !ip.is_loopback() && !ip.is_unicast_link_local(),
-    };
-    let others = found
-        .into_iter()
-        .filter(|ip| reachable(ip) && !given.contains(ip));
-    // Those given come first: the first one names the node to the control plane.
-    let all = given.iter().copied().chain(others);
-    all.take(MOST_NODE_IPS).collect()
 }
 
 /// Opens the page sockets, which the proxies of a killed role may hold for a moment more.
@@ -182,6 +164,8 @@ fn start(host: &Arc<Host>) {
         .spawn("proxies", proxies::keep_one(Arc::clone(host)));
     host.tasks
         .spawn("reconcile", reconcile::run(Arc::clone(host)));
+    host.tasks
+        .spawn("addresses", addresses::follow(Arc::clone(host)));
     if let Some(cni) = &host.cni {
         let (stop, retired) = (host.retired.clone(), host.retired.clone());
         let known = host.roster.namespaces();

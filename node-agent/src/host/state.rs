@@ -83,8 +83,8 @@ pub(crate) struct Attachment {
 pub(crate) struct Host {
     /// The node's own network namespace.
     pub(crate) node: NetNs,
-    /// The node's own addresses.
-    pub(crate) node_ips: Vec<IpAddr>,
+    /// The node's own addresses: the first ones pods get make a bridge with an address of its own.
+    node_ips: Mutex<Arc<[IpAddr]>>,
     /// The packet filter in use.
     pub(crate) rules: Rules,
     /// Times and limits.
@@ -162,7 +162,7 @@ impl Host {
         Ok(Arc::new(Self {
             pods: Mutex::new(Pods::new(NamespaceId::of(&parts.node))),
             node: parts.node,
-            node_ips: parts.node_ips,
+            node_ips: Mutex::new(parts.node_ips.into()),
             rules: Rules::Nft,
             limits: parts.limits,
             children: parts.children,
@@ -188,7 +188,22 @@ impl Host {
 
     /// What the rules of every pod here depend on.
     pub(crate) fn rule_input(&self) -> RuleInput {
-        RuleInput::new(&self.node_ips)
+        RuleInput::new(&self.node_ips())
+    }
+
+    /// The node's own addresses.
+    pub(crate) fn node_ips(&self) -> Arc<[IpAddr]> {
+        Arc::clone(&self.node_ips.lock())
+    }
+
+    /// Takes over the node's addresses; true if they are others than before.
+    pub(crate) fn set_node_ips(&self, now: Vec<IpAddr>) -> bool {
+        let mut known = self.node_ips.lock();
+        let changed = **known != *now;
+        if changed {
+            *known = now.into();
+        }
+        changed
     }
 
     /// Whether a former host role is still there, with connections of its own.
@@ -266,6 +281,7 @@ impl Host {
         let attached = PodAttached {
             pod: Some(pod.names.to_wire()),
             listeners: kinds,
+            node_ips: self.node_ips().iter().map(ToString::to_string).collect(),
         };
         Parcel {
             kind: Kind::Pod(attached),

@@ -46,7 +46,7 @@ const NODE_ROOT: &str = "/proc/1/root";
 /// What is mounted, as this process and as the machine's first one see it, each with what leads to
 /// its paths. The container runtime mounts pods' namespaces where the latter sees them.
 fn mount_tables() -> io::Result<Vec<(String, &'static str)>> {
-    let own = fs::read_to_string("/proc/self/mountinfo")?;
+    let own = fs::read_to_string("/proc/thread-self/mountinfo")?;
     let mut tables = vec![(own, "")];
     if let Ok(of_node) = fs::read_to_string("/proc/1/mountinfo") {
         tables.push((of_node, NODE_ROOT));

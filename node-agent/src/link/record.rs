@@ -6,13 +6,16 @@
 //! | 1 | kind of socket |
 //! | 2 | how many sockets |
 //! | 3 | length of the pod uid |
-//! | 4..8 | open connections, little-endian |
+//! | 4..8 | open connections or two ports, little-endian |
 //! | 8..48 | pod uid, then zeros |
-//! | 48..64 | zeros |
+//! | 48..64 | source address of a flow, IPv6 or IPv4 in IPv6's form |
+//!
+//! For a flow, bytes 4 and 5 are its source port, 6 and 7 the port in the pod.
 //!
 //! A record has one encoding only: bytes that it does not use are zero, or it is malformed.
 
 use std::fmt;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use ambit_wire::node::SocketKind;
 
@@ -21,6 +24,7 @@ pub const RECORD: usize = 64;
 
 const LONGEST_UID: usize = 40;
 const UID_START: usize = 8;
+const SOURCE_START: usize = 48;
 
 /// Kubernetes' uid of a pod, as it travels in records: 1 to 40 printable ASCII characters.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -100,8 +104,15 @@ pub enum ToHost {
     },
     /// After `Drain`: its last connection has ended.
     Drained,
-    /// It hears the generation before it, whose counters it goes on from.
-    HeirReady,
+    /// It asks whether a flow from the node to a pod is a probe of the kubelet.
+    AskProbe {
+        /// The pod.
+        pod_uid: PodUid,
+        /// Where the flow comes from; IPv4 in its own form.
+        source: SocketAddr,
+        /// The port in the pod.
+        port: u16,
+    },
     /// It was asked by a signal to stop: another generation is to take over first.
     Leaving,
 }
@@ -131,7 +142,7 @@ const NEED_SOCKETS: u8 = 2;
 const POD_ATTACHED: u8 = 3;
 const POD_RELEASED: u8 = 4;
 const DRAINED: u8 = 5;
-const HEIR_READY: u8 = 6;
+const ASK_PROBE: u8 = 6;
 const LEAVING: u8 = 7;
 
 impl ToHost {
@@ -147,7 +158,21 @@ impl ToHost {
             Self::PodAttached { pod_uid } => layout(POD_ATTACHED, 0, 0, 0, Some(pod_uid)),
             Self::PodReleased { pod_uid, open } => layout(POD_RELEASED, 0, 0, open, Some(pod_uid)),
             Self::Drained => layout(DRAINED, 0, 0, 0, None),
-            Self::HeirReady => layout(HEIR_READY, 0, 0, 0, None),
+            Self::AskProbe {
+                pod_uid,
+                source,
+                port,
+            } => {
+                let [a, b] = source.port().to_le_bytes();
+                let [c, d] = port.to_le_bytes();
+                let ports = u32::from_le_bytes([a, b, c, d]);
+                let mut bytes = layout(ASK_PROBE, 0, 0, ports, Some(pod_uid));
+                let octets = mapped(source.ip()).octets();
+                for (to, from) in bytes.iter_mut().skip(SOURCE_START).zip(octets) {
+                    *to = from;
+                }
+                bytes
+            }
             Self::Leaving => layout(LEAVING, 0, 0, 0, None),
         }
     }
@@ -181,7 +206,16 @@ impl ToHost {
                 open: u32::from_le_bytes([a, b, c, d]),
             },
             DRAINED => Self::Drained,
-            HEIR_READY => Self::HeirReady,
+            ASK_PROBE => {
+                let address = bytes.get(SOURCE_START..).unwrap_or_default();
+                let octets: [u8; 16] = address.try_into().map_err(|_| MalformedRecord::Unused)?;
+                let ip = Ipv6Addr::from(octets).to_canonical();
+                Self::AskProbe {
+                    pod_uid: uid()?,
+                    source: SocketAddr::new(ip, u16::from_le_bytes([a, b])),
+                    port: u16::from_le_bytes([c, d]),
+                }
+            }
             LEAVING => Self::Leaving,
             other => return Err(MalformedRecord::Number(other)),
         };
@@ -204,6 +238,13 @@ fn layout(number: u8, kind: u8, count: u8, open: u32, uid: Option<PodUid>) -> [u
         *to = from;
     }
     bytes
+}
+
+fn mapped(ip: IpAddr) -> Ipv6Addr {
+    match ip {
+        IpAddr::V4(ip) => ip.to_ipv6_mapped(),
+        IpAddr::V6(ip) => ip,
+    }
 }
 
 fn kind_number(kind: SocketKind) -> u8 {

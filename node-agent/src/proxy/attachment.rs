@@ -41,6 +41,7 @@ pub(crate) struct Attachment {
     caps: Caps,
     feeds: mpsc::Sender<UnixStream>,
     requests: (mpsc::Sender<Request>, mpsc::Receiver<Request>),
+    questions: mpsc::Receiver<ToHost>,
     succession: Succession,
     tasks: TaskTracker,
 }
@@ -59,6 +60,8 @@ pub(crate) struct Parts {
     pub(crate) routes: PageRoutes,
     /// Identities that connections wait for.
     pub(crate) wanted: mpsc::Receiver<SpiffeId>,
+    /// What is asked about flows from the node.
+    pub(crate) questions: mpsc::Receiver<ToHost>,
 }
 
 impl Attachment {
@@ -79,6 +82,7 @@ impl Attachment {
             caps: parts.caps,
             feeds,
             requests: mpsc::channel(REQUESTS),
+            questions: parts.questions,
             succession: Succession::new(path, parts.routes, tasks.clone()),
             tasks,
         }
@@ -103,6 +107,7 @@ impl Attachment {
                     Err(error) if error.is_gone() => return tracing::info!(%error, "the host role is gone"),
                     Err(error) => tracing::error!(%error, "a message of the host role was unusable"),
                 },
+                Some(question) = self.questions.recv() => self.say(&question).await,
                 Some(request) = self.requests.1.recv() => self.ask_for_sockets(&request).await,
                 () = &mut asked_to_leave, if !leaving => {
                     leaving = true;
@@ -118,6 +123,10 @@ impl Attachment {
         let done = match kind {
             host_to_proxy::Kind::Pod(attached) => self.attach(&attached, descriptors).await,
             host_to_proxy::Kind::Sockets(sockets) => self.stock(&sockets, descriptors),
+            host_to_proxy::Kind::Probe(answer) => {
+                self.follower.path.probes.answered(&answer);
+                Ok(())
+            }
             host_to_proxy::Kind::Release(uid) => self.release(&uid),
             host_to_proxy::Kind::Forget(uid) => self.forget(&uid),
             host_to_proxy::Kind::Pages(pages) => self.succession.serve_pages(&pages, descriptors),
@@ -151,7 +160,7 @@ impl Attachment {
         let uid: Arc<str> = pod.uid.as_str().into();
         let stock = Stock::new(Arc::clone(&uid), self.requests.0.clone());
         let released = self.succession.draining().child_token();
-        let mut local = LocalPod::new(pod, &self.place, self.caps, stock, released)
+        let mut local = LocalPod::new(attached, &self.place, self.caps, stock, released)
             .map_err(anyhow::Error::msg)?;
         if let Some(before) = self.follower.pods.get(&uid) {
             local.take_over(&before);

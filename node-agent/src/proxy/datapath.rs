@@ -23,6 +23,7 @@ use super::identities::Identities;
 use super::labels::{Ends, Reporter, tcp_labels};
 use super::ledger::{Family, Labels, Ledger};
 use super::pods::LocalPod;
+use super::probes::Probes;
 use super::series::SeriesTable;
 
 /// How long a connection waits for the record of its own pod to arrive.
@@ -35,6 +36,8 @@ pub(crate) struct DataPath {
     mesh_changes: watch::Sender<u64>,
     /// Certificates and trust of this node's pods.
     pub(crate) identities: Identities,
+    /// Questions about flows from the node.
+    pub(crate) probes: Probes,
     /// Tunnels to other pods.
     pub(crate) pool: Arc<Pool>,
     /// Limits and windows of tunnels.
@@ -95,6 +98,7 @@ impl DataPath {
     /// A data path with an empty mesh.
     pub(crate) fn new(
         identities: Identities,
+        probes: Probes,
         tunnels: ambit_tunnel::Settings,
         egress: EgressMode,
         trust_domain: Arc<str>,
@@ -105,6 +109,7 @@ impl DataPath {
             mesh: ArcSwap::default(),
             mesh_changes: watch::Sender::new(0),
             identities,
+            probes,
             pool: Pool::new(tunnels.clone()),
             tunnels,
             accepted: TaskTracker::new(),

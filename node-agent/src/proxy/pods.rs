@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use ambit_decide::{Reason, Refusal};
 use ambit_model::{Mesh, SpiffeId, TunnelProtocol, Workload, WorkloadUid};
-use ambit_wire::node::Pod;
+use ambit_wire::node::{Pod, PodAttached};
 use parking_lot::RwLock;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -33,6 +33,8 @@ pub(crate) struct LocalPod {
     pub(crate) identity: SpiffeId,
     /// Every address of it.
     pub(crate) ips: Vec<IpAddr>,
+    /// Addresses of the node, which probes come from.
+    pub(crate) node_ips: Vec<IpAddr>,
     /// Outgoing sockets made in its network namespace.
     pub(crate) stock: Stock,
     /// Room for connections.
@@ -50,12 +52,13 @@ pub(crate) struct LocalPod {
 impl LocalPod {
     /// Reads the host role's record; an error names the field that is unusable.
     pub(crate) fn new(
-        pod: &Pod,
+        attached: &PodAttached,
         place: &Place,
         caps: Caps,
         stock: Stock,
         released: CancellationToken,
     ) -> Result<Self, String> {
+        let pod = attached.pod.as_ref().ok_or("a pod without its names")?;
         let addresses = |texts: &[String]| -> Result<Vec<IpAddr>, String> {
             texts
                 .iter()
@@ -66,12 +69,14 @@ impl LocalPod {
                 .collect()
         };
         let ips = addresses(&pod.ips)?;
+        let node_ips = addresses(&attached.node_ips)?;
         let enrolled = Arc::new(enrolled_workload(pod, &ips, place));
         let identity = enrolled.identity();
         Ok(Self {
             uid: pod.uid.as_str().into(),
             identity,
             ips,
+            node_ips,
             stock,
             connections: Arc::new(Semaphore::new(caps.connections)),
             handshakes: Arc::new(Semaphore::new(caps.handshakes)),

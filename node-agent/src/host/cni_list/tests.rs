@@ -1,10 +1,7 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt;
-use std::sync::Arc;
 
 use ambit_cni::namespaces::{Decision, decide};
-use parking_lot::Mutex;
-use tokio::task::JoinHandle;
 
 use super::*;
 
@@ -54,46 +51,19 @@ fn the_plugin_relies_on_what_is_written() {
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
 }
 
-/// What is known, how everybody hears of it, and the task that writes it.
-struct Known {
-    namespaces: Arc<Mutex<Option<Namespaces>>>,
-    changes: watch::Sender<()>,
-    task: JoinHandle<()>,
-}
-
-impl Known {
-    fn start(path: &Path, first: Option<Namespaces>, stop: CancellationToken) -> Self {
-        let namespaces = Arc::new(Mutex::new(first));
-        let known = Arc::clone(&namespaces);
-        let (changes, heard) = watch::channel(());
-        let known = move || known.lock().clone();
-        let task = tokio::spawn(keep_written(path.to_owned(), known, heard, stop));
-        Self {
-            namespaces,
-            changes,
-            task,
-        }
-    }
-
-    fn become_known(&self, enrolled: &[&str]) {
-        *self.namespaces.lock() = Some(namespaces(enrolled));
-        self.changes.send_replace(());
-    }
-}
-
 #[tokio::test]
 async fn a_list_is_written_when_it_is_known_and_when_it_changes() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("cni-namespaces.json");
-    let known = Known::start(&path, None, CancellationToken::new());
-    known.become_known(&["shop"]);
+    let (sender, known) = watch::channel(None);
+    let task = tokio::spawn(keep_written(path.clone(), known, CancellationToken::new()));
+    sender.send_replace(Some(namespaces(&["shop"])));
     await_list(&path, &["shop"]).await;
-    known.become_known(&["blog", "shop"]);
+    sender.send_replace(Some(namespaces(&["blog", "shop"])));
     await_list(&path, &["blog", "shop"]).await;
     // Nobody knows any more: what is written grows stale.
-    drop(known.changes);
-    let ended = tokio::time::timeout(PATIENCE, known.task);
-    ended.await.unwrap().unwrap();
+    drop(sender);
+    tokio::time::timeout(PATIENCE, task).await.unwrap().unwrap();
     assert!(path.exists());
 }
 
@@ -101,22 +71,22 @@ async fn a_list_is_written_when_it_is_known_and_when_it_changes() {
 async fn nothing_is_written_before_the_namespaces_are_known() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("cni-namespaces.json");
+    let (sender, known) = watch::channel(None);
     let stop = CancellationToken::new();
-    let known = Known::start(&path, None, stop.clone());
-    known.changes.send_replace(());
+    let task = tokio::spawn(keep_written(path.clone(), known, stop.clone()));
     tokio::task::yield_now().await;
     stop.cancel();
-    let ended = tokio::time::timeout(PATIENCE, known.task);
-    ended.await.unwrap().unwrap();
+    tokio::time::timeout(PATIENCE, task).await.unwrap().unwrap();
     assert!(!path.exists());
+    drop(sender);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_list_is_written_again_before_it_is_stale() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("cni-namespaces.json");
-    let first = Some(namespaces(&["shop"]));
-    let known = Known::start(&path, first, CancellationToken::new());
+    let (sender, known) = watch::channel(Some(namespaces(&["shop"])));
+    tokio::spawn(keep_written(path.clone(), known, CancellationToken::new()));
     await_list(&path, &["shop"]).await;
     fs::remove_file(&path).unwrap();
     let away = async {
@@ -125,5 +95,5 @@ async fn a_list_is_written_again_before_it_is_stale() {
         }
     };
     tokio::time::timeout(2 * REWRITE_EVERY, away).await.unwrap();
-    assert!(!known.task.is_finished());
+    drop(sender);
 }

@@ -41,7 +41,16 @@ fn examples() -> Vec<ToHost> {
             open: u32::MAX,
         },
         ToHost::Drained,
-        ToHost::HeirReady,
+        ToHost::AskProbe {
+            pod_uid: PodUid::new("a").unwrap(),
+            source: "10.0.0.1:40000".parse().unwrap(),
+            port: 8080,
+        },
+        ToHost::AskProbe {
+            pod_uid: PodUid::new("a").unwrap(),
+            source: "[fd00::1]:40000".parse().unwrap(),
+            port: 1,
+        },
         ToHost::Leaving,
     ]
 }

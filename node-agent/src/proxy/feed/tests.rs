@@ -16,6 +16,7 @@ fn follower() -> Follower {
     let ledger = Ledger::default();
     let path = DataPath::new(
         Identities::new(wanted),
+        crate::proxy::probes::Probes::new().0,
         ambit_tunnel::Settings::default(),
         EgressMode::AllowAny,
         "cluster.local".into(),

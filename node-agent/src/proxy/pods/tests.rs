@@ -16,19 +16,28 @@ fn place() -> Place {
 }
 
 fn enrolled() -> LocalPod {
+    attached_as("web")
+}
+
+fn attached_as(account: &str) -> LocalPod {
     let pod = Pod {
         uid: UID.into(),
         namespace: "shop".into(),
         name: "web-0".into(),
-        service_account: "web".into(),
+        service_account: account.into(),
         ips: vec!["10.0.0.1".into()],
+    };
+    let attached = PodAttached {
+        pod: Some(pod),
+        node_ips: vec!["10.244.1.1".into()],
+        ..PodAttached::default()
     };
     let caps = Caps {
         connections: 2,
         handshakes: 2,
     };
     let stock = Stock::new(UID.into(), mpsc::channel(1).0);
-    LocalPod::new(&pod, &place(), caps, stock, CancellationToken::new()).unwrap()
+    LocalPod::new(&attached, &place(), caps, stock, CancellationToken::new()).unwrap()
 }
 
 /// The record that the control plane would send of the pod, changed.
@@ -69,4 +78,20 @@ fn connections_of_an_earlier_attachment_keep_a_pod_busy() {
     assert!(now.is_busy());
     drop(held);
     assert!(!now.is_busy());
+}
+
+#[tokio::test]
+async fn a_pod_of_unknown_account_is_waited_for_and_refused_with_a_reason() {
+    let patience = Duration::from_secs(60);
+    let known = Arc::new(enrolled());
+    assert!(Arc::clone(&known).identified(patience).await.is_ok());
+    let unknown = Arc::new(attached_as(""));
+    let waiting = tokio::spawn(Arc::clone(&unknown).identified(patience));
+    unknown.replaced_by(Arc::clone(&known));
+    assert!(Arc::ptr_eq(&waiting.await.unwrap().unwrap(), &known));
+    let never = Arc::new(attached_as("")).identified(Duration::ZERO).await;
+    assert_eq!(never.unwrap_err().reason, Reason::NotSynced);
+    let released = Arc::new(attached_as(""));
+    released.released.cancel();
+    assert!(released.identified(patience).await.is_err());
 }

@@ -56,7 +56,8 @@ fn a_label_on_the_namespace_reaches_every_node() {
         "apiVersion: v1\nkind: Namespace\nmetadata: {name: shop}\n",
     );
     assert!(!one.borrow_and_update().pods["web"].enrolled);
-    assert!(enrolled.has_changed().unwrap() && enrolled.borrow().is_empty());
+    assert!(enrolled.has_changed().unwrap());
+    assert!(enrolled.borrow().as_ref().unwrap().is_empty());
 }
 
 #[test]
