@@ -4,6 +4,7 @@
 mod agent_away;
 mod enrolment;
 mod first_byte;
+mod identity;
 mod install;
 mod istio_objects;
 mod probes;
@@ -70,6 +71,11 @@ pub(crate) const MIDDLE: &[Scenario] = &[
         name: "istio-objects",
         shows: "Istio's label and its policies work unmodified",
         run: istio_objects::run,
+    },
+    Scenario {
+        name: "identity",
+        shows: "an agent gets identities of its own node only, a pod none",
+        run: identity::run,
     },
     Scenario {
         name: "agent-away",
