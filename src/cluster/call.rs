@@ -9,7 +9,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Why there is no answer, or not the one that was wanted.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum CallError {
+pub(crate) enum CallError {
     /// None came in time.
     #[error("the API server did not answer within {0:?}")]
     Late(Duration),
@@ -25,7 +25,7 @@ pub(super) enum CallError {
 }
 
 /// Asks.
-pub(super) async fn call<T>(
+pub(crate) async fn call<T>(
     question: impl Future<Output = Result<T, Error>>,
 ) -> Result<T, CallError> {
     call_within(PATIENCE, question).await

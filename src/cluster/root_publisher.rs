@@ -27,7 +27,7 @@ use crate::ca::Bundle;
 use crate::serve::Enrolled;
 
 /// The ConfigMap.
-const NAME: &str = "ambit-ca-root-cert";
+pub(crate) const NAME: &str = "ambit-ca-root-cert";
 /// Its only key.
 const KEY: &str = "root-cert.pem";
 /// Requests under way.
@@ -48,6 +48,8 @@ pub struct Publisher {
     pub system: Arc<str>,
     /// Whether this replica leads.
     pub leads: watch::Receiver<bool>,
+    /// Whether the mesh is being uninstalled: what is deleted then does not come back.
+    pub leaving: watch::Receiver<bool>,
 }
 
 /// A ConfigMap as it was seen.
@@ -87,6 +89,7 @@ impl Publisher {
         let mut there = There::default();
         loop {
             if *self.leads.borrow_and_update()
+                && !*self.leaving.borrow()
                 && let Some(seen) = &there.seen
             {
                 let done = self.work(&client, seen).await;
