@@ -13,6 +13,7 @@
 //! - `sockets`, `allowance`: its proxy gets outgoing sockets
 //! - `probes`: its proxy learns which flows are the kubelet's
 //! - `release`, `vanished`: its traffic is direct again, or it is gone
+//! - `leave`: the mesh leaves the node
 //! - `kept`, `restore`, `handover`: how pods outlive this process
 //! - `args`, `role`: how the role itself begins and ends
 //!
@@ -37,6 +38,7 @@ mod firewall;
 mod generations;
 mod handover;
 mod kept;
+mod leave;
 mod listeners;
 pub mod names;
 mod pods;

@@ -11,7 +11,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Why there is no answer, or not the one that was wanted.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum CallError {
+pub(crate) enum CallError {
     /// None came in time.
     #[error("the API server did not answer within {0:?}")]
     Late(Duration),
@@ -27,7 +27,7 @@ pub(super) enum CallError {
 }
 
 /// Asks.
-pub(super) fn call<'a, T>(
+pub(crate) fn call<'a, T>(
     question: impl Future<Output = Result<T, Error>> + Send + 'a,
 ) -> BoxFuture<'a, Result<T, CallError>> {
     call_within(PATIENCE, question)

@@ -19,7 +19,7 @@ use tokio::task::JoinSet;
 use crate::serve::{Mark, Redirection};
 
 /// The annotation.
-const ANNOTATION: &str = "ambit.mesh/redirection";
+pub(crate) const ANNOTATION: &str = "ambit.mesh/redirection";
 /// Requests under way.
 const UNDER_WAY: usize = 16;
 /// How long one request may take.

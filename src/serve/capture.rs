@@ -10,6 +10,7 @@
 //! Tasks: "capture stream" and "trust stream", one per call, ended by the client or the stop
 //! token; waits for acknowledgements live inside the stream's task and end with it.
 
+mod leaving;
 mod roster;
 mod trust;
 
@@ -42,6 +43,8 @@ use super::progress::Progress;
 use super::publication::Publication;
 use crate::ca::Authority;
 
+pub(crate) use self::leaving::Leaving;
+
 /// Answers between a stream's task and its connection: a node's pods released at once.
 const ANSWERS: usize = 256;
 /// A client that takes no answer for this long has gone.
@@ -67,6 +70,8 @@ pub(crate) struct Captures {
     pub(crate) progress: Progress,
     /// Who makes the trust bundle.
     pub(crate) authority: Arc<Authority>,
+    /// Whether the mesh leaves its nodes, if it can be asked to.
+    pub(crate) leaving: Option<Leaving>,
     /// What is counted.
     pub(crate) metrics: Metrics,
     /// Where the streams' tasks run.
@@ -135,9 +140,10 @@ impl Capture for Captures {
         let roster = roster.map_err(|error| Status::unavailable(error.to_string()))?;
         let (updates, receiver) = mpsc::channel(1);
         let stop = self.tasks.token();
+        let leaving = self.leaving.clone();
         self.tasks.spawn("roster stream", async move {
             tokio::select! {
-                () = roster::stream(roster, updates) => {}
+                () = roster::stream(roster, leaving, updates) => {}
                 () = caller.dismissed() => {}
                 () = stop.cancelled() => {}
             }
@@ -265,6 +271,9 @@ impl ReportStream {
                 self.reported.extend(kept.cloned());
             }
             self.tell(CaptureChange::Captured(pods)).await?;
+        }
+        if let Some(leaving) = self.service.leaving.as_ref().filter(|_| report.left) {
+            leaving.has_left(&self.node);
         }
         if let Some(failed) = report.failed {
             let change = CaptureChange::Failed(failed.uid, failed.message);

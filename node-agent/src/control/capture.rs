@@ -38,6 +38,8 @@ pub(crate) enum Report {
     Withdraw(String),
     /// A pod, by its uid, cannot be captured, and why.
     Failed(String, String),
+    /// The mesh has left this node.
+    Left,
 }
 
 /// The task's state.
@@ -52,6 +54,8 @@ pub(crate) struct Capture {
     withdrawing: BTreeMap<String, Instant>,
     /// Pods that could not be captured, and why; told again on every stream.
     failed: BTreeMap<String, String>,
+    /// Whether the mesh has left this node; told again on every stream.
+    left: bool,
 }
 
 /// An open stream.
@@ -84,6 +88,7 @@ impl Capture {
             captured,
             withdrawing,
             failed: BTreeMap::new(),
+            left: false,
         }
     }
 
@@ -143,6 +148,7 @@ impl Capture {
         let snapshot = CaptureReport {
             snapshot: self.captured.values().cloned().collect(),
             is_snapshot: true,
+            left: self.left,
             ..CaptureReport::default()
         };
         send(&outgoing, snapshot).await?;
@@ -171,6 +177,13 @@ impl Capture {
 
     fn note(&mut self, report: Report) -> CaptureReport {
         match report {
+            Report::Left => {
+                self.left = true;
+                CaptureReport {
+                    left: true,
+                    ..CaptureReport::default()
+                }
+            }
             Report::Failed(uid, message) => {
                 self.failed.insert(uid.clone(), message.clone());
                 if message.is_empty() {

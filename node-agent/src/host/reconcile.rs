@@ -45,7 +45,7 @@ enum Job {
     Identify(PodNames),
 }
 
-/// Works until the role stops or a successor has taken over.
+/// Works until the role stops, a successor has taken over, or the mesh leaves the node.
 pub(crate) async fn run(host: Arc<Host>) {
     let mut failures: HashMap<PodUid, Failure> = HashMap::new();
     let mut changes = host.changes_of_state();
@@ -60,6 +60,7 @@ pub(crate) async fn run(host: Arc<Host>) {
         tokio::select! {
             changed = changes.changed() => if changed.is_err() { return },
             () = until(next) => {}
+            () = host.departure.asked.cancelled() => return,
             () = host.retired.cancelled() => return,
         }
     }
