@@ -120,7 +120,7 @@ async fn do_all(host: &Arc<Host>, jobs: Vec<Job>, failures: &mut HashMap<PodUid,
         if under_way.len() >= AT_ONCE
             && let Some(Ok((uid, outcome))) = under_way.join_next().await
         {
-            note(host, failures, uid, outcome);
+            note(host, failures, &uid, outcome);
         }
         let host = Arc::clone(host);
         match job {
@@ -143,7 +143,7 @@ async fn do_all(host: &Arc<Host>, jobs: Vec<Job>, failures: &mut HashMap<PodUid,
     }
     while let Some(done) = under_way.join_next().await {
         if let Ok((uid, outcome)) = done {
-            note(host, failures, uid, outcome);
+            note(host, failures, &uid, outcome);
         }
     }
 }
@@ -163,13 +163,13 @@ const NOT_FOUND: &str = "no process of the pod was found on its node";
 fn note(
     host: &Host,
     failures: &mut HashMap<PodUid, Failure>,
-    uid: PodUid,
+    uid: &PodUid,
     outcome: Result<(), String>,
 ) {
     let now = clock::now();
     let why = match outcome {
         Ok(()) => {
-            failures.remove(&uid);
+            failures.remove(uid);
             return;
         }
         Err(why) => why,
