@@ -59,7 +59,7 @@ pub(crate) async fn run(host: Arc<Host>) {
         let next = failures.values().map(|failure| failure.again).min();
         tokio::select! {
             changed = changes.changed() => if changed.is_err() { return },
-            () = until(next) => {}
+            () = clock::until(next) => {}
             () = host.departure.asked.cancelled() => return,
             () = host.retired.cancelled() => return,
         }
@@ -192,13 +192,6 @@ fn note(
         uid: uid.as_str().to_owned(),
         message: why,
     }));
-}
-
-async fn until(instant: Option<Instant>) {
-    match instant {
-        Some(instant) => tokio::time::sleep_until(instant.into()).await,
-        None => std::future::pending().await,
-    }
 }
 
 #[cfg(test)]

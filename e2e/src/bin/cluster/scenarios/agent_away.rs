@@ -29,8 +29,8 @@ pub(super) fn run(cluster: &Cluster) -> Result<String> {
     let (client, server) = (Echo::one("client").on(near), Echo::one("server").on(far));
     shop.apply(&client.objects(&shop))?;
     shop.apply(&server.objects(&shop))?;
-    let client = one(shop.ready(&client.selector(), 1)?)?;
-    let server = one(shop.ready(&server.selector(), 1)?)?;
+    let client = shop.ready_one(&client.selector())?;
+    let server = shop.ready_one(&server.selector())?;
     shop.captured("", CAPTURE)?;
     let to = SocketAddr::new(server.ip().context("no address")?, HTTP);
     let url = format!("http://{to}/?{SECRET}");
@@ -45,27 +45,22 @@ pub(super) fn run(cluster: &Cluster) -> Result<String> {
     let outside = cluster.sandbox("agent-away-outside")?;
     let stranger = Echo::one("stranger").on(near);
     outside.apply(&stranger.objects(&outside))?;
-    outside.ready(&stranger.selector(), 1)?;
+    let stranger = outside.ready_one(&stranger.selector())?;
     waits(&shop, &late.selector())?;
 
     let back = selective.bring_back(&shop, client.name(), &url)?;
-    shop.ready(&late.selector(), 1)?;
-    shop.captured(&late.selector(), CAPTURE)?;
-    let late = one(shop.pods(&late.selector())?)?;
+    let (late, selector) = (shop.ready_one(&late.selector())?, late.selector());
+    shop.captured(&selector, CAPTURE)?;
     shop.curl(late.name(), &url)?;
     let word = "agent-away-in-the-clear";
     let clear = format!("http://{to}/?{word}");
-    outside.curl(one(outside.pods("")?)?.name(), &clear)?;
+    outside.curl(stranger.name(), &clear)?;
     let readable = wire.until(word)?.holding(SECRET.as_bytes()).count();
     ensure!(readable == 0, "{readable} packets could be read");
     Ok(format!(
         "a new connection {:.1} s after the agent was ready",
         back.as_secs_f32()
     ))
-}
-
-fn one(pods: Vec<Pod>) -> Result<Pod> {
-    pods.into_iter().next().context("no pod")
 }
 
 /// The pod does not start, and its events say why.

@@ -50,8 +50,8 @@ pub(super) fn run(cluster: &Cluster) -> Result<String> {
     let (asker, owner) = (Echo::one("asker").on(near), Echo::one("owner").on(far));
     shop.apply(&asker.objects(&shop))?;
     shop.apply(&owner.objects(&shop))?;
-    let asker = one(shop.ready(&asker.selector(), 1)?)?;
-    let owner = one(shop.ready(&owner.selector(), 1)?)?;
+    let asker = shop.ready_one(&asker.selector())?;
+    let owner = shop.ready_one(&owner.selector())?;
     shop.captured("", START)?;
     let asked = Asked::new(cluster, &shop, &asker)?;
 
@@ -101,10 +101,6 @@ pub(super) fn run(cluster: &Cluster) -> Result<String> {
         );
     }
     Ok("an agent gets identities of its own node only, a pod none".to_owned())
-}
-
-fn one(pods: Vec<Pod>) -> Result<Pod> {
-    pods.into_iter().next().context("no pod")
 }
 
 /// A token of a service account that is bound to a pod, as the kubelet would fetch it.
