@@ -8,6 +8,7 @@
 //! | `replicas.rs` | what the replicas tell each other for a rotation |
 //! | `election.rs`, `leader.rs` | which replica leads: a machine, and its driver |
 //! | `root_publisher.rs` | the trust bundle in every enrolled namespace |
+//! | `leaving.rs` | has agents leave their nodes before an uninstall |
 //! | `redirection.rs` | writes on pods whether their traffic is redirected |
 //! | `token_review.rs` | asks whose a token is |
 //! | `call.rs` | one question, bounded in time |
@@ -17,10 +18,11 @@
 //! by machines without I/O that these files drive.
 
 pub mod authority;
-mod call;
+pub(crate) mod call;
 mod election;
 pub mod leader;
-mod redirection;
+pub(crate) mod leaving;
+pub(crate) mod redirection;
 pub mod replicas;
 pub mod root_publisher;
 pub mod secret_store;
@@ -37,11 +39,13 @@ use tokio::sync::mpsc;
 use self::token_review::TokenReviews;
 use crate::serve::{AgentPods, AgentSettings, MARKS, Marker, TrustedAgent};
 
+pub(crate) use self::root_publisher::NAME as ROOTS;
+
 /// Who writes, as the API server notes it for every field.
 const FIELD_MANAGER: &str = "ambit";
 
 /// What every object of ours is labelled with.
-fn labels() -> BTreeMap<String, String> {
+pub(crate) fn labels() -> BTreeMap<String, String> {
     let label = ("app.kubernetes.io/managed-by", "ambit");
     BTreeMap::from([label].map(|(key, value)| (key.to_owned(), value.to_owned())))
 }

@@ -25,6 +25,7 @@ use tokio::sync::mpsc;
 use crate::ca::{self, Authority, AuthorityError, Replica};
 use crate::cluster;
 use crate::cluster::authority::Place;
+use crate::cluster::leaving;
 use crate::cluster::root_publisher::Publisher;
 use crate::config::directory::{self, WatchError};
 use crate::config::{self, Batch, CaptureRecord, Configuration, apiserver};
@@ -253,6 +254,9 @@ async fn start(args: Args, logs: Logs, tasks: &Tasks) -> Result<(), ControlPlane
         }
         None => (None, None, None),
     };
+    let leaving = client
+        .as_ref()
+        .map(|client| leaving::start(client, &args.namespace, tasks));
     let own_names = OWN_NAMES.into_iter().map(str::to_owned);
     let of_service = ["", ".svc", ".svc.cluster.local"]
         .map(|end| format!("ambit-control-plane.{}{end}", args.namespace));
@@ -267,17 +271,19 @@ async fn start(args: Args, logs: Logs, tasks: &Tasks) -> Result<(), ControlPlane
         metrics,
         admin,
         marker,
+        leaving: leaving.clone(),
         logs: Some(logs),
     };
     let bundle = authority.bundle();
     let configuration = Configuration::new(names);
     let enrolled = serve::start(settings, configuration, batches, authority, tasks)?;
-    if let Some(client) = client {
+    if let (Some(client), Some(leaving)) = (client, leaving) {
         let publisher = Publisher {
             bundle,
             enrolled,
             system: args.namespace.as_str().into(),
             leads,
+            leaving: leaving.asked,
         };
         publisher.start(client, tasks);
     }

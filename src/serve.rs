@@ -81,6 +81,7 @@ pub use self::agent_pods::{AgentPod, AgentPods};
 pub use self::agents::{
     AgentSettings, Review, ReviewError, TokenOwner, TokenReviewer, TrustedAgent,
 };
+pub(crate) use self::capture::Leaving;
 pub(crate) use self::configuration::{MARKS, Mark, Marker, Redirection};
 pub use self::tls::TlsError;
 pub use self::tokens::TokenError;
@@ -117,6 +118,8 @@ pub struct Settings {
     pub admin: Option<TcpListener>,
     /// Where captures are recorded on pods, if they are.
     pub(crate) marker: Option<Marker>,
+    /// Whether the mesh leaves its nodes, if it can be asked to.
+    pub(crate) leaving: Option<Leaving>,
     /// The logs, if their level can be changed.
     pub logs: Option<Logs>,
 }
@@ -223,6 +226,7 @@ pub fn start(
         configuration: handle,
         progress,
         authority,
+        leaving: settings.leaving,
         metrics,
         tasks: tasks.clone(),
     };

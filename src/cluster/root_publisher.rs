@@ -27,13 +27,15 @@ use crate::ca::Bundle;
 use crate::serve::Enrolled;
 
 /// The ConfigMap.
-const NAME: &str = "ambit-ca-root-cert";
+pub(crate) const NAME: &str = "ambit-ca-root-cert";
 /// Its only key.
 const KEY: &str = "root-cert.pem";
 /// Requests under way.
 const UNDER_WAY: usize = 16;
 /// When what failed is tried again.
 const AGAIN: Duration = Duration::from_secs(5);
+/// Pause after a round that wrote anything: whoever else writes there is not raced with.
+const CALM: Duration = Duration::from_secs(1);
 /// A namespace that is being deleted takes nothing new.
 const TERMINATING: &str = "being terminated";
 
@@ -48,6 +50,8 @@ pub struct Publisher {
     pub system: Arc<str>,
     /// Whether this replica leads.
     pub leads: watch::Receiver<bool>,
+    /// Whether the mesh is being uninstalled: what is deleted then does not come back.
+    pub leaving: watch::Receiver<bool>,
 }
 
 /// A ConfigMap as it was seen.
@@ -87,10 +91,15 @@ impl Publisher {
         let mut there = There::default();
         loop {
             if *self.leads.borrow_and_update()
+                && !*self.leaving.borrow()
                 && let Some(seen) = &there.seen
             {
                 let done = self.work(&client, seen).await;
+                let wrote = !done.is_empty();
                 there.after(done);
+                if wrote {
+                    tokio::time::sleep(CALM).await;
+                }
             }
             tokio::select! {
                 Some(event) = events.next() => there.take(event),
