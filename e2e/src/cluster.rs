@@ -106,6 +106,11 @@ impl Cluster {
         bounded::run(command, bounded::USUAL)
     }
 
+    /// Ends everything on a node at once, as the loss of power does, and boots it.
+    pub fn reboot(&self, node: &str) -> Result<()> {
+        self.access.reboot(node)
+    }
+
     /// Runs a program where neither a pod nor a node is; none if there is no such place.
     pub fn outside(&self, program: &str, args: &[&str]) -> Option<Result<String>> {
         let mut command = self.access.outside(program)?;

@@ -7,6 +7,7 @@ mod first_byte;
 mod identity;
 mod install;
 mod istio_objects;
+mod node_reboot;
 mod probes;
 mod rolling_restart;
 mod strangers;
@@ -81,6 +82,11 @@ pub(crate) const MIDDLE: &[Scenario] = &[
         name: "agent-away",
         shows: "without its agent a pod refuses and a new one waits; both serve when it is back",
         run: agent_away::run,
+    },
+    Scenario {
+        name: "node-reboot",
+        shows: "all pods of a node that boots come back captured, and none speaks before",
+        run: node_reboot::run,
     },
     Scenario {
         name: "rolling-restart",
