@@ -9,6 +9,7 @@ pub mod traffic;
 
 mod access;
 mod diagnosis;
+mod figures;
 mod images;
 mod kubectl;
 mod objects;
@@ -24,6 +25,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result, bail};
 
 pub use self::access::{Access, Options};
+pub use self::figures::Figures;
 pub use self::kubectl::Kubectl;
 pub use self::objects::{Echo, HTTP, LINES, peer_authentication};
 pub use self::release::Release;

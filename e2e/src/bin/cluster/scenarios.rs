@@ -2,6 +2,7 @@
 //! sentence with what it measured.
 
 mod agent_away;
+mod churn;
 mod enrolment;
 mod first_byte;
 mod identity;
@@ -77,6 +78,11 @@ pub(crate) const MIDDLE: &[Scenario] = &[
         name: "identity",
         shows: "an agent gets identities of its own node only, a pod none",
         run: identity::run,
+    },
+    Scenario {
+        name: "churn",
+        shows: "300 pods come and go on a few addresses; none is taken for another, nothing is left",
+        run: churn::run,
     },
     Scenario {
         name: "agent-away",
