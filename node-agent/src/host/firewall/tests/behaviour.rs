@@ -34,7 +34,7 @@ async fn set_up(wire: &Wire, rules: Rules) {
 }
 
 async fn new_connections_are_redirected_out_and_in_and_nothing_else_is(rules: Rules) {
-    let wire = Wire::make("redirect").await;
+    let wire = Wire::make("redirect");
     assert_eq!(with(&wire.all().await), direct());
     set_up(&wire, rules).await;
     assert_eq!(with(&wire.all().await), captured());
@@ -80,7 +80,7 @@ async fn datagrams_pass(wire: &Wire, family: Family) {
 }
 
 async fn open_connections_survive_capture_and_drain(rules: Rules) {
-    let wire = Wire::make("survive").await;
+    let wire = Wire::make("survive");
     let netns = wire::netns(&wire);
     let mut open = wire.all().await;
     set_up(&wire, rules).await;
@@ -101,8 +101,7 @@ async fn open_connections_survive_capture_and_drain(rules: Rules) {
 }
 
 /// Connects for as long as something else takes; fails if a connection is not captured.
-async fn captured_meanwhile<T>(wire: &Wire, work: impl Future<Output = T>) -> T {
-    tokio::pin!(work);
+async fn captured_meanwhile<T>(wire: &Wire, mut work: impl Future<Output = T> + Unpin) -> T {
     loop {
         let looked = async {
             let talks = wire.all().await;
@@ -117,7 +116,7 @@ async fn captured_meanwhile<T>(wire: &Wire, work: impl Future<Output = T>) -> T 
 }
 
 async fn a_repeated_load_leaves_no_moment_that_is_direct(rules: Rules) {
-    let wire = Wire::make("again").await;
+    let wire = Wire::make("again");
     let netns = wire::netns(&wire);
     set_up(&wire, rules).await;
     let work = async {
@@ -125,11 +124,11 @@ async fn a_repeated_load_leaves_no_moment_that_is_direct(rules: Rules) {
             load(&netns, rules, &wire.capture()).await.unwrap();
         }
     };
-    captured_meanwhile(&wire, work).await;
+    captured_meanwhile(&wire, Box::pin(work)).await;
 }
 
 async fn a_change_of_filter_leaves_no_moment_that_is_direct(rules: Rules) {
-    let wire = Wire::make("change").await;
+    let wire = Wire::make("change");
     let netns = wire::netns(&wire);
     set_up(&wire, rules).await;
     let mut open = wire.all().await;
@@ -142,14 +141,14 @@ async fn a_change_of_filter_leaves_no_moment_that_is_direct(rules: Rules) {
             }
         }
     };
-    captured_meanwhile(&wire, work).await;
+    captured_meanwhile(&wire, Box::pin(work)).await;
     for talk in &mut open {
         talk.goes_on().await;
     }
 }
 
 async fn a_probe_reaches_the_mesh_only_where_something_listens(rules: Rules) {
-    let wire = Wire::make("probe").await;
+    let wire = Wire::make("probe");
     set_up(&wire, rules).await;
     for family in FAMILIES {
         let alive = wire.probe(family, PORT).await.unwrap();
@@ -169,7 +168,7 @@ async fn a_probe_reaches_the_mesh_only_where_something_listens(rules: Rules) {
 }
 
 async fn the_leg_to_the_application_has_the_clients_own_port(rules: Rules) {
-    let wire = Wire::make("leg").await;
+    let wire = Wire::make("leg");
     for (family, kind) in FAMILIES.into_iter().zip([Outgoing::App4, Outgoing::App6]) {
         // The round before has ended with a drain.
         set_up(&wire, rules).await;
@@ -195,7 +194,7 @@ async fn the_leg_to_the_application_has_the_clients_own_port(rules: Rules) {
 }
 
 async fn marked_packets_with_a_foreign_source_do_not_leave(rules: Rules) {
-    let wire = Wire::make("foreign").await;
+    let wire = Wire::make("foreign");
     wire.node.shell(
         "nft 'add table inet seen; add counter inet seen foreign; \
               add chain inet seen every { type filter hook prerouting priority -400; }; \
@@ -249,7 +248,7 @@ async fn marked_packets_with_a_foreign_source_do_not_leave(rules: Rules) {
 }
 
 async fn a_stray_packet_opens_no_way_around(rules: Rules) {
-    let wire = Wire::make("stray").await;
+    let wire = Wire::make("stray");
     set_up(&wire, rules).await;
     // As if something had got past the setting: with it, no stray packet makes an entry.
     wire.pod

@@ -80,7 +80,7 @@ pub(super) struct Talk {
 impl Wire {
     /// A pod that nobody has captured. In it: the application on [`PORT`], which says `app`, and a
     /// stand-in for the proxy, which says where the connection was meant to go.
-    pub(super) async fn make(about: &str) -> Self {
+    pub(super) fn make(about: &str) -> Self {
         let wire = Self {
             pod: Namespace::make(about),
             node: Namespace::make("node"),
