@@ -3,12 +3,14 @@
 
 mod agent_away;
 mod churn;
+mod control_plane_away;
 mod enrolment;
 mod first_byte;
 mod identity;
 mod install;
 mod istio_objects;
 mod node_reboot;
+mod outside;
 mod probes;
 mod rolling_restart;
 mod strangers;
@@ -88,6 +90,11 @@ pub(crate) const MIDDLE: &[Scenario] = &[
         name: "agent-away",
         shows: "without its agent a pod refuses and a new one waits; both serve when it is back",
         run: agent_away::run,
+    },
+    Scenario {
+        name: "control-plane-away",
+        shows: "90 s without a control plane: pods serve on, a new one refuses, then all serve",
+        run: control_plane_away::run,
     },
     Scenario {
         name: "node-reboot",

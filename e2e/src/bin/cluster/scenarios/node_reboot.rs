@@ -8,6 +8,8 @@ use ambit_e2e::cluster::{Cluster, Echo, HTTP, Pod, peer_authentication};
 use anyhow::{Context as _, Result, ensure};
 use serde_json::json;
 
+use super::outside::Outside;
+
 /// Pods of the node beside the server and the talker, to mix up addresses.
 const OTHERS: usize = 6;
 const CAPTURE: Duration = Duration::from_secs(30);
@@ -39,12 +41,7 @@ pub(super) fn run(cluster: &Cluster) -> Result<String> {
     shop.captured("", CAPTURE)?;
     shop.curl(client.name(), &url(&first)?)?;
 
-    let outside = cluster.sandbox("node-reboot-outside")?;
-    let (stranger, sink) = (Echo::one("stranger").on(near), Echo::one("sink").on(far));
-    outside.apply(&stranger.objects(&outside))?;
-    outside.apply(&sink.objects(&outside))?;
-    let stranger = outside.ready_one(&stranger.selector())?;
-    outside.ready_one(&sink.selector())?;
+    let outside = Outside::new(cluster, "node-reboot-outside", near, far)?;
     let wire = cluster.tap(near, "node-reboot")?;
     let start = Instant::now();
     cluster.reboot(far)?;
@@ -63,16 +60,9 @@ pub(super) fn run(cluster: &Cluster) -> Result<String> {
     shop.exec(talker.name(), &["test", "-e", ANSWERED])
         .context("what the pod says from its start on was never answered")?;
     let server = SocketAddr::new(address(&again)?, HTTP);
-    outside.refused(stranger.name(), &format!("http://{server}/"))?;
+    outside.refused(&format!("http://{server}/"))?;
 
-    let word = "node-reboot-in-the-clear";
-    let sink = outside.pods_that("the sink after the boot", BOOT, &sink.selector(), |pods| {
-        pods.iter().all(|pod| pod.restarts() > 0 && pod.is_ready())
-    })?;
-    let sink = address(sink.first().context("no sink")?)?;
-    let clear = format!("http://{}/?{word}", SocketAddr::new(sink, HTTP));
-    outside.curl(stranger.name(), &clear)?;
-    let seen = wire.until(word)?;
+    let seen = outside.until(&wire, "node-reboot-in-the-clear")?;
     let readable = seen.holding(SECRET.as_bytes()).count();
     ensure!(readable == 0, "{readable} packets could be read");
     Ok(format!(
