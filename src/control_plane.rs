@@ -20,6 +20,7 @@ use ambit_kit::tasks::Tasks;
 use ambit_model::{SpiffeIdError, TrustDomain};
 use kube::Client;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 
 use crate::ca::{self, Authority, AuthorityError};
 use crate::cluster;
@@ -27,7 +28,7 @@ use crate::config::apiserver;
 use crate::config::directory::{self, WatchError};
 use crate::config::{CaptureRecord, Configuration};
 use crate::mesh_names::MeshNames;
-use crate::serve::{self, ServeError};
+use crate::serve::{self, ServeError, Writers};
 
 /// Names that the port's certificate always has; agents ask for the first one.
 const OWN_NAMES: [&str; 2] = ["ambit-control-plane", "localhost"];
@@ -229,19 +230,22 @@ async fn start(args: Args, logs: Logs, tasks: &Tasks) -> Result<(), ControlPlane
     let authority = Authority::open(&args.state, authority, clock::wall())?;
     let from = args.from.to_string();
     let mut names = args.names.settings();
-    let (batches, marker, agents) = match args.from {
+    let (batches, writers, agents) = match args.from {
         Source::Directory(path) => {
             // One name for each file: inotify knows absolute ones only.
             let path = std::path::absolute(&path).unwrap_or(path);
-            (directory::watch(&path, Some(&args.state))?, None, None)
+            let batches = directory::watch(&path, Some(&args.state))?;
+            (batches, Writers::default(), None)
         }
         Source::Cluster => {
             names.captures = CaptureRecord::Annotations;
             let client = Client::try_default().await;
             let client = client.map_err(|error| ControlPlaneError::Cluster(Box::new(error)))?;
-            let marker = cluster::start(&client, tasks);
+            let leads = watch::Sender::new(true).subscribe();
+            let writers = cluster::start(&client, &args.namespace, &leads, tasks);
             let agents = cluster::agents(&client, &args.namespace);
-            (apiserver::watch(&client, tasks), Some(marker), Some(agents))
+            let batches = apiserver::watch(&client, &args.namespace, tasks);
+            (batches, writers, Some(agents))
         }
     };
     let configuration = Configuration::new(names);
@@ -255,7 +259,7 @@ async fn start(args: Args, logs: Logs, tasks: &Tasks) -> Result<(), ControlPlane
         services,
         metrics,
         admin,
-        marker,
+        writers,
         logs: Some(logs),
     };
     serve::start(settings, configuration, batches, Arc::new(authority), tasks)?;

@@ -80,7 +80,7 @@ pub use self::agent_pods::{AgentPod, AgentPods};
 pub use self::agents::{
     AgentSettings, Review, ReviewError, TokenOwner, TokenReviewer, TrustedAgent,
 };
-pub(crate) use self::configuration::{MARKS, Mark, Marker, Redirection};
+pub(crate) use self::configuration::{MARKS, Mark, Marker, Redirection, StatusFeed, Writers};
 pub use self::tls::TlsError;
 pub use self::tokens::TokenError;
 
@@ -114,8 +114,8 @@ pub struct Settings {
     pub metrics: TcpListener,
     /// The port of administration.
     pub admin: Option<TcpListener>,
-    /// Where captures are recorded on pods, if they are.
-    pub(crate) marker: Option<Marker>,
+    /// Who writes to the cluster what was found out.
+    pub(crate) writers: Writers,
     /// The logs, if their level can be changed.
     pub logs: Option<Logs>,
 }
@@ -157,7 +157,7 @@ pub fn start(
         claims,
         callers.clone(),
         metrics.clone(),
-        settings.marker,
+        settings.writers,
     );
     let progress = Progress::default();
 

@@ -68,6 +68,7 @@ impl Folder {
         let changes = self.configuration.apply(Batch {
             events,
             problems: vec![(name, Vec::new())],
+            ..Batch::default()
         });
         self.compare_sources();
         changes
@@ -126,7 +127,7 @@ impl Folder {
         let events = self.files.iter().flat_map(all).collect();
         Batch {
             events,
-            problems: Vec::new(),
+            ..Batch::default()
         }
     }
 

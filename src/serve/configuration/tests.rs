@@ -50,7 +50,7 @@ impl Rig {
             files,
             Callers::Nodes(tokens),
             metrics,
-            None,
+            Writers::default(),
         );
         let scanner = Scanner::new(folder.path(), None);
         let mut rig = Self {
@@ -247,7 +247,10 @@ fn recording(text: &str) -> (Keeper, mpsc::Receiver<Mark>) {
         files,
         Callers::Nodes(tokens),
         metrics,
-        Some(Marker(marker)),
+        Writers {
+            marker: Some(Marker(marker)),
+            ..Writers::default()
+        },
     );
     keeper.take_batch(crate::config::fixture::Folder::of(text).everything());
     (keeper, marks)
