@@ -8,6 +8,7 @@
 //! | `replicas.rs` | what the replicas tell each other for a rotation |
 //! | `election.rs`, `leader.rs` | which replica leads: a machine, and its driver |
 //! | `root_publisher.rs` | the trust bundle in every enrolled namespace |
+//! | `leaving.rs` | has agents leave their nodes before an uninstall |
 //! | `redirection.rs` | writes on pods whether their traffic is redirected |
 //! | `statuses.rs`, `last_good.rs` | what is said of policies on themselves, and versions to fall back on |
 //! | `token_review.rs` | asks whose a token is |
@@ -18,11 +19,12 @@
 //! by machines without I/O that these files drive.
 
 pub mod authority;
-mod call;
+pub(crate) mod call;
 mod election;
 mod last_good;
 pub mod leader;
-mod redirection;
+pub(crate) mod leaving;
+pub(crate) mod redirection;
 pub mod replicas;
 pub mod root_publisher;
 pub mod secret_store;
@@ -40,11 +42,13 @@ use tokio::sync::{mpsc, watch};
 use self::token_review::TokenReviews;
 use crate::serve::{AgentPods, AgentSettings, MARKS, Marker, TrustedAgent, Writers};
 
+pub(crate) use self::root_publisher::NAME as ROOTS;
+
 /// Who writes, as the API server notes it for every field.
 const FIELD_MANAGER: &str = "ambit";
 
 /// What every object of ours is labelled with.
-fn labels() -> BTreeMap<String, String> {
+pub(crate) fn labels() -> BTreeMap<String, String> {
     let label = ("app.kubernetes.io/managed-by", "ambit");
     BTreeMap::from([label].map(|(key, value)| (key.to_owned(), value.to_owned())))
 }

@@ -8,7 +8,7 @@ use std::fmt;
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,15 +20,17 @@ use ambit_kit::tasks::Tasks;
 use ambit_model::{SpiffeIdError, TrustDomain};
 use kube::Client;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::mpsc;
 
-use crate::ca::{self, Authority, AuthorityError};
+use crate::ca::{self, Authority, AuthorityError, Replica};
 use crate::cluster;
-use crate::config::apiserver;
+use crate::cluster::authority::Place;
+use crate::cluster::leaving;
+use crate::cluster::root_publisher::Publisher;
 use crate::config::directory::{self, WatchError};
-use crate::config::{CaptureRecord, Configuration};
+use crate::config::{self, Batch, CaptureRecord, Configuration, apiserver};
 use crate::mesh_names::MeshNames;
-use crate::serve::{self, ServeError, Writers};
+use crate::serve::{self, AgentSettings, ServeError, Writers};
 
 /// Names that the port's certificate always has; agents ask for the first one.
 const OWN_NAMES: [&str; 2] = ["ambit-control-plane", "localhost"];
@@ -68,6 +70,10 @@ pub struct Args {
     /// Name of the pod that this runs in.
     #[arg(long, env = "AMBIT_POD", default_value = "ambit-control-plane")]
     pub pod: String,
+    /// Secret with the authority to sign by, as cert-manager writes it (tls.crt, tls.key, ca.crt);
+    /// without it Secret `cacerts` if it is there, else one that is made.
+    #[arg(long, env = "AMBIT_CA_SECRET", value_name = "NAME")]
+    pub ca_secret: Option<String>,
     /// Names of the mesh.
     #[command(flatten)]
     pub names: MeshNames,
@@ -177,6 +183,9 @@ pub enum ControlPlaneError {
     /// The certificate authority.
     #[error(transparent)]
     Authority(#[from] AuthorityError),
+    /// The authority of a cluster.
+    #[error(transparent)]
+    SharedAuthority(#[from] cluster::authority::OpenError),
     /// The API server of the cluster.
     #[error("no way to the cluster: {0}; run in a pod, or name a file with KUBECONFIG")]
     Cluster(Box<kube::Error>),
@@ -227,47 +236,114 @@ async fn start(args: Args, logs: Logs, tasks: &Tasks) -> Result<(), ControlPlane
         certificate_life: args.certificate_ttl,
         patience: args.rotation_patience,
     };
-    let authority = Authority::open(&args.state, authority, clock::wall())?;
     let from = args.from.to_string();
-    let mut names = args.names.settings();
-    let (batches, writers, agents) = match args.from {
-        Source::Directory(path) => {
-            // One name for each file: inotify knows absolute ones only.
-            let path = std::path::absolute(&path).unwrap_or(path);
-            let batches = directory::watch(&path, Some(&args.state))?;
-            (batches, Writers::default(), None)
-        }
-        Source::Cluster => {
-            names.captures = CaptureRecord::Annotations;
-            let client = Client::try_default().await;
-            let client = client.map_err(|error| ControlPlaneError::Cluster(Box::new(error)))?;
-            let leads = watch::Sender::new(true).subscribe();
-            let writers = cluster::start(&client, &args.namespace, &leads, tasks);
-            let agents = cluster::agents(&client, &args.namespace);
-            let batches = apiserver::watch(&client, &args.namespace, tasks);
-            (batches, writers, Some(agents))
-        }
+    let Ground {
+        batches,
+        authority,
+        replica,
+        names,
+        in_cluster,
+    } = match &args.from {
+        Source::Directory(path) => in_folder(&args, path, authority)?,
+        Source::Cluster => in_cluster(&args, authority, tasks).await?,
     };
-    let configuration = Configuration::new(names);
+    let (writers, agents, client) = match in_cluster {
+        Some((client, agents)) => {
+            let writers = cluster::start(&client, &args.namespace, &replica.leads, tasks);
+            (writers, Some(agents), Some(client))
+        }
+        None => (Writers::default(), None, None),
+    };
+    let leaving = client
+        .as_ref()
+        .map(|client| leaving::start(client, &args.namespace, tasks));
     let own_names = OWN_NAMES.into_iter().map(str::to_owned);
+    let of_service = ["", ".svc", ".svc.cluster.local"]
+        .map(|end| format!("ambit-control-plane.{}{end}", args.namespace));
+    let leads = replica.leads.clone();
     let settings = serve::Settings {
         state: args.state,
         tokens: args.tokens,
         agents,
-        replica: ca::Replica::alone(),
-        dns_names: own_names.chain(args.dns_names).collect(),
+        replica,
+        dns_names: own_names.chain(of_service).chain(args.dns_names).collect(),
         services,
         metrics,
         admin,
         writers,
+        leaving: leaving.clone(),
         logs: Some(logs),
     };
-    serve::start(settings, configuration, batches, Arc::new(authority), tasks)?;
+    let bundle = authority.bundle();
+    let configuration = Configuration::new(names);
+    let enrolled = serve::start(settings, configuration, batches, authority, tasks)?;
+    if let (Some(client), Some(leaving)) = (client, leaving) {
+        let publisher = Publisher {
+            bundle,
+            enrolled,
+            system: args.namespace.as_str().into(),
+            leads,
+            leaving: leaving.asked,
+        };
+        publisher.start(client, tasks);
+    }
     tracing::info!(
         listen = %args.listen, metrics = %args.metrics, from,
         "the control plane serves"
     );
     Ok(())
+}
+
+/// What the control plane stands on.
+struct Ground {
+    batches: mpsc::Receiver<Batch>,
+    authority: Arc<Authority>,
+    replica: Replica,
+    names: config::Settings,
+    in_cluster: Option<(Client, AgentSettings)>,
+}
+
+fn in_folder(
+    args: &Args,
+    path: &Path,
+    authority: ca::Settings,
+) -> Result<Ground, ControlPlaneError> {
+    let authority = Authority::open(&args.state, authority, clock::wall())?;
+    // One name for each file: inotify knows absolute ones only.
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    Ok(Ground {
+        batches: directory::watch(&path, Some(&args.state))?,
+        authority: Arc::new(authority),
+        replica: Replica::alone(),
+        names: args.names.settings(),
+        in_cluster: None,
+    })
+}
+
+async fn in_cluster(
+    args: &Args,
+    authority: ca::Settings,
+    tasks: &Tasks,
+) -> Result<Ground, ControlPlaneError> {
+    let client = Client::try_default().await;
+    let client = client.map_err(|error| ControlPlaneError::Cluster(Box::new(error)))?;
+    let place = Place {
+        namespace: args.namespace.clone(),
+        pod: args.pod.clone(),
+        ca_secret: args.ca_secret.clone(),
+    };
+    let (authority, replica) = cluster::authority::open(&client, &place, authority, tasks).await?;
+    let agents = cluster::agents(&client, &args.namespace);
+    Ok(Ground {
+        batches: apiserver::watch(&client, &args.namespace, tasks),
+        authority,
+        replica,
+        names: config::Settings {
+            captures: CaptureRecord::Annotations,
+            ..args.names.settings()
+        },
+        in_cluster: Some((client, agents)),
+    })
 }
 
 async fn listen(address: SocketAddr, flag: &'static str) -> Result<TcpListener, ControlPlaneError> {

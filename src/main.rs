@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use ambit::cli::{crds, explain, vet};
+use ambit::cli::{crds, explain, uninstall, vet};
 use ambit::control_plane;
 use ambit_kit::environment;
 use clap::{Parser, Subcommand};
@@ -26,6 +26,8 @@ enum Command {
     Explain(explain::Args),
     /// Print the CustomResourceDefinitions of the policies that are read
     Crds,
+    /// Have the mesh leave every node, before what it is made of is deleted
+    Uninstall(uninstall::Args),
     /// Print the version
     Version,
 }
@@ -41,6 +43,7 @@ fn main() -> anyhow::Result<ExitCode> {
         Command::Vet(args) => vet::run(&args, &mut out, &mut err)?,
         Command::Explain(args) => explain::run(&args, &mut out, &mut err)?,
         Command::Crds => crds::run(&mut out)?,
+        Command::Uninstall(args) => uninstall::run(&args, &mut out, &mut err)?,
         Command::Version => {
             writeln!(out, "ambit {}", env!("CARGO_PKG_VERSION"))?;
             ExitCode::SUCCESS

@@ -43,6 +43,7 @@ mod subscription;
 mod tls;
 mod tokens;
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -80,6 +81,7 @@ pub use self::agent_pods::{AgentPod, AgentPods};
 pub use self::agents::{
     AgentSettings, Review, ReviewError, TokenOwner, TokenReviewer, TrustedAgent,
 };
+pub(crate) use self::capture::Leaving;
 pub(crate) use self::configuration::{MARKS, Mark, Marker, Redirection, StatusFeed, Writers};
 pub use self::tls::TlsError;
 pub use self::tokens::TokenError;
@@ -116,6 +118,8 @@ pub struct Settings {
     pub admin: Option<TcpListener>,
     /// Who writes to the cluster what was found out.
     pub(crate) writers: Writers,
+    /// Whether the mesh leaves its nodes, if it can be asked to.
+    pub(crate) leaving: Option<Leaving>,
     /// The logs, if their level can be changed.
     pub logs: Option<Logs>,
 }
@@ -134,14 +138,17 @@ pub enum ServeError {
     Tls(#[from] TlsError),
 }
 
-/// Starts every task of the serving half; they end with `tasks`.
+/// Enrolled namespaces and their changes; nothing before the configuration has been read.
+pub type Enrolled = watch::Receiver<Option<Arc<BTreeSet<Arc<str>>>>>;
+
+/// Starts every task of the serving half; they end with `tasks`. Tells enrolled namespaces.
 pub fn start(
     settings: Settings,
     configuration: Configuration,
     batches: mpsc::Receiver<Batch>,
     authority: Arc<Authority>,
     tasks: &Tasks,
-) -> Result<(), ServeError> {
+) -> Result<Enrolled, ServeError> {
     let registry = Registry::new();
     registry.register_collector(Box::new(ProcessMetrics));
     let metrics = Metrics::new(&registry);
@@ -159,6 +166,7 @@ pub fn start(
         metrics.clone(),
         settings.writers,
     );
+    let enrolled = keeper.enrolled();
     let progress = Progress::default();
 
     tasks.spawn("configuration", keeper.run(batches, tasks.token()));
@@ -218,6 +226,7 @@ pub fn start(
         configuration: handle,
         progress,
         authority,
+        leaving: settings.leaving,
         metrics,
         tasks: tasks.clone(),
     };
@@ -244,7 +253,7 @@ pub fn start(
             tracing::error!(%error, "the services have ended");
         }
     });
-    Ok(())
+    Ok(enrolled)
 }
 
 /// Keeps the metrics of the roots current.

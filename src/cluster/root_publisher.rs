@@ -24,20 +24,20 @@ use tokio::task::JoinSet;
 use super::FIELD_MANAGER;
 use super::call::{CallError, call};
 use crate::ca::Bundle;
+use crate::serve::Enrolled;
 
 /// The ConfigMap.
-const NAME: &str = "ambit-ca-root-cert";
+pub(crate) const NAME: &str = "ambit-ca-root-cert";
 /// Its only key.
 const KEY: &str = "root-cert.pem";
 /// Requests under way.
 const UNDER_WAY: usize = 16;
 /// When what failed is tried again.
 const AGAIN: Duration = Duration::from_secs(5);
+/// Pause after a round that wrote anything: whoever else writes there is not raced with.
+const CALM: Duration = Duration::from_secs(1);
 /// A namespace that is being deleted takes nothing new.
 const TERMINATING: &str = "being terminated";
-
-/// Namespaces, as the configuration publishes them.
-pub type Namespaces = watch::Receiver<Arc<BTreeSet<Arc<str>>>>;
 
 /// What the publisher needs.
 #[derive(Debug)]
@@ -45,11 +45,13 @@ pub struct Publisher {
     /// The bundle.
     pub bundle: watch::Receiver<Arc<Bundle>>,
     /// Enrolled namespaces.
-    pub enrolled: Namespaces,
+    pub enrolled: Enrolled,
     /// Our own namespace.
     pub system: Arc<str>,
     /// Whether this replica leads.
     pub leads: watch::Receiver<bool>,
+    /// Whether the mesh is being uninstalled: what is deleted then does not come back.
+    pub leaving: watch::Receiver<bool>,
 }
 
 /// A ConfigMap as it was seen.
@@ -89,10 +91,15 @@ impl Publisher {
         let mut there = There::default();
         loop {
             if *self.leads.borrow_and_update()
+                && !*self.leaving.borrow()
                 && let Some(seen) = &there.seen
             {
                 let done = self.work(&client, seen).await;
+                let wrote = !done.is_empty();
                 there.after(done);
+                if wrote {
+                    tokio::time::sleep(CALM).await;
+                }
             }
             tokio::select! {
                 Some(event) = events.next() => there.take(event),
@@ -107,7 +114,11 @@ impl Publisher {
 
     /// Does what is to be done, and says what became of it.
     async fn work(&mut self, client: &Client, seen: &ByNamespace) -> Vec<(Arc<str>, Option<Seen>)> {
-        let mut wanted = BTreeSet::clone(&self.enrolled.borrow_and_update());
+        let Some(enrolled) = self.enrolled.borrow_and_update().clone() else {
+            // Nobody knows yet where the bundle should be.
+            return Vec::new();
+        };
+        let mut wanted = BTreeSet::clone(&enrolled);
         wanted.insert(Arc::clone(&self.system));
         let pem: Arc<str> = self.bundle.borrow_and_update().pem.as_str().into();
         let mut plan = plan(seen, &wanted, &pem).into_iter();

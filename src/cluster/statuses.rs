@@ -37,7 +37,7 @@ pub(super) fn start(
     leads: watch::Receiver<bool>,
     tasks: &Tasks,
 ) -> StatusFeed {
-    let (sender, reports) = watch::channel(Arc::new(Report::default()));
+    let (sender, reports) = watch::channel(None);
     let last_good = Keeper::new(Api::namespaced(client.clone(), namespace));
     let stop = tasks.token();
     tasks.spawn("policy statuses", async move {
@@ -52,13 +52,16 @@ pub(super) fn start(
 async fn run(
     client: Client,
     mut last_good: Keeper,
-    mut reports: watch::Receiver<Arc<Report>>,
+    mut reports: watch::Receiver<Option<Arc<Report>>>,
     mut leads: watch::Receiver<bool>,
 ) {
     let mut written = Written::default();
     loop {
-        if *leads.borrow_and_update() {
-            let report = Arc::clone(&reports.borrow_and_update());
+        let report = reports.borrow_and_update().clone();
+        if !*leads.borrow_and_update() {
+            written = Written::default();
+            last_good.forget();
+        } else if let Some(report) = report {
             last_good.keep(&report).await;
             for (key, shown, condition) in written.due(&report, clock::now()) {
                 write(&client, key, shown, condition).await;
@@ -68,9 +71,6 @@ async fn run(
                     break;
                 }
             }
-        } else {
-            written = Written::default();
-            last_good.forget();
         }
         tokio::select! {
             changed = reports.changed() => if changed.is_err() { return },

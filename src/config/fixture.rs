@@ -53,6 +53,7 @@ impl Folder {
         let changes = self.configuration.apply(Batch {
             events: reading.events,
             problems,
+            ..Batch::default()
         });
         self.texts.insert(name, text.to_owned());
         self.compare_sources();

@@ -10,6 +10,7 @@
 //! Tasks: "capture stream" and "trust stream", one per call, ended by the client or the stop
 //! token; waits for acknowledgements live inside the stream's task and end with it.
 
+mod leaving;
 mod roster;
 mod trust;
 
@@ -18,6 +19,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ambit_kit::clock;
 use ambit_kit::tasks::Tasks;
 use ambit_model::TunnelProtocol;
 use ambit_wire::node::capture_server::Capture;
@@ -41,6 +43,8 @@ use super::metrics::Metrics;
 use super::progress::Progress;
 use super::publication::Publication;
 use crate::ca::Authority;
+
+pub(crate) use self::leaving::Leaving;
 
 /// Answers between a stream's task and its connection: a node's pods released at once.
 const ANSWERS: usize = 256;
@@ -67,6 +71,8 @@ pub(crate) struct Captures {
     pub(crate) progress: Progress,
     /// Who makes the trust bundle.
     pub(crate) authority: Arc<Authority>,
+    /// Whether the mesh leaves its nodes, if it can be asked to.
+    pub(crate) leaving: Option<Leaving>,
     /// What is counted.
     pub(crate) metrics: Metrics,
     /// Where the streams' tasks run.
@@ -135,9 +141,10 @@ impl Capture for Captures {
         let roster = roster.map_err(|error| Status::unavailable(error.to_string()))?;
         let (updates, receiver) = mpsc::channel(1);
         let stop = self.tasks.token();
+        let leaving = self.leaving.clone();
         self.tasks.spawn("roster stream", async move {
             tokio::select! {
-                () = roster::stream(roster, updates) => {}
+                () = roster::stream(roster, leaving, updates) => {}
                 () = caller.dismissed() => {}
                 () = stop.cancelled() => {}
             }
@@ -232,11 +239,11 @@ impl ReportStream {
                     let answer = CaptureAnswer { withdrawn, ..CaptureAnswer::default() };
                     self.answer(answer).await?;
                 }
-                () = until(self.remind_at) => {
+                () = clock::until(self.remind_at) => {
                     self.remind_at = Some(Instant::now() + REMIND);
                     self.remind().await?;
                 }
-                () = until(self.settles_at) => {
+                () = clock::until(self.settles_at) => {
                     self.settles_at = None;
                     self.tell(CaptureChange::Settled(self.reported.clone())).await?;
                 }
@@ -265,6 +272,9 @@ impl ReportStream {
                 self.reported.extend(kept.cloned());
             }
             self.tell(CaptureChange::Captured(pods)).await?;
+        }
+        if let Some(leaving) = self.service.leaving.as_ref().filter(|_| report.left) {
+            leaving.has_left(&self.node);
         }
         if let Some(failed) = report.failed {
             let change = CaptureChange::Failed(failed.uid, failed.message);
@@ -385,13 +395,5 @@ impl ReportStream {
     async fn answer(&self, answer: CaptureAnswer) -> Result<(), End> {
         let sent = self.answers.send_timeout(Ok(answer), WRITE_PATIENCE).await;
         sent.map_err(|_late_or_gone| End::Stuck)
-    }
-}
-
-/// Waits until then; for ever if there is no then.
-async fn until(then: Option<Instant>) {
-    match then {
-        Some(then) => tokio::time::sleep_until(then).await,
-        None => std::future::pending().await,
     }
 }

@@ -26,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 use self::handle::Request;
 use self::rosters::{Rosters, Touched};
 use self::survey::Survey;
+use super::Enrolled;
 use super::claims::{ClaimError, ClaimFiles, Claims};
 use super::gate::Callers;
 use super::metrics::Metrics;
@@ -107,6 +108,11 @@ impl Keeper {
             survey: Survey::new(statuses),
         };
         (keeper, Handle::new(sender, receiver, records_here))
+    }
+
+    /// Enrolled namespaces and their changes.
+    pub(crate) fn enrolled(&self) -> Enrolled {
+        self.rosters.enrolled()
     }
 
     /// Serves the channels until asked to stop.

@@ -99,6 +99,7 @@ impl Plane {
             metrics,
             admin: Some(admin),
             writers: Writers::default(),
+            leaving: None,
             logs: None,
         };
         let tasks = Tasks::new();

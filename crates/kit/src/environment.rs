@@ -10,9 +10,11 @@ const PREFIX: &str = "AMBIT_";
 /// Tests hold the programs' arguments against it.
 pub const NAMES: &[&str] = &[
     "AMBIT_ADMIN",
+    "AMBIT_CA_SECRET",
     "AMBIT_CERTIFICATE_TTL",
     "AMBIT_CLUSTER",
     "AMBIT_CLUSTER_DOMAIN",
+    "AMBIT_CNI_BIN_DIR",
     "AMBIT_CNI_CONF_DIR",
     "AMBIT_CONTROL_PLANE",
     "AMBIT_DNS_NAMES",

@@ -15,17 +15,13 @@ use ambit_wire::node::{CaptureAnswer, CaptureFailure, CaptureReport, CapturedPod
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Channel;
-use tonic::{Code, Status, Streaming};
+use tonic::{Status, Streaming};
 
 use super::backoff::Backoff;
-use super::connection::Access;
+use super::connection::{Access, in_time};
 
 /// How long the control plane may take to withdraw a pod everywhere.
 const WITHDRAW_TIME: Duration = Duration::from_secs(3);
-/// How long it may take to open the stream.
-const OPEN_TIME: Duration = Duration::from_secs(15);
-/// How often a control plane without the service is asked again.
-const ASK_AGAIN: Duration = Duration::from_secs(60);
 /// Reports in the way to the control plane.
 const REPORTS: usize = 64;
 
@@ -38,6 +34,8 @@ pub(crate) enum Report {
     Withdraw(String),
     /// A pod, by its uid, cannot be captured, and why.
     Failed(String, String),
+    /// The mesh has left this node.
+    Left,
 }
 
 /// The task's state.
@@ -52,6 +50,8 @@ pub(crate) struct Capture {
     withdrawing: BTreeMap<String, Instant>,
     /// Pods that could not be captured, and why; told again on every stream.
     failed: BTreeMap<String, String>,
+    /// Whether the mesh has left this node; told again on every stream.
+    left: bool,
 }
 
 /// An open stream.
@@ -84,6 +84,7 @@ impl Capture {
             captured,
             withdrawing,
             failed: BTreeMap::new(),
+            left: false,
         }
     }
 
@@ -91,7 +92,7 @@ impl Capture {
     pub(crate) async fn run(mut self) {
         let mut backoff = Backoff::new();
         loop {
-            let opening = open(Arc::clone(&self.access), self.channel.clone());
+            let opening = Box::pin(open(Arc::clone(&self.access), self.channel.clone()));
             let Some(opened) = self.apart(opening).await else {
                 return;
             };
@@ -99,15 +100,10 @@ impl Capture {
                 Ok(stream) => self.stream(stream, &mut backoff).await,
                 Err(status) => Err(status),
             };
-            let wait = match ended {
-                Ok(()) => return,
-                Err(status) if status.code() == Code::Unimplemented => ASK_AGAIN,
-                Err(status) => {
-                    let message = status.message();
-                    tracing::debug!(code = %status.code(), message, "no capture stream");
-                    backoff.next_wait()
-                }
-            };
+            if ended.is_ok() {
+                return;
+            }
+            let wait = backoff.wait_after("capture", &ended);
             if self.apart(tokio::time::sleep(wait)).await.is_none() {
                 return;
             }
@@ -143,6 +139,7 @@ impl Capture {
         let snapshot = CaptureReport {
             snapshot: self.captured.values().cloned().collect(),
             is_snapshot: true,
+            left: self.left,
             ..CaptureReport::default()
         };
         send(&outgoing, snapshot).await?;
@@ -154,7 +151,7 @@ impl Capture {
             let next = tokio::select! {
                 report = self.reports.recv() => Next::Report(report),
                 answer = answers.message() => Next::Answer(answer?),
-                () = until(overdue) => Next::Overdue,
+                () = clock::until(overdue) => Next::Overdue,
             };
             match next {
                 Next::Report(None) => return Ok(()),
@@ -171,6 +168,13 @@ impl Capture {
 
     fn note(&mut self, report: Report) -> CaptureReport {
         match report {
+            Report::Left => {
+                self.left = true;
+                CaptureReport {
+                    left: true,
+                    ..CaptureReport::default()
+                }
+            }
             Report::Failed(uid, message) => {
                 self.failed.insert(uid.clone(), message.clone());
                 if message.is_empty() {
@@ -254,20 +258,9 @@ async fn open(access: Arc<Access>, channel: Channel) -> Result<Opened, Status> {
         .request(ReceiverStream::new(reports))
         .map_err(|error| Status::internal(error.to_string()))?;
     let mut client = CaptureClient::new(channel);
-    let answers = tokio::time::timeout(OPEN_TIME, client.report(request))
-        .await
-        .map_err(|_elapsed| {
-            Status::deadline_exceeded("the capture stream did not open in time")
-        })??;
+    let answers = in_time(client.report(request)).await?;
     Ok(Opened {
         outgoing,
         answers: answers.into_inner(),
     })
-}
-
-async fn until(instant: Option<Instant>) {
-    match instant {
-        Some(instant) => tokio::time::sleep_until(instant.into()).await,
-        None => std::future::pending().await,
-    }
 }

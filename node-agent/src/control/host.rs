@@ -31,6 +31,8 @@ pub(crate) enum FromHost {
     Withdraw(String),
     /// A pod, by its uid, cannot be captured, and why; it can be again if there is no why.
     Failed(String, String),
+    /// The mesh has left this node.
+    Left,
     /// A proxy generation, with the socket of its feed.
     Proxy(u64, OwnedFd),
 }
@@ -108,6 +110,7 @@ impl Incoming {
                 Some(Kind::Prepare(pod)) => FromHost::Prepare(pod),
                 Some(Kind::Captured(pod)) => FromHost::Captured(pod),
                 Some(Kind::Withdraw(uid)) => FromHost::Withdraw(uid),
+                Some(Kind::Left(_)) => FromHost::Left,
                 Some(Kind::Failed(failed)) => FromHost::Failed(failed.uid, failed.message),
                 Some(Kind::Proxy(proxy)) => {
                     let socket = self.descriptors.pop_front();

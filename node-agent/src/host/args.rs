@@ -40,6 +40,9 @@ pub struct HostArgs {
     /// capture; without it they are captured once the control plane tells of them.
     #[arg(long, env = "AMBIT_CNI_CONF_DIR")]
     pub cni_conf_dir: Option<PathBuf>,
+    /// Folder of the container runtime's plugins, to remove ours from when the mesh leaves the node.
+    #[arg(long, env = "AMBIT_CNI_BIN_DIR")]
+    pub cni_bin_dir: Option<PathBuf>,
     /// Namespace whose pods start without this agent, its own among them; once for each.
     #[arg(
         long = "exclude-namespace",
@@ -114,7 +117,11 @@ impl HostArgs {
         entry.system_namespaces.dedup();
         let directory = self.cni_conf_dir.as_ref()?;
         let keeper = Keeper::new(directory, entry);
-        Some(Cni { keeper, list })
+        Some(Cni {
+            keeper,
+            list,
+            bin_dir: self.cni_bin_dir.clone(),
+        })
     }
 
     /// How the other roles are started.

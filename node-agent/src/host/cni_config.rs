@@ -23,14 +23,12 @@ const SETTLE: Duration = Duration::from_millis(50);
 
 /// Keeps the plugin's entry in place until told to stop; it stays in place then.
 pub(crate) async fn keep_installed(keeper: Keeper, stop: CancellationToken) {
-    tokio::select! {
-        () = keep(&keeper, LOOK_EVERY) => {}
-        () = stop.cancelled() => {}
-    }
+    keep(&keeper, LOOK_EVERY, &stop).await;
 }
 
-/// Looks for ever. Cancelled in the middle, a look still ends as a whole, on its own thread.
-async fn keep(keeper: &Keeper, look_every: Duration) {
+/// Looks until told to stop. It ends between two looks: whoever takes the entry out after that can
+/// rely on nobody putting it back.
+async fn keep(keeper: &Keeper, look_every: Duration, stop: &CancellationToken) {
     let woken = Arc::new(Notify::new());
     let mut notices = None;
     let mut said = String::new();
@@ -45,6 +43,7 @@ async fn keep(keeper: &Keeper, look_every: Duration) {
         tokio::select! {
             () = woken.notified() => tokio::time::sleep(SETTLE).await,
             () = tokio::time::sleep(look_every) => {}
+            () = stop.cancelled() => return,
         }
     }
 }

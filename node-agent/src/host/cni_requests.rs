@@ -56,6 +56,9 @@ pub(crate) async fn add(host: &Arc<Host>, pod: CniPod, descriptor: Option<OwnedF
     // does; without its word, the pod's namespace decides.
     let is_told = || host.roster.record(&pod.uid).is_some();
     host.wait_until(RECORD_TIME, is_told).await;
+    if host.departure.asked.is_cancelled() {
+        return Answer::in_state(NOT_ENROLLED);
+    }
     match host.roster.verdict(&pod.uid, &pod.namespace) {
         Verdict::Leave => Answer::in_state(NOT_ENROLLED),
         Verdict::Unknown => CniError::Unknown(pod.uid).answer(),

@@ -13,7 +13,7 @@ use ambit_netsys::passing;
 use ambit_wire::node::host_to_control::Kind;
 use ambit_wire::node::host_to_proxy::Kind as ToProxy;
 use ambit_wire::node::{
-    ControlToHost, HostToControl, NewFeed, Pod, ProxyAttached, control_to_host,
+    ControlToHost, HostToControl, Left, NewFeed, Pod, ProxyAttached, RosterUpdate, control_to_host,
 };
 use parking_lot::Mutex;
 use prost::Message;
@@ -150,6 +150,9 @@ fn tell_everything(host: &Host) {
             PodState::Withdrawing | PodState::Draining => {}
         }
     }
+    if host.departure.done.is_cancelled() {
+        host.control.tell(Kind::Left(Left {}));
+    }
     let generations = host.generations.lock();
     for number in generations.numbers() {
         match passing::stream_pair() {
@@ -234,8 +237,7 @@ fn take_answer(host: &Host, answer: ControlToHost) {
     let uid = match answer.kind {
         Some(control_to_host::Kind::Withdrawn(uid)) => uid,
         Some(control_to_host::Kind::Roster(update)) => {
-            host.roster.take(update);
-            return host.note_change();
+            return take_roster(host, update);
         }
         None => return,
     };
@@ -255,6 +257,15 @@ fn take_answer(host: &Host, answer: ControlToHost) {
         }
         Err(error) => tracing::warn!(%error, "the control role reported a pod that cannot exist"),
     }
+}
+
+/// Takes in what the control plane says of this node.
+pub(crate) fn take_roster(host: &Host, update: RosterUpdate) {
+    if update.leave.is_some() {
+        host.departure.asked.cancel();
+    }
+    host.roster.take(update);
+    host.note_change();
 }
 
 /// No child outlives the task that talks to it.

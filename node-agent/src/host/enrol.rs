@@ -36,6 +36,9 @@ pub(crate) enum EnrolError {
     /// This process only waits for its last connections.
     #[error("pod {0}: another host role has taken over this node; ask again")]
     Retired(PodUid),
+    /// The mesh takes no new pod here.
+    #[error("pod {0}: the mesh is leaving this node and captures no pod any more")]
+    Leaving(PodUid),
     /// Nobody would have accepted the redirected connections.
     #[error("no proxy accepted pod {0} in time; see the agent's log for why the proxy is not up")]
     NoProxy(PodUid),
@@ -50,6 +53,7 @@ impl EnrolError {
             Self::Firewall { .. } => "rules_failed",
             Self::Kept { .. } => "state_failed",
             Self::Retired(_) => "retired",
+            Self::Leaving(_) => "leaving",
             Self::NoProxy(_) => "no_proxy",
         }
     }
@@ -67,6 +71,9 @@ pub(crate) async fn enrol(
     let uid = names.uid.clone();
     if host.retired.is_cancelled() {
         return Err(EnrolError::Retired(uid));
+    }
+    if host.departure.asked.is_cancelled() {
+        return Err(EnrolError::Leaving(uid));
     }
     make_way(host, &names, &netns).await;
     let attachment = Attachment::new(Arc::new(netns));

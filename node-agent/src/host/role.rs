@@ -19,7 +19,7 @@ use super::handover::{self, Phase};
 use super::kept::{self, KeptPods};
 use super::state::{Host, Parts};
 use super::{
-    addresses, agent_socket, cni_config, cni_list, control, firewall, listeners, proxies,
+    addresses, agent_socket, cni_config, cni_list, control, firewall, leave, listeners, proxies,
     reconcile, restore, vanished, watch as listener_watch,
 };
 
@@ -50,10 +50,7 @@ pub fn run(args: &HostArgs) -> anyhow::Result<()> {
         nix::unistd::geteuid().is_root(),
         "the host role enters network namespaces and must run as root"
     );
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("the runtime cannot start")?;
+    let runtime = crate::runtime::one_thread().context("the runtime cannot start")?;
     runtime.block_on(serve(args))
 }
 
@@ -75,6 +72,8 @@ async fn serve(args: &HostArgs) -> anyhow::Result<()> {
         None => {
             // Without a role to take over from, nobody else may touch this node's pods.
             let lock = lock(&args.run_dir).await?;
+            // One that was leaving the node may have removed the folders while we waited for it.
+            KeptPods::open(&args.state_dir)?;
             open_pages(&host).await?;
             restore::restore(&host).await;
             start(&host);
@@ -94,12 +93,21 @@ async fn serve(args: &HostArgs) -> anyhow::Result<()> {
             .context("handover.sock")?,
         lock,
     };
-    serve_until_over(&host, sockets, &mut signals).await;
+    let unsucceeded = serve_until_over(&host, sockets, &mut signals).await;
+    let leaves = unsucceeded.filter(|_lock| host.departure.asked.is_cancelled());
+    if leaves.is_some() {
+        let hurry = async {
+            let signal = signals.asked().await;
+            tracing::info!(signal, "asked to stop again: open connections are cut");
+        };
+        leave::conclude(&host, hurry).await;
+    }
     tracing::info!("the host role ends");
-    host.tasks
-        .finish(END_TIME)
-        .await
-        .context("the host role ends with tasks still running")
+    let finished = host.tasks.finish(END_TIME).await;
+    if leaves.is_some() {
+        leave::sweep(&[&args.state_dir, &args.run_dir]).await;
+    }
+    finished.context("the host role ends with tasks still running")
 }
 
 /// Puts the role together; nothing runs yet.
@@ -166,16 +174,17 @@ fn start(host: &Arc<Host>) {
         .spawn("reconcile", reconcile::run(Arc::clone(host)));
     host.tasks
         .spawn("addresses", addresses::follow(Arc::clone(host)));
+    let keeping = host.retired.child_token();
+    let mut keepers = Vec::new();
     if let Some(cni) = &host.cni {
-        let (stop, retired) = (host.retired.clone(), host.retired.clone());
         let known = host.roster.namespaces();
-        host.tasks.spawn(
-            "namespace list",
-            cni_list::keep_written(cni.list.clone(), known, stop),
-        );
-        let kept = cni_config::keep_installed(cni.keeper.clone(), retired);
-        host.tasks.spawn("CNI configuration", kept);
+        let list = cni_list::keep_written(cni.list.clone(), known, keeping.clone());
+        keepers.push(host.tasks.spawn("namespace list", list));
+        let kept = cni_config::keep_installed(cni.keeper.clone(), keeping.clone());
+        keepers.push(host.tasks.spawn("CNI configuration", kept));
     }
+    let leaving = leave::run(Arc::clone(host), keeping, keepers);
+    host.tasks.spawn("leave", leaving);
     let (retired, watching) = (host.retired.clone(), Arc::clone(host));
     host.tasks.spawn("watch", async move {
         tokio::select! {
@@ -216,8 +225,13 @@ async fn lock(run_dir: &Path) -> anyhow::Result<Flock<File>> {
         })
 }
 
-/// Serves until stopped without a successor, or until the last connection after a handover.
-async fn serve_until_over(host: &Arc<Host>, sockets: Sockets, signals: &mut StopSignals) {
+/// Serves until stopped without a successor, which gives back the lock, or until the last connection
+/// after a handover.
+async fn serve_until_over(
+    host: &Arc<Host>,
+    sockets: Sockets,
+    signals: &mut StopSignals,
+) -> Option<Flock<File>> {
     let Sockets {
         agent,
         handover,
@@ -231,27 +245,33 @@ async fn serve_until_over(host: &Arc<Host>, sockets: Sockets, signals: &mut Stop
     let (phase, watched) = watch::channel(Phase::Idle);
     let mut stopping = false;
     let offer = handover::offer(host, &handover, &phase);
-    let patience = no_successor(host.limits.handover_wait, watched, signals, &mut stopping);
+    let patience = no_successor(host, watched, signals, &mut stopping);
     let successor = tokio::select! {
         frames = offer => frames,
-        () = patience => return,
+        () = patience => return Some(lock),
     };
     requests.abort();
     drop((lock, handover));
     drain(host, signals, stopping).await;
     // Its end tells the successor that this role holds no connection any more.
     drop(successor);
+    None
 }
 
 /// Resolves when the role was told to stop and nobody has begun to take over in time.
 async fn no_successor(
-    patience: Duration,
+    host: &Host,
     mut phase: watch::Receiver<Phase>,
     signals: &mut StopSignals,
     stopping: &mut bool,
 ) {
     let signal = signals.asked().await;
     *stopping = true;
+    let patience = if host.departure.asked.is_cancelled() {
+        Duration::ZERO
+    } else {
+        host.limits.handover_wait
+    };
     tracing::info!(signal, ?patience, "asked to stop; waiting for a successor");
     tokio::time::sleep(patience).await;
     // A handover that has begun ends by itself, one way or the other.

@@ -27,6 +27,7 @@ use super::counters::Counters;
 use super::firewall::Former;
 use super::generations::{Generations, Handed, Parcel};
 use super::kept::{KeptPod, KeptPods};
+use super::leave::Departure;
 use super::listeners::{self, Listener};
 use super::names::PodUid;
 use super::pods::{NamespaceId, Pod, PodState, Pods};
@@ -103,6 +104,8 @@ pub(crate) struct Host {
     pub(crate) cni: Option<Cni>,
     /// What the control plane says of this node.
     pub(crate) roster: Roster,
+    /// Whether the mesh leaves this node.
+    pub(crate) departure: Departure,
     /// Listeners of the node's pages.
     pub(crate) pages: Mutex<Vec<Listener>>,
     /// What outlives this process.
@@ -152,6 +155,8 @@ pub(crate) struct Cni {
     pub(crate) keeper: Keeper,
     /// The list that the plugin goes by.
     pub(crate) list: PathBuf,
+    /// Where the plugin's program is, if this process may remove it.
+    pub(crate) bin_dir: Option<PathBuf>,
 }
 
 impl Host {
@@ -171,6 +176,7 @@ impl Host {
             withdrawn: Mutex::default(),
             cni: parts.cni,
             roster: Roster::default(),
+            departure: Departure::default(),
             pages: Mutex::default(),
             kept: parts.kept,
             supply: Supply::start(Arc::clone(&counters))?,

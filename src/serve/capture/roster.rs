@@ -1,31 +1,43 @@
-//! One agent's view of its node: everything first, and then what changed.
+//! One agent's view of its node: everything first, and then what changed, and that the mesh leaves
+//! the node when that is asked for.
 
 use std::sync::Arc;
 
-use ambit_wire::node::{Namespaces, NodePod, RosterUpdate};
+use ambit_wire::node::{Leave, Namespaces, NodePod, RosterUpdate};
 use tokio::sync::{mpsc, watch};
 use tonic::Status;
 
+use super::Leaving;
 use crate::config::PodOnNode;
 use crate::serve::configuration::Roster;
 
 /// Sends until the client is gone.
 pub(super) async fn stream(
     mut roster: watch::Receiver<Arc<Roster>>,
+    mut leaving: Option<Leaving>,
     updates: mpsc::Sender<Result<RosterUpdate, Status>>,
 ) {
     let mut told: Option<Arc<Roster>> = None;
     loop {
         let now = Arc::clone(&roster.borrow_and_update());
         let update = difference(told.as_deref(), &now);
-        if told.is_none() || update != RosterUpdate::default() {
-            if updates.send(Ok(update)).await.is_err() {
-                return;
-            }
+        let is_news = told.is_none() || update != RosterUpdate::default();
+        if is_news && updates.send(Ok(update)).await.is_err() {
+            return;
         }
         told = Some(now);
         tokio::select! {
             changed = roster.changed() => if changed.is_err() { return },
+            () = Leaving::asked(&mut leaving) => {
+                leaving = None;
+                let leave = RosterUpdate {
+                    leave: Some(Leave {}),
+                    ..RosterUpdate::default()
+                };
+                if updates.send(Ok(leave)).await.is_err() {
+                    return;
+                }
+            }
             () = updates.closed() => return,
         }
     }

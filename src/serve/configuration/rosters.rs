@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use crate::config::objects::{Kind, Object};
 use crate::config::store::ObjectEvent;
 use crate::config::{Batch, Configuration, PodOnNode};
+use crate::serve::Enrolled;
 
 /// What one node's agent is told.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -26,7 +27,8 @@ pub(crate) struct Roster {
 #[derive(Debug, Default)]
 pub(super) struct Rosters {
     by_node: HashMap<Arc<str>, watch::Sender<Arc<Roster>>>,
-    enrolled: watch::Sender<Arc<BTreeSet<Arc<str>>>>,
+    /// None before the configuration has been read.
+    enrolled: watch::Sender<Option<Arc<BTreeSet<Arc<str>>>>>,
 }
 
 /// Nodes whose rosters a batch may change.
@@ -75,7 +77,7 @@ impl Rosters {
         configuration: &Configuration,
     ) -> watch::Receiver<Arc<Roster>> {
         self.by_node.retain(|_, sender| sender.receiver_count() > 0);
-        let enrolled = Arc::clone(&self.enrolled.borrow());
+        let enrolled = self.known();
         let sender = self.by_node.entry(node);
         let node = Arc::clone(sender.key());
         let make = || watch::Sender::new(Arc::new(roster_of(&node, enrolled, configuration)));
@@ -83,23 +85,27 @@ impl Rosters {
     }
 
     /// Enrolled namespaces and their changes.
-    pub(super) fn enrolled(&self) -> watch::Receiver<Arc<BTreeSet<Arc<str>>>> {
+    pub(super) fn enrolled(&self) -> Enrolled {
         self.enrolled.subscribe()
     }
 
+    fn known(&self) -> Arc<BTreeSet<Arc<str>>> {
+        self.enrolled.borrow().clone().unwrap_or_default()
+    }
+
     /// Recomputes what an applied batch touched.
-    pub(super) fn refresh(&mut self, touched: &Touched, configuration: &Configuration) {
-        if *touched == Touched::All {
-            let now = configuration.enrolled_namespaces();
+    pub(super) fn refresh(&self, touched: &Touched, configuration: &Configuration) {
+        if *touched == Touched::All || self.enrolled.borrow().is_none() {
+            let now = Some(Arc::new(configuration.enrolled_namespaces()));
             self.enrolled.send_if_modified(|enrolled| {
-                let changed = **enrolled != now;
+                let changed = *enrolled != now;
                 if changed {
-                    *enrolled = Arc::new(now);
+                    *enrolled = now;
                 }
                 changed
             });
         }
-        let enrolled = Arc::clone(&self.enrolled.borrow());
+        let enrolled = self.known();
         for (node, sender) in &self.by_node {
             let is_touched = match touched {
                 Touched::All => true,

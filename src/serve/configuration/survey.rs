@@ -15,9 +15,9 @@ const SOON: Duration = Duration::from_millis(200);
 /// How long after a change that only the number of pods depends on.
 const LATER: Duration = Duration::from_secs(2);
 
-/// The way to whoever writes what is said of policies.
+/// The way to whoever writes what is said of policies; nothing before the first look.
 #[derive(Clone, Debug)]
-pub(crate) struct StatusFeed(pub(crate) watch::Sender<Arc<Report>>);
+pub(crate) struct StatusFeed(pub(crate) watch::Sender<Option<Arc<Report>>>);
 
 /// When everything is to be looked over again, and who wants to know.
 #[derive(Debug)]
@@ -61,7 +61,7 @@ impl Survey {
     pub(super) fn look(&mut self, configuration: &Configuration) {
         self.due = None;
         if let Some(StatusFeed(feed)) = &self.feed {
-            feed.send_replace(Arc::new(configuration.report()));
+            feed.send_replace(Some(Arc::new(configuration.report())));
         }
     }
 }

@@ -212,7 +212,7 @@ async fn nobody_is_answered_before_the_first_read_is_over() {
         files,
         Callers::Nodes(tokens),
         metrics,
-        None,
+        Writers::default(),
     );
     let (batches, receiver) = mpsc::channel(1);
     let stop = CancellationToken::new();

@@ -56,7 +56,10 @@ async fn a_directory_that_comes_late_or_is_replaced_is_found() {
     let directory = folder.path().join("net.d");
     let path = directory.join("10-kube.conflist");
     let keeper = Keeper::new(&directory, Entry::default());
-    let keeping = tokio::spawn(async move { keep(&keeper, Duration::from_millis(20)).await });
+    let keeping = tokio::spawn(async move {
+        let stop = CancellationToken::new();
+        keep(&keeper, Duration::from_millis(20), &stop).await;
+    });
     for _ in 0..2 {
         fs::create_dir(&directory).unwrap();
         fs::write(&path, KUBE).unwrap();

@@ -67,10 +67,29 @@ fn later_ones_hold_what_changed_only() {
 async fn a_stream_follows_and_ends_with_its_client() {
     let sender = watch::Sender::new(Arc::new(roster(&[], &[])));
     let (updates, mut receiver) = mpsc::channel(1);
-    let task = tokio::spawn(stream(sender.subscribe(), updates));
+    let task = tokio::spawn(stream(sender.subscribe(), None, updates));
     assert!(receiver.recv().await.unwrap().unwrap().is_snapshot);
     sender.send_replace(Arc::new(roster(&[pod("a", true)], &[])));
     assert_eq!(receiver.recv().await.unwrap().unwrap().pods.len(), 1);
     drop(receiver);
     task.await.unwrap();
+}
+
+#[tokio::test]
+async fn that_the_mesh_leaves_is_told_once_whenever_it_is_asked_for() {
+    let (asks, asked) = watch::channel(false);
+    let (left, _nodes) = mpsc::channel(1);
+    let (changes, of_node) = watch::channel(Arc::new(roster(&[], &[])));
+    let (updates, mut told) = mpsc::channel(8);
+    let leaving = Some(Leaving { asked, left });
+    let streaming = tokio::spawn(stream(of_node, leaving, updates));
+    let first = told.recv().await.unwrap().unwrap();
+    assert!(first.is_snapshot && first.leave.is_none());
+    asks.send_replace(true);
+    assert!(told.recv().await.unwrap().unwrap().leave.is_some());
+    asks.send_replace(true);
+    changes.send_replace(Arc::new(roster(&[pod("a", true)], &[])));
+    let next = told.recv().await.unwrap().unwrap();
+    assert!(next.pods.len() == 1 && next.leave.is_none());
+    streaming.abort();
 }
