@@ -42,15 +42,21 @@ pub struct Shown {
 impl Shown {
     /// Takes them from a document.
     pub fn of(document: &Value) -> Self {
-        let metadata = &document["metadata"];
-        let text = |value: &Value| -> Arc<str> { value.as_str().unwrap_or_default().into() };
-        let conditions = document["status"]["conditions"].as_array();
+        let text = |path: &str| -> Arc<str> {
+            let found = document.pointer(path).and_then(Value::as_str);
+            found.unwrap_or_default().into()
+        };
+        let generation = document.pointer("/metadata/generation");
+        let conditions = document.pointer("/status/conditions");
         Self {
-            api_version: text(&document["apiVersion"]),
-            uid: text(&metadata["uid"]),
-            version: text(&metadata["resourceVersion"]),
-            generation: metadata["generation"].as_i64().unwrap_or_default(),
-            conditions: conditions.cloned().unwrap_or_default(),
+            api_version: text("/apiVersion"),
+            uid: text("/metadata/uid"),
+            version: text("/metadata/resourceVersion"),
+            generation: generation.and_then(Value::as_i64).unwrap_or_default(),
+            conditions: conditions
+                .and_then(Value::as_array)
+                .cloned()
+                .unwrap_or_default(),
         }
     }
 

@@ -27,7 +27,7 @@ impl LastGood {
             let document: Value = serde_json::from_str(&text)
                 .inspect_err(|error| tracing::warn!(%error, "a last good policy cannot be read"))
                 .ok()?;
-            let uid = document["metadata"]["uid"].as_str()?.to_owned();
+            let uid = document.pointer("/metadata/uid")?.as_str()?.to_owned();
             let object = objects::read(document)
                 .inspect_err(|error| tracing::warn!(%error, "a last good policy cannot be read"))
                 .ok()?;

@@ -55,6 +55,7 @@ impl Reach {
             (1, 1) => "1 pod, which is captured.".to_owned(),
             (1, _) => "1 pod, which is not captured: nothing is enforced there.".to_owned(),
             (all, captured) if all == captured => format!("{all} pods, all of them captured."),
+            (all, 0) => format!("{all} pods, none of them captured: nothing is enforced there."),
             (all, captured) => {
                 format!("{all} pods; {captured} of them are captured, the others not protected.")
             }

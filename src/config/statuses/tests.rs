@@ -5,7 +5,7 @@ use super::*;
 use crate::config::apiserver::last_good::LastGood;
 use crate::config::apiserver::{Listings, Seen};
 use crate::config::objects::Kind;
-use crate::config::{Batch, Settings};
+use crate::config::{Batch, CaptureRecord, Settings};
 
 /// A cluster of which everything was listed once.
 struct Cluster {
@@ -21,7 +21,10 @@ impl Cluster {
     fn after_a_restart(last_good: LastGood, objects: &[Value]) -> Self {
         let mut cluster = Self {
             listings: Listings::with_last_good(last_good),
-            configuration: Configuration::new(Settings::default()),
+            configuration: Configuration::new(Settings {
+                captures: CaptureRecord::Annotations,
+                ..Settings::default()
+            }),
         };
         let mut batch = Batch::default();
         for kind in Kind::ALL {
@@ -60,7 +63,7 @@ impl Cluster {
     }
 }
 
-fn policy(kind: &str, name: &str, spec: Value) -> Value {
+fn policy(kind: &str, name: &str, spec: &Value) -> Value {
     let (namespace, name) = name.split_once('/').unwrap();
     json!({
         "apiVersion": "security.istio.io/v1",
@@ -90,12 +93,14 @@ fn pod(name: &str, ip: &str, captured: bool) -> Value {
     })
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "it is written where it is used")]
 fn ap(name: &str, spec: Value) -> Value {
-    policy("AuthorizationPolicy", name, spec)
+    policy("AuthorizationPolicy", name, &spec)
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "it is written where it is used")]
 fn pa(name: &str, spec: Value) -> Value {
-    policy("PeerAuthentication", name, spec)
+    policy("PeerAuthentication", name, &spec)
 }
 
 #[test]
@@ -122,7 +127,7 @@ fn every_policy_is_told_what_became_of_it_with_field_and_remedy() {
         ap("shop/misspelt", json!({"acton": "DENY"})),
         ap("istio-system/misspelt", json!({"acton": "DENY"})),
         pa("shop/default", json!({"mtls": {"mode": "STRICT"}})),
-        pa("shop/younger-one", json!({"mtls": {"mode": "PERMISSIVE"}})),
+        pa("shop/youngest", json!({"mtls": {"mode": "PERMISSIVE"}})),
         pa(
             "shop/of-web",
             json!({"selector": {"matchLabels": {"app": "web"}}, "mtls": {"mode": "DISABLE"}}),
@@ -144,7 +149,7 @@ fn a_policy_that_breaks_keeps_its_last_good_version_also_over_a_restart() {
         .last_good
         .iter()
         .map(|(_, document)| document.to_string());
-    let restarted = Cluster::after_a_restart(LastGood::of(documents), &[broken.clone()]);
+    let restarted = Cluster::after_a_restart(LastGood::of(documents), std::slice::from_ref(&broken));
     assert_eq!(restarted.said(), cluster.said());
     assert_eq!(
         restarted.configuration.report().last_good,
