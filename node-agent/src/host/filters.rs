@@ -29,9 +29,12 @@ pub(crate) enum Choice {
     IptablesLegacy,
 }
 
-/// Nothing works.
+/// Nothing that was asked for works.
 #[derive(Debug)]
-pub(crate) struct NoFilter(Vec<(Rules, TrialError)>);
+pub(crate) struct NoFilter {
+    asked: Choice,
+    failed: Vec<(Rules, TrialError)>,
+}
 
 /// Why one does not work.
 #[derive(Debug, thiserror::Error)]
@@ -63,11 +66,14 @@ impl Choice {
 
 impl fmt::Display for NoFilter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("no packet filter works here")?;
-        for (rules, error) in &self.0 {
+        f.write_str("no packet filter that may be used works on this node")?;
+        for (rules, error) in &self.failed {
             write!(f, "; {rules}: {error}")?;
         }
-        f.write_str("; --firewall says which ones are tried")
+        f.write_str(match self.asked {
+            Choice::Auto => "; the kernel needs nf_tables, or ip_tables and ip6_tables",
+            _ => "; --firewall=auto takes whichever works",
+        })
     }
 }
 
@@ -75,9 +81,17 @@ impl std::error::Error for NoFilter {}
 
 /// Chooses the packet filter for this node and logs the choice.
 pub(crate) async fn choose(choice: Choice) -> Result<Rules, NoFilter> {
+    first_that_works(choice, legacy_in_use(), try_out).await
+}
+
+async fn first_that_works(
+    asked: Choice,
+    legacy_in_use: bool,
+    works: impl AsyncFn(Rules) -> Result<(), TrialError>,
+) -> Result<Rules, NoFilter> {
     let mut failed = Vec::new();
-    for rules in choice.candidates(legacy_in_use()) {
-        match try_out(rules).await {
+    for rules in asked.candidates(legacy_in_use) {
+        match works(rules).await {
             Ok(()) => {
                 tracing::info!(firewall = %rules, "packet filter of the pods' rules");
                 return Ok(rules);
@@ -88,7 +102,7 @@ pub(crate) async fn choose(choice: Choice) -> Result<Rules, NoFilter> {
             }
         }
     }
-    Err(NoFilter(failed))
+    Err(NoFilter { asked, failed })
 }
 
 /// Whether anybody on the node uses the older flavour of iptables: the kernel makes a table once

@@ -25,26 +25,46 @@ async fn every_choice_finds_a_filter_here() {
     }
 }
 
-#[test]
-fn a_node_without_any_is_told_why_each_one_fails() {
-    let missing = FirewallError::Start {
-        program: "nft",
+fn missing() -> TrialError {
+    let error = FirewallError::Start {
+        program: "the program",
         source: io::ErrorKind::NotFound.into(),
     };
-    let error = NoFilter(vec![
-        (Rules::Nft, missing.into()),
-        (
-            Rules::IptablesNft,
-            TrialError::Namespace(io::ErrorKind::PermissionDenied.into()),
-        ),
-    ]);
-    let text = error.to_string();
-    for part in [
-        "; nft: cannot run nft",
-        "install",
-        "; iptables-nft: ",
-        "--firewall",
+    error.into()
+}
+
+#[tokio::test]
+async fn the_first_one_that_works_is_taken() {
+    use Rules::{IptablesLegacy, IptablesNft, Nft};
+    for (works, legacy_in_use, expected) in [
+        (&[Nft, IptablesNft, IptablesLegacy][..], true, Nft),
+        (&[IptablesNft, IptablesLegacy], false, IptablesNft),
+        (&[IptablesNft, IptablesLegacy], true, IptablesLegacy),
+        (&[IptablesLegacy], false, IptablesLegacy),
     ] {
-        assert!(text.contains(part), "{part}: {text}");
+        let try_out = async |rules| works.contains(&rules).then_some(()).ok_or_else(missing);
+        let chosen = first_that_works(Choice::Auto, legacy_in_use, try_out).await;
+        assert_eq!(chosen.unwrap(), expected);
+    }
+}
+
+#[tokio::test]
+async fn an_error_says_why_each_one_failed_and_what_to_do() {
+    let none = async |_| Err(missing());
+    for (choice, parts) in [
+        (
+            Choice::Auto,
+            &["; nft: cannot run", "; iptables-legacy: ", "ip_tables"][..],
+        ),
+        (
+            Choice::IptablesNft,
+            &["; iptables-nft: ", "install", "--firewall=auto"],
+        ),
+    ] {
+        let error = first_that_works(choice, false, none).await.unwrap_err();
+        let text = error.to_string();
+        for part in parts {
+            assert!(text.contains(part), "{part}: {text}");
+        }
     }
 }
