@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use ambit_e2e::cluster::{Cluster, Echo, Pod, SYSTEM, Sandbox};
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use prost::Message as _;
 use serde_json::Value;
 
@@ -15,6 +15,8 @@ const CALL: &str =
     "https://ambit-control-plane:15012/istio.v1.auth.IstioCertificateService/CreateCertificate";
 const REQUEST: &str = "/tmp/request";
 const ROOT: &str = "/tmp/root.pem";
+/// How often a call whose answer gets lost is made.
+const CALLS: usize = 10;
 const START: Duration = Duration::from_secs(60);
 
 /// gRPC's numbers.
@@ -186,16 +188,23 @@ impl<'a> Asked<'a> {
         }
         let data = format!("@{REQUEST}");
         curl.extend(["--data-binary", &data, CALL]);
-        // What curl tells of headers and trailers it tells on stderr. It takes for a failure that a
-        // server answers before it has read all, which is how calls without a token end.
-        let line = "\"$@\" 2>&1; true";
-        let program: Vec<&str> = ["sh", "-c", line, "sh"].into_iter().chain(curl).collect();
-        let said = self.shop.exec(self.pod, &program)?;
-        let status = said.lines().find_map(|line| {
-            let (_, status) = line.split_once("grpc-status:")?;
-            Some(status.trim().to_owned())
-        });
-        status.with_context(|| format!("no gRPC status in: {said}"))
+        // What curl tells of headers and trailers it tells on stderr. Some versions drop an answer
+        // that comes before all of the request is read, which is how calls without a token end.
+        let program: Vec<&str> = ["sh", "-c", "\"$@\" 2>&1; true", "sh"]
+            .into_iter()
+            .chain(curl)
+            .collect();
+        let mut said = String::new();
+        for _ in 0..CALLS {
+            said = self.shop.exec(self.pod, &program)?;
+            let mut statuses = said
+                .lines()
+                .filter_map(|line| line.split_once("grpc-status:"));
+            if let Some((_, status)) = statuses.next() {
+                return Ok(status.trim().to_owned());
+            }
+        }
+        bail!("no gRPC status in {CALLS} answers, the last: {said}")
     }
 
     /// Refusals by reason, of all control planes together.
