@@ -10,6 +10,7 @@
 //! - `enrol`, `pods`: the pod is admitted to the table
 //! - `listeners`, `proxies`, `generations`: it gets listeners, a proxy accepts on them
 //! - `rules`, `firewall`: its new connections are redirected
+//! - `older`: connections that are older are counted
 //! - `sockets`, `allowance`: its proxy gets outgoing sockets
 //! - `probes`: its proxy learns which flows are the kubelet's
 //! - `release`, `vanished`: its traffic is direct again, or it is gone
@@ -43,6 +44,7 @@ mod kept;
 mod leave;
 mod listeners;
 pub mod names;
+mod older;
 mod pods;
 mod probes;
 mod proxies;

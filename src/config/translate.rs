@@ -22,7 +22,7 @@ use super::problem::Finding;
 use super::store::Objects;
 
 pub use self::dependents::{Dirty, Output};
-pub use self::enrolment::{enrolled, enrolled_namespaces, is_recorded};
+pub use self::enrolment::{cut_existing, enrolled, enrolled_namespaces, is_recorded};
 pub use self::peer_authentication::deciding as deciding_peer_authentication;
 
 /// Everything that translation may look at.
