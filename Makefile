@@ -17,8 +17,8 @@ demo: packages build ## a mesh of two nodes on this machine, until Ctrl-C (root)
 test: packages build ## every test (root: real network namespaces and rules)
 	e2e/run-tests.sh
 
-test-cluster: ## scenarios on a cluster: that of KUBECONFIG, else the kit's in KUBE_KIT (see CONTRIBUTING.md)
-	$(CARGO) run -p ambit-e2e --bin cluster -- $(SCENARIOS)
+test-cluster: build ## scenarios on a cluster: that of KUBECONFIG, else the kit's in KUBE_KIT (see CONTRIBUTING.md)
+	target/debug/cluster $(SCENARIOS)
 
 lint: ## formatting, clippy and documentation, warnings are errors
 	$(CARGO) fmt --all --check

@@ -2,6 +2,7 @@
 //! what it is given and answers with an exit code, so that tests need no process.
 
 pub mod access;
+pub mod crds;
 pub mod explain;
 pub mod uninstall;
 pub mod vet;

@@ -202,30 +202,14 @@ impl Configuration {
 
     /// Notes that an agent captured a pod, or released it.
     pub fn set_captured(&mut self, pod_uid: &str, captured: bool) -> Vec<Change> {
-        let changed = if captured {
-            self.captured.insert(pod_uid.into())
-        } else {
-            self.captured.remove(pod_uid)
-        };
-        let mut dirty = Dirty::default();
-        if changed && let Some(pod) = self.objects.owner(&Claim::PodUid(pod_uid.into())) {
-            dirty.pod(pod);
-        }
-        self.recompute(dirty)
+        let changed = set(&mut self.captured, pod_uid, captured);
+        self.recompute_pod_if(changed, pod_uid)
     }
 
     /// Withholds a pod that is about to be released, whatever is recorded of it; or no longer.
     pub fn set_withheld(&mut self, pod_uid: &str, withheld: bool) -> Vec<Change> {
-        let changed = if withheld {
-            self.withheld.insert(pod_uid.into())
-        } else {
-            self.withheld.remove(pod_uid)
-        };
-        let mut dirty = Dirty::default();
-        if changed && let Some(pod) = self.objects.owner(&Claim::PodUid(pod_uid.into())) {
-            dirty.pod(pod);
-        }
-        self.recompute(dirty)
+        let changed = set(&mut self.withheld, pod_uid, withheld);
+        self.recompute_pod_if(changed, pod_uid)
     }
 
     /// The model as it is now.
@@ -338,6 +322,14 @@ impl Configuration {
         problems
     }
 
+    fn recompute_pod_if(&mut self, changed: bool, pod_uid: &str) -> Vec<Change> {
+        let mut dirty = Dirty::default();
+        if changed && let Some(pod) = self.objects.owner(&Claim::PodUid(pod_uid.into())) {
+            dirty.pod(pod);
+        }
+        self.recompute(dirty)
+    }
+
     fn recompute(&mut self, dirty: Dirty) -> Vec<Change> {
         let mut changes = Vec::new();
         for output in dirty.outputs(&self.objects) {
@@ -407,6 +399,15 @@ impl Configuration {
                 }
             }
         }
+    }
+}
+
+/// Puts a uid into a set or takes it out; true if that changes the set.
+fn set(uids: &mut HashSet<Arc<str>>, uid: &str, is_in: bool) -> bool {
+    if is_in {
+        uids.insert(uid.into())
+    } else {
+        uids.remove(uid)
     }
 }
 

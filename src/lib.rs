@@ -5,5 +5,6 @@ pub mod cli;
 pub mod cluster;
 pub mod config;
 pub mod control_plane;
+pub mod crds;
 pub mod mesh_names;
 pub mod serve;

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use ambit::cli::{explain, uninstall, vet};
+use ambit::cli::{crds, explain, uninstall, vet};
 use ambit::control_plane;
 use ambit_kit::environment;
 use clap::{Parser, Subcommand};
@@ -24,6 +24,8 @@ enum Command {
     Vet(vet::Args),
     /// Tell what would happen to a connection, and which objects decide it
     Explain(explain::Args),
+    /// Print the CustomResourceDefinitions of the policies that are read
+    Crds,
     /// Have the mesh leave every node, before what it is made of is deleted
     Uninstall(uninstall::Args),
     /// Print the version
@@ -40,6 +42,7 @@ fn main() -> anyhow::Result<ExitCode> {
         }
         Command::Vet(args) => vet::run(&args, &mut out, &mut err)?,
         Command::Explain(args) => explain::run(&args, &mut out, &mut err)?,
+        Command::Crds => crds::run(&mut out)?,
         Command::Uninstall(args) => uninstall::run(&args, &mut out, &mut err)?,
         Command::Version => {
             writeln!(out, "ambit {}", env!("CARGO_PKG_VERSION"))?;

@@ -37,6 +37,7 @@ use std::time::Duration;
 use ambit_kit::clock;
 use ambit_kit::signals::StopSignals;
 use ambit_kit::tasks::Tasks;
+use ambit_wire::node::control_to_host::Kind as ToHost;
 use anyhow::Context as _;
 use arc_swap::ArcSwap;
 use tokio::net::UnixStream;
@@ -44,7 +45,6 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::launch;
-use ambit_wire::node::control_to_host::Kind as ToHost;
 use backlog::Backlog;
 use capture::Capture;
 use connection::{Access, Target};
@@ -120,11 +120,7 @@ pub fn run(args: &ControlArgs) -> anyhow::Result<()> {
     let host = launch::enter_control(args.host_fd, &[&state])
         .context("the control role cannot give up root")?;
     let _logs = ambit_kit::logs::init(args.log_json, &args.log_level)?;
-    // One thread for everything but files: the role's work is small beside the proxy's.
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("the runtime cannot start")?;
+    let runtime = crate::runtime::one_thread().context("the runtime cannot start")?;
     runtime.block_on(serve(args, access, &state, host))
 }
 
@@ -205,8 +201,8 @@ fn start(
         trust::run(Arc::clone(&access), channel.clone(), have, trusted),
     ));
 
-    let (of_roster, way) = (host.clone(), (Arc::clone(&access), channel.clone()));
-    drop(tasks.spawn("roster", roster::run(way.0, way.1, of_roster)));
+    let roster = roster::run(Arc::clone(&access), channel.clone(), host.clone());
+    drop(tasks.spawn("roster", roster));
 
     let told = forward(tasks, "withdrawn", &events, Event::Withdrawn);
     let capture = Capture::new(Arc::clone(&access), channel.clone(), reported, told);

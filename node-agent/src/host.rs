@@ -28,9 +28,7 @@ pub mod api;
 mod args;
 mod child;
 pub mod client;
-#[cfg_attr(not(test), expect(dead_code, reason = "the role starts it"))]
 mod cni_config;
-#[cfg_attr(not(test), expect(dead_code, reason = "the role starts it"))]
 mod cni_list;
 mod cni_requests;
 mod control;

@@ -17,3 +17,4 @@ mod outbound;
 mod passthrough;
 pub mod ports;
 pub mod proxy;
+mod runtime;

@@ -125,8 +125,7 @@ async fn serve(args: &ProxyArgs, link: OwnedFd, feed: OwnedFd, logs: Logs) -> an
         ambit_tunnel::Settings::default(),
         args.egress,
         Arc::clone(&place.trust_domain),
-        ledger,
-        log.clone(),
+        (ledger, log.clone()),
     ));
     let pods = Arc::new(LocalPods::default());
     let state = Arc::new(feed::FeedState::default());

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use kube::Error;
 
 /// Longest wait for an answer.
@@ -25,25 +27,36 @@ pub(crate) enum CallError {
 }
 
 /// Asks.
-pub(crate) async fn call<T>(
-    question: impl Future<Output = Result<T, Error>>,
-) -> Result<T, CallError> {
-    call_within(PATIENCE, question).await
+pub(crate) fn call<'a, T>(
+    question: impl Future<Output = Result<T, Error>> + Send + 'a,
+) -> BoxFuture<'a, Result<T, CallError>> {
+    call_within(PATIENCE, question)
 }
 
 /// Asks, and waits no longer than this.
-pub(super) async fn call_within<T>(
+pub(super) fn call_within<'a, T>(
     patience: Duration,
-    question: impl Future<Output = Result<T, Error>>,
-) -> Result<T, CallError> {
-    let answer = tokio::time::timeout(patience, question).await;
-    answer
-        .map_err(|_elapsed| CallError::Late(patience))?
-        .map_err(|error| match error {
-            Error::Api(status) if status.code == 404 => CallError::Missing,
-            Error::Api(status) if status.code == 409 => CallError::Conflict,
+    question: impl Future<Output = Result<T, Error>> + Send + 'a,
+) -> BoxFuture<'a, Result<T, CallError>> {
+    // On the heap: the client's futures are large.
+    async move {
+        match tokio::time::timeout(patience, question).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(error)) => Err(CallError::of(error)),
+            Err(_elapsed) => Err(CallError::Late(patience)),
+        }
+    }
+    .boxed()
+}
+
+impl CallError {
+    fn of(error: Error) -> Self {
+        match error {
+            Error::Api(status) if status.code == 404 => Self::Missing,
+            Error::Api(status) if status.code == 409 => Self::Conflict,
             // Its own text has the whole answer twice.
-            Error::Api(status) => CallError::Failed(status.message.clone()),
-            other => CallError::Failed(other.to_string()),
-        })
+            Error::Api(status) => Self::Failed(status.message),
+            other => Self::Failed(other.to_string()),
+        }
+    }
 }

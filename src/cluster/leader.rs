@@ -5,7 +5,7 @@
 //! leads within a second or so.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ambit_kit::clock;
 use ambit_kit::tasks::Tasks;
@@ -58,7 +58,7 @@ impl Driver {
             tokio::select! {
                 () = self.look() => {}
                 // A server that does not answer does not make a leader's time longer.
-                () = until(end) => {}
+                () = clock::until(end) => {}
                 () = stop.cancelled() => break,
             }
             self.tell();
@@ -69,7 +69,7 @@ impl Driver {
                 .leads_until(now)
                 .map_or(next, |end| next.min(end));
             tokio::select! {
-                () = until(Some(next)) => {}
+                () = clock::until(Some(next)) => {}
                 () = stop.cancelled() => break,
             }
         }
@@ -171,12 +171,4 @@ fn seen_of(lease: &Lease) -> Seen {
 /// The time of day, for people: nothing is decided by it.
 fn wall() -> Option<MicroTime> {
     Timestamp::try_from(clock::wall()).ok().map(MicroTime)
-}
-
-/// Waits until then; for ever without a time.
-async fn until(time: Option<Instant>) {
-    match time {
-        Some(time) => tokio::time::sleep_until(time.into()).await,
-        None => std::future::pending().await,
-    }
 }

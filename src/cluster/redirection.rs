@@ -1,7 +1,7 @@
 //! Writes on pods whether their traffic is redirected: the record that every replica of the control
 //! plane advertises HBONE by, and that people see.
 //!
-//! Task: [`write`], one, with a bounded number of requests under way; it ends when nobody marks any
+//! Task: [`write()`], one, with a bounded number of requests under way; it ends when nobody marks any
 //! more or with its stop token. Of several marks for one pod the last one stands in the end: a
 //! pod's requests are made one after the other.
 
@@ -52,12 +52,9 @@ pub(crate) async fn write(client: Client, mut marks: mpsc::Receiver<Mark>) {
             }
             Some(written) = under_way.join_next() => {
                 let Ok(uid) = written else { continue };
-                match next.remove(&uid).flatten() {
-                    Some(mark) => {
-                        next.insert(uid, None);
-                        under_way.spawn(write_one(client.clone(), mark));
-                    }
-                    None => {}
+                if let Some(mark) = next.remove(&uid).flatten() {
+                    next.insert(uid, None);
+                    under_way.spawn(write_one(client.clone(), mark));
                 }
             }
         }

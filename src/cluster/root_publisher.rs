@@ -34,6 +34,8 @@ const KEY: &str = "root-cert.pem";
 const UNDER_WAY: usize = 16;
 /// When what failed is tried again.
 const AGAIN: Duration = Duration::from_secs(5);
+/// Pause after a round that wrote anything: whoever else writes there is not raced with.
+const CALM: Duration = Duration::from_secs(1);
 /// A namespace that is being deleted takes nothing new.
 const TERMINATING: &str = "being terminated";
 
@@ -93,7 +95,11 @@ impl Publisher {
                 && let Some(seen) = &there.seen
             {
                 let done = self.work(&client, seen).await;
+                let wrote = !done.is_empty();
                 there.after(done);
+                if wrote {
+                    tokio::time::sleep(CALM).await;
+                }
             }
             tokio::select! {
                 Some(event) = events.next() => there.take(event),

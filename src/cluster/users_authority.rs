@@ -113,8 +113,8 @@ impl UsersAuthority {
                 tracing::info!(secret, serial, "the user's authority can be used");
                 Offer::Given(Arc::new(signer))
             }
-            Some(Err(why)) => self.unusable(why),
-            None if self.named.is_some() => self.unusable("it is not there".to_owned()),
+            Some(Err(why)) => self.unusable(&why),
+            None if self.named.is_some() => self.unusable("it is not there"),
             None => Offer::Nothing {
                 since: clock::wall(),
             },
@@ -134,7 +134,7 @@ impl UsersAuthority {
         });
     }
 
-    fn unusable(&self, why: String) -> Offer {
+    fn unusable(&self, why: &str) -> Offer {
         let secret = self.place();
         tracing::error!(secret, "the user's authority cannot be used: {why}");
         let why = format!("Secret {secret}: {why}").into();

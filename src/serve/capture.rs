@@ -20,6 +20,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ambit_kit::clock;
 use ambit_kit::tasks::Tasks;
 use ambit_model::TunnelProtocol;
 use ambit_wire::node::capture_server::Capture;
@@ -245,11 +246,11 @@ impl ReportStream {
                     let answer = CaptureAnswer { withdrawn, ..CaptureAnswer::default() };
                     self.answer(answer).await?;
                 }
-                () = until(self.remind_at) => {
+                () = clock::until(self.remind_at) => {
                     self.remind_at = Some(Instant::now() + REMIND);
                     self.remind().await?;
                 }
-                () = until(self.settles_at) => {
+                () = clock::until(self.settles_at) => {
                     self.settles_at = None;
                     self.tell(CaptureChange::Settled(self.reported.clone())).await?;
                 }
@@ -404,13 +405,5 @@ impl ReportStream {
     async fn answer(&self, answer: CaptureAnswer) -> Result<(), End> {
         let sent = self.answers.send_timeout(Ok(answer), WRITE_PATIENCE).await;
         sent.map_err(|_late_or_gone| End::Stuck)
-    }
-}
-
-/// Waits until then; for ever if there is no then.
-async fn until(then: Option<Instant>) {
-    match then {
-        Some(then) => tokio::time::sleep_until(then).await,
-        None => std::future::pending().await,
     }
 }

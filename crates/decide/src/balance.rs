@@ -2,7 +2,8 @@
 //!
 //! Endpoints are picked at random by weight among those that may be picked: healthy (or the
 //! service allows others), serving the port, with an address that the client's pod can reach, and
-//! as near as the service's routing preference asks.
+//! as near as the service's routing preference asks. With session affinity a client stays with
+//! one of them.
 //!
 //! Without a routing preference a few draws usually find one, however many there are: a slot at
 //! random, taken in proportion of its weight to the largest. Those that are accepted are
@@ -41,6 +42,9 @@ pub(crate) fn pick<'a>(
         service,
         service_port,
     };
+    if service.load_balancing.session_affinity {
+        return stay(endpoints, &wanted);
+    }
     let mut random = Random(query.pick);
     if !prefers_places(&service.load_balancing) {
         let drawn = (0..DRAWS).find_map(|_| draw(endpoints, &wanted, &mut random));
@@ -162,6 +166,28 @@ fn scan<'a>(
     picked
 }
 
+/// The endpoint that a client stays with, of the nearest ones: the one with the highest number that
+/// both make together, so that only clients of an endpoint that goes have to move.
+fn stay<'a>(endpoints: &'a Endpoints, wanted: &Wanted<'_>) -> Option<Endpoint<'a>> {
+    let client = &wanted.query.source;
+    let judged = endpoints.iter().filter_map(|workload| {
+        let (endpoint, nearness) = wanted.judge(workload).ok()?;
+        Some(((nearness, together(client, workload)), endpoint))
+    });
+    let best = judged.max_by_key(|(rank, _)| *rank);
+    best.map(|(_, endpoint)| endpoint)
+}
+
+/// A number that two workloads make, the same on every node (FNV-1a, then mixed).
+fn together(client: &Workload, endpoint: &Workload) -> u64 {
+    let uids = [client.uid.as_str(), " ", endpoint.uid.as_str()];
+    let bytes = uids.iter().flat_map(|uid| uid.bytes());
+    let hash = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    Random(hash).next()
+}
+
 /// The endpoint's address to go to: of the family that the client asked for if there is one, else
 /// of another family that the client's pod has.
 fn reachable_address(workload: &Workload, query: &OutboundQuery<'_>) -> Option<IpAddr> {
@@ -228,13 +254,17 @@ struct Random(u64);
 impl Random {
     /// A number from 0 up to `bound`, without it; 0 if `bound` is 0.
     fn below(&mut self, bound: u64) -> u64 {
+        let scaled = (u128::from(self.next()) * u128::from(bound)) >> 64;
+        u64::try_from(scaled).unwrap_or_default()
+    }
+
+    /// Any number.
+    fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^= mixed >> 31;
-        let scaled = (u128::from(mixed) * u128::from(bound)) >> 64;
-        u64::try_from(scaled).unwrap_or_default()
+        mixed ^ (mixed >> 31)
     }
 }
 

@@ -27,6 +27,14 @@ pub fn now() -> Instant {
     Instant::now()
 }
 
+/// Waits until then; for ever if there is no then.
+pub async fn until(then: Option<impl Into<tokio::time::Instant>>) {
+    match then {
+        Some(then) => tokio::time::sleep_until(then.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
 /// The time of day, for certificates and logs.
 pub fn wall() -> SystemTime {
     SystemTime::now()

@@ -71,6 +71,8 @@ pub struct LoadBalancing {
     pub mode: i32,
     /// True if unhealthy endpoints may be picked (`publishNotReadyAddresses`).
     pub allow_unhealthy: bool,
+    /// True if a client is to stay with one endpoint while it can be picked (`sessionAffinity`).
+    pub session_affinity: bool,
 }
 
 /// Address families that a service serves.

@@ -24,6 +24,11 @@ pub const WORKLOAD_EXTENSION: &str = "ambit.mesh/workload";
 /// Type of our extension of a workload.
 pub const WORKLOAD_EXTENSION_TYPE: &str = "type.googleapis.com/ambit.workload.v1.WorkloadExtension";
 
+/// Name of our extension of a service.
+pub const SERVICE_EXTENSION: &str = "ambit.mesh/service";
+/// Type of our extension of a service.
+pub const SERVICE_EXTENSION_TYPE: &str = "type.googleapis.com/ambit.workload.v1.ServiceExtension";
+
 /// Length of a version in bytes before it is written in hexadecimal: a collision among all the
 /// versions that one name ever has is out of reach.
 const VERSION_BYTES: usize = 16;

@@ -71,6 +71,12 @@ impl Sandbox {
         )
     }
 
+    /// Waits until its one pod by labels is ready.
+    pub fn ready_one(&self, selector: &str) -> Result<Pod> {
+        let pods = self.ready(selector, 1)?;
+        pods.into_iter().next().context("no pod")
+    }
+
     /// Waits until its pods by labels are as they should be.
     pub fn pods_that(
         &self,

@@ -3,8 +3,12 @@
 
 use std::time::Duration;
 
+use tonic::{Code, Status};
+
 const FIRST: Duration = Duration::from_millis(10);
 const LONGEST: Duration = Duration::from_secs(15);
+/// How often a control plane without a service is asked again: it may be replaced by ours.
+const ASK_AGAIN: Duration = Duration::from_secs(60);
 
 /// The waits of one stream.
 #[derive(Debug)]
@@ -29,6 +33,28 @@ impl Backoff {
         self.next = (full * 2).min(LONGEST);
         full.mul_f64(rand::random_range(0.75..=1.0))
     }
+
+    /// How long to wait after a stream has ended like that.
+    pub(crate) fn wait_after(
+        &mut self,
+        stream: &'static str,
+        ended: &Result<(), Status>,
+    ) -> Duration {
+        let Err(status) = ended else {
+            return self.next_wait();
+        };
+        if is_not_served(status) {
+            return ASK_AGAIN;
+        }
+        let message = status.message();
+        tracing::debug!(stream, code = %status.code(), message, "no stream");
+        self.next_wait()
+    }
+}
+
+/// Whether the control plane is of another make and does not have the service.
+pub(crate) fn is_not_served(status: &Status) -> bool {
+    status.code() == Code::Unimplemented
 }
 
 #[cfg(test)]

@@ -15,17 +15,13 @@ use ambit_wire::node::{CaptureAnswer, CaptureFailure, CaptureReport, CapturedPod
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Channel;
-use tonic::{Code, Status, Streaming};
+use tonic::{Status, Streaming};
 
 use super::backoff::Backoff;
-use super::connection::Access;
+use super::connection::{Access, in_time};
 
 /// How long the control plane may take to withdraw a pod everywhere.
 const WITHDRAW_TIME: Duration = Duration::from_secs(3);
-/// How long it may take to open the stream.
-const OPEN_TIME: Duration = Duration::from_secs(15);
-/// How often a control plane without the service is asked again.
-const ASK_AGAIN: Duration = Duration::from_secs(60);
 /// Reports in the way to the control plane.
 const REPORTS: usize = 64;
 
@@ -101,7 +97,7 @@ impl Capture {
     pub(crate) async fn run(mut self) {
         let mut backoff = Backoff::new();
         loop {
-            let opening = open(Arc::clone(&self.access), self.channel.clone());
+            let opening = Box::pin(open(Arc::clone(&self.access), self.channel.clone()));
             let Some(opened) = self.apart(opening).await else {
                 return;
             };
@@ -109,15 +105,10 @@ impl Capture {
                 Ok(stream) => self.stream(stream, &mut backoff).await,
                 Err(status) => Err(status),
             };
-            let wait = match ended {
-                Ok(()) => return,
-                Err(status) if status.code() == Code::Unimplemented => ASK_AGAIN,
-                Err(status) => {
-                    let message = status.message();
-                    tracing::debug!(code = %status.code(), message, "no capture stream");
-                    backoff.next_wait()
-                }
-            };
+            if ended.is_ok() {
+                return;
+            }
+            let wait = backoff.wait_after("capture", &ended);
             if self.apart(tokio::time::sleep(wait)).await.is_none() {
                 return;
             }
@@ -165,7 +156,7 @@ impl Capture {
             let next = tokio::select! {
                 report = self.reports.recv() => Next::Report(report),
                 answer = answers.message() => Next::Answer(answer?),
-                () = until(overdue) => Next::Overdue,
+                () = clock::until(overdue) => Next::Overdue,
             };
             match next {
                 Next::Report(None) => return Ok(()),
@@ -285,20 +276,9 @@ async fn open(access: Arc<Access>, channel: Channel) -> Result<Opened, Status> {
         .request(ReceiverStream::new(reports))
         .map_err(|error| Status::internal(error.to_string()))?;
     let mut client = CaptureClient::new(channel);
-    let answers = tokio::time::timeout(OPEN_TIME, client.report(request))
-        .await
-        .map_err(|_elapsed| {
-            Status::deadline_exceeded("the capture stream did not open in time")
-        })??;
+    let answers = in_time(client.report(request)).await?;
     Ok(Opened {
         outgoing,
         answers: answers.into_inner(),
     })
-}
-
-async fn until(instant: Option<Instant>) {
-    match instant {
-        Some(instant) => tokio::time::sleep_until(instant.into()).await,
-        None => std::future::pending().await,
-    }
 }

@@ -20,11 +20,14 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
+use tonic::Status;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::{Channel, Endpoint, Uri};
 
 /// How long a TCP connection, and then a TLS handshake, may take.
 const CONNECT_TIME: Duration = Duration::from_secs(5);
+/// How long the control plane may take to answer a call.
+const ANSWER_TIME: Duration = Duration::from_secs(15);
 /// How often an idle connection is asked whether it lives.
 const PING_EVERY: Duration = Duration::from_secs(30);
 /// How long the answer may take.
@@ -220,6 +223,12 @@ impl Access {
         config.alpn_protocols = vec![b"h2".to_vec()];
         Ok(config)
     }
+}
+
+/// Makes a call that the control plane has to answer in time.
+pub(crate) async fn in_time<T>(call: impl Future<Output = Result<T, Status>>) -> Result<T, Status> {
+    let late = |_elapsed| Status::deadline_exceeded("the control plane did not answer in time");
+    timeout(ANSWER_TIME, call).await.map_err(late)?
 }
 
 fn read(what: &'static str, path: &Path) -> Result<Vec<u8>, AccessError> {

@@ -127,7 +127,7 @@ impl Role {
             let due = self.due();
             let event = tokio::select! {
                 event = events.recv() => event,
-                () = until(due) => None,
+                () = clock::until(due) => None,
                 () = stop.cancelled() => return,
             };
             let now = clock::now();
@@ -282,12 +282,5 @@ impl Role {
         let task = FeedTask::new(generation, backlog, Arc::clone(&self.parts.models), reports);
         drop(self.parts.tasks.spawn("feed", task.run(socket)));
         tracing::info!(generation, "a proxy is fed");
-    }
-}
-
-async fn until(instant: Option<Instant>) {
-    match instant {
-        Some(instant) => tokio::time::sleep_until(instant.into()).await,
-        None => std::future::pending().await,
     }
 }

@@ -5,24 +5,18 @@
 //! on `agent.sock` only.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use ambit_wire::node::capture_client::CaptureClient;
 use ambit_wire::node::control_to_host::Kind as ToHost;
 use ambit_wire::node::{RosterRequest, RosterUpdate};
 use prost::Message as _;
 use tokio::sync::mpsc;
+use tonic::Status;
 use tonic::transport::Channel;
-use tonic::{Code, Status};
 
 use super::backoff::Backoff;
-use super::connection::Access;
+use super::connection::{Access, in_time};
 use crate::frames::LONGEST_TO_HOST;
-
-/// How long the control plane may take to answer the call.
-const ANSWER_TIME: Duration = Duration::from_secs(15);
-/// How often a control plane without the service is asked again.
-const ASK_AGAIN: Duration = Duration::from_secs(60);
 
 /// Keeps a stream open until the role ends.
 pub(crate) async fn run(access: Arc<Access>, channel: Channel, host: mpsc::Sender<ToHost>) {
@@ -33,16 +27,7 @@ pub(crate) async fn run(access: Arc<Access>, channel: Channel, host: mpsc::Sende
         if host.is_closed() {
             return;
         }
-        let wait = match ended {
-            Err(status) if status.code() == Code::Unimplemented => ASK_AGAIN,
-            Err(status) => {
-                let message = status.message();
-                tracing::debug!(code = %status.code(), message, "no roster stream");
-                backoff.next_wait()
-            }
-            Ok(()) => backoff.next_wait(),
-        };
-        tokio::time::sleep(wait).await;
+        tokio::time::sleep(backoff.wait_after("roster", &ended)).await;
     }
 }
 
@@ -55,9 +40,7 @@ async fn follow(
     let request = access
         .request(RosterRequest {})
         .map_err(|error| Status::internal(error.to_string()))?;
-    let opened = tokio::time::timeout(ANSWER_TIME, client.roster(request)).await;
-    let late = |_elapsed| Status::deadline_exceeded("the control plane did not answer in time");
-    let mut updates = opened.map_err(late)??.into_inner();
+    let mut updates = in_time(client.roster(request)).await?.into_inner();
     while let Some(update) = updates.message().await? {
         backoff.reset();
         if !fits(&update) {

@@ -5,21 +5,15 @@
 //! certificates are all there is.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use ambit_wire::node::capture_client::CaptureClient;
 use ambit_wire::node::{TrustAck, TrustRequest, TrustUpdate};
 use tokio::sync::{mpsc, oneshot};
+use tonic::Status;
 use tonic::transport::Channel;
-use tonic::{Code, Status};
 
-use super::backoff::Backoff;
-use super::connection::Access;
-
-/// How long the control plane may take to answer a call.
-const ANSWER_TIME: Duration = Duration::from_secs(15);
-/// How often a control plane without the service is asked again: it may be replaced by ours.
-const ASK_AGAIN: Duration = Duration::from_secs(60);
+use super::backoff::{Backoff, is_not_served};
+use super::connection::{Access, in_time};
 
 /// What the task tells the role.
 #[derive(Debug)]
@@ -44,21 +38,12 @@ pub(crate) async fn run(
         if events.is_closed() {
             return;
         }
-        let wait = match ended {
-            Err(status) if status.code() == Code::Unimplemented => {
-                if events.send(Trusted::NotServed).await.is_err() {
-                    return;
-                }
-                ASK_AGAIN
-            }
-            Err(status) => {
-                let message = status.message();
-                tracing::debug!(code = %status.code(), message, "no trust stream");
-                backoff.next_wait()
-            }
-            Ok(()) => backoff.next_wait(),
-        };
-        tokio::time::sleep(wait).await;
+        if ended.as_ref().is_err_and(is_not_served)
+            && events.send(Trusted::NotServed).await.is_err()
+        {
+            return;
+        }
+        tokio::time::sleep(backoff.wait_after("trust", &ended)).await;
     }
 }
 
@@ -75,8 +60,7 @@ async fn follow(
             have_generation: *have,
         })
         .map_err(unusable)?;
-    let opening = tokio::time::timeout(ANSWER_TIME, client.trust(request));
-    let mut updates = opening.await.map_err(|_elapsed| too_late())??.into_inner();
+    let mut updates = in_time(client.trust(request)).await?.into_inner();
     while let Some(update) = updates.message().await? {
         backoff.reset();
         let generation = update.generation;
@@ -89,13 +73,7 @@ async fn follow(
         }
         *have = generation;
         let ack = access.request(TrustAck { generation }).map_err(unusable)?;
-        tokio::time::timeout(ANSWER_TIME, client.trust_held(ack))
-            .await
-            .map_err(|_elapsed| too_late())??;
+        in_time(client.trust_held(ack)).await?;
     }
     Ok(())
-}
-
-fn too_late() -> Status {
-    Status::deadline_exceeded("the control plane did not answer in time")
 }

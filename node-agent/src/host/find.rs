@@ -8,12 +8,13 @@
 use std::collections::HashMap;
 use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use ambit_netsys::NetNs;
 
 use super::names::{PodNames, PodUid};
 use super::pods::NamespaceId;
+use super::vanished::Mounts;
 use super::{restore, vanished};
 
 /// Largest cgroup file that is read.
@@ -57,26 +58,27 @@ pub(crate) fn namespaces_of(wanted: &[PodNames]) -> io::Result<HashMap<PodUid, F
                 .or_insert(path);
         }
     }
+    let mounts = Mounts::read();
     let mut found = HashMap::new();
     for names in wanted {
         let paths = candidates.remove(&names.uid).unwrap_or_default();
         let own = paths
             .into_iter()
-            .find_map(|(namespace, path)| open(names, namespace, &path));
+            .find_map(|(namespace, path)| open(names, namespace, &path, &mounts));
         found.extend(own.map(|own| (names.uid.clone(), own)));
     }
     Ok(found)
 }
 
 /// The namespace at a path, if it still is that one and holds an address of the pod.
-fn open(names: &PodNames, namespace: NamespaceId, path: &PathBuf) -> Option<Found> {
+fn open(names: &PodNames, namespace: NamespaceId, path: &Path, mounts: &Mounts) -> Option<Found> {
     let netns = NetNs::open(path).ok()?;
     let is_same = NamespaceId::of(&netns) == namespace;
     if !is_same || !restore::has_address_of(&netns, names) {
         return None;
     }
-    let mounted = vanished::mount_of(namespace);
-    let path = mounted.and_then(|path| path.into_os_string().into_string().ok());
+    let mounted = mounts.paths_to(namespace).next();
+    let path = mounted.and_then(|path| Some(path.to_str()?.to_owned()));
     Some(Found { netns, path })
 }
 

@@ -59,7 +59,7 @@ pub(crate) async fn run(host: Arc<Host>) {
         let next = failures.values().map(|failure| failure.again).min();
         tokio::select! {
             changed = changes.changed() => if changed.is_err() { return },
-            () = until(next) => {}
+            () = clock::until(next) => {}
             () = host.departure.asked.cancelled() => return,
             () = host.retired.cancelled() => return,
         }
@@ -120,7 +120,7 @@ async fn do_all(host: &Arc<Host>, jobs: Vec<Job>, failures: &mut HashMap<PodUid,
         if under_way.len() >= AT_ONCE
             && let Some(Ok((uid, outcome))) = under_way.join_next().await
         {
-            note(host, failures, uid, outcome);
+            note(host, failures, &uid, outcome);
         }
         let host = Arc::clone(host);
         match job {
@@ -143,7 +143,7 @@ async fn do_all(host: &Arc<Host>, jobs: Vec<Job>, failures: &mut HashMap<PodUid,
     }
     while let Some(done) = under_way.join_next().await {
         if let Ok((uid, outcome)) = done {
-            note(host, failures, uid, outcome);
+            note(host, failures, &uid, outcome);
         }
     }
 }
@@ -163,13 +163,13 @@ const NOT_FOUND: &str = "no process of the pod was found on its node";
 fn note(
     host: &Host,
     failures: &mut HashMap<PodUid, Failure>,
-    uid: PodUid,
+    uid: &PodUid,
     outcome: Result<(), String>,
 ) {
     let now = clock::now();
     let why = match outcome {
         Ok(()) => {
-            failures.remove(&uid);
+            failures.remove(uid);
             return;
         }
         Err(why) => why,
@@ -192,13 +192,6 @@ fn note(
         uid: uid.as_str().to_owned(),
         message: why,
     }));
-}
-
-async fn until(instant: Option<Instant>) {
-    match instant {
-        Some(instant) => tokio::time::sleep_until(instant.into()).await,
-        None => std::future::pending().await,
-    }
 }
 
 #[cfg(test)]

@@ -50,10 +50,7 @@ pub fn run(args: &HostArgs) -> anyhow::Result<()> {
         nix::unistd::geteuid().is_root(),
         "the host role enters network namespaces and must run as root"
     );
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("the runtime cannot start")?;
+    let runtime = crate::runtime::one_thread().context("the runtime cannot start")?;
     runtime.block_on(serve(args))
 }
 

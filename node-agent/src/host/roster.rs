@@ -77,7 +77,7 @@ impl Roster {
                 }
                 Ok(record) => drop(table.pods.insert(record.names.uid.clone(), record)),
                 Err(error) => {
-                    tracing::error!(pod = uid, %error, "the control plane told of a pod that cannot be")
+                    tracing::error!(pod = uid, %error, "the control plane told of a pod that cannot be");
                 }
             }
         }
@@ -136,7 +136,7 @@ impl Roster {
 
 fn record_of(pod: NodePod) -> Result<Record, NameError> {
     let ips: Result<Vec<IpAddr>, _> = pod.ips.iter().map(|ip| ip.parse()).collect();
-    let ips = ips.map_err(|_| NameError {
+    let ips = ips.map_err(|_no_address| NameError {
         field: "ips",
         problem: format!("not a list of addresses: {}", pod.ips.join(", ")),
     })?;

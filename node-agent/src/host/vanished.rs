@@ -65,23 +65,37 @@ pub(crate) fn path_here(namespace: NamespaceId, path: &str) -> Option<String> {
 pub(crate) fn paths_to(namespace: NamespaceId) -> Vec<PathBuf> {
     let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
     let lived_in = processes.map(|entry| entry.path().join("ns/net"));
-    mount_paths()
-        .chain(lived_in)
-        .filter(|path| at_path(path) == Some(namespace))
-        .collect()
+    let mounted = Mounts::read()
+        .paths_to(namespace)
+        .map(PathBuf::from)
+        .collect::<Vec<_>>();
+    let lived_in = lived_in.filter(|path| at_path(path) == Some(namespace));
+    mounted.into_iter().chain(lived_in).collect()
 }
 
-/// Where a namespace is mounted, if it is.
-pub(crate) fn mount_of(namespace: NamespaceId) -> Option<PathBuf> {
-    mount_paths().find(|path| at_path(path) == Some(namespace))
-}
+/// Where network namespaces are mounted.
+#[derive(Debug)]
+pub(crate) struct Mounts(Vec<(u64, PathBuf)>);
 
-fn mount_paths() -> impl Iterator<Item = PathBuf> {
-    let tables = mount_tables().unwrap_or_default();
-    tables.into_iter().flat_map(|(table, root)| {
-        let places = mounted(&table).map(|(_, place)| PathBuf::from(format!("{root}{place}")));
-        places.collect::<Vec<_>>()
-    })
+impl Mounts {
+    /// As it is now; empty if that cannot be read.
+    pub(crate) fn read() -> Self {
+        let tables = mount_tables().unwrap_or_default();
+        let mounts = tables.iter().flat_map(|(table, root)| {
+            mounted(table).map(move |(inode, place)| (inode, format!("{root}{place}").into()))
+        });
+        Self(mounts.collect())
+    }
+
+    /// Paths at which a namespace is mounted and still found.
+    pub(crate) fn paths_to(&self, namespace: NamespaceId) -> impl Iterator<Item = &Path> {
+        let named = self
+            .0
+            .iter()
+            .filter(move |(inode, _)| *inode == namespace.inode);
+        let paths = named.map(|(_, path)| path.as_path());
+        paths.filter(move |path| at_path(path) == Some(namespace))
+    }
 }
 
 /// Network namespaces in the text of a `mountinfo` and where they are mounted: the field before

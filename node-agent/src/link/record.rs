@@ -208,7 +208,9 @@ impl ToHost {
             DRAINED => Self::Drained,
             ASK_PROBE => {
                 let address = bytes.get(SOURCE_START..).unwrap_or_default();
-                let octets: [u8; 16] = address.try_into().map_err(|_| MalformedRecord::Unused)?;
+                let octets: [u8; 16] = address
+                    .try_into()
+                    .map_err(|_length| MalformedRecord::Unused)?;
                 let ip = Ipv6Addr::from(octets).to_canonical();
                 Self::AskProbe {
                     pod_uid: uid()?,

@@ -102,8 +102,7 @@ impl DataPath {
         tunnels: ambit_tunnel::Settings,
         egress: EgressMode,
         trust_domain: Arc<str>,
-        ledger: Ledger,
-        log: AccessLog,
+        (ledger, log): (Ledger, AccessLog),
     ) -> Self {
         Self {
             mesh: ArcSwap::default(),

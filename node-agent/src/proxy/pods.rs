@@ -46,7 +46,7 @@ pub(crate) struct LocalPod {
     caps: Caps,
     enrolled: Arc<Workload>,
     /// A later attachment of the same pod.
-    successor: OnceLock<Arc<LocalPod>>,
+    successor: OnceLock<Arc<Self>>,
 }
 
 impl LocalPod {

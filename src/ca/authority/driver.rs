@@ -22,6 +22,8 @@ use crate::ca::store::{KeepError, Revision, StoreError};
 
 /// How often it is looked whether a rotation may go on, beside being woken by agents.
 const LOOK: Duration = Duration::from_secs(1);
+/// Between two looks however often it is woken: every agent answers a new bundle.
+const PAUSE: Duration = Duration::from_millis(50);
 
 impl Authority {
     /// Takes the steps of a rotation as they fall due and takes over what others wrote, until
@@ -29,7 +31,7 @@ impl Authority {
     pub async fn run(&self, replica: Replica, stop: CancellationToken) {
         let mut changes = self.store.changes();
         loop {
-            let mut rest = Duration::ZERO;
+            let mut rest = PAUSE;
             let advanced = tokio::select! {
                 advanced = self.advance(&replica, clock::wall()) => advanced,
                 () = stop.cancelled() => return,
@@ -73,8 +75,11 @@ impl Authority {
     }
 
     async fn step(&self, replica: &Replica, now: SystemTime) -> Result<(), RotateError> {
-        if self.state.lock().kept.phase == Phase::Steady {
-            return Ok(());
+        match self.state.lock().kept.phase {
+            Phase::Steady => return Ok(()),
+            // A day perhaps: nobody needs to be asked before it is over.
+            Phase::Retiring { until } if now < until => return Ok(()),
+            Phase::Distributing { .. } | Phase::Retiring { .. } => {}
         }
         let others = replica.peers.reports().await?;
         self.state.lock().others.clone_from(&others);

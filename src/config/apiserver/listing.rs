@@ -28,15 +28,6 @@ pub enum Seen {
     Gone(Value),
 }
 
-/// What is known of one object.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Known {
-    /// A version of it that could be read is in force.
-    Good,
-    /// No version of it could be read so far.
-    Unreadable,
-}
-
 /// Every kind, as it was last seen.
 #[derive(Debug)]
 pub struct Listings {
@@ -47,7 +38,8 @@ pub struct Listings {
 /// One kind, as it was last seen.
 #[derive(Debug, Default)]
 struct Listing {
-    known: BTreeMap<ObjectKey, Known>,
+    /// Objects that are there, also those that could not be read so far.
+    known: BTreeSet<ObjectKey>,
     /// What the listing under way has shown.
     shown: Option<BTreeSet<ObjectKey>>,
     was_complete: bool,
@@ -109,12 +101,7 @@ impl Listings {
             }
             Seen::Complete => {
                 let shown = listing.shown.take().unwrap_or_default();
-                let gone: Vec<_> = listing
-                    .known
-                    .keys()
-                    .filter(|key| !shown.contains(*key))
-                    .cloned()
-                    .collect();
+                let gone: Vec<_> = listing.known.difference(&shown).cloned().collect();
                 for key in gone {
                     listing.remove(place, &key, batch);
                 }
@@ -131,36 +118,29 @@ impl Listing {
         let name: Arc<str> = key.to_string().into();
         match objects::read(value) {
             Ok(object) => {
-                self.known.insert(key, Known::Good);
+                self.known.insert(key);
                 batch.problems.push((name, Vec::new()));
                 batch.events.push(put(place, object));
             }
             Err(error) => {
-                let problem = self.problem(place, *error);
+                let ReadError {
+                    object,
+                    cause,
+                    finding,
+                    ..
+                } = *error;
+                let origin = Origin::file(place);
+                let problem = finding.at(&origin, object, Severity::Error, cause);
                 batch.problems.push((name, vec![problem]));
-                if self.known.contains_key(&key) {
-                    return;
-                }
-                self.known.insert(key.clone(), Known::Unreadable);
-                if key.kind.is_policy() {
+                if self.known.insert(key.clone()) && key.kind.is_policy() {
                     batch.events.push(put(place, Object::UnreadablePolicy(key)));
                 }
             }
         }
     }
 
-    fn problem(&self, place: &Arc<str>, error: ReadError) -> crate::config::problem::Problem {
-        let ReadError {
-            object,
-            cause,
-            finding,
-            ..
-        } = error;
-        finding.at(&Origin::file(place), object, Severity::Error, cause)
-    }
-
     fn remove(&mut self, place: &Arc<str>, key: &ObjectKey, batch: &mut Batch) {
-        if self.known.remove(key).is_none() {
+        if !self.known.remove(key) {
             return;
         }
         batch.problems.push((key.to_string().into(), Vec::new()));

@@ -89,8 +89,8 @@ async fn collect(mut seen: mpsc::Receiver<(Kind, Seen)>, batches: mpsc::Sender<B
 
 /// Tells what the API server has of one kind, until nobody wants to know.
 async fn follow(client: Client, kind: Kind, seen: mpsc::Sender<(Kind, Seen)>) {
-    let mut versions = kind.api_versions().iter().copied().cycle();
-    while let Some(version) = versions.next() {
+    let versions = kind.api_versions().iter().copied().cycle();
+    for version in versions {
         let resource = resource_of(kind, version);
         match follow_version(client.clone(), kind, &resource, &seen).await {
             Ended::Unwanted => return,

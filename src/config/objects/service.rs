@@ -50,6 +50,9 @@ pub struct ServiceSpec {
     /// `Local` insists on endpoints of the client's node.
     #[serde(default)]
     pub internal_traffic_policy: Option<Arc<str>>,
+    /// `ClientIP` keeps a client with one endpoint.
+    #[serde(default)]
+    pub session_affinity: Option<Arc<str>>,
     /// `PreferClose`, `PreferSameZone` or `PreferSameNode`.
     #[serde(default)]
     pub traffic_distribution: Option<Arc<str>>,

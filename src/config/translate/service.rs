@@ -122,12 +122,20 @@ fn app_protocol(port: &ServicePort) -> AppProtocol {
 }
 
 fn load_balancing(service: &Service) -> LoadBalancing {
+    LoadBalancing {
+        session_affinity: service.spec.session_affinity.as_deref() == Some("ClientIP"),
+        ..nearness(service)
+    }
+}
+
+fn nearness(service: &Service) -> LoadBalancing {
     let allow_unhealthy = service.spec.publish_not_ready_addresses;
     if service.spec.internal_traffic_policy.as_deref() == Some("Local") {
         return LoadBalancing {
             routing_preference: vec![NODE],
             mode: STRICT,
             allow_unhealthy,
+            ..LoadBalancing::default()
         };
     }
     let annotation = service
@@ -149,6 +157,7 @@ fn load_balancing(service: &Service) -> LoadBalancing {
         routing_preference,
         mode: FAILOVER,
         allow_unhealthy,
+        ..LoadBalancing::default()
     }
 }
 

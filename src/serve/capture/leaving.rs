@@ -30,6 +30,6 @@ impl Leaving {
         {
             return;
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }

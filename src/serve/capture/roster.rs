@@ -21,10 +21,9 @@ pub(super) async fn stream(
     loop {
         let now = Arc::clone(&roster.borrow_and_update());
         let update = difference(told.as_deref(), &now);
-        if told.is_none() || update != RosterUpdate::default() {
-            if updates.send(Ok(update)).await.is_err() {
-                return;
-            }
+        let is_news = told.is_none() || update != RosterUpdate::default();
+        if is_news && updates.send(Ok(update)).await.is_err() {
+            return;
         }
         told = Some(now);
         tokio::select! {

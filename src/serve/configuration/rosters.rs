@@ -94,7 +94,7 @@ impl Rosters {
     }
 
     /// Recomputes what an applied batch touched.
-    pub(super) fn refresh(&mut self, touched: &Touched, configuration: &Configuration) {
+    pub(super) fn refresh(&self, touched: &Touched, configuration: &Configuration) {
         if *touched == Touched::All || self.enrolled.borrow().is_none() {
             let now = Some(Arc::new(configuration.enrolled_namespaces()));
             self.enrolled.send_if_modified(|enrolled| {

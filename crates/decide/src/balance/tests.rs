@@ -269,6 +269,47 @@ fn the_other_places_are_network_cluster_and_subzone() {
 }
 
 #[test]
+fn with_affinity_a_client_stays_and_only_those_of_an_endpoint_that_goes_move() {
+    let mut web = service("web", &["10.96.0.1"]);
+    web.load_balancing.session_affinity = true;
+    let all: Vec<Workload> = (1..=8)
+        .map(|n| pod(&format!("e{n}"), &format!("10.0.0.{n}")))
+        .collect();
+    let clients: Vec<Workload> = (0..200)
+        .map(|n| Workload {
+            uid: ambit_model::WorkloadUid::pod("Kubernetes", "shop", &format!("client-{n}")),
+            ..client()
+        })
+        .collect();
+    let choice = |endpoints: &[Workload], source: &Workload| {
+        let picked = picks(&web, endpoints, source);
+        assert_eq!(picked.len(), 1, "it goes to several");
+        picked.into_keys().next().unwrap()
+    };
+    let before: Vec<_> = clients.iter().map(|source| choice(&all, source)).collect();
+    for endpoint in &all {
+        let share = before
+            .iter()
+            .filter(|name| **name == *endpoint.name)
+            .count();
+        assert!(
+            (5..60).contains(&share),
+            "{} has {share} of 200",
+            endpoint.name
+        );
+    }
+    let stays = |endpoint: &&Workload| &*endpoint.name != "e3";
+    let fewer: Vec<Workload> = all.iter().filter(stays).cloned().collect();
+    for (source, before) in clients.iter().zip(&before) {
+        let after = choice(&fewer, source);
+        assert!(
+            after == *before || *before == "e3",
+            "moved from {before} to {after}"
+        );
+    }
+}
+
+#[test]
 fn a_refusal_for_want_of_endpoints_counts_what_is_missing() {
     let mut web = service("web", &["10.96.0.1"]);
     let unhealthy = Workload {

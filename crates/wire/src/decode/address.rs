@@ -12,8 +12,10 @@ use ambit_model::{
 use prost::Message;
 
 use super::{DecodeError, ip};
-use crate::encode::{WORKLOAD_EXTENSION, WORKLOAD_EXTENSION_TYPE};
-use crate::extension::WorkloadExtension;
+use crate::encode::{
+    SERVICE_EXTENSION, SERVICE_EXTENSION_TYPE, WORKLOAD_EXTENSION, WORKLOAD_EXTENSION_TYPE,
+};
+use crate::extension::{ServiceExtension, WorkloadExtension};
 use crate::workload as wire;
 
 /// Port that a gateway serves HBONE on when the wire does not say.
@@ -29,7 +31,11 @@ pub fn workload_from_wire(
         return Err(DecodeError::Empty("uid"));
     }
     let identity = identity(&message, trust_domain)?;
-    let extension = workload_extension(&message)?;
+    let extension: Option<WorkloadExtension> = extension(
+        &message.extensions,
+        WORKLOAD_EXTENSION,
+        WORKLOAD_EXTENSION_TYPE,
+    )?;
     let locality = message.locality.unwrap_or_default();
     Ok(Workload {
         uid: WorkloadUid::new(message.uid),
@@ -98,6 +104,12 @@ pub fn service_from_wire(message: wire::Service) -> Result<Service, DecodeError>
     if message.hostname.is_empty() {
         return Err(DecodeError::Empty("hostname"));
     }
+    let extension: ServiceExtension = extension(
+        &message.extensions,
+        SERVICE_EXTENSION,
+        SERVICE_EXTENSION_TYPE,
+    )?
+    .unwrap_or_default();
     let balancing = message.load_balancing.unwrap_or_default();
     Ok(Service {
         name: ServiceName::new(message.namespace, message.hostname),
@@ -132,6 +144,7 @@ pub fn service_from_wire(message: wire::Service) -> Result<Service, DecodeError>
             mode: balancing.mode,
             allow_unhealthy: balancing.health_policy
                 == i32::from(wire::load_balancing::HealthPolicy::AllowAll),
+            session_affinity: extension.session_affinity,
         },
         ip_families: match wire::IpFamilies::try_from(message.ip_families) {
             Ok(wire::IpFamilies::Ipv4Only) => IpFamilies::Ipv4Only,
@@ -166,26 +179,27 @@ fn identity(message: &wire::Workload, trust_domain: &str) -> Result<SpiffeId, De
     })
 }
 
-fn workload_extension(message: &wire::Workload) -> Result<Option<WorkloadExtension>, DecodeError> {
-    let Some(extension) = message
-        .extensions
-        .iter()
-        .find(|e| e.name == WORKLOAD_EXTENSION)
-    else {
+/// Our extension of that name, if there is one.
+fn extension<T: Message + Default>(
+    extensions: &[wire::Extension],
+    name: &str,
+    type_url: &'static str,
+) -> Result<Option<T>, DecodeError> {
+    let Some(extension) = extensions.iter().find(|e| e.name == name) else {
         return Ok(None);
     };
     let config = extension
         .config
         .as_ref()
         .ok_or(DecodeError::Empty("extensions.config"))?;
-    if config.type_url != WORKLOAD_EXTENSION_TYPE {
+    if config.type_url != type_url {
         return Err(DecodeError::field(
             "extensions.config",
             &config.type_url,
-            WORKLOAD_EXTENSION_TYPE,
+            type_url,
         ));
     }
-    let decoded = WorkloadExtension::decode(config.value.as_slice());
+    let decoded = T::decode(config.value.as_slice());
     decoded
         .map(Some)
         .map_err(|e| DecodeError::Message(e.to_string()))

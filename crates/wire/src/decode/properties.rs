@@ -126,11 +126,11 @@ prop_compose! {
         name in service_name(), short_name in anything(), vips in vec(vip(), 0..3),
         ports in vec(service_port(), 0..3), sans in vec((word(), word(), word()), 0..3),
         waypoint in option::of(gateway()), routing_preference in vec(0..9i32, 0..3), mode in 0..5i32,
-        allow_unhealthy in any::<bool>(),
+        allow_unhealthy in any::<bool>(), session_affinity in any::<bool>(),
         ip_families in prop_oneof![Just(IpFamilies::Automatic), Just(IpFamilies::Ipv4Only), Just(IpFamilies::Ipv6Only), Just(IpFamilies::Dual)],
     ) -> Service {
         let subject_alt_names = sans.iter().map(|(t, n, s)| SpiffeId::from_parts(t, n, s)).collect();
-        let load_balancing = LoadBalancing { routing_preference, mode, allow_unhealthy };
+        let load_balancing = LoadBalancing { routing_preference, mode, allow_unhealthy, session_affinity };
         Service { name, short_name, vips, ports, subject_alt_names, waypoint, load_balancing, ip_families }
     }
 }

@@ -1,12 +1,15 @@
 //! Workloads and services as messages.
 
 use ambit_model::{
-    AppProtocol, GatewayAddress, Health, IpFamilies, NetworkAddress, PortMapping, Service,
-    TunnelProtocol, Workload, WorkloadType,
+    AppProtocol, GatewayAddress, Health, IpFamilies, LoadBalancing, NetworkAddress, PortMapping,
+    Service, TunnelProtocol, Workload, WorkloadType,
 };
 use prost::Message;
 
-use super::{WORKLOAD_EXTENSION, WORKLOAD_EXTENSION_TYPE, octets, text};
+use super::{
+    SERVICE_EXTENSION, SERVICE_EXTENSION_TYPE, WORKLOAD_EXTENSION, WORKLOAD_EXTENSION_TYPE, octets,
+    text,
+};
 use crate::{extension, workload as wire};
 
 /// A workload as a message.
@@ -78,15 +81,9 @@ pub fn service_to_wire(service: &Service) -> wire::Address {
             .map(ToString::to_string)
             .collect(),
         waypoint: service.waypoint.as_ref().map(gateway),
-        load_balancing: (*balancing != ambit_model::LoadBalancing::default()).then(|| {
-            wire::LoadBalancing {
-                routing_preference: balancing.routing_preference.clone(),
-                mode: balancing.mode,
-                health_policy: i32::from(balancing.allow_unhealthy),
-            }
-        }),
+        load_balancing: load_balancing(balancing),
         ip_families: ip_families(service.ip_families).into(),
-        extensions: Vec::new(),
+        extensions: service_extension(service).into_iter().collect(),
         canonical: false,
         ingress_use_waypoint: false,
         weighted_waypoints: Vec::new(),
@@ -95,6 +92,28 @@ pub fn service_to_wire(service: &Service) -> wire::Address {
     wire::Address {
         r#type: Some(wire::address::Type::Service(message)),
     }
+}
+
+fn load_balancing(balancing: &LoadBalancing) -> Option<wire::LoadBalancing> {
+    let message = wire::LoadBalancing {
+        routing_preference: balancing.routing_preference.clone(),
+        mode: balancing.mode,
+        health_policy: i32::from(balancing.allow_unhealthy),
+    };
+    (message != wire::LoadBalancing::default()).then_some(message)
+}
+
+fn service_extension(service: &Service) -> Option<wire::Extension> {
+    let extension = extension::ServiceExtension {
+        session_affinity: service.load_balancing.session_affinity,
+    };
+    (extension != extension::ServiceExtension::default()).then(|| wire::Extension {
+        name: SERVICE_EXTENSION.to_owned(),
+        config: Some(prost_types::Any {
+            type_url: SERVICE_EXTENSION_TYPE.to_owned(),
+            value: extension.encode_to_vec(),
+        }),
+    })
 }
 
 fn range(address: &NetworkAddress, length: u8) -> wire::NetworkAddress {

@@ -1,8 +1,10 @@
 //! The scenarios, in the order in which they are run. Each has namespaces of its own and answers a
 //! sentence with what it measured.
 
+mod agent_away;
 mod enrolment;
 mod first_byte;
+mod identity;
 mod install;
 mod istio_objects;
 mod probes;
@@ -69,6 +71,16 @@ pub(crate) const MIDDLE: &[Scenario] = &[
         name: "istio-objects",
         shows: "Istio's label and its policies work unmodified",
         run: istio_objects::run,
+    },
+    Scenario {
+        name: "identity",
+        shows: "an agent gets identities of its own node only, a pod none",
+        run: identity::run,
+    },
+    Scenario {
+        name: "agent-away",
+        shows: "without its agent a pod refuses and a new one waits; both serve when it is back",
+        run: agent_away::run,
     },
     Scenario {
         name: "rolling-restart",

@@ -83,21 +83,11 @@ async fn a_pod_that_is_not_found_is_tried_again_ever_more_rarely() {
     do_all(&node.host, first, &mut failures).await;
     assert_eq!(due(&failures), 0, "not before a pause");
     let pause = failures[&uid].pause;
-    note(
-        &node.host,
-        &mut failures,
-        uid.clone(),
-        Err(NOT_FOUND.to_owned()),
-    );
+    note(&node.host, &mut failures, &uid, Err(NOT_FOUND.to_owned()));
     assert_eq!(failures[&uid].pause, pause * 2);
     assert_eq!(failures[&uid].told, None, "it may just be starting");
-    note(
-        &node.host,
-        &mut failures,
-        uid.clone(),
-        Err("no room".to_owned()),
-    );
+    note(&node.host, &mut failures, &uid, Err("no room".to_owned()));
     assert_eq!(failures[&uid].told.as_deref(), Some("no room"));
-    note(&node.host, &mut failures, uid, Ok(()));
+    note(&node.host, &mut failures, &uid, Ok(()));
     assert!(failures.is_empty());
 }

@@ -20,8 +20,7 @@ fn follower() -> Follower {
         ambit_tunnel::Settings::default(),
         EgressMode::AllowAny,
         "cluster.local".into(),
-        ledger.clone(),
-        AccessLog::start(ledger).unwrap(),
+        (ledger.clone(), AccessLog::start(ledger).unwrap()),
     );
     Follower {
         path: Arc::new(path),

@@ -183,7 +183,8 @@ async fn what_two_replicas_note_at_once_is_not_lost() {
     let (_n1, _n2) = (one.connected("n1"), two.connected("n2"));
     let follower = with_others(false, Offer::Unknown, &[]);
     let (a, b) = tokio::join!(one.advance(&follower, at(1)), two.advance(&follower, at(1)));
-    (a.unwrap(), b.unwrap());
+    a.unwrap();
+    b.unwrap();
     let late = open(&store).await;
     late.rotate(at(2)).await.unwrap();
     assert_eq!(late.status().waiting_for_away, ["n1", "n2"]);

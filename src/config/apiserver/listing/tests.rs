@@ -89,7 +89,11 @@ fn a_broken_policy_keeps_its_last_good_version() {
     let mut listings = Listings::default();
     let good = policy("a", "one", "ALLOW");
     let broken = policy("a", "one", "PERHAPS");
-    listed(&mut listings, Kind::AuthorizationPolicy, &[good.clone()]);
+    listed(
+        &mut listings,
+        Kind::AuthorizationPolicy,
+        std::slice::from_ref(&good),
+    );
     let changed = take(&mut listings, Seen::Changed(broken.clone()));
     assert_eq!((told(&changed).len(), problems(&changed)), (0, 1));
     let again = listed(&mut listings, Kind::AuthorizationPolicy, &[broken]);
@@ -103,7 +107,11 @@ fn a_broken_policy_keeps_its_last_good_version() {
 fn a_broken_policy_without_one_refuses_in_its_namespace_until_it_is_gone() {
     let mut listings = Listings::default();
     let broken = policy("a", "one", "PERHAPS");
-    let batch = listed(&mut listings, Kind::AuthorizationPolicy, &[broken.clone()]);
+    let batch = listed(
+        &mut listings,
+        Kind::AuthorizationPolicy,
+        std::slice::from_ref(&broken),
+    );
     assert_eq!(told(&batch), ["!AuthorizationPolicy a/one"]);
     assert_eq!(problems(&batch), 1);
     let gone = take(&mut listings, Seen::Gone(broken));

@@ -75,6 +75,19 @@ fn the_application_protocol_is_told_by_field_or_name() {
 }
 
 #[test]
+fn session_affinity_is_by_the_clients_address_or_not_at_all() {
+    let sticky = |spec: &str| {
+        let folder = with_spec(spec);
+        service(&folder, "web.shop").load_balancing.session_affinity
+    };
+    assert!(sticky(
+        "sessionAffinity: ClientIP, internalTrafficPolicy: Local"
+    ));
+    assert!(sticky("sessionAffinity: ClientIP"));
+    assert!(!sticky("sessionAffinity: None") && !sticky(""));
+}
+
+#[test]
 fn traffic_policies_become_preferences() {
     let balancing = |spec: &str| {
         let folder = with_spec(spec);

@@ -68,7 +68,7 @@ fn later_ones_hold_what_changed_only() {
 async fn a_stream_follows_and_ends_with_its_client() {
     let sender = watch::Sender::new(Arc::new(roster(&[], &[])));
     let (updates, mut receiver) = mpsc::channel(1);
-    let task = tokio::spawn(stream(sender.subscribe(), updates));
+    let task = tokio::spawn(stream(sender.subscribe(), None, updates));
     assert!(receiver.recv().await.unwrap().unwrap().is_snapshot);
     sender.send_replace(Arc::new(roster(&[pod("a", true)], &[])));
     assert_eq!(receiver.recv().await.unwrap().unwrap().pods.len(), 1);

@@ -11,7 +11,7 @@ fn pod(name: &str, node: &str) -> String {
 }
 
 /// Applies what a folder holds, as the task does.
-fn apply(rosters: &mut Rosters, configuration: &mut Configuration, text: &str) -> Touched {
+fn apply(rosters: &Rosters, configuration: &mut Configuration, text: &str) -> Touched {
     let batch = Folder::of(text).everything();
     let touched = Touched::by(&batch, configuration);
     drop(configuration.apply(batch));
@@ -23,16 +23,16 @@ fn apply(rosters: &mut Rosters, configuration: &mut Configuration, text: &str) -
 fn an_agent_hears_of_its_own_node_only() {
     let (mut rosters, mut configuration) =
         (Rosters::default(), Configuration::new(Settings::default()));
-    apply(&mut rosters, &mut configuration, SHOP);
+    apply(&rosters, &mut configuration, SHOP);
     let mut one = rosters.subscribe("n1".into(), &configuration);
     let mut two = rosters.subscribe("n2".into(), &configuration);
     assert!(one.borrow_and_update().enrolled.contains("shop"));
     two.borrow_and_update();
-    let touched = apply(&mut rosters, &mut configuration, &pod("web", "n1"));
+    let touched = apply(&rosters, &mut configuration, &pod("web", "n1"));
     assert_eq!(touched, Touched::Nodes(BTreeSet::from(["n1".into()])));
     assert!(one.has_changed().unwrap() && !two.has_changed().unwrap());
     assert!(one.borrow_and_update().pods["web"].enrolled);
-    apply(&mut rosters, &mut configuration, &pod("web", "n2"));
+    apply(&rosters, &mut configuration, &pod("web", "n2"));
     assert!(one.borrow_and_update().pods.is_empty());
     assert_eq!(two.borrow_and_update().pods.len(), 1);
 }
@@ -42,7 +42,7 @@ fn a_label_on_the_namespace_reaches_every_node() {
     let (mut rosters, mut configuration) =
         (Rosters::default(), Configuration::new(Settings::default()));
     apply(
-        &mut rosters,
+        &rosters,
         &mut configuration,
         &format!("{SHOP}---\n{}", pod("web", "n1")),
     );
@@ -51,7 +51,7 @@ fn a_label_on_the_namespace_reaches_every_node() {
     assert!(one.borrow_and_update().pods["web"].enrolled);
     enrolled.borrow_and_update();
     apply(
-        &mut rosters,
+        &rosters,
         &mut configuration,
         "apiVersion: v1\nkind: Namespace\nmetadata: {name: shop}\n",
     );
@@ -65,7 +65,7 @@ fn pods_on_the_network_of_the_node_are_not_told() {
     let (mut rosters, mut configuration) =
         (Rosters::default(), Configuration::new(Settings::default()));
     let text = pod("web", "n1").replace("{nodeName: n1}", "{nodeName: n1, hostNetwork: true}");
-    apply(&mut rosters, &mut configuration, &text);
+    apply(&rosters, &mut configuration, &text);
     let roster = rosters.subscribe("n1".into(), &configuration);
     assert!(roster.borrow().pods.is_empty());
 }
