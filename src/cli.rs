@@ -3,6 +3,11 @@
 
 pub mod access;
 pub mod crds;
+pub mod enrol;
 pub mod explain;
+mod live;
+mod standing;
+pub mod status;
+mod table;
 pub mod uninstall;
 pub mod vet;

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use ambit::cli::{crds, explain, uninstall, vet};
+use ambit::cli::{crds, enrol, explain, status, uninstall, vet};
 use ambit::control_plane;
 use ambit_kit::environment;
 use clap::{Parser, Subcommand};
@@ -26,6 +26,12 @@ enum Command {
     Explain(explain::Args),
     /// Print the CustomResourceDefinitions of the policies that are read
     Crds,
+    /// Capture the pods of namespaces
+    Enrol(enrol::Args),
+    /// No longer capture the pods of namespaces
+    Release(enrol::ReleaseArgs),
+    /// Tell whether the mesh of a cluster is well
+    Status(status::Args),
     /// Have the mesh leave every node, before what it is made of is deleted
     Uninstall(uninstall::Args),
     /// Print the version
@@ -43,6 +49,9 @@ fn main() -> anyhow::Result<ExitCode> {
         Command::Vet(args) => vet::run(&args, &mut out, &mut err)?,
         Command::Explain(args) => explain::run(&args, &mut out, &mut err)?,
         Command::Crds => crds::run(&mut out)?,
+        Command::Enrol(args) => enrol::run(&args, &mut out, &mut err)?,
+        Command::Release(args) => enrol::release(&args, &mut out, &mut err)?,
+        Command::Status(args) => status::run(&args, &mut out, &mut err)?,
         Command::Uninstall(args) => uninstall::run(&args, &mut out, &mut err)?,
         Command::Version => {
             writeln!(out, "ambit {}", env!("CARGO_PKG_VERSION"))?;

@@ -22,6 +22,7 @@ use super::problem::Finding;
 use super::store::Objects;
 
 pub use self::dependents::{Dirty, Output};
+pub(crate) use self::enrolment::{CUT_EXISTING, LABELS};
 pub use self::enrolment::{cut_existing, enrolled, enrolled_namespaces, is_recorded};
 pub use self::peer_authentication::deciding as deciding_peer_authentication;
 
