@@ -35,7 +35,7 @@ const AT_ONCE: usize = 16;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Which mesh.
-#[derive(Clone, Debug, clap::Args)]
+#[derive(Clone, Debug, Default, clap::Args)]
 pub struct Cluster {
     /// Namespace of the mesh
     #[arg(

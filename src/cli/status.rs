@@ -11,6 +11,7 @@ mod report;
 use std::io::Write;
 use std::process::ExitCode;
 
+pub(super) use self::pages::{agent_version, control_plane_version};
 use self::report::{Health, Report};
 use super::access::block_on;
 use super::live::{Cluster, Live};

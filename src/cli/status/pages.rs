@@ -65,9 +65,14 @@ impl AgentPage {
 }
 
 /// Version of a control plane, from its `/metrics`.
-pub(super) fn control_plane_version(text: &str) -> Option<String> {
+pub(in crate::cli) fn control_plane_version(text: &str) -> Option<String> {
     let (labels, _) = series(text, "ambit_build_info").into_iter().next()?;
     label(labels, "version")
+}
+
+/// Version of an agent, from its `/metrics`.
+pub(in crate::cli) fn agent_version(text: &str) -> Option<String> {
+    AgentPage::of(text).version
 }
 
 /// Seconds since the epoch.
