@@ -22,6 +22,8 @@ use super::live::{Cluster, Live};
 
 /// Not every pod is as was asked.
 const UNFINISHED: u8 = 1;
+/// It cannot be asked for, or not be seen.
+const IMPOSSIBLE: u8 = 2;
 /// How often it is looked how far it is.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
@@ -52,7 +54,11 @@ pub struct Args {
 
 /// Whom to release.
 #[derive(Clone, Debug, clap::Args)]
-#[command(after_help = "Rights: get and patch namespaces, list pods and events in them.")]
+#[command(
+    after_help = "Exit code: 0 as asked, 1 not every pod in time, 2 it cannot be asked for.
+
+Rights: get and patch namespaces, list pods and events in them."
+)]
 pub struct ReleaseArgs {
     /// Namespaces whose pods are no longer to be captured
     #[arg(required = true, value_name = "NAMESPACE")]
@@ -75,7 +81,7 @@ pub fn run(args: &Args, out: &mut impl Write, err: &mut impl Write) -> anyhow::R
         timeout: args.timeout,
         shows: io::stderr().is_terminal(),
     };
-    block_on(async {
+    let done = block_on(async {
         let live = Live::new(&args.cluster).await?;
         let namespaces = Namespaces::new(&live, &args.namespaces);
         namespaces.label(command.wish, out).await?;
@@ -89,7 +95,8 @@ pub fn run(args: &Args, out: &mut impl Write, err: &mut impl Write) -> anyhow::R
             Box::pin(cut::count(&live, &progress, out, err)).await?;
         }
         Ok(code)
-    })
+    });
+    finish(done, err)
 }
 
 /// Takes the label off; waits if it is to.
@@ -103,7 +110,7 @@ pub fn release(
         timeout: args.timeout,
         shows: io::stderr().is_terminal(),
     };
-    block_on(async {
+    let done = block_on(async {
         let live = Live::new(&args.cluster).await?;
         let namespaces = Namespaces::new(&live, &args.namespaces);
         namespaces.label(command.wish, out).await?;
@@ -112,7 +119,18 @@ pub fn release(
         }
         let (_, code) = Box::pin(command.follow(&namespaces, out, err)).await?;
         Ok(code)
-    })
+    });
+    finish(done, err)
+}
+
+fn finish(done: anyhow::Result<ExitCode>, err: &mut impl Write) -> anyhow::Result<ExitCode> {
+    match done {
+        Ok(code) => Ok(code),
+        Err(error) => {
+            writeln!(err, "error: {error:#}")?;
+            Ok(IMPOSSIBLE.into())
+        }
+    }
 }
 
 /// What to wait for.

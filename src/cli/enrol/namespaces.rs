@@ -48,13 +48,13 @@ impl<'a> Namespaces<'a> {
         }
         for (name, change) in changes {
             let Some(label) = change else {
-                writeln!(out, "{name}: labelled already")?;
+                writeln!(out, "{name}: its labels say so already")?;
                 continue;
             };
             let patch = Patch::Merge(json!({"metadata": {"labels": label}}));
             let patched = call(self.all.patch(name, &PatchParams::default(), &patch)).await;
             patched.with_context(|| format!("cannot label namespace {name}"))?;
-            writeln!(out, "{name}: labelled {label}")?;
+            writeln!(out, "{name}: {}", told(&label))?;
         }
         Ok(())
     }
@@ -97,6 +97,16 @@ fn change(wish: Wish, namespace: &Namespace) -> Option<Value> {
         }
         Wish::Released => label(ours).map(|_| json!({*ours: null})),
     }
+}
+
+/// The change in kubectl's words.
+fn told(label: &Value) -> String {
+    let labels = label.as_object().into_iter().flatten();
+    let words = labels.map(|(name, value)| match value.as_str() {
+        Some(value) => format!("labelled {name}={value}"),
+        None => format!("label {name} taken off"),
+    });
+    words.collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]

@@ -35,3 +35,9 @@ fn enrolling_and_releasing_change_our_label_only_and_only_if_need_be() {
         );
     }
 }
+
+#[test]
+fn changes_are_told_in_kubectls_words() {
+    assert_eq!(told(&json!({"a/b": "ambient"})), "labelled a/b=ambient");
+    assert_eq!(told(&json!({"a/b": null})), "label a/b taken off");
+}
