@@ -94,7 +94,7 @@ impl Progress {
     fn word(&self) -> &'static str {
         match self.wish {
             Wish::Captured => "captured",
-            Wish::Released => "released",
+            Wish::Released => "out of the mesh",
         }
     }
 

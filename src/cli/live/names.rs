@@ -46,7 +46,8 @@ pub(super) async fn read(
 
 /// What the variables of the containers say.
 fn of_template(template: &PodTemplateSpec, given: &MeshNames) -> MeshNames {
-    let text = |name: &str, given: &String| variable(template, name).unwrap_or(given.clone());
+    let text =
+        |name: &str, given: &String| variable(template, name).unwrap_or_else(|| given.clone());
     let list = |name: &str, given: &Vec<String>| match variable(template, name) {
         Some(found) => found.split(',').map(str::to_owned).collect(),
         None => given.clone(),

@@ -1,6 +1,6 @@
 use super::*;
 
-fn namespace(labels: Value) -> Namespace {
+fn namespace(labels: &Value) -> Namespace {
     serde_json::from_value(json!({"metadata": {"name": "shop", "labels": labels}})).unwrap()
 }
 
@@ -22,7 +22,7 @@ fn enrolling_and_releasing_change_our_label_only_and_only_if_need_be() {
             None,
         ),
     ] {
-        let namespace = namespace(labels);
+        let namespace = namespace(&labels);
         assert_eq!(
             change(Wish::Captured, &namespace),
             to_capture,

@@ -50,7 +50,7 @@ fn it_tells_how_many_are_captured_and_why_the_others_are_not() {
 fn releasing_waits_for_those_that_are_captured_still() {
     let before = progress(Wish::Released, false, some());
     assert!(!before.is_over());
-    assert_eq!(before.report(), "3 of 4 pods released\n");
+    assert_eq!(before.report(), "3 of 4 pods out of the mesh\n");
     let mut own = pod("shop", "a", "enabled", "Running");
     own["metadata"]["labels"] = json!({"ambit.mesh/dataplane-mode": "ambient"});
     let after = progress(
@@ -61,7 +61,7 @@ fn releasing_waits_for_those_that_are_captured_still() {
     assert!(after.is_over());
     assert_eq!(
         after.report(),
-        "1 of 1 pods released\n  shop/a stays captured: its own label asks for it\n"
+        "1 of 1 pods out of the mesh\n  shop/a stays captured: its own label asks for it\n"
     );
 }
 
