@@ -132,6 +132,8 @@ pub struct PodOnNode {
     pub ips: Vec<IpAddr>,
     /// Ports that the kubelet connects to.
     pub probe_ports: BTreeSet<u16>,
+    /// When it was asked to cut its connections that are older than its capture, in Unix seconds.
+    pub cut_existing: Option<u64>,
     /// True if it shares the network of its node.
     pub host_network: bool,
     /// Whether its labels or those of its namespace ask for capture.
@@ -274,6 +276,7 @@ impl Configuration {
         PodOnNode {
             ips: pod.addresses(),
             probe_ports: pod.probe_ports(),
+            cut_existing: translate::cut_existing(pod),
             host_network: pod.spec.host_network,
             uid: pod.uid(),
             namespace: Arc::clone(&key.namespace),

@@ -63,7 +63,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
 
 use self::agents::Agents;
-use self::capture::Captures;
+use self::capture::{Captures, Reported};
 use self::certificates::Certificates;
 use self::claims::ClaimFiles;
 use self::configuration::Keeper;
@@ -186,7 +186,9 @@ pub fn start(
         watch_trust(authority.bundle(), metrics.clone(), tasks.token()),
     );
 
+    let reported = Reported::default();
     let shown = Shown {
+        reported: reported.clone(),
         registry,
         configuration: handle.clone(),
         progress: progress.clone(),
@@ -226,6 +228,7 @@ pub fn start(
         configuration: handle,
         progress,
         authority,
+        reported,
         leaving: settings.leaving,
         metrics,
         tasks: tasks.clone(),

@@ -11,6 +11,7 @@
 //! - `listeners`, `proxies`, `generations`: it gets listeners, a proxy accepts on them
 //! - `rules`, `firewall`, `written`: its new connections are redirected
 //! - `filters`: by one of the packet filters that this kernel has
+//! - `older`: connections that are older are counted
 //! - `sockets`, `allowance`: its proxy gets outgoing sockets
 //! - `probes`: its proxy learns which flows are the kubelet's
 //! - `release`, `vanished`: its traffic is direct again, or it is gone
@@ -43,6 +44,7 @@ mod kept;
 mod leave;
 mod listeners;
 pub mod names;
+mod older;
 mod pods;
 mod probes;
 mod proxies;

@@ -1,27 +1,29 @@
-//! `ambit explain --from dir:PATH SRC DST:PORT`: what would happen to a connection, and which
-//! objects decide it, without any traffic.
+//! `ambit explain SRC DST:PORT`: what would happen to a connection, and which objects decide it,
+//! without any traffic; in a cluster, or in a folder of objects (`--from dir:PATH`).
 //!
-//! The steps are those of the very functions that the node agents call. What cannot be known from
-//! files is assumed: pods that are enrolled are also captured.
+//! The steps are those of the very functions that the node agents call. In a cluster they are taken
+//! over what the two agents in question know at that moment, so that an agent that is behind shows.
+//! What cannot be known from files is assumed: pods that are enrolled are also captured.
 
 mod place;
+mod story;
+mod views;
 
-use std::collections::BTreeMap;
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use ambit_decide::{
-    EgressMode, Explanation, InboundQuery, OutboundPlan, OutboundQuery, Reason, Step,
-    explain_inbound, explain_outbound,
-};
-use ambit_model::{TunnelProtocol, Workload};
+use ambit_decide::EgressMode;
 
-use self::place::{Origins, UsageError, destination, endpoint_at, source};
+use self::story::{Question, Story};
+use self::views::Views;
+use super::access::block_on;
+use super::live::{Cluster, Live, LiveObjects, read as read_live};
 use crate::config::Configuration;
 use crate::config::directory::Scanner;
+use crate::config::objects::Kind;
 use crate::config::problem::Severity;
 use crate::mesh_names::MeshNames;
 
@@ -32,22 +34,34 @@ const USAGE: u8 = 2;
 
 /// What to explain.
 #[derive(Clone, Debug, clap::Args)]
+#[command(
+    after_help = "Exit code: 0 it would be allowed, 1 refused, 2 that cannot be told.
+
+Rights in a cluster: list pods, services, endpointslices, nodes, namespaces, serviceaccounts, \
+authorizationpolicies and peerauthentications; in the namespace of the mesh get deployments and \
+daemonsets, and get and create pods/portforward. Without the last, the objects decide and not \
+what the agents know."
+)]
 pub struct Args {
-    /// Where the objects are: `dir:PATH`
+    /// A folder of objects, `dir:PATH`, instead of the cluster
     #[arg(long, value_name = "dir:PATH")]
-    pub from: DirectoryPath,
+    pub from: Option<DirectoryPath>,
     /// The pod that connects: NAMESPACE/NAME or an address
     #[arg(value_name = "SRC")]
     pub source: String,
     /// Where it connects to: an address, a host name, or NAMESPACE/NAME of a service or a pod
     #[arg(value_name = "DST:PORT")]
     pub destination: String,
-    /// Which pods to take for captured
-    #[arg(long, value_enum, default_value_t)]
+    /// Which pods of the folder to take for captured
+    #[arg(long, value_enum, default_value_t, requires = "from")]
     pub captured: Captured,
-    /// What happens to unknown destinations: ALLOW_ANY or REGISTRY_ONLY
-    #[arg(long, default_value_t)]
-    pub egress: EgressMode,
+    /// What happens to unknown destinations: ALLOW_ANY or REGISTRY_ONLY; in a cluster, what its
+    /// agents do
+    #[arg(long)]
+    pub egress: Option<EgressMode>,
+    /// The mesh
+    #[command(flatten)]
+    pub cluster: Cluster,
     /// Names of the mesh
     #[command(flatten)]
     pub names: MeshNames,
@@ -81,35 +95,76 @@ pub enum Captured {
 }
 
 /// Prints the explanation; succeeds if the connection would be allowed.
-pub fn run(args: &Args, out: &mut impl Write, err: &mut impl Write) -> io::Result<ExitCode> {
-    if let Err(error) = std::fs::metadata(&args.from.0) {
-        writeln!(
-            err,
-            "{}: {error}; name a folder of YAML files",
-            args.from.0.display()
-        )?;
+pub fn run(args: &Args, out: &mut impl Write, err: &mut impl Write) -> anyhow::Result<ExitCode> {
+    let Some(folder) = &args.from else {
+        return in_cluster(args, out, err);
+    };
+    if let Err(error) = std::fs::metadata(&folder.0) {
+        let folder = folder.0.display();
+        writeln!(err, "{folder}: {error}; name a folder of YAML files")?;
         return Ok(USAGE.into());
     }
-    let configuration = read(args);
+    let configuration = read(args, folder);
     let problems = configuration.problems();
     let errors = problems
         .iter()
         .filter(|problem| problem.severity == Severity::Error)
         .count();
     if errors > 0 {
+        let folder = folder.0.display();
         writeln!(
             err,
-            "{errors} errors in the objects; see `ambit vet {}`",
-            args.from.0.display()
+            "{errors} errors in the objects; see `ambit vet {folder}`"
         )?;
     }
-    let story = match Story::of(&configuration, args) {
-        Ok(story) => story,
+    let nobody = Views::default();
+    match Story::of(&configuration, &args.question(None), &nobody) {
+        Ok(story) => tell(&story, out),
         Err(error) => {
             writeln!(err, "{error}")?;
+            Ok(USAGE.into())
+        }
+    }
+}
+
+/// The same with the objects of a cluster, and what its agents know.
+fn in_cluster(args: &Args, out: &mut impl Write, err: &mut impl Write) -> anyhow::Result<ExitCode> {
+    let asked = block_on(async {
+        let live = Live::new(&args.cluster).await?;
+        let objects = Box::pin(read_live(&live, Kind::ALL, &args.names)).await;
+        let question = args.question(objects.egress.as_deref());
+        let nobody = Views::default();
+        let nodes = Story::of(&objects.configuration, &question, &nobody);
+        let nodes = nodes.map(|story| story.nodes).unwrap_or_default();
+        let views = Box::pin(Views::of_agents(&live, &nodes)).await;
+        Ok((objects, views))
+    });
+    let (objects, views) = match asked {
+        Ok(asked) => asked,
+        Err(error) => {
+            writeln!(err, "error: {error:#}")?;
             return Ok(USAGE.into());
         }
     };
+    let LiveObjects {
+        configuration,
+        egress,
+        unread,
+        ..
+    } = objects;
+    for why in &unread {
+        writeln!(err, "warning: {why}")?;
+    }
+    match Story::of(&configuration, &args.question(egress.as_deref()), &views) {
+        Ok(story) => tell(&story, out),
+        Err(error) => {
+            writeln!(err, "{error}")?;
+            Ok(USAGE.into())
+        }
+    }
+}
+
+fn tell(story: &Story<'_>, out: &mut impl Write) -> anyhow::Result<ExitCode> {
     write!(out, "{}", story.text)?;
     Ok(if story.allowed {
         ExitCode::SUCCESS
@@ -118,9 +173,21 @@ pub fn run(args: &Args, out: &mut impl Write, err: &mut impl Write) -> io::Resul
     })
 }
 
-fn read(args: &Args) -> Configuration {
+impl Args {
+    /// With what agents are told to do with unknown destinations, if that is known.
+    fn question(&self, egress: Option<&str>) -> Question<'_> {
+        let known = egress.and_then(|mode| mode.parse().ok());
+        Question {
+            source: &self.source,
+            destination: &self.destination,
+            egress: self.egress.or(known).unwrap_or_default(),
+        }
+    }
+}
+
+fn read(args: &Args, folder: &DirectoryPath) -> Configuration {
     let mut configuration = Configuration::new(args.names.settings());
-    configuration.apply(Scanner::new(&args.from.0, None).scan());
+    configuration.apply(Scanner::new(&folder.0, None).scan());
     let pods = configuration.pods().filter(|pod| match args.captured {
         Captured::Enrolled => pod.enrolled,
         Captured::All => true,
@@ -131,157 +198,6 @@ fn read(args: &Args) -> Configuration {
         configuration.set_captured(&uid, true);
     }
     configuration
-}
-
-/// The explanation as it is written.
-struct Story<'a> {
-    configuration: &'a Configuration,
-    text: String,
-    origins: Origins,
-    allowed: bool,
-}
-
-impl<'a> Story<'a> {
-    fn of(configuration: &'a Configuration, args: &Args) -> Result<Self, UsageError> {
-        let mesh = configuration.mesh();
-        let source = source(mesh, &args.source)?;
-        let to = destination(configuration, source, &args.destination)?;
-        let (text, origins) = (String::new(), BTreeMap::new());
-        let mut story = Self {
-            configuration,
-            text,
-            origins,
-            allowed: false,
-        };
-        story.line(&format!("from {}", place::describe(source)));
-        story.line(&format!("to   {to}"));
-        if !is_captured(source) {
-            story.line("\noutbound: the client is not captured, it connects as without the mesh");
-            match endpoint_at(mesh, source, to) {
-                Some((workload, to)) => story.arrive(source, workload, to, false),
-                None => story.allow("nothing of the mesh is at the destination"),
-            }
-        } else {
-            let query = OutboundQuery {
-                source,
-                destination: to,
-                egress: args.egress,
-                pick: 0,
-            };
-            story.depart(source, explain_outbound(mesh, &query));
-        }
-        story.finish();
-        Ok(story)
-    }
-
-    fn depart(&mut self, source: &Workload, outbound: Explanation<OutboundPlan>) {
-        self.line(&format!("\noutbound, decided on node {}:", source.node));
-        self.steps(&outbound.steps);
-        match outbound.outcome {
-            Err(_) => self.allowed = false,
-            Ok(OutboundPlan::Tunnel {
-                authority,
-                workload,
-                ..
-            }) => {
-                self.arrive(source, &workload, authority, true);
-            }
-            Ok(OutboundPlan::Passthrough {
-                to,
-                workload: Some(workload),
-                ..
-            }) => {
-                self.arrive(source, &workload, to, false);
-            }
-            Ok(OutboundPlan::Passthrough { .. }) => self.allow("it leaves the mesh in plaintext"),
-            Ok(OutboundPlan::Own { .. }) => self.allow("it stays within the pod"),
-        }
-    }
-
-    fn arrive(
-        &mut self,
-        source: &Workload,
-        workload: &Workload,
-        to: std::net::SocketAddr,
-        tunnel: bool,
-    ) {
-        self.line(&format!("\ninbound, decided on node {}:", workload.node));
-        self.line(&format!("  at {}", place::describe(workload)));
-        if !is_captured(workload) {
-            self.allow("the destination is not captured, no policy is enforced there");
-            return;
-        }
-        let identity = source.identity();
-        let same_family = |address: &&std::net::IpAddr| address.is_ipv4() == to.is_ipv4();
-        let from = source
-            .addresses
-            .iter()
-            .find(same_family)
-            .or_else(|| source.addresses.first());
-        let query = InboundQuery {
-            workload,
-            destination: to,
-            source: from.map_or_else(|| to.ip(), |address| *address),
-            peer: tunnel.then_some(&identity),
-        };
-        let inbound = explain_inbound(self.configuration.mesh(), &query);
-        self.steps(&inbound.steps);
-        let configuration = self.configuration;
-        match inbound.outcome {
-            Ok(_) => self.allowed = true,
-            Err(refusal) if refusal.reason == Reason::PlaintextRefused => {
-                let (namespace, name) = (&workload.namespace, &workload.name);
-                if let Some(key) = configuration.peer_authentication_of(namespace, name) {
-                    let origin = configuration.objects().origin(&key).cloned();
-                    self.origins.insert(key.to_string(), origin);
-                }
-            }
-            Err(_) => {}
-        }
-    }
-
-    fn allow(&mut self, why: &str) {
-        self.line(&format!("  {why}"));
-        self.allowed = true;
-    }
-
-    fn steps(&mut self, steps: &[Step]) {
-        for step in steps {
-            let Some(object) = &step.object else {
-                self.line(&format!("  {}", step.text));
-                continue;
-            };
-            let (name, origin) = place::origin_of(self.configuration, object);
-            self.line(&format!("  {} [{name}]", step.text));
-            self.origins.insert(name, origin);
-        }
-    }
-
-    fn finish(&mut self) {
-        if !self.origins.is_empty() {
-            self.line("\nobjects:");
-        }
-        for (object, origin) in std::mem::take(&mut self.origins) {
-            match origin {
-                Some(origin) => self.line(&format!("  {object}: {origin}")),
-                None => self.line(&format!("  {object}: made by the control plane")),
-            }
-        }
-        self.line(if self.allowed {
-            "\n=> allowed"
-        } else {
-            "\n=> refused"
-        });
-    }
-
-    fn line(&mut self, line: &str) {
-        self.text.push_str(line);
-        self.text.push('\n');
-    }
-}
-
-fn is_captured(workload: &Workload) -> bool {
-    workload.protocol == TunnelProtocol::Hbone
 }
 
 #[cfg(test)]

@@ -21,6 +21,7 @@ use tokio::time::Instant;
 
 use self::progress::Progress;
 use super::access::{Access, block_on};
+use super::live::{AGENTS, CONTROL_PLANES, is_ready};
 use crate::cluster::call::{CallError, call};
 use crate::cluster::leaving::NAME;
 use crate::cluster::{ROOTS, labels, redirection};
@@ -30,9 +31,6 @@ const UNFINISHED: u8 = 1;
 /// How often it is looked how far it is, and how often that is said.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 const SAY_EVERY: Duration = Duration::from_secs(5);
-/// Labels of the agents' pods, and of the control plane's.
-const AGENTS: &str = "app.kubernetes.io/name=ambit-node-agent";
-const CONTROL_PLANES: &str = "app.kubernetes.io/name=ambit-control-plane";
 
 /// What to leave.
 #[derive(Clone, Debug, clap::Args)]
@@ -158,7 +156,7 @@ impl Departure {
         )?;
         let planes = ListParams::default().labels(CONTROL_PLANES);
         let planes = call(self.agents.list(&planes)).await;
-        if planes.is_ok_and(|planes| !planes.items.iter().any(progress::is_ready)) {
+        if planes.is_ok_and(|planes| !planes.items.iter().any(is_ready)) {
             writeln!(err, "  no control plane is ready, so no agent hears of it")?;
         }
         writeln!(

@@ -1,45 +1,89 @@
-//! `ambit vet PATH`: reads a folder as the control plane would and tells what is wrong.
+//! `ambit vet [PATH]`: reads a folder, or the objects of the cluster, as the control plane would and
+//! tells what is wrong.
 
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use super::access::block_on;
+use super::live::{Cluster, Live, read};
 use crate::config::Configuration;
 use crate::config::directory::Scanner;
+use crate::config::objects::Kind;
 use crate::config::problem::{Problem, Severity};
 use crate::mesh_names::MeshNames;
 
 /// Something is wrong.
 const ERRORS: u8 = 1;
-/// The folder is not there.
+/// The folder or the cluster is not there, or not all of it can be read.
 const USAGE: u8 = 2;
 
 /// What to read.
 #[derive(Clone, Debug, clap::Args)]
+#[command(
+    after_help = "Exit code: 0 no errors, 1 errors, 2 not everything could be read.
+
+Rights in a cluster: list pods, services, endpointslices, nodes, namespaces, serviceaccounts, \
+authorizationpolicies and peerauthentications; get deployments in the namespace of the mesh."
+)]
 pub struct Args {
-    /// Folder of YAML files, or a single file
-    pub path: PathBuf,
+    /// Folder of YAML files, or a single file; without one, the objects of the cluster
+    pub path: Option<PathBuf>,
     /// Say only what is wrong
     #[arg(long, short)]
     pub quiet: bool,
+    /// The mesh
+    #[command(flatten)]
+    pub cluster: Cluster,
     /// Names of the mesh
     #[command(flatten)]
     pub names: MeshNames,
 }
 
 /// Prints every problem; fails if one is an error.
-pub fn run(args: &Args, out: &mut impl Write, err: &mut impl Write) -> io::Result<ExitCode> {
-    if let Err(error) = std::fs::metadata(&args.path) {
-        writeln!(
-            err,
-            "{}: {error}; name a folder of YAML files",
-            args.path.display()
-        )?;
+pub fn run(args: &Args, out: &mut impl Write, err: &mut impl Write) -> anyhow::Result<ExitCode> {
+    let Some(path) = &args.path else {
+        return in_cluster(args, out, err);
+    };
+    if let Err(error) = std::fs::metadata(path) {
+        let path = path.display();
+        writeln!(err, "{path}: {error}; name a folder of YAML files")?;
         return Ok(USAGE.into());
     }
-    let mut scanner = Scanner::new(&args.path, None);
+    let mut scanner = Scanner::new(path, None);
     let mut configuration = Configuration::new(args.names.settings());
     configuration.apply(scanner.scan());
+    let place = counted(scanner.files().count(), "file");
+    tell(args, &configuration, &place, out)
+}
+
+/// The same with the objects of a cluster.
+fn in_cluster(args: &Args, out: &mut impl Write, err: &mut impl Write) -> anyhow::Result<ExitCode> {
+    let objects = block_on(async {
+        let live = Live::new(&args.cluster).await?;
+        Ok(Box::pin(read(&live, Kind::ALL, &args.names)).await)
+    });
+    let objects = match objects {
+        Ok(objects) => objects,
+        Err(error) => {
+            writeln!(err, "error: {error:#}")?;
+            return Ok(USAGE.into());
+        }
+    };
+    let code = tell(args, &objects.configuration, "the cluster", out)?;
+    for why in &objects.unread {
+        writeln!(err, "not read: {why}")?;
+    }
+    let is_known = code != ExitCode::SUCCESS || objects.unread.is_empty();
+    Ok(if is_known { code } else { USAGE.into() })
+}
+
+fn tell(
+    args: &Args,
+    configuration: &Configuration,
+    place: &str,
+    out: &mut impl Write,
+) -> anyhow::Result<ExitCode> {
     let problems = configuration.problems();
     for problem in &problems {
         writeln!(out, "{}: {problem}", word(problem.severity))?;
@@ -47,12 +91,10 @@ pub fn run(args: &Args, out: &mut impl Write, err: &mut impl Write) -> io::Resul
     let errors = count(&problems, Severity::Error);
     if !args.quiet {
         let warnings = count(&problems, Severity::Warning);
-        let (objects, files) = (configuration.objects().len(), scanner.files().count());
         writeln!(
             out,
-            "{} in {}: {}, {}",
-            counted(objects, "object"),
-            counted(files, "file"),
+            "{} in {place}: {}, {}",
+            counted(configuration.objects().len(), "object"),
             counted(errors, "error"),
             counted(warnings, "warning"),
         )?;

@@ -6,13 +6,17 @@
 //! [`watch()`] runs one watcher for each kind and one task that collects what they see. The first
 //! batch is sent when every kind has been listed once: it holds everything that there is.
 //!
+//! [`list()`] reads once and does not watch, for the command line.
+//!
 //! A kind that the API server does not know (its CRD is not installed) counts as listed with
 //! nothing in it, and is asked for again.
 
 pub mod last_good;
 
+mod list;
 mod listing;
 mod watch;
 
+pub use self::list::{Listed, list};
 pub use self::listing::{Listings, Seen};
 pub use self::watch::watch;

@@ -23,7 +23,8 @@ use super::problem::{Finding, Severity};
 use super::store::Objects;
 
 pub use self::dependents::{Dirty, Output};
-pub use self::enrolment::{enrolled, enrolled_namespaces, is_recorded};
+pub(crate) use self::enrolment::{CUT_EXISTING, LABELS};
+pub use self::enrolment::{cut_existing, enrolled, enrolled_namespaces, is_recorded};
 pub use self::peer_authentication::deciding as deciding_peer_authentication;
 pub use self::rivals::{outdone, rivals_of};
 

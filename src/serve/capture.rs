@@ -11,6 +11,7 @@
 //! token; waits for acknowledgements live inside the stream's task and end with it.
 
 mod leaving;
+mod reported;
 mod roster;
 mod trust;
 
@@ -45,6 +46,8 @@ use super::publication::Publication;
 use crate::ca::Authority;
 
 pub(crate) use self::leaving::Leaving;
+pub(crate) use self::reported::Reported;
+use self::reported::Reporter;
 
 /// Answers between a stream's task and its connection: a node's pods released at once.
 const ANSWERS: usize = 256;
@@ -71,6 +74,8 @@ pub(crate) struct Captures {
     pub(crate) progress: Progress,
     /// Who makes the trust bundle.
     pub(crate) authority: Arc<Authority>,
+    /// What connected agents have captured.
+    pub(crate) reported: Reported,
     /// Whether the mesh leaves its nodes, if it can be asked to.
     pub(crate) leaving: Option<Leaving>,
     /// What is counted.
@@ -92,6 +97,7 @@ impl Capture for Captures {
         let caller = gate::caller_of(&request)?;
         let (answers, receiver) = mpsc::channel(ANSWERS);
         let stream = ReportStream {
+            reporter: self.reported.of_stream(&caller.node),
             node: Arc::clone(&caller.node),
             reports: request.into_inner(),
             answers,
@@ -167,6 +173,7 @@ impl Capture for Captures {
 /// One agent's reports.
 struct ReportStream {
     node: Arc<str>,
+    reporter: Reporter,
     reports: Streaming<CaptureReport>,
     answers: mpsc::Sender<Result<CaptureAnswer, Status>>,
     publications: watch::Receiver<Option<Arc<Publication>>>,
@@ -256,14 +263,16 @@ impl ReportStream {
         let pair = |pod: CapturedPod| (pod.uid, format!("{}/{}", pod.namespace, pod.name));
         if report.is_snapshot {
             self.reported.clear();
+            self.reporter.begin();
             self.settles_at = Some(Instant::now() + SETTLED);
         }
-        let pods: Vec<_> = report
-            .snapshot
-            .into_iter()
-            .chain(report.captured)
-            .map(pair)
-            .collect();
+        let pods = report.snapshot.into_iter().chain(report.captured);
+        let kept = |pod: &CapturedPod| {
+            if self.reported.len() < REPORTED && pod.uid.len() <= MAX_UID {
+                self.reporter.captured(pod);
+            }
+        };
+        let pods: Vec<_> = pods.inspect(kept).map(pair).collect();
         if !pods.is_empty() {
             if self.reported.len() < REPORTED {
                 // What is no claim, as too long a uid, is not kept either.
@@ -329,6 +338,7 @@ impl ReportStream {
         }
         self.pending.remove(&uid);
         self.reported.remove(&uid);
+        self.reporter.released(&uid);
         let change = CaptureChange::Withdrawn(uid.clone());
         let sequence = self
             .service

@@ -12,6 +12,7 @@ use http::{Method, StatusCode};
 use serde::Serialize;
 use tokio::sync::watch;
 
+use super::capture::Reported;
 use super::configuration::Handle;
 use super::progress::{Progress, Stream};
 use super::publication::Publication;
@@ -26,6 +27,8 @@ pub(crate) struct Shown {
     pub(crate) configuration: Handle,
     /// How far the agents have come.
     pub(crate) progress: Progress,
+    /// What connected agents have captured.
+    pub(crate) reported: Reported,
     /// The roots.
     pub(crate) authority: Arc<Authority>,
     /// What runs.
@@ -60,7 +63,7 @@ pub(crate) fn admin(shown: &Shown) -> Routes {
     let published = shown.configuration.publications();
     let configuration = shown.configuration.clone();
     let (progress, for_agents) = (shown.progress.clone(), shown.configuration.publications());
-    let tasks = shown.tasks.clone();
+    let (tasks, reported) = (shown.tasks.clone(), shown.reported.clone());
     let (logs, changed) = (shown.logs.clone(), shown.logs.clone());
     public(shown)
         .get("/ca", "roots, and what a rotation waits for", move |_ask| {
@@ -87,6 +90,11 @@ pub(crate) fn admin(shown: &Shown) -> Routes {
             "/debug/agents",
             "discovery streams, and how far each has come",
             move |_ask| Page::json(&Agents::now(&progress, &for_agents)),
+        )
+        .get(
+            "/debug/captures",
+            "pods that connected agents have captured, by node",
+            move |_ask| Page::json(&reported.list()),
         )
         .get("/debug/tasks", "how many tasks run, by name", move |_ask| {
             Page::json(&tasks.running())

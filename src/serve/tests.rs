@@ -158,6 +158,7 @@ fn captured(pod: &str) -> CaptureReport {
         uid: format!("uid-{pod}"),
         namespace: "shop".to_owned(),
         name: pod.to_owned(),
+        older_connections: 0,
     };
     CaptureReport {
         captured: Some(captured),

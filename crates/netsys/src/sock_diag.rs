@@ -3,6 +3,8 @@
 //!
 //! One look-up in the kernel's table, whatever the number of connections.
 
+pub mod table;
+
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsRawFd, OwnedFd};

@@ -34,6 +34,8 @@ pub(crate) enum Report {
     Withdraw(String),
     /// A pod, by its uid, cannot be captured, and why.
     Failed(String, String),
+    /// How many connections of a captured pod, by its uid, are older than its capture.
+    Older(String, u32),
     /// The mesh has left this node.
     Left,
 }
@@ -50,6 +52,8 @@ pub(crate) struct Capture {
     withdrawing: BTreeMap<String, Instant>,
     /// Pods that could not be captured, and why; told again on every stream.
     failed: BTreeMap<String, String>,
+    /// How many connections of a pod, by its uid, are older than its capture.
+    older: BTreeMap<String, u32>,
     /// Whether the mesh has left this node; told again on every stream.
     left: bool,
 }
@@ -84,6 +88,7 @@ impl Capture {
             captured,
             withdrawing,
             failed: BTreeMap::new(),
+            older: BTreeMap::new(),
             left: false,
         }
     }
@@ -168,6 +173,17 @@ impl Capture {
 
     fn note(&mut self, report: Report) -> CaptureReport {
         match report {
+            Report::Older(uid, count) => {
+                let pod = self.captured.get_mut(&uid).map(|pod| {
+                    pod.older_connections = count;
+                    pod.clone()
+                });
+                self.older.insert(uid, count);
+                CaptureReport {
+                    captured: pod,
+                    ..CaptureReport::default()
+                }
+            }
             Report::Left => {
                 self.left = true;
                 CaptureReport {
@@ -182,7 +198,8 @@ impl Capture {
                 }
                 failure(uid, message)
             }
-            Report::Captured(pod) => {
+            Report::Captured(mut pod) => {
+                pod.older_connections = self.older.get(&pod.uid).copied().unwrap_or_default();
                 self.failed.remove(&pod.uid);
                 self.withdrawing.remove(&pod.uid);
                 self.captured.insert(pod.uid.clone(), pod.clone());
@@ -193,6 +210,7 @@ impl Capture {
             }
             Report::Withdraw(uid) => {
                 self.captured.remove(&uid);
+                self.older.remove(&uid);
                 self.failed.remove(&uid);
                 self.withdrawing
                     .insert(uid.clone(), clock::now() + WITHDRAW_TIME);

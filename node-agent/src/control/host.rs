@@ -31,6 +31,8 @@ pub(crate) enum FromHost {
     Withdraw(String),
     /// A pod, by its uid, cannot be captured, and why; it can be again if there is no why.
     Failed(String, String),
+    /// How many connections of a pod, by its uid, are older than its capture.
+    Older(String, u32),
     /// The mesh has left this node.
     Left,
     /// A proxy generation, with the socket of its feed.
@@ -110,6 +112,7 @@ impl Incoming {
                 Some(Kind::Prepare(pod)) => FromHost::Prepare(pod),
                 Some(Kind::Captured(pod)) => FromHost::Captured(pod),
                 Some(Kind::Withdraw(uid)) => FromHost::Withdraw(uid),
+                Some(Kind::Older(older)) => FromHost::Older(older.uid, older.count),
                 Some(Kind::Left(_)) => FromHost::Left,
                 Some(Kind::Failed(failed)) => FromHost::Failed(failed.uid, failed.message),
                 Some(Kind::Proxy(proxy)) => {

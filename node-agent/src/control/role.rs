@@ -152,6 +152,7 @@ impl Role {
             }
             Event::Fetched(identity, answer) => self.fetched(now, identity, answer),
             Event::Host(FromHost::Failed(uid, why)) => self.report(Report::Failed(uid, why)),
+            Event::Host(FromHost::Older(uid, count)) => self.report(Report::Older(uid, count)),
             Event::Host(FromHost::Left) => self.report(Report::Left),
             Event::Host(FromHost::Prepare(pod)) => drop(self.pod(now, &pod)),
             Event::Host(FromHost::Captured(pod)) => {
@@ -160,6 +161,7 @@ impl Role {
                         uid: pod.uid,
                         namespace: pod.namespace,
                         name: pod.name,
+                        older_connections: 0,
                     }));
                 }
             }

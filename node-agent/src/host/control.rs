@@ -150,6 +150,9 @@ fn tell_everything(host: &Host) {
             PodState::Withdrawing | PodState::Draining => {}
         }
     }
+    for older in host.older.counts() {
+        host.control.tell(Kind::Older(older));
+    }
     if host.departure.done.is_cancelled() {
         host.control.tell(Kind::Left(Left {}));
     }

@@ -21,7 +21,7 @@ use super::rules::Rules;
 use super::state::{Host, Parts};
 use super::{
     addresses, agent_socket, cni_config, cni_list, control, filters, firewall, leave, listeners,
-    proxies, reconcile, restore, vanished, watch as listener_watch,
+    older, proxies, reconcile, restore, vanished, watch as listener_watch,
 };
 
 /// Open files: every connection of a proxy is none of ours, but pods have six listeners each and
@@ -175,6 +175,7 @@ fn start(host: &Arc<Host>) {
         .spawn("proxies", proxies::keep_one(Arc::clone(host)));
     host.tasks
         .spawn("reconcile", reconcile::run(Arc::clone(host)));
+    host.tasks.spawn("older", older::run(Arc::clone(host)));
     host.tasks
         .spawn("addresses", addresses::follow(Arc::clone(host)));
     let keeping = host.retired.child_token();

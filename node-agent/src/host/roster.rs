@@ -39,6 +39,8 @@ pub(crate) struct Record {
     pub(crate) enrolled: bool,
     /// Ports that the kubelet connects to.
     pub(crate) probe_ports: BTreeSet<u16>,
+    /// When it was asked to cut connections older than the capture, in Unix seconds.
+    pub(crate) cut_existing: Option<u64>,
 }
 
 /// What is to become of a pod.
@@ -153,6 +155,7 @@ fn record_of(pod: NodePod) -> Result<Record, NameError> {
         names: names.checked_but_addresses()?,
         enrolled: pod.enrolled,
         probe_ports: probe_ports.collect(),
+        cut_existing: Some(pod.cut_existing).filter(|asked| *asked > 0),
     })
 }
 

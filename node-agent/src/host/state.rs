@@ -30,6 +30,7 @@ use super::kept::{KeptPod, KeptPods};
 use super::leave::Departure;
 use super::listeners::{self, Listener};
 use super::names::PodUid;
+use super::older::Older;
 use super::pods::{NamespaceId, Pod, PodState, Pods};
 use super::roster::Roster;
 use super::rules::{Duty, RuleInput, Rules};
@@ -106,6 +107,8 @@ pub(crate) struct Host {
     pub(crate) cni: Option<Cni>,
     /// What the control plane says of this node.
     pub(crate) roster: Roster,
+    /// Connections older than captures.
+    pub(crate) older: Older,
     /// Whether the mesh leaves this node.
     pub(crate) departure: Departure,
     /// Listeners of the node's pages.
@@ -180,6 +183,7 @@ impl Host {
             withdrawn: Mutex::default(),
             cni: parts.cni,
             roster: Roster::default(),
+            older: Older::default(),
             departure: Departure::default(),
             pages: Mutex::default(),
             kept: parts.kept,

@@ -60,11 +60,12 @@ fn ask(source: &str, destination: &str, captured: Captured) -> Answer {
     let folder = tempfile::tempdir().expect("a folder");
     fs::write(folder.path().join("shop.yaml"), SHOP).expect("written");
     let args = Args {
-        from: DirectoryPath(folder.path().to_owned()),
+        from: Some(DirectoryPath(folder.path().to_owned())),
         source: source.to_owned(),
         destination: destination.to_owned(),
         captured,
-        egress: EgressMode::RegistryOnly,
+        egress: Some(EgressMode::RegistryOnly),
+        cluster: Cluster::default(),
         names: MeshNames::default(),
     };
     let (mut out, mut err) = (Vec::new(), Vec::new());
@@ -157,4 +158,54 @@ fn questions_that_cannot_be_answered_are_usage_errors() {
             "{source} {destination}"
         );
     }
+}
+
+/// What an agent says that has these of everything that the folder makes.
+fn dump_of(configuration: &Configuration, has_policies: bool) -> String {
+    let mesh = configuration.mesh();
+    let policies: Vec<_> = mesh.policies().filter(|_| has_policies).collect();
+    serde_json::json!({
+        "egress": "ALLOW_ANY",
+        "workloads": mesh.workloads().map(AsRef::as_ref).collect::<Vec<&ambit_model::Workload>>(),
+        "services": mesh.services().map(AsRef::as_ref).collect::<Vec<&ambit_model::Service>>(),
+        "policies": policies.iter().map(AsRef::as_ref).collect::<Vec<&ambit_model::Policy>>(),
+    })
+    .to_string()
+}
+
+#[test]
+fn what_an_agent_knows_decides_where_it_was_asked() {
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::write(folder.path().join("shop.yaml"), SHOP).expect("written");
+    let mut configuration = Configuration::new(MeshNames::default().settings());
+    configuration.apply(Scanner::new(folder.path(), None).scan());
+    for pod in ["shop.web-1", "shop.db-1"] {
+        configuration.set_captured(pod, true);
+    }
+    let question = Question {
+        source: "shop/web-1",
+        destination: "192.0.2.1:443",
+        egress: EgressMode::RegistryOnly,
+    };
+    let told = |question: &Question<'_>, views: &Views| {
+        let story = Story::of(&configuration, question, views).expect("places that are there");
+        (story.allowed, story.text)
+    };
+    assert!(!told(&question, &Views::default()).0);
+    let views = Views::told("n1", &dump_of(&configuration, true));
+    let (allowed, text) = told(&question, &views);
+    assert!(allowed, "its agent lets it out: {text}");
+    assert!(text.contains("outbound, decided on node n1, with what its agent knows:"));
+
+    let question = Question {
+        destination: "db:80",
+        ..question
+    };
+    assert!(told(&question, &Views::default()).0);
+    let behind = Views::told("n2", &dump_of(&configuration, false));
+    let (allowed, text) = told(&question, &behind);
+    assert!(!allowed, "a policy that is not known refuses: {text}");
+    let broken = Views::told("n2", "<html>");
+    let (allowed, text) = told(&question, &broken);
+    assert!(allowed && text.contains("its agent cannot be asked: its dump has another form"));
 }

@@ -7,8 +7,9 @@ fn vet(text: &str) -> (ExitCode, String) {
     let folder = tempfile::tempdir().expect("a folder");
     fs::write(folder.path().join("all.yaml"), text).expect("written");
     let args = Args {
-        path: folder.path().to_owned(),
+        path: Some(folder.path().to_owned()),
         quiet: false,
+        cluster: Cluster::default(),
         names: MeshNames::default(),
     };
     let (mut out, mut err) = (Vec::new(), Vec::new());
@@ -77,8 +78,9 @@ spec: {clusterIP: 10.96.0.1}
 #[test]
 fn a_missing_folder_is_a_usage_error() {
     let args = Args {
-        path: "/nowhere".into(),
+        path: Some("/nowhere".into()),
         quiet: false,
+        cluster: Cluster::default(),
         names: MeshNames::default(),
     };
     let (mut out, mut err) = (Vec::new(), Vec::new());

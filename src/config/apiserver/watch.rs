@@ -22,7 +22,7 @@ use crate::config::Batch;
 use crate::config::objects::Kind;
 
 /// Objects of one page of a listing: bounds what the API server and we hold at once.
-const PAGE: u32 = 500;
+pub(super) const PAGE: u32 = 500;
 /// What watchers have seen and nobody has taken in yet.
 const SEEN: usize = 1024;
 /// Most that is taken in as one batch.
@@ -194,7 +194,7 @@ fn is_last(kind: Kind, version: &str) -> bool {
 }
 
 /// How the API server calls a kind.
-fn resource_of(kind: Kind, api_version: &str) -> ApiResource {
+pub(super) fn resource_of(kind: Kind, api_version: &str) -> ApiResource {
     let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
     ApiResource::from_gvk_with_plural(
         &GroupVersionKind::gvk(group, version, kind.name()),
@@ -203,7 +203,7 @@ fn resource_of(kind: Kind, api_version: &str) -> ApiResource {
 }
 
 /// The object as it would stand in a file; items of a listing do not say what they are.
-fn document(resource: &ApiResource, mut object: DynamicObject) -> Value {
+pub(super) fn document(resource: &ApiResource, mut object: DynamicObject) -> Value {
     // Who wrote which field is as long as the rest, and of no use here.
     object.metadata.managed_fields = None;
     let mut document = object.data;

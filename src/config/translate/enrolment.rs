@@ -13,9 +13,11 @@ use crate::config::store::Objects;
 use crate::config::{CaptureRecord, Settings};
 
 /// Labels that ask for capture; ours beats Istio's.
-const LABELS: &[&str] = &["ambit.mesh/dataplane-mode", "istio.io/dataplane-mode"];
+pub(crate) const LABELS: &[&str] = &["ambit.mesh/dataplane-mode", "istio.io/dataplane-mode"];
 /// Annotations that record a capture: by our agents, and by Istio's.
 const RECORDS: &[&str] = &["ambit.mesh/redirection", "ambient.istio.io/redirection"];
+/// Annotation that asks to cut connections that are older than the capture: when, in Unix seconds.
+pub(crate) const CUT_EXISTING: &str = "ambit.mesh/cut-existing";
 /// Containers that are a mesh's proxy themselves.
 const SIDECARS: &[&str] = &["istio-proxy", "linkerd-proxy"];
 /// What an injected sidecar leaves on its pod.
@@ -65,6 +67,11 @@ pub fn is_recorded(pod: &Pod) -> bool {
     let record = |name: &&str| pod.metadata.annotation(name);
     let value = RECORDS.iter().find_map(record);
     value.is_some_and(|value| **value == *"enabled")
+}
+
+/// When it was asked to cut the pod's connections that are older than its capture.
+pub fn cut_existing(pod: &Pod) -> Option<u64> {
+    pod.metadata.annotation(CUT_EXISTING)?.parse().ok()
 }
 
 fn has_sidecar(pod: &Pod) -> bool {

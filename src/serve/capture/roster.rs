@@ -78,6 +78,7 @@ fn to_wire(pod: &PodOnNode) -> NodePod {
         service_account: pod.service_account.to_string(),
         ips: pod.ips.iter().map(ToString::to_string).collect(),
         enrolled: pod.enrolled,
+        cut_existing: pod.cut_existing.unwrap_or_default(),
         probe_ports: pod.probe_ports.iter().copied().map(u32::from).collect(),
     }
 }

@@ -56,6 +56,7 @@ async fn only_ports_that_are_probed_count() {
             ips: vec!["10.0.0.2".to_owned()],
             enrolled: true,
             probe_ports: vec![80],
+            cut_existing: 0,
         }],
         ..RosterUpdate::default()
     });

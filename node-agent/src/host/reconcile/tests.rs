@@ -16,6 +16,7 @@ fn told(uid: &str, enrolled: bool) -> RosterUpdate {
             ips: vec!["10.0.0.2".to_owned()],
             enrolled,
             probe_ports: Vec::new(),
+            cut_existing: 0,
         }],
         ..RosterUpdate::default()
     }

@@ -9,6 +9,7 @@ fn pod(uid: &str, enrolled: bool, ips: &[&str]) -> NodePod {
         ips: ips.iter().map(ToString::to_string).collect(),
         enrolled,
         probe_ports: vec![8080, 70_000],
+        cut_existing: 0,
     }
 }
 

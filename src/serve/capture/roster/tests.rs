@@ -10,6 +10,7 @@ fn pod(uid: &str, enrolled: bool) -> PodOnNode {
         service_account: "web".into(),
         ips: vec!["10.0.0.1".parse().unwrap()],
         probe_ports: BTreeSet::from([80]),
+        cut_existing: None,
         host_network: false,
         enrolled,
     }

@@ -1,0 +1,211 @@
+//! The way of a connection from end to end, as it is written.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
+
+use ambit_decide::{
+    EgressMode, InboundQuery, OutboundPlan, OutboundQuery, Reason, Step, explain_inbound,
+    explain_outbound,
+};
+use ambit_model::{Mesh, TunnelProtocol, Workload};
+
+use super::place::{self, Origins, UsageError, destination, endpoint_at, source};
+use super::views::Views;
+use crate::config::Configuration;
+
+/// The explanation as it is written.
+pub(super) struct Story<'a> {
+    configuration: &'a Configuration,
+    views: &'a Views,
+    egress: EgressMode,
+    pub(super) text: String,
+    origins: Origins,
+    /// Nodes whose agents decide.
+    pub(super) nodes: BTreeSet<String>,
+    /// Whether the connection would be let through to its end.
+    pub(super) allowed: bool,
+}
+
+/// What is asked.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Question<'a> {
+    pub(super) source: &'a str,
+    pub(super) destination: &'a str,
+    /// What happens to unknown destinations, as far as agents do not tell.
+    pub(super) egress: EgressMode,
+}
+
+impl<'a> Story<'a> {
+    /// Objects say who is meant; agents that were asked say what is decided.
+    pub(super) fn of(
+        configuration: &'a Configuration,
+        question: &Question<'_>,
+        views: &'a Views,
+    ) -> Result<Self, UsageError> {
+        let mesh = configuration.mesh();
+        let source = source(mesh, question.source)?;
+        let to = destination(configuration, source, question.destination)?;
+        let mut story = Self {
+            configuration,
+            views,
+            egress: question.egress,
+            text: String::new(),
+            origins: Origins::new(),
+            nodes: BTreeSet::new(),
+            allowed: false,
+        };
+        story.line(&format!("from {}", place::describe(source)));
+        story.line(&format!("to   {to}"));
+        if !is_captured(source) {
+            story.line("\noutbound: the client is not captured, it connects as without the mesh");
+            match endpoint_at(mesh, source, to) {
+                Some((workload, to)) => story.arrive(source, workload, to, false),
+                None => story.allow("nothing of the mesh is at the destination"),
+            }
+        } else {
+            story.depart(source, to);
+        }
+        story.finish();
+        Ok(story)
+    }
+
+    fn depart(&mut self, source: &Workload, to: SocketAddr) {
+        let (mesh, egress) = self.side("outbound", &source.node);
+        let Some(source) = mesh.workload(&source.uid) else {
+            self.line(
+                "  the agent does not know this pod yet: its connections wait, then are refused",
+            );
+            return;
+        };
+        let outbound = explain_outbound(
+            mesh,
+            &OutboundQuery {
+                source,
+                destination: to,
+                egress,
+                pick: 0,
+            },
+        );
+        self.steps(&outbound.steps);
+        match outbound.outcome {
+            Err(_) => self.allowed = false,
+            Ok(OutboundPlan::Tunnel {
+                authority,
+                workload,
+                ..
+            }) => {
+                self.arrive(source, &workload, authority, true);
+            }
+            Ok(OutboundPlan::Passthrough {
+                to,
+                workload: Some(workload),
+                ..
+            }) => {
+                self.arrive(source, &workload, to, false);
+            }
+            Ok(OutboundPlan::Passthrough { .. }) => self.allow("it leaves the mesh in plaintext"),
+            Ok(OutboundPlan::Own { .. }) => self.allow("it stays within the pod"),
+        }
+    }
+
+    fn arrive(&mut self, source: &Workload, workload: &Workload, to: SocketAddr, tunnel: bool) {
+        let (mesh, _) = self.side("inbound", &workload.node);
+        self.line(&format!("  at {}", place::describe(workload)));
+        if !is_captured(workload) {
+            self.allow("the destination is not captured, no policy is enforced there");
+            return;
+        }
+        let Some(workload) = mesh.workload(&workload.uid) else {
+            self.line("  the agent does not know this pod yet: it lets nobody in");
+            return;
+        };
+        let identity = source.identity();
+        let same_family = |address: &&IpAddr| address.is_ipv4() == to.is_ipv4();
+        let from = source
+            .addresses
+            .iter()
+            .find(same_family)
+            .or_else(|| source.addresses.first());
+        let query = InboundQuery {
+            workload,
+            destination: to,
+            source: from.map_or_else(|| to.ip(), |address| *address),
+            peer: tunnel.then_some(&identity),
+        };
+        let inbound = explain_inbound(mesh, &query);
+        self.steps(&inbound.steps);
+        let configuration = self.configuration;
+        match inbound.outcome {
+            Ok(_) => self.allowed = true,
+            Err(refusal) if refusal.reason == Reason::PlaintextRefused => {
+                let (namespace, name) = (&workload.namespace, &workload.name);
+                if let Some(key) = configuration.peer_authentication_of(namespace, name) {
+                    let origin = configuration.objects().origin(&key).cloned();
+                    self.origins.insert(key.to_string(), origin);
+                }
+            }
+            Err(_) => {}
+        }
+    }
+
+    /// Begins the part of one node; answers with what is decided by there.
+    fn side(&mut self, direction: &str, node: &str) -> (&'a Mesh, EgressMode) {
+        self.nodes.insert(node.to_owned());
+        let (known, by) = match self.views.on(node) {
+            None => ((self.configuration.mesh(), self.egress), String::new()),
+            Some(Ok(view)) => (
+                (&view.mesh, view.egress),
+                ", with what its agent knows".to_owned(),
+            ),
+            Some(Err(why)) => (
+                (self.configuration.mesh(), self.egress),
+                format!(", as the objects say (its agent cannot be asked: {why})"),
+            ),
+        };
+        self.line(&format!("\n{direction}, decided on node {node}{by}:"));
+        known
+    }
+
+    fn allow(&mut self, why: &str) {
+        self.line(&format!("  {why}"));
+        self.allowed = true;
+    }
+
+    fn steps(&mut self, steps: &[Step]) {
+        for step in steps {
+            let Some(object) = &step.object else {
+                self.line(&format!("  {}", step.text));
+                continue;
+            };
+            let (name, origin) = place::origin_of(self.configuration, object);
+            self.line(&format!("  {} [{name}]", step.text));
+            self.origins.insert(name, origin);
+        }
+    }
+
+    fn finish(&mut self) {
+        if !self.origins.is_empty() {
+            self.line("\nobjects:");
+        }
+        for (object, origin) in std::mem::take(&mut self.origins) {
+            match origin {
+                Some(origin) => self.line(&format!("  {object}: {origin}")),
+                None => self.line(&format!("  {object}: made by the control plane")),
+            }
+        }
+        self.line(if self.allowed {
+            "\n=> allowed"
+        } else {
+            "\n=> refused"
+        });
+    }
+
+    fn line(&mut self, line: &str) {
+        self.text.push_str(line);
+        self.text.push('\n');
+    }
+}
+
+fn is_captured(workload: &Workload) -> bool {
+    workload.protocol == TunnelProtocol::Hbone
+}

@@ -1,0 +1,27 @@
+use serde_json::json;
+
+use super::*;
+
+fn template(variables: &[(&str, &str)]) -> PodTemplateSpec {
+    let variables: Vec<_> = variables
+        .iter()
+        .map(|(name, value)| json!({"name": name, "value": value}))
+        .collect();
+    let container = json!({"name": "control-plane", "env": variables});
+    serde_json::from_value(json!({"spec": {"containers": [container]}})).unwrap()
+}
+
+#[test]
+fn the_control_planes_own_variables_beat_what_is_given() {
+    let given = MeshNames::default();
+    let template = template(&[
+        ("AMBIT_TRUST_DOMAIN", "example.org"),
+        ("AMBIT_ROOT_NAMESPACES", "istio-system,mesh"),
+        ("AMBIT_CLUSTER", ""),
+    ]);
+    let names = of_template(&template, &given);
+    assert_eq!(names.trust_domain, "example.org");
+    assert_eq!(names.root_namespaces, ["istio-system", "mesh"]);
+    assert_eq!(names.cluster, given.cluster);
+    assert_eq!(names.excluded_namespaces, given.excluded_namespaces);
+}

@@ -1,0 +1,45 @@
+//! The objects of a running cluster, read as the control plane reads them.
+
+use serde_json::Value;
+
+use super::{Live, names};
+use crate::config::objects::Kind;
+use crate::config::{CaptureRecord, Configuration, apiserver};
+use crate::mesh_names::MeshNames;
+
+/// What was read.
+pub(in crate::cli) struct LiveObjects {
+    /// As the control plane has it; captured is what stands on the pods.
+    pub(in crate::cli) configuration: Configuration,
+    /// What agents do with unknown destinations, if that is known.
+    pub(in crate::cli) egress: Option<String>,
+    /// Pods and policies as the API server has them.
+    pub(in crate::cli) documents: Vec<(Kind, Value)>,
+    /// What could not be read, and why.
+    pub(in crate::cli) unread: Vec<String>,
+}
+
+/// Reads these kinds; what the caller may not see is told in `unread`.
+pub(in crate::cli) async fn read(live: &Live, kinds: &[Kind], given: &MeshNames) -> LiveObjects {
+    let (names, egress, mut unread) = names::read(&live.client, &live.namespace, given).await;
+    let mut settings = names.settings();
+    settings.captures = CaptureRecord::Annotations;
+    let mut documents = Vec::new();
+    let show = |kind: Kind, document: &Value| {
+        if kind == Kind::Pod || kind.is_policy() {
+            documents.push((kind, document.clone()));
+        }
+    };
+    let listed = Box::pin(apiserver::list(&live.client, kinds, show)).await;
+    for (kind, why) in listed.unread {
+        unread.push(format!("{}: {why}", kind.plural()));
+    }
+    let mut configuration = Configuration::new(settings);
+    configuration.apply(listed.batch);
+    LiveObjects {
+        configuration,
+        egress,
+        documents,
+        unread,
+    }
+}
