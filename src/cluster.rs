@@ -10,6 +10,7 @@
 //! | `root_publisher.rs` | the trust bundle in every enrolled namespace |
 //! | `leaving.rs` | has agents leave their nodes before an uninstall |
 //! | `redirection.rs` | writes on pods whether their traffic is redirected |
+//! | `statuses.rs`, `last_good.rs` | what is said of policies on themselves, and versions to fall back on |
 //! | `token_review.rs` | asks whose a token is |
 //! | `call.rs` | one question, bounded in time |
 //!
@@ -20,12 +21,14 @@
 pub mod authority;
 pub(crate) mod call;
 mod election;
+mod last_good;
 pub mod leader;
 pub(crate) mod leaving;
 pub(crate) mod redirection;
 pub mod replicas;
 pub mod root_publisher;
 pub mod secret_store;
+mod statuses;
 pub mod token_review;
 pub mod users_authority;
 
@@ -34,10 +37,10 @@ use std::sync::Arc;
 
 use ambit_kit::tasks::Tasks;
 use kube::Client;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use self::token_review::TokenReviews;
-use crate::serve::{AgentPods, AgentSettings, MARKS, Marker, TrustedAgent};
+use crate::serve::{AgentPods, AgentSettings, MARKS, Marker, TrustedAgent, Writers};
 
 pub(crate) use self::root_publisher::NAME as ROOTS;
 
@@ -67,8 +70,14 @@ pub(crate) fn agents(client: &Client, namespace: &str) -> AgentSettings {
     }
 }
 
-/// Starts what writes to the cluster.
-pub(crate) fn start(client: &Client, tasks: &Tasks) -> Marker {
+/// Starts what writes to the cluster; of policies only while this replica leads.
+pub(crate) fn start(
+    client: &Client,
+    namespace: &str,
+    leads: &watch::Receiver<bool>,
+    tasks: &Tasks,
+) -> Writers {
+    let statuses = statuses::start(client.clone(), namespace, leads.clone(), tasks);
     let (marker, marks) = mpsc::channel(MARKS);
     let (client, stop) = (client.clone(), tasks.token());
     tasks.spawn("redirection", async move {
@@ -77,5 +86,8 @@ pub(crate) fn start(client: &Client, tasks: &Tasks) -> Marker {
             () = stop.cancelled() => {}
         }
     });
-    Marker(marker)
+    Writers {
+        marker: Some(Marker(marker)),
+        statuses: Some(statuses),
+    }
 }

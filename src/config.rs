@@ -10,6 +10,7 @@
 //! | [`objects`] | reads documents as typed objects, with errors that lead to the field |
 //! | [`store`] | all objects in force, indexed |
 //! | [`translate`] | pure functions from objects to the model |
+//! | [`statuses`] | what is said of each policy on itself |
 //!
 //! [`Configuration`] ties them together for the serving half: it takes batches in and gives
 //! changes of the model out. It is plain data without tasks; its owner is one task.
@@ -21,6 +22,7 @@ pub mod files;
 pub mod last_good;
 pub mod objects;
 pub mod problem;
+pub mod statuses;
 pub mod store;
 pub mod translate;
 
@@ -37,7 +39,8 @@ use ambit_model::{Change, Mesh, PolicyName, WorkloadUid};
 
 use self::objects::pod::Pod;
 use self::objects::{Kind, Object, ObjectKey};
-use self::problem::{Cause, Problem, Severity};
+use self::problem::{Cause, Finding, Problem, Severity};
+use self::statuses::Shown;
 use self::store::{Claim, ObjectEvent, Objects};
 use self::translate::{Dirty, Inputs, Output};
 
@@ -110,6 +113,8 @@ pub struct Batch {
     pub events: Vec<ObjectEvent>,
     /// Files that were read, each with all that is wrong in it now.
     pub problems: Vec<(Arc<str>, Vec<Problem>)>,
+    /// Policies of a source that shows more of them than what is read; none for one that is gone.
+    pub shown: Vec<(ObjectKey, Option<Shown>)>,
 }
 
 /// A pod that runs on a node.
@@ -149,7 +154,9 @@ pub struct Configuration {
     /// Name of the static policy while it is in the model.
     static_strict: Option<PolicyName>,
     file_problems: BTreeMap<Arc<str>, Vec<Problem>>,
-    policy_warnings: BTreeMap<ObjectKey, Vec<problem::Finding>>,
+    policy_findings: BTreeMap<ObjectKey, Vec<(Severity, Finding)>>,
+    /// Policies as their source shows them, where it shows more than what is read.
+    shown: BTreeMap<ObjectKey, Shown>,
 }
 
 impl Configuration {
@@ -169,6 +176,12 @@ impl Configuration {
             } else {
                 self.file_problems.insert(file, problems);
             }
+        }
+        for (key, shown) in batch.shown {
+            match shown {
+                Some(shown) => self.shown.insert(key, shown),
+                None => self.shown.remove(&key),
+            };
         }
         let large = batch.events.len() >= LARGE_BATCH.max(self.objects.len() / 8);
         let mut dirty = if large {
@@ -277,13 +290,22 @@ impl Configuration {
     pub fn peer_authentication_of(&self, namespace: &str, pod: &str) -> Option<ObjectKey> {
         let key = ObjectKey::new(Kind::Pod, namespace, pod);
         let labels = &self.objects.pod(&key)?.metadata.labels;
-        let inputs = Inputs {
+        translate::deciding_peer_authentication(&self.inputs(), namespace, labels)
+    }
+
+    /// What translation may look at.
+    fn inputs(&self) -> Inputs<'_> {
+        Inputs {
             settings: &self.settings,
             objects: &self.objects,
             captured: &self.captured,
             withheld: &self.withheld,
-        };
-        translate::deciding_peer_authentication(&inputs, namespace, labels)
+        }
+    }
+
+    /// What an object that is about to be written contradicts.
+    pub fn contradictions_of(&self, object: &Object) -> Vec<Finding> {
+        translate::rivals_of(&self.settings, &self.objects, object)
     }
 
     /// Pods of a node that are recorded as captured.
@@ -309,15 +331,20 @@ impl Configuration {
     pub fn problems(&self) -> Vec<Problem> {
         let mut problems: Vec<Problem> = self.file_problems.values().flatten().cloned().collect();
         problems.extend(self.objects.contradictions());
-        for (key, findings) in &self.policy_warnings {
+        for (key, findings) in &self.policy_findings {
             if let Some(origin) = self.objects.origin(key) {
-                problems.extend(findings.iter().map(|finding| {
+                problems.extend(findings.iter().map(|(severity, finding)| {
                     finding
                         .clone()
-                        .at(origin, key, Severity::Warning, Cause::NotEnforced)
+                        .at(origin, key, *severity, Cause::NotEnforced)
                 }));
             }
         }
+        let outdone = translate::outdone(&self.settings, &self.objects);
+        problems.extend(outdone.into_iter().filter_map(|(key, finding)| {
+            let origin = self.objects.origin(key)?;
+            Some(finding.at(origin, key, Severity::Error, Cause::Contradiction))
+        }));
         problems.sort();
         problems
     }
@@ -368,10 +395,10 @@ impl Configuration {
                 let translated = inputs.policy(&key);
                 let name = inputs.policy_name(&key);
                 changes.extend(policy_change(&self.mesh, name, translated.policy));
-                if translated.warnings.is_empty() {
-                    self.policy_warnings.remove(&key);
+                if translated.findings.is_empty() {
+                    self.policy_findings.remove(&key);
                 } else {
-                    self.policy_warnings.insert(key, translated.warnings);
+                    self.policy_findings.insert(key, translated.findings);
                 }
             }
             Output::StaticStrict => {

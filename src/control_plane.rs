@@ -30,7 +30,7 @@ use crate::cluster::root_publisher::Publisher;
 use crate::config::directory::{self, WatchError};
 use crate::config::{self, Batch, CaptureRecord, Configuration, apiserver};
 use crate::mesh_names::MeshNames;
-use crate::serve::{self, AgentSettings, ServeError};
+use crate::serve::{self, AgentSettings, ServeError, Writers};
 
 /// Names that the port's certificate always has; agents ask for the first one.
 const OWN_NAMES: [&str; 2] = ["ambit-control-plane", "localhost"];
@@ -247,12 +247,12 @@ async fn start(args: Args, logs: Logs, tasks: &Tasks) -> Result<(), ControlPlane
         Source::Directory(path) => in_folder(&args, path, authority)?,
         Source::Cluster => in_cluster(&args, authority, tasks).await?,
     };
-    let (marker, agents, client) = match in_cluster {
+    let (writers, agents, client) = match in_cluster {
         Some((client, agents)) => {
-            let marker = cluster::start(&client, tasks);
-            (Some(marker), Some(agents), Some(client))
+            let writers = cluster::start(&client, &args.namespace, &replica.leads, tasks);
+            (writers, Some(agents), Some(client))
         }
-        None => (None, None, None),
+        None => (Writers::default(), None, None),
     };
     let leaving = client
         .as_ref()
@@ -270,7 +270,7 @@ async fn start(args: Args, logs: Logs, tasks: &Tasks) -> Result<(), ControlPlane
         services,
         metrics,
         admin,
-        marker,
+        writers,
         leaving: leaving.clone(),
         logs: Some(logs),
     };
@@ -335,7 +335,7 @@ async fn in_cluster(
     let (authority, replica) = cluster::authority::open(&client, &place, authority, tasks).await?;
     let agents = cluster::agents(&client, &args.namespace);
     Ok(Ground {
-        batches: apiserver::watch(&client, tasks),
+        batches: apiserver::watch(&client, &args.namespace, tasks),
         authority,
         replica,
         names: config::Settings {

@@ -82,7 +82,7 @@ pub use self::agents::{
     AgentSettings, Review, ReviewError, TokenOwner, TokenReviewer, TrustedAgent,
 };
 pub(crate) use self::capture::Leaving;
-pub(crate) use self::configuration::{MARKS, Mark, Marker, Redirection};
+pub(crate) use self::configuration::{MARKS, Mark, Marker, Redirection, StatusFeed, Writers};
 pub use self::tls::TlsError;
 pub use self::tokens::TokenError;
 
@@ -116,8 +116,8 @@ pub struct Settings {
     pub metrics: TcpListener,
     /// The port of administration.
     pub admin: Option<TcpListener>,
-    /// Where captures are recorded on pods, if they are.
-    pub(crate) marker: Option<Marker>,
+    /// Who writes to the cluster what was found out.
+    pub(crate) writers: Writers,
     /// Whether the mesh leaves its nodes, if it can be asked to.
     pub(crate) leaving: Option<Leaving>,
     /// The logs, if their level can be changed.
@@ -164,7 +164,7 @@ pub fn start(
         claims,
         callers.clone(),
         metrics.clone(),
-        settings.marker,
+        settings.writers,
     );
     let enrolled = keeper.enrolled();
     let progress = Progress::default();

@@ -53,6 +53,7 @@ impl Folder {
         let changes = self.configuration.apply(Batch {
             events: reading.events,
             problems,
+            ..Batch::default()
         });
         self.texts.insert(name, text.to_owned());
         self.compare_sources();
@@ -68,6 +69,7 @@ impl Folder {
         let changes = self.configuration.apply(Batch {
             events,
             problems: vec![(name, Vec::new())],
+            ..Batch::default()
         });
         self.compare_sources();
         changes
@@ -126,7 +128,7 @@ impl Folder {
         let events = self.files.iter().flat_map(all).collect();
         Batch {
             events,
-            problems: Vec::new(),
+            ..Batch::default()
         }
     }
 

@@ -8,6 +8,7 @@ mod dependents;
 mod enrolment;
 mod peer_authentication;
 mod policy;
+mod rivals;
 mod service;
 mod workload;
 
@@ -18,13 +19,14 @@ use ambit_model::{Policy, PolicyName, ServiceName, Workload, WorkloadUid};
 
 use super::Settings;
 use super::objects::{Kind, Object, ObjectKey};
-use super::problem::Finding;
+use super::problem::{Finding, Severity};
 use super::store::Objects;
 
 pub use self::dependents::{Dirty, Output};
 pub(crate) use self::enrolment::{CUT_EXISTING, LABELS};
 pub use self::enrolment::{cut_existing, enrolled, enrolled_namespaces, is_recorded};
 pub use self::peer_authentication::deciding as deciding_peer_authentication;
+pub use self::rivals::{outdone, rivals_of};
 
 /// Everything that translation may look at.
 #[derive(Clone, Copy, Debug)]
@@ -44,8 +46,8 @@ pub struct Inputs<'a> {
 pub struct TranslatedPolicy {
     /// What is enforced, if anything.
     pub policy: Option<Policy>,
-    /// What is not.
-    pub warnings: Vec<Finding>,
+    /// What is not: as an error where it is refused or refuses more than is written.
+    pub findings: Vec<(Severity, Finding)>,
 }
 
 impl Inputs<'_> {
@@ -99,6 +101,17 @@ impl Inputs<'_> {
     /// Name that the workload of a pod has in the model.
     pub fn workload_uid(&self, pod: &ObjectKey) -> WorkloadUid {
         WorkloadUid::pod(&self.settings.cluster, &pod.namespace, &pod.name)
+    }
+}
+
+/// What a policy says that is not enforced as it is written, whatever else there is.
+pub fn findings_of(settings: &Settings, object: &Object) -> Vec<(Severity, Finding)> {
+    match object {
+        Object::AuthorizationPolicy(policy) => {
+            policy::translate(settings, &object.key(), policy).findings
+        }
+        Object::PeerAuthentication(policy) => peer_authentication::disabled(policy),
+        _ => Vec::new(),
     }
 }
 

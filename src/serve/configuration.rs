@@ -12,6 +12,7 @@
 mod handle;
 mod marks;
 mod rosters;
+mod survey;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -24,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::handle::Request;
 use self::rosters::{Rosters, Touched};
+use self::survey::Survey;
 use super::Enrolled;
 use super::claims::{ClaimError, ClaimFiles, Claims};
 use super::gate::Callers;
@@ -35,6 +37,7 @@ use crate::config::{Batch, Configuration};
 pub(crate) use self::handle::{CaptureChange, CaptureReply, Handle, NotReady};
 pub(crate) use self::marks::{MARKS, Mark, Marker, Redirection};
 pub(crate) use self::rosters::Roster;
+pub(crate) use self::survey::StatusFeed;
 
 /// Requests waiting for the task: every agent of a large mesh at once.
 const REQUESTS: usize = 4096;
@@ -57,6 +60,16 @@ pub(crate) struct Keeper {
     rosters: Rosters,
     /// Where captures are recorded on the pods; none where this process is the record.
     marker: Option<Marker>,
+    survey: Survey,
+}
+
+/// Whoever writes what this task has found out, where somebody does.
+#[derive(Debug, Default)]
+pub(crate) struct Writers {
+    /// Of captures, on pods.
+    pub(crate) marker: Option<Marker>,
+    /// Of what is said of policies.
+    pub(crate) statuses: Option<StatusFeed>,
 }
 
 impl Keeper {
@@ -66,8 +79,9 @@ impl Keeper {
         files: ClaimFiles,
         callers: Callers,
         metrics: Metrics,
-        marker: Option<Marker>,
+        writers: Writers,
     ) -> (Self, Handle) {
+        let Writers { marker, statuses } = writers;
         let claims = files.load();
         for (_node, uid) in claims.iter() {
             // Nothing is known yet, so nothing changes yet.
@@ -91,6 +105,7 @@ impl Keeper {
             problems: BTreeSet::new(),
             rosters: Rosters::default(),
             marker,
+            survey: Survey::new(statuses),
         };
         (keeper, Handle::new(sender, receiver, records_here))
     }
@@ -116,6 +131,7 @@ impl Keeper {
                         tracing::error!("the source of the configuration is gone; serving the last state");
                     }
                 },
+                () = self.survey.is_due(), if ready => self.survey.look(&self.configuration),
                 count = self.requests.recv_many(&mut requests, TOGETHER), if ready => {
                     if count == 0 {
                         return;
@@ -133,6 +149,7 @@ impl Keeper {
             Callers::Agents(agents) => is_first || agents.may_have_changed(&batch),
             Callers::Nodes(_) => false,
         };
+        self.survey.note(&batch, clock::now());
         let changes = self.configuration.apply(batch);
         self.rosters.refresh(&touched, &self.configuration);
         self.take_changes(changes);

@@ -98,7 +98,7 @@ impl Plane {
             services,
             metrics,
             admin: Some(admin),
-            marker: None,
+            writers: Writers::default(),
             leaving: None,
             logs: None,
         };

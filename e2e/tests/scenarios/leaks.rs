@@ -3,7 +3,6 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
-use ambit_e2e::lab::Pod;
 use ambit_e2e::lab::address::Family;
 use ambit_e2e::mesh::Options;
 use ambit_e2e::servers::{self, Server};
@@ -11,6 +10,7 @@ use ambit_e2e::wait::wait_until;
 use ambit_e2e::world::World;
 
 use crate::load::Callers;
+use crate::support::rules;
 
 const WARM_UP: u32 = 50;
 const CYCLES: u32 = 500;
@@ -91,10 +91,6 @@ fn memory(world: &World) -> u64 {
         .into_iter()
         .filter_map(ambit_e2e::process::resident_kib)
         .sum()
-}
-
-fn rules(pod: &Pod) -> String {
-    pod.run("nft", &["list", "ruleset"]).unwrap()
 }
 
 #[test]

@@ -5,9 +5,11 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::last_good::LastGood;
 use crate::config::Batch;
 use crate::config::objects::{self, Kind, Object, ObjectKey, ReadError};
 use crate::config::problem::{Origin, Severity};
+use crate::config::statuses::Shown;
 use crate::config::store::ObjectEvent;
 
 /// How messages name the place of an object of the cluster.
@@ -33,6 +35,8 @@ pub enum Seen {
 pub struct Listings {
     place: Arc<str>,
     kinds: BTreeMap<Kind, Listing>,
+    /// Versions from before this process, for policies that it has only seen broken.
+    last_good: LastGood,
 }
 
 /// One kind, as it was last seen.
@@ -54,11 +58,20 @@ impl Default for Listings {
         Self {
             place: PLACE.into(),
             kinds,
+            last_good: LastGood::default(),
         }
     }
 }
 
 impl Listings {
+    /// Nothing seen yet; these versions are in force for policies that cannot be read.
+    pub fn with_last_good(last_good: LastGood) -> Self {
+        Self {
+            last_good,
+            ..Self::default()
+        }
+    }
+
     /// True once every kind has been listed.
     pub fn are_complete(&self) -> bool {
         self.kinds.values().all(|listing| listing.was_complete)
@@ -88,7 +101,7 @@ impl Listings {
                 if let Some(shown) = &mut listing.shown {
                     shown.insert(key.clone());
                 }
-                listing.put(place, key, value, batch);
+                listing.put(place, key, value, &self.last_good, batch);
             }
             Seen::Gone(value) => {
                 let Some(key) = key_of(kind, &value) else {
@@ -114,8 +127,20 @@ impl Listings {
 impl Listing {
     /// A policy that cannot be read keeps its last good version; without one, it refuses
     /// everything in its scope.
-    fn put(&mut self, place: &Arc<str>, key: ObjectKey, value: Value, batch: &mut Batch) {
+    fn put(
+        &mut self,
+        place: &Arc<str>,
+        key: ObjectKey,
+        value: Value,
+        last_good: &LastGood,
+        batch: &mut Batch,
+    ) {
         let name: Arc<str> = key.to_string().into();
+        let shown = key.kind.is_policy().then(|| Shown::of(&value));
+        let uid = shown.as_ref().map(|shown| Arc::clone(&shown.uid));
+        if shown.is_some() {
+            batch.shown.push((key.clone(), shown));
+        }
         match objects::read(value) {
             Ok(object) => {
                 self.known.insert(key);
@@ -132,7 +157,12 @@ impl Listing {
                 let origin = Origin::file(place);
                 let problem = finding.at(&origin, object, Severity::Error, cause);
                 batch.problems.push((name, vec![problem]));
-                if self.known.insert(key.clone()) && key.kind.is_policy() {
+                if !self.known.insert(key.clone()) {
+                    return;
+                }
+                if let Some(object) = uid.and_then(|uid| last_good.get(&key, &uid)) {
+                    batch.events.push(put(place, Object::clone(object)));
+                } else if key.kind.is_policy() {
                     batch.events.push(put(place, Object::UnreadablePolicy(key)));
                 }
             }
@@ -144,6 +174,9 @@ impl Listing {
             return;
         }
         batch.problems.push((key.to_string().into(), Vec::new()));
+        if key.kind.is_policy() {
+            batch.shown.push((key.clone(), None));
+        }
         batch.events.push(ObjectEvent::Remove {
             file: Arc::clone(place),
             key: key.clone(),

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use ambit_kit::tasks::Tasks;
 use futures_util::StreamExt as _;
+use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind};
 use kube::runtime::watcher::{self, Error, Event};
 use kube::runtime::{WatchStreamExt as _, watcher as watch_objects};
@@ -15,6 +16,7 @@ use kube::{Client, Error as ClientError};
 use serde_json::Value;
 use tokio::sync::mpsc;
 
+use super::last_good::{self, LastGood};
 use super::listing::{Listings, Seen};
 use crate::config::Batch;
 use crate::config::objects::Kind;
@@ -29,11 +31,14 @@ const TOGETHER: usize = 4096;
 const BATCHES: usize = 4;
 /// How often a kind that the API server does not know is asked for again.
 const ASK_AGAIN: Duration = Duration::from_secs(5);
+/// Longest wait for one answer.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// How often it is said which kinds are still missing.
 const SAY_MISSING: Duration = Duration::from_secs(10);
 
-/// Starts all watchers; what they see comes out in batches, everything that there is first.
-pub fn watch(client: &Client, tasks: &Tasks) -> mpsc::Receiver<Batch> {
+/// Starts all watchers; what they see comes out in batches, everything that there is first. Last
+/// good versions are read from our own namespace.
+pub fn watch(client: &Client, namespace: &str, tasks: &Tasks) -> mpsc::Receiver<Batch> {
     let (seen, collected) = mpsc::channel(SEEN);
     for kind in Kind::ALL {
         let follow = follow(client.clone(), *kind, seen.clone());
@@ -46,10 +51,11 @@ pub fn watch(client: &Client, tasks: &Tasks) -> mpsc::Receiver<Batch> {
         });
     }
     let (batches, receiver) = mpsc::channel(BATCHES);
+    let maps = Api::namespaced(client.clone(), namespace);
     let stop = tasks.token();
     tasks.spawn("watched", async move {
         tokio::select! {
-            () = collect(collected, batches) => {}
+            () = collect(maps, collected, batches) => {}
             () = stop.cancelled() => {}
         }
     });
@@ -57,8 +63,12 @@ pub fn watch(client: &Client, tasks: &Tasks) -> mpsc::Receiver<Batch> {
 }
 
 /// Takes in what was seen together, and sends it on once every kind has been listed.
-async fn collect(mut seen: mpsc::Receiver<(Kind, Seen)>, batches: mpsc::Sender<Batch>) {
-    let mut listings = Listings::default();
+async fn collect(
+    maps: Api<ConfigMap>,
+    mut seen: mpsc::Receiver<(Kind, Seen)>,
+    batches: mpsc::Sender<Batch>,
+) {
+    let mut listings = Listings::with_last_good(read_last_good(&maps).await);
     let mut batch = Batch::default();
     let mut together = Vec::new();
     let mut first = true;
@@ -77,13 +87,36 @@ async fn collect(mut seen: mpsc::Receiver<(Kind, Seen)>, batches: mpsc::Sender<B
         for (kind, seen) in together.drain(..) {
             listings.take(kind, seen, &mut batch);
         }
-        if !listings.are_complete() || (batch.events.is_empty() && !first) {
+        let is_empty = batch.events.is_empty() && batch.shown.is_empty();
+        if !listings.are_complete() || (is_empty && !first) {
             continue;
         }
         first = false;
         if batches.send(std::mem::take(&mut batch)).await.is_err() {
             return;
         }
+    }
+}
+
+/// Last good versions from before this process. Where we may not read them, there are none: then
+/// what cannot be read refuses its scope.
+async fn read_last_good(maps: &Api<ConfigMap>) -> LastGood {
+    loop {
+        match tokio::time::timeout(PATIENCE, maps.get_opt(last_good::CONFIG_MAP)).await {
+            Ok(Ok(map)) => {
+                let data = map.and_then(|map| map.data).unwrap_or_default();
+                return LastGood::of(data.into_values());
+            }
+            Ok(Err(ClientError::Api(status))) if status.code == 403 => {
+                tracing::error!(%status, "last good policies cannot be read");
+                return LastGood::default();
+            }
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "last good policies are not read; asked again");
+            }
+            Err(_elapsed) => tracing::warn!("last good policies are not read; asked again"),
+        }
+        tokio::time::sleep(ASK_AGAIN).await;
     }
 }
 

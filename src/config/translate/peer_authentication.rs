@@ -17,7 +17,7 @@ use crate::config::Settings;
 use crate::config::objects::metadata::Labels;
 use crate::config::objects::peer_authentication::{Mode, PeerAuthentication};
 use crate::config::objects::{Kind, Object, ObjectKey};
-use crate::config::problem::Finding;
+use crate::config::problem::{Finding, Severity};
 
 /// Name of the policy that refuses peers without identity, in the first root namespace.
 const STATIC_STRICT: &str = "istio_converted_static_strict";
@@ -112,7 +112,7 @@ pub(super) fn translate(
     });
     TranslatedPolicy {
         policy,
-        warnings: disabled(object),
+        findings: disabled(object),
     }
 }
 
@@ -211,7 +211,7 @@ fn effect(object: &PeerAuthentication, parent_strict: bool) -> Effect {
     }
 }
 
-fn disabled(object: &PeerAuthentication) -> Vec<Finding> {
+pub(super) fn disabled(object: &PeerAuthentication) -> Vec<(Severity, Finding)> {
     let mesh = (object.spec.mtls.mode, "spec.mtls.mode".to_owned());
     let ports = object
         .ports()
@@ -222,7 +222,8 @@ fn disabled(object: &PeerAuthentication) -> Vec<Finding> {
         .filter(|(mode, _)| *mode == Mode::Disable)
         .map(|(_, field)| {
             let what = "DISABLE acts as PERMISSIVE: mutual TLS is never switched off";
-            Finding::new(field, what, "write PERMISSIVE")
+            let finding = Finding::new(field, what, "write PERMISSIVE");
+            (Severity::Warning, finding)
         })
         .collect()
 }

@@ -18,7 +18,7 @@ use crate::config::objects::authorization_policy::{
 };
 use crate::config::objects::patterns::{Account, IpBlock, Pattern, PolicyPort};
 use crate::config::objects::{Kind, ObjectKey};
-use crate::config::problem::Finding;
+use crate::config::problem::{Finding, Severity};
 
 /// Annotation of a policy that is only to be logged.
 const DRY_RUN: &str = "istio.io/dry-run";
@@ -50,7 +50,7 @@ pub(super) fn unreadable(settings: &Settings, key: &ObjectKey) -> TranslatedPoli
     };
     TranslatedPolicy {
         policy: Some(policy),
-        warnings: Vec::new(),
+        findings: Vec::new(),
     }
 }
 
@@ -70,15 +70,16 @@ pub(super) fn translate(
     if object.targets().next().is_some() {
         let advice = "use a selector to have it enforced by node agents";
         let what = "waypoints enforce what is bound by targetRefs; node agents do not";
-        return not_enforced("spec.targetRefs", what, advice);
+        return not_enforced(Severity::Error, "spec.targetRefs", what, advice);
     }
-    let mut warnings = Vec::new();
+    let mut findings = Vec::new();
     let action = match object.spec.action {
         PolicyAction::Allow => Action::Allow,
         PolicyAction::Deny => Action::Deny,
         PolicyAction::Audit => {
             let what = "AUDIT is not enforced by anything";
             return not_enforced(
+                Severity::Warning,
                 "spec.action",
                 what,
                 "use DENY with the annotation istio.io/dry-run",
@@ -86,22 +87,20 @@ pub(super) fn translate(
         }
         PolicyAction::Custom => {
             let what = "no node agent can ask a provider, so CUSTOM refuses what it matches";
-            warnings.push(Finding::new("spec.action", what, "use ALLOW or DENY"));
+            let finding = Finding::new("spec.action", what, "use ALLOW or DENY");
+            findings.push((Severity::Error, finding));
             Action::Deny
         }
     };
     if action == Action::Deny && object.spec.rules.is_empty() {
         let advice = "add rules, or `rules: [{}]` to refuse everything";
-        warnings.push(Finding::new(
-            "spec.rules",
-            "a DENY without rules refuses nothing",
-            advice,
-        ));
+        let finding = Finding::new("spec.rules", "a DENY without rules refuses nothing", advice);
+        findings.push((Severity::Warning, finding));
     }
     let mut reader = Reader {
         action,
         namespace: &key.namespace,
-        warnings,
+        findings,
     };
     let rules = object.spec.rules.iter().enumerate();
     let rules = rules
@@ -124,14 +123,14 @@ pub(super) fn translate(
     };
     TranslatedPolicy {
         policy: Some(policy),
-        warnings: reader.warnings,
+        findings: reader.findings,
     }
 }
 
-fn not_enforced(field: &str, what: &str, advice: &str) -> TranslatedPolicy {
+fn not_enforced(severity: Severity, field: &str, what: &str, advice: &str) -> TranslatedPolicy {
     TranslatedPolicy {
         policy: None,
-        warnings: vec![Finding::new(field, what, advice)],
+        findings: vec![(severity, Finding::new(field, what, advice))],
     }
 }
 
@@ -149,7 +148,7 @@ enum Entry {
 struct Reader<'a> {
     action: Action,
     namespace: &'a Arc<str>,
-    warnings: Vec<Finding>,
+    findings: Vec<(Severity, Finding)>,
 }
 
 impl Reader<'_> {
@@ -206,8 +205,8 @@ impl Reader<'_> {
             ),
         };
         let advice = "keep to fields of connections: identities, addresses, ports";
-        self.warnings
-            .push(Finding::new(format!("{path}.{field}"), what, advice));
+        let finding = Finding::new(format!("{path}.{field}"), what, advice);
+        self.findings.push((Severity::Error, finding));
         entry
     }
 }

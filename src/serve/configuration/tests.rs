@@ -50,7 +50,7 @@ impl Rig {
             files,
             Callers::Nodes(tokens),
             metrics,
-            None,
+            Writers::default(),
         );
         let scanner = Scanner::new(folder.path(), None);
         let mut rig = Self {
@@ -212,7 +212,7 @@ async fn nobody_is_answered_before_the_first_read_is_over() {
         files,
         Callers::Nodes(tokens),
         metrics,
-        None,
+        Writers::default(),
     );
     let (batches, receiver) = mpsc::channel(1);
     let stop = CancellationToken::new();
@@ -247,7 +247,10 @@ fn recording(text: &str) -> (Keeper, mpsc::Receiver<Mark>) {
         files,
         Callers::Nodes(tokens),
         metrics,
-        Some(Marker(marker)),
+        Writers {
+            marker: Some(Marker(marker)),
+            ..Writers::default()
+        },
     );
     keeper.take_batch(crate::config::fixture::Folder::of(text).everything());
     (keeper, marks)

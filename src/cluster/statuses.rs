@@ -1,0 +1,163 @@
+//! Writes on each policy what the control plane makes of it: the condition `Accepted`.
+//!
+//! Task: "policy statuses", one; it works while its replica leads. A status is written only where it
+//! differs from what the watch shows, at a bounded rate, and the same one not twice in a row: a
+//! watch that is late or somebody who writes the contrary makes no storm.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ambit_kit::clock;
+use ambit_kit::tasks::Tasks;
+use kube::api::{ApiResource, DynamicObject, GroupVersionKind, Patch, PatchParams};
+use kube::{Api, Client};
+use serde_json::{Value, json};
+use tokio::sync::watch;
+
+use super::FIELD_MANAGER;
+use super::call::{CallError, call};
+use super::last_good::Keeper;
+use crate::config::objects::ObjectKey;
+use crate::config::statuses::{ACCEPTED, Condition, Difference, Report, Shown};
+use crate::serve::StatusFeed;
+
+/// Pause after each write: at most 20 in a second.
+const PAUSE: Duration = Duration::from_millis(50);
+/// How often the same status is written to the same policy at most, and one of which only the
+/// number of pods is new.
+const SELDOM: Duration = Duration::from_secs(30);
+/// When what is left is looked at again.
+const AGAIN: Duration = Duration::from_secs(10);
+
+/// Writes from now on what comes by the feed.
+pub(super) fn start(
+    client: Client,
+    namespace: &str,
+    leads: watch::Receiver<bool>,
+    tasks: &Tasks,
+) -> StatusFeed {
+    let (sender, reports) = watch::channel(None);
+    let last_good = Keeper::new(Api::namespaced(client.clone(), namespace));
+    let stop = tasks.token();
+    tasks.spawn("policy statuses", async move {
+        tokio::select! {
+            () = run(client, last_good, reports, leads) => {}
+            () = stop.cancelled() => {}
+        }
+    });
+    StatusFeed(sender)
+}
+
+async fn run(
+    client: Client,
+    mut last_good: Keeper,
+    mut reports: watch::Receiver<Option<Arc<Report>>>,
+    mut leads: watch::Receiver<bool>,
+) {
+    let mut written = Written::default();
+    loop {
+        let report = reports.borrow_and_update().clone();
+        if !*leads.borrow_and_update() {
+            written = Written::default();
+            last_good.forget();
+        } else if let Some(report) = report {
+            last_good.keep(&report).await;
+            for (key, shown, condition) in written.due(&report, clock::now()) {
+                write(&client, key, shown, condition).await;
+                written.note(key, condition, clock::now());
+                tokio::time::sleep(PAUSE).await;
+                if !*leads.borrow() || reports.has_changed().unwrap_or(false) {
+                    break;
+                }
+            }
+        }
+        tokio::select! {
+            changed = reports.changed() => if changed.is_err() { return },
+            // Who elects may be gone already; nobody leads any more then.
+            Ok(()) = leads.changed() => {}
+            () = tokio::time::sleep(AGAIN) => {}
+        }
+    }
+}
+
+/// What was written of late.
+#[derive(Debug, Default)]
+struct Written(HashMap<ObjectKey, (Condition, Instant)>);
+
+impl Written {
+    /// What is to be written now.
+    fn due<'a>(
+        &mut self,
+        report: &'a Report,
+        now: Instant,
+    ) -> Vec<(&'a ObjectKey, &'a Shown, &'a Condition)> {
+        self.0.retain(|_, (_, at)| now < *at + SELDOM);
+        let policies = report.policies.iter();
+        let due = policies.filter(|(key, shown, condition)| {
+            match (condition.difference(shown), self.0.get(key)) {
+                (Difference::None, _) | (Difference::Pods, Some(_)) => false,
+                (Difference::Verdict, Some((last, _))) => last != condition,
+                (_, None) => true,
+            }
+        });
+        due.map(|(key, shown, condition)| (key, shown, condition))
+            .collect()
+    }
+
+    fn note(&mut self, key: &ObjectKey, condition: &Condition, now: Instant) {
+        self.0.insert(key.clone(), (condition.clone(), now));
+    }
+}
+
+async fn write(client: &Client, key: &ObjectKey, shown: &Shown, condition: &Condition) {
+    let (group, version) = shown.api_version.split_once('/').unwrap_or_default();
+    let resource = ApiResource::from_gvk_with_plural(
+        &GroupVersionKind::gvk(group, version, key.kind.name()),
+        key.kind.plural(),
+    );
+    let policies: Api<DynamicObject> =
+        Api::namespaced_with(client.clone(), &key.namespace, &resource);
+    let parameters = PatchParams {
+        field_manager: Some(FIELD_MANAGER.to_owned()),
+        ..PatchParams::default()
+    };
+    let now = clock::rfc3339(clock::wall());
+    let patch = Patch::Merge(patch_of(shown, condition, &now));
+    let written = call(policies.patch_status(&key.name, &parameters, &patch)).await;
+    match written {
+        Ok(_) => tracing::debug!(policy = %key, status = condition.reason.word(), "status written"),
+        // Gone, or changed meanwhile: what the watch shows next says what is to be done.
+        Err(CallError::Missing | CallError::Conflict) => {}
+        Err(error) => tracing::warn!(policy = %key, %error, "the status is not written"),
+    }
+}
+
+/// Other conditions stay; the version makes it fail over anything but what they were read from.
+fn patch_of(shown: &Shown, condition: &Condition, now: &str) -> Value {
+    let before = shown.accepted();
+    let since = before
+        .filter(|before| before["status"] == condition.status())
+        .and_then(|before| before["lastTransitionTime"].as_str())
+        .unwrap_or(now);
+    let others = shown
+        .conditions
+        .iter()
+        .filter(|other| other["type"] != ACCEPTED);
+    let mut conditions: Vec<Value> = others.cloned().collect();
+    conditions.push(json!({
+        "type": ACCEPTED,
+        "status": condition.status(),
+        "reason": condition.reason.word(),
+        "message": condition.message,
+        "observedGeneration": condition.generation,
+        "lastTransitionTime": since,
+    }));
+    json!({
+        "metadata": {"resourceVersion": &*shown.version},
+        "status": {"conditions": conditions, "observedGeneration": condition.generation},
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,271 @@
+//! What is said of each policy on itself: the condition `Accepted` of its status.
+//!
+//! Accepted is what is in force as it is written. Anything else says which field is wrong, what to
+//! do, and what is in force meanwhile: the last version that could be read, or a refusal of all
+//! that it might have been for. Pure; who writes it compares with what is there ([`Shown`]).
+
+mod reach;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use self::reach::Reach;
+use super::Configuration;
+use super::objects::{Object, ObjectKey};
+use super::problem::{Finding, Problem, Severity};
+use super::translate;
+
+/// The condition.
+pub const ACCEPTED: &str = "Accepted";
+/// What the sentence on pods begins with; it ends the message.
+const ON_PODS: &str = "It applies to ";
+/// Findings that a message tells in full.
+const TOLD: usize = 4;
+
+/// A policy as the API server shows it, as far as it is not part of the object that is read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Shown {
+    /// The version of the API that it was shown in.
+    pub api_version: Arc<str>,
+    /// Kubernetes' own uid.
+    pub uid: Arc<str>,
+    /// Its version; a write over another one fails.
+    pub version: Arc<str>,
+    /// Counts changes of what it says.
+    pub generation: i64,
+    /// All conditions of its status.
+    pub conditions: Vec<Value>,
+}
+
+impl Shown {
+    /// Takes them from a document.
+    pub fn of(document: &Value) -> Self {
+        let text = |path: &str| -> Arc<str> {
+            let found = document.pointer(path).and_then(Value::as_str);
+            found.unwrap_or_default().into()
+        };
+        let generation = document.pointer("/metadata/generation");
+        let conditions = document.pointer("/status/conditions");
+        Self {
+            api_version: text("/apiVersion"),
+            uid: text("/metadata/uid"),
+            version: text("/metadata/resourceVersion"),
+            generation: generation.and_then(Value::as_i64).unwrap_or_default(),
+            conditions: conditions
+                .and_then(Value::as_array)
+                .cloned()
+                .unwrap_or_default(),
+        }
+    }
+
+    /// The condition `Accepted`, if there is one.
+    pub fn accepted(&self) -> Option<&Value> {
+        let mut conditions = self.conditions.iter();
+        conditions.find(|condition| condition["type"] == ACCEPTED)
+    }
+}
+
+/// Why a policy is accepted, or not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// It is in force as it is written.
+    Accepted,
+    /// It is, but not everything in it means something.
+    AcceptedWithWarnings,
+    /// Something in it can only be judged by a waypoint.
+    NeedsWaypoint,
+    /// Another policy counts in its place.
+    Contradiction,
+    /// It cannot be read; its last good version is in force.
+    LastGoodInForce,
+    /// It cannot be read and never could: everything in its scope is refused.
+    ScopeRefused,
+}
+
+impl Reason {
+    /// The word in the status.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Accepted => "Accepted",
+            Self::AcceptedWithWarnings => "AcceptedWithWarnings",
+            Self::NeedsWaypoint => "NeedsWaypoint",
+            Self::Contradiction => "Contradiction",
+            Self::LastGoodInForce => "LastGoodInForce",
+            Self::ScopeRefused => "ScopeRefused",
+        }
+    }
+
+    /// True if the policy is accepted.
+    pub fn is_accepted(self) -> bool {
+        matches!(self, Self::Accepted | Self::AcceptedWithWarnings)
+    }
+}
+
+/// What is to stand in a policy's status.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Condition {
+    /// Whether and why.
+    pub reason: Reason,
+    /// The same for people.
+    pub message: String,
+    /// Generation of the policy that this is about.
+    pub generation: i64,
+}
+
+/// How a condition differs from what is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Difference {
+    /// Not at all.
+    None,
+    /// In the number of pods only: can wait.
+    Pods,
+    /// In what it says.
+    Verdict,
+}
+
+impl Condition {
+    /// How it differs from what is there.
+    pub fn difference(&self, shown: &Shown) -> Difference {
+        let Some(there) = shown.accepted() else {
+            return Difference::Verdict;
+        };
+        let text = |field: &str| there[field].as_str().unwrap_or_default();
+        let same = text("status") == self.status()
+            && text("reason") == self.reason.word()
+            && there["observedGeneration"] == self.generation;
+        if same && text("message") == self.message {
+            Difference::None
+        } else if same && without_pods(text("message")) == without_pods(&self.message) {
+            Difference::Pods
+        } else {
+            Difference::Verdict
+        }
+    }
+
+    /// `True` or `False`.
+    pub fn status(&self) -> &'static str {
+        if self.reason.is_accepted() {
+            "True"
+        } else {
+            "False"
+        }
+    }
+}
+
+fn without_pods(message: &str) -> &str {
+    message.split(ON_PODS).next().unwrap_or_default()
+}
+
+/// What is to be said of all policies, and which versions must outlive the process.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// Every policy, as it is shown and what is to be said of it.
+    pub policies: Vec<(ObjectKey, Shown, Condition)>,
+    /// Last good versions of policies that cannot be read now.
+    pub last_good: Vec<(ObjectKey, Value)>,
+    /// Policies that cannot be read now.
+    pub unreadable: BTreeSet<ObjectKey>,
+}
+
+impl Configuration {
+    /// What is to be said of all policies now.
+    pub fn report(&self) -> Report {
+        let mut report = Report::default();
+        let reach = Reach::of(self);
+        let outdone = translate::outdone(&self.settings, &self.objects);
+        let outdone: BTreeMap<&ObjectKey, Finding> = outdone.into_iter().collect();
+        for (key, shown) in &self.shown {
+            let unread = self.unread(key);
+            let object = self.objects.get(key).map(AsRef::as_ref);
+            if unread.is_some() {
+                report.unreadable.insert(key.clone());
+                if let Some(document) = object.and_then(Object::document) {
+                    report.last_good.push((key.clone(), document));
+                }
+            }
+            let (reason, text) = match (unread, outdone.get(key)) {
+                (Some(problem), _) => self.said_of_unread(key, object, problem),
+                (None, Some(finding)) => (Reason::Contradiction, sentence(finding)),
+                (None, None) => self.said_of_read(key),
+            };
+            let message = match reason {
+                Reason::ScopeRefused | Reason::Contradiction => text,
+                _ => format!("{text} {ON_PODS}{}", reach.words(key)),
+            };
+            let condition = Condition {
+                reason,
+                message,
+                generation: shown.generation,
+            };
+            report
+                .policies
+                .push((key.clone(), shown.clone(), condition));
+        }
+        report
+    }
+
+    /// Why a policy cannot be read, if so.
+    fn unread(&self, key: &ObjectKey) -> Option<&Problem> {
+        let mut problems = self.file_problems.get(&*key.to_string())?.iter();
+        problems.find(|problem| problem.severity == Severity::Error)
+    }
+
+    fn said_of_unread(
+        &self,
+        key: &ObjectKey,
+        object: Option<&Object>,
+        problem: &Problem,
+    ) -> (Reason, String) {
+        let wrong = sentence(&Finding::new(
+            problem.field.as_str(),
+            problem.what.as_str(),
+            problem.advice.as_str(),
+        ));
+        if matches!(object, Some(Object::UnreadablePolicy(_)) | None) {
+            let scope = if self.settings.is_root(&key.namespace) {
+                "in the mesh".to_owned()
+            } else {
+                format!("in namespace {}", key.namespace)
+            };
+            let text = format!(
+                "{wrong} No version of it could be read, so every connection to a pod {scope} is \
+                 refused until it is corrected or deleted."
+            );
+            return (Reason::ScopeRefused, text);
+        }
+        let text = format!("{wrong} The last version that could be read stays in force.");
+        (Reason::LastGoodInForce, text)
+    }
+
+    fn said_of_read(&self, key: &ObjectKey) -> (Reason, String) {
+        let findings = self.policy_findings.get(key).map_or(&[][..], Vec::as_slice);
+        let reason = match findings.iter().map(|(severity, _)| severity).min() {
+            None => return (Reason::Accepted, "In force as written.".to_owned()),
+            Some(Severity::Error) => Reason::NeedsWaypoint,
+            Some(Severity::Warning) => Reason::AcceptedWithWarnings,
+        };
+        let told = findings
+            .iter()
+            .take(TOLD)
+            .map(|(_, finding)| sentence(finding));
+        let mut text = told.collect::<Vec<_>>().join(" ");
+        let more = findings.len().saturating_sub(TOLD);
+        if more > 0 {
+            text.push_str(&format!(" And {more} more."));
+        }
+        (reason, text)
+    }
+}
+
+fn sentence(finding: &Finding) -> String {
+    let field = match finding.field.as_str() {
+        "" => String::new(),
+        field => format!("{field}: "),
+    };
+    format!("{field}{}; {}.", finding.what, finding.advice)
+}
+
+#[cfg(test)]
+mod tests;
