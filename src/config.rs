@@ -11,6 +11,7 @@
 //! | [`store`] | all objects in force, indexed |
 //! | [`translate`] | pure functions from objects to the model |
 //! | [`statuses`] | what is said of each policy on itself |
+//! | [`verdict`] | what is said of a policy before it is written |
 //!
 //! [`Configuration`] ties them together for the serving half: it takes batches in and gives
 //! changes of the model out. It is plain data without tasks; its owner is one task.
@@ -25,6 +26,7 @@ pub mod problem;
 pub mod statuses;
 pub mod store;
 pub mod translate;
+pub mod verdict;
 
 mod sniff;
 
@@ -298,11 +300,6 @@ impl Configuration {
             captured: &self.captured,
             withheld: &self.withheld,
         }
-    }
-
-    /// What an object that is about to be written contradicts.
-    pub fn contradictions_of(&self, object: &Object) -> Vec<Finding> {
-        translate::rivals_of(&self.settings, &self.objects, object)
     }
 
     /// Pods of a node that are recorded as captured.

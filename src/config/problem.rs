@@ -138,6 +138,15 @@ pub struct Finding {
     pub advice: String,
 }
 
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.field.is_empty() {
+            write!(f, "{}: ", self.field)?;
+        }
+        write!(f, "{}; {}", self.what, self.advice)
+    }
+}
+
 impl Finding {
     /// Puts the parts together.
     pub fn new(

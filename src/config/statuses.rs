@@ -260,11 +260,7 @@ impl Configuration {
 }
 
 fn sentence(finding: &Finding) -> String {
-    let field = match finding.field.as_str() {
-        "" => String::new(),
-        field => format!("{field}: "),
-    };
-    format!("{field}{}; {}.", finding.what, finding.advice)
+    format!("{finding}.")
 }
 
 #[cfg(test)]
