@@ -112,15 +112,17 @@ fn read(document: Value) -> Read {
 
 /// The answer to the question of that uid.
 pub fn answer(uid: &str, verdict: &Verdict) -> Value {
-    let mut response = json!({"uid": uid, "allowed": verdict.refused.is_empty()});
-    let warnings = verdict.warned.iter().take(TOLD).map(warning);
-    response["warnings"] = warnings.collect();
-    if !verdict.refused.is_empty() {
-        response["status"] = json!({
+    let is_allowed = verdict.refused.is_empty();
+    let status = (!is_allowed).then(|| {
+        json!({
             "status": "Failure", "code": 422, "reason": "Invalid",
             "message": reasons(&verdict.refused),
-        });
-    }
+        })
+    });
+    let warnings: Vec<String> = verdict.warned.iter().take(TOLD).map(warning).collect();
+    let response = json!({
+        "uid": uid, "allowed": is_allowed, "warnings": warnings, "status": status,
+    });
     json!({"apiVersion": API_VERSION, "kind": KIND, "response": response})
 }
 

@@ -93,5 +93,5 @@ fn an_answer_refuses_with_field_and_remedy() {
     assert_eq!(warning.len(), LONGEST_WARNING);
     let allowed = super::answer("8", &Verdict::default());
     assert_eq!(allowed["response"]["allowed"], true);
-    assert!(allowed["response"].get("status").is_none());
+    assert!(allowed["response"]["status"].is_null());
 }

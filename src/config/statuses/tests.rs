@@ -93,12 +93,18 @@ fn pod(name: &str, ip: &str, captured: bool) -> Value {
     })
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "it is written where it is used")]
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "it is written where it is used"
+)]
 fn ap(name: &str, spec: Value) -> Value {
     policy("AuthorizationPolicy", name, &spec)
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "it is written where it is used")]
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "it is written where it is used"
+)]
 fn pa(name: &str, spec: Value) -> Value {
     policy("PeerAuthentication", name, &spec)
 }
@@ -149,7 +155,8 @@ fn a_policy_that_breaks_keeps_its_last_good_version_also_over_a_restart() {
         .last_good
         .iter()
         .map(|(_, document)| document.to_string());
-    let restarted = Cluster::after_a_restart(LastGood::of(documents), std::slice::from_ref(&broken));
+    let restarted =
+        Cluster::after_a_restart(LastGood::of(documents), std::slice::from_ref(&broken));
     assert_eq!(restarted.said(), cluster.said());
     assert_eq!(
         restarted.configuration.report().last_good,
