@@ -339,6 +339,11 @@ impl Configuration {
             let origin = self.objects.origin(key)?;
             Some(finding.at(origin, key, Severity::Error, Cause::Contradiction))
         }));
+        let closed = translate::closed_by(&self.settings, &self.objects);
+        problems.extend(closed.into_iter().filter_map(|(key, finding)| {
+            let origin = self.objects.origin(key)?;
+            Some(finding.at(origin, key, Severity::Warning, Cause::Blocked))
+        }));
         problems.sort();
         problems
     }

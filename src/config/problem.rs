@@ -31,6 +31,8 @@ pub enum Cause {
     Contradiction,
     /// Something is understood but cannot be enforced where it stands.
     NotEnforced,
+    /// Something else keeps the mesh from working.
+    Blocked,
 }
 
 impl Cause {
@@ -42,6 +44,7 @@ impl Cause {
         Self::Field,
         Self::Contradiction,
         Self::NotEnforced,
+        Self::Blocked,
     ];
 
     /// The word for metrics and logs.
@@ -53,6 +56,7 @@ impl Cause {
             Self::Field => "field",
             Self::Contradiction => "contradiction",
             Self::NotEnforced => "not_enforced",
+            Self::Blocked => "blocked",
         }
     }
 }

@@ -127,6 +127,7 @@ pub fn read(document: Value) -> Result<Object, Box<ReadError>> {
         Kind::Pod => head.typed(&body).map(Object::Pod),
         Kind::Service => head.typed(&body).map(Object::Service),
         Kind::EndpointSlice => head.typed(&body).map(Object::EndpointSlice),
+        Kind::NetworkPolicy => head.typed(&body).map(Object::NetworkPolicy),
         Kind::AuthorizationPolicy => head.typed(&body).map(Object::AuthorizationPolicy),
         Kind::PeerAuthentication => head.typed(&body).map(Object::PeerAuthentication),
     }?;
