@@ -2,6 +2,7 @@
 //! sentence with what it measured.
 
 mod agent_away;
+mod broken_objects;
 mod enrolment;
 mod first_byte;
 mod identity;
@@ -71,6 +72,11 @@ pub(crate) const MIDDLE: &[Scenario] = &[
         name: "istio-objects",
         shows: "Istio's label and its policies work unmodified",
         run: istio_objects::run,
+    },
+    Scenario {
+        name: "broken-objects",
+        shows: "broken policies are refused, or say in their status what became of them",
+        run: broken_objects::run,
     },
     Scenario {
         name: "identity",
