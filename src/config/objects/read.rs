@@ -274,7 +274,7 @@ fn what_was_found(body: &Value, error: &serde_path_to_error::Error<serde_json::E
 }
 
 fn advice_for(what: &str) -> &'static str {
-    if what.starts_with("unknown field") {
+    if what.contains("unknown field") {
         "correct the field's name or remove it"
     } else if what.starts_with("missing field") {
         "add it"
