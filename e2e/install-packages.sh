@@ -8,11 +8,12 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 envoy_version=1.40.0
 
 # package            what it is for
-# nftables iproute2  redirection rules; namespaces, bridges and links
+# nftables iptables  redirection rules, by either
+# iproute2           namespaces, bridges and links
 # nginx-light … wrk  the programs that talk over the mesh
 # tcpdump conntrack  looking at the wire and at connection tracking
 # procps util-linux  sysctl; nsenter, runuser
-packages="nftables iproute2 procps util-linux tcpdump conntrack openssl curl iputils-ping
+packages="nftables iptables iproute2 procps util-linux tcpdump conntrack openssl curl iputils-ping
 nginx-light redis-server redis-tools postgresql postgresql-contrib
 wrk nghttp2-client iperf3 prometheus"
 

@@ -9,6 +9,7 @@ pub mod traffic;
 
 mod access;
 mod diagnosis;
+mod figures;
 mod images;
 mod kubectl;
 mod objects;
@@ -24,6 +25,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result, bail};
 
 pub use self::access::{Access, Options};
+pub use self::figures::Figures;
 pub use self::kubectl::Kubectl;
 pub use self::objects::{Echo, HTTP, LINES, peer_authentication};
 pub use self::release::Release;
@@ -104,6 +106,11 @@ impl Cluster {
         let mut command = self.access.node(node, "sh")?;
         command.args(["-c", script]);
         bounded::run(command, bounded::USUAL)
+    }
+
+    /// Ends everything on a node at once, as the loss of power does, and boots it.
+    pub fn reboot(&self, node: &str) -> Result<()> {
+        self.access.reboot(node)
     }
 
     /// Runs a program where neither a pod nor a node is; none if there is no such place.

@@ -34,6 +34,8 @@ pub struct Options {
     pub control_plane: Vec<String>,
     /// More arguments for every agent.
     pub agent: Vec<String>,
+    /// A folder with the only programs that the agents find; else they find all of them.
+    pub programs: Option<PathBuf>,
     /// More objects, as file name and text.
     pub objects: Vec<(String, String)>,
 }
@@ -68,7 +70,7 @@ impl Mesh {
             let home = lab.memory_dir().join(&node.name);
             let outputs: PathBuf = lab.dir().to_path_buf();
             let mut agent = Agent::new(Arc::clone(node), &home, outputs)?;
-            agent.configure(&token, &control_plane.root(), &options.agent);
+            agent.configure(&token, &control_plane.root(), options);
             agent.start()?;
             agents.push(agent);
         }

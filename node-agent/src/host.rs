@@ -9,7 +9,8 @@
 //! - `roster`, `find`, `reconcile`: or the control plane says which pods are to be captured
 //! - `enrol`, `pods`: the pod is admitted to the table
 //! - `listeners`, `proxies`, `generations`: it gets listeners, a proxy accepts on them
-//! - `rules`, `firewall`: its new connections are redirected
+//! - `rules`, `firewall`, `written`: its new connections are redirected
+//! - `filters`: by one of the packet filters that this kernel has
 //! - `sockets`, `allowance`: its proxy gets outgoing sockets
 //! - `probes`: its proxy learns which flows are the kubelet's
 //! - `release`, `vanished`: its traffic is direct again, or it is gone
@@ -33,6 +34,7 @@ mod cni_requests;
 mod control;
 mod counters;
 mod enrol;
+mod filters;
 mod find;
 mod firewall;
 mod generations;
@@ -57,6 +59,7 @@ mod state;
 mod testing;
 mod vanished;
 mod watch;
+mod written;
 
 pub use args::HostArgs;
 pub use role::run;

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use ambit_decide::{InboundQuery, Reason, Refusal};
+use socket2::SockRef;
 use tokio::net::TcpStream;
 
 use crate::inbound::service_of;
@@ -43,6 +44,9 @@ pub(crate) async fn serve(path: &DataPath, pod: &Arc<LocalPod>, client: TcpStrea
             };
             path.carry(client, Far::Plain(application), opening).await;
         }
+        Err(_) if pod.node_ips.contains(&arrival.client.ip()) && left_silently(&client) => {
+            tracing::debug!(pod = %pod.uid, client = %arrival.client, "a TCP probe, or as good as one");
+        }
         Err(refusal) => {
             path.refuse(
                 Some(client),
@@ -53,6 +57,15 @@ pub(crate) async fn serve(path: &DataPath, pod: &Arc<LocalPod>, client: TcpStrea
             );
         }
     }
+}
+
+/// Whether a client has closed without a word: all that the kubelet does for a TCP probe, and often
+/// done before it can be told whose socket it was. Nothing was asked, so nothing is refused.
+fn left_silently(client: &TcpStream) -> bool {
+    let mut word = [std::mem::MaybeUninit::uninit()];
+    SockRef::from(client)
+        .peek(&mut word)
+        .is_ok_and(|read| read == 0)
 }
 
 /// A socket to the application, and whether policy admitted the connection: a probe of the kubelet

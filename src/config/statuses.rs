@@ -182,7 +182,9 @@ impl Configuration {
             if unread.is_some() {
                 report.unreadable.insert(key.clone());
                 let document = object.and_then(Object::document);
-                report.last_good.extend(document.map(|d| (key.clone(), to_keep(d))));
+                report
+                    .last_good
+                    .extend(document.map(|d| (key.clone(), to_keep(d))));
             }
             let (reason, text) = match (unread, outdone.get(key)) {
                 (Some(problem), _) => self.said_of_unread(key, object, problem),

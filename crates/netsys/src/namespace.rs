@@ -11,7 +11,7 @@ use std::path::Path;
 use std::thread;
 
 use nix::libc;
-use nix::sched::{CloneFlags, setns};
+use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::stat::fstat;
 
 /// `_IO(NSIO, 0x3)` of `linux/nsfs.h`: which `CLONE_NEW*` a namespace descriptor stands for.
@@ -53,6 +53,25 @@ impl NetNs {
             fd,
             device: stat.st_dev,
             inode: stat.st_ino,
+        })
+    }
+
+    /// A new one, with nothing in it but a loopback interface that is down.
+    ///
+    /// # Errors
+    /// `PermissionDenied` without `CAP_SYS_ADMIN`, or if the thread that makes it cannot start.
+    pub fn fresh() -> io::Result<Self> {
+        let make = || -> io::Result<Self> {
+            unshare(CloneFlags::CLONE_NEWNET)?;
+            Self::current()
+        };
+        thread::scope(|scope| {
+            let inside = thread::Builder::new()
+                .name("netns".to_owned())
+                .spawn_scoped(scope, make)?;
+            inside
+                .join()
+                .unwrap_or_else(|_| Err(io::Error::other("panic while making a namespace")))
         })
     }
 

@@ -32,6 +32,9 @@ pub struct Options {
     /// scenarios that look at nodes are not run.
     #[arg(long, env = "NODE_SHELL")]
     node_shell: Option<String>,
+    /// Command that reboots a node of --kubeconfig, such as `docker restart`; without, no node is.
+    #[arg(long, env = "NODE_REBOOT")]
+    node_reboot: Option<String>,
     /// Image of the scenarios' pods: sh, curl, nginx and socat.
     #[arg(long, env = "TOOLS_IMAGE", default_value = "localhost/tools:local")]
     pub(super) tools_image: String,
@@ -53,18 +56,26 @@ enum Way {
     Given {
         kubeconfig: PathBuf,
         node_shell: Vec<String>,
+        node_reboot: Vec<String>,
     },
 }
+
+/// What a boot does to a node of the kit.
+const REBOOT: &str = include_str!("reboot.sh");
 
 impl Access {
     /// Finds the cluster; brings the kit's up if that one is meant and not there.
     pub fn open(options: &Options) -> Result<Self> {
         let named = |path: &&PathBuf| !path.as_os_str().is_empty();
         if let Some(kubeconfig) = options.kubeconfig.as_ref().filter(named) {
-            let shell = options.node_shell.as_deref().unwrap_or_default();
+            let words = |text: &Option<String>| {
+                let text = text.as_deref().unwrap_or_default();
+                text.split_whitespace().map(str::to_owned).collect()
+            };
             let way = Way::Given {
                 kubeconfig: kubeconfig.clone(),
-                node_shell: shell.split_whitespace().map(str::to_owned).collect(),
+                node_shell: words(&options.node_shell),
+                node_reboot: words(&options.node_reboot),
             };
             return Ok(Self { way, made: false });
         }
@@ -115,14 +126,23 @@ impl Access {
         match &self.way {
             Way::Kit { kube } => Ok(words(kube, &["node", node, program])),
             Way::Given { node_shell, .. } => {
-                let (shell, args) = node_shell
-                    .split_first()
-                    .context("set NODE_SHELL to look at nodes, such as `docker exec`")?;
-                let mut command = Command::new(shell);
-                command.args(args).args([node, program]);
-                Ok(command)
+                let missing = "set NODE_SHELL to look at nodes, such as `docker exec`";
+                given(node_shell, &[node, program]).context(missing)
             }
         }
+    }
+
+    /// Ends everything on a node at once and starts its container runtime and its kubelet again.
+    pub(super) fn reboot(&self, node: &str) -> Result<()> {
+        let (command, input) = match &self.way {
+            Way::Kit { kube } => (words(kube, &["node", node, "sh", "-s"]), REBOOT),
+            Way::Given { node_reboot, .. } => {
+                let missing = "set NODE_REBOOT to reboot nodes, such as `docker restart`";
+                (given(node_reboot, &[node]).context(missing)?, "")
+            }
+        };
+        bounded::succeed(command, input.as_bytes(), DOWN)?;
+        Ok(())
     }
 }
 
@@ -137,6 +157,14 @@ impl Drop for Access {
 fn ready(kube: &Path) -> bool {
     let command = words(kube, &["k", "get", "--raw", "/readyz"]);
     bounded::run(command, DOWN).is_ok()
+}
+
+/// A command that the user gave, with further arguments.
+fn given(command: &[String], args: &[&str]) -> Option<Command> {
+    let (program, first) = command.split_first()?;
+    let mut command = Command::new(program);
+    command.args(first).args(args);
+    Some(command)
 }
 
 fn words(program: &Path, args: &[&str]) -> Command {

@@ -12,6 +12,8 @@ use crate::wait::{wait_for, wait_until};
 const MARK: &str = "ambit-e2e";
 /// Until pods run, on a machine that starts forty at once.
 const START: Duration = Duration::from_secs(120);
+/// How often a file is written into a pod before that is given up.
+const ATTEMPTS: usize = 5;
 const SWEEP: Duration = Duration::from_secs(120);
 
 /// A namespace, deleted when dropped.
@@ -116,6 +118,25 @@ impl Sandbox {
     /// Runs a program in one of its pods, to a success.
     pub fn exec(&self, pod: &str, program: &[&str]) -> Result<String> {
         self.kubectl.exec(&self.name, pod, program)
+    }
+
+    /// Writes a file in one of its pods, whole or not at all.
+    pub fn put(&self, pod: &str, path: &str, mode: &str, content: &[u8]) -> Result<()> {
+        let length = content.len();
+        let new = format!("{path}.new");
+        let write = format!(
+            "cat > {new} && [ $(wc -c < {new}) = {length} ] && chmod {mode} {new} && mv {new} {path}"
+        );
+        // On a busy machine the end of stdin may overtake what was written to it.
+        let mut written = Ok(());
+        for _ in 0..ATTEMPTS {
+            let program = ["sh", "-c", &write];
+            written = self.kubectl.feed(&self.name, pod, &program, content);
+            if written.is_ok() {
+                break;
+            }
+        }
+        written.with_context(|| format!("writing {path} in {pod}, {ATTEMPTS} times"))
     }
 
     /// What `curl` in one of its pods gets from a URL; an error if it gets nothing good.

@@ -79,11 +79,9 @@ impl<'a> Traffic<'a> {
         at_most: Duration,
     ) -> Result<Self> {
         let program = fs::read(images::traffic()?).context("reading the traffic program")?;
-        let place = format!(
-            "rm -f {STOP}; cat > {PLACE}.new && chmod 755 {PLACE}.new && mv {PLACE}.new {PLACE}"
-        );
         let kubectl = &sandbox.kubectl;
-        kubectl.feed(&sandbox.name, pod, &["sh", "-c", &place], &program)?;
+        sandbox.exec(pod, &["rm", "-f", STOP])?;
+        sandbox.put(pod, PLACE, "755", &program)?;
         let mut command = kubectl.command(&["-n", &sandbox.name, "exec", pod, "--", PLACE]);
         command.args(words).arg(at_most.as_secs().to_string());
         let name = format!(

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::control_plane::PORT;
 use super::pages::Pages;
-use super::{binary, folder};
+use super::{Options, binary, folder};
 use crate::lab::address::{WAN_V4, bridge_v4, bridge_v6, node_v4, node_v6};
 use crate::lab::{Node, Pod, Program};
 
@@ -29,6 +29,7 @@ pub struct Agent {
     run: PathBuf,
     outputs: PathBuf,
     args: Vec<String>,
+    programs: Option<PathBuf>,
 }
 
 /// Which pod is to be captured, as the CNI plugin would say it.
@@ -53,10 +54,11 @@ impl Agent {
             run,
             outputs,
             args: Vec::new(),
+            programs: None,
         })
     }
 
-    pub(super) fn configure(&mut self, token: &Path, root: &Path, more: &[String]) {
+    pub(super) fn configure(&mut self, token: &Path, root: &Path, options: &Options) {
         let number = self.node.number;
         self.args = vec![
             "--control-plane".to_owned(),
@@ -79,16 +81,25 @@ impl Agent {
         for address in addresses {
             self.args.extend(["--node-ip".to_owned(), address]);
         }
-        self.args.extend(more.iter().cloned());
+        self.args.extend(options.agent.iter().cloned());
+        self.programs.clone_from(&options.programs);
+    }
+
+    /// Has an option, `--name`, in every start from now on, in place of what it was given before.
+    pub fn set(&mut self, option: &str, value: &str) {
+        let given = format!("{option}=");
+        self.args.retain(|argument| !argument.starts_with(&given));
+        self.args.push(given + value);
     }
 
     /// Starts it, or another one while the first still runs: then that one is kept running and
     /// answered, to be dropped by the caller.
     pub fn start(&mut self) -> Result<Option<Program>> {
-        let mut command = self
-            .node
-            .namespace
-            .enter(&binary("ambit-node-agent")?.display().to_string());
+        let mut command = self.node.namespace.enter("env");
+        if let Some(programs) = &self.programs {
+            command.arg(format!("PATH={}", programs.display()));
+        }
+        command.arg(binary("ambit-node-agent")?);
         // One setting from the environment: as good as an argument, and only the host role's.
         command.args(&self.args).env("AMBIT_NODE", &self.node.name);
         let name = format!("agent-{}", self.node.name);

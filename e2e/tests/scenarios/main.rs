@@ -12,6 +12,7 @@ mod calls;
 mod demo;
 mod enrolment;
 mod failures;
+mod firewalls;
 mod interop;
 mod lab;
 mod leaks;

@@ -88,8 +88,13 @@ fn carried(world: &World, node: u8, reporter: &str) -> f64 {
 
 #[test]
 fn a_stray_packet_opens_no_way_around_the_mesh() {
+    no_way_around(&Options::default());
+}
+
+/// Fails if one does in a mesh with these options.
+pub(crate) fn no_way_around(options: &Options) {
     let pods = [("server", 2), ("stranger", 1)];
-    let world = World::prepare(&pods, &Options::default()).unwrap();
+    let world = World::prepare(&pods, options).unwrap();
     world.enrol("server").unwrap();
     world
         .mesh

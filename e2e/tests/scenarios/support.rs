@@ -4,6 +4,7 @@ use std::io::Read as _;
 use std::time::Duration;
 
 use ambit_e2e::clients::connect;
+use ambit_e2e::lab::Pod;
 use ambit_e2e::lab::address::Family;
 use ambit_e2e::mesh::AccessLine;
 use ambit_e2e::wait::{wait_for, wait_until};
@@ -70,4 +71,13 @@ pub(crate) fn ended_badly(world: &World) -> String {
         }
     }
     text
+}
+
+/// All packet rules in a pod, whoever wrote them and by whatever packet filter, without counters.
+pub(crate) fn rules(pod: &Pod) -> String {
+    let show = "nft list ruleset 2>/dev/null && iptables-legacy-save && ip6tables-legacy-save";
+    let shown = pod.run("sh", &["-c", show]).unwrap();
+    let lines = shown.lines().filter(|line| !line.starts_with('#'));
+    let without_counters = lines.map(|line| line.split(" [").next().unwrap_or_default());
+    without_counters.collect::<Vec<_>>().join("\n")
 }

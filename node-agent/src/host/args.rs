@@ -10,6 +10,7 @@ use ambit_cni::spec::Entry;
 use ambit_decide::EgressMode;
 
 use super::child::Roles;
+use super::filters::Choice;
 use super::state::{Cni, Limits};
 
 /// The node agent.
@@ -53,6 +54,10 @@ pub struct HostArgs {
     /// An address of this node; once for each. Those on its interfaces are found without.
     #[arg(long = "node-ip", env = "AMBIT_NODE_IPS", value_delimiter = ',')]
     pub node_ips: Vec<IpAddr>,
+    /// What redirects pods' connections: `auto` takes nft where it works, else iptables in a
+    /// flavour that does.
+    #[arg(long, env = "AMBIT_FIREWALL", default_value = "auto")]
+    pub(crate) firewall: Choice,
     /// What happens to connections to unknown destinations: `ALLOW_ANY` or `REGISTRY_ONLY`.
     #[arg(long, env = "AMBIT_EGRESS", default_value = "ALLOW_ANY")]
     pub egress: EgressMode,

@@ -15,8 +15,9 @@ use super::kept::KeptError;
 use super::listeners::{self, ListenError};
 use super::names::{PodNames, PodUid};
 use super::pods::{AdmitError, Admitted, NamespaceId, PodState};
+use super::rules::Duty;
 use super::state::{Attachment, Host};
-use super::{release, rules, vanished};
+use super::{release, rules, vanished, written};
 
 /// Why a pod was not enrolled.
 #[derive(Debug, thiserror::Error)]
@@ -76,8 +77,10 @@ pub(crate) async fn enrol(
         return Err(EnrolError::Leaving(uid));
     }
     make_way(host, &names, &netns).await;
-    let attachment = Attachment::new(Arc::new(netns));
-    let namespace = NamespaceId::of(&attachment.netns);
+    let namespace = NamespaceId::of(&netns);
+    // There is a record if a former role's pod could not be restored.
+    let written = host.kept.written(&uid, namespace);
+    let attachment = Attachment::new(Arc::new(netns), written);
     let admitted = host
         .pods
         .lock()
@@ -198,16 +201,10 @@ async fn redirect(host: &Host, uid: &PodUid) -> Result<(), EnrolError> {
     let Some(netns) = host.netns(uid) else {
         return Ok(());
     };
-    if firewall::has_half_open(&netns).unwrap_or(true) {
+    if firewall::has_half_open(&netns).await.unwrap_or(true) {
         // A handshake under way gets its conntrack entry without redirection first: a repeated
         // first packet of it would otherwise be redirected in mid-handshake, and reset.
-        let failed = |source| EnrolError::Firewall {
-            pod: uid.clone(),
-            source,
-        };
-        firewall::load(&netns, host.rules, &host.rules.drain())
-            .await
-            .map_err(failed)?;
+        written::load(host, uid, &Duty::Drain).await?;
         firewall::await_handshakes(&netns, host.limits.half_open_time).await;
     }
     redirect_at_once(host, uid).await
@@ -227,10 +224,7 @@ pub(crate) async fn redirect_at_once(host: &Host, uid: &PodUid) -> Result<(), En
     let steps = rules::routing(firewall::speaks_ipv6(&netns));
     let former = firewall::take(&netns, &steps).await;
     keep_settings(host, uid, former.map_err(failed)?)?;
-    let text = host.rules.capture(&host.rule_input());
-    firewall::load(&netns, host.rules, &text)
-        .await
-        .map_err(failed)?;
+    written::load(host, uid, &host.capture()).await?;
     let former = firewall::take(&netns, &rules::tracking()).await;
     keep_settings(host, uid, former.map_err(failed)?)
 }

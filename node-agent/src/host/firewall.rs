@@ -2,22 +2,19 @@
 //!
 //! A child process and a file below `/proc/sys/net` belong to the namespace of the *thread* that
 //! starts or opens them, so each step runs on a thread that has entered the pod's namespace; the
-//! role itself never leaves the node's. Every packet filter change is one transaction.
+//! role itself never leaves the node's.
+
+mod programs;
 
 use std::fs;
 use std::io;
-use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
+use self::programs::{TIME, run};
+use super::rules::{Duty, Loader, Program, Rules, Setting, Step};
 use ambit_netsys::NetNs;
-use tokio::io::AsyncWriteExt;
-use tokio::process::{Child, Command};
 
-use super::rules::{Rules, Setting, Step};
-
-/// How long one `nft` or `ip` may take; they need 20 ms, under heavy load a second.
-const COMMAND_TIME: Duration = Duration::from_secs(10);
 /// How often handshakes are looked at.
 const HANDSHAKE_LOOK: Duration = Duration::from_millis(20);
 /// Iproute2's words for a rule that is there already.
@@ -33,7 +30,9 @@ pub(crate) enum FirewallError {
     #[error("cannot enter the pod's network namespace: {0}; the host role needs CAP_SYS_ADMIN")]
     Enter(#[source] io::Error),
     /// The program could not be started.
-    #[error("cannot run {program}: {source}; install nftables and iproute2 beside the agent")]
+    #[error(
+        "cannot run {program}: {source}; install iproute2, and nftables or iptables, beside the agent"
+    )]
     Start {
         program: &'static str,
         source: io::Error,
@@ -42,21 +41,41 @@ pub(crate) enum FirewallError {
     #[error("{command} failed in the pod's network namespace: {stderr}")]
     Command { command: String, stderr: String },
     /// The program did not end.
-    #[error("{command} did not end within {COMMAND_TIME:?} and was killed")]
+    #[error("{command} did not end within {TIME:?} and was killed")]
     TimedOut { command: String },
     /// A setting could not be made.
     #[error("cannot set {path} in the pod's network namespace: {source}")]
     Setting { path: String, source: io::Error },
 }
 
-/// Loads a text of the packet filter.
+/// Has a pod's rules do this. Whatever fails, the rest is tried too; answers with the first failure.
 pub(crate) async fn load(
     netns: &Arc<NetNs>,
     rules: Rules,
-    text: &str,
+    duty: &Duty,
 ) -> Result<(), FirewallError> {
-    let (program, arguments) = rules.command();
-    run(netns, program, arguments, text).await
+    let mut result = Ok(());
+    for loader in rules.loaders() {
+        match load_by(netns, loader, duty).await {
+            Err(error) if loader.ipv6_only && !speaks_ipv6(netns) => {
+                tracing::debug!(%error, "no rules for IPv6, which the namespace does not speak");
+            }
+            done => result = result.and(done),
+        }
+    }
+    result
+}
+
+async fn load_by(netns: &Arc<NetNs>, loader: &Loader, duty: &Duty) -> Result<(), FirewallError> {
+    let found = match loader.look {
+        Some(look) => run(netns, look, "").await?,
+        None => String::new(),
+    };
+    let text = (loader.text)(duty, &found);
+    if !text.is_empty() {
+        run(netns, loader.load, &text).await?;
+    }
+    Ok(())
 }
 
 /// Takes all steps and returns the settings as they were before.
@@ -64,9 +83,9 @@ pub(crate) async fn take(netns: &Arc<NetNs>, steps: &[Step]) -> Result<Vec<Forme
     let mut before = Vec::new();
     for step in steps {
         match step {
-            Step::Ip(arguments) => match run(netns, "ip", arguments, "").await {
+            Step::Ip(arguments) => match run(netns, ip(arguments), "").await {
                 Err(FirewallError::Command { stderr, .. }) if stderr.contains(EXISTS) => {}
-                done => done?,
+                done => drop(done?),
             },
             Step::Sysctl(setting) => before.extend(set(netns, setting)?),
         }
@@ -78,7 +97,7 @@ pub(crate) async fn take(netns: &Arc<NetNs>, steps: &[Step]) -> Result<Vec<Forme
 pub(crate) async fn take_back(netns: &Arc<NetNs>, steps: &[Step], before: &[Former]) {
     for step in steps {
         let Step::Ip(arguments) = step else { continue };
-        if let Err(error) = run(netns, "ip", arguments, "").await {
+        if let Err(error) = run(netns, ip(arguments), "").await {
             tracing::debug!(%error, "nothing to undo");
         }
     }
@@ -138,19 +157,24 @@ pub(crate) fn speaks_ipv6(netns: &NetNs) -> bool {
 }
 
 /// Whether a TCP connection of the namespace is in the middle of its handshake.
-pub(crate) fn has_half_open(netns: &NetNs) -> io::Result<bool> {
-    netns.run(|| {
+///
+/// The kernel writes a line for every connection of the pod, so they are read on another thread.
+pub(crate) async fn has_half_open(netns: &Arc<NetNs>) -> io::Result<bool> {
+    let look = || {
         ["tcp", "tcp6"].iter().any(|family| {
             let table = fs::read_to_string(format!("/proc/thread-self/net/{family}"));
             table.is_ok_and(|table| lists_half_open(&table))
         })
-    })
+    };
+    let netns = Arc::clone(netns);
+    let looked = tokio::task::spawn_blocking(move || netns.run(look)).await;
+    looked.map_err(io::Error::other)?
 }
 
 /// Waits, not for ever, until no TCP connection of the namespace is in its handshake.
-pub(crate) async fn await_handshakes(netns: &NetNs, limit: Duration) {
+pub(crate) async fn await_handshakes(netns: &Arc<NetNs>, limit: Duration) {
     let wait = async {
-        while has_half_open(netns).unwrap_or(false) {
+        while has_half_open(netns).await.unwrap_or(false) {
             tokio::time::sleep(HANDSHAKE_LOOK).await;
         }
     };
@@ -178,61 +202,11 @@ fn write_setting(netns: &NetNs, path: &str, value: &str) -> Result<(), FirewallE
         })
 }
 
-async fn run(
-    netns: &Arc<NetNs>,
-    program: &'static str,
-    arguments: &'static str,
-    input: &str,
-) -> Result<(), FirewallError> {
-    let command = || format!("{program} {arguments}");
-    let child = start(netns, program, arguments).await?;
-    let stderr = match tokio::time::timeout(COMMAND_TIME, feed(child, input)).await {
-        Ok(Ok((true, _))) => return Ok(()),
-        Ok(Ok((false, stderr))) => stderr,
-        Ok(Err(error)) => error.to_string(),
-        Err(_elapsed) => return Err(FirewallError::TimedOut { command: command() }),
-    };
-    Err(FirewallError::Command {
-        command: command(),
-        stderr,
-    })
-}
-
-/// Starts the program on a thread inside the namespace; its end is awaited outside.
-async fn start(
-    netns: &Arc<NetNs>,
-    program: &'static str,
-    arguments: &'static str,
-) -> Result<Child, FirewallError> {
-    let netns = Arc::clone(netns);
-    let runtime = tokio::runtime::Handle::current();
-    let spawn = move || {
-        let _entered = runtime.enter();
-        Command::new(program)
-            .args(arguments.split(' '))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-    };
-    let spawned = tokio::task::spawn_blocking(move || netns.run(spawn)).await;
-    spawned
-        .map_err(|error| FirewallError::Enter(io::Error::other(error)))?
-        .map_err(FirewallError::Enter)?
-        .map_err(|source| FirewallError::Start { program, source })
-}
-
-async fn feed(mut child: Child, input: &str) -> io::Result<(bool, String)> {
-    if let Some(mut stdin) = child.stdin.take() {
-        // A program that rejects its input may close the pipe early; its words matter more.
-        if let Err(error) = stdin.write_all(input.as_bytes()).await {
-            tracing::debug!(%error, "the program did not read all of its input");
-        }
+fn ip(arguments: &'static str) -> Program {
+    Program {
+        name: "ip",
+        arguments,
     }
-    let output = child.wait_with_output().await?;
-    let stderr = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-    Ok((output.status.success(), stderr))
 }
 
 #[cfg(test)]

@@ -117,6 +117,7 @@ pub(crate) async fn offer(
             }
             Err(error) => {
                 tracing::warn!(%error, "no handover: this host role goes on");
+                restore::regain(host).await;
                 phase.send_replace(Phase::Idle);
             }
         }

@@ -4,6 +4,7 @@
 //! Files are written whole under another name and moved into place: a reader never sees half of
 //! one. They lie on tmpfs; a reboot takes them along with the namespaces that they name.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::names::{PodNames, PodUid};
 use super::pods::{NamespaceId, PodState};
+use super::rules::Rules;
 
 /// Version of the file format; another one is not read.
 const VERSION: u32 = 1;
@@ -33,6 +35,9 @@ pub(crate) struct KeptPod {
     pub(crate) state: PodState,
     /// Settings of the namespace as they were before: path below `/proc/sys` and value.
     pub(crate) settings: Vec<(String, String)>,
+    /// Packet filters that may have rules of ours in it. Records of old do not say: there was one.
+    #[serde(default = "nft_alone")]
+    pub(crate) written: BTreeSet<Rules>,
 }
 
 /// The folder that pods are kept in.
@@ -66,6 +71,7 @@ impl KeptPod {
         path: Option<String>,
         state: PodState,
         settings: Vec<(String, String)>,
+        written: BTreeSet<Rules>,
     ) -> Self {
         Self {
             version: VERSION,
@@ -74,6 +80,7 @@ impl KeptPod {
             path,
             state,
             settings,
+            written,
         }
     }
 
@@ -147,9 +154,22 @@ impl KeptPods {
         Ok((pods, unreadable))
     }
 
+    /// Packet filters that may have rules of ours in the pod, by what was written down last.
+    pub(crate) fn written(&self, uid: &PodUid, namespace: NamespaceId) -> BTreeSet<Rules> {
+        let kept = fs::read(self.file(uid)).ok();
+        let kept = kept.as_deref().and_then(KeptPod::parse);
+        kept.filter(|pod| pod.namespace == namespace)
+            .map(|pod| pod.written)
+            .unwrap_or_default()
+    }
+
     fn file(&self, uid: &PodUid) -> PathBuf {
         self.folder.join(format!("{uid}.json"))
     }
+}
+
+fn nft_alone() -> BTreeSet<Rules> {
+    BTreeSet::from([Rules::Nft])
 }
 
 /// Makes a folder that only root may enter, or closes the one there, if nobody else could write

@@ -225,6 +225,11 @@ impl<A> Pods<A> {
         Some(pod)
     }
 
+    /// All pods, in no order, to change them.
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Pod<A>> {
+        self.by_uid.values_mut()
+    }
+
     /// All pods, in no order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Pod<A>> {
         self.by_uid.values()

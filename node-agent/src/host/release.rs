@@ -14,8 +14,9 @@ use super::counters::Count;
 use super::generations::Parcel;
 use super::names::PodUid;
 use super::pods::PodState;
+use super::rules::Duty;
 use super::state::Host;
-use super::{firewall, rules, vanished};
+use super::{firewall, rules, vanished, written};
 
 /// How often a draining pod's namespace is looked for, in case the pod is deleted meanwhile.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
@@ -89,7 +90,7 @@ pub(crate) async fn drain(host: &Arc<Host>, uid: &PodUid) {
     if let Err(error) = host.keep(uid) {
         tracing::error!(pod = %uid, %error, "a restart of the host role would not see the release");
     }
-    if let Err(error) = firewall::load(&netns, host.rules, &host.rules.drain()).await {
+    if let Err(error) = written::load(host, uid, &Duty::Drain).await {
         tracing::warn!(pod = %uid, %error, "cannot drain: the redirection ends at once");
         return finish(host, uid, epoch).await;
     }
@@ -169,9 +170,7 @@ pub(crate) async fn finish(host: &Arc<Host>, uid: &PodUid, epoch: u64) {
     host.control
         .tell(ToControl::Withdraw(uid.as_str().to_owned()));
     host.supply.forget(uid);
-    if let Err(error) = firewall::load(&netns, host.rules, &host.rules.nothing()).await {
-        tracing::warn!(pod = %uid, %error, "the pod's namespace may keep rules of the mesh");
-    }
+    written::remove(host, uid).await;
     let steps = rules::unrouting(firewall::speaks_ipv6(&netns));
     firewall::take_back(&netns, &steps, &settings).await;
     if let Err(error) = host.kept.remove(uid) {

@@ -17,10 +17,11 @@ use tokio::sync::watch;
 use super::args::HostArgs;
 use super::handover::{self, Phase};
 use super::kept::{self, KeptPods};
+use super::rules::Rules;
 use super::state::{Host, Parts};
 use super::{
-    addresses, agent_socket, cni_config, cni_list, control, firewall, leave, listeners, proxies,
-    reconcile, restore, vanished, watch as listener_watch,
+    addresses, agent_socket, cni_config, cni_list, control, filters, firewall, leave, listeners,
+    proxies, reconcile, restore, vanished, watch as listener_watch,
 };
 
 /// Open files: every connection of a proxy is none of ours, but pods have six listeners each and
@@ -57,7 +58,8 @@ pub fn run(args: &HostArgs) -> anyhow::Result<()> {
 async fn serve(args: &HostArgs) -> anyhow::Result<()> {
     let mut signals = StopSignals::listen().context("signals cannot be handled")?;
     let files = limits::raise_open_files(OPEN_FILES).context("limit of open files")?;
-    let host = set_up(args)?;
+    let rules = filters::choose(args.firewall).await.context("--firewall")?;
+    let host = set_up(args, rules)?;
     tracing::info!(files, node_ips = ?host.node_ips(), "the host role starts");
     let begun = handover::begin(&host, &args.run_dir.join("handover.sock")).await?;
     let held = match begun {
@@ -111,7 +113,7 @@ async fn serve(args: &HostArgs) -> anyhow::Result<()> {
 }
 
 /// Puts the role together; nothing runs yet.
-fn set_up(args: &HostArgs) -> anyhow::Result<Arc<Host>> {
+fn set_up(args: &HostArgs, rules: Rules) -> anyhow::Result<Arc<Host>> {
     make_run_dir(&args.run_dir).context("--run-dir")?;
     DirBuilder::new()
         .recursive(true)
@@ -124,6 +126,7 @@ fn set_up(args: &HostArgs) -> anyhow::Result<Arc<Host>> {
         children: Box::new(args.roles(&node_ips)),
         node,
         node_ips,
+        rules,
         limits: args.limits(),
         kept: KeptPods::open(&args.state_dir)?,
         cni: args.cni(),

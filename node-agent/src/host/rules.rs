@@ -1,7 +1,8 @@
 //! The packet rules of a captured pod, as text and data: what to load, never how.
 //!
 //! Everything here is a pure function of its arguments. `firewall.rs` carries the result into the
-//! pod's network namespace. A second packet filter back end is one more variant of [`Rules`].
+//! pod's network namespace. Each back end is a file of its own below; the same functional tests
+//! hold for all of them (`firewall/tests`).
 //!
 //! Invariants of every text produced here:
 //! - only a connection's first packet is redirected, so that connections older than the capture
@@ -9,30 +10,47 @@
 //! - a first packet that escaped redirection goes nowhere;
 //! - a packet of a marked socket with a foreign source address leaves by `lo` or not at all;
 //! - the proxy's leg to the application is not tracked, so it may share the client's own port;
-//! - a text replaces the whole table in one transaction and may be loaded any number of times.
+//! - a text may be loaded any number of times and replaces all that an earlier one of ours did; no
+//!   step of it leaves a captured pod direct.
+
+mod iptables;
+mod nft;
 
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use ambit_netsys::sockets::{APP_MARK, WORLD_MARK};
+use serde::{Deserialize, Serialize};
 
-use crate::ports;
-
-/// Name of our table in the pod's namespace.
-const TABLE: &str = "inet ambit";
-/// Matches the first packet of a TCP connection.
-const FIRST_PACKET: &str = "tcp flags & (fin|syn|rst|ack) == syn";
 /// Seconds that a connection which is closed one way may be silent.
 const HALF_CLOSED: u32 = 12 * 60 * 60;
 /// Backlog that a pod's listeners ask for; connections of a proxy's restart wait in it.
 pub(crate) const BACKLOG: u16 = 4096;
 
 /// A packet filter back end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub(crate) enum Rules {
-    /// nftables, loaded by `nft -f -`.
+    /// nftables, loaded by `nft`: one table of our own for both families.
     Nft,
+    /// iptables in its newer flavour, which writes nftables.
+    IptablesNft,
+    /// iptables in its older flavour, with tables of its own in the kernel.
+    IptablesLegacy,
+}
+
+/// What the rules of a pod are for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Duty {
+    /// They redirect new connections.
+    Capture(RuleInput),
+    /// They redirect nothing new and keep what was redirected alive.
+    ///
+    /// Without any rule that uses conntrack the hooks go that undo a redirection, and live
+    /// connections would be reset.
+    Drain,
+    /// There are none.
+    Nothing,
 }
 
 /// What the rules of a pod depend on: addresses of the node it runs on.
@@ -40,6 +58,28 @@ pub(crate) enum Rules {
 pub(crate) struct RuleInput {
     node4: BTreeSet<Ipv4Addr>,
     node6: BTreeSet<Ipv6Addr>,
+}
+
+/// A program and its arguments, separated by spaces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Program {
+    /// Its name.
+    pub(crate) name: &'static str,
+    /// Its arguments.
+    pub(crate) arguments: &'static str,
+}
+
+/// One program's share in loading the rules.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Loader {
+    /// Prints the rules there are, for the text to build on.
+    pub(crate) look: Option<Program>,
+    /// Reads the text on its standard input.
+    pub(crate) load: Program,
+    /// The text, by what is to be and what was printed; empty if nothing is to be done.
+    pub(crate) text: fn(&Duty, &str) -> String,
+    /// Whether a namespace that does not speak IPv6 can do without.
+    pub(crate) ipv6_only: bool,
 }
 
 impl RuleInput {
@@ -57,43 +97,23 @@ impl RuleInput {
 }
 
 impl Rules {
-    /// The command that reads this back end's text on its standard input.
-    pub(crate) fn command(self) -> (&'static str, &'static str) {
+    /// The programs that load its rules, in this order.
+    pub(crate) fn loaders(self) -> &'static [Loader] {
         match self {
-            Self::Nft => ("nft", "-f -"),
+            Self::Nft => &nft::LOADERS,
+            Self::IptablesNft => &iptables::NFT,
+            Self::IptablesLegacy => &iptables::LEGACY,
         }
     }
+}
 
-    /// Captures the pod's traffic.
-    pub(crate) fn capture(self, input: &RuleInput) -> String {
-        let Self::Nft = self;
-        let mut body = String::new();
-        push_set(&mut body, "node4", "ipv4_addr", &input.node4);
-        push_set(&mut body, "node6", "ipv6_addr", &input.node6);
-        body.push_str(&marked_chains());
-        body.push_str(&outbound_chain());
-        body.push_str(&inbound_chain());
-        body.push_str(&seal());
-        replace_table(&body)
-    }
-
-    /// Captures nothing new and keeps what was redirected alive.
-    ///
-    /// Deleting the table would reset live connections: the last rule that uses conntrack takes
-    /// the hooks along that undo the redirection. One nat chain with one `ct` rule keeps them.
-    pub(crate) fn drain(self) -> String {
-        let Self::Nft = self;
-        let mut body = marked_chains();
-        body.push_str(
-            " chain out {\n  type nat hook output priority -100;\n  ct state invalid return\n }\n",
-        );
-        replace_table(&body)
-    }
-
-    /// Removes everything.
-    pub(crate) fn nothing(self) -> String {
-        let Self::Nft = self;
-        format!("add table {TABLE}\ndelete table {TABLE}\n")
+impl fmt::Display for Rules {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Nft => "nft",
+            Self::IptablesNft => "iptables-nft",
+            Self::IptablesLegacy => "iptables-legacy",
+        })
     }
 }
 
@@ -217,98 +237,6 @@ fn required(path: &'static str) -> Step {
         at_least: false,
         optional: false,
     })
-}
-
-/// `add` before `delete` makes the deletion succeed on a namespace that has no such table yet.
-fn replace_table(body: &str) -> String {
-    format!("add table {TABLE}\ndelete table {TABLE}\ntable {TABLE} {{\n{body}}}\n")
-}
-
-fn push_set<T: ToString>(body: &mut String, name: &str, kind: &str, members: &BTreeSet<T>) {
-    let members: Vec<String> = members.iter().map(ToString::to_string).collect();
-    // Writing into a String cannot fail; an empty `elements` would be a syntax error.
-    let _ = if members.is_empty() {
-        writeln!(body, " set {name} {{ type {kind}; }}")
-    } else {
-        writeln!(
-            body,
-            " set {name} {{ type {kind}; elements = {{ {} }}; }}",
-            members.join(", ")
-        )
-    };
-}
-
-/// What holds for the proxy's own sockets, during capture and while draining.
-fn marked_chains() -> String {
-    format!(
-        " chain raw {{
-  type filter hook output priority -300;
-  meta mark {APP_MARK:#x} notrack
- }}
- chain guard {{
-  type filter hook output priority 0;
-  meta mark {{ {APP_MARK:#x}, {WORLD_MARK:#x} }} oifname != \"lo\" fib saddr type != local drop
- }}
-"
-    )
-}
-
-fn outbound_chain() -> String {
-    format!(
-        " chain out {{
-  type nat hook output priority -100;
-  meta mark {{ {APP_MARK:#x}, {WORLD_MARK:#x} }} return
-  fib daddr type local return
-  {FIRST_PACKET} redirect to :{}
- }}
-",
-        ports::OUTBOUND
-    )
-}
-
-/// A flow from the node is redirected only where something listens: a probe of a dead application
-/// must fail as it does without a mesh, and 15006 would accept it.
-fn inbound_chain() -> String {
-    let plaintext = ports::PLAINTEXT;
-    format!(
-        " chain pre {{
-  type nat hook prerouting priority -100;
-  iifname \"lo\" return
-  tcp dport {} return
-  ip saddr @node4 {FIRST_PACKET} socket transparent {{ 0, 1 }} redirect to :{plaintext}
-  ip6 saddr @node6 {FIRST_PACKET} socket transparent {{ 0, 1 }} redirect to :{plaintext}
-  ip saddr @node4 return
-  ip6 saddr @node6 return
-  {FIRST_PACKET} redirect to :{plaintext}
- }}
-",
-        ports::HBONE
-    )
-}
-
-/// First packets that were not redirected although they should have been: address translation
-/// looks at the first packet of a conntrack entry only, and somebody may have made an entry with
-/// another packet before.
-fn seal() -> String {
-    format!(
-        " chain seal_in {{
-  type filter hook input priority 0;
-  iifname \"lo\" return
-  tcp dport {{ {}, {} }} return
-  ip saddr @node4 return
-  ip6 saddr @node6 return
-  {FIRST_PACKET} drop
- }}
- chain seal_out {{
-  type filter hook output priority 0;
-  meta mark {{ {APP_MARK:#x}, {WORLD_MARK:#x} }} return
-  fib daddr type local return
-  {FIRST_PACKET} drop
- }}
-",
-        ports::PLAINTEXT,
-        ports::HBONE
-    )
 }
 
 #[cfg(test)]

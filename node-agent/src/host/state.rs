@@ -4,7 +4,7 @@
 //! may be waiting for calls [`Host::note_change`]; whoever waits uses [`Host::wait_until`], which
 //! looks again after every change.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
@@ -32,7 +32,7 @@ use super::listeners::{self, Listener};
 use super::names::PodUid;
 use super::pods::{NamespaceId, Pod, PodState, Pods};
 use super::roster::Roster;
-use super::rules::{RuleInput, Rules};
+use super::rules::{Duty, RuleInput, Rules};
 use super::sockets::Supply;
 
 /// Times and limits of the role.
@@ -77,6 +77,8 @@ pub(crate) struct Attachment {
     pub(crate) listeners: Vec<Listener>,
     /// Settings of the namespace as they were before.
     pub(crate) settings: Vec<Former>,
+    /// Packet filters that may have rules of ours in it.
+    pub(crate) written: BTreeSet<Rules>,
 }
 
 /// The role's state; one per process, shared by all its tasks.
@@ -138,6 +140,8 @@ pub(crate) struct Parts {
     pub(crate) node: NetNs,
     /// The node's own addresses.
     pub(crate) node_ips: Vec<IpAddr>,
+    /// The packet filter to use.
+    pub(crate) rules: Rules,
     /// Times and limits.
     pub(crate) limits: Limits,
     /// Starts the other roles.
@@ -168,7 +172,7 @@ impl Host {
             pods: Mutex::new(Pods::new(NamespaceId::of(&parts.node))),
             node: parts.node,
             node_ips: Mutex::new(parts.node_ips.into()),
-            rules: Rules::Nft,
+            rules: parts.rules,
             limits: parts.limits,
             children: parts.children,
             generations: Mutex::default(),
@@ -192,9 +196,9 @@ impl Host {
         }))
     }
 
-    /// What the rules of every pod here depend on.
-    pub(crate) fn rule_input(&self) -> RuleInput {
-        RuleInput::new(&self.node_ips())
+    /// What the rules of a captured pod do here.
+    pub(crate) fn capture(&self) -> Duty {
+        Duty::Capture(RuleInput::new(&self.node_ips()))
     }
 
     /// The node's own addresses.
@@ -329,11 +333,12 @@ impl Host {
 
 impl Attachment {
     /// A namespace without listeners yet.
-    pub(crate) fn new(netns: Arc<NetNs>) -> Self {
+    pub(crate) fn new(netns: Arc<NetNs>, written: BTreeSet<Rules>) -> Self {
         Self {
             netns,
             listeners: Vec::new(),
             settings: Vec::new(),
+            written,
         }
     }
 }
@@ -346,6 +351,7 @@ pub(crate) fn kept_pod(pod: &Pod<Attachment>) -> KeptPod {
         pod.path.clone(),
         pod.state,
         pod.attachment.settings.clone(),
+        pod.attachment.written.clone(),
     )
 }
 

@@ -12,6 +12,7 @@ use ambit_netsys::NetNs;
 use self::fakes::Fakes;
 use super::kept::KeptPods;
 use super::names::{PodNames, PodUid};
+use super::rules::Rules;
 use super::state::{Host, Limits, Parts};
 use super::{control, listeners, proxies};
 
@@ -40,6 +41,11 @@ impl Namespace {
         let namespace = Self { name };
         namespace.shell("ip link set lo up");
         namespace
+    }
+
+    /// Its name, as `ip netns` shows it.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
     }
 
     /// Where it is mounted.
@@ -103,9 +109,15 @@ impl Ground {
 
     /// A role that is set up but has started nothing.
     pub(crate) fn role(&self, fakes: &Fakes) -> Arc<Host> {
+        self.role_with(fakes, Rules::Nft)
+    }
+
+    /// Such a role with another packet filter.
+    pub(crate) fn role_with(&self, fakes: &Fakes, rules: Rules) -> Arc<Host> {
         Host::new(Parts {
             node: NetNs::open(self.namespace.path()).unwrap(),
             node_ips: vec!["10.244.1.1".parse().unwrap()],
+            rules,
             limits: Limits {
                 withdraw_time: fakes::PATIENCE,
                 half_open_time: std::time::Duration::from_millis(100),

@@ -148,17 +148,22 @@ impl Candidate {
     }
 }
 
+/// Mostly short, so that candidates get somewhere while a lease counts; now and then long.
+fn pause() -> impl Strategy<Value = u64> {
+    prop_oneof![8 => 0u64..200, 2 => 0u64..6000]
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
     #[test]
     fn there_are_never_two_leaders(
-        steps in proptest::collection::vec((0usize..4, 0u64..6000, 0u8..10), 60..300)
+        steps in proptest::collection::vec((0usize..3, pause(), 0u8..20), 60..300)
     ) {
         let mut now = Instant::now();
         let mut server = Server::default();
         let mut candidates: Vec<_> =
-            (0..4).map(|n| Candidate::new(format!("candidate {n}"))).collect();
+            (0..3).map(|n| Candidate::new(format!("candidate {n}"))).collect();
         for (index, (who, millis, luck)) in steps.into_iter().enumerate() {
             now += Duration::from_millis(millis);
             match luck {

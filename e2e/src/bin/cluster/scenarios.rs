@@ -3,11 +3,15 @@
 
 mod agent_away;
 mod broken_objects;
+mod churn;
+mod control_plane_away;
 mod enrolment;
 mod first_byte;
 mod identity;
 mod install;
 mod istio_objects;
+mod node_reboot;
+mod outside;
 mod probes;
 mod rolling_restart;
 mod strangers;
@@ -84,9 +88,24 @@ pub(crate) const MIDDLE: &[Scenario] = &[
         run: identity::run,
     },
     Scenario {
+        name: "churn",
+        shows: "300 pods come and go on a few addresses; none is taken for another, nothing is left",
+        run: churn::run,
+    },
+    Scenario {
         name: "agent-away",
         shows: "without its agent a pod refuses and a new one waits; both serve when it is back",
         run: agent_away::run,
+    },
+    Scenario {
+        name: "control-plane-away",
+        shows: "90 s without a control plane: pods serve on, a new one refuses, then all serve",
+        run: control_plane_away::run,
+    },
+    Scenario {
+        name: "node-reboot",
+        shows: "all pods of a node that boots come back captured, and none speaks before",
+        run: node_reboot::run,
     },
     Scenario {
         name: "rolling-restart",

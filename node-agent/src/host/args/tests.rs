@@ -76,3 +76,16 @@ fn every_variable_that_is_read_is_known() {
         assert!(known, "{name:?} is missing in ambit_kit::environment");
     }
 }
+
+#[test]
+fn the_packet_filter_is_chosen_by_name_and_automatically_without() {
+    assert_eq!(parsed(&[]).firewall, Choice::Auto);
+    for (name, choice) in [
+        ("nft", Choice::Nft),
+        ("iptables", Choice::Iptables),
+        ("iptables-nft", Choice::IptablesNft),
+        ("iptables-legacy", Choice::IptablesLegacy),
+    ] {
+        assert_eq!(parsed(&["--firewall", name]).firewall, choice);
+    }
+}

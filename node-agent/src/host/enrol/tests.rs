@@ -129,12 +129,12 @@ async fn a_handshake_under_way_does_not_hold_an_enrolment_up_for_long() {
         socket.connect(&address.into()).unwrap_err();
         socket
     });
-    assert!(firewall::has_half_open(&pod.open()).unwrap());
+    assert!(firewall::has_half_open(&pod.open()).await.unwrap());
     enrolled(&node.host, "a", &pod).await.unwrap();
     assert!(
         pod.shell("nft list table inet ambit")
             .contains("redirect to :15001")
     );
     drop(connecting);
-    assert!(!firewall::has_half_open(&pod.open()).unwrap());
+    assert!(!firewall::has_half_open(&pod.open()).await.unwrap());
 }

@@ -1,13 +1,26 @@
 use super::*;
-use crate::host::rules::{self, RuleInput};
+use crate::host::rules;
 use crate::host::testing::Namespace;
 
-fn input() -> RuleInput {
-    RuleInput::new(&[
-        "10.244.1.1".parse().unwrap(),
-        "fd00:244:1::1".parse().unwrap(),
-    ])
+/// Every test named is run once with each packet filter.
+macro_rules! with_every_filter {
+    ($($test:ident)*) => {
+        mod with_nft {
+            $(#[tokio::test] async fn $test() { super::$test(super::Rules::Nft).await })*
+        }
+        mod with_iptables_nft {
+            $(#[tokio::test] async fn $test() { super::$test(super::Rules::IptablesNft).await })*
+        }
+        mod with_iptables_legacy {
+            $(#[tokio::test] async fn $test() { super::$test(super::Rules::IptablesLegacy).await })*
+        }
+    };
 }
+
+mod behaviour;
+mod stray;
+mod texts;
+mod wire;
 
 #[test]
 fn half_open_connections_are_seen_in_the_kernels_table() {
@@ -24,35 +37,37 @@ fn half_open_connections_are_seen_in_the_kernels_table() {
 }
 
 #[tokio::test]
-async fn every_text_is_accepted_by_a_kernel_and_may_be_loaded_again() {
-    let namespace = Namespace::make("texts");
-    let netns = namespace.open();
-    let texts = [
-        Rules::Nft.nothing(),
-        Rules::Nft.drain(),
-        Rules::Nft.capture(&input()),
-        Rules::Nft.capture(&input()),
-        Rules::Nft.capture(&RuleInput::default()),
-        Rules::Nft.drain(),
-    ];
-    for text in &texts {
-        load(&netns, Rules::Nft, text).await.unwrap();
+async fn an_error_carries_what_the_program_said() {
+    let namespace = Namespace::make("error");
+    for (rules, text, words) in [
+        (Rules::Nft, "table inet ambit { chain", "syntax error"),
+        (
+            Rules::IptablesNft,
+            "*nat\n-A NOWHERE\nCOMMIT\n",
+            "line 2 failed",
+        ),
+        (
+            Rules::IptablesLegacy,
+            "*nat\n-A NOWHERE\nCOMMIT\n",
+            "line 2 failed",
+        ),
+    ] {
+        let program = rules.loaders()[0].load;
+        let error = run(&namespace.open(), program, text).await.unwrap_err();
+        assert!(error.to_string().contains(words), "{error}");
+        assert!(error.to_string().contains(program.name), "{error}");
     }
-    let loaded = namespace.shell("nft list table inet ambit");
-    assert!(loaded.contains("ct state invalid return"), "{loaded}");
-    load(&netns, Rules::Nft, &Rules::Nft.nothing())
-        .await
-        .unwrap();
-    assert_eq!(namespace.shell("nft list tables"), "");
 }
 
 #[tokio::test]
-async fn an_error_carries_what_the_program_said() {
-    let namespace = Namespace::make("error");
-    let error = load(&namespace.open(), Rules::Nft, "table inet ambit { chain")
-        .await
-        .unwrap_err();
-    assert!(error.to_string().contains("syntax error"), "{error}");
+async fn a_program_that_prints_without_end_is_given_up() {
+    let endless = Program {
+        name: "yes",
+        arguments: "",
+    };
+    let error = run(&Namespace::make("endless").open(), endless, "").await;
+    let error = error.unwrap_err().to_string();
+    assert!(error.contains("printed more"), "{error}");
 }
 
 #[tokio::test]

@@ -19,6 +19,7 @@ fn pod(uid: &str) -> KeptPod {
         Some("/run/netns/x".to_owned()),
         PodState::Captured,
         settings,
+        BTreeSet::from([Rules::IptablesNft]),
     )
 }
 
@@ -48,6 +49,29 @@ fn pods_come_back_as_they_were_kept() {
         }]
     );
     assert!(unreadable.is_empty());
+}
+
+#[test]
+fn a_record_from_before_there_was_a_choice_tells_of_nft() {
+    let mut record = serde_json::to_value(pod("a")).unwrap();
+    record.as_object_mut().unwrap().remove("written").unwrap();
+    let read = KeptPod::parse(record.to_string().as_bytes()).unwrap();
+    assert_eq!(read.written, BTreeSet::from([Rules::Nft]));
+}
+
+#[test]
+fn who_wrote_rules_is_known_for_that_namespace_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let kept = KeptPods::open(dir.path()).unwrap();
+    let (uid, namespace) = (pod("a").names.uid, pod("a").namespace);
+    assert_eq!(kept.written(&uid, namespace), BTreeSet::new());
+    kept.save(&pod("a")).unwrap();
+    assert_eq!(kept.written(&uid, namespace), pod("a").written);
+    let other = NamespaceId {
+        inode: 1,
+        ..namespace
+    };
+    assert_eq!(kept.written(&uid, other), BTreeSet::new());
 }
 
 #[test]

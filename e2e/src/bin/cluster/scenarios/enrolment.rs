@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use ambit_e2e::capture::Captured;
 use ambit_e2e::cluster::traffic::Traffic;
-use ambit_e2e::cluster::{Cluster, Echo, HTTP, LINES, Pod, Sandbox, Wire};
+use ambit_e2e::cluster::{Cluster, Echo, HTTP, LINES, Pod};
 use anyhow::{Context as _, Result, ensure};
+
+use super::outside::Outside;
 
 const PODS: usize = 40;
 const CAPTURE: Duration = Duration::from_secs(5);
@@ -20,7 +22,7 @@ const SECRET: &str = "card=4111";
 pub(super) fn run(cluster: &Cluster) -> Result<String> {
     let (near, far) = (cluster.node(0)?, cluster.node(1)?);
     let shop = cluster.sandbox("enrolment")?;
-    let outside = Outside::new(cluster, near, far)?;
+    let outside = Outside::new(cluster, "enrolment-outside", near, far)?;
     let web = Echo {
         replicas: PODS,
         ..Echo::one("web")
@@ -65,38 +67,6 @@ pub(super) fn run(cluster: &Cluster) -> Result<String> {
         took.as_secs_f32(),
         freed.as_secs_f32()
     ))
-}
-
-/// Two pods that are not of the mesh: what one says to the other can be read on the wire.
-struct Outside {
-    sandbox: Sandbox,
-    client: String,
-    url: String,
-}
-
-impl Outside {
-    fn new(cluster: &Cluster, near: &str, far: &str) -> Result<Self> {
-        let sandbox = cluster.sandbox("outside")?;
-        let (client, server) = (Echo::one("client").on(near), Echo::one("server").on(far));
-        sandbox.apply(&client.objects(&sandbox))?;
-        sandbox.apply(&server.objects(&sandbox))?;
-        let client = sandbox.ready(&client.selector(), 1)?;
-        let server = sandbox.ready(&server.selector(), 1)?;
-        let client = client.first().context("no client")?.name().to_owned();
-        let url = url(server.first().context("no server")?, "")?;
-        Ok(Self {
-            sandbox,
-            client,
-            url,
-        })
-    }
-
-    /// What went over the wire up to a word that is sent now.
-    fn until(&self, wire: &Wire, word: &str) -> Result<Captured> {
-        self.sandbox
-            .curl(&self.client, &format!("{}{word}", self.url))?;
-        wire.until(word)
-    }
 }
 
 fn nothing_readable(seen: &Captured) -> Result<()> {

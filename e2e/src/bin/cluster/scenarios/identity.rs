@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use ambit_e2e::cluster::{Cluster, Echo, Pod, SYSTEM, Sandbox};
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use prost::Message as _;
 use serde_json::Value;
 
@@ -15,6 +15,8 @@ const CALL: &str =
     "https://ambit-control-plane:15012/istio.v1.auth.IstioCertificateService/CreateCertificate";
 const REQUEST: &str = "/tmp/request";
 const ROOT: &str = "/tmp/root.pem";
+/// How often a call whose answer gets lost is made.
+const CALLS: usize = 10;
 const START: Duration = Duration::from_secs(60);
 
 /// gRPC's numbers.
@@ -133,10 +135,7 @@ impl<'a> Asked<'a> {
         let map: Value = cluster.kubectl.json(&map)?;
         let root = map.pointer("/data/root-cert.pem").and_then(Value::as_str);
         let root = root.context("no root is published")?;
-        let write = ["sh", "-c", &format!("cat > {ROOT}")];
-        cluster
-            .kubectl
-            .feed(&shop.name, pod.name(), &write, root.as_bytes())?;
+        shop.put(pod.name(), ROOT, "644", root.as_bytes())?;
         let planes = cluster.kubectl.pods(SYSTEM, "app=ambit-control-plane")?;
         Ok(Self {
             shop,
@@ -157,10 +156,7 @@ impl<'a> Asked<'a> {
         // A message of gRPC: not compressed, its length, itself.
         let length = u32::try_from(body.len())?.to_be_bytes();
         let framed = [&[0], length.as_slice(), &body].concat();
-        let write = ["sh", "-c", &format!("cat > {REQUEST}")];
-        self.shop
-            .kubectl
-            .feed(&self.shop.name, self.pod, &write, &framed)?;
+        self.shop.put(self.pod, REQUEST, "644", &framed)?;
         let plane = self
             .planes
             .first()
@@ -192,15 +188,23 @@ impl<'a> Asked<'a> {
         }
         let data = format!("@{REQUEST}");
         curl.extend(["--data-binary", &data, CALL]);
-        // What curl tells of headers and trailers it tells on stderr.
-        let line = "\"$@\" 2>&1";
-        let program: Vec<&str> = ["sh", "-c", line, "sh"].into_iter().chain(curl).collect();
-        let said = self.shop.exec(self.pod, &program)?;
-        let status = said.lines().find_map(|line| {
-            let (_, status) = line.split_once("grpc-status:")?;
-            Some(status.trim().to_owned())
-        });
-        status.with_context(|| format!("no gRPC status in: {said}"))
+        // What curl tells of headers and trailers it tells on stderr. Some versions drop an answer
+        // that comes before all of the request is read, which is how calls without a token end.
+        let program: Vec<&str> = ["sh", "-c", "\"$@\" 2>&1; true", "sh"]
+            .into_iter()
+            .chain(curl)
+            .collect();
+        let mut said = String::new();
+        for _ in 0..CALLS {
+            said = self.shop.exec(self.pod, &program)?;
+            let mut statuses = said
+                .lines()
+                .filter_map(|line| line.split_once("grpc-status:"));
+            if let Some((_, status)) = statuses.next() {
+                return Ok(status.trim().to_owned());
+            }
+        }
+        bail!("no gRPC status in {CALLS} answers, the last: {said}")
     }
 
     /// Refusals by reason, of all control planes together.

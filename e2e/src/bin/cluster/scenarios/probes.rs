@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use ambit_e2e::cluster::{Cluster, Echo, Sandbox, peer_authentication};
-use anyhow::{Context as _, Result, ensure};
+use ambit_e2e::cluster::{Cluster, Echo, SYSTEM, Sandbox, peer_authentication};
+use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::{Value, json};
 
 /// Ten times a probe's period: none has failed three times in a row.
@@ -31,6 +31,7 @@ pub(super) fn run(cluster: &Cluster) -> Result<String> {
     shop.ready("", KINDS.len())?;
     shop.captured("", NOTICE)?;
     stays_ready(&shop)?;
+    none_refused(cluster, &shop)?;
     for (kind, ending) in KINDS {
         let selector = format!("app={kind}");
         let pods = shop.pods(&selector)?;
@@ -70,6 +71,20 @@ fn stays_ready(shop: &Sandbox) -> Result<()> {
             let (name, restarts) = (pod.name(), pod.restarts());
             ensure!(pod.is_ready(), "{name} is no longer ready");
             ensure!(restarts == 0, "{name} was restarted");
+        }
+    }
+    Ok(())
+}
+
+/// A probe that passes is not in the logs as a refusal.
+fn none_refused(cluster: &Cluster, shop: &Sandbox) -> Result<()> {
+    for agent in cluster.kubectl.pods(SYSTEM, "app=ambit-node-agent")? {
+        let logs = ["-n", SYSTEM, "logs", agent.name(), "--since=15s"];
+        let logs = cluster.kubectl.run(&logs)?;
+        let refused =
+            |line: &&str| line.contains("connection refused") && line.contains(&shop.name);
+        if let Some(line) = logs.lines().find(refused) {
+            bail!("{}: {line}", agent.name());
         }
     }
     Ok(())

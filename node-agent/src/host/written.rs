@@ -1,0 +1,81 @@
+//! Which packet filters have written rules into a pod, and the change from one to another.
+//!
+//! A host role may be configured otherwise than the one before it. The set is in the pod's record
+//! before a rule is, and a packet filter leaves the set when its rules are gone: whenever a role
+//! dies, the next one knows whose rules there may be.
+//!
+//! The new rules are loaded before the old ones are removed. Both together do what each does: the
+//! first redirection of a packet is the only one, and what was redirected is addressed to the pod
+//! itself, which every seal lets pass. So a captured pod is never direct in between.
+
+use std::collections::BTreeSet;
+
+use super::enrol::EnrolError;
+use super::firewall;
+use super::names::PodUid;
+use super::rules::{Duty, Rules};
+use super::state::Host;
+
+/// Has a pod's rules do this, by this role's packet filter alone.
+pub(crate) async fn load(host: &Host, uid: &PodUid, duty: &Duty) -> Result<(), EnrolError> {
+    let Some(netns) = host.netns(uid) else {
+        return Ok(());
+    };
+    let mut others = writers(host, uid);
+    if !others.remove(&host.rules) {
+        change(host, uid, |written| written.insert(host.rules))?;
+    }
+    let loaded = firewall::load(&netns, host.rules, duty).await;
+    loaded.map_err(|source| EnrolError::Firewall {
+        pod: uid.clone(),
+        source,
+    })?;
+    for other in others {
+        match firewall::load(&netns, other, &Duty::Nothing).await {
+            Ok(()) => {
+                tracing::info!(pod = %uid, from = %other, to = %host.rules, "packet filter changed");
+                change(host, uid, |written| written.remove(&other))?;
+            }
+            Err(error) => stay(uid, other, &error),
+        }
+    }
+    Ok(())
+}
+
+/// Removes all rules from a pod, whoever wrote them.
+pub(crate) async fn remove(host: &Host, uid: &PodUid) {
+    let Some(netns) = host.netns(uid) else { return };
+    for rules in writers(host, uid) {
+        if let Err(error) = firewall::load(&netns, rules, &Duty::Nothing).await {
+            stay(uid, rules, &error);
+        }
+    }
+}
+
+fn writers(host: &Host, uid: &PodUid) -> BTreeSet<Rules> {
+    let pods = host.pods.lock();
+    let pod = pods.get(uid);
+    pod.map(|pod| pod.attachment.written.clone())
+        .unwrap_or_default()
+}
+
+fn change(
+    host: &Host,
+    uid: &PodUid,
+    edit: impl FnOnce(&mut BTreeSet<Rules>) -> bool,
+) -> Result<(), EnrolError> {
+    if let Some(pod) = host.pods.lock().get_mut(uid) {
+        edit(&mut pod.attachment.written);
+    }
+    host.keep(uid).map_err(|source| EnrolError::Kept {
+        pod: uid.clone(),
+        source,
+    })
+}
+
+fn stay(uid: &PodUid, rules: Rules, error: &firewall::FirewallError) {
+    tracing::warn!(pod = %uid, %rules, %error, "the pod's namespace may keep rules of the mesh");
+}
+
+#[cfg(test)]
+mod tests;
