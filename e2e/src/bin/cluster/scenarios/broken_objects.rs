@@ -15,6 +15,12 @@ const CAPTURE: Duration = Duration::from_secs(10);
 /// Until the API server asks the webhook, and until a control plane that starts has said everything.
 const SOON: Duration = Duration::from_secs(60);
 const WEBHOOKS: &str = "validatingwebhookconfigurations/ambit-validation";
+const SECOND: &str = "
+apiVersion: security.istio.io/v1
+kind: PeerAuthentication
+metadata: {name: second}
+spec: {mtls: {mode: PERMISSIVE}}
+";
 const OPERATIONS: &str = "/webhooks/0/rules/0/operations";
 
 pub(super) fn run(cluster: &Cluster) -> Result<String> {
@@ -57,14 +63,12 @@ impl Scene<'_> {
             &["spec.rules[0].to[0].operation.paths", "keep to"],
         )?;
         self.shop.apply(&[peer_authentication("STRICT")])?;
-        let mut second = peer_authentication("PERMISSIVE");
-        second["metadata"]["name"] = json!("second");
         let words = [
             "PeerAuthentication e2e-broken/default",
             "keep one of the two",
         ];
         wait_until("the contradiction to be seen", BITE, || {
-            self.is_refused(&second.to_string(), &words).is_ok()
+            self.is_refused(SECOND, &words).is_ok()
         })?;
         Ok(())
     }
