@@ -12,6 +12,7 @@ mod install;
 mod istio_objects;
 mod node_reboot;
 mod outside;
+mod planes;
 mod probes;
 mod rolling_restart;
 mod strangers;

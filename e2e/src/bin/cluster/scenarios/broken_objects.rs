@@ -10,6 +10,7 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::json;
 
 use super::BITE;
+use super::planes::Planes;
 
 const CAPTURE: Duration = Duration::from_secs(10);
 /// Until the API server asks the webhook, and until a control plane that starts has said everything.
@@ -118,12 +119,11 @@ impl Scene<'_> {
     /// What is written while no control plane is there is not refused, and judged when one is back.
     fn is_not_missed_while_away(&self) -> Result<()> {
         let other = self.cluster.sandbox("broken-other")?;
-        self.scale(0)?;
+        let planes = Planes::send_away(self.cluster)?;
         let misspelt = policy("new", "acton: DENY");
         let applied = self.cluster.kubectl.apply_text(&other.name, &misspelt);
-        let back = self.scale(2);
         applied.context("a policy while the webhook is away")?;
-        back?;
+        planes.bring_back()?;
         self.becomes(&other, "new", "ScopeRefused")?;
         self.becomes(&self.shop, "foe", "LastGoodInForce")?;
         self.works()
@@ -164,25 +164,6 @@ impl Scene<'_> {
         self.cluster
             .kubectl
             .run(&["patch", WEBHOOKS, "--type=json", "-p", &patch])?;
-        Ok(())
-    }
-
-    fn scale(&self, replicas: usize) -> Result<()> {
-        let kubectl = &self.cluster.kubectl;
-        let count = format!("--replicas={replicas}");
-        kubectl.run(&[
-            "-n",
-            SYSTEM,
-            "scale",
-            "deployment/ambit-control-plane",
-            &count,
-        ])?;
-        wait_until(&format!("{replicas} control planes"), SOON, || {
-            let pods = kubectl.pods(SYSTEM, "app=ambit-control-plane");
-            pods.is_ok_and(|pods| {
-                pods.len() == replicas && pods.iter().all(ambit_e2e::cluster::Pod::is_ready)
-            })
-        })?;
         Ok(())
     }
 }
