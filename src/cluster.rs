@@ -11,6 +11,7 @@
 //! | `leaving.rs` | has agents leave their nodes before an uninstall |
 //! | `redirection.rs` | writes on pods whether their traffic is redirected |
 //! | `statuses.rs`, `last_good.rs` | what is said of policies on themselves, and versions to fall back on |
+//! | `webhook.rs` | tells the API server the roots of the admission webhook |
 //! | `token_review.rs` | asks whose a token is |
 //! | `call.rs` | one question, bounded in time |
 //!
@@ -31,6 +32,7 @@ pub mod secret_store;
 mod statuses;
 pub mod token_review;
 pub mod users_authority;
+pub(crate) mod webhook;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -11,6 +11,7 @@
 //! | [`store`] | all objects in force, indexed |
 //! | [`translate`] | pure functions from objects to the model |
 //! | [`statuses`] | what is said of each policy on itself |
+//! | [`verdict`] | what is said of a policy before it is written |
 //!
 //! [`Configuration`] ties them together for the serving half: it takes batches in and gives
 //! changes of the model out. It is plain data without tasks; its owner is one task.
@@ -25,6 +26,7 @@ pub mod problem;
 pub mod statuses;
 pub mod store;
 pub mod translate;
+pub mod verdict;
 
 mod sniff;
 
@@ -303,11 +305,6 @@ impl Configuration {
         }
     }
 
-    /// What an object that is about to be written contradicts.
-    pub fn contradictions_of(&self, object: &Object) -> Vec<Finding> {
-        translate::rivals_of(&self.settings, &self.objects, object)
-    }
-
     /// Pods of a node that are recorded as captured.
     pub fn recorded_on(&self, node: &str) -> impl Iterator<Item = PodOnNode> {
         let recorded = |(_, pod): &(&ObjectKey, &Pod)| translate::is_recorded(pod);
@@ -344,6 +341,11 @@ impl Configuration {
         problems.extend(outdone.into_iter().filter_map(|(key, finding)| {
             let origin = self.objects.origin(key)?;
             Some(finding.at(origin, key, Severity::Error, Cause::Contradiction))
+        }));
+        let closed = translate::closed_by(&self.settings, &self.objects);
+        problems.extend(closed.into_iter().filter_map(|(key, finding)| {
+            let origin = self.objects.origin(key)?;
+            Some(finding.at(origin, key, Severity::Warning, Cause::Blocked))
         }));
         problems.sort();
         problems

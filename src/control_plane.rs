@@ -53,6 +53,14 @@ pub struct Args {
     /// Address of /metrics and /ready.
     #[arg(long, env = "AMBIT_METRICS", default_value = "0.0.0.0:15014")]
     pub metrics: SocketAddr,
+    /// Address of the admission webhook, or `none`.
+    #[arg(
+        long,
+        env = "AMBIT_WEBHOOK",
+        default_value = "none",
+        value_name = "ADDR|none"
+    )]
+    pub webhook: OptionalAddress,
     /// Address of the admin pages (/ca, /ca/rotate, /logging, ...), or `none`.
     #[arg(
         long,
@@ -227,10 +235,8 @@ async fn start(args: Args, logs: Logs, tasks: &Tasks) -> Result<(), ControlPlane
     })?;
     let services = listen(args.listen, "--listen").await?;
     let metrics = listen(args.metrics, "--metrics").await?;
-    let admin = match args.admin.0 {
-        Some(address) => Some(listen(address, "--admin").await?),
-        None => None,
-    };
+    let webhook = listen_if(args.webhook, "--webhook").await?;
+    let admin = listen_if(args.admin, "--admin").await?;
     let authority = ca::Settings {
         trust_domain,
         certificate_life: args.certificate_ttl,
@@ -269,12 +275,16 @@ async fn start(args: Args, logs: Logs, tasks: &Tasks) -> Result<(), ControlPlane
         dns_names: own_names.chain(of_service).chain(args.dns_names).collect(),
         services,
         metrics,
+        webhook,
         admin,
         writers,
         leaving: leaving.clone(),
         logs: Some(logs),
     };
     let bundle = authority.bundle();
+    if let Some(client) = client.as_ref().filter(|_| args.webhook.0.is_some()) {
+        cluster::webhook::start(client.clone(), bundle.clone(), leads.clone(), tasks);
+    }
     let configuration = Configuration::new(names);
     let enrolled = serve::start(settings, configuration, batches, authority, tasks)?;
     if let (Some(client), Some(leaving)) = (client, leaving) {
@@ -344,6 +354,16 @@ async fn in_cluster(
         },
         in_cluster: Some((client, agents)),
     })
+}
+
+async fn listen_if(
+    address: OptionalAddress,
+    flag: &'static str,
+) -> Result<Option<TcpListener>, ControlPlaneError> {
+    match address.0 {
+        Some(address) => listen(address, flag).await.map(Some),
+        None => Ok(None),
+    }
 }
 
 async fn listen(address: SocketAddr, flag: &'static str) -> Result<TcpListener, ControlPlaneError> {

@@ -1,5 +1,6 @@
 //! The control plane and the command line of the mesh.
 
+pub mod admission;
 pub mod ca;
 pub mod cli;
 pub mod cluster;

@@ -1,5 +1,5 @@
 //! The serving half of the control plane: discovery, certificates and capture over TLS on 15012,
-//! metrics and readiness on 15014.
+//! metrics and readiness on 15014, the admission webhook on 15017.
 //!
 //! ```text
 //!  source --batches--> configuration task --Publication--> discovery streams --> agents
@@ -20,6 +20,7 @@
 //! | `gate.rs`, `caller.rs` | who calls, and who is refused |
 //! | `tokens.rs` | node tokens of our own |
 //! | `agents.rs`, `agent_pods.rs` | tokens of a cluster, bound to the agents' pods |
+//! | `webhook.rs` | judges policies before they are written |
 //! | `tls.rs`, `pages.rs`, `metrics.rs` | ports and what they show |
 //!
 //! Invariants: no call passes without an agent's token; nothing is served before everything was read
@@ -42,6 +43,7 @@ mod sources;
 mod subscription;
 mod tls;
 mod tokens;
+mod webhook;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -74,6 +76,7 @@ use self::pages::Shown;
 use self::progress::Progress;
 use self::tls::OwnCertificate;
 use self::tokens::Tokens;
+use self::webhook::Webhook;
 use crate::ca::{Authority, Bundle, Replica};
 use crate::config::{Batch, Configuration};
 
@@ -114,6 +117,8 @@ pub struct Settings {
     pub services: TcpListener,
     /// The port of metrics and readiness.
     pub metrics: TcpListener,
+    /// The port of the admission webhook.
+    pub webhook: Option<TcpListener>,
     /// The port of administration.
     pub admin: Option<TcpListener>,
     /// Who writes to the cluster what was found out.
@@ -158,7 +163,11 @@ pub fn start(
     };
     let claims = ClaimFiles::open(&settings.state)?;
     let (own, renew_at) = OwnCertificate::make(Arc::clone(&authority), settings.dns_names)?;
-    let accepted = tls::accept(settings.services, Arc::clone(&own), metrics.clone(), tasks)?;
+    let accept =
+        |port, protocol| tls::accept(port, protocol, Arc::clone(&own), metrics.clone(), tasks);
+    let accepted = accept(settings.services, "h2")?;
+    let reviewers = settings.webhook.map(|port| accept(port, "http/1.1"));
+    let reviewers = reviewers.transpose()?;
     let (keeper, handle) = Keeper::new(
         configuration,
         claims,
@@ -187,6 +196,9 @@ pub fn start(
     );
 
     let reported = Reported::default();
+    if let Some(reviewers) = reviewers {
+        Webhook::new(handle.clone(), &registry).start(reviewers, tasks);
+    }
     let shown = Shown {
         reported: reported.clone(),
         registry,

@@ -9,6 +9,7 @@ pub mod authorization_policy;
 pub mod cluster;
 pub mod metadata;
 pub mod names;
+pub mod network_policy;
 pub mod patterns;
 pub mod peer_authentication;
 pub mod pod;
@@ -25,6 +26,7 @@ use serde_json::Value;
 use self::authorization_policy::AuthorizationPolicy;
 use self::cluster::{Namespace, Node, ServiceAccount};
 use self::metadata::Metadata;
+use self::network_policy::NetworkPolicy;
 use self::peer_authentication::PeerAuthentication;
 use self::pod::Pod;
 use self::service::{EndpointSlice, Service};
@@ -41,6 +43,7 @@ pub enum Kind {
     Pod,
     Service,
     EndpointSlice,
+    NetworkPolicy,
     AuthorizationPolicy,
     PeerAuthentication,
 }
@@ -54,6 +57,7 @@ impl Kind {
         Self::Pod,
         Self::Service,
         Self::EndpointSlice,
+        Self::NetworkPolicy,
         Self::AuthorizationPolicy,
         Self::PeerAuthentication,
     ];
@@ -67,6 +71,7 @@ impl Kind {
             Self::Pod => "Pod",
             Self::Service => "Service",
             Self::EndpointSlice => "EndpointSlice",
+            Self::NetworkPolicy => "NetworkPolicy",
             Self::AuthorizationPolicy => "AuthorizationPolicy",
             Self::PeerAuthentication => "PeerAuthentication",
         }
@@ -81,6 +86,7 @@ impl Kind {
             Self::Pod => "pods",
             Self::Service => "services",
             Self::EndpointSlice => "endpointslices",
+            Self::NetworkPolicy => "networkpolicies",
             Self::AuthorizationPolicy => "authorizationpolicies",
             Self::PeerAuthentication => "peerauthentications",
         }
@@ -98,6 +104,7 @@ impl Kind {
                 &["v1"]
             }
             Self::EndpointSlice => &["discovery.k8s.io/v1"],
+            Self::NetworkPolicy => &["networking.k8s.io/v1"],
             Self::AuthorizationPolicy | Self::PeerAuthentication => {
                 &["security.istio.io/v1", "security.istio.io/v1beta1"]
             }
@@ -159,6 +166,7 @@ pub enum Object {
     Pod(Box<Pod>),
     Service(Box<Service>),
     EndpointSlice(Box<EndpointSlice>),
+    NetworkPolicy(Box<NetworkPolicy>),
     AuthorizationPolicy(Box<AuthorizationPolicy>),
     PeerAuthentication(Box<PeerAuthentication>),
     /// A policy that cannot be read and has no version that could: it refuses everything in its
@@ -176,6 +184,7 @@ impl Object {
             Self::Pod(object) => (Kind::Pod, &object.metadata),
             Self::Service(object) => (Kind::Service, &object.metadata),
             Self::EndpointSlice(object) => (Kind::EndpointSlice, &object.metadata),
+            Self::NetworkPolicy(object) => (Kind::NetworkPolicy, &object.metadata),
             Self::AuthorizationPolicy(object) => (Kind::AuthorizationPolicy, &object.metadata),
             Self::PeerAuthentication(object) => (Kind::PeerAuthentication, &object.metadata),
             Self::UnreadablePolicy(key) => return key.clone(),
@@ -192,6 +201,7 @@ impl Object {
             Self::Pod(object) => serde_json::to_value(object),
             Self::Service(object) => serde_json::to_value(object),
             Self::EndpointSlice(object) => serde_json::to_value(object),
+            Self::NetworkPolicy(object) => serde_json::to_value(object),
             Self::AuthorizationPolicy(object) => serde_json::to_value(object),
             Self::PeerAuthentication(object) => serde_json::to_value(object),
             Self::UnreadablePolicy(_) => return None,

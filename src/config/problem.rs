@@ -31,6 +31,8 @@ pub enum Cause {
     Contradiction,
     /// Something is understood but cannot be enforced where it stands.
     NotEnforced,
+    /// Something else keeps the mesh from working.
+    Blocked,
 }
 
 impl Cause {
@@ -42,6 +44,7 @@ impl Cause {
         Self::Field,
         Self::Contradiction,
         Self::NotEnforced,
+        Self::Blocked,
     ];
 
     /// The word for metrics and logs.
@@ -53,6 +56,7 @@ impl Cause {
             Self::Field => "field",
             Self::Contradiction => "contradiction",
             Self::NotEnforced => "not_enforced",
+            Self::Blocked => "blocked",
         }
     }
 }
@@ -136,6 +140,15 @@ pub struct Finding {
     pub what: String,
     /// What to do.
     pub advice: String,
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.field.is_empty() {
+            write!(f, "{}: ", self.field)?;
+        }
+        write!(f, "{}; {}", self.what, self.advice)
+    }
 }
 
 impl Finding {

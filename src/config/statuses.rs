@@ -181,9 +181,10 @@ impl Configuration {
             let object = self.objects.get(key).map(AsRef::as_ref);
             if unread.is_some() {
                 report.unreadable.insert(key.clone());
-                if let Some(document) = object.and_then(Object::document) {
-                    report.last_good.push((key.clone(), document));
-                }
+                let document = object.and_then(Object::document);
+                report
+                    .last_good
+                    .extend(document.map(|d| (key.clone(), to_keep(d))));
             }
             let (reason, text) = match (unread, outdone.get(key)) {
                 (Some(problem), _) => self.said_of_unread(key, object, problem),
@@ -259,12 +260,17 @@ impl Configuration {
     }
 }
 
+/// Without what kubectl notes for itself: as long as the rest, and never read.
+fn to_keep(mut document: Value) -> Value {
+    let annotations = document.pointer_mut("/metadata/annotations");
+    if let Some(annotations) = annotations.and_then(Value::as_object_mut) {
+        annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
+    }
+    document
+}
+
 fn sentence(finding: &Finding) -> String {
-    let field = match finding.field.as_str() {
-        "" => String::new(),
-        field => format!("{field}: "),
-    };
-    format!("{field}{}; {}.", finding.what, finding.advice)
+    format!("{finding}.")
 }
 
 #[cfg(test)]

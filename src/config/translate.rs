@@ -10,6 +10,7 @@ mod peer_authentication;
 mod policy;
 mod rivals;
 mod service;
+mod tunnel_port;
 mod workload;
 
 use std::collections::HashSet;
@@ -27,6 +28,7 @@ pub(crate) use self::enrolment::{CUT_EXISTING, LABELS};
 pub use self::enrolment::{cut_existing, enrolled, enrolled_namespaces, is_recorded};
 pub use self::peer_authentication::deciding as deciding_peer_authentication;
 pub use self::rivals::{outdone, rivals_of};
+pub use self::tunnel_port::closed_by;
 
 /// Everything that translation may look at.
 #[derive(Clone, Copy, Debug)]

@@ -45,6 +45,7 @@ const REQUESTS: usize = 4096;
 const TOGETHER: usize = 256;
 /// Problems written to the log from one batch; one bad file can hold many thousand.
 const TOLD_AT_ONCE: usize = 100;
+
 /// The task's state.
 #[derive(Debug)]
 pub(crate) struct Keeper {
@@ -240,6 +241,9 @@ impl Keeper {
                 }
                 Request::Roster { node, reply } => {
                     answer_to(reply, self.rosters.subscribe(node, &self.configuration));
+                }
+                Request::Judge { object, reply } => {
+                    answer_to(reply, self.configuration.judge(&object));
                 }
                 Request::Problems { reply } => {
                     answer_to(reply, self.problems.iter().cloned().collect());

@@ -1,5 +1,6 @@
 //! The whole serving half over real sockets and TLS, with agents played by `agent.rs`.
 
+mod admission;
 mod agent;
 mod in_a_cluster;
 
@@ -57,6 +58,7 @@ struct Plane {
     folder: Arc<TempDir>,
     state: Arc<TempDir>,
     services: std::net::SocketAddr,
+    webhook: std::net::SocketAddr,
     admin: std::net::SocketAddr,
     tasks: Tasks,
 }
@@ -77,12 +79,14 @@ impl Plane {
         agents: Option<AgentSettings>,
     ) -> Self {
         let listen = || TcpListener::bind("127.0.0.1:0");
-        let (services, metrics, admin) = (
+        let (services, metrics, webhook, admin) = (
+            listen().await.unwrap(),
             listen().await.unwrap(),
             listen().await.unwrap(),
             listen().await.unwrap(),
         );
         let (at, admin_at) = (services.local_addr().unwrap(), admin.local_addr().unwrap());
+        let webhook_at = webhook.local_addr().unwrap();
         let authority = ca::Settings {
             trust_domain: ambit_model::TrustDomain::new("cluster.local").unwrap(),
             certificate_life: life,
@@ -97,6 +101,7 @@ impl Plane {
             dns_names: vec!["ambit-control-plane".to_owned()],
             services,
             metrics,
+            webhook: Some(webhook),
             admin: Some(admin),
             writers: Writers::default(),
             leaving: None,
@@ -116,6 +121,7 @@ impl Plane {
             folder,
             state,
             services: at,
+            webhook: webhook_at,
             admin: admin_at,
             tasks,
         };

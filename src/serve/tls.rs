@@ -1,6 +1,6 @@
-//! The control plane's port: TLS 1.3 with a certificate that the mesh's own root signed.
+//! The control plane's ports for others than scrapers: TLS 1.3 with a certificate that the mesh's own root signed.
 //!
-//! Tasks: "tls accept", one, and "tls handshake", one per connection until it is handed on; both
+//! Tasks: "tls accept", one for each port, and "tls handshake", one per connection until it is handed on; both
 //! end with the stop token. The accept loop survives a lack of descriptors, handshakes are bounded
 //! in time and connections in number, so that strangers cannot use up what agents need.
 
@@ -125,9 +125,10 @@ fn certified_key(
     Ok((key, now + half_life))
 }
 
-/// Accepts connections and hands on those whose handshake is over.
+/// Accepts connections for a protocol and hands on those whose handshake is over.
 pub(crate) fn accept(
     listener: TcpListener,
+    protocol: &str,
     certificate: Arc<OwnCertificate>,
     metrics: Metrics,
     tasks: &Tasks,
@@ -137,7 +138,7 @@ pub(crate) fn accept(
             .with_protocol_versions(&[&rustls::version::TLS13])?
             .with_no_client_auth()
             .with_cert_resolver(certificate);
-    config.alpn_protocols = vec![b"h2".to_vec()];
+    config.alpn_protocols = vec![protocol.into()];
     let (sender, receiver) = mpsc::channel(ACCEPTED);
     let loop_ = AcceptLoop {
         listener,

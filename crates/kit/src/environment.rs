@@ -47,6 +47,7 @@ pub const NAMES: &[&str] = &[
     "AMBIT_TOKENS",
     "AMBIT_TOKEN_FILE",
     "AMBIT_TRUST_DOMAIN",
+    "AMBIT_WEBHOOK",
 ];
 
 /// Variables are set that nothing reads.

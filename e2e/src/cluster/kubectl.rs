@@ -85,6 +85,12 @@ impl Kubectl {
         Ok(())
     }
 
+    /// Asks whether a text of YAML or JSON would be taken, and writes nothing.
+    pub fn offer(&self, namespace: &str, text: &str) -> Result<Said> {
+        let command = self.command(&["-n", namespace, "apply", "--dry-run=server", "-f", "-"]);
+        bounded::say(command, text.as_bytes(), bounded::USUAL)
+    }
+
     /// Runs a program in a pod, to a success.
     pub fn exec(&self, namespace: &str, pod: &str, program: &[&str]) -> Result<String> {
         self.run(&[&["-n", namespace, "exec", pod, "--"], program].concat())

@@ -127,6 +127,7 @@ pub fn read(document: Value) -> Result<Object, Box<ReadError>> {
         Kind::Pod => head.typed(&body).map(Object::Pod),
         Kind::Service => head.typed(&body).map(Object::Service),
         Kind::EndpointSlice => head.typed(&body).map(Object::EndpointSlice),
+        Kind::NetworkPolicy => head.typed(&body).map(Object::NetworkPolicy),
         Kind::AuthorizationPolicy => head.typed(&body).map(Object::AuthorizationPolicy),
         Kind::PeerAuthentication => head.typed(&body).map(Object::PeerAuthentication),
     }?;
@@ -273,7 +274,7 @@ fn what_was_found(body: &Value, error: &serde_path_to_error::Error<serde_json::E
 }
 
 fn advice_for(what: &str) -> &'static str {
-    if what.starts_with("unknown field") {
+    if what.contains("unknown field") {
         "correct the field's name or remove it"
     } else if what.starts_with("missing field") {
         "add it"

@@ -144,13 +144,17 @@ fn every_policy_is_told_what_became_of_it_with_field_and_remedy() {
 
 #[test]
 fn a_policy_that_breaks_keeps_its_last_good_version_also_over_a_restart() {
-    let good = ap("shop/p", json!({"action": "DENY", "rules": [{}]}));
+    let mut good = ap("shop/p", json!({"action": "DENY", "rules": [{}]}));
+    let applied = "kubectl.kubernetes.io/last-applied-configuration";
+    good["metadata"]["annotations"] = json!({applied: "{}", "team": "a"});
     let broken = ap("shop/p", json!({"action": "PERHAPS"}));
     let mut cluster = Cluster::new(&[good]);
     assert!(cluster.configuration.report().last_good.is_empty());
     cluster.change(broken.clone());
     let report = cluster.configuration.report();
     assert_eq!(report.unreadable.len(), 1);
+    let kept = report.last_good[0].1.to_string();
+    assert!(kept.contains("team") && !kept.contains("kubectl"), "{kept}");
     let documents = report
         .last_good
         .iter()

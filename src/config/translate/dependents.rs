@@ -34,7 +34,7 @@ impl Output {
             Kind::EndpointSlice => Some(Self::OutsideEndpoints(key.clone())),
             Kind::Service => Some(Self::Service(key.clone())),
             Kind::AuthorizationPolicy | Kind::PeerAuthentication => Some(Self::Policy(key.clone())),
-            Kind::Namespace | Kind::Node | Kind::ServiceAccount => None,
+            Kind::Namespace | Kind::Node | Kind::ServiceAccount | Kind::NetworkPolicy => None,
         }
     }
 }
@@ -155,6 +155,7 @@ impl Dirty {
                 }
             }
             Object::ServiceAccount(_)
+            | Object::NetworkPolicy(_)
             | Object::AuthorizationPolicy(_)
             | Object::PeerAuthentication(_)
             | Object::UnreadablePolicy(_) => {}

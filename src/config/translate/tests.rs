@@ -2,6 +2,7 @@ mod incremental;
 mod peer_authentication;
 mod policy;
 mod service;
+mod tunnel_port;
 mod workload;
 
 use ambit_model::{Policy, PolicyName, Service, Workload};

@@ -8,7 +8,9 @@ use ambit_model::SpiffeId;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::rosters::Roster;
+use crate::config::objects::Object;
 use crate::config::problem::Problem;
+use crate::config::verdict::Verdict;
 use crate::serve::publication::Publication;
 
 /// Longest wait of a service for the task's answer.
@@ -56,6 +58,10 @@ pub(super) enum Request {
     Roster {
         node: Arc<str>,
         reply: oneshot::Sender<watch::Receiver<Arc<Roster>>>,
+    },
+    Judge {
+        object: Box<Object>,
+        reply: oneshot::Sender<Verdict>,
     },
     Problems {
         reply: oneshot::Sender<Vec<Problem>>,
@@ -136,6 +142,11 @@ impl Handle {
     ) -> Result<watch::Receiver<Arc<Roster>>, NotReady> {
         let node = Arc::clone(node);
         self.ask(|reply| Request::Roster { node, reply }).await
+    }
+
+    /// What is wrong with an object that is about to be written.
+    pub(crate) async fn judge(&self, object: Box<Object>) -> Result<Verdict, NotReady> {
+        self.ask(|reply| Request::Judge { object, reply }).await
     }
 
     /// Everything that is wrong with the configuration now.

@@ -61,6 +61,22 @@ pub(super) async fn http(at: SocketAddr, method: &str, path: &str) -> String {
     answer
 }
 
+/// Connects to whoever `root.pem` says now.
+pub(super) fn trusting(state: &Path, protocol: &str) -> TlsConnector {
+    let mut roots = rustls::RootCertStore::empty();
+    for root in CertificateDer::pem_file_iter(state.join("root.pem")).unwrap() {
+        roots.add(root.unwrap()).unwrap();
+    }
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![protocol.into()];
+    TlsConnector::from(Arc::new(config))
+}
+
 pub(super) struct Agent {
     channel: Channel,
     token: MetadataValue<Ascii>,
@@ -69,18 +85,7 @@ pub(super) struct Agent {
 impl Agent {
     /// Connects lazily, trusting what `root.pem` says now.
     pub(super) fn connect(at: SocketAddr, state: &Path, token: &str) -> Self {
-        let mut roots = rustls::RootCertStore::empty();
-        for root in CertificateDer::pem_file_iter(state.join("root.pem")).unwrap() {
-            roots.add(root.unwrap()).unwrap();
-        }
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let mut config = rustls::ClientConfig::builder_with_provider(provider)
-            .with_protocol_versions(&[&rustls::version::TLS13])
-            .unwrap()
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        config.alpn_protocols = vec![b"h2".to_vec()];
-        let connector = TlsConnector::from(Arc::new(config));
+        let connector = trusting(state, "h2");
         let dial = tower::service_fn(move |_uri| {
             let connector = connector.clone();
             async move {

@@ -2,6 +2,7 @@
 //! sentence with what it measured.
 
 mod agent_away;
+mod broken_objects;
 mod churn;
 mod control_plane_away;
 mod enrolment;
@@ -11,6 +12,7 @@ mod install;
 mod istio_objects;
 mod node_reboot;
 mod outside;
+mod planes;
 mod probes;
 mod rolling_restart;
 mod strangers;
@@ -75,6 +77,11 @@ pub(crate) const MIDDLE: &[Scenario] = &[
         name: "istio-objects",
         shows: "Istio's label and its policies work unmodified",
         run: istio_objects::run,
+    },
+    Scenario {
+        name: "broken-objects",
+        shows: "broken policies are refused, or say in their status what became of them",
+        run: broken_objects::run,
     },
     Scenario {
         name: "identity",

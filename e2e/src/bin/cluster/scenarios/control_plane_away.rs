@@ -12,8 +12,8 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 
 use super::outside::Outside;
+use super::planes::Planes;
 
-const PLANES: &str = "deployment/ambit-control-plane";
 /// Renewed at half of it: certificates fall due while nobody can renew them.
 const CERTIFICATES: &str = "controlPlane.certificateTtl=150s";
 const AWAY: Duration = Duration::from_secs(90);
@@ -106,51 +106,6 @@ fn away(cluster: &Cluster) -> Result<String> {
         report.tried,
         after.as_secs_f32()
     ))
-}
-
-/// Control planes that are scaled to none, until this is dropped.
-struct Planes<'a> {
-    cluster: &'a Cluster,
-    replicas: String,
-}
-
-impl<'a> Planes<'a> {
-    fn send_away(cluster: &'a Cluster) -> Result<Self> {
-        let replicas = "jsonpath={.spec.replicas}";
-        let get = ["-n", SYSTEM, "get", PLANES, "-o", replicas];
-        let replicas = cluster.kubectl.run(&get)?.trim().to_owned();
-        let planes = Self { cluster, replicas };
-        planes.scale("0")?;
-        let gone = || planes.pods().is_ok_and(|pods| pods.is_empty());
-        wait_until("the control planes to be gone", CHANGE, gone)?;
-        Ok(planes)
-    }
-
-    fn pods(&self) -> Result<Vec<Pod>> {
-        self.cluster.kubectl.pods(SYSTEM, "app=ambit-control-plane")
-    }
-
-    fn scale(&self, replicas: &str) -> Result<()> {
-        let replicas = format!("--replicas={replicas}");
-        let kubectl = &self.cluster.kubectl;
-        kubectl.run(&["-n", SYSTEM, "scale", PLANES, &replicas])?;
-        Ok(())
-    }
-
-    fn bring_back(&self) -> Result<()> {
-        self.scale(&self.replicas)?;
-        let status = ["-n", SYSTEM, "rollout", "status", PLANES];
-        self.cluster.kubectl.run_within(CHANGE, &status)?;
-        Ok(())
-    }
-}
-
-impl Drop for Planes<'_> {
-    fn drop(&mut self) {
-        if let Err(error) = self.scale(&self.replicas) {
-            eprintln!("the control planes are still away: {error:#}");
-        }
-    }
 }
 
 /// The agent's log says that the pod's connections were refused since it is not known yet.

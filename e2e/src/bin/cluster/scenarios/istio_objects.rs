@@ -1,10 +1,10 @@
 //! What users of Istio have written: its label enrols, its policies apply as they are, and a rule
-//! that needs an L7 proxy, which is not there, lets nobody in.
+//! that needs an L7 proxy, which is not there, is refused with a reason.
 
 use std::time::Duration;
 
 use ambit_e2e::cluster::{Cluster, Echo, Sandbox};
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 
 use super::BITE;
 
@@ -63,11 +63,17 @@ pub(super) fn run(cluster: &Cluster) -> Result<String> {
     shop.curl(sleep, url)
         .context("the principal that is allowed")?;
 
-    cluster.kubectl.apply_text(&shop.name, PATHS)?;
+    let said = cluster.kubectl.offer(&shop.name, PATHS)?;
+    ensure!(
+        !said.status.success() && said.err.contains("spec.rules[0].to[0].operation"),
+        "a rule by path is not refused: {}{}",
+        said.out,
+        said.err
+    );
     shop.curl(sleep, url)
         .context("the principal that is allowed, beside a rule that cannot be enforced")?;
     shop.refused(notsleep, url)?;
-    Ok("label, principals and ports applied; a rule by path lets nobody in".to_owned())
+    Ok("label, principals and ports applied; a rule by path is refused".to_owned())
 }
 
 fn pod(shop: &Sandbox, app: &str) -> Result<String> {

@@ -1,0 +1,144 @@
+//! What the API server asks of a policy before it is written (`AdmissionReview` of
+//! admission.k8s.io/v1), and what it is answered. Pure; the port is [`crate::serve`]'s.
+//!
+//! Never a reason to refuse: a deletion, an object that is being deleted, a status, a kind that is
+//! not a policy of ours, and an update that leaves what was wrong before as it was.
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::config::objects::{self, Kind, Object};
+use crate::config::problem::Finding;
+use crate::config::verdict::Verdict;
+
+/// The version that is understood.
+const API_VERSION: &str = "admission.k8s.io/v1";
+/// Its kind.
+const KIND: &str = "AdmissionReview";
+/// Findings that an answer tells in full.
+const TOLD: usize = 4;
+/// Longest warning that the API server passes on unchanged.
+const LONGEST_WARNING: usize = 256;
+
+/// A review cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReviewError {
+    /// Not JSON, or not of that shape.
+    #[error("not an {KIND}: {0}")]
+    Shape(#[from] serde_json::Error),
+    /// Of another version or kind.
+    #[error("found {kind} of {api_version}, expected {KIND} of {API_VERSION}")]
+    Version {
+        /// The version.
+        api_version: String,
+        /// The kind.
+        kind: String,
+    },
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Review {
+    api_version: String,
+    kind: String,
+    request: Request,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Request {
+    uid: String,
+    operation: String,
+    #[serde(default)]
+    sub_resource: String,
+    #[serde(default)]
+    object: Value,
+    #[serde(default)]
+    old_object: Value,
+}
+
+/// An object as far as it can be read.
+pub type Read = Result<Box<Object>, Finding>;
+
+/// What is asked.
+#[derive(Debug)]
+pub struct Question {
+    /// By which the answer is known.
+    pub uid: String,
+    /// The object that is to be written; none where there is nothing to judge.
+    pub new: Option<Read>,
+    /// The one that it takes the place of.
+    pub old: Option<Read>,
+}
+
+impl Question {
+    /// Reads a review.
+    pub fn read(body: &[u8]) -> Result<Self, ReviewError> {
+        let Review {
+            api_version,
+            kind,
+            request,
+        } = serde_json::from_slice(body)?;
+        if (&*api_version, &*kind) != (API_VERSION, KIND) {
+            return Err(ReviewError::Version { api_version, kind });
+        }
+        let writes = matches!(&*request.operation, "CREATE" | "UPDATE");
+        let new = (writes && request.sub_resource.is_empty() && is_policy(&request.object))
+            .then(|| read(request.object));
+        let old = new
+            .is_some()
+            .then_some(request.old_object)
+            .filter(Value::is_object)
+            .map(read);
+        Ok(Self {
+            uid: request.uid,
+            new,
+            old,
+        })
+    }
+}
+
+/// True for an object that is to be judged.
+fn is_policy(object: &Value) -> bool {
+    let kind = object.get("kind").and_then(Value::as_str);
+    let is_leaving = object.pointer("/metadata/deletionTimestamp").is_some();
+    kind.and_then(Kind::of).is_some_and(Kind::is_policy) && !is_leaving
+}
+
+fn read(document: Value) -> Read {
+    let object = objects::read(document).map_err(|error| error.finding)?;
+    Ok(Box::new(object))
+}
+
+/// The answer to the question of that uid.
+pub fn answer(uid: &str, verdict: &Verdict) -> Value {
+    let is_allowed = verdict.refused.is_empty();
+    let status = (!is_allowed).then(|| {
+        json!({
+            "status": "Failure", "code": 422, "reason": "Invalid",
+            "message": reasons(&verdict.refused),
+        })
+    });
+    let warnings: Vec<String> = verdict.warned.iter().take(TOLD).map(warning).collect();
+    let response = json!({
+        "uid": uid, "allowed": is_allowed, "warnings": warnings, "status": status,
+    });
+    json!({"apiVersion": API_VERSION, "kind": KIND, "response": response})
+}
+
+fn warning(finding: &Finding) -> String {
+    finding.to_string().chars().take(LONGEST_WARNING).collect()
+}
+
+fn reasons(findings: &[Finding]) -> String {
+    let told = findings.iter().take(TOLD).map(Finding::to_string);
+    let mut text = told.collect::<Vec<_>>().join(". ");
+    let more = findings.len().saturating_sub(TOLD);
+    if more > 0 {
+        text.push_str(&format!(". And {more} more"));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests;

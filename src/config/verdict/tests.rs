@@ -1,0 +1,65 @@
+use super::*;
+use crate::config::documents::parse_documents;
+use crate::config::fixture::Folder;
+use crate::config::objects;
+
+fn judge(folder: &Folder, text: &str) -> Verdict {
+    let mut documents = parse_documents(text.as_bytes()).unwrap();
+    let object = objects::read(documents.remove(0).unwrap()).unwrap();
+    folder.configuration.judge(&object)
+}
+
+fn strict(name: &str, labels: &str) -> String {
+    format!(
+        "apiVersion: security.istio.io/v1\nkind: PeerAuthentication\n\
+         metadata: {{name: {name}, namespace: shop, creationTimestamp: '2026-01-02T00:00:00Z'}}\n\
+         spec: {{{labels}mtls: {{mode: STRICT}}}}\n"
+    )
+}
+
+fn policy(spec: &str) -> String {
+    format!(
+        "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\n\
+         metadata: {{name: p, namespace: shop}}\nspec: {spec}\n"
+    )
+}
+
+#[test]
+fn what_would_not_be_accepted_is_refused_and_what_means_nothing_is_warned_of() {
+    let folder = Folder::new();
+    let fine = judge(
+        &folder,
+        &policy("{rules: [{to: [{operation: {ports: ['80']}}]}]}"),
+    );
+    assert_eq!(fine, Verdict::default());
+    let http = judge(
+        &folder,
+        &policy("{rules: [{to: [{operation: {methods: [GET]}}]}]}"),
+    );
+    let [finding] = &http.refused[..] else {
+        panic!("{http:?}")
+    };
+    assert_eq!(finding.field, "spec.rules[0].to[0].operation.methods");
+    let empty = judge(&folder, &policy("{action: DENY}"));
+    assert!(
+        empty.refused.is_empty() && empty.warned.len() == 1,
+        "{empty:?}"
+    );
+    let same = empty.clone().tolerant();
+    assert_eq!(same, empty);
+    assert!(http.clone().tolerant().refused.is_empty());
+    assert_eq!(http.clone().tolerant().warned, http.refused);
+}
+
+#[test]
+fn a_second_object_for_the_same_pods_is_refused_but_not_a_new_version_of_the_first() {
+    let folder = Folder::of(&strict("one", ""));
+    assert_eq!(judge(&folder, &strict("one", "")), Verdict::default());
+    let second = judge(&folder, &strict("two", ""));
+    let [finding] = &second.refused[..] else {
+        panic!("{second:?}")
+    };
+    assert!(finding.what.contains("PeerAuthentication shop/one"));
+    let elsewhere = strict("two", "selector: {matchLabels: {app: web}}, ");
+    assert_eq!(judge(&folder, &elsewhere), Verdict::default());
+}
