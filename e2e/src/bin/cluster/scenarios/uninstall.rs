@@ -20,7 +20,7 @@ for space in /proc/[0-9]*/ns/net; do
   case $seen in *"$inode"*) continue;; esac
   seen="$seen $inode"
   for ask in "nft list ruleset" "iptables-legacy-save" "ip6tables-legacy-save" "ip rule" "ip -6 rule"; do
-    nsenter -t "$pid" -n $ask 2>/dev/null | grep -E 'ambit|0x539|1500[168]' |
+    nsenter -t "$pid" -n $ask 2>/dev/null | grep -iE 'ambit|0x539|1500[168]' |
       sed "s/^/pid $pid, $ask: /"
   done
 done

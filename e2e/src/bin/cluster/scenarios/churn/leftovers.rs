@@ -21,7 +21,7 @@ echo "descriptors $descriptors"
 echo "threads $threads"
 echo "namespaces $(ls /run/netns | wc -l)"
 echo "links $(ip -o link | wc -l)"
-echo "rules $(nft list ruleset 2>/dev/null | grep -c ambit)"
+echo "rules $(nft list ruleset 2>/dev/null | grep -ci ambit)"
 echo "series $(curl -s -m 5 http://127.0.0.1:15020/metrics | grep -vc '^#')"
 "#;
 /// Fewer than a pod each would leave, more than a moment's work takes.
