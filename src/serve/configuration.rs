@@ -164,8 +164,9 @@ impl Keeper {
             Callers::Agents(agents) if of_agents => agents.look_at(self.configuration.objects()),
             Callers::Agents(_) => {}
         }
-        self.tell_problems();
+        // Agents do not wait for what is only told.
         self.publish();
+        self.tell_problems();
     }
 
     /// Takes changes of the model over, and sees to it that each pod's capture is what its own
