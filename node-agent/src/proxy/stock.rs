@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use ambit_wire::node::SocketKind;
 use parking_lot::Mutex;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Semaphore, mpsc};
 
 /// How long a connection waits for a socket before it is refused.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How often a connection that waits looks whether another batch has to be asked for.
-const LOOK_AGAIN: Duration = Duration::from_millis(50);
+const LOOK_AGAIN: Duration = Duration::from_millis(250);
 /// First batch: most pods call little.
 const FIRST_BATCH: u8 = 4;
 /// Largest batch: what fits one message of the host role.
@@ -39,14 +39,17 @@ pub(crate) struct Stock {
     shelves: [Shelf; 4],
 }
 
+/// Connections are given sockets in the order in which they came: a batch wakes as many of them as
+/// it has sockets.
 #[derive(Debug)]
 struct Shelf {
     kind: SocketKind,
     sockets: Mutex<VecDeque<OwnedFd>>,
+    /// A permit for each of the sockets.
+    there: Semaphore,
     /// A batch was asked for and has not come.
     awaited: AtomicBool,
     batch: AtomicU8,
-    arrived: Notify,
 }
 
 impl Stock {
@@ -55,9 +58,9 @@ impl Stock {
         let shelf = |kind| Shelf {
             kind,
             sockets: Mutex::default(),
+            there: Semaphore::new(0),
             awaited: AtomicBool::new(false),
             batch: AtomicU8::new(FIRST_BATCH),
-            arrived: Notify::new(),
         };
         let kinds = [
             SocketKind::World4,
@@ -76,22 +79,23 @@ impl Stock {
     /// within the bounded wait.
     pub(crate) async fn take(&self, kind: SocketKind) -> Option<OwnedFd> {
         let shelf = self.shelf(kind)?;
+        if let Ok(permit) = shelf.there.try_acquire() {
+            permit.forget();
+            return self.from(shelf, false);
+        }
         let wait = async {
+            let turn = shelf.there.acquire();
+            tokio::pin!(turn);
             loop {
-                let arrived = shelf.arrived.notified();
-                let (socket, left) = {
-                    let mut sockets = shelf.sockets.lock();
-                    (sockets.pop_front(), sockets.len())
-                };
-                self.refill(shelf, left, socket.is_none());
-                match socket {
-                    Some(socket) => return socket,
-                    // Also without a batch: the host role may have had none, and be asked again.
-                    None => drop(tokio::time::timeout(LOOK_AGAIN, arrived).await),
+                // Also without a batch: the host role may have had none, and be asked again.
+                self.refill(shelf, 0, true);
+                if let Ok(turn) = tokio::time::timeout(LOOK_AGAIN, &mut turn).await {
+                    turn.ok()?.forget();
+                    return self.from(shelf, true);
                 }
             }
         };
-        let taken = tokio::time::timeout(PATIENCE, wait).await.ok();
+        let taken = tokio::time::timeout(PATIENCE, wait).await.ok().flatten();
         if taken.is_none() {
             // The answer is lost: the next connection asks again.
             shelf.awaited.store(false, Ordering::Relaxed);
@@ -105,12 +109,21 @@ impl Stock {
             return;
         };
         // Fewer than asked for, or none: the host role had no more. Ask again at next need.
-        let came = !sockets.is_empty();
+        let came = sockets.len();
         shelf.sockets.lock().extend(sockets);
         shelf.awaited.store(false, Ordering::Relaxed);
-        if came {
-            shelf.arrived.notify_waiters();
-        }
+        shelf.there.add_permits(came);
+    }
+
+    /// The next socket, for which there was a permit; asks for more while it lasts.
+    fn from(&self, shelf: &Shelf, waited: bool) -> Option<OwnedFd> {
+        let (socket, left) = {
+            let mut sockets = shelf.sockets.lock();
+            (sockets.pop_front(), sockets.len())
+        };
+        // Who had to wait, and leaves none, is hardly the last one.
+        self.refill(shelf, left, waited && left == 0);
+        socket
     }
 
     fn shelf(&self, kind: SocketKind) -> Option<&Shelf> {

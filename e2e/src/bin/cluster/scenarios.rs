@@ -12,6 +12,7 @@ mod install;
 mod istio_objects;
 mod node_reboot;
 mod outside;
+mod permissions;
 mod planes;
 mod probes;
 mod rolling_restart;
@@ -87,6 +88,11 @@ pub(crate) const MIDDLE: &[Scenario] = &[
         name: "identity",
         shows: "an agent gets identities of its own node only, a pod none",
         run: identity::run,
+    },
+    Scenario {
+        name: "permissions",
+        shows: "service accounts may do what docs/permissions.md says, no more",
+        run: permissions::run,
     },
     Scenario {
         name: "churn",

@@ -70,3 +70,22 @@ async fn an_empty_batch_lets_the_next_connection_ask_again() {
     second.await.unwrap_err();
     assert!(asked.try_recv().is_ok() && asked.try_recv().is_ok());
 }
+
+#[tokio::test]
+async fn sockets_go_to_those_who_came_first() {
+    let (requests, _asked) = mpsc::channel(8);
+    let stock = Stock::new("pod".into(), requests);
+    let mut takers: Vec<_> = (0..5)
+        .map(|_| Box::pin(stock.take(SocketKind::App4)))
+        .collect();
+    for taker in &mut takers {
+        assert!(futures_util::poll!(taker).is_pending());
+    }
+    stock.put(SocketKind::App4, vec![socket(), socket()]);
+    let mut late = Box::pin(stock.take(SocketKind::App4));
+    let mut served = Vec::new();
+    for taker in takers.iter_mut().chain([&mut late]) {
+        served.push(futures_util::poll!(taker).is_ready());
+    }
+    assert_eq!(served, [true, true, false, false, false, false]);
+}
