@@ -9,7 +9,17 @@ use anyhow::{Result, bail};
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// Calls `probe` until it answers `Some`, and fails after `limit` saying what was awaited.
-pub fn wait_for<T>(what: &str, limit: Duration, mut probe: impl FnMut() -> Option<T>) -> Result<T> {
+pub fn wait_for<T>(what: &str, limit: Duration, probe: impl FnMut() -> Option<T>) -> Result<T> {
+    wait_with_pauses(PAUSE, what, limit, probe)
+}
+
+/// Like [`wait_for`], with a pause of its own for a look that is not cheap.
+pub fn wait_with_pauses<T>(
+    pause: Duration,
+    what: &str,
+    limit: Duration,
+    mut probe: impl FnMut() -> Option<T>,
+) -> Result<T> {
     let start = Instant::now();
     loop {
         if let Some(found) = probe() {
@@ -18,7 +28,7 @@ pub fn wait_for<T>(what: &str, limit: Duration, mut probe: impl FnMut() -> Optio
         if start.elapsed() >= limit {
             bail!("waited {limit:?} for {what}");
         }
-        thread::sleep(PAUSE);
+        thread::sleep(pause);
     }
 }
 

@@ -32,7 +32,7 @@ pub enum Output {
 #[command(
     after_help = "Exit code: 0 all is well, 1 something is wrong, 2 that cannot be told.
 
-Rights: list pods, namespaces, nodes, authorizationpolicies, peerauthentications and events; in the \
+Rights: list pods, namespaces, nodes, networkpolicies, authorizationpolicies, peerauthentications and events; in the \
 namespace of the mesh also get deployments, daemonsets and leases, and get and create \
 pods/portforward. What may not be seen is said and left out."
 )]

@@ -159,9 +159,9 @@ impl Finding {
         advice: impl Into<String>,
     ) -> Self {
         Self {
-            field: field.into(),
-            what: what.into(),
-            advice: advice.into(),
+            field: printable(field.into()),
+            what: printable(what.into()),
+            advice: printable(advice.into()),
         }
     }
 
@@ -182,5 +182,14 @@ impl Finding {
             what: self.what,
             advice: self.advice,
         }
+    }
+}
+
+/// A finding quotes what somebody wrote, and is printed on another's terminal.
+fn printable(text: String) -> String {
+    if text.chars().any(char::is_control) {
+        text.replace(char::is_control, "\u{fffd}")
+    } else {
+        text
     }
 }

@@ -2,7 +2,7 @@
 //! while its author can still be stopped.
 
 use super::Configuration;
-use super::objects::Object;
+use super::objects::{Kind, Object};
 use super::problem::{Finding, Severity};
 use super::translate;
 
@@ -47,7 +47,19 @@ impl Configuration {
         }
         let contradictions = translate::rivals_of(&self.settings, &self.objects, object);
         verdict.refused.extend(contradictions);
-        verdict
+        if self.is_ours(&object.key().namespace) {
+            verdict
+        } else {
+            verdict.tolerant()
+        }
+    }
+
+    /// Whether a policy of a namespace is for pods that we capture, and not for another mesh beside.
+    fn is_ours(&self, namespace: &str) -> bool {
+        let mut pods = self.objects.in_namespace(Kind::Pod, namespace);
+        self.settings.is_root(namespace)
+            || translate::enrolled_namespaces(&self.settings, &self.objects).contains(namespace)
+            || pods.any(|(key, _)| translate::enrolled(&self.settings, &self.objects, key))
     }
 }
 

@@ -182,27 +182,33 @@ impl Agents {
         let owner = match found {
             Found::Owner(owner) => owner,
             Found::Refused(refusal) => return Err(refusal),
-            Found::Nothing => {
-                let review = self.review(hash, token)?;
+            Found::Nothing => match self.review(hash, token) {
                 // Its task ended early: the program stops.
-                review.await.map_err(|_ended| unavailable("stopping"))??
-            }
+                Some(review) => review.await.map_err(|_ended| unavailable("stopping"))??,
+                None => self.unreviewed(&hash)?,
+            },
         };
         self.admit(&owner)
     }
 
-    /// The review of a token: the one under way, or a new one.
-    fn review(
-        &self,
-        hash: Hash,
-        token: &str,
-    ) -> Result<Shared<oneshot::Receiver<Outcome>>, Refusal> {
+    /// Somebody keeps all reviews busy: who was let in before still is.
+    fn unreviewed(&self, hash: &Hash) -> Outcome {
+        let last = self
+            .remembered
+            .lock()
+            .answers
+            .unanswered(hash, clock::now());
+        last.ok_or_else(|| unavailable("too many tokens are being reviewed"))
+    }
+
+    /// The review of a token: the one under way, or a new one; none if there are too many.
+    fn review(&self, hash: Hash, token: &str) -> Option<Shared<oneshot::Receiver<Outcome>>> {
         let mut remembered = self.remembered.lock();
         if let Some(review) = remembered.reviews.get(&hash) {
-            return Ok(review.clone());
+            return Some(review.clone());
         }
         if remembered.reviews.len() >= REVIEWS {
-            return Err(unavailable("too many tokens are being reviewed"));
+            return None;
         }
         let (sender, receiver) = oneshot::channel();
         let review = receiver.shared();
@@ -217,7 +223,7 @@ impl Agents {
             // Whoever asked may have gone away meanwhile.
             drop(sender.send(outcome));
         });
-        Ok(review)
+        Some(review)
     }
 
     fn remember(&self, hash: Hash, answer: Result<Review, ReviewError>) -> Outcome {

@@ -195,8 +195,8 @@ impl Webhook {
         match old {
             Some(old) if !verdict.refused.is_empty() => {
                 let before = self.judge(old).await?;
-                let is_no_worse = before.refused == verdict.refused;
-                Ok(if is_no_worse {
+                let was_there = |finding| before.refused.contains(finding);
+                Ok(if verdict.refused.iter().all(was_there) {
                     verdict.tolerant()
                 } else {
                     verdict

@@ -6,12 +6,14 @@ use anyhow::{Context as _, Result, bail};
 use serde_json::{Value, json};
 
 use super::{ENROL, Kubectl, Pod};
-use crate::wait::{wait_for, wait_until};
+use crate::wait::{wait_until, wait_with_pauses};
 
 /// What a scenario's namespaces are known by.
 const MARK: &str = "ambit-e2e";
 /// Until pods run, on a machine that starts forty at once.
 const START: Duration = Duration::from_secs(120);
+/// Between two looks at pods: each takes a good part of a processor that the pods share.
+const PAUSE: Duration = Duration::from_millis(200);
 /// How often a file is written into a pod before that is given up.
 const ATTEMPTS: usize = 5;
 const SWEEP: Duration = Duration::from_secs(120);
@@ -88,7 +90,7 @@ impl Sandbox {
         are: impl Fn(&[Pod]) -> bool,
     ) -> Result<Vec<Pod>> {
         let mut last = None;
-        let found = wait_for(what, limit, || {
+        let found = wait_with_pauses(PAUSE, what, limit, || {
             let pods = self.pods(selector).ok()?;
             let good = are(&pods);
             last = Some(pods.clone());

@@ -224,7 +224,7 @@ impl Capture {
 
     async fn take(&mut self, answer: CaptureAnswer) {
         if !answer.recorded.is_empty() {
-            tracing::info!(pod = answer.recorded, "peers are told to tunnel to the pod");
+            tracing::debug!(pod = answer.recorded, "peers are told to tunnel to the pod");
         }
         if !answer.refused.is_empty() {
             let (pod, reason) = (&answer.refused, &answer.message);

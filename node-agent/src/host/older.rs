@@ -119,8 +119,9 @@ async fn look(host: &Host, uid: &PodUid, mut known: Known, wish: Option<u64>) {
     let count = match count {
         Ok(Ok(count)) => count,
         Ok(Err(error)) => {
-            tracing::warn!(pod = %uid, %error, "connections older than its capture are not counted");
-            known.count
+            // Looked for again with the next round.
+            tracing::warn!(pod = %uid, %error, "connections older than its capture: not all seen, or not all cut");
+            return;
         }
         Err(_stopping) => return,
     };
@@ -138,8 +139,19 @@ fn count(netns: &NetNs, cut: bool) -> io::Result<u32> {
     let all = netns.run(table::connections)??;
     let mut older = among(&all);
     if cut {
+        // Between the looks at the two families of addresses, a new connection may have only one of
+        // its ends seen. The other is in a second look.
+        let again = netns.run(table::connections)??;
+        let still = among(&again);
+        older.retain(|connection| still.contains(connection));
+        let mut failed = None;
         for connection in &older {
-            netns.run(|| table::destroy(connection))??;
+            if let Err(error) = netns.run(|| table::destroy(connection))? {
+                failed = Some(error);
+            }
+        }
+        if let Some(error) = failed {
+            return Err(error);
         }
         older = Vec::new();
     }

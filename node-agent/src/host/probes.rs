@@ -45,7 +45,8 @@ pub(crate) async fn is_probe(
 /// Whether the kubelet holds the node's end of a connection.
 fn is_of_kubelet(source: SocketAddr, destination: SocketAddr) -> bool {
     let socket = match sock_diag::tcp_socket(source, destination) {
-        Ok(Some(socket)) if socket.inode != 0 => socket,
+        // The kubelet is root: the sockets of others are not worth a search.
+        Ok(Some(socket)) if socket.inode != 0 && socket.uid == 0 => socket,
         Ok(_) => return false,
         Err(error) => {
             tracing::warn!(%source, %destination, %error, "it cannot be told whose flow this is: refused");

@@ -91,8 +91,11 @@ pub(crate) async fn drain(host: &Arc<Host>, uid: &PodUid) {
         tracing::error!(pod = %uid, %error, "a restart of the host role would not see the release");
     }
     if let Err(error) = written::load(host, uid, &Duty::Drain).await {
-        tracing::warn!(pod = %uid, %error, "cannot drain: the redirection ends at once");
-        return finish(host, uid, epoch).await;
+        // With the rules, what serves them stays: a pod that is redirected to nobody is cut off.
+        tracing::error!(
+            pod = %uid, %error,
+            "cannot drain: new connections go through the mesh until no connection is open"
+        );
     }
     firewall::await_handshakes(&netns, LAST_HANDSHAKES).await;
     host.generations

@@ -30,6 +30,13 @@ struct Table {
     pods: HashMap<PodUid, Record>,
 }
 
+impl Table {
+    /// Whether there is no place for a pod; one that is there may always change.
+    fn is_full_for(&self, uid: &PodUid) -> bool {
+        self.pods.len() >= MOST_PODS && !self.pods.contains_key(uid)
+    }
+}
+
 /// One pod of this node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Record {
@@ -69,7 +76,7 @@ impl Roster {
         for pod in update.pods {
             let uid = pod.uid.clone();
             match record_of(pod) {
-                Ok(_) if table.pods.len() >= MOST_PODS => {
+                Ok(record) if table.is_full_for(&record.names.uid) => {
                     tracing::error!(
                         pod = uid,
                         "a pod beyond {MOST_PODS} of this node is ignored"

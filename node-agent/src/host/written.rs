@@ -9,12 +9,17 @@
 //! itself, which every seal lets pass. So a captured pod is never direct in between.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use super::enrol::EnrolError;
 use super::firewall;
 use super::names::PodUid;
 use super::rules::{Duty, Rules};
 use super::state::Host;
+
+/// How often rules are removed before they stay, and the pause between.
+const ATTEMPTS: u32 = 3;
+const PAUSE: Duration = Duration::from_millis(500);
 
 /// Has a pod's rules do this, by this role's packet filter alone.
 pub(crate) async fn load(host: &Host, uid: &PodUid, duty: &Duty) -> Result<(), EnrolError> {
@@ -42,11 +47,19 @@ pub(crate) async fn load(host: &Host, uid: &PodUid, duty: &Duty) -> Result<(), E
     Ok(())
 }
 
-/// Removes all rules from a pod, whoever wrote them.
+/// Removes all rules from a pod, whoever wrote them; tries more than once, for a lock may be held.
 pub(crate) async fn remove(host: &Host, uid: &PodUid) {
     let Some(netns) = host.netns(uid) else { return };
     for rules in writers(host, uid) {
-        if let Err(error) = firewall::load(&netns, rules, &Duty::Nothing).await {
+        let mut removed = firewall::load(&netns, rules, &Duty::Nothing).await;
+        for _ in 1..ATTEMPTS {
+            if removed.is_ok() {
+                break;
+            }
+            tokio::time::sleep(PAUSE).await;
+            removed = firewall::load(&netns, rules, &Duty::Nothing).await;
+        }
+        if let Err(error) = removed {
             stay(uid, rules, &error);
         }
     }

@@ -23,6 +23,7 @@ const KINDS: &[Kind] = &[
     Kind::Namespace,
     Kind::Node,
     Kind::Pod,
+    Kind::NetworkPolicy,
     Kind::AuthorizationPolicy,
     Kind::PeerAuthentication,
 ];

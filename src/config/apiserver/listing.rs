@@ -126,7 +126,8 @@ impl Listings {
 
 impl Listing {
     /// A policy that cannot be read keeps its last good version; without one, it refuses
-    /// everything in its scope.
+    /// everything in its scope. Anything else that cannot be read is not there: an old version would
+    /// hold addresses that others have by now.
     fn put(
         &mut self,
         place: &Arc<str>,
@@ -157,12 +158,15 @@ impl Listing {
                 let origin = Origin::file(place);
                 let problem = finding.at(&origin, object, Severity::Error, cause);
                 batch.problems.push((name, vec![problem]));
-                if !self.known.insert(key.clone()) {
-                    return;
-                }
-                if let Some(object) = uid.and_then(|uid| last_good.get(&key, &uid)) {
+                let was_known = !self.known.insert(key.clone());
+                if was_known && !key.kind.is_policy() {
+                    let file = Arc::clone(place);
+                    batch.events.push(ObjectEvent::Remove { file, key });
+                } else if was_known || !key.kind.is_policy() {
+                    // As it is: with its last good version, or not there.
+                } else if let Some(object) = uid.and_then(|uid| last_good.get(&key, &uid)) {
                     batch.events.push(put(place, Object::clone(object)));
-                } else if key.kind.is_policy() {
+                } else {
                     batch.events.push(put(place, Object::UnreadablePolicy(key)));
                 }
             }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::names::{Label, Name, Uid};
@@ -42,10 +43,10 @@ pub struct Metadata {
     /// Present once somebody asked for its deletion.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deletion_timestamp: Option<Arc<str>>,
-    /// Who made it.
+    /// Who made it, as far as that can be read: the API server takes names here that no object has.
     #[serde(
         default,
-        deserialize_with = "or_default",
+        deserialize_with = "readable",
         skip_serializing_if = "Vec::is_empty"
     )]
     pub owner_references: Vec<OwnerReference>,
@@ -125,6 +126,21 @@ where
     T: Default + Deserialize<'de>,
 {
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+}
+
+/// Reads what can be read of a list.
+fn readable<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: DeserializeOwned,
+{
+    let all: Option<Vec<serde_json::Value>> = Option::deserialize(deserializer)?;
+    let read = |value| serde_json::from_value(value).ok();
+    Ok(all
+        .unwrap_or_default()
+        .into_iter()
+        .filter_map(read)
+        .collect())
 }
 
 /// Reads a value that may be absent but not `null`: in a policy an emptied field is a mistake.

@@ -91,6 +91,9 @@ pub struct Probe {
 pub struct ProbePort {
     /// A port of the container, by number or by name.
     pub port: TargetPort,
+    /// Where to connect to instead of the pod.
+    #[serde(default)]
+    pub host: Option<Arc<str>>,
 }
 
 /// A declared port.
@@ -194,7 +197,8 @@ impl Pod {
         ready.map(|condition| &*condition.status == "True")
     }
 
-    /// Ports that the kubelet connects to, each once, in order.
+    /// Ports of the pod that the kubelet connects to, each once, in order. A probe that names a host
+    /// goes somewhere else.
     pub fn probe_ports(&self) -> BTreeSet<u16> {
         let containers = self
             .spec
@@ -215,6 +219,7 @@ impl Pod {
             for port in [&probe.http_get, &probe.tcp_socket, &probe.grpc]
                 .into_iter()
                 .flatten()
+                .filter(|port| port.host.as_deref().is_none_or(str::is_empty))
             {
                 match &port.port {
                     TargetPort::Number(number) => ports.extend(Some(*number)),

@@ -9,6 +9,14 @@ fn judge(folder: &Folder, text: &str) -> Verdict {
     folder.configuration.judge(&object)
 }
 
+/// A folder with the namespace `shop`, which is enrolled, and more.
+fn enrolled(text: &str) -> Folder {
+    Folder::of(&format!(
+        "apiVersion: v1\nkind: Namespace\n\
+         metadata: {{name: shop, labels: {{ambit.mesh/dataplane-mode: ambient}}}}\n---\n{text}"
+    ))
+}
+
 fn strict(name: &str, labels: &str) -> String {
     format!(
         "apiVersion: security.istio.io/v1\nkind: PeerAuthentication\n\
@@ -26,7 +34,7 @@ fn policy(spec: &str) -> String {
 
 #[test]
 fn what_would_not_be_accepted_is_refused_and_what_means_nothing_is_warned_of() {
-    let folder = Folder::new();
+    let folder = enrolled("");
     let fine = judge(
         &folder,
         &policy("{rules: [{to: [{operation: {ports: ['80']}}]}]}"),
@@ -53,7 +61,7 @@ fn what_would_not_be_accepted_is_refused_and_what_means_nothing_is_warned_of() {
 
 #[test]
 fn a_second_object_for_the_same_pods_is_refused_but_not_a_new_version_of_the_first() {
-    let folder = Folder::of(&strict("one", ""));
+    let folder = enrolled(&strict("one", ""));
     assert_eq!(judge(&folder, &strict("one", "")), Verdict::default());
     let second = judge(&folder, &strict("two", ""));
     let [finding] = &second.refused[..] else {
@@ -62,4 +70,21 @@ fn a_second_object_for_the_same_pods_is_refused_but_not_a_new_version_of_the_fir
     assert!(finding.what.contains("PeerAuthentication shop/one"));
     let elsewhere = strict("two", "selector: {matchLabels: {app: web}}, ");
     assert_eq!(judge(&folder, &elsewhere), Verdict::default());
+}
+
+#[test]
+fn a_policy_that_is_none_of_ours_is_not_stopped() {
+    let folder = Folder::of("apiVersion: v1\nkind: Namespace\nmetadata: {name: shop}\n");
+    let http = policy("{rules: [{to: [{operation: {methods: [GET]}}]}]}");
+    let verdict = judge(&folder, &http);
+    assert!(
+        verdict.refused.is_empty() && verdict.warned.len() == 1,
+        "{verdict:?}"
+    );
+    let root = http.replace("namespace: shop", "namespace: istio-system");
+    assert_eq!(
+        judge(&folder, &root).refused.len(),
+        1,
+        "it is for all namespaces"
+    );
 }

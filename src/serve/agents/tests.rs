@@ -204,10 +204,13 @@ async fn reviews_under_way_are_bounded_and_known_agents_do_not_notice() {
     let waiting: Vec<_> = (0..REVIEWS)
         .map(|n| agents.review([n.try_into().unwrap(); 32], "e30.e30.e30"))
         .collect();
-    assert!(waiting.iter().all(Result::is_ok));
+    assert!(waiting.iter().all(Option::is_some));
+    assert!(agents.review([255; 32], "e30.e30.e30").is_none());
     let busy = agents.caller("e30.e30.more").await.unwrap_err();
     assert_eq!(busy.reason, Reason::Unavailable);
     agents.caller(AGENT).await.unwrap();
+    let later = agents.unreviewed(&hash(AGENT).unwrap());
+    assert!(later.is_ok(), "when its review is due: {later:?}");
 }
 
 #[tokio::test]

@@ -38,7 +38,7 @@ async fn running(ground: &Ground, rules: Rules) -> Node {
 }
 
 async fn killed(node: Node) {
-    let end = std::time::Duration::from_secs(5);
+    let end = Duration::from_secs(5);
     node.host.tasks.finish(end).await.unwrap();
     node.fakes.until(|| node.fakes.all_dead()).await;
 }

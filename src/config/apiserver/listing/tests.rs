@@ -130,3 +130,49 @@ fn other_objects_that_cannot_be_read_are_left_out() {
     let batch = listed(&mut listings, Kind::Pod, &[pod]);
     assert_eq!((told(&batch).len(), problems(&batch)), (0, 1));
 }
+
+#[test]
+fn what_can_no_longer_be_read_holds_nothing_any_more() {
+    let service = |ports: Value| {
+        json!({
+            "apiVersion": "v1", "kind": "Service",
+            "metadata": {"namespace": "shop", "name": "web"},
+            "spec": {"clusterIP": "10.96.0.7", "ports": ports},
+        })
+    };
+    let mut listings = Listings::default();
+    listed(
+        &mut listings,
+        Kind::Service,
+        &[service(json!([{"port": 80}]))],
+    );
+    let mut batch = Batch::default();
+    let broken = service(json!("none"));
+    listings.take(Kind::Service, Seen::Changed(broken), &mut batch);
+    assert_eq!(told(&batch), ["-Service shop/web"]);
+    assert_eq!(problems(&batch), 1);
+    let again = listed(
+        &mut listings,
+        Kind::Service,
+        &[service(json!([{"port": 80}]))],
+    );
+    assert_eq!(
+        (told(&again), problems(&again)),
+        (vec!["+Service shop/web".to_owned()], 0)
+    );
+}
+
+#[test]
+fn an_owner_with_a_name_that_no_object_has_is_left_out() {
+    let owner = json!({"apiVersion": "x/v1", "kind": "X", "name": "A B", "uid": "1"});
+    let account = json!({
+        "apiVersion": "v1", "kind": "ServiceAccount",
+        "metadata": {"namespace": "shop", "name": "web", "ownerReferences": [owner]},
+    });
+    let mut listings = Listings::default();
+    let batch = listed(&mut listings, Kind::ServiceAccount, &[account]);
+    assert_eq!(
+        (told(&batch), problems(&batch)),
+        (vec!["+ServiceAccount shop/web".to_owned()], 0)
+    );
+}

@@ -9,7 +9,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use ambit_e2e::cluster::{Cluster, Figures, HTTP, Pod, Sandbox};
-use ambit_e2e::wait::wait_until;
+use ambit_e2e::wait::wait_with_pauses;
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 
@@ -22,8 +22,10 @@ const BLUE: &str = "blue";
 const WARM_UP: usize = 12;
 /// Pods of each colour in the round that counts.
 const PODS: usize = 150;
-const AT_ONCE: usize = 9;
+const AT_ONCE: usize = 12;
 const CAPTURE: Duration = Duration::from_secs(60);
+/// Between two looks at how far they are.
+const LOOK: Duration = Duration::from_secs(1);
 const ROUND: Duration = Duration::from_secs(420);
 const SETTLE: Duration = Duration::from_secs(90);
 /// Ninety-nine of a hundred changes are with an agent after so many seconds.
@@ -44,7 +46,7 @@ nginx -c /tmp/nginx.conf &
 
 /// Calls both colours for some seconds and ends.
 const COME_AND_GO: &str = r#"
-for _ in 1 2 3 4 5; do
+for _ in 1 2 3 4; do
   said=$(curl -sS -m 5 "http://$OWN/" 2>&1)
   [ "$said" = "$COLOUR" ] || { echo "$COLOUR was told by its own: $said"; exit 1; }
   if said=$(curl -s --fail -m 5 "http://$OTHER/"); then echo "$COLOUR got $said"; exit 2; fi
@@ -57,7 +59,7 @@ const SWEEP: &str = r#"
 for address in $ADDRESSES; do
   while :; do
     curl -s --fail -m 2 "http://$address:8080/" >> /tmp/said
-    sleep 0.5
+    sleep 1
   done &
 done
 wait
@@ -153,14 +155,13 @@ fn round(shop: &Sandbox, pods: usize, sweepers: &Sweepers) -> Result<Duration> {
         job(shop, RED, pods, [red, blue]),
         job(shop, BLUE, pods, [blue, red]),
     ])?;
-    let mut last = String::new();
-    let ended = wait_until("the pods to have come and gone", ROUND, || {
-        let ended = progress(shop).unwrap_or_default();
-        last = format!("{ended:?}");
-        ended.iter().any(|job| job.failed > 0) || ended.iter().all(|job| job.succeeded == pods)
+    let ended = wait_with_pauses(LOOK, "the pods to have come and gone", ROUND, || {
+        let jobs = progress(shop).ok()?;
+        let failed = jobs.iter().any(|job| job.failed > 0);
+        let succeeded = jobs.iter().all(|job| job.succeeded == pods);
+        (failed || succeeded).then_some(jobs)
     });
-    ended.with_context(|| last.clone())?;
-    for job in progress(shop)? {
+    for job in ended? {
         ensure!(job.failed == 0, "{}", why(shop)?);
     }
     let took = start.elapsed();

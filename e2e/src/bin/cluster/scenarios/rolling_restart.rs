@@ -7,9 +7,9 @@ use ambit_e2e::cluster::traffic::Traffic;
 use ambit_e2e::cluster::{Cluster, Echo, HTTP, LINES, SYSTEM};
 use anyhow::{Context as _, Result, ensure};
 
-const PER_SECOND: u32 = 200;
-/// 24,000 connections, some of them before and after the restart.
-const SECONDS: Duration = Duration::from_secs(120);
+const PER_SECOND: u32 = 300;
+/// 22,500 connections, some of them before and after the restart.
+const SECONDS: Duration = Duration::from_secs(75);
 const LEAST: u64 = 20_000;
 const CAPTURE: Duration = Duration::from_secs(30);
 

@@ -9,19 +9,20 @@ use anyhow::{Context as _, Result};
 
 /// Prints `WHAT NUMBER` lines.
 const COUNT: &str = r#"
-descriptors=0; threads=0
+descriptors=0; threads=0; held=0
 for at in /proc/[0-9]*; do
   case $(cat "$at/comm" 2>/dev/null) in
     ambit-node-agen*)
       descriptors=$((descriptors + $(ls "$at/fd" | wc -l)))
-      threads=$((threads + $(ls "$at/task" | wc -l))) ;;
+      threads=$((threads + $(ls "$at/task" | wc -l)))
+      held=$((held + $(ls -l "$at/fd" | grep -c 'net:\['))) ;;
   esac
 done
 echo "descriptors $descriptors"
 echo "threads $threads"
 echo "namespaces $(ls /run/netns | wc -l)"
 echo "links $(ip -o link | wc -l)"
-echo "rules $(nft list ruleset 2>/dev/null | grep -ci ambit)"
+echo "held $held"
 echo "series $(curl -s -m 5 http://127.0.0.1:15020/metrics | grep -vc '^#')"
 "#;
 /// Fewer than a pod each would leave, more than a moment's work takes.
@@ -68,7 +69,7 @@ impl Leftovers {
 
 /// Whether there is no more than before; of what the agent holds, a little more.
 fn fits((now, before): (&Counts, &Counts)) -> bool {
-    let exact = ["namespaces", "links", "rules"];
+    let exact = ["namespaces", "links", "held"];
     before.iter().all(|(what, before)| {
         let allowance = if exact.contains(&what.as_str()) {
             0
