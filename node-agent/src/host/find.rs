@@ -62,12 +62,29 @@ pub(crate) fn namespaces_of(wanted: &[PodNames]) -> io::Result<HashMap<PodUid, F
     let mut found = HashMap::new();
     for names in wanted {
         let paths = candidates.remove(&names.uid).unwrap_or_default();
-        let own = paths
+        let open = paths
             .into_iter()
-            .find_map(|(namespace, path)| open(names, namespace, &path, &mounts));
+            .filter_map(|(namespace, path)| open(names, namespace, &path, &mounts));
+        let own = the_pods(names, open.collect());
         found.extend(own.map(|own| (names.uid.clone(), own)));
     }
     Ok(found)
+}
+
+/// The pod's own among namespaces of its processes. Each of them may make some, with any address in
+/// them; but only the container runtime mounts one where the node sees it.
+fn the_pods(names: &PodNames, mut all: Vec<Found>) -> Option<Found> {
+    if let Some(mounted) = all.iter().position(|found| found.path.is_some()) {
+        return Some(all.swap_remove(mounted));
+    }
+    if all.len() > 1 {
+        tracing::error!(
+            pod = %names.uid, namespaces = all.len(),
+            "not captured: it has several network namespaces with its address, and none is mounted"
+        );
+        return None;
+    }
+    all.pop()
 }
 
 /// The namespace at a path, if it still is that one and holds an address of the pod.

@@ -35,3 +35,17 @@ fn other_processes_are_of_no_pod() {
 fn pods_without_a_process_are_not_found() {
     assert!(namespaces_of(&[names(UID)]).unwrap().is_empty());
 }
+
+#[test]
+fn a_namespace_that_a_process_made_is_not_taken_for_the_pods() {
+    let found = |path: Option<&str>| Found {
+        netns: NetNs::open(Path::new("/proc/self/ns/net")).unwrap(),
+        path: path.map(str::to_owned),
+    };
+    let pod = names(UID);
+    let mounted = Some("/run/netns/cni-1");
+    let own = the_pods(&pod, vec![found(None), found(mounted), found(None)]);
+    assert_eq!(own.unwrap().path.as_deref(), mounted);
+    assert!(the_pods(&pod, vec![found(None)]).is_some());
+    assert!(the_pods(&pod, vec![found(None), found(None)]).is_none());
+}
