@@ -30,7 +30,10 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// Whom to enrol.
 #[derive(Clone, Debug, clap::Args)]
 #[command(
-    after_help = "Rights: get and patch namespaces, list pods and events in them. \
+    after_help = "Exit code: 0 as asked, 1 not every pod in time, or connections that may not be cut, \
+2 it cannot be asked for.
+
+Rights: get and patch namespaces, list pods and events in them. \
 --cut-existing: patch pods there. Counting older connections: list pods, and get and create \
 pods/portforward in the namespace of the mesh."
 )]
@@ -89,12 +92,12 @@ pub fn run(args: &Args, out: &mut impl Write, err: &mut impl Write) -> anyhow::R
             return Ok(ExitCode::SUCCESS);
         }
         let (progress, code) = Box::pin(command.follow(&namespaces, out, err)).await?;
-        if args.cut_existing {
-            Box::pin(cut::all(&live, &progress, out, err)).await?;
-        } else {
+        if !args.cut_existing {
             Box::pin(cut::count(&live, &progress, out, err)).await?;
+            return Ok(code);
         }
-        Ok(code)
+        let is_cut = Box::pin(cut::all(&live, &progress, out, err)).await?;
+        Ok(if is_cut { code } else { UNFINISHED.into() })
     });
     finish(done, err)
 }

@@ -156,6 +156,15 @@ fn in_cluster(args: &Args, out: &mut impl Write, err: &mut impl Write) -> anyhow
         writeln!(err, "warning: {why}")?;
     }
     match Story::of(&configuration, &args.question(egress.as_deref()), &views) {
+        // What could not be read may hold what refuses it.
+        Ok(story) if !unread.is_empty() && !views.are_complete() => {
+            write!(out, "{}", story.text)?;
+            writeln!(
+                err,
+                "error: it cannot be told, for not everything could be read"
+            )?;
+            Ok(USAGE.into())
+        }
         Ok(story) => tell(&story, out),
         Err(error) => {
             writeln!(err, "{error}")?;

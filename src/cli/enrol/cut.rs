@@ -36,8 +36,10 @@ pub(super) async fn count(
     err: &mut impl Write,
 ) -> anyhow::Result<()> {
     match of_pods(live, progress).await {
-        Ok((0, _)) => {}
-        Ok((connections, pods)) => writeln!(
+        Ok(Counted { connections: 0, .. }) => {}
+        Ok(Counted {
+            connections, pods, ..
+        }) => writeln!(
             out,
             "{connections} connections of {pods} pods are older than their capture and go around \
              the mesh until they end; --cut-existing cuts them"
@@ -47,13 +49,13 @@ pub(super) async fn count(
     Ok(())
 }
 
-/// Cuts those of all captured pods.
+/// Cuts those of all captured pods; answers whether it is known that none is left.
 pub(super) async fn all(
     live: &Live,
     progress: &Progress,
     out: &mut impl Write,
     err: &mut impl Write,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<bool> {
     let before = of_pods(live, progress).await;
     let now = clock::unix_seconds(clock::wall()).to_string();
     let captured = progress
@@ -62,29 +64,37 @@ pub(super) async fn all(
         .filter(|pod| pod.standing == Standing::Captured);
     let asked = captured.map(|pod| ask(live, pod, &now));
     let mut asked = futures_util::stream::iter(asked).buffer_unordered(AT_ONCE);
-    let mut pods = 0_usize;
+    let (mut pods, mut all_asked) = (0_usize, true);
     while let Some(answer) = asked.next().await {
         match answer {
             Ok(()) | Err((_, CallError::Missing)) => pods += 1,
-            Err((pod, error)) => writeln!(err, "error: {pod} cannot be asked to cut: {error}")?,
+            Err((pod, error)) => {
+                all_asked = false;
+                writeln!(err, "error: {pod} cannot be asked to cut: {error}")?;
+            }
         }
     }
     let left = match &before {
         Ok(_) => until_none(live, progress).await,
         Err(why) => Err(why.clone()),
     };
+    let none_left = matches!(&left, Ok(left) if left.is_none());
     match (before, left) {
-        (Ok((before, _)), Ok(0)) => writeln!(out, "{before} older connections cut")?,
+        (Ok(before), Ok(left)) if left.is_none() => {
+            writeln!(out, "{} older connections cut", before.connections)?;
+        }
         (_, Ok(left)) => writeln!(
             err,
-            "warning: {left} older connections are still open; see the logs of the agents"
+            "warning: {} older connections are still open, and those of {} pods are not known; see \
+             the logs of the agents",
+            left.connections, left.unknown
         )?,
         (_, Err(why)) => writeln!(
             out,
             "{pods} pods asked to cut their older connections; how many there were is not known: {why}"
         )?,
     }
-    Ok(())
+    Ok(all_asked && none_left)
 }
 
 async fn ask(live: &Live, pod: &PodStanding, now: &str) -> Result<(), (String, CallError)> {
@@ -100,24 +110,45 @@ async fn ask(live: &Live, pod: &PodStanding, now: &str) -> Result<(), (String, C
     }
 }
 
+/// Connections of captured pods that are older.
+#[derive(Clone, Copy, Debug)]
+struct Counted {
+    connections: u64,
+    /// Pods that have some.
+    pods: usize,
+    /// Pods whose agents have not told yet.
+    unknown: usize,
+}
+
+impl Counted {
+    fn is_none(self) -> bool {
+        self.connections == 0 && self.unknown == 0
+    }
+}
+
 /// Waits until none is left; answers how many are.
-async fn until_none(live: &Live, progress: &Progress) -> Result<u64, String> {
+async fn until_none(live: &Live, progress: &Progress) -> Result<Counted, String> {
     let deadline = Instant::now() + PATIENCE;
     loop {
-        let (left, _) = of_pods(live, progress).await?;
-        if left == 0 || Instant::now() >= deadline {
+        let left = of_pods(live, progress).await?;
+        if left.is_none() || Instant::now() >= deadline {
             return Ok(left);
         }
         tokio::time::sleep(LOOK_EVERY).await;
     }
 }
 
-/// How many connections, and of how many pods.
-async fn of_pods(live: &Live, progress: &Progress) -> Result<(u64, usize), String> {
+/// How many there are now, as far as agents have told.
+async fn of_pods(live: &Live, progress: &Progress) -> Result<Counted, String> {
     let all = older_connections(live).await?;
-    let ours = progress.pods.iter().filter_map(|pod| all.get(&*pod.uid));
-    let some: Vec<u64> = ours.copied().map(u64::from).filter(|n| *n > 0).collect();
-    Ok((some.iter().sum(), some.len()))
+    let captured = (progress.pods.iter()).filter(|pod| pod.standing == Standing::Captured);
+    let ours: Vec<Option<u32>> = captured.map(|pod| all.get(&*pod.uid).copied()).collect();
+    let some = || ours.iter().flatten().filter(|count| **count > 0);
+    Ok(Counted {
+        connections: some().copied().map(u64::from).sum(),
+        pods: some().count(),
+        unknown: ours.iter().filter(|count| count.is_none()).count(),
+    })
 }
 
 /// Of every captured pod, by its uid.

@@ -32,6 +32,11 @@ struct Dump {
 }
 
 impl Views {
+    /// Whether every agent that was asked has told.
+    pub(super) fn are_complete(&self) -> bool {
+        self.0.values().all(Result::is_ok)
+    }
+
     /// Of an agent, if it was asked.
     pub(super) fn on(&self, node: &str) -> Option<&Result<View, String>> {
         self.0.get(node)
