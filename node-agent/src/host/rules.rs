@@ -165,7 +165,7 @@ pub(crate) fn routing(ipv6: bool) -> Vec<Step> {
 /// first ones on a node the kernel may not have the settings.
 ///
 /// Without `loose` a packet in mid-stream makes no entry. It could make one without redirection,
-/// which a first packet with the same ports would then be taken to belong to ([`seal`]).
+/// which a first packet with the same ports would then be taken to belong to (`seal`).
 pub(crate) fn tracking() -> Vec<Step> {
     let timeout = |path, value, at_least| {
         Step::Sysctl(Setting {
