@@ -25,6 +25,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result, bail};
 
 pub use self::access::{Access, Options};
+pub use self::bounded::Said;
 pub use self::figures::Figures;
 pub use self::kubectl::Kubectl;
 pub use self::objects::{Echo, HTTP, LINES, peer_authentication};
@@ -106,6 +107,14 @@ impl Cluster {
         let mut command = self.access.node(node, "sh")?;
         command.args(["-c", script]);
         bounded::run(command, bounded::USUAL)
+    }
+
+    /// Runs the program `ambit` as a user of the cluster, however it ends.
+    pub fn ambit(&self, args: &[&str]) -> Result<Said> {
+        let program = crate::mesh::binary("ambit")?;
+        let mut command = self.access.client(&program.to_string_lossy());
+        command.args(args);
+        bounded::say(command, &[], bounded::USUAL)
     }
 
     /// Ends everything on a node at once, as the loss of power does, and boots it.

@@ -2,8 +2,8 @@
 # Builds the three images under the names that ci/kit-values.yaml of the chart uses.
 #
 #   DOCKER=docker manifests/docker/images.sh     by the Dockerfiles, release profile
-#   KUBE_KIT=DIR manifests/docker/images.sh      without Docker, development profile, stripped; loaded
-#                                                on every node of the kit's cluster
+#   KUBE_KIT=DIR manifests/docker/images.sh      without Docker, stripped, loaded on every node of the
+#                                                kit's cluster; IMAGE_PROFILE is dev or release
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -16,10 +16,12 @@ fi
 : "${KUBE_KIT:?images: set DOCKER to build with Docker, or KUBE_KIT to the folder of the cluster kit}"
 
 cargo=${CARGO:-cargo}
-built=$("$cargo" metadata --format-version 1 --no-deps | grep -o '"target_directory":"[^"]*"' | cut -d'"' -f4)/debug
+built=$("$cargo" metadata --format-version 1 --no-deps | grep -o '"target_directory":"[^"]*"' | cut -d'"' -f4)
+profile=${IMAGE_PROFILE:-dev}
+if [ "$profile" = dev ]; then built=$built/debug; else built=$built/$profile; fi
 # The same set of packages as everywhere, so that nothing is built twice.
-"$cargo" build --locked --workspace --bins
-"$cargo" rustc --locked -p ambit-cni --bin ambit-cni -- -C target-feature=+crt-static
+"$cargo" build --locked --profile "$profile" --workspace --bins
+"$cargo" rustc --locked --profile "$profile" -p ambit-cni --bin ambit-cni -- -C target-feature=+crt-static
 
 images=$(mktemp -d)
 trap 'rm -rf "$images"' EXIT

@@ -91,6 +91,12 @@ impl Kubectl {
         bounded::say(command, text.as_bytes(), bounded::USUAL)
     }
 
+    /// Runs it to a success with `input` on its stdin.
+    pub fn tell(&self, args: &[&str], input: &[u8], limit: Duration) -> Result<()> {
+        bounded::succeed(self.command(args), input, limit)?;
+        Ok(())
+    }
+
     /// Runs a program in a pod, to a success.
     pub fn exec(&self, namespace: &str, pod: &str, program: &[&str]) -> Result<String> {
         self.run(&[&["-n", namespace, "exec", pod, "--"], program].concat())

@@ -10,6 +10,7 @@
     reason = "the table is its output"
 )]
 
+mod figures;
 mod scenarios;
 
 use std::process::ExitCode;
@@ -30,6 +31,9 @@ struct Args {
     /// Print the names of the scenarios and end.
     #[arg(long)]
     list: bool,
+    /// Print figures of speed and memory instead of the scenarios.
+    #[arg(long)]
+    bench: bool,
     /// Use the images that are there.
     #[arg(long)]
     no_build: bool,
@@ -89,6 +93,10 @@ fn show(args: &Args, cluster: &Cluster, interrupt: &Interrupt, rows: &mut Vec<Ro
         if rows.iter().any(|row| row.outcome.is_err()) {
             return Ok(());
         }
+    }
+    if args.bench {
+        println!("{}", figures::measure(cluster)?.plain());
+        return Ok(());
     }
     let wanted = |scenario: &&Scenario| {
         args.filter.is_empty() || args.filter.iter().any(|word| scenario.name.contains(word))

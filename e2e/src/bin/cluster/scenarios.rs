@@ -4,6 +4,7 @@
 mod agent_away;
 mod broken_objects;
 mod churn;
+mod command_line;
 mod control_plane_away;
 mod enrolment;
 mod first_byte;
@@ -88,6 +89,11 @@ pub(crate) const MIDDLE: &[Scenario] = &[
         name: "identity",
         shows: "an agent gets identities of its own node only, a pod none",
         run: identity::run,
+    },
+    Scenario {
+        name: "command-line",
+        shows: "ambit enrols, tells, explains, cuts older connections and releases",
+        run: command_line::run,
     },
     Scenario {
         name: "permissions",
