@@ -1,12 +1,17 @@
 //! Traffic for the cluster scenarios, run in a pod: new connections at a steady rate, or one that is
-//! kept. Every failure is a line with its time; the last line is a summary.
+//! kept. Every failure is a line with its time; the last line is a summary. Of a connection that is
+//! kept, standard error says when its first exchange is done.
 //!
 //!   traffic call IP:PORT PER-SECOND SECONDS    a request over HTTP on each connection
 //!   traffic hold IP:PORT SECONDS               a byte to and fro ten times a second
 //!
 //! Ends early when the file /tmp/traffic.stop is there.
 
-#![expect(clippy::print_stdout, reason = "its report is its output")]
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "its report is its output"
+)]
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -73,7 +78,7 @@ fn call(to: SocketAddr, per_second: u32, seconds: u32, ledger: &Mutex<Ledger>) {
 
 fn hold(to: SocketAddr, seconds: u64, ledger: &Mutex<Ledger>) {
     let (start, limit) = (Instant::now(), Duration::from_secs(seconds));
-    let mut stream = None;
+    let (mut stream, mut told) = (None, false);
     while start.elapsed() < limit && !stopped() {
         let good = note(ledger, || {
             let stream = match &mut stream {
@@ -86,6 +91,10 @@ fn hold(to: SocketAddr, seconds: u64, ledger: &Mutex<Ledger>) {
         });
         if !good {
             return;
+        }
+        if !told {
+            eprintln!("held");
+            told = true;
         }
         thread::sleep(EXCHANGE);
     }

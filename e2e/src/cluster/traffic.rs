@@ -12,11 +12,14 @@ use serde::Deserialize;
 
 use super::{Cluster, Sandbox, images};
 use crate::lab::Program;
+use crate::wait::wait_until;
 
 /// Where the program lies in a pod.
 const PLACE: &str = "/tmp/traffic";
 /// The file that ends it.
 const STOP: &str = "/tmp/traffic.stop";
+/// Until a connection that is to be kept has had its first exchange.
+const OPENING: Duration = Duration::from_secs(15);
 /// For connections under way at the end.
 const FAREWELL: Duration = Duration::from_secs(30);
 
@@ -59,7 +62,7 @@ impl<'a> Traffic<'a> {
         Self::start(cluster, sandbox, pod, &words, at_most)
     }
 
-    /// One connection that is kept, with an exchange ten times a second.
+    /// One connection that is kept, with an exchange ten times a second; the first is done.
     pub fn hold(
         cluster: &Cluster,
         sandbox: &'a Sandbox,
@@ -68,7 +71,12 @@ impl<'a> Traffic<'a> {
         at_most: Duration,
     ) -> Result<Self> {
         let words = ["hold", &to.to_string()].map(str::to_owned);
-        Self::start(cluster, sandbox, pod, &words, at_most)
+        let mut held = Self::start(cluster, sandbox, pod, &words, at_most)?;
+        wait_until("the first exchange on a connection", OPENING, || {
+            held.program.errors().contains("held") || !held.program.is_running()
+        })?;
+        held.goes_on()?;
+        Ok(held)
     }
 
     fn start(

@@ -59,7 +59,7 @@ pub(super) fn run(cluster: &Cluster) -> Result<String> {
     }
     let version = said(cluster, &["version"], 0)?;
     ensure!(
-        version.contains("ambit-node-agent"),
+        version.lines().any(|line| line.starts_with("agent")),
         "no agent in: {version}"
     );
     said(cluster, &["release", name, "--wait"], 0)?;
