@@ -1,7 +1,7 @@
-//! The images of the mesh, built from this tree and put where the nodes find them, and the program
-//! that makes traffic in pods.
+//! The images of the mesh, built from this tree and put where the nodes find them, and programs for
+//! pods of any image.
 
-use std::path::PathBuf;
+use std::fs;
 use std::process::Command;
 use std::time::Duration;
 
@@ -38,13 +38,13 @@ pub(super) fn build(access: &Access, options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// The traffic program, linked so that it runs in any image.
-pub(super) fn traffic() -> Result<PathBuf> {
+/// One of our programs, linked so that it runs in any image.
+pub(super) fn portable(program: &str) -> Result<Vec<u8>> {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.current_dir(repository()?);
     cargo.args(["rustc", "--locked", "-q", "-p", "ambit-e2e"]);
-    cargo.args(["--bin", "traffic", "--", "-C", "target-feature=+crt-static"]);
+    cargo.args(["--bin", program, "--", "-C", "target-feature=+crt-static"]);
     cargo.args(["-C", "strip=symbols"]);
-    bounded::run(cargo, BUILD).context("building the traffic program")?;
-    binary("traffic")
+    bounded::run(cargo, BUILD).with_context(|| format!("building {program}"))?;
+    fs::read(binary(program)?).with_context(|| format!("reading {program}"))
 }

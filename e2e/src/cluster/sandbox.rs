@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 use serde_json::{Value, json};
 
-use super::{ENROL, Kubectl, Pod};
+use super::{ENROL, Kubectl, Pod, images};
 use crate::wait::{wait_until, wait_with_pauses};
 
 /// What a scenario's namespaces are known by.
@@ -139,6 +139,12 @@ impl Sandbox {
             }
         }
         written.with_context(|| format!("writing {path} in {pod}, {ATTEMPTS} times"))
+    }
+
+    /// Puts one of our programs into one of its pods, in `/tmp` under its name.
+    pub fn bring(&self, pod: &str, program: &str) -> Result<()> {
+        let content = images::portable(program)?;
+        self.put(pod, &format!("/tmp/{program}"), "755", &content)
     }
 
     /// What `curl` in one of its pods gets from a URL; an error if it gets nothing good.

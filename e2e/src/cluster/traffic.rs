@@ -3,14 +3,13 @@
 //! The program (`src/bin/traffic.rs`) is put into the pod over `kubectl exec`; it needs nothing of
 //! the image. It prints a line for each failure and a summary at its end.
 
-use std::fs;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use serde::Deserialize;
 
-use super::{Cluster, Sandbox, images};
+use super::{Cluster, Sandbox};
 use crate::lab::Program;
 use crate::wait::wait_until;
 
@@ -86,10 +85,9 @@ impl<'a> Traffic<'a> {
         words: &[String],
         at_most: Duration,
     ) -> Result<Self> {
-        let program = fs::read(images::traffic()?).context("reading the traffic program")?;
         let kubectl = &sandbox.kubectl;
         sandbox.exec(pod, &["rm", "-f", STOP])?;
-        sandbox.put(pod, PLACE, "755", &program)?;
+        sandbox.bring(pod, "traffic")?;
         let mut command = kubectl.command(&["-n", &sandbox.name, "exec", pod, "--", PLACE]);
         command.args(words).arg(at_most.as_secs().to_string());
         let name = format!(

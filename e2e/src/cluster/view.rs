@@ -34,6 +34,7 @@ struct Spec {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 struct Status {
+    phase: String,
     #[serde(rename = "podIP")]
     pod_ip: Option<IpAddr>,
     conditions: Vec<Condition>,
@@ -73,6 +74,11 @@ impl Pod {
     /// Its first address, once it has one.
     pub fn ip(&self) -> Option<IpAddr> {
         self.status.pod_ip
+    }
+
+    /// True if its containers have been started, whether they are ready or not.
+    pub fn is_running(&self) -> bool {
+        self.status.phase == "Running"
     }
 
     /// True if it is ready and not on its way out.

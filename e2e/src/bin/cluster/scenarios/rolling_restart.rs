@@ -1,4 +1,5 @@
-//! New agents take over from old ones under steady load; connections that were open are counted.
+//! New agents take over from old ones under steady load, by a restart of the DaemonSet and by
+//! `helm upgrade`; connections that were open are counted.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -11,6 +12,9 @@ const PER_SECOND: u32 = 300;
 /// 22,500 connections, some of them before and after the restart.
 const SECONDS: Duration = Duration::from_secs(75);
 const LEAST: u64 = 20_000;
+const AGENTS: &str = "daemonset/ambit-node-agent";
+/// A value that makes other agents of the same image.
+const ANOTHER: &str = "nodeAgent.podAnnotations.e2e/upgrade=again";
 const CAPTURE: Duration = Duration::from_secs(30);
 
 pub(super) fn run(cluster: &Cluster) -> Result<String> {
@@ -34,25 +38,15 @@ pub(super) fn run(cluster: &Cluster) -> Result<String> {
     let held = Traffic::hold(cluster, &shop, holder, SocketAddr::new(ip, LINES), SECONDS)?;
     let pace = (PER_SECOND, SECONDS);
     let mut calls = Traffic::calls(cluster, &shop, client, SocketAddr::new(ip, HTTP), pace)?;
-    let agents = [
-        "-n",
-        SYSTEM,
-        "rollout",
-        "restart",
-        "daemonset/ambit-node-agent",
-    ];
-    cluster.kubectl.run(&agents)?;
-    let status = [
-        "-n",
-        SYSTEM,
-        "rollout",
-        "status",
-        "daemonset/ambit-node-agent",
-    ];
+    cluster
+        .kubectl
+        .run(&["-n", SYSTEM, "rollout", "restart", AGENTS])?;
+    let status = ["-n", SYSTEM, "rollout", "status", AGENTS];
     cluster.kubectl.run_within(SECONDS, &status)?;
+    cluster.release.upgrade(&["--set", ANOTHER])?;
     calls
         .goes_on()
-        .context("the restart took longer than the load")?;
+        .context("restart and upgrade took longer than the load")?;
     let report = calls.finish(false, SECONDS)?;
     report.flawless()?;
     ensure!(
