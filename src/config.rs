@@ -10,6 +10,7 @@
 //! | [`objects`] | reads documents as typed objects, with errors that lead to the field |
 //! | [`store`] | all objects in force, indexed |
 //! | [`translate`] | pure functions from objects to the model |
+//! | [`node_agents`] | how the agents of nodes are doing |
 //! | [`statuses`] | what is said of each policy on itself |
 //! | [`verdict`] | what is said of a policy before it is written |
 //!
@@ -21,6 +22,7 @@ pub mod directory;
 pub mod documents;
 pub mod files;
 pub mod last_good;
+pub mod node_agents;
 pub mod objects;
 pub mod problem;
 pub mod statuses;

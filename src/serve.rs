@@ -85,7 +85,9 @@ pub use self::agents::{
     AgentSettings, Review, ReviewError, TokenOwner, TokenReviewer, TrustedAgent,
 };
 pub(crate) use self::capture::Leaving;
-pub(crate) use self::configuration::{MARKS, Mark, Marker, Redirection, StatusFeed, Writers};
+pub(crate) use self::configuration::{
+    MARKS, Mark, Marker, NodeFeed, Redirection, StatusFeed, Writers,
+};
 pub use self::tls::TlsError;
 pub use self::tokens::TokenError;
 

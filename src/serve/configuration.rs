@@ -11,6 +11,7 @@
 
 mod handle;
 mod marks;
+mod problems;
 mod rosters;
 mod survey;
 
@@ -31,20 +32,17 @@ use super::claims::{ClaimError, ClaimFiles, Claims};
 use super::gate::Callers;
 use super::metrics::Metrics;
 use super::publication::{Publication, Publisher};
-use crate::config::problem::{Problem, Severity};
 use crate::config::{Batch, Configuration};
 
 pub(crate) use self::handle::{CaptureChange, CaptureReply, Handle, NotReady};
 pub(crate) use self::marks::{MARKS, Mark, Marker, Redirection};
 pub(crate) use self::rosters::Roster;
-pub(crate) use self::survey::StatusFeed;
+pub(crate) use self::survey::{NodeFeed, StatusFeed};
 
 /// Requests waiting for the task: every agent of a large mesh at once.
 const REQUESTS: usize = 4096;
 /// Requests answered by one publication.
 const TOGETHER: usize = 256;
-/// Problems written to the log from one batch; one bad file can hold many thousand.
-const TOLD_AT_ONCE: usize = 100;
 
 /// The task's state.
 #[derive(Debug)]
@@ -57,7 +55,6 @@ pub(crate) struct Keeper {
     metrics: Metrics,
     published: watch::Sender<Option<Arc<Publication>>>,
     requests: mpsc::Receiver<Request>,
-    problems: BTreeSet<Problem>,
     rosters: Rosters,
     /// Where captures are recorded on the pods; none where this process is the record.
     marker: Option<Marker>,
@@ -71,6 +68,8 @@ pub(crate) struct Writers {
     pub(crate) marker: Option<Marker>,
     /// Of what is said of policies.
     pub(crate) statuses: Option<StatusFeed>,
+    /// Of taints, on nodes.
+    pub(crate) nodes: Option<NodeFeed>,
 }
 
 impl Keeper {
@@ -82,7 +81,11 @@ impl Keeper {
         metrics: Metrics,
         writers: Writers,
     ) -> (Self, Handle) {
-        let Writers { marker, statuses } = writers;
+        let Writers {
+            marker,
+            statuses,
+            nodes,
+        } = writers;
         let claims = files.load();
         for (_node, uid) in claims.iter() {
             // Nothing is known yet, so nothing changes yet.
@@ -103,10 +106,9 @@ impl Keeper {
             metrics,
             published,
             requests,
-            problems: BTreeSet::new(),
             rosters: Rosters::default(),
             marker,
-            survey: Survey::new(statuses),
+            survey: Survey::new(statuses, nodes),
         };
         (keeper, Handle::new(sender, receiver, records_here))
     }
@@ -132,7 +134,9 @@ impl Keeper {
                         tracing::error!("the source of the configuration is gone; serving the last state");
                     }
                 },
-                () = self.survey.is_due(), if ready => self.survey.look(&self.configuration),
+                () = self.survey.is_due(), if ready => {
+                    self.survey.look(&self.configuration, &self.metrics, clock::now());
+                }
                 count = self.requests.recv_many(&mut requests, TOGETHER), if ready => {
                     if count == 0 {
                         return;
@@ -164,9 +168,7 @@ impl Keeper {
             Callers::Agents(agents) if of_agents => agents.look_at(self.configuration.objects()),
             Callers::Agents(_) => {}
         }
-        // Agents do not wait for what is only told.
         self.publish();
-        self.tell_problems();
     }
 
     /// Takes changes of the model over, and sees to it that each pod's capture is what its own
@@ -199,26 +201,6 @@ impl Keeper {
         }
     }
 
-    /// Writes what is newly wrong, and what no longer is, to the log.
-    fn tell_problems(&mut self) {
-        let now: BTreeSet<Problem> = self.configuration.problems().into_iter().collect();
-        for problem in now.difference(&self.problems).take(TOLD_AT_ONCE) {
-            match problem.severity {
-                Severity::Error => tracing::error!("{problem}"),
-                Severity::Warning => tracing::warn!("{problem}"),
-            }
-        }
-        for problem in self.problems.difference(&now).take(TOLD_AT_ONCE) {
-            tracing::info!("solved: {problem}");
-        }
-        let more = now.difference(&self.problems).skip(TOLD_AT_ONCE).count();
-        if more > 0 {
-            tracing::error!("and {more} more things are wrong: `ambit vet` tells them all");
-        }
-        self.metrics.config_problems(&now);
-        self.problems = now;
-    }
-
     /// Applies all requests, publishes once, keeps the claims, and answers.
     async fn answer(&mut self, requests: impl Iterator<Item = Request>) {
         let mut replies = Vec::new();
@@ -247,7 +229,7 @@ impl Keeper {
                     answer_to(reply, self.configuration.judge(&object));
                 }
                 Request::Problems { reply } => {
-                    answer_to(reply, self.problems.iter().cloned().collect());
+                    answer_to(reply, self.survey.problems().cloned().collect());
                 }
             }
         }
