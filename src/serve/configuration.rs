@@ -225,8 +225,12 @@ impl Keeper {
                 Request::Roster { node, reply } => {
                     answer_to(reply, self.rosters.subscribe(node, &self.configuration));
                 }
-                Request::Judge { object, reply } => {
-                    answer_to(reply, self.configuration.judge(&object));
+                Request::Judge {
+                    namespace,
+                    object,
+                    reply,
+                } => {
+                    answer_to(reply, self.configuration.judge(&namespace, &object));
                 }
                 Request::Problems { reply } => {
                     answer_to(reply, self.survey.problems().cloned().collect());
