@@ -85,7 +85,7 @@ where
         let gate = self.gate.clone();
         Box::pin(async move {
             let peer = request.extensions().get().copied();
-            let Peer(source) = peer.unwrap_or(Peer(Ipv4Addr::UNSPECIFIED.into()));
+            let Peer(source) = peer.unwrap_or(Peer(IpAddr::V4(Ipv4Addr::UNSPECIFIED)));
             match gate.caller(request.headers(), source).await {
                 Ok(caller) => {
                     request.extensions_mut().insert(caller);

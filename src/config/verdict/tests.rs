@@ -8,7 +8,7 @@ fn judge(folder: &Folder, text: &str) -> Verdict {
     let read = objects::read(documents.remove(0).unwrap());
     let namespace = read
         .as_ref()
-        .map_or("shop".into(), |read| read.key().namespace);
+        .map_or_else(|_| "shop".into(), |read| read.key().namespace);
     let read = read.map(Box::new).map_err(|error| error.finding);
     folder.configuration.judge(&namespace, &read)
 }
