@@ -9,6 +9,7 @@
 //! Task: [`Keeper::run`], one, ended by the stop token. Being cancelled loses nothing that was
 //! answered: claims are on disk before their agent hears that they are recorded.
 
+mod captures;
 mod handle;
 mod marks;
 mod problems;
@@ -19,8 +20,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use ambit_kit::clock;
-use ambit_kit::files::FileError;
-use ambit_model::{Change, SpiffeId, TunnelProtocol, Workload};
+use ambit_model::{Change, SpiffeId, TunnelProtocol};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -28,7 +28,7 @@ use self::handle::Request;
 use self::rosters::{Rosters, Touched};
 use self::survey::Survey;
 use super::Enrolled;
-use super::claims::{ClaimError, ClaimFiles, Claims};
+use super::claims::{ClaimFiles, Claims};
 use super::gate::Callers;
 use super::metrics::Metrics;
 use super::publication::{Publication, Publisher};
@@ -203,8 +203,7 @@ impl Keeper {
 
     /// Applies all requests, publishes once, keeps the claims, and answers.
     async fn answer(&mut self, requests: impl Iterator<Item = Request>) {
-        let mut replies = Vec::new();
-        let mut nodes = BTreeSet::new();
+        let mut captures = Vec::new();
         for request in requests {
             match request {
                 Request::Capture {
@@ -212,16 +211,14 @@ impl Keeper {
                     change,
                     reply,
                 } => {
-                    replies.push((self.capture(&node, change), reply));
-                    nodes.insert(node);
+                    let answer = self.capture(&node, change);
+                    captures.push((node, answer, reply));
                 }
                 Request::MayAsk {
                     node,
                     identity,
                     reply,
-                } => {
-                    answer_to(reply, self.may_ask(&node, &identity));
-                }
+                } => answer_to(reply, self.may_ask(&node, &identity)),
                 Request::Roster { node, reply } => {
                     answer_to(reply, self.rosters.subscribe(node, &self.configuration));
                 }
@@ -229,37 +226,15 @@ impl Keeper {
                     namespace,
                     object,
                     reply,
-                } => {
-                    answer_to(reply, self.configuration.judge(&namespace, &object));
-                }
+                } => answer_to(reply, self.configuration.judge(&namespace, &object)),
                 Request::Problems { reply } => {
                     answer_to(reply, self.survey.problems().cloned().collect());
                 }
             }
         }
-        if replies.is_empty() {
-            return;
+        if !captures.is_empty() {
+            self.record(captures).await;
         }
-        self.publish();
-        self.metrics
-            .captured
-            .set(i64::try_from(self.claims.iter().count()).unwrap_or(i64::MAX));
-        for node in nodes {
-            if let Err(error) = self.keep(&node).await {
-                tracing::error!(%node, %error, "captured pods are not kept over a restart");
-            }
-        }
-        for (mut answer, reply) in replies {
-            answer.sequence = self.publisher.sequence();
-            answer_to(reply, answer);
-        }
-    }
-
-    async fn keep(&self, node: &str) -> Result<(), FileError> {
-        let (files, node, claims) = (self.files.clone(), node.to_owned(), self.claims.of(node));
-        let kept = tokio::task::spawn_blocking(move || files.keep(&node, &claims)).await;
-        // The runtime ends: so does this task.
-        kept.unwrap_or(Ok(()))
     }
 
     fn may_ask(&self, node: &str, identity: &SpiffeId) -> bool {
@@ -268,94 +243,6 @@ impl Keeper {
                 *pod.namespace == *identity.namespace()
                     && *pod.service_account == *identity.service_account()
             })
-    }
-
-    fn capture(&mut self, node: &Arc<str>, change: CaptureChange) -> CaptureReply {
-        let mut reply = CaptureReply::default();
-        match change {
-            CaptureChange::Captured(pods) => {
-                for (uid, pod) in pods {
-                    self.claim(node, uid, &pod, &mut reply);
-                }
-            }
-            CaptureChange::Withdrawn(uid) => self.withdraw(node, &uid),
-            CaptureChange::Settled(all) => {
-                let mut claimed: BTreeSet<_> = self.claims.of(node).into_keys().collect();
-                if self.marker.is_some() {
-                    claimed.extend(self.configuration.recorded_on(node).map(|pod| pod.uid));
-                }
-                for uid in claimed.iter().filter(|uid| !all.contains(&***uid)) {
-                    self.withdraw(node, uid);
-                }
-            }
-            CaptureChange::Failed(uid, why) => {
-                let own = self.configuration.pod_of_uid(&uid);
-                let own =
-                    own.filter(|_| self.configuration.node_of_pod(&uid).as_ref() == Some(node));
-                if let (Some(marker), Some(pod)) = (&self.marker, own) {
-                    marker.mark(&pod, Redirection::Pending(why));
-                }
-            }
-        }
-        reply
-    }
-
-    fn claim(&mut self, node: &Arc<str>, uid: String, pod: &str, reply: &mut CaptureReply) {
-        let home = self.configuration.node_of_pod(&uid);
-        if let Some(home) = home.as_ref().filter(|home| *home != node) {
-            let why = format!("pod {pod} runs on node {home}, not on {node}");
-            reply.refused.push((uid, why));
-            return;
-        }
-        if self.marker.is_some() {
-            return self.claim_on_pod(uid, home.is_some(), reply);
-        }
-        match self.claims.add(node, &uid, pod) {
-            Err(error @ (ClaimError::TooMany | ClaimError::Uid)) => {
-                reply.refused.push((uid, error.to_string()));
-            }
-            Ok(_new) if home.is_none() => reply.pending.push(uid),
-            Ok(_new) => {
-                let changes = self.configuration.set_captured(&uid, true);
-                self.take_changes(changes);
-                reply.recorded.push(uid);
-            }
-        }
-    }
-
-    /// Has a capture written on its pod, where every replica sees it.
-    fn claim_on_pod(&mut self, uid: String, is_known: bool, reply: &mut CaptureReply) {
-        let changes = self.configuration.set_withheld(&uid, false);
-        self.take_changes(changes);
-        let advertised = |workload: &Arc<Workload>| workload.protocol == TunnelProtocol::Hbone;
-        let workload = self.configuration.mesh().workload_by_pod_uid(&uid);
-        if workload.is_some_and(advertised) {
-            return reply.recorded.push(uid);
-        }
-        if is_known
-            && let (Some(marker), Some(pod)) = (&self.marker, self.configuration.pod_of_uid(&uid))
-        {
-            marker.mark(&pod, Redirection::Enabled);
-        }
-        reply.pending.push(uid);
-    }
-
-    fn withdraw(&mut self, node: &Arc<str>, uid: &str) {
-        let is_its_own = self
-            .configuration
-            .node_of_pod(uid)
-            .is_none_or(|home| home == *node);
-        if let Some(marker) = self.marker.clone().filter(|_| is_its_own) {
-            // This replica stops advertising at once, the others when they see the record gone.
-            let changes = self.configuration.set_withheld(uid, true);
-            self.take_changes(changes);
-            if let Some(pod) = self.configuration.pod_of_uid(uid) {
-                marker.mark(&pod, Redirection::Absent);
-            }
-        } else if self.claims.remove(node, uid) && is_its_own {
-            let changes = self.configuration.set_captured(uid, false);
-            self.take_changes(changes);
-        }
     }
 }
 
