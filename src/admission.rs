@@ -1,22 +1,22 @@
 //! What the API server asks of a policy before it is written (`AdmissionReview` of
 //! admission.k8s.io/v1), and what it is answered. Pure; the port is [`crate::serve`]'s.
 //!
-//! Never a reason to refuse: a deletion, an object that is being deleted, a status, a kind that is
+//! Never a reason to refuse: what is in a namespace without pods of ours, a deletion, an object that is being deleted, a status, a kind that is
 //! not a policy of ours, and an update that leaves what was wrong before as it was.
+
+use std::sync::Arc;
 
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::config::objects::{self, Kind, Object};
-use crate::config::problem::Finding;
-use crate::config::verdict::Verdict;
+use crate::config::objects::{self, Kind};
+use crate::config::problem::{Finding, TOLD, sentences};
+use crate::config::verdict::{Read, Verdict};
 
 /// The version that is understood.
 const API_VERSION: &str = "admission.k8s.io/v1";
 /// Its kind.
 const KIND: &str = "AdmissionReview";
-/// Findings that an answer tells in full.
-const TOLD: usize = 4;
 /// Longest warning that the API server passes on unchanged.
 const LONGEST_WARNING: usize = 256;
 
@@ -50,6 +50,8 @@ struct Request {
     uid: String,
     operation: String,
     #[serde(default)]
+    namespace: String,
+    #[serde(default)]
     sub_resource: String,
     #[serde(default)]
     object: Value,
@@ -57,14 +59,13 @@ struct Request {
     old_object: Value,
 }
 
-/// An object as far as it can be read.
-pub type Read = Result<Box<Object>, Finding>;
-
 /// What is asked.
 #[derive(Debug)]
 pub struct Question {
     /// By which the answer is known.
     pub uid: String,
+    /// The namespace that it is about.
+    pub namespace: Arc<str>,
     /// The object that is to be written; none where there is nothing to judge.
     pub new: Option<Read>,
     /// The one that it takes the place of.
@@ -92,6 +93,7 @@ impl Question {
             .map(read);
         Ok(Self {
             uid: request.uid,
+            namespace: request.namespace.into(),
             new,
             old,
         })
@@ -116,7 +118,7 @@ pub fn answer(uid: &str, verdict: &Verdict) -> Value {
     let status = (!is_allowed).then(|| {
         json!({
             "status": "Failure", "code": 422, "reason": "Invalid",
-            "message": reasons(&verdict.refused),
+            "message": sentences(verdict.refused.iter()),
         })
     });
     let warnings: Vec<String> = verdict.warned.iter().take(TOLD).map(warning).collect();
@@ -128,16 +130,6 @@ pub fn answer(uid: &str, verdict: &Verdict) -> Value {
 
 fn warning(finding: &Finding) -> String {
     finding.to_string().chars().take(LONGEST_WARNING).collect()
-}
-
-fn reasons(findings: &[Finding]) -> String {
-    let told = findings.iter().take(TOLD).map(Finding::to_string);
-    let mut text = told.collect::<Vec<_>>().join(". ");
-    let more = findings.len().saturating_sub(TOLD);
-    if more > 0 {
-        text.push_str(&format!(". And {more} more"));
-    }
-    text
 }
 
 #[cfg(test)]

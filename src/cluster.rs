@@ -9,6 +9,7 @@
 //! | `election.rs`, `leader.rs` | which replica leads: a machine, and its driver |
 //! | `root_publisher.rs` | the trust bundle in every enrolled namespace |
 //! | `leaving.rs` | has agents leave their nodes before an uninstall |
+//! | `node_taint.rs` | keeps new pods off nodes whose agent is not ready, if wanted |
 //! | `redirection.rs` | writes on pods whether their traffic is redirected |
 //! | `statuses.rs`, `last_good.rs` | what is said of policies on themselves, and versions to fall back on |
 //! | `webhook.rs` | tells the API server the roots of the admission webhook |
@@ -25,6 +26,7 @@ mod election;
 mod last_good;
 pub mod leader;
 pub(crate) mod leaving;
+mod node_taint;
 pub(crate) mod redirection;
 pub mod replicas;
 pub mod root_publisher;
@@ -49,6 +51,9 @@ pub(crate) use self::root_publisher::NAME as ROOTS;
 /// Who writes, as the API server notes it for every field.
 const FIELD_MANAGER: &str = "ambit";
 
+/// The agents' DaemonSet, and their service account.
+const AGENT: &str = "ambit-node-agent";
+
 /// What every object of ours is labelled with.
 pub(crate) fn labels() -> BTreeMap<String, String> {
     let label = ("app.kubernetes.io/managed-by", "ambit");
@@ -64,22 +69,23 @@ pub(crate) fn agents(client: &Client, namespace: &str) -> AgentSettings {
     };
     AgentSettings {
         reviewer: Arc::new(TokenReviews::new(client.clone())),
-        trusted: vec![
-            agent(namespace, "ambit-node-agent"),
-            agent("istio-system", "ztunnel"),
-        ],
+        trusted: vec![agent(namespace, AGENT), agent("istio-system", "ztunnel")],
         pods: AgentPods::new(),
     }
 }
 
-/// Starts what writes to the cluster; of policies only while this replica leads.
+/// Starts what writes to the cluster; of policies and nodes only while this replica leads. Nodes are
+/// tainted only if that is wanted, and until the mesh leaves.
 pub(crate) fn start(
     client: &Client,
     namespace: &str,
     leads: &watch::Receiver<bool>,
+    taints_until: Option<watch::Receiver<bool>>,
     tasks: &Tasks,
 ) -> Writers {
     let statuses = statuses::start(client.clone(), namespace, leads.clone(), tasks);
+    let nodes = taints_until
+        .map(|leaving| node_taint::start(client.clone(), namespace, leads.clone(), leaving, tasks));
     let (marker, marks) = mpsc::channel(MARKS);
     let (client, stop) = (client.clone(), tasks.token());
     tasks.spawn("redirection", async move {
@@ -91,5 +97,6 @@ pub(crate) fn start(
     Writers {
         marker: Some(Marker(marker)),
         statuses: Some(statuses),
+        nodes,
     }
 }

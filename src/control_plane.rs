@@ -82,6 +82,10 @@ pub struct Args {
     /// without it Secret `cacerts` if it is there, else one that is made.
     #[arg(long, env = "AMBIT_CA_SECRET", value_name = "NAME")]
     pub ca_secret: Option<String>,
+    /// In a cluster: keep new pods off nodes whose agent is not ready, by the taint
+    /// ambit.mesh/agent-not-ready, and take that off where it is.
+    #[arg(long, env = "AMBIT_NODE_TAINT")]
+    pub node_taint: bool,
     /// Names of the mesh.
     #[command(flatten)]
     pub names: MeshNames,
@@ -253,16 +257,15 @@ async fn start(args: Args, logs: Logs, tasks: &Tasks) -> Result<(), ControlPlane
         Source::Directory(path) => in_folder(&args, path, authority)?,
         Source::Cluster => in_cluster(&args, authority, tasks).await?,
     };
-    let (writers, agents, client) = match in_cluster {
+    let (writers, agents, client, leaving) = match in_cluster {
         Some((client, agents)) => {
-            let writers = cluster::start(&client, &args.namespace, &replica.leads, tasks);
-            (writers, Some(agents), Some(client))
+            let leaving = leaving::start(&client, &args.namespace, tasks);
+            let taints = args.node_taint.then(|| leaving.asked.clone());
+            let writers = cluster::start(&client, &args.namespace, &replica.leads, taints, tasks);
+            (writers, Some(agents), Some(client), Some(leaving))
         }
-        None => (Writers::default(), None, None),
+        None => (Writers::default(), None, None, None),
     };
-    let leaving = client
-        .as_ref()
-        .map(|client| leaving::start(client, &args.namespace, tasks));
     let own_names = OWN_NAMES.into_iter().map(str::to_owned);
     let of_service = ["", ".svc", ".svc.cluster.local"]
         .map(|end| format!("ambit-control-plane.{}{end}", args.namespace));

@@ -74,7 +74,7 @@ use self::gate::{Callers, Gate};
 use self::metrics::Metrics;
 use self::pages::Shown;
 use self::progress::Progress;
-use self::tls::OwnCertificate;
+use self::tls::{OwnCertificate, Port};
 use self::tokens::Tokens;
 use self::webhook::Webhook;
 use crate::ca::{Authority, Bundle, Replica};
@@ -85,7 +85,9 @@ pub use self::agents::{
     AgentSettings, Review, ReviewError, TokenOwner, TokenReviewer, TrustedAgent,
 };
 pub(crate) use self::capture::Leaving;
-pub(crate) use self::configuration::{MARKS, Mark, Marker, Redirection, StatusFeed, Writers};
+pub(crate) use self::configuration::{
+    MARKS, Mark, Marker, NodeFeed, Redirection, StatusFeed, Writers,
+};
 pub use self::tls::TlsError;
 pub use self::tokens::TokenError;
 
@@ -164,9 +166,11 @@ pub fn start(
     let claims = ClaimFiles::open(&settings.state)?;
     let (own, renew_at) = OwnCertificate::make(Arc::clone(&authority), settings.dns_names)?;
     let accept =
-        |port, protocol| tls::accept(port, protocol, Arc::clone(&own), metrics.clone(), tasks);
-    let accepted = accept(settings.services, "h2")?;
-    let reviewers = settings.webhook.map(|port| accept(port, "http/1.1"));
+        |listener, port| tls::accept(listener, port, Arc::clone(&own), metrics.clone(), tasks);
+    let accepted = accept(settings.services, Port::SERVICES)?;
+    let reviewers = settings
+        .webhook
+        .map(|listener| accept(listener, Port::WEBHOOK));
     let reviewers = reviewers.transpose()?;
     let (keeper, handle) = Keeper::new(
         configuration,

@@ -31,7 +31,7 @@ fn an_object_is_read_as_it_will_be_from_the_watch() {
     let good = policy(&json!({"action": "DENY"}));
     let broken = policy(&json!({"action": "PERHAPS"}));
     let asked = question(&review("UPDATE", &broken, &good));
-    assert_eq!(asked.uid, "7");
+    assert_eq!((&*asked.uid, &*asked.namespace), ("7", "shop"));
     let finding = asked.new.unwrap().unwrap_err();
     assert_eq!(finding.field, "spec.action");
     assert!(asked.old.unwrap().is_ok());
@@ -87,7 +87,7 @@ fn an_answer_refuses_with_field_and_remedy() {
     assert_eq!(answer["response"]["allowed"], false);
     let message = &answer["response"]["status"]["message"];
     let expected = "a: wrong; correct it. b: wrong; correct it. c: wrong; correct it. \
-                    d: wrong; correct it. And 2 more";
+                    d: wrong; correct it. And 2 more.";
     assert_eq!(message, expected);
     let warning = answer["response"]["warnings"][0].as_str().unwrap();
     assert_eq!(warning.len(), LONGEST_WARNING);

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::FIELD_MANAGER;
 use super::call::{CallError, call};
-use crate::config::apiserver::last_good::{CONFIG_MAP, entry_of};
+use crate::config::apiserver::last_good::{CONFIG_MAP, entry_of, namespace_of};
 use crate::config::statuses::Report;
 
 /// Most that is kept, in bytes: a ConfigMap holds a mebibyte.
@@ -106,20 +106,40 @@ fn next(there: &Entries, report: &Report) -> Entries {
         .collect();
     let known = report.last_good.iter();
     next.extend(known.map(|(key, document)| (entry_of(key), document.to_string())));
+    fit(next)
+}
+
+/// What there is room for: namespaces with little first, so that one with much keeps out none but
+/// its own.
+fn fit(entries: Entries) -> Entries {
+    let size = |(entry, document): &(String, String)| entry.len() + document.len();
+    let mut of_namespaces: BTreeMap<String, Vec<(String, String)>> = BTreeMap::new();
+    for (entry, document) in entries {
+        let namespace = namespace_of(&entry).to_owned();
+        of_namespaces
+            .entry(namespace)
+            .or_default()
+            .push((entry, document));
+    }
+    let mut by_size: Vec<_> = of_namespaces.into_values().collect();
+    by_size.sort_by_key(|entries| entries.iter().map(size).sum::<usize>());
     let mut room = MOST;
-    next.retain(
-        |entry, document| match room.checked_sub(entry.len() + document.len()) {
-            Some(left) => {
-                room = left;
-                true
+    let mut fitting = Entries::new();
+    for mut entries in by_size {
+        entries.sort_by_key(size);
+        for (entry, document) in entries {
+            match room.checked_sub(entry.len() + document.len()) {
+                Some(left) => {
+                    room = left;
+                    fitting.insert(entry, document);
+                }
+                None => {
+                    tracing::error!(%entry, "no room to keep this last good policy over a restart");
+                }
             }
-            None => {
-                tracing::error!(%entry, "no room to keep this last good policy over a restart");
-                false
-            }
-        },
-    );
-    next
+        }
+    }
+    fitting
 }
 
 /// What has to be changed, as a merge patch.

@@ -185,6 +185,17 @@ impl Finding {
     }
 }
 
+/// Findings that a text tells in full.
+pub const TOLD: usize = 4;
+
+/// The first findings in sentences, and how many more there are.
+pub fn sentences<'a>(findings: impl ExactSizeIterator<Item = &'a Finding>) -> String {
+    let more = findings.len().saturating_sub(TOLD);
+    let told = findings.take(TOLD).map(|finding| format!("{finding}."));
+    let more = (more > 0).then(|| format!("And {more} more."));
+    told.chain(more).collect::<Vec<_>>().join(" ")
+}
+
 /// A finding quotes what somebody wrote, and is printed on another's terminal.
 fn printable(text: String) -> String {
     if text.chars().any(char::is_control) {

@@ -14,15 +14,13 @@ use serde_json::Value;
 use self::reach::Reach;
 use super::Configuration;
 use super::objects::{Object, ObjectKey};
-use super::problem::{Finding, Problem, Severity};
+use super::problem::{Finding, Problem, Severity, sentences};
 use super::translate;
 
 /// The condition.
 pub const ACCEPTED: &str = "Accepted";
 /// What the sentence on pods begins with; it ends the message.
 const ON_PODS: &str = "It applies to ";
-/// Findings that a message tells in full.
-const TOLD: usize = 4;
 
 /// A policy as the API server shows it, as far as it is not part of the object that is read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -247,15 +245,7 @@ impl Configuration {
             Some(Severity::Error) => Reason::NeedsWaypoint,
             Some(Severity::Warning) => Reason::AcceptedWithWarnings,
         };
-        let told = findings
-            .iter()
-            .take(TOLD)
-            .map(|(_, finding)| sentence(finding));
-        let mut text = told.collect::<Vec<_>>().join(" ");
-        let more = findings.len().saturating_sub(TOLD);
-        if more > 0 {
-            text.push_str(&format!(" And {more} more."));
-        }
+        let text = sentences(findings.iter().map(|(_, finding)| finding));
         (reason, text)
     }
 }

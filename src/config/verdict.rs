@@ -15,15 +15,10 @@ pub struct Verdict {
     pub warned: Vec<Finding>,
 }
 
-impl Verdict {
-    /// On an object that cannot be read.
-    pub fn unreadable(finding: Finding) -> Self {
-        Self {
-            refused: vec![finding],
-            warned: Vec::new(),
-        }
-    }
+/// An object as far as it can be read.
+pub type Read = Result<Box<Object>, Finding>;
 
+impl Verdict {
     /// The same, for somebody who did not make it worse.
     #[must_use]
     pub fn tolerant(mut self) -> Self {
@@ -36,8 +31,23 @@ impl Verdict {
 }
 
 impl Configuration {
-    /// Judges an object beside those in force.
-    pub fn judge(&self, object: &Object) -> Verdict {
+    /// Judges what is to be written to a namespace, beside the objects in force.
+    pub fn judge(&self, namespace: &str, read: &Read) -> Verdict {
+        let verdict = match read {
+            Ok(object) => self.judge_object(object),
+            Err(finding) => Verdict {
+                refused: vec![finding.clone()],
+                warned: Vec::new(),
+            },
+        };
+        if self.is_ours(namespace) {
+            verdict
+        } else {
+            verdict.tolerant()
+        }
+    }
+
+    fn judge_object(&self, object: &Object) -> Verdict {
         let mut verdict = Verdict::default();
         for (severity, finding) in translate::findings_of(&self.settings, object) {
             match severity {
@@ -47,11 +57,7 @@ impl Configuration {
         }
         let contradictions = translate::rivals_of(&self.settings, &self.objects, object);
         verdict.refused.extend(contradictions);
-        if self.is_ours(&object.key().namespace) {
-            verdict
-        } else {
-            verdict.tolerant()
-        }
+        verdict
     }
 
     /// Whether a policy of a namespace is for pods that we capture, and not for another mesh beside.

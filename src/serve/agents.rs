@@ -19,12 +19,13 @@
 //! remembered of its token.
 //!
 //! Task: "token review", one per unknown token at a time however many calls bring it, bounded in
-//! number and in time.
+//! number, for each source address too, and in time.
 
 mod answers;
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -38,6 +39,7 @@ use tokio::sync::oneshot;
 use self::answers::{Answers, Found};
 use super::agent_pods::{AgentPod, AgentPods};
 use super::caller::{Caller, Reason, Refusal};
+use super::sources::Sources;
 use super::tokens::{Hash, hash};
 use crate::config::Batch;
 use crate::config::objects::{Kind, Object};
@@ -45,6 +47,8 @@ use crate::config::store::{ObjectEvent, Objects};
 
 /// Reviews under way at once; further unknown tokens are asked to come again.
 const REVIEWS: usize = 64;
+/// Of them, those for one source address: whoever makes up tokens does not keep others out.
+const REVIEWS_OF_ONE: usize = REVIEWS / 4;
 /// Longest review.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -129,6 +133,7 @@ type Outcome = Result<Arc<TokenOwner>, Refusal>;
 pub(crate) struct Agents {
     settings: Arc<AgentSettings>,
     remembered: Arc<Mutex<Remembered>>,
+    sources: Sources,
     tasks: Tasks,
 }
 
@@ -144,6 +149,7 @@ impl Agents {
         Self {
             settings: Arc::new(settings),
             remembered: Arc::default(),
+            sources: Sources::new(REVIEWS_OF_ONE),
             tasks,
         }
     }
@@ -174,15 +180,15 @@ impl Agents {
         self.settings.trusted.iter().map(|agent| &agent.namespace)
     }
 
-    /// Who calls with this token.
-    pub(crate) async fn caller(&self, token: &str) -> Result<Caller, Refusal> {
+    /// Who calls with this token, from that address.
+    pub(crate) async fn caller(&self, token: &str, source: IpAddr) -> Result<Caller, Refusal> {
         let hash = hash(token).filter(|_| has_the_shape(token));
         let hash = hash.ok_or_else(|| unknown("it has not the shape of one"))?;
         let found = self.remembered.lock().answers.find(&hash, clock::now());
         let owner = match found {
             Found::Owner(owner) => owner,
             Found::Refused(refusal) => return Err(refusal),
-            Found::Nothing => match self.review(hash, token) {
+            Found::Nothing => match self.review(hash, token, source) {
                 // Its task ended early: the program stops.
                 Some(review) => review.await.map_err(|_ended| unavailable("stopping"))??,
                 None => self.unreviewed(&hash)?,
@@ -202,7 +208,12 @@ impl Agents {
     }
 
     /// The review of a token: the one under way, or a new one; none if there are too many.
-    fn review(&self, hash: Hash, token: &str) -> Option<Shared<oneshot::Receiver<Outcome>>> {
+    fn review(
+        &self,
+        hash: Hash,
+        token: &str,
+        source: IpAddr,
+    ) -> Option<Shared<oneshot::Receiver<Outcome>>> {
         let mut remembered = self.remembered.lock();
         if let Some(review) = remembered.reviews.get(&hash) {
             return Some(review.clone());
@@ -210,6 +221,7 @@ impl Agents {
         if remembered.reviews.len() >= REVIEWS {
             return None;
         }
+        let share = self.sources.take(source)?;
         let (sender, receiver) = oneshot::channel();
         let review = receiver.shared();
         remembered.reviews.insert(hash, review.clone());
@@ -220,6 +232,7 @@ impl Agents {
             let answer = tokio::time::timeout(PATIENCE, asked).await;
             let answer = answer.unwrap_or_else(|_late| Err(ReviewError("no answer".to_owned())));
             let outcome = agents.remember(hash, answer);
+            drop(share);
             // Whoever asked may have gone away meanwhile.
             drop(sender.send(outcome));
         });

@@ -9,8 +9,10 @@
 //! Task: [`Keeper::run`], one, ended by the stop token. Being cancelled loses nothing that was
 //! answered: claims are on disk before their agent hears that they are recorded.
 
+mod captures;
 mod handle;
 mod marks;
+mod problems;
 mod rosters;
 mod survey;
 
@@ -18,8 +20,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use ambit_kit::clock;
-use ambit_kit::files::FileError;
-use ambit_model::{Change, SpiffeId, TunnelProtocol, Workload};
+use ambit_model::{Change, SpiffeId, TunnelProtocol};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -27,24 +28,21 @@ use self::handle::Request;
 use self::rosters::{Rosters, Touched};
 use self::survey::Survey;
 use super::Enrolled;
-use super::claims::{ClaimError, ClaimFiles, Claims};
+use super::claims::{ClaimFiles, Claims};
 use super::gate::Callers;
 use super::metrics::Metrics;
 use super::publication::{Publication, Publisher};
-use crate::config::problem::{Problem, Severity};
 use crate::config::{Batch, Configuration};
 
 pub(crate) use self::handle::{CaptureChange, CaptureReply, Handle, NotReady};
 pub(crate) use self::marks::{MARKS, Mark, Marker, Redirection};
 pub(crate) use self::rosters::Roster;
-pub(crate) use self::survey::StatusFeed;
+pub(crate) use self::survey::{NodeFeed, StatusFeed};
 
 /// Requests waiting for the task: every agent of a large mesh at once.
 const REQUESTS: usize = 4096;
 /// Requests answered by one publication.
 const TOGETHER: usize = 256;
-/// Problems written to the log from one batch; one bad file can hold many thousand.
-const TOLD_AT_ONCE: usize = 100;
 
 /// The task's state.
 #[derive(Debug)]
@@ -57,7 +55,6 @@ pub(crate) struct Keeper {
     metrics: Metrics,
     published: watch::Sender<Option<Arc<Publication>>>,
     requests: mpsc::Receiver<Request>,
-    problems: BTreeSet<Problem>,
     rosters: Rosters,
     /// Where captures are recorded on the pods; none where this process is the record.
     marker: Option<Marker>,
@@ -71,6 +68,8 @@ pub(crate) struct Writers {
     pub(crate) marker: Option<Marker>,
     /// Of what is said of policies.
     pub(crate) statuses: Option<StatusFeed>,
+    /// Of taints, on nodes.
+    pub(crate) nodes: Option<NodeFeed>,
 }
 
 impl Keeper {
@@ -82,7 +81,11 @@ impl Keeper {
         metrics: Metrics,
         writers: Writers,
     ) -> (Self, Handle) {
-        let Writers { marker, statuses } = writers;
+        let Writers {
+            marker,
+            statuses,
+            nodes,
+        } = writers;
         let claims = files.load();
         for (_node, uid) in claims.iter() {
             // Nothing is known yet, so nothing changes yet.
@@ -103,10 +106,9 @@ impl Keeper {
             metrics,
             published,
             requests,
-            problems: BTreeSet::new(),
             rosters: Rosters::default(),
             marker,
-            survey: Survey::new(statuses),
+            survey: Survey::new(statuses, nodes),
         };
         (keeper, Handle::new(sender, receiver, records_here))
     }
@@ -132,7 +134,9 @@ impl Keeper {
                         tracing::error!("the source of the configuration is gone; serving the last state");
                     }
                 },
-                () = self.survey.is_due(), if ready => self.survey.look(&self.configuration),
+                () = self.survey.is_due(), if ready => {
+                    self.survey.look(&self.configuration, &self.metrics, clock::now());
+                }
                 count = self.requests.recv_many(&mut requests, TOGETHER), if ready => {
                     if count == 0 {
                         return;
@@ -164,9 +168,7 @@ impl Keeper {
             Callers::Agents(agents) if of_agents => agents.look_at(self.configuration.objects()),
             Callers::Agents(_) => {}
         }
-        // Agents do not wait for what is only told.
         self.publish();
-        self.tell_problems();
     }
 
     /// Takes changes of the model over, and sees to it that each pod's capture is what its own
@@ -199,30 +201,9 @@ impl Keeper {
         }
     }
 
-    /// Writes what is newly wrong, and what no longer is, to the log.
-    fn tell_problems(&mut self) {
-        let now: BTreeSet<Problem> = self.configuration.problems().into_iter().collect();
-        for problem in now.difference(&self.problems).take(TOLD_AT_ONCE) {
-            match problem.severity {
-                Severity::Error => tracing::error!("{problem}"),
-                Severity::Warning => tracing::warn!("{problem}"),
-            }
-        }
-        for problem in self.problems.difference(&now).take(TOLD_AT_ONCE) {
-            tracing::info!("solved: {problem}");
-        }
-        let more = now.difference(&self.problems).skip(TOLD_AT_ONCE).count();
-        if more > 0 {
-            tracing::error!("and {more} more things are wrong: `ambit vet` tells them all");
-        }
-        self.metrics.config_problems(&now);
-        self.problems = now;
-    }
-
     /// Applies all requests, publishes once, keeps the claims, and answers.
     async fn answer(&mut self, requests: impl Iterator<Item = Request>) {
-        let mut replies = Vec::new();
-        let mut nodes = BTreeSet::new();
+        let mut captures = Vec::new();
         for request in requests {
             match request {
                 Request::Capture {
@@ -230,50 +211,30 @@ impl Keeper {
                     change,
                     reply,
                 } => {
-                    replies.push((self.capture(&node, change), reply));
-                    nodes.insert(node);
+                    let answer = self.capture(&node, change);
+                    captures.push((node, answer, reply));
                 }
                 Request::MayAsk {
                     node,
                     identity,
                     reply,
-                } => {
-                    answer_to(reply, self.may_ask(&node, &identity));
-                }
+                } => answer_to(reply, self.may_ask(&node, &identity)),
                 Request::Roster { node, reply } => {
                     answer_to(reply, self.rosters.subscribe(node, &self.configuration));
                 }
-                Request::Judge { object, reply } => {
-                    answer_to(reply, self.configuration.judge(&object));
-                }
+                Request::Judge {
+                    namespace,
+                    object,
+                    reply,
+                } => answer_to(reply, self.configuration.judge(&namespace, &object)),
                 Request::Problems { reply } => {
-                    answer_to(reply, self.problems.iter().cloned().collect());
+                    answer_to(reply, self.survey.problems().cloned().collect());
                 }
             }
         }
-        if replies.is_empty() {
-            return;
+        if !captures.is_empty() {
+            self.record(captures).await;
         }
-        self.publish();
-        self.metrics
-            .captured
-            .set(i64::try_from(self.claims.iter().count()).unwrap_or(i64::MAX));
-        for node in nodes {
-            if let Err(error) = self.keep(&node).await {
-                tracing::error!(%node, %error, "captured pods are not kept over a restart");
-            }
-        }
-        for (mut answer, reply) in replies {
-            answer.sequence = self.publisher.sequence();
-            answer_to(reply, answer);
-        }
-    }
-
-    async fn keep(&self, node: &str) -> Result<(), FileError> {
-        let (files, node, claims) = (self.files.clone(), node.to_owned(), self.claims.of(node));
-        let kept = tokio::task::spawn_blocking(move || files.keep(&node, &claims)).await;
-        // The runtime ends: so does this task.
-        kept.unwrap_or(Ok(()))
     }
 
     fn may_ask(&self, node: &str, identity: &SpiffeId) -> bool {
@@ -282,94 +243,6 @@ impl Keeper {
                 *pod.namespace == *identity.namespace()
                     && *pod.service_account == *identity.service_account()
             })
-    }
-
-    fn capture(&mut self, node: &Arc<str>, change: CaptureChange) -> CaptureReply {
-        let mut reply = CaptureReply::default();
-        match change {
-            CaptureChange::Captured(pods) => {
-                for (uid, pod) in pods {
-                    self.claim(node, uid, &pod, &mut reply);
-                }
-            }
-            CaptureChange::Withdrawn(uid) => self.withdraw(node, &uid),
-            CaptureChange::Settled(all) => {
-                let mut claimed: BTreeSet<_> = self.claims.of(node).into_keys().collect();
-                if self.marker.is_some() {
-                    claimed.extend(self.configuration.recorded_on(node).map(|pod| pod.uid));
-                }
-                for uid in claimed.iter().filter(|uid| !all.contains(&***uid)) {
-                    self.withdraw(node, uid);
-                }
-            }
-            CaptureChange::Failed(uid, why) => {
-                let own = self.configuration.pod_of_uid(&uid);
-                let own =
-                    own.filter(|_| self.configuration.node_of_pod(&uid).as_ref() == Some(node));
-                if let (Some(marker), Some(pod)) = (&self.marker, own) {
-                    marker.mark(&pod, Redirection::Pending(why));
-                }
-            }
-        }
-        reply
-    }
-
-    fn claim(&mut self, node: &Arc<str>, uid: String, pod: &str, reply: &mut CaptureReply) {
-        let home = self.configuration.node_of_pod(&uid);
-        if let Some(home) = home.as_ref().filter(|home| *home != node) {
-            let why = format!("pod {pod} runs on node {home}, not on {node}");
-            reply.refused.push((uid, why));
-            return;
-        }
-        if self.marker.is_some() {
-            return self.claim_on_pod(uid, home.is_some(), reply);
-        }
-        match self.claims.add(node, &uid, pod) {
-            Err(error @ (ClaimError::TooMany | ClaimError::Uid)) => {
-                reply.refused.push((uid, error.to_string()));
-            }
-            Ok(_new) if home.is_none() => reply.pending.push(uid),
-            Ok(_new) => {
-                let changes = self.configuration.set_captured(&uid, true);
-                self.take_changes(changes);
-                reply.recorded.push(uid);
-            }
-        }
-    }
-
-    /// Has a capture written on its pod, where every replica sees it.
-    fn claim_on_pod(&mut self, uid: String, is_known: bool, reply: &mut CaptureReply) {
-        let changes = self.configuration.set_withheld(&uid, false);
-        self.take_changes(changes);
-        let advertised = |workload: &Arc<Workload>| workload.protocol == TunnelProtocol::Hbone;
-        let workload = self.configuration.mesh().workload_by_pod_uid(&uid);
-        if workload.is_some_and(advertised) {
-            return reply.recorded.push(uid);
-        }
-        if is_known
-            && let (Some(marker), Some(pod)) = (&self.marker, self.configuration.pod_of_uid(&uid))
-        {
-            marker.mark(&pod, Redirection::Enabled);
-        }
-        reply.pending.push(uid);
-    }
-
-    fn withdraw(&mut self, node: &Arc<str>, uid: &str) {
-        let is_its_own = self
-            .configuration
-            .node_of_pod(uid)
-            .is_none_or(|home| home == *node);
-        if let Some(marker) = self.marker.clone().filter(|_| is_its_own) {
-            // This replica stops advertising at once, the others when they see the record gone.
-            let changes = self.configuration.set_withheld(uid, true);
-            self.take_changes(changes);
-            if let Some(pod) = self.configuration.pod_of_uid(uid) {
-                marker.mark(&pod, Redirection::Absent);
-            }
-        } else if self.claims.remove(node, uid) && is_its_own {
-            let changes = self.configuration.set_captured(uid, false);
-            self.take_changes(changes);
-        }
     }
 }
 

@@ -1,9 +1,11 @@
 //! The gate before every service: a call without an agent's token goes no further.
 
 use std::convert::Infallible;
+use std::net::{IpAddr, Ipv4Addr};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use http::HeaderMap;
 use tonic::body::Body;
 use tonic::server::NamedService;
 use tonic::{Request, Status};
@@ -12,6 +14,7 @@ use tower::Service;
 use super::agents::Agents;
 use super::caller::{self, Caller, Refusal};
 use super::metrics::Metrics;
+use super::tls::Peer;
 use super::tokens::Tokens;
 
 /// How callers are told from one another.
@@ -41,11 +44,11 @@ impl Gate {
         }
     }
 
-    async fn caller(&self, headers: &http::HeaderMap) -> Result<Caller, Refusal> {
+    async fn caller(&self, headers: &HeaderMap, source: IpAddr) -> Result<Caller, Refusal> {
         let token = caller::bearer(headers)?;
         match &self.callers {
             Callers::Nodes(tokens) => tokens.caller(token),
-            Callers::Agents(agents) => agents.caller(token).await,
+            Callers::Agents(agents) => agents.caller(token, source).await,
         }
     }
 }
@@ -81,7 +84,9 @@ where
         let mut service = std::mem::replace(&mut self.service, next);
         let gate = self.gate.clone();
         Box::pin(async move {
-            match gate.caller(request.headers()).await {
+            let peer = request.extensions().get().copied();
+            let Peer(source) = peer.unwrap_or(Peer(IpAddr::V4(Ipv4Addr::UNSPECIFIED)));
+            match gate.caller(request.headers(), source).await {
                 Ok(caller) => {
                     request.extensions_mut().insert(caller);
                     service.call(request).await

@@ -2,14 +2,18 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::pin::pin;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 
 /// How much each source holds. Clones count together.
 #[derive(Clone, Debug)]
 pub(crate) struct Sources {
     held: Arc<Mutex<HashMap<IpAddr, usize>>>,
+    /// Told of every part that is given back.
+    freed: Arc<Notify>,
     most: usize,
 }
 
@@ -25,6 +29,7 @@ impl Sources {
     pub(crate) fn new(most: usize) -> Self {
         Self {
             held: Arc::default(),
+            freed: Arc::default(),
             most,
         }
     }
@@ -50,6 +55,27 @@ impl Sources {
             source,
         })
     }
+
+    /// The same, once the source has less than its share.
+    pub(crate) async fn wait(&self, source: IpAddr) -> Share {
+        let mut freed = pin!(self.freed.notified());
+        loop {
+            // Before the look: what is given back meanwhile counts.
+            freed.as_mut().enable();
+            if let Some(share) = self.take(source) {
+                return share;
+            }
+            freed.as_mut().await;
+            freed.set(self.freed.notified());
+        }
+    }
+}
+
+impl Share {
+    /// Who holds it.
+    pub(crate) fn source(&self) -> IpAddr {
+        self.source
+    }
 }
 
 impl Drop for Share {
@@ -61,6 +87,8 @@ impl Drop for Share {
                 held.remove(&self.source);
             }
         }
+        drop(held);
+        self.sources.freed.notify_waiters();
     }
 }
 

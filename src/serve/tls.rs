@@ -5,6 +5,7 @@
 //! in time and connections in number, so that strangers cannot use up what agents need.
 
 use std::io;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -28,15 +29,13 @@ use super::metrics::{Counted, Metrics};
 use super::sources::{Share, Sources};
 use crate::ca::{Authority, LeafError};
 
-/// Connections at once: one or two per agent, and some for strangers until they are shown out.
-const MAX_CONNECTIONS: usize = 8192;
 /// Handshakes under way at once.
 const MAX_HANDSHAKES: usize = 256;
-/// Connections of one source address: a part, so that no stranger has them all, and many, because
-/// agents may come through an address translation.
-const CONNECTIONS_OF_ONE: usize = MAX_CONNECTIONS / 4;
+/// What one source address may have of a port's connections: a part, so that no stranger has them
+/// all, and many, because agents may come through an address translation.
+const PART_OF_ONE: usize = 4;
 /// Handshakes of one source address.
-const HANDSHAKES_OF_ONE: usize = MAX_HANDSHAKES / 4;
+const HANDSHAKES_OF_ONE: usize = MAX_HANDSHAKES / PART_OF_ONE;
 /// Longest handshake.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// Pause after an accept that failed for want of descriptors or memory.
@@ -45,6 +44,29 @@ const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
 const RETRY: Duration = Duration::from_secs(10);
 /// Connections between handshake and service.
 const ACCEPTED: usize = 64;
+
+/// What a port is for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Port {
+    /// The protocol, as clients have to offer it.
+    protocol: &'static str,
+    /// Connections at once.
+    connections: usize,
+}
+
+impl Port {
+    /// The services: one or two connections per agent, and some for strangers until they are shown
+    /// out.
+    pub(crate) const SERVICES: Self = Self {
+        protocol: "h2",
+        connections: 8192,
+    };
+    /// The webhook: an API server opens one for each review that is under way.
+    pub(crate) const WEBHOOK: Self = Self {
+        protocol: "http/1.1",
+        connections: 512,
+    };
+}
 
 /// Why the port could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -125,10 +147,10 @@ fn certified_key(
     Ok((key, now + half_life))
 }
 
-/// Accepts connections for a protocol and hands on those whose handshake is over.
+/// Accepts connections of a port and hands on those whose handshake is over.
 pub(crate) fn accept(
     listener: TcpListener,
-    protocol: &str,
+    port: Port,
     certificate: Arc<OwnCertificate>,
     metrics: Metrics,
     tasks: &Tasks,
@@ -138,15 +160,15 @@ pub(crate) fn accept(
             .with_protocol_versions(&[&rustls::version::TLS13])?
             .with_no_client_auth()
             .with_cert_resolver(certificate);
-    config.alpn_protocols = vec![protocol.into()];
+    config.alpn_protocols = vec![port.protocol.into()];
     let (sender, receiver) = mpsc::channel(ACCEPTED);
     let loop_ = AcceptLoop {
         listener,
         acceptor: TlsAcceptor::from(Arc::new(config)),
         metrics,
         tasks: tasks.clone(),
-        connections: Arc::new(Semaphore::new(MAX_CONNECTIONS)),
-        connections_by_source: Sources::new(CONNECTIONS_OF_ONE),
+        connections: Arc::new(Semaphore::new(port.connections)),
+        connections_by_source: Sources::new(port.connections / PART_OF_ONE),
         handshakes: Arc::new(Semaphore::new(MAX_HANDSHAKES)),
         handshakes_by_source: Sources::new(HANDSHAKES_OF_ONE),
         sender,
@@ -241,7 +263,7 @@ impl AcceptLoop {
                 sender
                     .send(Ok(Accepted {
                         tls,
-                        _place: place,
+                        place,
                         _counted: counted,
                     }))
                     .await,
@@ -254,14 +276,21 @@ impl AcceptLoop {
 #[derive(Debug)]
 pub(crate) struct Accepted {
     tls: TlsStream<TcpStream>,
-    _place: Held,
+    place: Held,
     _counted: Counted,
 }
 
-impl Connected for Accepted {
-    type ConnectInfo = ();
+/// The address that a connection comes from, as far as shares are counted by it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Peer(pub(crate) IpAddr);
 
-    fn connect_info(&self) {}
+impl Connected for Accepted {
+    type ConnectInfo = Peer;
+
+    fn connect_info(&self) -> Peer {
+        let (_, share) = &self.place;
+        Peer(share.source())
+    }
 }
 
 impl AsyncRead for Accepted {

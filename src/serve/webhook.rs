@@ -2,8 +2,9 @@
 //! the control plane's own port.
 //!
 //! Whoever asks is not known: an answer tells no more than the object asked about and the name of one
-//! that contradicts it. So every wait and every size is bounded, and few bodies are held at once. What
-//! cannot be judged is answered with an error; the API server then does as `failurePolicy` says.
+//! that contradicts it. So every wait and every size is bounded, few bodies are held at once, and a part
+//! of them for one source address. What cannot be judged is answered with an error; the API server then
+//! does as `failurePolicy` says.
 //!
 //! Tasks: "webhook", one, and "webhook connection", one per connection; all end with the stop token.
 
@@ -24,18 +25,23 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use tokio::sync::{Semaphore, mpsc};
+use tonic::transport::server::Connected;
 
 use super::configuration::{Handle, NotReady};
-use super::tls::Accepted;
-use crate::admission::{self, Question, Read, ReviewError};
-use crate::config::verdict::Verdict;
+use super::sources::Sources;
+use super::tls::{Accepted, Peer};
+use crate::admission::{self, Question, ReviewError};
+use crate::config::verdict::{Read, Verdict};
 
 /// The only page.
 const PATH: &str = "/validate";
-/// Largest review: two versions of a policy, each longer than any that can be read by people.
+/// Largest review: two versions of a policy, each longer than any that can be read by people, with
+/// what kubectl notes on it. An object of twice that size can be stored: it is for `failurePolicy`.
 const MAX_BODY: usize = 1024 * 1024;
-/// Bodies held at once.
-const BODIES: usize = 32;
+/// Bodies held at once; read, each may be many times as large.
+const BODIES: usize = 16;
+/// Of them, those of one source address.
+const BODIES_OF_ONE: usize = BODIES / 4;
 /// Longest wait for a place among them, and for a body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(2);
 /// Longest wait for a request's head, also between two requests.
@@ -52,6 +58,7 @@ const MAX_HEAD: usize = 16 * 1024;
 pub(super) struct Webhook {
     configuration: Handle,
     bodies: Arc<Semaphore>,
+    bodies_by_source: Sources,
     reviews: Family<[(&'static str, &'static str); 1], Counter>,
 }
 
@@ -95,6 +102,7 @@ impl Webhook {
         Self {
             configuration,
             bodies: Arc::new(Semaphore::new(BODIES)),
+            bodies_by_source: Sources::new(BODIES_OF_ONE),
             reviews,
         }
     }
@@ -121,9 +129,10 @@ impl Webhook {
     }
 
     async fn serve(self, connection: Accepted, tasks: Tasks) {
+        let peer = connection.connect_info();
         let service = service_fn(move |request| {
             let webhook = self.clone();
-            async move { Ok::<_, Infallible>(webhook.respond(request).await) }
+            async move { Ok::<_, Infallible>(webhook.respond(request, peer).await) }
         });
         let served = http1::Builder::new()
             .timer(TokioTimer::new())
@@ -141,8 +150,8 @@ impl Webhook {
         tokio::time::timeout(LAST_ANSWER, served).await.ok();
     }
 
-    async fn respond(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
-        let (status, content_type, text, outcome) = match self.review(request).await {
+    async fn respond(&self, request: Request<Incoming>, peer: Peer) -> Response<Full<Bytes>> {
+        let (status, content_type, text, outcome) = match self.review(request, peer).await {
             Ok((uid, verdict)) => {
                 let outcome = if verdict.refused.is_empty() {
                     "allowed"
@@ -168,33 +177,53 @@ impl Webhook {
         response
     }
 
-    async fn review(&self, request: Request<Incoming>) -> Result<(String, Verdict), WebhookError> {
+    async fn review(
+        &self,
+        request: Request<Incoming>,
+        Peer(source): Peer,
+    ) -> Result<(String, Verdict), WebhookError> {
         if (request.method(), request.uri().path()) != (&Method::POST, PATH) {
             return Err(WebhookError::Page);
         }
-        let place = tokio::time::timeout(BODY_TIMEOUT, self.bodies.acquire()).await;
-        let Ok(Ok(_place)) = place else {
+        // First of its own share: whoever waits for that keeps nobody else waiting.
+        let place = async {
+            (
+                self.bodies_by_source.wait(source).await,
+                self.bodies.acquire().await,
+            )
+        };
+        let Ok((_share, Ok(_place))) = tokio::time::timeout(BODY_TIMEOUT, place).await else {
             return Err(WebhookError::Busy);
         };
         let body = Limited::new(request.into_body(), MAX_BODY).collect();
         let Ok(Ok(body)) = tokio::time::timeout(BODY_TIMEOUT, body).await else {
             return Err(WebhookError::Body);
         };
-        let question = Question::read(&body.to_bytes())?;
-        let verdict = match question.new {
-            Some(new) => self.judge_change(new, question.old).await?,
+        let Question {
+            uid,
+            namespace,
+            new,
+            old,
+        } = Question::read(&body.to_bytes())?;
+        let verdict = match new {
+            Some(new) => self.judge_change(&namespace, new, old).await?,
             None => Verdict::default(),
         };
-        Ok((question.uid, verdict))
+        Ok((uid, verdict))
     }
 
     /// Judges a version beside the one that it takes the place of: who does not make it worse is not
     /// stopped.
-    async fn judge_change(&self, new: Read, old: Option<Read>) -> Result<Verdict, NotReady> {
-        let verdict = self.judge(new).await?;
+    async fn judge_change(
+        &self,
+        namespace: &Arc<str>,
+        new: Read,
+        old: Option<Read>,
+    ) -> Result<Verdict, NotReady> {
+        let verdict = self.configuration.judge(namespace, new).await?;
         match old {
             Some(old) if !verdict.refused.is_empty() => {
-                let before = self.judge(old).await?;
+                let before = self.configuration.judge(namespace, old).await?;
                 let was_there = |finding| before.refused.contains(finding);
                 Ok(if verdict.refused.iter().all(was_there) {
                     verdict.tolerant()
@@ -203,13 +232,6 @@ impl Webhook {
                 })
             }
             _ => Ok(verdict),
-        }
-    }
-
-    async fn judge(&self, object: Read) -> Result<Verdict, NotReady> {
-        match object {
-            Ok(object) => self.configuration.judge(object).await,
-            Err(finding) => Ok(Verdict::unreadable(finding)),
         }
     }
 }

@@ -31,6 +31,7 @@ pub const NAMES: &[&str] = &[
     "AMBIT_NAMESPACE",
     "AMBIT_NODE",
     "AMBIT_NODE_IPS",
+    "AMBIT_NODE_TAINT",
     "AMBIT_POD",
     "AMBIT_POD_CONNECTIONS",
     "AMBIT_POD_HANDSHAKES",

@@ -49,3 +49,25 @@ fn what_does_not_fit_is_left_out() {
     let both = report(&["one", "two"], &[("one", large.clone()), ("two", large)]);
     assert_eq!(next(&Entries::new(), &both).len(), 1);
 }
+
+#[test]
+fn a_namespace_with_large_policies_pushes_out_none_of_another() {
+    let of = |namespace: &str, name: &str, size: usize| {
+        let key = ObjectKey::new(Kind::AuthorizationPolicy, namespace, name);
+        (key, Value::from("x".repeat(size)))
+    };
+    let report = Report {
+        last_good: vec![
+            of("a", "large", MOST / 2),
+            of("a", "larger", MOST / 2 + 1),
+            of("a", "small", 100),
+            of("z", "one", MOST / 4),
+        ],
+        ..Report::default()
+    };
+    let kept = next(&Entries::new(), &report);
+    let kept: Vec<&str> = kept.keys().map(String::as_str).collect();
+    let expected =
+        ["a.large", "a.small", "z.one"].map(|name| format!("AuthorizationPolicy.{name}"));
+    assert_eq!(kept, expected);
+}

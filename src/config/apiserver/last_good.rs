@@ -54,5 +54,10 @@ pub fn entry_of(key: &ObjectKey) -> String {
     format!("{}.{}.{hash}", key.kind.name(), key.namespace)
 }
 
+/// The namespace of the policy that stands there: neither it nor a kind has a dot in it.
+pub fn namespace_of(entry: &str) -> &str {
+    entry.split('.').nth(1).unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests;

@@ -42,8 +42,8 @@ pub struct Listings {
 /// One kind, as it was last seen.
 #[derive(Debug, Default)]
 struct Listing {
-    /// Objects that are there, also those that could not be read so far.
-    known: BTreeSet<ObjectKey>,
+    /// Objects that are there, also those that could not be read so far, by their uids.
+    known: BTreeMap<ObjectKey, Option<Arc<str>>>,
     /// What the listing under way has shown.
     shown: Option<BTreeSet<ObjectKey>>,
     was_complete: bool,
@@ -114,7 +114,8 @@ impl Listings {
             }
             Seen::Complete => {
                 let shown = listing.shown.take().unwrap_or_default();
-                let gone: Vec<_> = listing.known.difference(&shown).cloned().collect();
+                let known = listing.known.keys();
+                let gone: Vec<_> = known.filter(|key| !shown.contains(key)).cloned().collect();
                 for key in gone {
                     listing.remove(place, &key, batch);
                 }
@@ -138,43 +139,46 @@ impl Listing {
     ) {
         let name: Arc<str> = key.to_string().into();
         let shown = key.kind.is_policy().then(|| Shown::of(&value));
-        let uid = shown.as_ref().map(|shown| Arc::clone(&shown.uid));
+        let uid = uid_of(&value);
+        let before = self.known.insert(key.clone(), uid.clone());
         if shown.is_some() {
             batch.shown.push((key.clone(), shown));
         }
-        match objects::read(value) {
+        let error = match objects::read(value) {
             Ok(object) => {
-                self.known.insert(key);
                 batch.problems.push((name, Vec::new()));
                 batch.events.push(put(place, object));
+                return;
             }
-            Err(error) => {
-                let ReadError {
-                    object,
-                    cause,
-                    finding,
-                    ..
-                } = *error;
-                let origin = Origin::file(place);
-                let problem = finding.at(&origin, object, Severity::Error, cause);
-                batch.problems.push((name, vec![problem]));
-                let was_known = !self.known.insert(key.clone());
-                if was_known && !key.kind.is_policy() {
-                    let file = Arc::clone(place);
-                    batch.events.push(ObjectEvent::Remove { file, key });
-                } else if was_known || !key.kind.is_policy() {
-                    // As it is: with its last good version, or not there.
-                } else if let Some(object) = uid.and_then(|uid| last_good.get(&key, &uid)) {
-                    batch.events.push(put(place, Object::clone(object)));
-                } else {
-                    batch.events.push(put(place, Object::UnreadablePolicy(key)));
-                }
+            Err(error) => *error,
+        };
+        let origin = Origin::file(place);
+        let ReadError {
+            object,
+            cause,
+            finding,
+            ..
+        } = error;
+        let problem = finding.at(&origin, object, Severity::Error, cause);
+        batch.problems.push((name, vec![problem]));
+        // Deleted and made again while nobody watched: a version of the old one is none of this one.
+        let is_same = before.as_ref() == Some(&uid);
+        batch.events.extend(match key.kind.is_policy() {
+            true if is_same => None,
+            true => {
+                let kept = uid.and_then(|uid| last_good.get(&key, &uid));
+                let object = kept.cloned();
+                Some(put(place, object.unwrap_or(Object::UnreadablePolicy(key))))
             }
-        }
+            false => before.map(|_| ObjectEvent::Remove {
+                file: Arc::clone(place),
+                key,
+            }),
+        });
     }
 
     fn remove(&mut self, place: &Arc<str>, key: &ObjectKey, batch: &mut Batch) {
-        if !self.known.remove(key) {
+        if self.known.remove(key).is_none() {
             return;
         }
         batch.problems.push((key.to_string().into(), Vec::new()));
@@ -193,6 +197,11 @@ fn put(place: &Arc<str>, object: Object) -> ObjectEvent {
         origin: Origin::file(place),
         object: Arc::new(object),
     }
+}
+
+fn uid_of(value: &Value) -> Option<Arc<str>> {
+    let uid = value.pointer("/metadata/uid")?.as_str()?;
+    Some(uid.into())
 }
 
 /// The API server gives every object a name, and those of a namespace their namespace.

@@ -1,8 +1,10 @@
 //! Objects of the cluster: namespaces, nodes and service accounts.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
-use super::metadata::Metadata;
+use super::metadata::{Metadata, or_default};
 
 /// A `Namespace`: its labels enrol pods and bind to waypoints.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,6 +18,24 @@ pub struct Namespace {
 pub struct Node {
     /// Name, labels and so on.
     pub metadata: Metadata,
+    /// What was asked for.
+    #[serde(default, deserialize_with = "or_default")]
+    pub spec: NodeSpec,
+}
+
+/// `spec` of a node.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeSpec {
+    /// What keeps pods off it.
+    #[serde(default, deserialize_with = "or_default")]
+    pub taints: Vec<Taint>,
+}
+
+/// One taint of a node; what it does to which pods is for the scheduler.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Taint {
+    /// Its name.
+    pub key: Arc<str>,
 }
 
 /// A `ServiceAccount`.

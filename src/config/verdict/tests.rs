@@ -5,8 +5,12 @@ use crate::config::objects;
 
 fn judge(folder: &Folder, text: &str) -> Verdict {
     let mut documents = parse_documents(text.as_bytes()).unwrap();
-    let object = objects::read(documents.remove(0).unwrap()).unwrap();
-    folder.configuration.judge(&object)
+    let read = objects::read(documents.remove(0).unwrap());
+    let namespace = read
+        .as_ref()
+        .map_or_else(|_| "shop".into(), |read| read.key().namespace);
+    let read = read.map(Box::new).map_err(|error| error.finding);
+    folder.configuration.judge(&namespace, &read)
 }
 
 /// A folder with the namespace `shop`, which is enrolled, and more.
@@ -81,6 +85,13 @@ fn a_policy_that_is_none_of_ours_is_not_stopped() {
         verdict.refused.is_empty() && verdict.warned.len() == 1,
         "{verdict:?}"
     );
+    let unreadable = judge(&folder, &policy("{action: PERHAPS}"));
+    assert!(
+        unreadable.refused.is_empty() && unreadable.warned.len() == 1,
+        "{unreadable:?}"
+    );
+    let ours = judge(&enrolled(""), &policy("{action: PERHAPS}"));
+    assert_eq!(ours.refused, unreadable.warned);
     let root = http.replace("namespace: shop", "namespace: istio-system");
     assert_eq!(
         judge(&folder, &root).refused.len(),

@@ -8,6 +8,11 @@ use crate::serve::agent_pods::AgentPod;
 const AGENT: &str = "e30.e30.agent";
 const SYSTEM: &str = "ambit-system";
 const ACCOUNT: &str = "ambit-node-agent";
+const HERE: IpAddr = address(0);
+
+const fn address(host: u8) -> IpAddr {
+    IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, host))
+}
 
 /// Answers by a table, and counts.
 #[derive(Debug, Default)]
@@ -83,14 +88,14 @@ fn the_agent() -> (Arc<str>, AgentPod) {
 #[tokio::test]
 async fn an_agent_is_let_in_for_the_node_that_its_pod_runs_on() {
     let (agents, script, pods) = agents(Script::default());
-    let early = agents.caller(AGENT).await.unwrap_err();
+    let early = agents.caller(AGENT, HERE).await.unwrap_err();
     assert_eq!(early.reason, Reason::Unavailable, "pods are not listed yet");
     pods.replace([]);
-    let early = agents.caller(AGENT).await.unwrap_err();
+    let early = agents.caller(AGENT, HERE).await.unwrap_err();
     assert_eq!(early.reason, Reason::UnknownPod);
     assert_eq!(early.status().code(), tonic::Code::Unavailable);
     pods.replace([the_agent()]);
-    assert_eq!(&*agents.caller(AGENT).await.unwrap().node, "n1");
+    assert_eq!(&*agents.caller(AGENT, HERE).await.unwrap().node, "n1");
     assert_eq!(script.asked.load(Ordering::SeqCst), 1, "asked once");
 }
 
@@ -151,7 +156,7 @@ async fn whoever_is_no_agent_is_refused_and_told_why() {
         let token = format!("e30.e30.{index}");
         let what = format!("{review:?}");
         script.answers.lock().insert(token.clone(), review);
-        let refused = agents.caller(&token).await.unwrap_err();
+        let refused = agents.caller(&token, HERE).await.unwrap_err();
         assert_eq!(refused.reason, reason, "{what}: {refused}");
     }
 }
@@ -161,7 +166,7 @@ async fn what_has_not_the_shape_of_a_token_is_not_asked_about() {
     let (agents, script, _pods) = agents(Script::default());
     let long = format!("a.b.{}", "c".repeat(5000));
     for token in ["", "a", "a.b", "a..c", "a.b.c.d", "a b.c.d", "ä.b.c", &long] {
-        let refused = agents.caller(token).await.unwrap_err();
+        let refused = agents.caller(token, HERE).await.unwrap_err();
         assert_eq!(refused.reason, Reason::UnknownToken, "{token}");
     }
     assert_eq!(script.asked.load(Ordering::SeqCst), 0);
@@ -178,7 +183,7 @@ async fn one_token_is_reviewed_once_however_many_calls_bring_it() {
     let calls: Vec<_> = (0..20)
         .map(|_| {
             let agents = agents.clone();
-            tokio::spawn(async move { agents.caller(AGENT).await })
+            tokio::spawn(async move { agents.caller(AGENT, HERE).await })
         })
         .collect();
     // The first caller going away does not end the review of the others.
@@ -200,15 +205,22 @@ async fn reviews_under_way_are_bounded_and_known_agents_do_not_notice() {
     });
     pods.replace([the_agent()]);
     script.go.as_ref().unwrap().notify_one();
-    agents.caller(AGENT).await.unwrap();
-    let waiting: Vec<_> = (0..REVIEWS)
-        .map(|n| agents.review([n.try_into().unwrap(); 32], "e30.e30.e30"))
-        .collect();
-    assert!(waiting.iter().all(Option::is_some));
-    assert!(agents.review([255; 32], "e30.e30.e30").is_none());
-    let busy = agents.caller("e30.e30.more").await.unwrap_err();
+    agents.caller(AGENT, HERE).await.unwrap();
+    let review = |n: usize, host: usize| {
+        let source = address(host.try_into().unwrap());
+        agents.review([n.try_into().unwrap(); 32], "e30.e30.e30", source)
+    };
+    for n in 0..REVIEWS_OF_ONE {
+        assert!(review(n, 1).is_some());
+    }
+    assert!(review(255, 1).is_none(), "it has its share");
+    for n in REVIEWS_OF_ONE..REVIEWS {
+        assert!(review(n, 2 + n / REVIEWS_OF_ONE).is_some());
+    }
+    assert!(review(255, 99).is_none(), "there are too many");
+    let busy = agents.caller("e30.e30.more", HERE).await.unwrap_err();
     assert_eq!(busy.reason, Reason::Unavailable);
-    agents.caller(AGENT).await.unwrap();
+    agents.caller(AGENT, HERE).await.unwrap();
     let later = agents.unreviewed(&hash(AGENT).unwrap());
     assert!(later.is_ok(), "when its review is due: {later:?}");
 }
@@ -218,19 +230,19 @@ async fn without_the_api_server_unknown_tokens_are_asked_to_come_again() {
     let (agents, script, pods) = agents(Script::default());
     pods.replace([the_agent()]);
     script.is_away.store(true, Ordering::SeqCst);
-    let refused = agents.caller(AGENT).await.unwrap_err();
+    let refused = agents.caller(AGENT, HERE).await.unwrap_err();
     assert_eq!(refused.status().code(), tonic::Code::Unavailable);
     script.is_away.store(false, Ordering::SeqCst);
-    agents.caller(AGENT).await.unwrap();
+    agents.caller(AGENT, HERE).await.unwrap();
     script.is_away.store(true, Ordering::SeqCst);
-    agents.caller(AGENT).await.unwrap();
+    agents.caller(AGENT, HERE).await.unwrap();
 }
 
 #[tokio::test]
 async fn an_agent_is_dismissed_with_its_pod() {
     let (agents, _script, pods) = agents(Script::default());
     pods.replace([the_agent()]);
-    let mut caller = agents.caller(AGENT).await.unwrap();
+    let mut caller = agents.caller(AGENT, HERE).await.unwrap();
     let mut dismissed = Box::pin(caller.dismissed());
     assert!((&mut dismissed).now_or_never().is_none());
     let (uid, pod) = pod("a2", ACCOUNT, ("DaemonSet", ACCOUNT));
@@ -240,6 +252,6 @@ async fn an_agent_is_dismissed_with_its_pod() {
     tokio::time::timeout(Duration::from_secs(10), dismissed)
         .await
         .unwrap();
-    let refused = agents.caller(AGENT).await.unwrap_err();
+    let refused = agents.caller(AGENT, HERE).await.unwrap_err();
     assert_eq!(refused.reason, Reason::UnknownPod);
 }

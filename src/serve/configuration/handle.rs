@@ -8,9 +8,8 @@ use ambit_model::SpiffeId;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::rosters::Roster;
-use crate::config::objects::Object;
 use crate::config::problem::Problem;
-use crate::config::verdict::Verdict;
+use crate::config::verdict::{Read, Verdict};
 use crate::serve::publication::Publication;
 
 /// Longest wait of a service for the task's answer.
@@ -60,7 +59,8 @@ pub(super) enum Request {
         reply: oneshot::Sender<watch::Receiver<Arc<Roster>>>,
     },
     Judge {
-        object: Box<Object>,
+        namespace: Arc<str>,
+        object: Read,
         reply: oneshot::Sender<Verdict>,
     },
     Problems {
@@ -145,8 +145,18 @@ impl Handle {
     }
 
     /// What is wrong with an object that is about to be written.
-    pub(crate) async fn judge(&self, object: Box<Object>) -> Result<Verdict, NotReady> {
-        self.ask(|reply| Request::Judge { object, reply }).await
+    pub(crate) async fn judge(
+        &self,
+        namespace: &Arc<str>,
+        object: Read,
+    ) -> Result<Verdict, NotReady> {
+        let namespace = Arc::clone(namespace);
+        self.ask(|reply| Request::Judge {
+            namespace,
+            object,
+            reply,
+        })
+        .await
     }
 
     /// Everything that is wrong with the configuration now.

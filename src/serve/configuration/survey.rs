@@ -1,67 +1,133 @@
 //! What is looked over as a whole a while after changes, not with each of them: what is to be said
-//! of every policy. Changes that come close together are looked over once.
+//! of every policy, what is wrong with the configuration, and how the agents of nodes are doing.
+//! Changes that come close together are looked over once.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use ambit_kit::clock;
 use tokio::sync::watch;
 
+use super::problems::Told;
+use crate::config::node_agents::NodeAgents;
 use crate::config::objects::Kind;
+use crate::config::problem::Problem;
 use crate::config::statuses::Report;
 use crate::config::{Batch, Configuration};
+use crate::serve::metrics::Metrics;
 
-/// How long after a change of a policy: its author is waiting to be told.
+/// How long after a change of a policy, an agent or a node: somebody is waiting for what follows.
 const SOON: Duration = Duration::from_millis(200);
 /// How long after a change that only the number of pods depends on.
 const LATER: Duration = Duration::from_secs(2);
+/// How long after any change it is asked what is wrong: that walks over all objects.
+const SELDOM: Duration = Duration::from_secs(1);
 
 /// The way to whoever writes what is said of policies; nothing before the first look.
 #[derive(Clone, Debug)]
 pub(crate) struct StatusFeed(pub(crate) watch::Sender<Option<Arc<Report>>>);
 
-/// When everything is to be looked over again, and who wants to know.
+/// The way to whoever acts on how the agents of nodes are doing.
+#[derive(Clone, Debug)]
+pub(crate) struct NodeFeed {
+    /// Namespace of the agents.
+    pub(crate) namespace: Arc<str>,
+    /// Their DaemonSet.
+    pub(crate) daemon_set: Arc<str>,
+    /// Takes all nodes.
+    pub(crate) sender: watch::Sender<Arc<Vec<NodeAgents>>>,
+}
+
+/// Something that is looked over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Look {
+    Nodes,
+    Policies,
+    Problems,
+}
+
+/// When what is to be looked over again, and who wants to know.
 #[derive(Debug)]
 pub(super) struct Survey {
-    feed: Option<StatusFeed>,
-    due: Option<Instant>,
+    statuses: Option<StatusFeed>,
+    nodes: Option<NodeFeed>,
+    told: Told,
+    due: BTreeMap<Look, Instant>,
 }
 
 impl Survey {
     /// For whoever wants to know, if somebody does.
-    pub(super) fn new(feed: Option<StatusFeed>) -> Self {
-        Self { feed, due: None }
+    pub(super) fn new(statuses: Option<StatusFeed>, nodes: Option<NodeFeed>) -> Self {
+        Self {
+            statuses,
+            nodes,
+            told: Told::default(),
+            due: BTreeMap::new(),
+        }
     }
 
     /// Notes a batch.
     pub(super) fn note(&mut self, batch: &Batch, now: Instant) {
-        let about_pods = |kind: Kind| matches!(kind, Kind::Pod | Kind::Namespace);
-        let due = if !batch.shown.is_empty() {
-            now + SOON
-        } else if batch
-            .events
-            .iter()
-            .any(|event| about_pods(event.key().kind))
-        {
-            now + LATER
-        } else {
-            return;
-        };
-        self.due = Some(self.due.map_or(due, |before| before.min(due)));
+        self.look_at(Look::Problems, now + SELDOM);
+        if !batch.shown.is_empty() {
+            self.look_at(Look::Policies, now + SOON);
+        }
+        for event in &batch.events {
+            let key = event.key();
+            let of_agents = |feed: &NodeFeed| match key.kind {
+                Kind::Node => true,
+                Kind::Pod => feed.namespace == key.namespace,
+                _ => false,
+            };
+            if self.nodes.as_ref().is_some_and(of_agents) {
+                self.look_at(Look::Nodes, now + SOON);
+            }
+            if matches!(key.kind, Kind::Pod | Kind::Namespace) {
+                self.look_at(Look::Policies, now + LATER);
+            }
+        }
+    }
+
+    /// Not later than this.
+    fn look_at(&mut self, look: Look, when: Instant) {
+        let due = self.due.entry(look).or_insert(when);
+        *due = when.min(*due);
     }
 
     /// Waits until something is due.
     pub(super) async fn is_due(&self) {
-        match self.due {
-            Some(due) => tokio::time::sleep_until(due.into()).await,
-            None => std::future::pending().await,
+        clock::until(self.due.values().min().copied()).await;
+    }
+
+    /// Looks over what is due.
+    pub(super) fn look(&mut self, configuration: &Configuration, metrics: &Metrics, now: Instant) {
+        let (due, later) = std::mem::take(&mut self.due)
+            .into_iter()
+            .partition(|(_, when)| *when <= now);
+        self.due = later;
+        let due: BTreeMap<Look, Instant> = due;
+        for look in due.into_keys() {
+            match (look, &self.statuses, &self.nodes) {
+                (Look::Problems, ..) => self.told.tell(configuration.problems(), metrics),
+                (Look::Policies, Some(StatusFeed(feed)), _) => {
+                    feed.send_replace(Some(Arc::new(configuration.report())));
+                }
+                (Look::Nodes, _, Some(feed)) => {
+                    let agents = configuration.node_agents(&feed.namespace, &feed.daemon_set);
+                    feed.sender.send_replace(Arc::new(agents));
+                }
+                // Nobody wants to know.
+                (Look::Policies | Look::Nodes, ..) => {}
+            }
         }
     }
 
-    /// Looks everything over.
-    pub(super) fn look(&mut self, configuration: &Configuration) {
-        self.due = None;
-        if let Some(StatusFeed(feed)) = &self.feed {
-            feed.send_replace(Some(Arc::new(configuration.report())));
-        }
+    /// What was wrong when it was looked at last.
+    pub(super) fn problems(&self) -> impl Iterator<Item = &Problem> {
+        self.told.problems()
     }
 }
+
+#[cfg(test)]
+mod tests;

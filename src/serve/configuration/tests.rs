@@ -70,6 +70,18 @@ impl Rig {
         self.keeper.take_batch(batch);
     }
 
+    /// Looks over what comes due within a minute.
+    fn look(&mut self) {
+        let Keeper {
+            survey,
+            configuration,
+            metrics,
+            ..
+        } = &mut self.keeper;
+        let then = clock::now() + std::time::Duration::from_secs(60);
+        survey.look(configuration, metrics, then);
+    }
+
     async fn tell(&mut self, node: &str, change: CaptureChange) -> CaptureReply {
         let (reply, answer) = oneshot::channel();
         let request = Request::Capture {
@@ -194,11 +206,13 @@ async fn broken_yaml_is_told_and_what_was_good_is_served_on() {
     let good = format!("{MESH}{}", pod("web", "n1", "10.0.0.1"));
     let mut rig = Rig::new(&good);
     rig.write(&format!("{good}\n---\nkind: [\n"));
-    assert!(!rig.keeper.problems.is_empty());
+    rig.look();
+    assert!(rig.keeper.survey.problems().next().is_some());
     let published = rig.keeper.published.borrow().clone().unwrap();
     assert!(published.mesh.workload_by_pod("shop", "web").is_some());
     rig.write(&good);
-    assert!(rig.keeper.problems.is_empty());
+    rig.look();
+    assert!(rig.keeper.survey.problems().next().is_none());
 }
 
 #[tokio::test]

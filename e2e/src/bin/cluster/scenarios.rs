@@ -12,6 +12,7 @@ mod identity;
 mod install;
 mod istio_objects;
 mod node_reboot;
+mod node_taint;
 mod outside;
 mod permissions;
 mod planes;
@@ -114,6 +115,11 @@ pub(crate) const MIDDLE: &[Scenario] = &[
         name: "control-plane-away",
         shows: "90 s without a control plane: pods serve on, a new one refuses, then all serve",
         run: control_plane_away::run,
+    },
+    Scenario {
+        name: "node-taint",
+        shows: "a tainted node gets pods only once its agent is ready",
+        run: node_taint::run,
     },
     Scenario {
         name: "node-reboot",

@@ -70,6 +70,18 @@ runAsNonRoot: true
 capabilities: {drop: [ALL]}
 {{- end }}
 
+{{/* Tolerations of a pod of the mesh, as a list in JSON. What takes a taint off has to run beside it.
+Takes (dict "root" $ "more" LIST). */}}
+{{- define "ambit.tolerations" -}}
+{{- $own := list -}}
+{{- if .root.Values.nodeTaint.enabled -}}
+{{- range list "ambit.mesh/agent-not-ready" "cni.istio.io/not-ready" -}}
+{{- $own = append $own (dict "key" . "operator" "Exists") -}}
+{{- end -}}
+{{- end -}}
+{{- with concat .more $own }}{{ toJson . }}{{ end -}}
+{{- end }}
+
 {{/* Annotations of what is made for an uninstall only. Takes its weight. */}}
 {{- define "ambit.uninstallHook" -}}
 helm.sh/hook: pre-delete

@@ -120,6 +120,26 @@ fn a_broken_policy_without_one_refuses_in_its_namespace_until_it_is_gone() {
 }
 
 #[test]
+fn a_policy_that_was_made_again_does_not_have_the_last_good_version_of_the_old_one() {
+    let with_uid = |uid: &str, action: &str| {
+        let mut policy = policy("a", "one", action);
+        policy["metadata"]["uid"] = json!(uid);
+        policy
+    };
+    let kind = Kind::AuthorizationPolicy;
+    let mut listings = Listings::default();
+    listed(&mut listings, kind, &[with_uid("1", "ALLOW")]);
+    let same = listed(&mut listings, kind, &[with_uid("1", "PERHAPS")]);
+    assert_eq!(told(&same), [""; 0]);
+    let other = listed(&mut listings, kind, &[with_uid("2", "PERHAPS")]);
+    assert_eq!(told(&other), ["!AuthorizationPolicy a/one"]);
+    let again = take(&mut listings, Seen::Changed(with_uid("2", "MAYBE")));
+    assert_eq!(told(&again), [""; 0], "as it is");
+    let mended = take(&mut listings, Seen::Changed(with_uid("2", "DENY")));
+    assert_eq!(told(&mended), ["+AuthorizationPolicy a/one"]);
+}
+
+#[test]
 fn other_objects_that_cannot_be_read_are_left_out() {
     let mut listings = Listings::default();
     let pod = json!({

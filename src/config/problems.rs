@@ -1,0 +1,33 @@
+//! Everything that is wrong with a configuration, from all who know of something.
+
+use super::problem::{Cause, Problem, Severity};
+use super::{Configuration, translate};
+
+impl Configuration {
+    /// Everything that is wrong now, in the order of files.
+    pub fn problems(&self) -> Vec<Problem> {
+        let mut problems: Vec<Problem> = self.file_problems.values().flatten().cloned().collect();
+        problems.extend(self.objects.contradictions());
+        for (key, findings) in &self.policy_findings {
+            if let Some(origin) = self.objects.origin(key) {
+                problems.extend(findings.iter().map(|(severity, finding)| {
+                    finding
+                        .clone()
+                        .at(origin, key, *severity, Cause::NotEnforced)
+                }));
+            }
+        }
+        let outdone = translate::outdone(&self.settings, &self.objects);
+        problems.extend(outdone.into_iter().filter_map(|(key, finding)| {
+            let origin = self.objects.origin(key)?;
+            Some(finding.at(origin, key, Severity::Error, Cause::Contradiction))
+        }));
+        let closed = translate::closed_by(&self.settings, &self.objects);
+        problems.extend(closed.into_iter().filter_map(|(key, finding)| {
+            let origin = self.objects.origin(key)?;
+            Some(finding.at(origin, key, Severity::Warning, Cause::Blocked))
+        }));
+        problems.sort();
+        problems
+    }
+}

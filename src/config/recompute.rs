@@ -1,0 +1,124 @@
+//! What changes in the model when some of it is computed anew: nothing where the outcome is the same.
+
+use std::sync::Arc;
+
+use ambit_model::{Change, Mesh, PolicyName, WorkloadUid};
+
+use super::Configuration;
+use super::objects::ObjectKey;
+use super::translate::{Dirty, Inputs, Output};
+
+impl Configuration {
+    /// Computes anew what is dirty, and puts it in force.
+    pub(super) fn recompute(&mut self, dirty: Dirty) -> Vec<Change> {
+        let mut changes = Vec::new();
+        for output in dirty.outputs(&self.objects) {
+            self.recompute_one(output, &mut changes);
+        }
+        changes.sort_by_key(rank);
+        for change in &changes {
+            self.mesh.apply(change.clone());
+        }
+        changes
+    }
+
+    fn recompute_one(&mut self, output: Output, changes: &mut Vec<Change>) {
+        match output {
+            Output::Workload(key) => {
+                let inputs = self.inputs();
+                let uid = inputs.workload_uid(&key);
+                changes.extend(workload_change(&self.mesh, uid, inputs.workload(&key)));
+            }
+            Output::Service(key) => {
+                changes.extend(service_change(&self.mesh, &self.inputs(), &key));
+            }
+            Output::Policy(key) => changes.extend(self.recompute_policy(key)),
+            Output::StaticStrict => changes.extend(self.recompute_static_strict()),
+            Output::OutsideEndpoints(key) => self.recompute_outside(key, changes),
+        }
+    }
+
+    fn recompute_policy(&mut self, key: ObjectKey) -> Option<Change> {
+        let inputs = self.inputs();
+        let translated = inputs.policy(&key);
+        let change = policy_change(&self.mesh, inputs.policy_name(&key), translated.policy);
+        if translated.findings.is_empty() {
+            self.policy_findings.remove(&key);
+        } else {
+            self.policy_findings.insert(key, translated.findings);
+        }
+        change
+    }
+
+    fn recompute_static_strict(&mut self) -> Option<Change> {
+        let policy = self.inputs().static_strict();
+        let name = policy.as_ref().map(|policy| policy.name.clone());
+        let known = std::mem::replace(&mut self.static_strict, name.clone());
+        policy_change(&self.mesh, name.or(known)?, policy)
+    }
+
+    fn recompute_outside(&mut self, key: ObjectKey, changes: &mut Vec<Change>) {
+        let workloads = self.inputs().outside_endpoints(&key);
+        let now = workloads
+            .iter()
+            .map(|workload| workload.uid.clone())
+            .collect();
+        let gone = self.outside.remove(&key).unwrap_or_default();
+        changes.extend(gone.difference(&now).cloned().map(Change::RemoveWorkload));
+        for workload in workloads {
+            let uid = workload.uid.clone();
+            changes.extend(workload_change(&self.mesh, uid, Some(workload)));
+        }
+        if !now.is_empty() {
+            self.outside.insert(key, now);
+        }
+    }
+}
+
+/// Policies come before the workloads that list them, and go after them.
+fn rank(change: &Change) -> u8 {
+    match change {
+        Change::PutPolicy(_) => 0,
+        Change::PutService(_) => 1,
+        Change::PutWorkload(_) => 2,
+        Change::RemoveWorkload(_) => 3,
+        Change::RemoveService(_) => 4,
+        Change::RemovePolicy(_) => 5,
+    }
+}
+
+fn workload_change(
+    mesh: &Mesh,
+    uid: WorkloadUid,
+    workload: Option<ambit_model::Workload>,
+) -> Option<Change> {
+    match (mesh.workload(&uid), workload) {
+        (Some(old), Some(new)) if **old == new => None,
+        (_, Some(new)) => Some(Change::PutWorkload(Arc::new(new))),
+        (Some(_), None) => Some(Change::RemoveWorkload(uid)),
+        (None, None) => None,
+    }
+}
+
+fn policy_change(
+    mesh: &Mesh,
+    name: PolicyName,
+    policy: Option<ambit_model::Policy>,
+) -> Option<Change> {
+    match (mesh.policy(&name), policy) {
+        (Some(old), Some(new)) if **old == new => None,
+        (_, Some(new)) => Some(Change::PutPolicy(Arc::new(new))),
+        (Some(_), None) => Some(Change::RemovePolicy(name)),
+        (None, None) => None,
+    }
+}
+
+fn service_change(mesh: &Mesh, inputs: &Inputs<'_>, key: &ObjectKey) -> Option<Change> {
+    let name = inputs.service_name(key);
+    match (mesh.service(&name), inputs.service(key)) {
+        (Some(old), Some(new)) if **old == new => None,
+        (_, Some(new)) => Some(Change::PutService(Arc::new(new))),
+        (Some(_), None) => Some(Change::RemoveService(name)),
+        (None, None) => None,
+    }
+}
