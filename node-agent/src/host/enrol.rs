@@ -250,6 +250,10 @@ pub(crate) fn tell_control(host: &Host, uid: &PodUid) {
     // Peers cannot tunnel to a pod that has no identity yet.
     if let Some(pod) = pod.filter(|pod| !pod.service_account.is_empty()) {
         host.control.tell(ToControl::Captured(pod));
+        // They may have been counted before; of a pod that is not captured nobody keeps it.
+        if let Some(older) = host.older.of(uid) {
+            host.control.tell(ToControl::Older(older));
+        }
     }
 }
 
