@@ -176,19 +176,17 @@ pub(crate) async fn conclude(
 }
 
 /// Removes everything in these folders, once nobody uses them any more.
-pub(crate) async fn sweep(folders: &[&Path]) {
+pub(crate) async fn sweep(folders: &[&Path]) -> io::Result<()> {
     let mut result = Ok(());
     for _ in 0..SWEEPS.0 {
         // A child that was killed may still have been writing.
         result = folders.iter().try_for_each(|folder| empty(folder));
         if result.is_ok() {
-            return;
+            break;
         }
         tokio::time::sleep(SWEEPS.1).await;
     }
-    if let Err(error) = result {
-        tracing::error!(%error, "files of the mesh are left on the node");
-    }
+    result
 }
 
 fn empty(folder: &Path) -> io::Result<()> {

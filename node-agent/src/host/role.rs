@@ -113,7 +113,8 @@ async fn serve(args: &HostArgs) -> anyhow::Result<()> {
     // What the next agent needs to remove rules that are left stays with them.
     concluded?;
     if leaves.is_some() {
-        leave::sweep(&[&args.state_dir, &args.run_dir]).await;
+        let swept = leave::sweep(&[&args.state_dir, &args.run_dir]).await;
+        swept.context("files of the mesh are left on the node")?;
     }
     finished.context("the host role ends with tasks still running")
 }

@@ -150,6 +150,6 @@ async fn folders_are_swept_and_stay() {
     fs::create_dir_all(folder.path().join("host/pods")).unwrap();
     fs::write(folder.path().join("host/pods/a.json"), "{}").unwrap();
     fs::write(folder.path().join("host.lock"), "").unwrap();
-    sweep(&[folder.path()]).await;
+    sweep(&[folder.path()]).await.unwrap();
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
 }
