@@ -189,9 +189,6 @@ impl Capture {
             }
             Report::Failed(uid, message) => {
                 self.failed.insert(uid.clone(), message.clone());
-                if message.is_empty() {
-                    self.failed.remove(&uid);
-                }
                 failure(uid, message)
             }
             Report::Captured(mut pod) => {

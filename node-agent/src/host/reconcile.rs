@@ -79,21 +79,22 @@ impl Job {
     }
 }
 
-/// Forgets failures of pods that nothing is to be done for any more.
+/// Forgets failures of pods that nothing is to be done for any more; who was told of one hears that
+/// it is over, of a captured pod by its capture.
 fn forget_others(host: &Host, failures: &mut HashMap<PodUid, Failure>, jobs: &[Job]) {
     let wanted: HashSet<&PodUid> = jobs.iter().map(Job::uid).collect();
-    let is_changing = |uid: &PodUid| {
-        let pods = host.pods.lock();
-        let state = pods.get(uid).map(|pod| pod.state);
-        matches!(state, Some(PodState::Enrolling | PodState::Withdrawing))
+    let state = |uid: &PodUid| host.pods.lock().get(uid).map(|pod| pod.state);
+    let is_over = |uid: &PodUid| {
+        let is_changing = matches!(
+            state(uid),
+            Some(PodState::Enrolling | PodState::Withdrawing)
+        );
+        !wanted.contains(uid) && !is_changing
     };
-    let is_over = |uid: &PodUid| !wanted.contains(uid) && !is_changing(uid);
     for (uid, failure) in failures.extract_if(|uid, _| is_over(uid)) {
-        if failure.told.is_some() {
-            host.control.tell(ToControl::Failed(CaptureFailure {
-                uid: uid.as_str().to_owned(),
-                message: String::new(),
-            }));
+        if failure.told.is_some() && state(&uid).is_none() {
+            host.control
+                .tell(ToControl::Withdraw(uid.as_str().to_owned()));
         }
     }
 }
@@ -226,6 +227,11 @@ fn note(
     }
     tracing::warn!(pod = %uid, "the pod is not as the control plane wants it: {why}");
     failure.told = Some(why.clone());
+    let pod = host.pods.lock().get(uid).map(|pod| pod.state);
+    if pod == Some(PodState::Captured) {
+        // It failed to be released; what is told of is captures.
+        return;
+    }
     host.control.tell(ToControl::Failed(CaptureFailure {
         uid: uid.as_str().to_owned(),
         message: why,
