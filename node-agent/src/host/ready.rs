@@ -25,8 +25,8 @@ pub struct ReadyArgs {
 #[derive(Debug, thiserror::Error)]
 enum NotReady {
     /// No agent is there.
-    #[error("no agent listens at {}: {source}; it has not taken over yet", path.display())]
-    Nobody { path: PathBuf, source: io::Error },
+    #[error("no agent listens at {}: {why}; it has not taken over yet", path.display())]
+    Nobody { path: PathBuf, why: io::Error },
     /// Another one is.
     #[error(
         "process {0}, the agent of this node, is of another container: nothing handed over yet"
@@ -45,9 +45,9 @@ pub fn run(args: &ReadyArgs) -> anyhow::Result<()> {
 }
 
 fn check(socket: &Path) -> Result<(), NotReady> {
-    let stream = UnixStream::connect(socket).map_err(|source| NotReady::Nobody {
+    let stream = UnixStream::connect(socket).map_err(|why| NotReady::Nobody {
         path: socket.to_owned(),
-        source,
+        why,
     })?;
     let owner = passing::peer_credentials(&stream)?.pid;
     match is_of_this_container(owner)? {
