@@ -62,7 +62,7 @@ pub enum Decision {
     Pass,
     /// To be captured.
     AskFirmly,
-    /// Nothing; but the agent is told, because a pod may be enrolled by a label of its own.
+    /// Nothing, unless the agent says otherwise: a pod may be enrolled by a label of its own.
     AskLoosely,
     /// What cannot be known now, for this reason.
     Fail(String),

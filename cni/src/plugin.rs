@@ -1,7 +1,9 @@
 //! The plugin's commands. [`run`] is what the container runtime starts, [`add`] its reason to be.
 //!
 //! What fails and what does not:
-//! - ADD fails for a pod that must be captured and is not; the kubelet tries again and again.
+//! - ADD fails for a pod that must be captured and is not; the kubelet tries again and again. Of a
+//!   pod outside enrolled namespaces only an agent can say that, for it may be enrolled by a label of
+//!   its own: without one, or one that takes long, the pod starts, and is captured afterwards.
 //! - DEL never fails: a pod that cannot be deleted is worse than anything we could miss, and the
 //!   agent notices by itself when a network namespace is gone.
 //! - GC has nothing to do: nothing is kept here for a pod.
@@ -22,6 +24,8 @@ use crate::spec::{self, Config, Entry, PluginError, Pod};
 const FIRM: Duration = Duration::from_secs(30);
 /// How long a pod that need not be waits for the agent to take note of it.
 const LOOSE: Duration = Duration::from_secs(1);
+/// What an agent says of a pod of the mesh that it could not capture.
+const NOT_CAPTURED: &str = "not-captured";
 
 /// What the runtime says in the environment.
 #[derive(Clone, Debug, Default)]
@@ -94,10 +98,12 @@ fn add(environment: &Environment, config: &Config<'_>) -> Result<String, PluginE
                 let answer = ask(Request::CniAdd, environment, config, &pod, FIRM)?;
                 confirm(&pod, answer)?;
             }
-            // It starts either way; an agent that is there captures it in time if it must be.
-            Decision::AskLoosely => {
-                drop(ask(Request::CniAdd, environment, config, &pod, LOOSE));
-            }
+            Decision::AskLoosely => match ask(Request::CniAdd, environment, config, &pod, LOOSE) {
+                Ok(answer) if answer.state.as_deref() == Some(NOT_CAPTURED) => {
+                    confirm(&pod, answer)?;
+                }
+                Ok(_) | Err(_) => {}
+            },
             Decision::Fail(why) => return Err(PluginError::NotReady(why)),
         }
     }

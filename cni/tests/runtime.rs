@@ -252,6 +252,19 @@ fn add_of_any_other_pod_tells_an_agent_that_is_there() {
 }
 
 #[test]
+fn add_of_any_other_pod_fails_if_the_agent_says_that_it_must_be_captured_and_is_not() {
+    let node = Node::listed(0);
+    let _asked = node.agent(
+        "{\"ok\":false,\"state\":\"not-captured\",\"error\":\"no proxy\",\"reason\":\"no_proxy\"}\n",
+    );
+    let message = node.run("ADD", "blog").message();
+    assert!(
+        message.contains("blog/web-0: no proxy (no_proxy)"),
+        "{message}"
+    );
+}
+
+#[test]
 fn add_of_any_other_pod_waits_a_second_for_an_agent_that_hangs() {
     let node = Node::listed(0);
     let _listener = UnixListener::bind(node.path("agent.sock")).unwrap();

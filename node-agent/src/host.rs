@@ -17,7 +17,7 @@
 //! - `release`, `vanished`: its traffic is direct again, or it is gone
 //! - `leave`: the mesh leaves the node
 //! - `kept`, `restore`, `handover`: how pods outlive this process
-//! - `args`, `role`: how the role itself begins and ends
+//! - `args`, `role`, `ready`: how the role itself begins and ends
 //!
 //! Invariants: no byte of a workload is read here, nothing here decides about a connection, and
 //! the role's own threads stay in the node's namespace but for short work on threads that end.
@@ -48,6 +48,7 @@ mod older;
 mod pods;
 mod probes;
 mod proxies;
+pub mod ready;
 mod reconcile;
 mod release;
 mod restarts;

@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use ambit_kit::environment;
 use ambit_node_agent::control::{self, ControlArgs};
 use ambit_node_agent::host::client::{self, PodArgs};
+use ambit_node_agent::host::ready::{self, ReadyArgs};
 use ambit_node_agent::host::{self, HostArgs};
 use ambit_node_agent::launch::{self, ProxyStart};
 use ambit_node_agent::proxy::{self, ProxyArgs};
@@ -50,6 +51,8 @@ enum Role {
     },
     /// Enrol and release pods of this node, and see how its agent is doing.
     Pod(PodArgs),
+    /// Succeed once the agent of this container has taken over the node; for its startup probe.
+    Ready(ReadyArgs),
 }
 
 fn main() -> ExitCode {
@@ -85,6 +88,7 @@ fn play(role: Role) -> anyhow::Result<()> {
         }
         Role::Control(args) => control::run(&args),
         Role::Pod(args) => client::run(args),
+        Role::Ready(args) => ready::run(&args),
     }
 }
 

@@ -1,6 +1,7 @@
 //! The way of the command line to a cluster, and what all subcommands that take it share.
 
 use std::future::Future;
+use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -64,6 +65,20 @@ pub(super) fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyh
         .enable_all()
         .build()?
         .block_on(work)
+}
+
+/// What a cluster was asked; none, once it is said why, if it cannot be told.
+pub(super) fn or_said<T>(
+    asked: anyhow::Result<T>,
+    err: &mut impl Write,
+) -> anyhow::Result<Option<T>> {
+    match asked {
+        Ok(answer) => Ok(Some(answer)),
+        Err(error) => {
+            writeln!(err, "error: {error:#}")?;
+            Ok(None)
+        }
+    }
 }
 
 /// An error with its causes, each once.

@@ -17,8 +17,9 @@ use tokio::time::Instant;
 
 use self::namespaces::Namespaces;
 use self::progress::{Progress, Wish};
-use super::access::block_on;
+use super::access::{block_on, or_said};
 use super::live::{Cluster, Live};
+use crate::mesh_names::MeshNames;
 
 /// Not every pod is as was asked.
 const UNFINISHED: u8 = 1;
@@ -33,8 +34,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
     after_help = "Exit code: 0 as asked, 1 not every pod in time, or connections that may not be cut, \
 2 it cannot be asked for.
 
-Rights: get and patch namespaces, list pods and events in them. \
---cut-existing: patch pods there. Counting older connections: list pods, and get and create \
+Rights: get and patch namespaces, list pods and events in them; get deployments in the namespace of \
+the mesh. --cut-existing: patch pods there. Counting older connections: list pods, and get and create \
 pods/portforward in the namespace of the mesh."
 )]
 pub struct Args {
@@ -53,6 +54,9 @@ pub struct Args {
     /// The mesh
     #[command(flatten)]
     pub cluster: Cluster,
+    /// Names of the mesh, where its control plane's own cannot be read
+    #[command(flatten)]
+    pub names: MeshNames,
 }
 
 /// Whom to release.
@@ -60,7 +64,8 @@ pub struct Args {
 #[command(
     after_help = "Exit code: 0 as asked, 1 not every pod in time, 2 it cannot be asked for.
 
-Rights: get and patch namespaces, list pods and events in them."
+Rights: get and patch namespaces, list pods and events in them; get deployments in the namespace of \
+the mesh."
 )]
 pub struct ReleaseArgs {
     /// Namespaces whose pods are no longer to be captured
@@ -75,31 +80,23 @@ pub struct ReleaseArgs {
     /// The mesh
     #[command(flatten)]
     pub cluster: Cluster,
+    /// Names of the mesh, where its control plane's own cannot be read
+    #[command(flatten)]
+    pub names: MeshNames,
 }
 
 /// Labels the namespaces; waits, and cuts, if it is to.
 pub fn run(args: &Args, out: &mut impl Write, err: &mut impl Write) -> anyhow::Result<ExitCode> {
     let command = Command {
+        namespaces: &args.namespaces,
+        cluster: &args.cluster,
+        names: &args.names,
         wish: Wish::Captured,
+        waits: args.wait || args.cut_existing,
+        cuts: args.cut_existing,
         timeout: args.timeout,
-        shows: io::stderr().is_terminal(),
     };
-    let done = block_on(async {
-        let live = Live::new(&args.cluster).await?;
-        let namespaces = Namespaces::new(&live, &args.namespaces);
-        namespaces.label(command.wish, out).await?;
-        if !args.wait && !args.cut_existing {
-            return Ok(ExitCode::SUCCESS);
-        }
-        let (progress, code) = Box::pin(command.follow(&namespaces, out, err)).await?;
-        if !args.cut_existing {
-            Box::pin(cut::count(&live, &progress, out, err)).await?;
-            return Ok(code);
-        }
-        let is_cut = Box::pin(cut::all(&live, &progress, out, err)).await?;
-        Ok(if is_cut { code } else { UNFINISHED.into() })
-    });
-    finish(done, err)
+    command.run(out, err)
 }
 
 /// Takes the label off; waits if it is to.
@@ -109,43 +106,62 @@ pub fn release(
     err: &mut impl Write,
 ) -> anyhow::Result<ExitCode> {
     let command = Command {
+        namespaces: &args.namespaces,
+        cluster: &args.cluster,
+        names: &args.names,
         wish: Wish::Released,
+        waits: args.wait,
+        cuts: false,
         timeout: args.timeout,
-        shows: io::stderr().is_terminal(),
     };
-    let done = block_on(async {
-        let live = Live::new(&args.cluster).await?;
-        let namespaces = Namespaces::new(&live, &args.namespaces);
-        namespaces.label(command.wish, out).await?;
-        if !args.wait {
+    command.run(out, err)
+}
+
+/// What is asked for.
+#[derive(Clone, Copy, Debug)]
+struct Command<'a> {
+    namespaces: &'a [String],
+    cluster: &'a Cluster,
+    names: &'a MeshNames,
+    wish: Wish,
+    waits: bool,
+    /// Whether connections that are older than their pods' capture are cut.
+    cuts: bool,
+    timeout: Duration,
+}
+
+impl Command<'_> {
+    fn run(self, out: &mut impl Write, err: &mut impl Write) -> anyhow::Result<ExitCode> {
+        let done = block_on(self.carry_out(out, err));
+        Ok(or_said(done, err)?.unwrap_or_else(|| IMPOSSIBLE.into()))
+    }
+
+    async fn carry_out(
+        self,
+        out: &mut impl Write,
+        err: &mut impl Write,
+    ) -> anyhow::Result<ExitCode> {
+        let live = Live::new(self.cluster).await?;
+        let (names, unread) = Box::pin(live.names(self.names)).await;
+        if let Some(why) = unread {
+            writeln!(err, "warning: {why}")?;
+        }
+        let namespaces = Namespaces::new(&live, self.namespaces, &names);
+        namespaces.label(self.wish, out).await?;
+        if !self.waits {
             return Ok(ExitCode::SUCCESS);
         }
-        let (_, code) = Box::pin(command.follow(&namespaces, out, err)).await?;
-        Ok(code)
-    });
-    finish(done, err)
-}
-
-fn finish(done: anyhow::Result<ExitCode>, err: &mut impl Write) -> anyhow::Result<ExitCode> {
-    match done {
-        Ok(code) => Ok(code),
-        Err(error) => {
-            writeln!(err, "error: {error:#}")?;
-            Ok(IMPOSSIBLE.into())
+        let (progress, code) = Box::pin(self.follow(&namespaces, out, err)).await?;
+        if self.cuts {
+            let is_cut = Box::pin(cut::all(&live, &progress, out, err)).await?;
+            return Ok(if is_cut { code } else { UNFINISHED.into() });
         }
+        if self.wish == Wish::Captured {
+            Box::pin(cut::count(&live, &progress, out, err)).await?;
+        }
+        Ok(code)
     }
-}
 
-/// What to wait for.
-#[derive(Clone, Copy, Debug)]
-struct Command {
-    wish: Wish,
-    timeout: Duration,
-    /// Whether somebody looks at a line that changes.
-    shows: bool,
-}
-
-impl Command {
     async fn follow(
         self,
         namespaces: &Namespaces<'_>,
@@ -157,9 +173,11 @@ impl Command {
             let found = namespaces.look(self.wish).await;
             found.context("cannot see how far it is")
         };
+        // Whether somebody looks at a line that changes.
+        let shows = io::stderr().is_terminal();
         let mut progress = look().await?;
         while !progress.is_over() && Instant::now() < deadline {
-            if self.shows {
+            if shows {
                 write!(err, "\r{}\x1b[K", progress.bar())?;
                 err.flush()?;
             }
@@ -169,7 +187,7 @@ impl Command {
                 Err(error) => writeln!(err, "{error:#}; asked again")?,
             }
         }
-        if self.shows {
+        if shows {
             write!(err, "\r\x1b[K")?;
         }
         write!(out, "{}", progress.report())?;

@@ -19,8 +19,8 @@ use ambit_decide::EgressMode;
 
 use self::story::{Question, Story};
 use self::views::Views;
-use super::access::block_on;
-use super::live::{Cluster, Live, LiveObjects, read as read_live};
+use super::access::{block_on, or_said};
+use super::live::{Cluster, Live, read as read_live};
 use crate::config::Configuration;
 use crate::config::directory::Scanner;
 use crate::config::objects::Kind;
@@ -132,30 +132,22 @@ fn in_cluster(args: &Args, out: &mut impl Write, err: &mut impl Write) -> anyhow
     let asked = block_on(async {
         let live = Live::new(&args.cluster).await?;
         let objects = Box::pin(read_live(&live, Kind::ALL, &args.names)).await;
-        let question = args.question(objects.egress.as_deref());
+        let question = args.question(objects.egress());
         let nobody = Views::default();
         let nodes = Story::of(&objects.configuration, &question, &nobody);
         let nodes = nodes.map(|story| story.nodes).unwrap_or_default();
         let views = Box::pin(Views::of_agents(&live, &nodes)).await;
         Ok((objects, views))
     });
-    let (objects, views) = match asked {
-        Ok(asked) => asked,
-        Err(error) => {
-            writeln!(err, "error: {error:#}")?;
-            return Ok(USAGE.into());
-        }
+    let Some((objects, views)) = or_said(asked, err)? else {
+        return Ok(USAGE.into());
     };
-    let LiveObjects {
-        configuration,
-        egress,
-        unread,
-        ..
-    } = objects;
-    for why in &unread {
+    let unread = &objects.unread;
+    for why in unread {
         writeln!(err, "warning: {why}")?;
     }
-    match Story::of(&configuration, &args.question(egress.as_deref()), &views) {
+    let question = args.question(objects.egress());
+    match Story::of(&objects.configuration, &question, &views) {
         // What could not be read may hold what refuses it.
         Ok(story) if !unread.is_empty() && !views.are_complete() => {
             write!(out, "{}", story.text)?;

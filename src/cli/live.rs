@@ -19,6 +19,7 @@ use kube::api::{Api, ListParams};
 
 use super::access::{Access, AccessError};
 use crate::cluster::call::{CallError, call};
+use crate::mesh_names::MeshNames;
 
 pub(super) use self::objects::{LiveObjects, read};
 pub(super) use self::page::PageError;
@@ -73,6 +74,11 @@ impl Live {
         })
     }
 
+    /// Names as the control plane has them; those given, and why, if they cannot be read.
+    pub(super) async fn names(&self, given: &MeshNames) -> (MeshNames, Option<String>) {
+        names::of_control_plane(&self.client, &self.namespace, given).await
+    }
+
     /// Pods of the mesh itself, by label.
     pub(super) async fn pods(&self, label: &str) -> Result<Vec<Pod>, CallError> {
         let pods: Api<Pod> = Api::namespaced(self.client.clone(), &self.namespace);
@@ -101,6 +107,31 @@ impl Live {
         let asked = futures_util::stream::iter(asked).buffer_unordered(AT_ONCE);
         Box::pin(asked.collect()).await
     }
+}
+
+/// These pages of those that run and are not about to end.
+pub(super) fn pages_of<'a>(
+    pods: impl IntoIterator<Item = &'a Pod>,
+    port: u16,
+    paths: &[&'static str],
+) -> Vec<Wanted> {
+    let alive = pods.into_iter().filter(|pod| {
+        let phase = pod
+            .status
+            .as_ref()
+            .and_then(|status| status.phase.as_deref());
+        phase == Some("Running") && pod.metadata.deletion_timestamp.is_none()
+    });
+    let names = alive.filter_map(|pod| pod.metadata.name.clone());
+    names
+        .flat_map(|pod| {
+            paths.iter().map(move |path| Wanted {
+                pod: pod.clone(),
+                port,
+                path,
+            })
+        })
+        .collect()
 }
 
 /// What a pod's condition `Ready` says.

@@ -16,7 +16,7 @@ use kube::api::Api;
 use serde_json::Value;
 
 use self::sections::Of;
-use super::access::block_on;
+use super::access::{block_on, or_said};
 use super::live::{AGENT_ADMIN, AGENTS, Cluster, Live, Wanted, is_ready, node_of};
 use super::status::Output;
 use crate::cluster::call::{CallError, call};
@@ -71,12 +71,8 @@ pub fn run(args: &Args, out: &mut impl Write, err: &mut impl Write) -> anyhow::R
         let page = Box::pin(ask(&live, &of, args.section)).await?;
         Ok((of, page))
     });
-    let (of, page) = match answer {
-        Ok(answer) => answer,
-        Err(error) => {
-            writeln!(err, "error: {error:#}")?;
-            return Ok(UNKNOWN.into());
-        }
+    let Some((of, page)) = or_said(answer, err)? else {
+        return Ok(UNKNOWN.into());
     };
     let part = sections::part(&page, args.section, &of);
     match args.output {

@@ -13,7 +13,7 @@ use std::process::ExitCode;
 
 pub(super) use self::pages::{agent_version, control_plane_version};
 use self::report::{Health, Report};
-use super::access::block_on;
+use super::access::{block_on, or_said};
 use super::live::{Cluster, Live};
 use crate::mesh_names::MeshNames;
 
@@ -57,12 +57,8 @@ pub fn run(args: &Args, out: &mut impl Write, err: &mut impl Write) -> anyhow::R
         let live = Live::new(&args.cluster).await?;
         Ok(Box::pin(gather::facts(&live, &args.names)).await)
     });
-    let facts = match gathered {
-        Ok(facts) => facts,
-        Err(error) => {
-            writeln!(err, "error: {error:#}")?;
-            return Ok(Health::Unknown.exit_code().into());
-        }
+    let Some(facts) = or_said(gathered, err)? else {
+        return Ok(Health::Unknown.exit_code().into());
     };
     let report = Report::of(&facts);
     match args.output {

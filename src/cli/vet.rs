@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use super::access::block_on;
+use super::access::{block_on, or_said};
 use super::live::{Cluster, Live, read};
 use crate::config::Configuration;
 use crate::config::directory::Scanner;
@@ -63,12 +63,8 @@ fn in_cluster(args: &Args, out: &mut impl Write, err: &mut impl Write) -> anyhow
         let live = Live::new(&args.cluster).await?;
         Ok(Box::pin(read(&live, Kind::ALL, &args.names)).await)
     });
-    let objects = match objects {
-        Ok(objects) => objects,
-        Err(error) => {
-            writeln!(err, "error: {error:#}")?;
-            return Ok(USAGE.into());
-        }
+    let Some(objects) = or_said(objects, err)? else {
+        return Ok(USAGE.into());
     };
     let code = tell(args, &objects.configuration, "the cluster", out)?;
     for why in &objects.unread {

@@ -34,7 +34,7 @@ pub(crate) enum Report {
     Withdraw(String),
     /// A pod, by its uid, cannot be captured, and why.
     Failed(String, String),
-    /// How many connections of a captured pod, by its uid, are older than its capture.
+    /// How many connections of a captured pod, by its uid, are older than its capture; of no other.
     Older(String, u32),
     /// The mesh has left this node.
     Left,
@@ -52,8 +52,6 @@ pub(crate) struct Capture {
     withdrawing: BTreeMap<String, Instant>,
     /// Pods that could not be captured, and why; told again on every stream.
     failed: BTreeMap<String, String>,
-    /// How many connections of a pod, by its uid, are older than its capture.
-    older: BTreeMap<String, u32>,
     /// Whether the mesh has left this node; told again on every stream.
     left: bool,
 }
@@ -88,7 +86,6 @@ impl Capture {
             captured,
             withdrawing,
             failed: BTreeMap::new(),
-            older: BTreeMap::new(),
             left: false,
         }
     }
@@ -178,7 +175,6 @@ impl Capture {
                     pod.older_connections = count;
                     pod.clone()
                 });
-                self.older.insert(uid, count);
                 CaptureReport {
                     captured: pod,
                     ..CaptureReport::default()
@@ -193,13 +189,11 @@ impl Capture {
             }
             Report::Failed(uid, message) => {
                 self.failed.insert(uid.clone(), message.clone());
-                if message.is_empty() {
-                    self.failed.remove(&uid);
-                }
                 failure(uid, message)
             }
             Report::Captured(mut pod) => {
-                pod.older_connections = self.older.get(&pod.uid).copied().unwrap_or_default();
+                let before = self.captured.get(&pod.uid);
+                pod.older_connections = before.map_or(0, |before| before.older_connections);
                 self.failed.remove(&pod.uid);
                 self.withdrawing.remove(&pod.uid);
                 self.captured.insert(pod.uid.clone(), pod.clone());
@@ -210,7 +204,6 @@ impl Capture {
             }
             Report::Withdraw(uid) => {
                 self.captured.remove(&uid);
-                self.older.remove(&uid);
                 self.failed.remove(&uid);
                 self.withdrawing
                     .insert(uid.clone(), clock::now() + WITHDRAW_TIME);

@@ -21,6 +21,9 @@ use super::state::Host;
 const RECORD_TIME: Duration = Duration::from_millis(500);
 /// The state in an answer about a pod that is not of the mesh.
 const NOT_ENROLLED: &str = "not-enrolled";
+/// The state in an answer about a pod of the mesh that could not be captured: the plugin lets it
+/// start under no circumstances.
+const NOT_CAPTURED: &str = "not-captured";
 
 /// Why a request of the plugin was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -64,7 +67,11 @@ pub(crate) async fn add(host: &Arc<Host>, pod: CniPod, descriptor: Option<OwnedF
         Verdict::Unknown => CniError::Unknown(pod.uid).answer(),
         Verdict::Capture { service_account } => {
             let enrolment = enrolment(pod, service_account);
-            agent_socket::enrol_as_asked(host, enrolment, descriptor).await
+            let answer = agent_socket::enrol_as_asked(host, enrolment, descriptor).await;
+            Answer {
+                state: answer.state.or_else(|| Some(NOT_CAPTURED.to_owned())),
+                ..answer
+            }
         }
     }
 }

@@ -136,7 +136,7 @@ async fn make_way(host: &Arc<Host>, names: &PodNames, netns: &NetNs) {
     };
     if namespace != NamespaceId::of(netns) && vanished::is_gone(namespace, path).await {
         host.counters.count(Count::PodsVanished);
-        release::finish(host, &names.uid, epoch).await;
+        release::finish_gone(host, &names.uid, epoch).await;
     }
 }
 
@@ -250,18 +250,26 @@ pub(crate) fn tell_control(host: &Host, uid: &PodUid) {
     // Peers cannot tunnel to a pod that has no identity yet.
     if let Some(pod) = pod.filter(|pod| !pod.service_account.is_empty()) {
         host.control.tell(ToControl::Captured(pod));
+        // They may have been counted before; of a pod that is not captured nobody keeps it.
+        if let Some(older) = host.older.of(uid) {
+            host.control.tell(ToControl::Older(older));
+        }
     }
 }
 
 /// Leaves nothing of a failed enrolment; a pod that was draining goes on draining.
 async fn undo(host: &Arc<Host>, uid: &PodUid, admitted: Admitted) {
     host.counters.count(Count::EnrolmentsFailed);
-    if admitted == Admitted::Draining {
-        return release::drain(host, uid).await;
-    }
-    let epoch = host.pods.lock().get(uid).map(|pod| pod.epoch);
-    if let Some(epoch) = epoch {
-        release::finish(host, uid, epoch).await;
+    let Some(epoch) = host.set_state(uid, PodState::Draining) else {
+        return;
+    };
+    let undone = match admitted {
+        Admitted::Draining => release::drain(host, uid).await,
+        _ => release::finish(host, uid, epoch).await,
+    };
+    if let Err(error) = undone {
+        tracing::error!(%error, "a failed capture leaves rules in the pod; tried again");
+        release::go_on_draining(host, uid, epoch);
     }
 }
 

@@ -11,9 +11,10 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ambit_netsys::NetNs;
+
 use self::programs::{TIME, run};
 use super::rules::{Duty, Loader, Program, Rules, Setting, Step};
-use ambit_netsys::NetNs;
 
 /// How often handshakes are looked at.
 const HANDSHAKE_LOOK: Duration = Duration::from_millis(20);

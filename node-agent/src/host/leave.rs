@@ -15,12 +15,13 @@ use ambit_cni::install::{self, InstallError};
 use ambit_cni::keeper::KeepError;
 use ambit_wire::node::Left;
 use ambit_wire::node::host_to_control::Kind as ToControl;
-use tokio::task::{JoinHandle, JoinSet};
+use futures_util::stream::{self, StreamExt as _};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::names::PodUid;
 use super::pods::PodState;
-use super::release;
+use super::release::{self, ReleaseError};
 use super::state::{Cni, Host};
 
 /// Pods released at a time.
@@ -50,6 +51,15 @@ enum TakeBackError {
     Program(#[from] InstallError),
 }
 
+/// The mesh is gone from the node, but for rules that nobody serves any more.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "rules of the mesh are left on the node, and cut pods off: {}; delete these pods, or start the agent \
+     again and let it leave again",
+    .0.join("; ")
+)]
+pub(crate) struct RulesLeft(Vec<String>);
+
 /// Waits until it is asked for, and leaves; `keepers` are told to stop and waited for first.
 pub(crate) async fn run(host: Arc<Host>, keeping: CancellationToken, keepers: Vec<JoinHandle<()>>) {
     tokio::select! {
@@ -63,7 +73,9 @@ pub(crate) async fn run(host: Arc<Host>, keeping: CancellationToken, keepers: Ve
             drop(keeper.await);
         }
         take_back_for_sure(&host).await;
-        release_all(&host).await;
+        while !release_all(&host).await {
+            tokio::time::sleep(AGAIN).await;
+        }
     };
     tokio::select! {
         () = leave => {}
@@ -105,8 +117,8 @@ fn take_back(cni: &Cni) -> Result<(), TakeBackError> {
     Ok(())
 }
 
-/// Releases every pod; done when new connections of all of them are direct.
-async fn release_all(host: &Arc<Host>) {
+/// Releases every pod; true when new connections of all of them are direct.
+async fn release_all(host: &Arc<Host>) -> bool {
     // What is being captured at this moment is waited for; nothing new begins.
     drop(host.changes.write().await);
     let captured: Vec<PodUid> = {
@@ -114,24 +126,26 @@ async fn release_all(host: &Arc<Host>) {
         let captured = pods.iter().filter(|pod| pod.state != PodState::Draining);
         captured.map(|pod| pod.names.uid.clone()).collect()
     };
-    let mut under_way = JoinSet::new();
-    for uid in captured {
-        if under_way.len() >= AT_ONCE {
-            under_way.join_next().await;
-        }
-        let host = Arc::clone(host);
-        under_way.spawn(async move {
-            if let Err(error) = release::release(&host, &uid).await {
-                tracing::debug!(%error, "not released");
+    let releases = captured.into_iter().map(|uid| async move {
+        match release::release(host, &uid).await {
+            Ok(_) | Err(ReleaseError::UnknownPod(_)) => true,
+            Err(error) => {
+                tracing::error!(%error, "not released; tried again");
+                false
             }
-        });
-    }
-    while under_way.join_next().await.is_some() {}
+        }
+    });
+    let released = stream::iter(releases).buffer_unordered(AT_ONCE);
+    // All of them to their ends, whatever becomes of one.
+    released.fold(true, async |all, one| all && one).await
 }
 
 /// The end of a process that has left, or is about to: lets the last connections end, for a while,
-/// and removes every rule. `hurry` ends the wait.
-pub(crate) async fn conclude(host: &Arc<Host>, hurry: impl Future<Output = ()>) {
+/// and removes every rule. `hurry` ends the wait. What could not be removed is the error.
+pub(crate) async fn conclude(
+    host: &Arc<Host>,
+    hurry: impl Future<Output = ()>,
+) -> Result<(), RulesLeft> {
     let done = || host.departure.done.is_cancelled();
     if !host.wait_until(host.limits.withdraw_time, done).await {
         tracing::error!("told to end before every pod was released: rules may be left");
@@ -147,27 +161,32 @@ pub(crate) async fn conclude(host: &Arc<Host>, hurry: impl Future<Output = ()>) 
             .map(|pod| (pod.names.uid.clone(), pod.epoch))
             .collect()
     };
+    let mut failed = Vec::new();
     for (uid, epoch) in left {
         let _turn = host.turn(&uid).await;
         tracing::info!(pod = %uid, "its last connections end with the agent");
-        release::finish(host, &uid, epoch).await;
+        if let Err(error) = release::finish(host, &uid, epoch).await {
+            failed.push(error.to_string());
+        }
+    }
+    match failed.is_empty() {
+        true => Ok(()),
+        false => Err(RulesLeft(failed)),
     }
 }
 
 /// Removes everything in these folders, once nobody uses them any more.
-pub(crate) async fn sweep(folders: &[&Path]) {
+pub(crate) async fn sweep(folders: &[&Path]) -> io::Result<()> {
     let mut result = Ok(());
     for _ in 0..SWEEPS.0 {
         // A child that was killed may still have been writing.
         result = folders.iter().try_for_each(|folder| empty(folder));
         if result.is_ok() {
-            return;
+            break;
         }
         tokio::time::sleep(SWEEPS.1).await;
     }
-    if let Err(error) = result {
-        tracing::error!(%error, "files of the mesh are left on the node");
-    }
+    result
 }
 
 fn empty(folder: &Path) -> io::Result<()> {

@@ -48,6 +48,13 @@ struct Known {
 }
 
 impl Older {
+    /// How many this pod has, if any.
+    pub(crate) fn of(&self, uid: &PodUid) -> Option<OlderConnections> {
+        let known = self.0.lock();
+        let known = known.get(uid).filter(|known| known.count > 0)?;
+        Some(message(uid, known.count))
+    }
+
     /// How many each pod has that has any.
     pub(crate) fn counts(&self) -> Vec<OlderConnections> {
         let known = self.0.lock();

@@ -5,7 +5,7 @@
 //! Task: [`run`], one, woken by every change and, while anything is left to do, by the clock. What
 //! fails is tried again, ever more rarely, and the control plane hears why.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -51,12 +51,15 @@ pub(crate) async fn run(host: Arc<Host>) {
     let mut changes = host.changes_of_state();
     loop {
         let now = clock::now();
-        let jobs = jobs(&host, &failures, now);
-        failures.retain(|uid, _| host.roster.record(uid).is_some());
-        if !jobs.is_empty() {
-            do_all(&host, jobs, &mut failures).await;
+        let jobs = jobs(&host);
+        forget_others(&host, &mut failures, &jobs);
+        let due = due(jobs, &failures, now);
+        if !due.is_empty() {
+            do_all(&host, due, &mut failures).await;
         }
-        let next = failures.values().map(|failure| failure.again).min();
+        // One whose time has come and that was not due is being changed by somebody else.
+        let times = failures.values().map(|failure| failure.again);
+        let next = times.filter(|again| *again > now).min();
         tokio::select! {
             changed = changes.changed() => if changed.is_err() { return },
             () = clock::until(next) => {}
@@ -66,9 +69,45 @@ pub(crate) async fn run(host: Arc<Host>) {
     }
 }
 
+impl Job {
+    /// Whom it is for.
+    fn uid(&self) -> &PodUid {
+        match self {
+            Self::Capture(names) | Self::Identify(names) => &names.uid,
+            Self::Release(uid) => uid,
+        }
+    }
+}
+
+/// Forgets failures of pods that nothing is to be done for any more; who was told of one hears that
+/// it is over, of a captured pod by its capture.
+fn forget_others(host: &Host, failures: &mut HashMap<PodUid, Failure>, jobs: &[Job]) {
+    let wanted: HashSet<&PodUid> = jobs.iter().map(Job::uid).collect();
+    let state = |uid: &PodUid| host.pods.lock().get(uid).map(|pod| pod.state);
+    let is_over = |uid: &PodUid| {
+        let is_changing = matches!(
+            state(uid),
+            Some(PodState::Enrolling | PodState::Withdrawing)
+        );
+        !wanted.contains(uid) && !is_changing
+    };
+    for (uid, failure) in failures.extract_if(|uid, _| is_over(uid)) {
+        if failure.told.is_some() && state(&uid).is_none() {
+            host.control
+                .tell(ToControl::Withdraw(uid.as_str().to_owned()));
+        }
+    }
+}
+
 /// What is to be done now.
-fn jobs(host: &Host, failures: &HashMap<PodUid, Failure>, now: Instant) -> Vec<Job> {
-    let is_due = |uid: &PodUid| failures.get(uid).is_none_or(|failure| failure.again <= now);
+fn due(mut jobs: Vec<Job>, failures: &HashMap<PodUid, Failure>, now: Instant) -> Vec<Job> {
+    let is_due = |failure: &Failure| failure.again <= now;
+    jobs.retain(|job| failures.get(job.uid()).is_none_or(is_due));
+    jobs
+}
+
+/// What is to be done, now or when it is tried again.
+fn jobs(host: &Host) -> Vec<Job> {
     let pods = host.pods.lock();
     let mut jobs = Vec::new();
     for record in host.roster.records() {
@@ -90,7 +129,7 @@ fn jobs(host: &Host, failures: &HashMap<PodUid, Failure>, now: Instant) -> Vec<J
             }
             _ => None,
         };
-        jobs.extend(job.filter(|_| is_due(uid)));
+        jobs.extend(job);
     }
     jobs
 }
@@ -188,6 +227,11 @@ fn note(
     }
     tracing::warn!(pod = %uid, "the pod is not as the control plane wants it: {why}");
     failure.told = Some(why.clone());
+    let pod = host.pods.lock().get(uid).map(|pod| pod.state);
+    if pod == Some(PodState::Captured) {
+        // It failed to be released; what is told of is captures.
+        return;
+    }
     host.control.tell(ToControl::Failed(CaptureFailure {
         uid: uid.as_str().to_owned(),
         message: why,

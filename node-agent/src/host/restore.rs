@@ -69,7 +69,10 @@ async fn restore_one(host: &Arc<Host>, kept: KeptPod) -> Result<(), EnrolError> 
     let epoch = adopt(host, kept, netns, Vec::new())?;
     if state == PodState::Draining {
         // Its connections died with the former role; nothing is left to wait for.
-        release::finish(host, &uid, epoch).await;
+        if let Err(error) = release::finish(host, &uid, epoch).await {
+            tracing::error!(%error, "a released pod keeps rules of the mesh; tried again");
+            release::go_on_draining(host, &uid, epoch);
+        }
         return Ok(());
     }
     open_listeners(host, &uid).await?;

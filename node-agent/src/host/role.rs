@@ -97,17 +97,24 @@ async fn serve(args: &HostArgs) -> anyhow::Result<()> {
     };
     let unsucceeded = serve_until_over(&host, sockets, &mut signals).await;
     let leaves = unsucceeded.filter(|_lock| host.departure.asked.is_cancelled());
+    let mut concluded = Ok(());
     if leaves.is_some() {
         let hurry = async {
             let signal = signals.asked().await;
             tracing::info!(signal, "asked to stop again: open connections are cut");
         };
-        leave::conclude(&host, hurry).await;
+        concluded = leave::conclude(&host, hurry).await;
+        if let Err(error) = &concluded {
+            tracing::error!(%error, "the mesh has not left the node as it should");
+        }
     }
     tracing::info!("the host role ends");
     let finished = host.tasks.finish(END_TIME).await;
+    // What the next agent needs to remove rules that are left stays with them.
+    concluded?;
     if leaves.is_some() {
-        leave::sweep(&[&args.state_dir, &args.run_dir]).await;
+        let swept = leave::sweep(&[&args.state_dir, &args.run_dir]).await;
+        swept.context("files of the mesh are left on the node")?;
     }
     finished.context("the host role ends with tasks still running")
 }

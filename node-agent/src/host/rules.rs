@@ -7,7 +7,7 @@
 //! Invariants of every text produced here:
 //! - only a connection's first packet is redirected, so that connections older than the capture
 //!   live on (a packet in mid-stream is NEW to a fresh conntrack and would be reset);
-//! - a first packet that escaped redirection goes nowhere;
+//! - a first packet that escaped redirection goes nowhere, whoever sent it;
 //! - a packet of a marked socket with a foreign source address leaves by `lo` or not at all;
 //! - the proxy's leg to the application is not tracked, so it may share the client's own port;
 //! - a text may be loaded any number of times and replaces all that an earlier one of ours did; no

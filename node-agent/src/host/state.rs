@@ -32,6 +32,7 @@ use super::listeners::{self, Listener};
 use super::names::PodUid;
 use super::older::Older;
 use super::pods::{NamespaceId, Pod, PodState, Pods};
+use super::probes::Kubelets;
 use super::roster::Roster;
 use super::rules::{Duty, RuleInput, Rules};
 use super::sockets::Supply;
@@ -119,6 +120,8 @@ pub(crate) struct Host {
     pub(crate) counters: Arc<Counters>,
     /// Outgoing sockets.
     pub(crate) supply: Supply,
+    /// Whose probes are let in.
+    pub(crate) kubelets: Kubelets,
     /// Everything that runs.
     pub(crate) tasks: Tasks,
     /// Enrolments and releases read-lock it; a handover write-locks it, so the table stands still.
@@ -188,6 +191,7 @@ impl Host {
             pages: Mutex::default(),
             kept: parts.kept,
             supply: Supply::start(Arc::clone(&counters))?,
+            kubelets: Kubelets::default(),
             counters,
             retired: tasks.token().child_token(),
             tasks,

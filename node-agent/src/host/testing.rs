@@ -3,7 +3,8 @@
 
 pub(crate) mod fakes;
 
-use std::process::Command;
+use std::io::Write;
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -65,6 +66,38 @@ impl Namespace {
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert!(stderr.is_empty(), "{line}: {stderr}");
         String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// Puts a table of the mesh's name in place of the one there may be, and lets nobody change it
+    /// until the answer is dropped: then it is gone.
+    pub(crate) fn with_fixed_rules(&self) -> FixedRules {
+        self.shell("nft 'add table inet ambit; delete table inet ambit'");
+        let start = || {
+            let mut nft = Command::new("nft");
+            nft.arg("-i").stdin(Stdio::piped()).stdout(Stdio::null());
+            nft.spawn()
+        };
+        let mut owner = self.open().run(start).unwrap().unwrap();
+        let orders = owner.stdin.as_mut().unwrap();
+        orders
+            .write_all(b"add table inet ambit { flags owner; }\n")
+            .unwrap();
+        let deadline = std::time::Instant::now() + fakes::PATIENCE;
+        while !self.shell("nft list tables").contains("inet ambit") {
+            assert!(std::time::Instant::now() < deadline, "nft does not obey");
+        }
+        FixedRules(owner)
+    }
+}
+
+/// Rules that belong to a process, see [`Namespace::with_fixed_rules`].
+#[derive(Debug)]
+pub(crate) struct FixedRules(Child);
+
+impl Drop for FixedRules {
+    fn drop(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
     }
 }
 

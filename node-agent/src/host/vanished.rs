@@ -140,7 +140,7 @@ pub(crate) async fn watch(host: Arc<Host>) {
             host.counters.count(Count::PodsVanished);
             let _standing_still = host.changes.read().await;
             let _turn = host.turn(&uid).await;
-            release::finish(&host, &uid, epoch).await;
+            release::finish_gone(&host, &uid, epoch).await;
         }
     }
 }

@@ -41,15 +41,22 @@ pub(crate) async fn load(host: &Host, uid: &PodUid, duty: &Duty) -> Result<(), E
                 tracing::info!(pod = %uid, from = %other, to = %host.rules, "packet filter changed");
                 change(host, uid, |written| written.remove(&other))?;
             }
-            Err(error) => stay(uid, other, &error),
+            Err(error) => {
+                tracing::warn!(pod = %uid, rules = %other, %error, "another packet filter's rules stay in the pod");
+            }
         }
     }
     Ok(())
 }
 
 /// Removes all rules from a pod, whoever wrote them; tries more than once, for a lock may be held.
-pub(crate) async fn remove(host: &Host, uid: &PodUid) {
-    let Some(netns) = host.netns(uid) else { return };
+///
+/// Whatever fails, the rest is tried too; answers with the first failure.
+pub(crate) async fn remove(host: &Host, uid: &PodUid) -> Result<(), EnrolError> {
+    let Some(netns) = host.netns(uid) else {
+        return Ok(());
+    };
+    let mut result = Ok(());
     for rules in writers(host, uid) {
         let mut removed = firewall::load(&netns, rules, &Duty::Nothing).await;
         for _ in 1..ATTEMPTS {
@@ -59,10 +66,12 @@ pub(crate) async fn remove(host: &Host, uid: &PodUid) {
             tokio::time::sleep(PAUSE).await;
             removed = firewall::load(&netns, rules, &Duty::Nothing).await;
         }
-        if let Err(error) = removed {
-            stay(uid, rules, &error);
-        }
+        result = result.and(removed);
     }
+    result.map_err(|source| EnrolError::Firewall {
+        pod: uid.clone(),
+        source,
+    })
 }
 
 fn writers(host: &Host, uid: &PodUid) -> BTreeSet<Rules> {
@@ -84,10 +93,6 @@ fn change(
         pod: uid.clone(),
         source,
     })
-}
-
-fn stay(uid: &PodUid, rules: Rules, error: &firewall::FirewallError) {
-    tracing::warn!(pod = %uid, %rules, %error, "the pod's namespace may keep rules of the mesh");
 }
 
 #[cfg(test)]

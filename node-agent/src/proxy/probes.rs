@@ -17,6 +17,9 @@ use crate::link::{PodUid, ToHost};
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Questions under way: far more than a node has probes at a time.
 const QUESTIONS: usize = 1024;
+/// Questions under way about one pod: whoever connects to it by the node's address can have them
+/// asked, and must not have those about other pods left unanswered.
+const QUESTIONS_OF_A_POD: usize = 32;
 
 /// One flow: the pod's uid, where the flow comes from, and the port in the pod.
 type Flow = (Arc<str>, SocketAddr, u16);
@@ -49,7 +52,8 @@ impl Probes {
         let (sender, answer) = oneshot::channel();
         {
             let mut waiting = self.waiting.lock();
-            if waiting.len() >= QUESTIONS {
+            let of_pod = waiting.keys().filter(|flow| flow.0 == pod.uid).count();
+            if of_pod >= QUESTIONS_OF_A_POD || waiting.len() >= QUESTIONS {
                 return false;
             }
             waiting.insert(flow.clone(), sender);

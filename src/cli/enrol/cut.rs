@@ -16,7 +16,7 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use super::progress::Progress;
-use crate::cli::live::{CONTROL_PLANE_ADMIN, CONTROL_PLANES, Live, Wanted};
+use crate::cli::live::{CONTROL_PLANE_ADMIN, CONTROL_PLANES, Live, pages_of};
 use crate::cli::standing::{self, PodStanding, Standing};
 use crate::cluster::call::{CallError, call};
 use crate::config::translate::CUT_EXISTING;
@@ -58,27 +58,19 @@ pub(super) async fn all(
 ) -> anyhow::Result<bool> {
     let before = of_pods(live, progress).await;
     let now = clock::unix_seconds(clock::wall()).to_string();
-    let captured = progress
-        .pods
-        .iter()
-        .filter(|pod| pod.standing == Standing::Captured);
-    let asked = captured.map(|pod| ask(live, pod, &now));
-    let mut asked = futures_util::stream::iter(asked).buffer_unordered(AT_ONCE);
-    let (mut pods, mut all_asked) = (0_usize, true);
-    while let Some(answer) = asked.next().await {
-        match answer {
-            Ok(()) | Err((_, CallError::Missing)) => pods += 1,
-            Err((pod, error)) => {
-                all_asked = false;
-                writeln!(err, "error: {pod} cannot be asked to cut: {error}")?;
-            }
-        }
+    let (pods, refused) = write(live, progress, Some(&now)).await;
+    for (pod, error) in &refused {
+        writeln!(err, "error: {pod} cannot be asked to cut: {error}")?;
     }
     let left = match &before {
         Ok(_) => until_none(live, progress).await,
         Err(why) => Err(why.clone()),
     };
     let none_left = matches!(&left, Ok(left) if left.is_none());
+    if none_left {
+        // It has done what it was for; that of a pod that keeps it is soon too old to count.
+        write(live, progress, None).await;
+    }
     match (before, left) {
         (Ok(before), Ok(left)) if left.is_none() => {
             writeln!(out, "{} older connections cut", before.connections)?;
@@ -94,20 +86,46 @@ pub(super) async fn all(
             "{pods} pods asked to cut their older connections; how many there were is not known: {why}"
         )?,
     }
-    Ok(all_asked && none_left)
+    Ok(refused.is_empty() && none_left)
 }
 
-async fn ask(live: &Live, pod: &PodStanding, now: &str) -> Result<(), (String, CallError)> {
+/// Writes on all captured pods when they are asked to cut, or takes that off; answers how many it was
+/// written on, and which could not be.
+async fn write(
+    live: &Live,
+    progress: &Progress,
+    when: Option<&str>,
+) -> (usize, Vec<(String, CallError)>) {
+    let captured = progress
+        .pods
+        .iter()
+        .filter(|pod| pod.standing == Standing::Captured);
+    let written = captured.map(|pod| write_on(live, pod, when));
+    let mut written = futures_util::stream::iter(written).buffer_unordered(AT_ONCE);
+    let (mut pods, mut refused) = (0, Vec::new());
+    while let Some(answer) = written.next().await {
+        match answer {
+            // One that is gone, or was made anew, has no such connections.
+            Ok(()) | Err((_, CallError::Missing | CallError::Conflict)) => pods += 1,
+            Err(why) => refused.push(why),
+        }
+    }
+    (pods, refused)
+}
+
+async fn write_on(
+    live: &Live,
+    pod: &PodStanding,
+    when: Option<&str>,
+) -> Result<(), (String, CallError)> {
     let pods: Api<Pod> = Api::namespaced(live.client.clone(), &pod.namespace);
     // The uid makes it fail for another pod of that name.
-    let annotations = json!({CUT_EXISTING: now});
+    let annotations = json!({CUT_EXISTING: when});
     let patch = Patch::Merge(json!({"metadata": {"uid": &*pod.uid, "annotations": annotations}}));
     let patched = call(pods.patch(&pod.name, &PatchParams::default(), &patch)).await;
-    match patched {
-        Ok(_) => Ok(()),
-        Err(CallError::Conflict) => Ok(()),
-        Err(error) => Err((format!("{}/{}", pod.namespace, pod.name), error)),
-    }
+    patched
+        .map(drop)
+        .map_err(|error| (format!("{}/{}", pod.namespace, pod.name), error))
 }
 
 /// Connections of captured pods that are older.
@@ -155,13 +173,8 @@ async fn of_pods(live: &Live, progress: &Progress) -> Result<Counted, String> {
 async fn older_connections(live: &Live) -> Result<BTreeMap<String, u32>, String> {
     let planes = live.pods(CONTROL_PLANES).await;
     let planes = planes.map_err(|error| error.to_string())?;
-    let names = planes.iter().filter_map(|pod| pod.metadata.name.clone());
-    let wanted = names.map(|pod| Wanted {
-        pod,
-        port: CONTROL_PLANE_ADMIN,
-        path: "/debug/captures",
-    });
-    let answers = live.pages(wanted.collect()).await;
+    let wanted = pages_of(&planes, CONTROL_PLANE_ADMIN, &["/debug/captures"]);
+    let answers = live.pages(wanted).await;
     let mut pages = Vec::new();
     for (wanted, answer) in answers {
         pages.push(answer.map_err(|error| format!("{}: {error}", wanted.pod))?);

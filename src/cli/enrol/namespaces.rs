@@ -17,14 +17,17 @@ use crate::mesh_names::MeshNames;
 pub(super) struct Namespaces<'a> {
     live: &'a Live,
     names: &'a [String],
+    mesh: &'a MeshNames,
     all: Api<Namespace>,
 }
 
 impl<'a> Namespaces<'a> {
-    pub(super) fn new(live: &'a Live, names: &'a [String]) -> Self {
+    /// Of a mesh that goes by these names.
+    pub(super) fn new(live: &'a Live, names: &'a [String], mesh: &'a MeshNames) -> Self {
         Self {
             live,
             names,
+            mesh,
             all: Api::all(live.client.clone()),
         }
     }
@@ -33,8 +36,7 @@ impl<'a> Namespaces<'a> {
     pub(super) async fn label(&self, wish: Wish, out: &mut impl Write) -> anyhow::Result<()> {
         let mut changes = Vec::new();
         for name in self.names {
-            let excluded = MeshNames::default().excluded_namespaces;
-            if wish == Wish::Captured && (excluded.contains(name) || *name == self.live.namespace) {
+            if wish == Wish::Captured && is_excluded(self.mesh, &self.live.namespace, name) {
                 bail!("namespace {name} is the cluster's or the mesh's own: it is never captured");
             }
             let namespace = match call(self.all.get(name)).await {
@@ -73,8 +75,12 @@ impl<'a> Namespaces<'a> {
                 events.extend(found.items);
             }
         }
-        Ok(Progress::of(wish, &namespaces, &pods, &events))
+        Ok(Progress::of(wish, self.mesh, &namespaces, &pods, &events))
     }
+}
+
+fn is_excluded(mesh: &MeshNames, own: &str, name: &str) -> bool {
+    name == own || mesh.excluded_namespaces.iter().any(|found| found == name)
 }
 
 /// The labels to change, if any.

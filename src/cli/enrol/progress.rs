@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::cli::standing::{self, PodStanding, Standing};
-use crate::config::apiserver::{Listings, Seen};
+use crate::config::apiserver::Listings;
 use crate::config::objects::Kind;
 use crate::config::{Batch, CaptureRecord, Configuration};
 use crate::mesh_names::MeshNames;
@@ -38,9 +38,15 @@ pub(super) struct Progress {
 
 impl Progress {
     /// What these objects say.
-    pub(super) fn of(wish: Wish, namespaces: &[Namespace], pods: &[Pod], events: &[Event]) -> Self {
+    pub(super) fn of(
+        wish: Wish,
+        mesh: &MeshNames,
+        namespaces: &[Namespace],
+        pods: &[Pod],
+        events: &[Event],
+    ) -> Self {
         let reasons = standing::reasons(events);
-        let configuration = configuration(namespaces, pods);
+        let configuration = configuration(mesh, namespaces, pods);
         let all = configuration.pods().count();
         let mut pods = standing::of_pods(&configuration);
         for pod in &mut pods {
@@ -141,18 +147,11 @@ impl Progress {
 }
 
 /// What the control plane makes of these.
-fn configuration(namespaces: &[Namespace], pods: &[Pod]) -> Configuration {
+fn configuration(mesh: &MeshNames, namespaces: &[Namespace], pods: &[Pod]) -> Configuration {
     let (mut listings, mut batch) = (Listings::default(), Batch::default());
-    let mut list = |kind: Kind, documents: Vec<Value>| {
-        listings.take(kind, Seen::Listing, &mut batch);
-        for document in documents {
-            listings.take(kind, Seen::Listed(document), &mut batch);
-        }
-        listings.take(kind, Seen::Complete, &mut batch);
-    };
-    list(Kind::Namespace, documents(namespaces));
-    list(Kind::Pod, documents(pods));
-    let mut settings = MeshNames::default().settings();
+    listings.take_all(Kind::Namespace, documents(namespaces), &mut batch);
+    listings.take_all(Kind::Pod, documents(pods), &mut batch);
+    let mut settings = mesh.settings();
     settings.captures = CaptureRecord::Annotations;
     let mut configuration = Configuration::new(settings);
     configuration.apply(batch);

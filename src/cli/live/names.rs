@@ -5,43 +5,62 @@ use k8s_openapi::api::core::v1::PodTemplateSpec;
 use kube::Client;
 use kube::api::Api;
 
-use crate::cluster::call::call;
+use crate::cluster::call::{CallError, call};
 use crate::mesh_names::MeshNames;
 
 /// The Deployment of the control plane, and the DaemonSet of the agents.
 const CONTROL_PLANE: &str = "ambit-control-plane";
 const AGENT: &str = "ambit-node-agent";
 
-/// Names as the control plane has them, and what agents do with unknown destinations; where that
-/// cannot be read, what was given, with the reason.
-pub(super) async fn read(
+/// What the DaemonSet of the agents says; nothing if there is none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(in crate::cli) struct AgentSet {
+    /// What agents do with unknown destinations.
+    pub(in crate::cli) egress: Option<String>,
+    /// On how many nodes one is to run.
+    pub(in crate::cli) nodes: usize,
+}
+
+/// Names as the control plane has them; those given, and why, if they cannot be read.
+pub(super) async fn of_control_plane(
     client: &Client,
     namespace: &str,
     given: &MeshNames,
-) -> (MeshNames, Option<String>, Vec<String>) {
+) -> (MeshNames, Option<String>) {
     let deployments: Api<Deployment> = Api::namespaced(client.clone(), namespace);
-    let sets: Api<DaemonSet> = Api::namespaced(client.clone(), namespace);
-    let mut unread = Vec::new();
-    let names = match call(deployments.get(CONTROL_PLANE)).await {
+    match call(deployments.get(CONTROL_PLANE)).await {
         Ok(found) => {
             let template = found.spec.map(|spec| spec.template).unwrap_or_default();
-            of_template(&template, given)
+            (of_template(&template, given), None)
         }
         Err(error) => {
-            unread.push(format!(
+            let why = format!(
                 "Deployment {namespace}/{CONTROL_PLANE}: {error}; the names of the mesh are those given here"
-            ));
-            given.clone()
+            );
+            (given.clone(), Some(why))
         }
-    };
-    let egress = match call(sets.get(AGENT)).await {
-        Ok(found) => {
-            let template = found.spec.map(|spec| spec.template).unwrap_or_default();
-            variable(&template, "AMBIT_EGRESS")
-        }
-        Err(_unread) => None,
-    };
-    (names, egress, unread)
+    }
+}
+
+/// What is said of the agents.
+pub(super) async fn of_agents(client: &Client, namespace: &str) -> Result<AgentSet, String> {
+    let sets: Api<DaemonSet> = Api::namespaced(client.clone(), namespace);
+    match call(sets.get(AGENT)).await {
+        Ok(found) => Ok(agent_set(found)),
+        Err(CallError::Missing) => Ok(AgentSet::default()),
+        Err(error) => Err(format!("DaemonSet {namespace}/{AGENT}: {error}")),
+    }
+}
+
+fn agent_set(found: DaemonSet) -> AgentSet {
+    let nodes = found.status.map(|status| status.desired_number_scheduled);
+    let template = found.spec.map(|spec| spec.template).unwrap_or_default();
+    AgentSet {
+        egress: variable(&template, "AMBIT_EGRESS"),
+        nodes: nodes
+            .and_then(|nodes| usize::try_from(nodes).ok())
+            .unwrap_or_default(),
+    }
 }
 
 /// What the variables of the containers say.

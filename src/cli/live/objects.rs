@@ -2,7 +2,8 @@
 
 use serde_json::Value;
 
-use super::{Live, names};
+use super::Live;
+use super::names::{self, AgentSet};
 use crate::config::objects::Kind;
 use crate::config::{CaptureRecord, Configuration, apiserver};
 use crate::mesh_names::MeshNames;
@@ -11,17 +12,27 @@ use crate::mesh_names::MeshNames;
 pub(in crate::cli) struct LiveObjects {
     /// As the control plane has it; captured is what stands on the pods.
     pub(in crate::cli) configuration: Configuration,
-    /// What agents do with unknown destinations, if that is known.
-    pub(in crate::cli) egress: Option<String>,
+    /// What the DaemonSet of the agents says, or why that is not known.
+    pub(in crate::cli) agents: Result<AgentSet, String>,
     /// Pods and policies as the API server has them.
     pub(in crate::cli) documents: Vec<(Kind, Value)>,
     /// What could not be read, and why.
     pub(in crate::cli) unread: Vec<String>,
 }
 
+impl LiveObjects {
+    /// What agents do with unknown destinations, if that is known.
+    pub(in crate::cli) fn egress(&self) -> Option<&str> {
+        let agents = self.agents.as_ref().ok()?;
+        agents.egress.as_deref()
+    }
+}
+
 /// Reads these kinds; what the caller may not see is told in `unread`.
 pub(in crate::cli) async fn read(live: &Live, kinds: &[Kind], given: &MeshNames) -> LiveObjects {
-    let (names, egress, mut unread) = names::read(&live.client, &live.namespace, given).await;
+    let (names, unread) = live.names(given).await;
+    let mut unread: Vec<String> = unread.into_iter().collect();
+    let agents = names::of_agents(&live.client, &live.namespace).await;
     let mut settings = names.settings();
     settings.captures = CaptureRecord::Annotations;
     let mut documents = Vec::new();
@@ -38,7 +49,7 @@ pub(in crate::cli) async fn read(live: &Live, kinds: &[Kind], given: &MeshNames)
     configuration.apply(listed.batch);
     LiveObjects {
         configuration,
-        egress,
+        agents,
         documents,
         unread,
     }

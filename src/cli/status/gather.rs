@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use ambit_kit::clock;
 use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::core::v1::{Event, Pod};
+use k8s_openapi::api::core::v1::Event;
 use kube::api::{Api, ListParams};
 
 use super::pages::Streams;
 use super::report::Facts;
 use crate::cli::live::{
-    AGENT_ADMIN, AGENTS, CONTROL_PLANE_ADMIN, CONTROL_PLANES, Live, LiveObjects, Wanted, read,
+    AGENT_ADMIN, AGENTS, CONTROL_PLANE_ADMIN, CONTROL_PLANES, Live, LiveObjects, Wanted, pages_of,
+    read,
 };
 use crate::cli::standing;
 use crate::cluster::call::{CallError, call};
@@ -39,8 +40,12 @@ pub(super) async fn facts(live: &Live, names: &MeshNames) -> Facts {
     let said = |error: CallError| error.to_string();
     let control_planes = live.pods(CONTROL_PLANES).await.map_err(said);
     let agents = live.pods(AGENTS).await.map_err(said);
-    let mut wanted = wanted(&control_planes, CONTROL_PLANE_ADMIN, PAGES);
-    wanted.extend(self::wanted(&agents, AGENT_ADMIN, &["/metrics"]));
+    let mut wanted = pages_of(control_planes.iter().flatten(), CONTROL_PLANE_ADMIN, PAGES);
+    wanted.extend(pages_of(
+        agents.iter().flatten(),
+        AGENT_ADMIN,
+        &["/metrics"],
+    ));
     let (answers, objects, leader, events) = tokio::join!(
         Box::pin(live.pages(wanted)),
         Box::pin(read(live, KINDS, names)),
@@ -53,14 +58,16 @@ pub(super) async fn facts(live: &Live, names: &MeshNames) -> Facts {
         .collect();
     let LiveObjects {
         configuration,
+        agents: agent_set,
         documents,
         unread,
-        ..
     } = objects;
     let mut facts = Facts {
         now: i64::try_from(clock::unix_seconds(clock::wall())).unwrap_or(i64::MAX),
         control_planes,
         agents,
+        agent_nodes: agent_set.map(|set| set.nodes),
+        nodes: configuration.nodes().map(ToString::to_string).collect(),
         leader,
         pages,
         later: BTreeMap::new(),
@@ -100,26 +107,6 @@ impl Facts {
             }
         }
     }
-}
-
-fn wanted(pods: &Result<Vec<Pod>, String>, port: u16, paths: &[&'static str]) -> Vec<Wanted> {
-    let alive = pods.iter().flatten().filter(|pod| {
-        let phase = pod
-            .status
-            .as_ref()
-            .and_then(|status| status.phase.as_deref());
-        phase == Some("Running") && pod.metadata.deletion_timestamp.is_none()
-    });
-    let names = alive.filter_map(|pod| pod.metadata.name.clone());
-    names
-        .flat_map(|pod| {
-            paths.iter().map(move |path| Wanted {
-                pod: pod.clone(),
-                port,
-                path,
-            })
-        })
-        .collect()
 }
 
 async fn leader(live: &Live) -> Result<Option<(String, i64)>, String> {

@@ -6,13 +6,13 @@ use std::collections::BTreeMap;
 use k8s_openapi::jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::cli::standing::older_connections;
+
 /// What an agent's `/metrics` say.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct AgentPage {
     pub(super) version: Option<String>,
     pub(super) connected: Option<bool>,
-    /// Seconds since it heard the control plane, while that is away.
-    pub(super) stale_seconds: u64,
     pub(super) pods: Option<u64>,
     /// Ends of its workloads' certificates, in Unix seconds.
     pub(super) expiries: Vec<i64>,
@@ -55,12 +55,21 @@ impl AgentPage {
         Self {
             version: first("istio_build").and_then(|(labels, _)| label(labels, "tag")),
             connected: number("ambit_control_plane_connected").map(|up| up == 1),
-            stale_seconds: number("ambit_config_staleness_seconds")
-                .and_then(|seconds| u64::try_from(seconds).ok())
-                .unwrap_or_default(),
             pods: number("ambit_pods").and_then(|pods| u64::try_from(pods).ok()),
             expiries: expiries.iter().filter_map(|(_, at)| whole(at)).collect(),
         }
+    }
+}
+
+/// Whether a page says what it is asked for.
+pub(super) fn is_readable(path: &str, text: &str) -> bool {
+    match path {
+        "/ca" => serde_json::from_str::<Authority>(text).is_ok(),
+        "/debug/agents" => serde_json::from_str::<Streams>(text).is_ok(),
+        "/debug/captures" => older_connections(&[text]).is_some(),
+        _ => control_plane_version(text)
+            .or_else(|| agent_version(text))
+            .is_some(),
     }
 }
 

@@ -20,6 +20,10 @@ pub(super) struct Facts {
     pub(super) now: i64,
     pub(super) control_planes: Result<Vec<Pod>, String>,
     pub(super) agents: Result<Vec<Pod>, String>,
+    /// On how many nodes an agent is to run.
+    pub(super) agent_nodes: Result<usize, String>,
+    /// All nodes.
+    pub(super) nodes: Vec<String>,
     /// Who leads, and since when it has not renewed that, in Unix seconds.
     pub(super) leader: Result<Option<(String, i64)>, String>,
     /// Pages by pod and path.

@@ -8,7 +8,7 @@ use kube::api::{Api, ApiResource, DynamicObject, ListParams, ObjectList};
 use kube::{Client, Error};
 use serde_json::Value;
 
-use super::listing::{Listings, Seen};
+use super::listing::Listings;
 use super::watch::{PAGE, document, resource_of};
 use crate::config::Batch;
 use crate::config::objects::Kind;
@@ -34,17 +34,17 @@ pub async fn list(
     let mut listed = Listed::default();
     let mut listings = Listings::default();
     for kind in kinds {
-        listings.take(*kind, Seen::Listing, &mut listed.batch);
-        match Box::pin(documents(client, *kind)).await {
-            Ok(documents) => {
-                for document in documents {
-                    show(*kind, &document);
-                    listings.take(*kind, Seen::Listed(document), &mut listed.batch);
-                }
+        let documents = match Box::pin(documents(client, *kind)).await {
+            Ok(documents) => documents,
+            Err(why) => {
+                listed.unread.push((*kind, why));
+                Vec::new()
             }
-            Err(why) => listed.unread.push((*kind, why)),
+        };
+        for document in &documents {
+            show(*kind, document);
         }
-        listings.take(*kind, Seen::Complete, &mut listed.batch);
+        listings.take_all(*kind, documents, &mut listed.batch);
     }
     listed
 }

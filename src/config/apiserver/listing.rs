@@ -86,6 +86,20 @@ impl Listings {
         missing.map(|(kind, _)| *kind)
     }
 
+    /// Takes in all that there is of a kind.
+    pub fn take_all(
+        &mut self,
+        kind: Kind,
+        documents: impl IntoIterator<Item = Value>,
+        batch: &mut Batch,
+    ) {
+        self.take(kind, Seen::Listing, batch);
+        for document in documents {
+            self.take(kind, Seen::Listed(document), batch);
+        }
+        self.take(kind, Seen::Complete, batch);
+    }
+
     /// Takes in what a watcher saw; what that changes is added to the batch.
     pub fn take(&mut self, kind: Kind, seen: Seen, batch: &mut Batch) {
         let place = &self.place;

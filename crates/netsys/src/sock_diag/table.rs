@@ -3,12 +3,12 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::fd::{AsRawFd, OwnedFd};
 
 use nix::libc;
-use nix::sys::socket::{MsgFlags, NetlinkAddr, recv, sendto};
 
-use super::{BY_FAMILY, ERROR, HEADER, QUESTION, REQUEST, open};
+use super::message::{
+    BY_FAMILY, ERROR, HEADER, ID, answer, ask, bytes, errno, kind, open, request, short,
+};
 
 /// `SOCK_DESTROY` of `linux/sock_diag.h`.
 const DESTROY: u16 = 21;
@@ -22,7 +22,6 @@ const ESTABLISHED: u32 = 1 << 1;
 /// `struct inet_diag_msg`; `struct inet_diag_sockid` in it.
 const MESSAGE: usize = 72;
 const ID_AT: usize = 4;
-const ID: usize = 48;
 /// `INET_DIAG_MARK` of `linux/inet_diag.h`.
 const MARK: u16 = 15;
 /// Longest message of the kernel in a dump.
@@ -49,15 +48,12 @@ pub struct Connection {
 pub fn connections() -> io::Result<Vec<Connection>> {
     let mut found = Vec::new();
     for family in [libc::AF_INET, libc::AF_INET6] {
-        let family = u8::try_from(family).unwrap_or_default();
         let kernel = open()?;
         let question = request(BY_FAMILY, DUMP, family, ESTABLISHED, &[0; ID]);
         ask(&kernel, &question)?;
         let mut chunk = vec![0; CHUNK];
         loop {
-            let length = recv(kernel.as_raw_fd(), &mut chunk, MsgFlags::empty())?;
-            let is_last = take(chunk.get(..length).unwrap_or_default(), &mut found)?;
-            if is_last {
+            if take(answer(&kernel, &mut chunk)?, &mut found)? {
                 break;
             }
         }
@@ -72,41 +68,14 @@ pub fn connections() -> io::Result<Vec<Connection>> {
 /// `EOPNOTSUPP` if the kernel cannot do that (`CONFIG_INET_DIAG_DESTROY`), or if it does not let us.
 pub fn destroy(connection: &Connection) -> io::Result<bool> {
     let kernel = open()?;
-    let (family, id) = (connection.family, &connection.id);
-    ask(
-        &kernel,
-        &request(DESTROY, ACKNOWLEDGE, family, u32::MAX, id),
-    )?;
-    let mut answer = [0; 1024];
-    let length = recv(kernel.as_raw_fd(), &mut answer, MsgFlags::empty())?;
-    let answer = answer.get(..length).unwrap_or_default();
-    match errno(answer)? {
+    let (family, id) = (i32::from(connection.family), &connection.id);
+    let question = request(DESTROY, ACKNOWLEDGE, family, u32::MAX, id);
+    ask(&kernel, &question)?;
+    match errno(answer(&kernel, &mut [0; 1024])?)? {
         0 => Ok(true),
         libc::ENOENT => Ok(false),
         error => Err(io::Error::from_raw_os_error(error)),
     }
-}
-
-fn ask(kernel: &OwnedFd, question: &[u8]) -> io::Result<()> {
-    let flags = MsgFlags::empty();
-    sendto(kernel.as_raw_fd(), question, &NetlinkAddr::new(0, 0), flags)?;
-    Ok(())
-}
-
-/// A header, then `struct inet_diag_req_v2`.
-fn request(kind: u16, flags: u16, family: u8, states: u32, id: &[u8]) -> Vec<u8> {
-    let length = HEADER + QUESTION;
-    let mut bytes = Vec::with_capacity(length);
-    bytes.extend(u32::try_from(length).unwrap_or_default().to_ne_bytes());
-    bytes.extend(kind.to_ne_bytes());
-    bytes.extend((REQUEST | flags).to_ne_bytes());
-    bytes.extend([0; 8]);
-    bytes.push(family);
-    bytes.push(u8::try_from(libc::IPPROTO_TCP).unwrap_or_default());
-    bytes.extend([0, 0]);
-    bytes.extend(states.to_ne_bytes());
-    bytes.extend(id);
-    bytes
 }
 
 /// Reads the messages of one answer; true if it is the last one.
@@ -117,7 +86,7 @@ fn take(mut answer: &[u8], found: &mut Vec<Connection>) -> io::Result<bool> {
             .get(..length)
             .filter(|_| length >= HEADER)
             .ok_or_else(short)?;
-        match u16::from_ne_bytes(bytes(message, 4)?) {
+        match kind(message)? {
             DONE => return Ok(true),
             ERROR => return Err(io::Error::from_raw_os_error(errno(message)?)),
             _ => found.push(connection(message.get(HEADER..).unwrap_or_default())?),
@@ -160,22 +129,8 @@ fn mark(mut attributes: &[u8]) -> io::Result<u32> {
     Ok(0)
 }
 
-/// The error number of an `NLMSG_ERROR`; zero is none.
-fn errno(message: &[u8]) -> io::Result<i32> {
-    Ok(i32::from_ne_bytes(bytes(message, HEADER)?).saturating_neg())
-}
-
 fn aligned(length: usize) -> usize {
     length.saturating_add(3) & !3
-}
-
-fn bytes<const N: usize>(from: &[u8], at: usize) -> io::Result<[u8; N]> {
-    let bytes = from.get(at..at.saturating_add(N)).ok_or_else(short)?;
-    bytes.try_into().map_err(|_length| short())
-}
-
-fn short() -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, "a short answer of the kernel")
 }
 
 #[cfg(test)]

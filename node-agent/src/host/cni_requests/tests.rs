@@ -86,6 +86,7 @@ async fn a_pod_of_nobody_is_left_alone_and_an_unknown_one_refused() {
         (answer.ok, answer.reason.as_deref()),
         (false, Some("unknown_pod"))
     );
+    assert_eq!(answer.state, None, "nobody says that it is of the mesh");
     for (enrolled, pod) in [(false, None), (true, Some(("a", false)))] {
         told(&node, enrolled, pod);
         let answer = add(&node.host, request(), descriptor(&namespace)).await;
@@ -101,6 +102,7 @@ async fn a_pod_without_a_namespace_that_can_be_found_is_refused() {
     told(&node, true, None);
     let answer = add(&node.host, pod("a", &namespace), None).await;
     assert_eq!(answer.reason.as_deref(), Some("no_namespace"), "{answer:?}");
+    assert_eq!(answer.state.as_deref(), Some("not-captured"), "{answer:?}");
 }
 
 #[tokio::test]

@@ -68,10 +68,41 @@ async fn an_agent_that_ends_after_that_leaves_no_rule_though_connections_are_ope
     ask(&node);
     left(&node).await;
     assert_eq!(node.host.pod_views()[0].state, "draining");
-    conclude(&node.host, async {}).await;
+    conclude(&node.host, async {}).await.unwrap();
     let after = pod.shell("nft list ruleset; ip rule list; ip route show table all");
     assert_eq!(after, before);
     assert!(node.host.pod_views().is_empty());
+}
+
+#[tokio::test]
+async fn an_agent_that_cannot_remove_rules_says_of_which_pod() {
+    let (ground, pod) = (Ground::make(), Namespace::make("pod"));
+    let node = ground.run(true);
+    captured(&node, "a", &pod).await;
+    node.fakes.hold_connections(true);
+    ask(&node);
+    left(&node).await;
+    let _fixed = pod.with_fixed_rules();
+    let left = conclude(&node.host, async {}).await.unwrap_err();
+    assert!(left.to_string().contains("pod a: nft"), "{left}");
+    // For the next agent.
+    assert_eq!(node.host.kept.load().unwrap().0.len(), 1);
+}
+
+#[tokio::test]
+async fn the_mesh_has_not_left_before_every_pod_is_direct() {
+    let (ground, pod) = (Ground::make(), Namespace::make("pod"));
+    let node = ground.run(true);
+    captured(&node, "a", &pod).await;
+    let fixed = pod.with_fixed_rules();
+    ask(&node);
+    // It goes on asking for the withdrawal, but does not say that it has left.
+    let withdraw = |told: &ToControl| matches!(told, ToControl::Withdraw(_));
+    let twice = || node.fakes.told_control(withdraw) == 2;
+    node.fakes.until(twice).await;
+    assert_eq!(told_left(&node), 0);
+    drop(fixed);
+    left(&node).await;
 }
 
 #[tokio::test]
@@ -119,6 +150,6 @@ async fn folders_are_swept_and_stay() {
     fs::create_dir_all(folder.path().join("host/pods")).unwrap();
     fs::write(folder.path().join("host/pods/a.json"), "{}").unwrap();
     fs::write(folder.path().join("host.lock"), "").unwrap();
-    sweep(&[folder.path()]).await;
+    sweep(&[folder.path()]).await.unwrap();
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
 }

@@ -5,6 +5,7 @@ use ambit_wire::node::{NodePod, RosterUpdate};
 
 use super::*;
 use crate::host::enrol;
+use crate::host::names::PodNames;
 use crate::host::testing::fakes::PATIENCE;
 use crate::host::testing::{Ground, Namespace, Node, names};
 
@@ -85,6 +86,26 @@ async fn connections_older_than_the_capture_are_counted_and_cut_when_asked_for()
     let aborted = place.client.read(&mut [0]).unwrap_err();
     assert_eq!(aborted.kind(), ErrorKind::ConnectionAborted);
     assert!(node.host.older.counts().is_empty());
+}
+
+#[tokio::test]
+async fn those_of_a_pod_that_is_identified_later_are_told_again() {
+    let (ground, place) = (Ground::make(), Place::make());
+    let node = ground.run(true);
+    node.host.tasks.spawn("older", run(Arc::clone(&node.host)));
+    let unknown = PodNames {
+        service_account: String::new(),
+        ..names("a")
+    };
+    let netns = NetNs::open(place.pod.path()).unwrap();
+    enrol::enrol(&node.host, unknown, netns, Some(place.pod.path()))
+        .await
+        .unwrap();
+    let older = |told: &ToControl| matches!(told, ToControl::Older(_));
+    let told = || node.fakes.told_control(older);
+    node.fakes.until(|| told() == 1).await;
+    enrol::identify(&node.host, names("a")).await.unwrap();
+    node.fakes.until(|| told() == 2).await;
 }
 
 #[tokio::test]

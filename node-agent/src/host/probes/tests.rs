@@ -13,7 +13,11 @@ fn a_flow_of_another_process_is_no_probe() {
     let own = Path::new("/proc/self");
     let inode = sock_diag::tcp_socket(from, to).unwrap().unwrap().inode;
     assert!(holds(own, inode), "this process has it");
-    assert!(!is_of_kubelet(from, to), "and is no kubelet");
+    let kubelets = Kubelets::default();
+    assert!(
+        !is_of_kubelet(&kubelets, from, to, clock::now()),
+        "and is no kubelet"
+    );
     drop(client);
     assert!(!holds(own, inode));
 }
@@ -21,6 +25,8 @@ fn a_flow_of_another_process_is_no_probe() {
 /// A process that is called as the kubelet is, and connects.
 #[test]
 fn a_flow_of_the_kubelet_is_a_probe() {
+    let (kubelets, now) = (Kubelets::default(), clock::now());
+    assert!(!kubelets.hold(0, now), "searched for, before it is there");
     let folder = tempfile::tempdir().unwrap();
     let program = folder.path().join(KUBELET);
     fs::copy("/usr/bin/bash", &program).unwrap();
@@ -32,10 +38,16 @@ fn a_flow_of_the_kubelet_is_a_probe() {
         .spawn()
         .unwrap();
     let (server, from) = listener.accept().unwrap();
-    assert!(is_of_kubelet(from, to));
+    assert!(
+        !is_of_kubelet(&kubelets, from, to, now),
+        "not searched for with every question"
+    );
+    let later = now + SEARCH_EVERY;
+    assert!(is_of_kubelet(&kubelets, from, to, later));
+    assert!(is_of_kubelet(&kubelets, from, to, later), "known by now");
     drop(server);
     kubelet.wait().unwrap();
-    assert!(!is_of_kubelet(from, to), "it has ended");
+    assert!(!is_of_kubelet(&kubelets, from, to, later), "it has ended");
 }
 
 #[tokio::test]

@@ -78,10 +78,9 @@ async fn a_pod_that_is_not_found_is_tried_again_ever_more_rarely() {
     let node = ground.run(true);
     node.host.roster.take(told("a", true));
     let mut failures = HashMap::new();
-    let due = |failures: &_| jobs(&node.host, failures, clock::now()).len();
+    let due = |failures: &_| due(jobs(&node.host), failures, clock::now()).len();
     assert_eq!(due(&failures), 1);
-    let first = jobs(&node.host, &failures, clock::now());
-    do_all(&node.host, first, &mut failures).await;
+    do_all(&node.host, jobs(&node.host), &mut failures).await;
     assert_eq!(due(&failures), 0, "not before a pause");
     let pause = failures[&uid].pause;
     note(&node.host, &mut failures, &uid, Err(NOT_FOUND.to_owned()));
@@ -91,4 +90,22 @@ async fn a_pod_that_is_not_found_is_tried_again_ever_more_rarely() {
     assert_eq!(failures[&uid].told.as_deref(), Some("no room"));
     note(&node.host, &mut failures, &uid, Ok(()));
     assert!(failures.is_empty());
+}
+
+#[tokio::test]
+async fn a_failure_is_over_when_nothing_is_wanted_of_the_pod_any_more() {
+    let (ground, other) = (Ground::make(), Namespace::make("other"));
+    let (node, uid) = (ground.run(true), names("a").uid);
+    captured(&node.host, names("b"), &other).await;
+    let mut failures = HashMap::new();
+    node.host.roster.take(told("a", true));
+    note(&node.host, &mut failures, &uid, Err("no room".to_owned()));
+    forget_others(&node.host, &mut failures, &jobs(&node.host));
+    assert_eq!(failures.len(), 1);
+    node.host.roster.take(told("a", false));
+    forget_others(&node.host, &mut failures, &jobs(&node.host));
+    assert!(failures.is_empty());
+    let is_over = |told: &ToControl| matches!(told, ToControl::Withdraw(uid) if uid == "a");
+    let told = || node.fakes.told_control(is_over) == 1;
+    node.fakes.until(told).await;
 }

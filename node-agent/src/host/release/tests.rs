@@ -109,3 +109,46 @@ async fn a_deleted_pod_ends_its_draining() {
     drop(pod);
     assert!(gone(&node, "a").await);
 }
+
+#[tokio::test]
+async fn a_pod_whose_rules_cannot_be_changed_stays_captured() {
+    let (ground, pod) = (Ground::make(), Namespace::make("pod"));
+    let node = ground.run(true);
+    enrolled(&node, "a", &pod).await;
+    let fixed = pod.with_fixed_rules();
+    let uid = names("a").uid;
+    let refused = release(&node.host, &uid).await.unwrap_err();
+    assert_eq!(refused.reason(), "rules_failed", "{refused}");
+    assert_eq!(node.host.pod_views()[0].state, "captured");
+    let proxy = node.fakes.proxy(1).await;
+    assert!(!proxy.was_told(|told| matches!(told, ToProxy::Release(_))));
+    let captured = |told: &ToControl| matches!(told, ToControl::Captured(_));
+    let advertised = || node.fakes.told_control(captured) == 2;
+    node.fakes.until(advertised).await;
+    drop(fixed);
+    assert_eq!(release(&node.host, &uid).await.unwrap(), PodState::Draining);
+}
+
+#[tokio::test]
+async fn rules_that_cannot_be_removed_are_not_forgotten() {
+    let (ground, pod) = (Ground::make(), Namespace::make("pod"));
+    let node = ground.run(true);
+    enrolled(&node, "a", &pod).await;
+    node.fakes.hold_connections(true);
+    release(&node.host, &names("a").uid).await.unwrap();
+    let fixed = pod.with_fixed_rules();
+    let proxy = node.fakes.proxy(1).await;
+    node.fakes.hold_connections(false);
+    let forgets = || {
+        let told = proxy.told.lock();
+        let forgets = told
+            .iter()
+            .filter(|told| matches!(told, ToProxy::Forget(_)));
+        forgets.count()
+    };
+    node.fakes.until(|| forgets() == 2).await;
+    assert_eq!(node.host.pod_views()[0].state, "draining");
+    assert_eq!(node.host.kept.load().unwrap().0.len(), 1);
+    drop(fixed);
+    assert!(gone(&node, "a").await);
+}

@@ -179,13 +179,15 @@ fn inbound(node: &[String]) -> (Chain, Chain) {
 
 /// First packets that were not redirected although they should have been: address translation
 /// looks at the first packet of a conntrack entry only, and somebody may have made an entry with
-/// another packet before.
+/// another packet before. Those of the node are answered as where nothing listens: that is why they
+/// were not redirected, and the application may have begun to listen since.
 fn seals(node: &[String]) -> [Chain; 2] {
     let drop = format!("{FIRST_PACKET} -j DROP");
     let ours = [ports::PLAINTEXT, ports::HBONE];
     let mut rules = vec!["-i lo -j RETURN".to_owned()];
     rules.extend(ours.map(|port| format!("-p tcp --dport {port} -j RETURN")));
-    rules.extend(node.iter().map(|ip| format!("-s {ip} -j RETURN")));
+    let refuse = format!("{FIRST_PACKET} -j REJECT --reject-with tcp-reset");
+    rules.extend(node.iter().map(|ip| format!("-s {ip} {refuse}")));
     rules.push(drop.clone());
     let seal_in = Chain {
         table: "filter",

@@ -122,15 +122,16 @@ fn inbound_chain() -> String {
 
 /// First packets that were not redirected although they should have been: address translation
 /// looks at the first packet of a conntrack entry only, and somebody may have made an entry with
-/// another packet before.
+/// another packet before. Those of the node are answered as where nothing listens: that is why they
+/// were not redirected, and the application may have begun to listen since.
 fn seal() -> String {
     format!(
         " chain seal_in {{
   type filter hook input priority 0;
   iifname \"lo\" return
   tcp dport {{ {}, {} }} return
-  ip saddr @node4 return
-  ip6 saddr @node6 return
+  ip saddr @node4 {FIRST_PACKET} reject with tcp reset
+  ip6 saddr @node6 {FIRST_PACKET} reject with tcp reset
   {FIRST_PACKET} drop
  }}
  chain seal_out {{

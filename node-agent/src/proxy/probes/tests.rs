@@ -6,9 +6,13 @@ use crate::proxy::pods::{Caps, Place};
 use crate::proxy::stock::Stock;
 
 fn pod() -> LocalPod {
+    pod_of("u-1")
+}
+
+fn pod_of(uid: &str) -> LocalPod {
     let attached = PodAttached {
         pod: Some(Pod {
-            uid: "u-1".to_owned(),
+            uid: uid.to_owned(),
             namespace: "shop".to_owned(),
             name: "web".to_owned(),
             service_account: "web".to_owned(),
@@ -26,7 +30,7 @@ fn pod() -> LocalPod {
         connections: 1,
         handshakes: 1,
     };
-    let stock = Stock::new("u-1".into(), mpsc::channel(1).0);
+    let stock = Stock::new(uid.into(), mpsc::channel(1).0);
     LocalPod::new(&attached, &place, caps, stock, CancellationToken::new()).unwrap()
 }
 
@@ -80,4 +84,19 @@ async fn without_an_answer_it_is_no_probe() {
     let source = "10.244.1.1:40000".parse().unwrap();
     assert!(!probes.is_probe(&pod(), source, 80).await);
     assert!(probes.waiting.lock().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_pod_cannot_have_those_of_others_left_unasked() {
+    let (probes, mut questions) = Probes::new();
+    let source = |port| SocketAddr::from(([10, 244, 1, 1], port));
+    let busy = pod();
+    for port in (1..).take(QUESTIONS_OF_A_POD) {
+        let flow = (Arc::clone(&busy.uid), source(port), 80);
+        probes.waiting.lock().insert(flow, oneshot::channel().0);
+    }
+    assert!(!probes.is_probe(&busy, source(40_000), 80).await);
+    assert!(questions.try_recv().is_err());
+    assert!(!probes.is_probe(&pod_of("u-2"), source(40_000), 80).await);
+    assert!(questions.try_recv().is_ok());
 }

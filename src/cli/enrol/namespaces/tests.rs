@@ -41,3 +41,14 @@ fn changes_are_told_in_kubectls_words() {
     assert_eq!(told(&json!({"a/b": "ambient"})), "labelled a/b=ambient");
     assert_eq!(told(&json!({"a/b": null})), "label a/b taken off");
 }
+
+#[test]
+fn what_the_mesh_leaves_out_is_never_enrolled() {
+    let mesh = MeshNames {
+        excluded_namespaces: vec!["storage".to_owned()],
+        ..MeshNames::default()
+    };
+    for (name, expected) in [("storage", true), ("mesh", true), ("kube-system", false)] {
+        assert_eq!(is_excluded(&mesh, "mesh", name), expected, "{name}");
+    }
+}

@@ -13,7 +13,13 @@ fn progress(wish: Wish, is_enrolled: bool, pods: Vec<Value>) -> Progress {
         "metadata": {}, "involvedObject": {"uid": "uid-c"},
         "message": "the mesh does not capture this pod yet: no such namespace",
     }));
-    Progress::of(wish, &namespaces, &pods, &[event.unwrap()])
+    Progress::of(
+        wish,
+        &MeshNames::default(),
+        &namespaces,
+        &pods,
+        &[event.unwrap()],
+    )
 }
 
 fn some() -> Vec<Value> {

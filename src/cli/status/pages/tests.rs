@@ -15,7 +15,6 @@ fn an_agents_metrics_tell_how_it_is() {
     let page = AgentPage {
         version: Some("0.1.0".to_owned()),
         connected: Some(false),
-        stale_seconds: 12,
         pods: Some(3),
         expiries: vec![1_795_265_579],
     };

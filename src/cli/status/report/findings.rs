@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 
 use super::{Facts, Finding, Report, Weight, name_of, pods};
 use crate::cli::standing::Standing;
-use crate::cli::status::pages::unix;
+use crate::cli::status::pages::{is_readable, unix};
 use crate::config::problem::Severity;
+use crate::config::statuses::ACCEPTED;
 
 /// A lease that was not renewed for so long has no holder; with room for clocks that differ.
 const LEASE_SECONDS: i64 = 60;
@@ -37,6 +38,7 @@ impl Findings {
 pub(super) fn of(facts: &Facts, report: &Report) -> Vec<Finding> {
     let mut found = Findings(Vec::new());
     control_planes(facts, report, &mut found);
+    nodes(facts, report, &mut found);
     agents(facts, report, &mut found);
     streams(facts, &mut found);
     captures(facts, report, &mut found);
@@ -74,13 +76,36 @@ fn control_planes(facts: &Facts, report: &Report, found: &mut Findings) {
     }
 }
 
-fn agents(facts: &Facts, report: &Report, found: &mut Findings) {
+/// Nodes on which an agent is to run, and none does.
+fn nodes(facts: &Facts, report: &Report, found: &mut Findings) {
     if facts.agents.is_ok() && report.agents.is_empty() && !report.control_planes.is_empty() {
         found.wrong(
             "no agent runs on any node".to_owned(),
             "see the events of DaemonSet ambit-node-agent",
         );
+        return;
     }
+    let nodes = report.agents.iter().map(|agent| agent.node.as_str());
+    let with: BTreeSet<&str> = nodes.filter(|node| !node.is_empty()).collect();
+    let Ok(wanted) = facts.agent_nodes else {
+        return;
+    };
+    if facts.agents.is_ok() && with.len() < wanted {
+        let nodes = facts.nodes.iter().map(String::as_str);
+        let without: Vec<&str> = nodes.filter(|node| !with.contains(node)).collect();
+        found.wrong(
+            format!(
+                "{} of {wanted} nodes that are to have an agent have none; there is none on {}",
+                wanted - with.len(),
+                without.join(", ")
+            ),
+            "pods there are not captured, and those of enrolled namespaces do not start; see the events \
+             of DaemonSet ambit-node-agent",
+        );
+    }
+}
+
+fn agents(facts: &Facts, report: &Report, found: &mut Findings) {
     for agent in &report.agents {
         let (name, node) = (&agent.name, &agent.node);
         if !agent.ready {
@@ -252,7 +277,7 @@ fn policies(facts: &Facts, found: &mut Findings) {
             .flatten();
         for condition in conditions {
             let word = |name: &str| condition.get(name).and_then(|at| at.as_str());
-            let is_refused = word("type") == Some("Accepted") && word("status") == Some("False");
+            let is_refused = word("type") == Some(ACCEPTED) && word("status") == Some("False");
             if is_refused && !told.contains(object.as_str()) {
                 let message = word("message").unwrap_or("its status gives no reason");
                 found.wrong(format!("{object} is not accepted: {message}"), "");
@@ -268,6 +293,7 @@ fn unseen(facts: &Facts, report: &Report, found: &mut Findings) {
             facts.control_planes.as_ref().err(),
         ),
         ("pods of the agents", facts.agents.as_ref().err()),
+        ("nodes of the agents", facts.agent_nodes.as_ref().err()),
         ("the Lease of the leader", facts.leader.as_ref().err()),
     ];
     for (what, why) in lists {
@@ -284,10 +310,13 @@ fn unseen(facts: &Facts, report: &Report, found: &mut Findings) {
         all.any(|(found, ready)| found == name && ready)
     };
     for ((pod, path), page) in &facts.pages {
+        let why = match page {
+            Err(why) => why.as_str(),
+            Ok(text) if is_readable(path, text) => continue,
+            Ok(_) => "it has another form than this version of ambit reads",
+        };
         // Of what is not ready it is told already.
-        if let Err(why) = page
-            && ready(pod)
-        {
+        if ready(pod) {
             // Whether there are older connections decides nothing, and older versions do not tell.
             let weight = match *path {
                 "/debug/captures" => Weight::Note,

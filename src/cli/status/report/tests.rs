@@ -44,6 +44,8 @@ pub(in crate::cli::status) fn healthy() -> Facts {
         now: NOW,
         control_planes: Ok(vec![process("cp-1", "n2", true)]),
         agents: Ok(vec![process("agent-1", "n1", true)]),
+        agent_nodes: Ok(1),
+        nodes: vec!["n1".to_owned(), "n2".to_owned()],
         leader: Ok(Some(("cp-1_0a1b".to_owned(), NOW - 3))),
         pages: BTreeMap::from([
             page(
@@ -93,7 +95,7 @@ type Change = fn(&mut Facts);
 
 #[test]
 fn what_is_wrong_is_said_and_decides() {
-    let changes: [(Change, &str); 8] = [
+    let changes: [(Change, &str); 9] = [
         (
             |facts| facts.control_planes = Ok(vec![]),
             "no control plane runs",
@@ -101,6 +103,10 @@ fn what_is_wrong_is_said_and_decides() {
         (
             |facts| facts.agents = Ok(vec![process("agent-1", "n1", false)]),
             "agent agent-1 on n1 is not ready",
+        ),
+        (
+            |facts| facts.agent_nodes = Ok(2),
+            "1 of 2 nodes that are to have an agent have none; there is none on n2",
         ),
         (|facts| facts.leader = Ok(None), "no control plane leads"),
         (
@@ -169,9 +175,20 @@ fn an_agent_is_stale_if_it_is_behind_for_longer_than_a_moment() {
     assert_eq!(findings, ["the agent of n1 is stale: it has change 5 of 7"]);
 }
 
+/// Another process answers there, or another version.
+fn garble(facts: &mut Facts, pod: &str, path: &'static str) {
+    let page = Ok("<html>".to_owned());
+    facts.pages.insert((pod.to_owned(), path), page);
+}
+
 #[test]
 fn what_cannot_be_seen_is_not_taken_for_well_nor_for_wrong() {
-    let changes: [Change; 3] = [
+    let changes: [Change; 8] = [
+        |facts| garble(facts, "cp-1", "/metrics"),
+        |facts| garble(facts, "cp-1", "/ca"),
+        |facts| garble(facts, "cp-1", "/debug/agents"),
+        |facts| garble(facts, "agent-1", "/metrics"),
+        |facts| facts.agent_nodes = Err("forbidden".to_owned()),
         |facts| facts.unread = vec!["pods: forbidden".to_owned()],
         |facts| facts.leader = Err("forbidden".to_owned()),
         |facts| {

@@ -14,6 +14,7 @@ use super::BITE;
 
 const HELD: Duration = Duration::from_secs(90);
 const REFUSED: i32 = 1;
+const CUT: &str = "ambit.mesh/cut-existing";
 
 pub(super) fn run(cluster: &Cluster) -> Result<String> {
     let shop = cluster.sandbox("command-line")?;
@@ -43,6 +44,10 @@ pub(super) fn run(cluster: &Cluster) -> Result<String> {
     let held = held.finish(false, HELD)?;
     ensure!(held.failed > 0, "a connection that was to be cut goes on");
     ensure!(older(cluster, name)? == 0, "older connections are left");
+    let pods = cluster
+        .kubectl
+        .run(&["get", "pods", "-n", name, "-o", "yaml"])?;
+    ensure!(!pods.contains(CUT), "the wish to cut stays: {pods}");
     shop.curl(client.name(), "http://server/")?;
 
     shop.apply(&[deny_all()])?;

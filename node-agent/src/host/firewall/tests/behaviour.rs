@@ -261,6 +261,14 @@ async fn a_stray_packet_opens_no_way_around(rules: Rules) {
         assert_eq!(strange.unwrap_err().kind(), ErrorKind::TimedOut, "in");
         let usual = connect(&wire.node, Some(outside(20_002)), inside(PORT)).await;
         assert!(usual.unwrap().with.starts_with("in "));
+        let node = SocketAddr::new(family.node, 20_004);
+        stray_ack(&wire.node, node, inside(PORT));
+        let strange = connect(&wire.node, Some(node), inside(PORT)).await;
+        assert_eq!(
+            strange.unwrap_err().kind(),
+            ErrorKind::ConnectionRefused,
+            "from the node"
+        );
 
         stray_ack(&wire.node, outside(PORT), inside(20_003));
         let strange = connect(&wire.pod, Some(inside(20_003)), outside(PORT)).await;

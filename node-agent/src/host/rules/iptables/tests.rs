@@ -32,8 +32,8 @@ COMMIT
 -A AMBIT_SEAL_IN -i lo -j RETURN
 -A AMBIT_SEAL_IN -p tcp --dport 15006 -j RETURN
 -A AMBIT_SEAL_IN -p tcp --dport 15008 -j RETURN
--A AMBIT_SEAL_IN -s 10.244.1.1 -j RETURN
--A AMBIT_SEAL_IN -s 172.18.0.2 -j RETURN
+-A AMBIT_SEAL_IN -s 10.244.1.1 -p tcp --syn -j REJECT --reject-with tcp-reset
+-A AMBIT_SEAL_IN -s 172.18.0.2 -p tcp --syn -j REJECT --reject-with tcp-reset
 -A AMBIT_SEAL_IN -p tcp --syn -j DROP
 -I OUTPUT -j AMBIT_SEAL_OUT
 -A AMBIT_SEAL_OUT -m mark --mark 0x539 -j RETURN

@@ -33,8 +33,8 @@ table inet ambit {
   type filter hook input priority 0;
   iifname "lo" return
   tcp dport { 15006, 15008 } return
-  ip saddr @node4 return
-  ip6 saddr @node6 return
+  ip saddr @node4 tcp flags & (fin|syn|rst|ack) == syn reject with tcp reset
+  ip6 saddr @node6 tcp flags & (fin|syn|rst|ack) == syn reject with tcp reset
   tcp flags & (fin|syn|rst|ack) == syn drop
  }
  chain seal_out {
