@@ -59,11 +59,17 @@ impl Release {
         succeeded(&said).context("helm uninstall")
     }
 
+    /// Uninstalls as somebody in a hurry does: the nodes are not told.
+    pub fn uninstall_without_hooks(&self) -> Result<()> {
+        let said = self.helm(&["uninstall", "ambit", "-n", SYSTEM, "--no-hooks", "--wait"])?;
+        succeeded(&said).context("helm uninstall --no-hooks")
+    }
+
     /// Removes what is there of the release, by force, and what an uninstall keeps.
     pub fn clear(&self) -> Result<()> {
         let installed = self.helm(&["status", "ambit", "-n", SYSTEM])?;
         if installed.status.success() && self.uninstall().is_err() {
-            self.helm(&["uninstall", "ambit", "-n", SYSTEM, "--no-hooks", "--wait"])?;
+            self.uninstall_without_hooks().ok();
         }
         let crds = ["delete", "crds", "-l", "app.kubernetes.io/part-of=ambit"];
         self.kubectl.run(&crds)?;

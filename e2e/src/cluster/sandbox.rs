@@ -16,6 +16,9 @@ const START: Duration = Duration::from_secs(120);
 const PAUSE: Duration = Duration::from_millis(200);
 /// How often a file is written into a pod before that is given up.
 const ATTEMPTS: usize = 5;
+const CURL: &[&str] = &["curl", "-sS", "--fail", "-m", "5"];
+/// What `curl` ends with: no connection, no answer in time, none at all, cut off.
+const REFUSALS: [i32; 4] = [7, 28, 52, 56];
 const SWEEP: Duration = Duration::from_secs(120);
 
 /// A namespace, deleted when dropped.
@@ -149,15 +152,20 @@ impl Sandbox {
 
     /// What `curl` in one of its pods gets from a URL; an error if it gets nothing good.
     pub fn curl(&self, pod: &str, url: &str) -> Result<String> {
-        self.exec(pod, &["curl", "-sS", "--fail", "-m", "5", url])
+        self.exec(pod, &[CURL, &[url]].concat())
     }
 
-    /// An error if `curl` in one of its pods gets an answer.
+    /// An error unless `curl` in one of its pods is refused, cut off or left without an answer.
     pub fn refused(&self, pod: &str, url: &str) -> Result<()> {
-        match self.curl(pod, url) {
-            Ok(answer) => bail!("{pod} of {} got {answer:?} from {url}", self.name),
-            Err(_refused) => Ok(()),
+        let exec = ["-n", &self.name, "exec", pod, "--"];
+        let said = self.kubectl.say(&[&exec[..], CURL, &[url]].concat())?;
+        let code = said.status.code();
+        if !code.is_some_and(|code| REFUSALS.contains(&code)) {
+            let (name, status) = (&self.name, said.status);
+            let said = [said.out.trim(), said.err.trim()].concat();
+            bail!("curl {url} in {pod} of {name} ended with {status}: {said}");
         }
+        Ok(())
     }
 
     /// Waits until `curl` in one of its pods is no longer answered.

@@ -11,6 +11,7 @@ mod first_byte;
 mod identity;
 mod install;
 mod istio_objects;
+mod leader_killed;
 mod node_reboot;
 mod node_taint;
 mod outside;
@@ -110,6 +111,11 @@ pub(crate) const MIDDLE: &[Scenario] = &[
         name: "agent-away",
         shows: "without its agent a pod refuses and a new one waits; both serve when it is back",
         run: agent_away::run,
+    },
+    Scenario {
+        name: "leader-killed",
+        shows: "the leading control plane is killed under load: another leads, no connection fails",
+        run: leader_killed::run,
     },
     Scenario {
         name: "control-plane-away",

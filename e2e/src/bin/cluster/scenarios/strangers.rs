@@ -38,9 +38,14 @@ pub(super) fn run(cluster: &Cluster) -> Result<String> {
         SocketAddr::new(ip.context("no address")?, HTTP)
     );
     let service = format!("http://server.{}/", shop.name);
-    strangers
-        .curl(stranger, &pod)
-        .context("PERMISSIVE lets strangers in")?;
+    for (client, url) in [(stranger, &pod), (stranger, &service), ("host", &pod)] {
+        strangers
+            .curl(client, url)
+            .context("PERMISSIVE lets strangers in")?;
+    }
+    if let Some(said) = by_node_port(cluster, &shop.name, far)? {
+        said.context("PERMISSIVE lets clients outside in")?;
+    }
     shop.apply(&[peer_authentication("STRICT")])?;
     strangers.becomes_refused(stranger, &pod, BITE)?;
     strangers.refused(stranger, &service)?;

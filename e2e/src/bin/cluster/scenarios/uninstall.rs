@@ -1,5 +1,6 @@
 //! After `helm uninstall` the pods work as if the mesh had never been, and the nodes hold no rule
-//! and no file of it; installing over that works.
+//! and no file of it; without the chart's hook there are such leftovers, and installing over them
+//! works.
 
 use ambit_e2e::cluster::{Cluster, Echo, Pod, peer_authentication};
 use ambit_e2e::wait::wait_until;
@@ -54,10 +55,22 @@ pub(super) fn run(cluster: &Cluster) -> Result<String> {
         "pods are still recorded as captured"
     );
 
-    cluster.release.install().context("over what was left")?;
+    cluster.release.install().context("once more")?;
     shop.captured("", BITE)?;
     shop.curl(client, "http://server/")
         .context("after the reinstall")?;
+    cluster.release.uninstall_without_hooks()?;
+    for node in &cluster.nodes {
+        let left = cluster.on_node(node, LEFTOVERS)?;
+        ensure!(
+            left.contains("file /run/ambit-state") && left.contains("pid "),
+            "nothing is left on {node} to install over: {left}"
+        );
+    }
+    cluster.release.install().context("over what was left")?;
+    wait_until("pods to serve again", BITE, || {
+        shop.curl(client, "http://server/").is_ok()
+    })?;
     cluster.release.uninstall()?;
     nothing_left(cluster)?;
     Ok(format!("{} nodes are clean, twice", cluster.nodes.len()))
