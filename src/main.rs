@@ -20,7 +20,7 @@ struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Serve a folder of Kubernetes objects to node agents, and sign their certificates
+    /// Tell node agents what a cluster or a folder holds, and sign their certificates
     ControlPlane(Box<control_plane::Args>),
     /// Tell what is wrong with the objects of a folder, or of the cluster
     Vet(vet::Args),

@@ -87,7 +87,17 @@ impl Kubectl {
 
     /// Asks whether a text of YAML or JSON would be taken, and writes nothing.
     pub fn offer(&self, namespace: &str, text: &str) -> Result<Said> {
-        let command = self.command(&["-n", namespace, "apply", "--dry-run=server", "-f", "-"]);
+        self.offer_with(namespace, text, &[])
+    }
+
+    /// The same over what is there, whoever made it.
+    pub fn offer_over(&self, namespace: &str, text: &str) -> Result<Said> {
+        self.offer_with(namespace, text, &["--server-side", "--force-conflicts"])
+    }
+
+    fn offer_with(&self, namespace: &str, text: &str, more: &[&str]) -> Result<Said> {
+        let offer = ["-n", namespace, "apply", "--dry-run=server", "-f", "-"];
+        let command = self.command(&[&offer[..], more].concat());
         bounded::say(command, text.as_bytes(), bounded::USUAL)
     }
 

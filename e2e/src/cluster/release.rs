@@ -39,6 +39,15 @@ impl Release {
         succeeded(&said).context("helm install")
     }
 
+    /// One template of the chart or, without a name, all of them, as text of YAML.
+    pub fn rendered(&self, template: Option<&str>) -> Result<String> {
+        let only = template.map(|name| format!("templates/{name}"));
+        let more: Vec<&str> = only.iter().flat_map(|name| ["-s", name]).collect();
+        let said = self.chart(&["template", "ambit", "-n", SYSTEM], &more)?;
+        succeeded(&said).context("helm template")?;
+        Ok(said.out)
+    }
+
     /// Tries to install under another name, however it ends.
     pub fn install_as(&self, name: &str, namespace: &str, more: &[&str]) -> Result<Said> {
         self.chart(

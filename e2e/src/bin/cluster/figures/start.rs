@@ -8,7 +8,8 @@ use anyhow::{Context as _, Result};
 
 use super::Figure;
 
-const PODS: usize = 40;
+const ALONE: usize = 15;
+const TOGETHER: usize = 40;
 const CAPTURE: Duration = Duration::from_secs(60);
 const WRAP: &str = r#"
 cd /opt/cni/bin
@@ -24,6 +25,7 @@ END
 chmod 755 ambit-cni.new
 mv ambit-cni.new ambit-cni
 "#;
+const TAKE: &str = "cat /run/ambit-cni-times 2>/dev/null; rm -f /run/ambit-cni-times";
 const UNWRAP: &str = "
 [ ! -e /opt/cni/bin/ambit-cni.timed ] || mv /opt/cni/bin/ambit-cni.timed /opt/cni/bin/ambit-cni
 rm -f /run/ambit-cni-times";
@@ -32,26 +34,48 @@ pub(super) fn measure(cluster: &Cluster) -> Result<Vec<Figure>> {
     let _timed = Timed::all(cluster)?;
     let shop = cluster.sandbox("bench-start")?;
     shop.enrol()?;
+    let mut alone = Vec::new();
+    for number in 0..ALONE {
+        let name = format!("alone-{number}");
+        let web = Echo::one(&name);
+        shop.apply(&web.objects(&shop))?;
+        shop.ready_one(&web.selector())?;
+        alone.extend(take_times(cluster)?);
+    }
     let web = Echo {
-        replicas: PODS,
+        replicas: TOGETHER,
         ..Echo::one("web")
     };
     shop.apply(&web.objects(&shop))?;
-    shop.ready(&web.selector(), PODS)?;
+    shop.ready(&web.selector(), TOGETHER)?;
     shop.captured("", CAPTURE)?;
+    let mut together = take_times(cluster)?;
+    let of = |millis: &mut Vec<f64>, q| quantile(millis, q).context("no pod was added");
+    let (one, many) = (
+        "CNI ADD, pods started one by one",
+        format!("CNI ADD, {TOGETHER} pods started at once"),
+    );
+    Ok(vec![
+        (
+            format!("{one}: p50, ms"),
+            of(&mut alone, 0.5)?,
+            Some(Goal::AtMost(100.0)),
+        ),
+        (format!("{one}: p99, ms"), of(&mut alone, 0.99)?, None),
+        (format!("{many}: p50, ms"), of(&mut together, 0.5)?, None),
+        (format!("{many}: p99, ms"), of(&mut together, 0.99)?, None),
+    ])
+}
+
+/// Milliseconds of the calls since the last look.
+fn take_times(cluster: &Cluster) -> Result<Vec<f64>> {
     let mut millis = Vec::new();
     for node in &cluster.nodes {
-        let said = cluster.on_node(node, "cat /run/ambit-cni-times")?;
+        let said = cluster.on_node(node, TAKE)?;
         let times = said.lines().filter_map(|line| line.parse::<f64>().ok());
         millis.extend(times.map(|micros| micros / 1000.0));
     }
-    let p50 = quantile(&mut millis, 0.5).context("no pod was added")?;
-    let p99 = quantile(&mut millis, 0.99).context("no pod was added")?;
-    let among = format!("CNI ADD, {PODS} pods started at once");
-    Ok(vec![
-        (format!("{among}: p50, ms"), p50, Some(Goal::AtMost(100.0))),
-        (format!("{among}: p99, ms"), p99, None),
-    ])
+    Ok(millis)
 }
 
 /// Nodes whose plugin is timed, until this is dropped.

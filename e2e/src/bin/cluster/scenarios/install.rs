@@ -1,4 +1,5 @@
-//! The chart is sound and the mesh is there: two control planes, an agent on every node, and no second mesh beside it.
+//! The chart is sound, for helm and for the API server, and the mesh is there: two control planes, an
+//! agent on every node, and no second mesh beside it.
 
 use std::time::Instant;
 
@@ -39,6 +40,12 @@ pub(super) fn run(cluster: &Cluster) -> Result<String> {
         twice.err
     );
     agents_have_no_rights(cluster)?;
+    let offered = kubectl.offer_over(SYSTEM, &cluster.release.rendered(None)?)?;
+    ensure!(
+        offered.status.success() && !offered.err.contains("Warning"),
+        "the API server would not take the chart as it is: {}",
+        offered.err
+    );
     Ok(format!("ready after {:.1} s", took.as_secs_f32()))
 }
 

@@ -1,6 +1,7 @@
 //! The table of docs/permissions.md is what the API server allows: no more, no less.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use ambit_e2e::cluster::{Cluster, SYSTEM};
 use anyhow::{Context as _, Result, ensure};
@@ -9,6 +10,7 @@ const DOCUMENT: &str = include_str!("../../../../../docs/permissions.md");
 const ACCOUNTS: [&str; 3] = ["ambit-control-plane", "ambit-node-agent", "ambit-uninstall"];
 /// A namespace that is none of ours; what is allowed there is allowed everywhere.
 const ELSEWHERE: &str = "default";
+const LIMIT: Duration = Duration::from_secs(60);
 /// What the document calls everywhere.
 const ALL: &str = "all";
 
@@ -21,6 +23,7 @@ struct Right {
 }
 
 pub(super) fn run(cluster: &Cluster) -> Result<String> {
+    let _uninstall = Uninstall::bring(cluster)?;
     let of_everybody = allowed(cluster, "system:serviceaccount:default:default", ELSEWHERE)?;
     let mut count = 0_usize;
     for account in ACCOUNTS {
@@ -46,6 +49,34 @@ pub(super) fn run(cluster: &Cluster) -> Result<String> {
         "{count} rights of {} accounts, all written down",
         ACCOUNTS.len()
     ))
+}
+
+/// The account of an uninstall, which is there only while one runs, until this is dropped.
+struct Uninstall<'a> {
+    cluster: &'a Cluster,
+    objects: String,
+}
+
+impl<'a> Uninstall<'a> {
+    fn bring(cluster: &'a Cluster) -> Result<Self> {
+        let rendered = cluster.release.rendered(Some("uninstall.yaml"))?;
+        let documents = rendered.split("\n---\n");
+        let account = documents.filter(|document| !document.contains("\nkind: Job\n"));
+        let objects = account.collect::<Vec<_>>().join("\n---\n");
+        let there = Self { cluster, objects };
+        cluster.kubectl.apply_text(SYSTEM, &there.objects)?;
+        Ok(there)
+    }
+}
+
+impl Drop for Uninstall<'_> {
+    fn drop(&mut self) {
+        let kubectl = &self.cluster.kubectl;
+        let delete = ["-n", SYSTEM, "delete", "--ignore-not-found", "-f", "-"];
+        if let Err(error) = kubectl.tell(&delete, self.objects.as_bytes(), LIMIT) {
+            eprintln!("the account of the uninstall is still there: {error:#}");
+        }
+    }
 }
 
 /// What the API server says that a user may do.
