@@ -14,12 +14,24 @@ use anyhow::Result;
 /// One line of the table: what was measured, in which unit, and what it should be.
 type Figure = (String, f64, Option<Goal>);
 
-/// Measures everything, in turns.
-pub(crate) fn measure(cluster: &Cluster) -> Result<Section> {
-    let mut figures = capture::measure(cluster)?;
-    figures.extend(start::measure(cluster)?);
-    figures.extend(idle::measure(cluster)?);
-    figures.extend(many::measure(cluster)?);
+/// What can be measured, and by what.
+type Measure = (&'static str, fn(&Cluster) -> Result<Vec<Figure>>);
+const MEASURES: [Measure; 4] = [
+    ("capture", capture::measure),
+    ("start", start::measure),
+    ("idle", idle::measure),
+    ("many", many::measure),
+];
+
+/// Measures what is chosen by names, or everything.
+pub(crate) fn measure(cluster: &Cluster, filter: &[String]) -> Result<Section> {
+    let mut figures = Vec::new();
+    for (name, measure) in MEASURES {
+        if filter.is_empty() || filter.iter().any(|word| word == name) {
+            println!("measuring: {name}");
+            figures.extend(measure(cluster)?);
+        }
+    }
     Ok(Section {
         title: "On a cluster".to_owned(),
         note: format!(

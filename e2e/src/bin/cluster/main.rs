@@ -31,7 +31,7 @@ struct Args {
     /// Print the names of the scenarios and end.
     #[arg(long)]
     list: bool,
-    /// Print figures of speed and memory instead of the scenarios.
+    /// Print figures of speed and memory instead of the scenarios: capture, start, idle, many.
     #[arg(long)]
     bench: bool,
     /// Use the images that are there.
@@ -95,7 +95,7 @@ fn show(args: &Args, cluster: &Cluster, interrupt: &Interrupt, rows: &mut Vec<Ro
         }
     }
     if args.bench {
-        println!("{}", figures::measure(cluster)?.plain());
+        println!("{}", figures::measure(cluster, &args.filter)?.plain());
         return Ok(());
     }
     let wanted = |scenario: &&Scenario| {

@@ -14,6 +14,7 @@ mod istio_objects;
 mod leader_killed;
 mod node_reboot;
 mod node_taint;
+mod not_captured;
 mod outside;
 mod permissions;
 mod planes;
@@ -96,6 +97,11 @@ pub(crate) const MIDDLE: &[Scenario] = &[
         name: "command-line",
         shows: "ambit enrols, tells, explains, cuts older connections and releases",
         run: command_line::run,
+    },
+    Scenario {
+        name: "not-captured",
+        shows: "a pod that cannot be captured says why, and is when nothing is in the way",
+        run: not_captured::run,
     },
     Scenario {
         name: "permissions",
