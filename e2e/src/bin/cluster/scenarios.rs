@@ -20,6 +20,7 @@ mod permissions;
 mod planes;
 mod probes;
 mod rolling_restart;
+mod services;
 mod strangers;
 mod uninstall;
 
@@ -72,6 +73,11 @@ pub(crate) const MIDDLE: &[Scenario] = &[
         name: "probes",
         shows: "probes pass under STRICT, and fail when the application is dead",
         run: probes::run,
+    },
+    Scenario {
+        name: "services",
+        shows: "services of every kind behave as they did without the mesh",
+        run: services::run,
     },
     Scenario {
         name: "strangers",
