@@ -96,7 +96,7 @@ async fn take_back_for_sure(host: &Host) {
         let cni = cni.clone();
         match tokio::task::spawn_blocking(move || take_back(&cni)).await {
             Ok(Err(error)) => {
-                tracing::error!(%error, "the mesh cannot leave this node yet; tried again")
+                tracing::error!(%error, "the mesh cannot leave this node yet; tried again");
             }
             Ok(Ok(())) | Err(_) => return,
         }
