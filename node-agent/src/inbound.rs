@@ -34,27 +34,26 @@ const MAX_QUOTED: usize = 100;
 /// Serves one tunnel to its end.
 pub(crate) async fn serve(path: &Arc<DataPath>, pod: &Arc<LocalPod>, tcp: TcpStream) {
     let Ok(client) = tcp.peer_addr() else { return };
-    let session = match Box::pin(handshake(path, pod, tcp)).await {
+    let session = match Box::pin(handshake(path, pod, tcp, client)).await {
         Ok(session) => session,
         Err(refusal) => return refuse_tunnel(path, pod, client, &refusal),
     };
     streams(path, pod, session, client).await;
 }
 
-async fn handshake(path: &DataPath, pod: &LocalPod, tcp: TcpStream) -> Result<Session, Refusal> {
+async fn handshake(
+    path: &DataPath,
+    pod: &LocalPod,
+    tcp: TcpStream,
+    client: SocketAddr,
+) -> Result<Session, Refusal> {
     let papers = path.identities.papers(&pod.identity).await.ok_or_else(|| {
         Refusal::new(
             Reason::NoCertificate,
             format!("no certificate yet for {}", pod.identity),
         )
     })?;
-    // Held during the handshake only: strangers cannot pile up half-open ones.
-    let Ok(_permit) = pod.handshakes.try_acquire() else {
-        return Err(Refusal::new(
-            Reason::HandshakeLimit,
-            format!("too many handshakes under way towards pod {}", pod.uid),
-        ));
-    };
+    let _room = pod.handshake(client.ip())?;
     let accepted =
         ambit_tunnel::accept(tcp, &papers.credential, &papers.trust, &path.tunnels).await;
     match accepted {

@@ -1,5 +1,5 @@
 //! What every program of the mesh needs and none should write twice: logs, metrics, admin pages,
-//! tracked tasks, signals, settings, state files and the clock.
+//! tracked tasks, shares by source, signals, settings, state files and the clock.
 //!
 //! Nothing here knows what a mesh is; this crate depends on no other of ours.
 
@@ -11,4 +11,5 @@ pub mod metrics;
 pub mod pages;
 pub mod process;
 pub mod signals;
+pub mod sources;
 pub mod tasks;

@@ -1,7 +1,8 @@
 //! Asks the kernel for one TCP socket of the calling thread's network namespace (sock_diag(7),
 //! `SOCK_DIAG_BY_FAMILY` for exactly one connection): who on this node owns a flow.
 //!
-//! One look-up in the kernel's table, whatever the number of connections.
+//! One look-up in the kernel's table, whatever the number of connections. Where there is no such
+//! connection the kernel answers with whoever listens on its port: that is not taken for it.
 
 mod message;
 pub mod table;
@@ -34,7 +35,13 @@ pub fn tcp_socket(local: SocketAddr, remote: SocketAddr) -> io::Result<Option<Fo
     let question = question(local, remote)?;
     let kernel = message::open()?;
     message::ask(&kernel, &question)?;
-    read(message::answer(&kernel, &mut [0; 1024])?)
+    let ends = [local, remote].map(plain);
+    read(message::answer(&kernel, &mut [0; 1024])?, ends)
+}
+
+/// Without what is no part of a connection's name.
+fn plain(end: SocketAddr) -> (IpAddr, u16) {
+    (end.ip().to_canonical(), end.port())
 }
 
 /// Asks for a socket in any state.
@@ -65,7 +72,8 @@ fn question(local: SocketAddr, remote: SocketAddr) -> io::Result<Vec<u8>> {
     Ok(message::request(BY_FAMILY, 0, family, u32::MAX, &id))
 }
 
-fn read(answer: &[u8]) -> io::Result<Option<Found>> {
+/// The socket in an answer, if it is the one between these ends.
+fn read(answer: &[u8], ends: [(IpAddr, u16); 2]) -> io::Result<Option<Found>> {
     if message::kind(answer)? == ERROR {
         return match message::errno(answer)? {
             libc::ENOENT => Ok(None),
@@ -73,10 +81,12 @@ fn read(answer: &[u8]) -> io::Result<Option<Found>> {
         };
     }
     let number = |at| Ok::<_, io::Error>(u32::from_ne_bytes(message::bytes(answer, HEADER + at)?));
-    Ok(Some(Found {
+    let found = Found {
         inode: number(INODE_AT)?,
         uid: number(UID_AT)?,
-    }))
+    };
+    let told = table::connection(answer.get(HEADER..).unwrap_or_default())?;
+    Ok(([told.local, told.remote].map(plain) == ends).then_some(found))
 }
 
 #[cfg(test)]

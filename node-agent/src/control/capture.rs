@@ -2,7 +2,8 @@
 //! plane to withdraw those that are about to be released.
 //!
 //! A withdrawal is answered in every case: by the control plane, at once where there is none to
-//! ask (then nobody learns of new pods either), or when the time is over.
+//! ask (then nobody learns of new pods either) or nobody was told of the pod, or when the time is
+//! over.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -32,7 +33,7 @@ pub(crate) enum Report {
     Captured(CapturedPod),
     /// A pod, by its uid, is about to be released.
     Withdraw(String),
-    /// A pod, by its uid, cannot be captured, and why.
+    /// A pod, by its uid, cannot be captured, and why; empty if nobody wants it captured any more.
     Failed(String, String),
     /// How many connections of a captured pod, by its uid, are older than its capture; of no other.
     Older(String, u32),
@@ -157,6 +158,10 @@ impl Capture {
             };
             match next {
                 Next::Report(None) => return Ok(()),
+                // What a failed capture leaves does not take back why it failed.
+                Next::Report(Some(Report::Withdraw(uid))) if self.is_unheard_of(&uid) => {
+                    self.withdrawn.send(uid).await.ok();
+                }
                 Next::Report(Some(report)) => send(&outgoing, self.note(report)).await?,
                 Next::Answer(None) => return Err(Status::unavailable("the stream ended")),
                 Next::Answer(Some(answer)) => {
@@ -168,8 +173,17 @@ impl Capture {
         }
     }
 
+    /// Whether the control plane was never told that a pod is captured, or knows that it is not.
+    fn is_unheard_of(&self, uid: &str) -> bool {
+        !self.captured.contains_key(uid) && !self.withdrawing.contains_key(uid)
+    }
+
     fn note(&mut self, report: Report) -> CaptureReport {
         match report {
+            Report::Failed(uid, message) if message.is_empty() => {
+                self.failed.remove(&uid);
+                withdrawal(uid)
+            }
             Report::Older(uid, count) => {
                 let pod = self.captured.get_mut(&uid).map(|pod| {
                     pod.older_connections = count;
@@ -204,13 +218,9 @@ impl Capture {
             }
             Report::Withdraw(uid) => {
                 self.captured.remove(&uid);
-                self.failed.remove(&uid);
                 self.withdrawing
                     .insert(uid.clone(), clock::now() + WITHDRAW_TIME);
-                CaptureReport {
-                    withdraw: uid,
-                    ..CaptureReport::default()
-                }
+                withdrawal(uid)
             }
         }
     }
@@ -248,6 +258,13 @@ impl Capture {
 fn failure(uid: String, message: String) -> CaptureReport {
     CaptureReport {
         failed: Some(CaptureFailure { uid, message }),
+        ..CaptureReport::default()
+    }
+}
+
+fn withdrawal(uid: String) -> CaptureReport {
+    CaptureReport {
+        withdraw: uid,
         ..CaptureReport::default()
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use ambit_model::SpiffeId;
 use ambit_wire::delta::{ADDRESS_TYPE, AUTHORIZATION_TYPE};
-use ambit_wire::node::{Pod, RosterUpdate};
+use ambit_wire::node::{CaptureReport, Pod, RosterUpdate};
 use ambit_wire::{security, workload};
 use prost::Message;
 use tempfile::TempDir;
@@ -409,6 +409,39 @@ async fn the_roster_of_the_node_reaches_the_host_role_as_it_is_told() {
             .iter()
             .filter_map(|report| report.failed.as_ref());
         failed.any(|failed| failed.uid == "p1" && failed.message == "no room")
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn why_a_capture_failed_holds_until_nobody_wants_it() {
+    let plane = Plane::new().await;
+    let directory = directory();
+    let mut agent = Agent::start(&plane, &directory);
+    let failed = |why: &str| FromHost::Failed("p1".to_owned(), why.to_owned());
+    agent.tell(failed("no room")).await;
+    let said = |is: fn(&CaptureReport) -> bool| plane.seen.lock().reports.iter().any(is);
+    eventually("the failure is reported", || async {
+        said(|report| report.failed.is_some())
+    })
+    .await;
+    // What is left of the attempt goes before it is tried again.
+    agent.tell(FromHost::Withdraw("p1".to_owned())).await;
+    assert_eq!(agent.lines.to_host.recv().await, withdrawn("p1"));
+    agent.tell(failed("still no room")).await;
+    eventually("the next failure is reported", || async {
+        said(|report| {
+            report
+                .failed
+                .as_ref()
+                .is_some_and(|f| f.message.starts_with("still"))
+        })
+    })
+    .await;
+    assert!(!said(|report| !report.withdraw.is_empty()));
+    agent.tell(failed("")).await;
+    eventually("it is over", || async {
+        said(|report| report.withdraw == "p1")
     })
     .await;
 }

@@ -64,6 +64,14 @@ pub(crate) enum HandoverError {
     /// Silence.
     #[error("the other host role did not {0} in time")]
     Silent(&'static str),
+    /// Enrolments and releases of this role's own did not end.
+    #[error(
+        "pods of this host role were still being captured or released after {STAND_STILL_TIME:?}"
+    )]
+    Busy,
+    /// This role's own proxy is not up.
+    #[error("this host role's proxy was not ready in time; see the agent's log for why")]
+    NoProxy,
     /// It said something else.
     #[error("the other host role said {0} where something else was due")]
     Unexpected(String),
@@ -135,8 +143,7 @@ async fn hand_over(host: &Arc<Host>, frames: &mut Frames) -> Result<(), Handover
         (other, _) => return Err(unexpected(&other)),
     }
     let still = tokio::time::timeout(STAND_STILL_TIME, host.changes.write()).await;
-    let _standing_still =
-        still.map_err(|_elapsed| HandoverError::Silent("let the pods stand still"))?;
+    let _standing_still = still.map_err(|_elapsed| HandoverError::Busy)?;
     tracing::info!("a new host role takes over");
     let heir = tell_all(host, frames).await?;
     let limit = host.limits.takeover_time + MARGIN;
@@ -303,7 +310,7 @@ impl Takeover {
             }
         };
         if !ready {
-            return Err(HandoverError::Silent("see this role's proxy ready"));
+            return Err(HandoverError::NoProxy);
         }
         if let Err(error) = said(&self.frames, &Word::Taken, &[]).await {
             tracing::warn!(%error, "the former host role ended in the middle of the handover");

@@ -95,7 +95,9 @@ async fn take_back_for_sure(host: &Host) {
     loop {
         let cni = cni.clone();
         match tokio::task::spawn_blocking(move || take_back(&cni)).await {
-            Ok(Err(error)) => tracing::error!(%error, "tried again"),
+            Ok(Err(error)) => {
+                tracing::error!(%error, "the mesh cannot leave this node yet; tried again");
+            }
             Ok(Ok(())) | Err(_) => return,
         }
         tokio::time::sleep(AGAIN).await;

@@ -92,9 +92,8 @@ fn forget_others(host: &Host, failures: &mut HashMap<PodUid, Failure>, jobs: &[J
         !wanted.contains(uid) && !is_changing
     };
     for (uid, failure) in failures.extract_if(|uid, _| is_over(uid)) {
-        if failure.told.is_some() && state(&uid).is_none() {
-            host.control
-                .tell(ToControl::Withdraw(uid.as_str().to_owned()));
+        if failure.told.is_some() && state(&uid) != Some(PodState::Captured) {
+            tell_why(host, &uid, String::new());
         }
     }
 }
@@ -232,10 +231,14 @@ fn note(
         // It failed to be released; what is told of is captures.
         return;
     }
-    host.control.tell(ToControl::Failed(CaptureFailure {
-        uid: uid.as_str().to_owned(),
-        message: why,
-    }));
+    tell_why(host, uid, why);
+}
+
+/// Why a pod is not captured; empty if it is not to be any more.
+fn tell_why(host: &Host, uid: &PodUid, message: String) {
+    let uid = uid.as_str().to_owned();
+    host.control
+        .tell(ToControl::Failed(CaptureFailure { uid, message }));
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ambit_decide::Reason;
 use ambit_model::{Service, SpiffeId, Workload};
 
-use super::ledger::Labels;
+use super::ledger::{Labels, UNKNOWN};
 
 /// Which end of the connection reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -48,14 +48,17 @@ impl Ends {
     }
 }
 
+/// The value of a label for a text that may be empty.
+pub(crate) fn known(text: &str) -> &str {
+    match text.is_empty() {
+        true => UNKNOWN,
+        false => text,
+    }
+}
+
 /// The full label set of `istio_tcp_*`.
 pub(crate) fn tcp_labels(reporter: Reporter, ends: &Ends, refused: Option<Reason>) -> Labels {
-    let text = |value: Option<&str>| -> Arc<str> {
-        match value {
-            Some(value) if !value.is_empty() => value.into(),
-            _ => "unknown".into(),
-        }
-    };
+    let text = |value: Option<&str>| -> Arc<str> { known(value.unwrap_or_default()).into() };
     let principal = |id: &Option<SpiffeId>| text(id.as_ref().map(SpiffeId::as_str));
     let security = if ends.is_mutual_tls() {
         "mutual_tls"

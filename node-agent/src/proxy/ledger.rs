@@ -3,7 +3,8 @@
 //! A cell is a family and a set of labels. Cells live in one place for two reasons: a new
 //! generation adds what its ancestor still counts ([`Ledger::deltas`], [`Ledger::add`]), so that
 //! `/metrics` never goes backwards over a replacement; and the series of workloads that are gone
-//! can be struck out ([`Ledger::retain`]). A data-path connection looks its cells up once, when
+//! can be struck out ([`Ledger::retain`]). Label values come from whoever may write objects: a
+//! full ledger counts what is new without names ([`Labels::nameless`]). A data-path connection looks its cells up once, when
 //! it opens; after that it holds the counters themselves.
 
 use std::collections::HashMap;
@@ -18,12 +19,15 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use serde::{Deserialize, Serialize};
 
-/// Cells up to which an ancestor is believed; each takes about a kilobyte.
+/// Cells with names, and those up to which an ancestor is believed; each takes about a kilobyte.
 const MOST_CELLS: usize = 100_000;
 /// Labels of one cell that an ancestor is believed: Istio's set has 23.
 const MOST_LABELS: usize = 32;
 /// Longest label value that an ancestor is believed, in bytes: a SPIFFE id, and then some.
 const LONGEST_VALUE: usize = 512;
+
+/// The value of a label of which nothing is known.
+pub(crate) const UNKNOWN: &str = "unknown";
 
 /// A cumulative count, shared between the ledger and whoever counts.
 pub(crate) type Cell = Arc<AtomicU64>;
@@ -141,6 +145,21 @@ impl Labels {
                 .all(|(name, value)| is_name(name) && value.len() <= LONGEST_VALUE)
     }
 
+    /// The same without what is named by objects of the mesh: of such sets there are few.
+    fn nameless(&self) -> Self {
+        let is_of_objects = |name: &str| {
+            name == "policy" || name.starts_with("source_") || name.starts_with("destination_")
+        };
+        let pairs = self
+            .0
+            .iter()
+            .map(|(name, value)| match is_of_objects(name) {
+                true => (name.as_str(), Arc::from(UNKNOWN)),
+                false => (name.as_str(), Arc::clone(value)),
+            });
+        Self::new(pairs)
+    }
+
     /// The value of one label, if the set has it.
     pub(crate) fn get(&self, name: &str) -> Option<&Arc<str>> {
         self.0
@@ -178,13 +197,18 @@ pub(crate) struct Ledger {
 }
 
 impl Ledger {
-    /// The cell of these labels, made if it is new.
+    /// The cell of these labels, made if it is new; one without names if there are too many.
     pub(crate) fn cell(&self, family: Family, labels: &Labels) -> Cell {
         let key = (family, labels.clone());
         if let Some(cell) = self.cells.read().get(&key) {
             return Arc::clone(cell);
         }
-        Arc::clone(self.cells.write().entry(key).or_default())
+        let mut cells = self.cells.write();
+        let key = match cells.len() < MOST_CELLS || cells.contains_key(&key) {
+            true => key,
+            false => (family, labels.nameless()),
+        };
+        Arc::clone(cells.entry(key).or_default())
     }
 
     /// Adds one to a cell that is named by a few short labels.

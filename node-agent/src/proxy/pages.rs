@@ -1,5 +1,7 @@
 //! The pages of the node agent: admin (15000, the node's loopback), metrics (15020), readiness
 //! (15021). Paths are those of Istio's node proxy.
+//!
+//! Invariant: they change nothing. Whoever runs on the node can ask for them, root or not.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -50,7 +52,6 @@ pub(crate) fn routes_of(shown: Shown, registry: Arc<Registry>, logs: Logs) -> Pa
 /// The admin pages.
 fn admin(shown: &Shown, registry: Arc<Registry>, logs: Logs) -> Routes {
     let (config, connections) = (shown.clone(), shown.clone());
-    let level = logs.clone();
     metrics(shown, registry)
         .get(
             "/config_dump",
@@ -63,13 +64,8 @@ fn admin(shown: &Shown, registry: Arc<Registry>, logs: Logs) -> Routes {
             move |_: Ask| Page::json(&connections.path.connections.list(LISTED_CONNECTIONS)),
         )
         .get("/logging", "the log level in force", move |_: Ask| {
-            Page::text(format!("{}\n", level.level()))
+            Page::text(format!("{}\n", logs.level()))
         })
-        .post(
-            "/logging",
-            "set the log level: ?level=info,ambit_node_agent=debug",
-            move |ask: Ask| set_level(&logs, &ask),
-        )
 }
 
 /// The metrics pages.
@@ -117,16 +113,6 @@ pub(crate) fn registry(shown: &Shown) -> Registry {
         feed: Arc::clone(&shown.feed),
     }));
     registry
-}
-
-fn set_level(logs: &Logs, ask: &Ask) -> Page {
-    let Some(level) = ask.parameter("level") else {
-        return Page::bad_request("say which: POST /logging?level=debug\n");
-    };
-    match logs.set_level(&level) {
-        Ok(()) => Page::text(format!("{}\n", logs.level())),
-        Err(error) => Page::bad_request(format!("{error}\n")),
-    }
 }
 
 /// `/config_dump`. Written by a serializer from the root on, so that what cannot be written is an
@@ -208,3 +194,6 @@ fn config_dump(shown: &Shown) -> Page {
         policies: mesh.policies().map(|p| &**p).collect(),
     })
 }
+
+#[cfg(test)]
+mod tests;

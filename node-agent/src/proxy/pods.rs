@@ -6,13 +6,17 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use ambit_decide::{Reason, Refusal};
+use ambit_kit::sources::{Share, Sources};
 use ambit_model::{Mesh, SpiffeId, TunnelProtocol, Workload, WorkloadUid};
 use ambit_wire::node::{Pod, PodAttached};
 use parking_lot::RwLock;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
 
 use super::stock::Stock;
+
+/// Which part of a pod's handshakes may be towards one client.
+const PART_OF_ONE: usize = 8;
 
 /// Most connections and handshakes that one pod may have open, so that it cannot starve the
 /// node's others.
@@ -39,8 +43,8 @@ pub(crate) struct LocalPod {
     pub(crate) stock: Stock,
     /// Room for connections.
     pub(crate) connections: Arc<Semaphore>,
-    /// Room for handshakes.
-    pub(crate) handshakes: Arc<Semaphore>,
+    handshakes: Arc<Semaphore>,
+    handshakes_by_source: Sources,
     /// Ends the accepting of new connections: the pod is released, or this generation drains.
     pub(crate) released: CancellationToken,
     caps: Caps,
@@ -80,6 +84,7 @@ impl LocalPod {
             stock,
             connections: Arc::new(Semaphore::new(caps.connections)),
             handshakes: Arc::new(Semaphore::new(caps.handshakes)),
+            handshakes_by_source: Sources::new((caps.handshakes / PART_OF_ONE).max(1)),
             released,
             caps,
             enrolled,
@@ -92,6 +97,7 @@ impl LocalPod {
     pub(crate) fn take_over(&mut self, before: &Self) {
         self.connections = Arc::clone(&before.connections);
         self.handshakes = Arc::clone(&before.handshakes);
+        self.handshakes_by_source = before.handshakes_by_source.clone();
     }
 
     /// Makes way for a later attachment of the same pod.
@@ -120,6 +126,23 @@ impl LocalPod {
             );
             Refusal::new(Reason::NotSynced, what)
         })
+    }
+
+    /// Room for a handshake with this client, to be held during the handshake only: strangers
+    /// cannot pile up half-open ones, and one of them cannot keep the others out.
+    pub(crate) fn handshake(
+        &self,
+        client: IpAddr,
+    ) -> Result<(Share, SemaphorePermit<'_>), Refusal> {
+        let too_many = |whose: &str| {
+            let uid = &self.uid;
+            let what = format!("too many handshakes {whose} under way towards pod {uid}");
+            Refusal::new(Reason::HandshakeLimit, what)
+        };
+        let share = self.handshakes_by_source.take(client);
+        let share = share.ok_or_else(|| too_many("with this client"))?;
+        let permit = self.handshakes.try_acquire();
+        Ok((share, permit.map_err(|_full| too_many("with all clients"))?))
     }
 
     /// The refusal of one connection too many.

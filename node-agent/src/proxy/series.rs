@@ -11,8 +11,11 @@ use std::sync::Arc;
 use ambit_model::{Mesh, Service, SpiffeId, Workload};
 use parking_lot::RwLock;
 
-use super::labels::{Ends, Reporter, tcp_labels};
-use super::ledger::{Cell, Family, Labels, Ledger};
+use super::labels::{Ends, Reporter, known, tcp_labels};
+use super::ledger::{Cell, Family, Labels, Ledger, UNKNOWN};
+
+/// Labels by which a cell is kept: an owner of a pod can change the latter two as often as they like.
+const NAMES: [&str; 4] = ["workload", "workload_namespace", "app", "version"];
 
 /// The four counters of one label set.
 #[derive(Debug)]
@@ -79,8 +82,8 @@ impl SeriesTable {
         Arc::clone(self.entries.write().entry(key).or_insert(series))
     }
 
-    /// Forgets series whose workloads are gone from the mesh and strikes them from the ledger;
-    /// those of open connections stay until they end. Costs a walk over the mesh: the caller does
+    /// Forgets series whose workloads are gone from the mesh, or are called otherwise now, and
+    /// strikes them from the ledger; those of open connections stay until they end. Costs a walk over the mesh: the caller does
     /// it seldom, after workloads went.
     pub(crate) fn sweep(&self, ledger: &Ledger, mesh: &Mesh) {
         let current = |w: &Option<Arc<Workload>>| {
@@ -91,10 +94,7 @@ impl SeriesTable {
             Arc::strong_count(series) > 1
                 || (current(&series.ends.source) && current(&series.ends.destination))
         });
-        let living: HashSet<(&str, &str)> = mesh
-            .workloads()
-            .map(|w| (&*w.namespace, &*w.workload_name))
-            .collect();
+        let living: HashSet<[&str; 4]> = mesh.workloads().map(names_of).collect();
         ledger.retain(|labels| {
             ["source", "destination"]
                 .iter()
@@ -103,13 +103,22 @@ impl SeriesTable {
     }
 }
 
-fn lives(living: &HashSet<(&str, &str)>, labels: &Labels, side: &str) -> bool {
-    let namespace = labels.get(&format!("{side}_workload_namespace"));
-    let name = labels.get(&format!("{side}_workload"));
-    match (namespace, name) {
-        (Some(namespace), Some(name)) => {
-            &**name == "unknown" || living.contains(&(&**namespace, &**name))
+/// What a workload is called in labels, as [`NAMES`] lists it.
+fn names_of(workload: &Arc<Workload>) -> [&str; 4] {
+    let (name, revision) = (&workload.canonical_name, &workload.canonical_revision);
+    [&workload.workload_name, &workload.namespace, name, revision].map(|name| known(name))
+}
+
+fn lives(living: &HashSet<[&str; 4]>, labels: &Labels, side: &str) -> bool {
+    let value = |name| labels.get(&format!("{side}_{name}")).map(|value| &**value);
+    match NAMES.map(value) {
+        [Some(UNKNOWN), ..] => true,
+        [Some(workload), Some(namespace), Some(app), Some(version)] => {
+            living.contains(&[workload, namespace, app, version])
         }
         _ => true,
     }
 }
+
+#[cfg(test)]
+mod tests;

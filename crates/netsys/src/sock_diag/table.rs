@@ -97,7 +97,7 @@ fn take(mut answer: &[u8], found: &mut Vec<Connection>) -> io::Result<bool> {
 }
 
 /// `struct inet_diag_msg` and what follows it.
-fn connection(message: &[u8]) -> io::Result<Connection> {
+pub(super) fn connection(message: &[u8]) -> io::Result<Connection> {
     let [family] = bytes(message, 0)?;
     let id = message.get(ID_AT..ID_AT + ID).ok_or_else(short)?;
     let address = |at: usize| -> io::Result<IpAddr> {

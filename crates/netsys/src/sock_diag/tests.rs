@@ -34,6 +34,8 @@ fn without_a_connection_nothing_is_found() {
     // The listener is no connection from there.
     let found = tcp_socket(from, to).unwrap();
     assert_eq!(found, None);
+    // Nor is the one on the port that the connection would be from.
+    assert_eq!(tcp_socket(to, from).unwrap(), None);
     let mixed = tcp_socket("[::1]:1".parse().unwrap(), to).unwrap_err();
     assert_eq!(mixed.kind(), io::ErrorKind::InvalidInput);
 }
@@ -41,6 +43,7 @@ fn without_a_connection_nothing_is_found() {
 #[test]
 fn short_answers_are_errors() {
     for length in 0..HEADER + INODE_AT + 4 {
-        assert!(read(&vec![0; length]).is_err(), "{length}");
+        let ends = [(IpAddr::from([0; 16]), 0); 2];
+        assert!(read(&vec![0; length], ends).is_err(), "{length}");
     }
 }

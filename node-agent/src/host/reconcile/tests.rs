@@ -105,7 +105,8 @@ async fn a_failure_is_over_when_nothing_is_wanted_of_the_pod_any_more() {
     node.host.roster.take(told("a", false));
     forget_others(&node.host, &mut failures, &jobs(&node.host));
     assert!(failures.is_empty());
-    let is_over = |told: &ToControl| matches!(told, ToControl::Withdraw(uid) if uid == "a");
+    let is_over =
+        |told: &ToControl| matches!(told, ToControl::Failed(why) if why.message.is_empty());
     let told = || node.fakes.told_control(is_over) == 1;
     node.fakes.until(told).await;
 }

@@ -49,6 +49,28 @@ fn a_cell_in_use_outlives_its_workload() {
 }
 
 #[test]
+fn a_full_ledger_counts_on_without_names() {
+    let ledger = Ledger::default();
+    let labels = |version: usize| {
+        Labels::new([
+            ("reporter", Arc::from("source")),
+            ("source_version", Arc::from(version.to_string())),
+        ])
+    };
+    for version in 0..MOST_CELLS + 10 {
+        ledger
+            .cell(Family::Opened, &labels(version))
+            .fetch_add(1, Ordering::Relaxed);
+    }
+    assert_eq!(ledger.cells.read().len(), MOST_CELLS + 1);
+    let nameless = [("reporter", "source"), ("source_version", UNKNOWN)];
+    let nameless = Labels::new(nameless.map(|(name, value)| (name, Arc::from(value))));
+    let count = |labels| ledger.cell(Family::Opened, labels).load(Ordering::Relaxed);
+    assert_eq!(count(&nameless), 10);
+    assert_eq!(count(&labels(0)), 1, "what was there goes on");
+}
+
+#[test]
 fn the_page_is_prometheus_text() {
     let mut registry = prometheus_client::registry::Registry::default();
     let ledger = Ledger::default();

@@ -80,6 +80,20 @@ fn connections_of_an_earlier_attachment_keep_a_pod_busy() {
     assert!(!now.is_busy());
 }
 
+#[test]
+fn one_client_cannot_take_every_handshake_of_a_pod() {
+    let pod = enrolled();
+    let [one, other, third] = [1, 2, 3].map(|last| IpAddr::from([10, 0, 1, last]));
+    let held = pod.handshake(one).unwrap();
+    let refusal = pod.handshake(one).unwrap_err();
+    assert!(refusal.to_string().contains("this client"), "{refusal}");
+    let _other = pod.handshake(other).unwrap();
+    let refusal = pod.handshake(third).unwrap_err();
+    assert!(refusal.to_string().contains("all clients"), "{refusal}");
+    drop(held);
+    assert!(pod.handshake(one).is_ok());
+}
+
 #[tokio::test]
 async fn a_pod_of_unknown_account_is_waited_for_and_refused_with_a_reason() {
     let patience = Duration::from_secs(60);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use ambit_netsys::sockets::{self, Outgoing};
 use tokio::net::{TcpSocket, UdpSocket};
 
-use super::stray::stray_ack;
+use super::stray::{ACK, SYN, stray};
 use super::wire::{
     self, DEAD, FAMILIES, Family, PORT, Wire, captured, connect, direct, greet, with,
 };
@@ -23,6 +23,7 @@ with_every_filter! {
     the_leg_to_the_application_has_the_clients_own_port
     marked_packets_with_a_foreign_source_do_not_leave
     a_stray_packet_opens_no_way_around
+    a_first_packet_before_the_application_listens_opens_no_way_around
 }
 
 /// Everything that a capture changes, as an enrolment does it.
@@ -256,13 +257,13 @@ async fn a_stray_packet_opens_no_way_around(rules: Rules) {
     for family in FAMILIES {
         let inside = |port| SocketAddr::new(family.pod, port);
         let outside = |port| SocketAddr::new(family.peer, port);
-        stray_ack(&wire.node, outside(20_001), inside(PORT));
+        stray(ACK, &wire.node, outside(20_001), inside(PORT));
         let strange = connect(&wire.node, Some(outside(20_001)), inside(PORT)).await;
         assert_eq!(strange.unwrap_err().kind(), ErrorKind::TimedOut, "in");
         let usual = connect(&wire.node, Some(outside(20_002)), inside(PORT)).await;
         assert!(usual.unwrap().with.starts_with("in "));
         let node = SocketAddr::new(family.node, 20_004);
-        stray_ack(&wire.node, node, inside(PORT));
+        stray(ACK, &wire.node, node, inside(PORT));
         let strange = connect(&wire.node, Some(node), inside(PORT)).await;
         assert_eq!(
             strange.unwrap_err().kind(),
@@ -270,12 +271,27 @@ async fn a_stray_packet_opens_no_way_around(rules: Rules) {
             "from the node"
         );
 
-        stray_ack(&wire.node, outside(PORT), inside(20_003));
+        stray(ACK, &wire.node, outside(PORT), inside(20_003));
         let strange = connect(&wire.pod, Some(inside(20_003)), outside(PORT)).await;
         assert_ne!(
             strange.map_or_else(|e| e.to_string(), |talk| talk.with),
             "peer",
             "out"
         );
+    }
+}
+
+/// Where nothing listens the node's first packets are not redirected, and a signed one gets no
+/// answer that would end its entry.
+async fn a_first_packet_before_the_application_listens_opens_no_way_around(rules: Rules) {
+    let wire = Wire::make("early");
+    set_up(&wire, rules).await;
+    for family in FAMILIES {
+        let (node, to) = ((family.node, 20_005).into(), (family.pod, DEAD).into());
+        stray(SYN, &wire.node, node, to);
+        wire.start_application(family, DEAD);
+        let early = connect(&wire.node, Some(node), to).await;
+        let early = early.map_or_else(|error| error.to_string(), |talk| talk.with);
+        assert!(early.starts_with("in "), "{early}");
     }
 }

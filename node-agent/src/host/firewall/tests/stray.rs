@@ -6,15 +6,20 @@ use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use super::Namespace;
 
-/// Sends an ACK with a TCP MD5 signature (RFC 2385) that nobody expects: the receiver drops it
+/// TCP flags of a packet in mid-stream.
+pub(super) const ACK: u8 = 0x10;
+/// TCP flags of a connection's first packet.
+pub(super) const SYN: u8 = 0x02;
+
+/// Sends a packet with a TCP MD5 signature (RFC 2385) that nobody expects: the receiver drops it
 /// without an answer, and no reset tells connection tracking that it meant nothing.
-pub(super) fn stray_ack(at: &Namespace, from: SocketAddr, to: SocketAddr) {
+pub(super) fn stray(flags: u8, at: &Namespace, from: SocketAddr, to: SocketAddr) {
     let mut segment = Vec::new();
     segment.extend(from.port().to_be_bytes());
     segment.extend(to.port().to_be_bytes());
     segment.extend(1_u32.to_be_bytes());
     segment.extend(1_u32.to_be_bytes());
-    segment.extend([10 << 4, 0x10, 0x20, 0, 0, 0, 0, 0]);
+    segment.extend([10 << 4, flags, 0x20, 0, 0, 0, 0, 0]);
     segment.extend([19, 18]);
     segment.extend([7; 16]);
     segment.extend([1, 1]);

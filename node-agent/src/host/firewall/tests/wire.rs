@@ -88,7 +88,7 @@ impl Wire {
         wire.join();
         for family in FAMILIES {
             wire.serve(&wire.node, (family.peer, PORT), "peer");
-            wire.serve(&wire.pod, (any(family.pod), PORT), "app");
+            wire.start_application(family, PORT);
             wire.serve(&wire.pod, (loopback(family.pod), ports::OUTBOUND), "out");
             wire.serve(&wire.pod, (any(family.pod), ports::PLAINTEXT), "in");
             wire.serve(&wire.pod, (any(family.pod), ports::HBONE), "tunnel");
@@ -120,6 +120,11 @@ impl Wire {
     /// What captures the pod.
     pub(super) fn capture(&self) -> Duty {
         Duty::Capture(RuleInput::new(&FAMILIES.map(|family| family.node)))
+    }
+
+    /// An application in the pod.
+    pub(super) fn start_application(&self, family: Family, port: u16) {
+        self.serve(&self.pod, (any(family.pod), port), "app");
     }
 
     fn serve(&self, at: &Namespace, address: (IpAddr, u16), word: &'static str) {

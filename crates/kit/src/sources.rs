@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 
 /// How much each source holds. Clones count together.
 #[derive(Clone, Debug)]
-pub(crate) struct Sources {
+pub struct Sources {
     held: Arc<Mutex<HashMap<IpAddr, usize>>>,
     /// Told of every part that is given back.
     freed: Arc<Notify>,
@@ -19,14 +19,15 @@ pub(crate) struct Sources {
 
 /// A part that a source holds, until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Share {
+pub struct Share {
     sources: Sources,
     source: IpAddr,
 }
 
 impl Sources {
     /// Each source may hold up to `most`.
-    pub(crate) fn new(most: usize) -> Self {
+    #[must_use]
+    pub fn new(most: usize) -> Self {
         Self {
             held: Arc::default(),
             freed: Arc::default(),
@@ -36,7 +37,7 @@ impl Sources {
 
     /// One more for this source; `None` if it has its share. An IPv6 source is a /64, which is
     /// what one host is commonly given.
-    pub(crate) fn take(&self, source: IpAddr) -> Option<Share> {
+    pub fn take(&self, source: IpAddr) -> Option<Share> {
         let source = match source {
             IpAddr::V4(_) => source,
             IpAddr::V6(ip) => match ip.to_ipv4_mapped() {
@@ -57,7 +58,7 @@ impl Sources {
     }
 
     /// The same, once the source has less than its share.
-    pub(crate) async fn wait(&self, source: IpAddr) -> Share {
+    pub async fn wait(&self, source: IpAddr) -> Share {
         let mut freed = pin!(self.freed.notified());
         loop {
             // Before the look: what is given back meanwhile counts.
@@ -73,7 +74,8 @@ impl Sources {
 
 impl Share {
     /// Who holds it.
-    pub(crate) fn source(&self) -> IpAddr {
+    #[must_use]
+    pub fn source(&self) -> IpAddr {
         self.source
     }
 }
