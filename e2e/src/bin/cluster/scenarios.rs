@@ -16,6 +16,7 @@ mod node_reboot;
 mod node_taint;
 mod not_captured;
 mod outside;
+mod own_authority;
 mod permissions;
 mod planes;
 mod probes;
@@ -143,6 +144,11 @@ pub(crate) const MIDDLE: &[Scenario] = &[
         name: "node-reboot",
         shows: "all pods of a node that boots come back captured, and none speaks before",
         run: node_reboot::run,
+    },
+    Scenario {
+        name: "own-authority",
+        shows: "a user's intermediate takes over signing under load, and no connection fails",
+        run: own_authority::run,
     },
     Scenario {
         name: "rolling-restart",

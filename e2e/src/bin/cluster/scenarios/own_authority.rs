@@ -1,0 +1,161 @@
+//! A user's intermediate in Secret `cacerts` takes over from the root that the mesh made, under load:
+//! both roots are trusted, then new pods have certificates of the intermediate, and no call fails.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use ambit_e2e::cluster::traffic::Traffic;
+use ambit_e2e::cluster::{Cluster, Echo, HTTP, Pod, SYSTEM};
+use ambit_e2e::wait::wait_until;
+use anyhow::{Context as _, Result, ensure};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
+use serde_json::{Value, json};
+
+use super::BITE;
+
+const LOAD: Duration = Duration::from_secs(90);
+const PER_SECOND: u32 = 50;
+/// Until everybody has the new root and it signs.
+const HANDED_OUT: Duration = Duration::from_secs(60);
+const INTERMEDIATE: &str = "an intermediate of e2e";
+
+pub(super) fn run(cluster: &Cluster) -> Result<String> {
+    let shop = cluster.sandbox("authority")?;
+    shop.enrol()?;
+    let server = Echo::one("server").on(cluster.node(1)?);
+    let client = Echo::one("client").on(cluster.node(0)?);
+    shop.apply(&server.objects(&shop))?;
+    shop.apply(&client.objects(&shop))?;
+    let server = shop.ready_one(&server.selector())?;
+    let client = shop.ready_one(&client.selector())?;
+    shop.captured("", BITE)?;
+    let to = SocketAddr::new(server.ip().context("no address")?, HTTP);
+    let pace = (PER_SECOND, LOAD);
+    let mut calls = Traffic::calls(cluster, &shop, client.name(), to, pace)?;
+
+    let given = Given::make()?;
+    let secret = Cacerts::put(cluster, &given)?;
+    let took = wait_until("the intermediate to sign", HANDED_OUT, || {
+        authority(cluster).is_ok_and(|authority| {
+            let field = |name: &str| authority.get(name).and_then(Value::as_str);
+            field("made_by") != Some("ambit") && field("phase") == Some("retiring")
+        })
+    })?;
+    let roots = [
+        "-n",
+        &shop.name,
+        "get",
+        "configmap",
+        "ambit-ca-root-cert",
+        "-o",
+    ];
+    let roots = shop
+        .kubectl
+        .run(&[&roots[..], &["jsonpath={.data.root-cert\\.pem}"]].concat())?;
+    ensure!(
+        roots.contains(given.root.trim()) && roots.matches("BEGIN").count() == 2,
+        "published: {roots}"
+    );
+
+    let late = Echo::one("late").on(cluster.node(0)?);
+    shop.apply(&late.objects(&shop))?;
+    let late = shop.ready_one(&late.selector())?;
+    shop.captured("", BITE)?;
+    for (from, to) in [(&late, "server"), (&client, "late")] {
+        shop.curl(from.name(), &format!("http://{to}/"))?;
+    }
+    let signers = signers(cluster, &late)?;
+    ensure!(
+        signers.is_none_or(|signers| signers.contains(INTERMEDIATE)),
+        "somebody else has signed for a new pod"
+    );
+    calls
+        .goes_on()
+        .context("all this took longer than the load")?;
+    let report = calls.finish(true, LOAD)?;
+    report.flawless()?;
+    drop(secret);
+    Ok(format!(
+        "signs after {:.1} s; {} connections, none failed",
+        took.as_secs_f32(),
+        report.tried
+    ))
+}
+
+/// Who signs, as the status has it.
+fn authority(cluster: &Cluster) -> Result<Value> {
+    let said = cluster.ambit(&["status", "-o", "json"])?;
+    let status: Value = serde_json::from_str(&said.out)?;
+    status.get("authority").cloned().context("no authority")
+}
+
+/// The chain that a pod shows to whoever asks for a tunnel, if there is somebody outside to ask.
+fn signers(cluster: &Cluster, pod: &Pod) -> Result<Option<String>> {
+    let to = SocketAddr::new(pod.ip().context("no address")?, 15008).to_string();
+    // Without a certificate of its own it is shown out, after it was shown one.
+    let ask = format!("openssl s_client -connect {to} -showcerts </dev/null 2>&1; true");
+    cluster.outside("sh", &["-c", &ask]).transpose()
+}
+
+/// What a user gives: PEM of each.
+struct Given {
+    root: String,
+    certificate: String,
+    key: String,
+}
+
+impl Given {
+    fn make() -> Result<Self> {
+        let signs = |name: &str| {
+            let mut params = CertificateParams::default();
+            params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+            params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+            params.distinguished_name.push(DnType::CommonName, name);
+            params
+        };
+        let (root_key, key) = (KeyPair::generate()?, KeyPair::generate()?);
+        let params = signs("a root of e2e");
+        let root = params.self_signed(&root_key)?.pem();
+        let issuer = Issuer::new(params, root_key);
+        let certificate = signs(INTERMEDIATE).signed_by(&key, &issuer)?.pem();
+        Ok(Self {
+            root,
+            certificate,
+            key: key.serialize_pem(),
+        })
+    }
+}
+
+/// The Secret, until this is dropped.
+struct Cacerts<'a>(&'a Cluster);
+
+impl<'a> Cacerts<'a> {
+    fn put(cluster: &'a Cluster, given: &Given) -> Result<Self> {
+        let secret = json!({
+            "apiVersion": "v1", "kind": "Secret", "metadata": { "name": "cacerts" },
+            "stringData": {
+                "ca-cert.pem": given.certificate, "ca-key.pem": given.key,
+                "cert-chain.pem": given.certificate, "root-cert.pem": given.root,
+            },
+        });
+        let put = Self(cluster);
+        cluster.kubectl.apply(SYSTEM, &[secret])?;
+        Ok(put)
+    }
+}
+
+impl Drop for Cacerts<'_> {
+    fn drop(&mut self) {
+        let delete = [
+            "-n",
+            SYSTEM,
+            "delete",
+            "secret",
+            "cacerts",
+            "--ignore-not-found",
+        ];
+        if let Err(error) = self.0.kubectl.run(&delete) {
+            eprintln!("the Secret is still there: {error:#}");
+        }
+    }
+}
