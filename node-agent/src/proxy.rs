@@ -78,7 +78,7 @@ pub struct ProxyArgs {
     /// Most connections that one pod may have open.
     #[arg(long, default_value_t = 12_000)]
     pub pod_connections: usize,
-    /// Most TLS handshakes under way towards one pod.
+    /// Most TLS handshakes under way towards one pod; with one client an eighth of them.
     #[arg(long, default_value_t = 512)]
     pub pod_handshakes: usize,
     /// Threads that carry traffic; 0 is one for each processor.

@@ -124,7 +124,7 @@ reasons! {
     PodLimit "pod_limit" "-"
         "The pod has as many connections open as one pod may have, so that it cannot starve the others of its node."
     HandshakeLimit "handshake_limit" "-"
-        "The pod has as many TLS handshakes under way as one pod may have."
+        "The pod has as many TLS handshakes under way as one pod may have, or this client an eighth of them."
     OutOfSockets "out_of_sockets" "-"
         "No socket could be had in the pod's network namespace in time."
     Draining "draining" "-"

@@ -70,7 +70,7 @@ pub struct HostArgs {
     /// Most connections that one pod may have open.
     #[arg(long, env = "AMBIT_POD_CONNECTIONS")]
     pub pod_connections: Option<usize>,
-    /// Most TLS handshakes under way towards one pod.
+    /// Most TLS handshakes under way towards one pod; with one client an eighth of them.
     #[arg(long, env = "AMBIT_POD_HANDSHAKES")]
     pub pod_handshakes: Option<usize>,
     /// Threads of the proxy; 0 is one for each processor.
