@@ -111,18 +111,19 @@ impl Keeper {
     }
 
     fn withdraw(&mut self, node: &Arc<str>, uid: &str) {
-        let is_its_own = self
-            .configuration
-            .node_of_pod(uid)
-            .is_none_or(|home| home == *node);
-        if let Some(marker) = self.marker.clone().filter(|_| is_its_own) {
-            // This replica stops advertising at once, the others when they see the record gone.
-            let changes = self.configuration.set_withheld(uid, true);
-            self.take_changes(changes);
-            if let Some(pod) = self.configuration.pod_of_uid(uid) {
+        let home = self.configuration.node_of_pod(uid);
+        if let Some(marker) = &self.marker {
+            // Of a pod that is not known, or is gone, nothing is advertised and nothing is kept.
+            let Some(pod) = self.configuration.pod_of_uid(uid) else {
+                return;
+            };
+            if home.as_ref() == Some(node) {
+                // This replica stops advertising at once, the others when they see the record gone.
                 marker.mark(&pod, Redirection::Absent);
+                let changes = self.configuration.set_withheld(uid, true);
+                self.take_changes(changes);
             }
-        } else if self.claims.remove(node, uid) && is_its_own {
+        } else if self.claims.remove(node, uid) && home.is_none_or(|home| home == *node) {
             let changes = self.configuration.set_captured(uid, false);
             self.take_changes(changes);
         }
