@@ -17,9 +17,9 @@ impl Keeper {
     /// Publishes changes that were applied, keeps the claims, and answers.
     pub(super) async fn record(&mut self, captures: Vec<Captured>) {
         self.publish();
-        self.metrics
-            .captured
-            .set(i64::try_from(self.claims.iter().count()).unwrap_or(i64::MAX));
+        if self.marker.is_none() {
+            self.metrics.captured_pods(self.claims.iter().count());
+        }
         let nodes: BTreeSet<&Arc<str>> = captures.iter().map(|(node, ..)| node).collect();
         for node in nodes {
             if let Err(error) = self.keep(node).await {
@@ -73,7 +73,11 @@ impl Keeper {
     fn claim(&mut self, node: &Arc<str>, uid: String, pod: &str, reply: &mut CaptureReply) {
         let home = self.configuration.node_of_pod(&uid);
         if let Some(home) = home.as_ref().filter(|home| *home != node) {
-            let why = format!("pod {pod} runs on node {home}, not on {node}");
+            // A reminder has no name with it.
+            let known = self.configuration.pod_of_uid(&uid);
+            let name = known.map(|pod| format!("{}/{}", pod.namespace, pod.name));
+            let name = name.as_deref().unwrap_or(pod);
+            let why = format!("pod {name} runs on node {home}, not on {node}");
             reply.refused.push((uid, why));
             return;
         }
