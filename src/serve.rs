@@ -65,7 +65,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
 
 use self::agents::Agents;
-use self::capture::{Captures, Reported};
+use self::capture::{Captures, Places, Reported};
 use self::certificates::Certificates;
 use self::claims::ClaimFiles;
 use self::configuration::Keeper;
@@ -245,6 +245,7 @@ pub fn start(
         progress,
         authority,
         reported,
+        places: Places::default(),
         leaving: settings.leaving,
         metrics,
         tasks: tasks.clone(),

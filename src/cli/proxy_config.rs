@@ -96,7 +96,7 @@ async fn target(live: &Live, text: &str) -> anyhow::Result<Of> {
     let pods: Api<Pod> = Api::namespaced(live.client.clone(), namespace);
     let pod = match call(pods.get(name)).await {
         Ok(pod) => pod,
-        Err(CallError::Missing) => bail!("there is no pod {text}"),
+        Err(CallError::Missing(_)) => bail!("there is no pod {text}"),
         Err(error) => return Err(error).with_context(|| format!("cannot read pod {text}")),
     };
     let node = node_of(&pod).to_owned();

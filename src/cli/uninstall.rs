@@ -131,7 +131,7 @@ impl Departure {
     async fn look(&self) -> anyhow::Result<Progress> {
         let request = match call(self.maps.get(NAME)).await {
             Ok(request) => request,
-            Err(CallError::Missing) => {
+            Err(CallError::Missing(_)) => {
                 anyhow::bail!("ConfigMap {NAME} was deleted meanwhile: ask again")
             }
             Err(error) => return Err(error).context("cannot read how far it is"),
@@ -185,7 +185,7 @@ impl Departure {
         for namespace in &namespaces {
             let maps: Api<ConfigMap> = Api::namespaced(self.client.clone(), namespace);
             match call(maps.delete(ROOTS, &DeleteParams::default())).await {
-                Ok(_) | Err(CallError::Missing) => {}
+                Ok(_) | Err(CallError::Missing(_)) => {}
                 Err(error) => writeln!(err, "warning: {ROOTS} stays in {namespace}: {error}")?,
             }
         }
@@ -199,7 +199,7 @@ impl Departure {
             )?;
         }
         match call(self.maps.delete(NAME, &DeleteParams::default())).await {
-            Ok(_) | Err(CallError::Missing) => Ok(()),
+            Ok(_) | Err(CallError::Missing(_)) => Ok(()),
             Err(error) => Err(error).with_context(|| format!("ConfigMap {NAME} stays")),
         }
     }

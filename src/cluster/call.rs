@@ -15,12 +15,15 @@ pub(crate) enum CallError {
     /// None came in time.
     #[error("the API server did not answer within {0:?}")]
     Late(Duration),
-    /// There is no such object.
-    #[error("there is no such object")]
-    Missing,
+    /// There is no such object; which, in the API server's words.
+    #[error("{0}")]
+    Missing(String),
     /// Somebody else made or changed it meanwhile.
     #[error("somebody else has changed it meanwhile")]
     Conflict,
+    /// What was to be written is refused as it is.
+    #[error("{0}")]
+    Invalid(String),
     /// Anything else.
     #[error("{0}")]
     Failed(String),
@@ -52,7 +55,8 @@ pub(super) fn call_within<'a, T>(
 impl CallError {
     fn of(error: Error) -> Self {
         match error {
-            Error::Api(status) if status.code == 404 => Self::Missing,
+            Error::Api(status) if status.code == 404 => Self::Missing(status.message),
+            Error::Api(status) if status.code == 422 => Self::Invalid(status.message),
             Error::Api(status) if status.code == 409 => Self::Conflict,
             // Its own text has the whole answer twice.
             Error::Api(status) => Self::Failed(status.message),

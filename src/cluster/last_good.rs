@@ -63,7 +63,7 @@ impl Keeper {
     async fn read(&self) -> Result<Entries, CallError> {
         match call(self.maps.get(CONFIG_MAP)).await {
             Ok(map) => Ok(map.data.unwrap_or_default()),
-            Err(CallError::Missing) => Ok(Entries::new()),
+            Err(CallError::Missing(_)) => Ok(Entries::new()),
             Err(error) => Err(error),
         }
     }
@@ -76,7 +76,7 @@ impl Keeper {
         };
         let patch = Patch::Merge(patch);
         match call(self.maps.patch(CONFIG_MAP, &parameters, &patch)).await {
-            Err(CallError::Missing) => {}
+            Err(CallError::Missing(_)) => {}
             done => return done.map(drop),
         }
         let map = ConfigMap {

@@ -94,7 +94,7 @@ impl Driver {
     async fn look(&mut self) {
         let seen = match call_within(PATIENCE, self.leases.get(NAME)).await {
             Ok(lease) => Some(seen_of(&lease)),
-            Err(CallError::Missing) => None,
+            Err(CallError::Missing(_)) => None,
             Err(error) => return tracing::warn!(%error, "the lease of the leader is not read"),
         };
         self.election.saw(seen, clock::now());
@@ -107,7 +107,7 @@ impl Driver {
         }
         match self.write(&claim, Some(&self.us)).await {
             Ok(lease) => self.election.wrote(seen_of(&lease), sent, clock::now()),
-            Err(CallError::Conflict | CallError::Missing) => {
+            Err(CallError::Conflict | CallError::Missing(_)) => {
                 tracing::debug!("another replica was faster");
             }
             Err(error) => tracing::warn!(%error, "the lease of the leader is not written"),

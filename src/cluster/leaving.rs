@@ -66,7 +66,7 @@ async fn serve(
         {
             match call(maps.patch(NAME, &PatchParams::default(), &Patch::Merge(patch))).await {
                 // Seen by the watch too, but by then it could be written twice.
-                Ok(_) | Err(CallError::Missing | CallError::Conflict) => {}
+                Ok(_) | Err(CallError::Missing(_) | CallError::Conflict) => {}
                 Err(error) => {
                     tracing::warn!(%error, "nodes that were left cannot be written down; tried again");
                 }

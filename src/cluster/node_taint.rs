@@ -170,7 +170,7 @@ impl Keeper {
                 return None;
             }
             match self.write(&node, act).await {
-                Ok(()) | Err(CallError::Missing) => {}
+                Ok(()) | Err(CallError::Missing(_)) => {}
                 Err(error) => {
                     tracing::warn!(%node, %error, "the node's taint is not as it should be; tried again");
                     again = Some(clock::now() + AGAIN);

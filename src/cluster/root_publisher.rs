@@ -227,7 +227,7 @@ async fn perform(
             tracing::info!(%namespace, is_there = now.is_some(), "the trust bundle is published");
             Some((namespace, now))
         }
-        Err(CallError::Missing) => None,
+        Err(CallError::Missing(_)) => None,
         Err(error) if error.to_string().contains(TERMINATING) => None,
         Err(error) => {
             tracing::warn!(%namespace, %error, "the trust bundle is not published; it is tried again");
@@ -258,7 +258,7 @@ async fn delete(maps: &Api<ConfigMap>, uid: String) -> Result<Option<Seen>, Call
         ..DeleteParams::default()
     };
     match call(maps.delete(NAME, &parameters)).await {
-        Ok(_) | Err(CallError::Missing) => Ok(None),
+        Ok(_) | Err(CallError::Missing(_)) => Ok(None),
         Err(error) => Err(error),
     }
 }

@@ -98,7 +98,7 @@ impl Store for SecretStore {
         async {
             let secret = match call(self.secrets.get(NAME)).await {
                 Ok(secret) => secret,
-                Err(CallError::Missing) => return Ok(None),
+                Err(CallError::Missing(_)) => return Ok(None),
                 Err(error) => return Err(self.failed(&error)),
             };
             let revision = revision_of(&secret);
@@ -123,7 +123,7 @@ impl Store for SecretStore {
             match kept {
                 Ok(secret) => Ok(revision_of(&secret)),
                 // Missing: deleted meanwhile. What there is now has to be read first.
-                Err(CallError::Conflict | CallError::Missing) => Err(KeepError::Conflict),
+                Err(CallError::Conflict | CallError::Missing(_)) => Err(KeepError::Conflict),
                 Err(error) => Err(KeepError::Failed(self.failed(&error))),
             }
         }

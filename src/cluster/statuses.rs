@@ -128,7 +128,7 @@ async fn write(client: &Client, key: &ObjectKey, shown: &Shown, condition: &Cond
     match written {
         Ok(_) => tracing::debug!(policy = %key, status = condition.reason.word(), "status written"),
         // Gone, or changed meanwhile: what the watch shows next says what is to be done.
-        Err(CallError::Missing | CallError::Conflict) => {}
+        Err(CallError::Missing(_) | CallError::Conflict) => {}
         Err(error) => tracing::warn!(policy = %key, %error, "the status is not written"),
     }
 }

@@ -70,7 +70,7 @@ async fn look(
 ) -> Result<(), CallError> {
     let there = match call(configurations.get(NAME)).await {
         Ok(there) => there,
-        Err(CallError::Missing) => return Ok(()),
+        Err(CallError::Missing(_)) => return Ok(()),
         Err(error) => return Err(error),
     };
     let Some(patch) = patch_of(&there, pem) else {
@@ -84,7 +84,7 @@ async fn look(
     match call(configurations.patch(NAME, &parameters, &patch)).await {
         Ok(_) => tracing::info!("the API server has been told the webhook's roots"),
         // Gone meanwhile, or changed: the next look sees it.
-        Err(CallError::Missing | CallError::Conflict) => {}
+        Err(CallError::Missing(_) | CallError::Conflict) => {}
         Err(error) => return Err(error),
     }
     Ok(())

@@ -62,6 +62,15 @@ impl Configuration {
         pods.map(|(key, pod)| self.describe(key, pod))
     }
 
+    /// Pods of all nodes that are recorded as captured.
+    pub fn recorded(&self) -> impl Iterator<Item = &Pod> {
+        let pods = self.objects.of_kind(Kind::Pod);
+        pods.filter_map(|(_, object)| match object {
+            Object::Pod(pod) if !pod.is_finished() && translate::is_recorded(pod) => Some(&**pod),
+            _ => None,
+        })
+    }
+
     /// The pod of that uid.
     pub fn pod_of_uid(&self, pod_uid: &str) -> Option<PodOnNode> {
         let key = self.objects.owner(&Claim::PodUid(pod_uid.into()))?;

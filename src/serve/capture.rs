@@ -11,6 +11,7 @@
 //! token; waits for acknowledgements live inside the stream's task and end with it.
 
 mod leaving;
+mod places;
 mod reported;
 mod roster;
 mod trust;
@@ -37,7 +38,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::caller::Caller;
-use super::claims::MAX_UID;
+use super::claims::{self, ClaimError, MAX_PER_NODE, MAX_UID};
 use super::configuration::{CaptureChange, Handle, NotReady};
 use super::gate;
 use super::metrics::Metrics;
@@ -46,6 +47,8 @@ use super::publication::Publication;
 use crate::ca::Authority;
 
 pub(crate) use self::leaving::Leaving;
+use self::places::Place;
+pub(crate) use self::places::Places;
 pub(crate) use self::reported::Reported;
 use self::reported::Reporter;
 
@@ -62,8 +65,8 @@ const SETTLED: Duration = Duration::from_secs(3);
 const REMIND: Duration = Duration::from_secs(5);
 /// Withdrawals waiting for acknowledgements on one stream.
 const WAITING: usize = 4096;
-/// Pods remembered from one stream; far beyond what a node can have.
-const REPORTED: usize = 65_536;
+/// Longest reason for a failed capture that is passed on.
+const LONGEST_REASON: usize = 512;
 
 /// The service.
 #[derive(Clone, Debug)]
@@ -76,6 +79,8 @@ pub(crate) struct Captures {
     pub(crate) authority: Arc<Authority>,
     /// What connected agents have captured.
     pub(crate) reported: Reported,
+    /// How many streams each node has open.
+    pub(crate) places: Places,
     /// Whether the mesh leaves its nodes, if it can be asked to.
     pub(crate) leaving: Option<Leaving>,
     /// What is counted.
@@ -95,8 +100,10 @@ impl Capture for Captures {
         request: Request<Streaming<CaptureReport>>,
     ) -> Result<Response<Self::ReportStream>, Status> {
         let caller = gate::caller_of(&request)?;
+        let place = self.places.enter("report", &caller.node)?;
         let (answers, receiver) = mpsc::channel(ANSWERS);
         let stream = ReportStream {
+            _place: place,
             reporter: self.reported.of_stream(&caller.node),
             node: Arc::clone(&caller.node),
             reports: request.into_inner(),
@@ -119,6 +126,7 @@ impl Capture for Captures {
         request: Request<TrustRequest>,
     ) -> Result<Response<Self::TrustStream>, Status> {
         let mut caller = gate::caller_of(&request)?;
+        let place = self.places.enter("trust", &caller.node)?;
         let held = request.into_inner().have_generation;
         let (updates, receiver) = mpsc::channel(1);
         let stream = trust::stream(
@@ -129,6 +137,7 @@ impl Capture for Captures {
         );
         let stop = self.tasks.token();
         self.tasks.spawn("trust stream", async move {
+            let _place = place;
             tokio::select! {
                 () = stream => {}
                 () = caller.dismissed() => {}
@@ -143,12 +152,14 @@ impl Capture for Captures {
         request: Request<RosterRequest>,
     ) -> Result<Response<Self::RosterStream>, Status> {
         let mut caller = gate::caller_of(&request)?;
+        let place = self.places.enter("roster", &caller.node)?;
         let roster = self.configuration.roster(&caller.node).await;
         let roster = roster.map_err(|error| Status::unavailable(error.to_string()))?;
         let (updates, receiver) = mpsc::channel(1);
         let stop = self.tasks.token();
         let leaving = self.leaving.clone();
         self.tasks.spawn("roster stream", async move {
+            let _place = place;
             tokio::select! {
                 () = roster::stream(roster, leaving, updates) => {}
                 () = caller.dismissed() => {}
@@ -172,13 +183,14 @@ impl Capture for Captures {
 
 /// One agent's reports.
 struct ReportStream {
+    _place: Place,
     node: Arc<str>,
     reporter: Reporter,
     reports: Streaming<CaptureReport>,
     answers: mpsc::Sender<Result<CaptureAnswer, Status>>,
     publications: watch::Receiver<Option<Arc<Publication>>>,
     service: Captures,
-    /// Pods that were reported before they were known.
+    /// Of `reported`, those that were reported before they were known.
     pending: BTreeSet<String>,
     /// Everything that this stream said is captured.
     reported: BTreeSet<String>,
@@ -203,6 +215,8 @@ enum End {
     NotReady(#[from] NotReady),
     #[error("the agent withdraws more pods at once than a node can have")]
     TooMany,
+    #[error("the agent withdraws what is no pod's uid: {0}")]
+    NoUid(ClaimError),
     #[error("its node is not let in any more")]
     Dismissed,
     #[error("the control plane stops")]
@@ -260,38 +274,48 @@ impl ReportStream {
     }
 
     async fn take_report(&mut self, report: CaptureReport) -> Result<(), End> {
-        let pair = |pod: CapturedPod| (pod.uid, format!("{}/{}", pod.namespace, pod.name));
         if report.is_snapshot {
             self.reported.clear();
+            self.pending.clear();
             self.reporter.begin();
             self.settles_at = Some(Instant::now() + SETTLED);
         }
-        let pods = report.snapshot.into_iter().chain(report.captured);
-        let kept = |pod: &CapturedPod| {
-            if self.reported.len() < REPORTED && pod.uid.len() <= MAX_UID {
-                self.reporter.captured(pod);
+        let mut pods = Vec::new();
+        for pod in report.snapshot.into_iter().chain(report.captured) {
+            match self.keep(&pod) {
+                Ok(()) => pods.push((pod.uid, format!("{}/{}", pod.namespace, pod.name))),
+                Err(error) => {
+                    // No more of it than of a uid comes into the log.
+                    let uid = pod.uid.chars().take(MAX_UID).collect();
+                    self.refuse(uid, error.to_string()).await?;
+                }
             }
-        };
-        let pods: Vec<_> = pods.inspect(kept).map(pair).collect();
+        }
         if !pods.is_empty() {
-            if self.reported.len() < REPORTED {
-                // What is no claim, as too long a uid, is not kept either.
-                let uids = pods.iter().map(|(uid, _)| uid);
-                let kept = uids.filter(|uid| uid.len() <= MAX_UID);
-                self.reported.extend(kept.cloned());
-            }
             self.tell(CaptureChange::Captured(pods)).await?;
         }
         if let Some(leaving) = self.service.leaving.as_ref().filter(|_| report.left) {
             leaving.has_left(&self.node);
         }
         if let Some(failed) = report.failed {
-            let change = CaptureChange::Failed(failed.uid, failed.message);
+            let why = failed.message.chars().take(LONGEST_REASON).collect();
+            let change = CaptureChange::Failed(failed.uid, why);
             self.tell(change).await?;
         }
         if !report.withdraw.is_empty() {
             self.withdraw(report.withdraw).await?;
         }
+        Ok(())
+    }
+
+    /// Remembers a pod that is said to be captured, within what one node can have.
+    fn keep(&mut self, pod: &CapturedPod) -> Result<(), ClaimError> {
+        claims::check_uid(&pod.uid)?;
+        if self.reported.len() >= MAX_PER_NODE && !self.reported.contains(&pod.uid) {
+            return Err(ClaimError::TooMany);
+        }
+        self.reporter.captured(pod);
+        self.reported.insert(pod.uid.clone());
         Ok(())
     }
 
@@ -321,21 +345,26 @@ impl ReportStream {
             .await?;
         }
         for (refused, message) in reply.refused {
-            tracing::warn!(node = %self.node, pod = refused, "a report of capture was refused: {message}");
-            self.answer(CaptureAnswer {
-                refused,
-                message,
-                ..CaptureAnswer::default()
-            })
-            .await?;
+            self.refuse(refused, message).await?;
         }
         Ok(())
+    }
+
+    async fn refuse(&self, refused: String, message: String) -> Result<(), End> {
+        tracing::warn!(node = %self.node, pod = refused, "a report of capture was refused: {message}");
+        self.answer(CaptureAnswer {
+            refused,
+            message,
+            ..CaptureAnswer::default()
+        })
+        .await
     }
 
     async fn withdraw(&mut self, uid: String) -> Result<(), End> {
         if self.withdrawals.len() >= WAITING {
             return Err(End::TooMany);
         }
+        claims::check_uid(&uid).map_err(End::NoUid)?;
         self.pending.remove(&uid);
         self.reported.remove(&uid);
         self.reporter.released(&uid);
@@ -384,20 +413,17 @@ impl ReportStream {
                 continue;
             }
             self.pending.remove(&uid);
-            let answer = if own {
-                CaptureAnswer {
-                    recorded: uid,
+            if own {
+                let recorded = uid;
+                self.answer(CaptureAnswer {
+                    recorded,
                     ..CaptureAnswer::default()
-                }
+                })
+                .await?;
             } else {
                 let message = format!("the pod runs on node {}", workload.node);
-                CaptureAnswer {
-                    refused: uid,
-                    message,
-                    ..CaptureAnswer::default()
-                }
-            };
-            self.answer(answer).await?;
+                self.refuse(uid, message).await?;
+            }
         }
         Ok(())
     }

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use ambit_kit::files::{self, FileError};
 
 /// Claims of one agent: more than any node has pods.
-const MAX_PER_NODE: usize = 4096;
+pub(super) const MAX_PER_NODE: usize = 4096;
 /// Longest uid of a pod; Kubernetes' own have 36 letters.
 pub(super) const MAX_UID: usize = 512;
 const SUFFIX: &str = ".json";
@@ -33,6 +33,14 @@ pub(crate) enum ClaimError {
     /// It is no uid.
     #[error("a pod's uid has 1 to {MAX_UID} letters")]
     Uid,
+}
+
+/// Whether it can be the uid of a pod.
+pub(super) fn check_uid(uid: &str) -> Result<(), ClaimError> {
+    if uid.is_empty() || uid.len() > MAX_UID {
+        return Err(ClaimError::Uid);
+    }
+    Ok(())
 }
 
 /// All claims.
@@ -68,7 +76,8 @@ impl Claims {
         uid: &str,
         pod: &str,
     ) -> Result<bool, ClaimError> {
-        if uid.is_empty() || uid.len() > MAX_UID || pod.len() > MAX_UID {
+        check_uid(uid)?;
+        if pod.len() > MAX_UID {
             return Err(ClaimError::Uid);
         }
         let claims = self.nodes.entry(Arc::clone(node)).or_default();

@@ -91,9 +91,7 @@ impl Keeper {
             // Nothing is known yet, so nothing changes yet.
             drop(configuration.set_captured(uid, true));
         }
-        metrics
-            .captured
-            .set(i64::try_from(claims.iter().count()).unwrap_or(i64::MAX));
+        metrics.captured_pods(claims.iter().count());
         let (published, receiver) = watch::channel(None);
         let (sender, requests) = mpsc::channel(REQUESTS);
         let records_here = marker.is_none();

@@ -84,10 +84,14 @@ where
         let mut service = std::mem::replace(&mut self.service, next);
         let gate = self.gate.clone();
         Box::pin(async move {
-            let peer = request.extensions().get().copied();
-            let Peer(source) = peer.unwrap_or(Peer(IpAddr::V4(Ipv4Addr::UNSPECIFIED)));
+            let peer = request.extensions().get::<Peer>().cloned();
+            let source = peer.as_ref().map(|peer| peer.source);
+            let source = source.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
             match gate.caller(request.headers(), source).await {
                 Ok(caller) => {
+                    if let Some(peer) = peer {
+                        peer.admitted.admit();
+                    }
                     request.extensions_mut().insert(caller);
                     service.call(request).await
                 }

@@ -224,6 +224,11 @@ impl Metrics {
             .inc();
     }
 
+    /// How many pods are captured now.
+    pub(crate) fn captured_pods(&self, pods: usize) {
+        self.captured.set(count(pods));
+    }
+
     /// Something new is served.
     pub(crate) fn published(&self, publication: &Publication) {
         self.publications.inc();

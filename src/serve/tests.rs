@@ -3,6 +3,7 @@
 mod admission;
 mod agent;
 mod in_a_cluster;
+mod limits;
 
 use std::time::SystemTime;
 

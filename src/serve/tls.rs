@@ -4,6 +4,8 @@
 //! end with the stop token. The accept loop survives a lack of descriptors, handshakes are bounded
 //! in time and connections in number, so that strangers cannot use up what agents need.
 
+mod probation;
+
 use std::io;
 use std::net::IpAddr;
 use std::pin::Pin;
@@ -25,9 +27,12 @@ use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::server::Connected;
 
+use self::probation::Probation;
 use super::metrics::{Counted, Metrics};
 use super::sources::{Share, Sources};
 use crate::ca::{Authority, LeafError};
+
+pub(crate) use self::probation::Admitted;
 
 /// Handshakes under way at once.
 const MAX_HANDSHAKES: usize = 256;
@@ -50,6 +55,9 @@ const ACCEPTED: usize = 64;
 pub(crate) struct Port {
     /// The protocol, as clients have to offer it.
     protocol: &'static str,
+    /// How long a connection may be there without a call that is let in; none where calls are
+    /// bounded otherwise.
+    probation: Option<Duration>,
     /// Connections at once.
     connections: usize,
 }
@@ -59,11 +67,14 @@ impl Port {
     /// out.
     pub(crate) const SERVICES: Self = Self {
         protocol: "h2",
+        // An agent connects when it has a call to make.
+        probation: Some(Duration::from_secs(15)),
         connections: 8192,
     };
     /// The webhook: an API server opens one for each review that is under way.
     pub(crate) const WEBHOOK: Self = Self {
         protocol: "http/1.1",
+        probation: None,
         connections: 512,
     };
 }
@@ -171,6 +182,7 @@ pub(crate) fn accept(
         connections_by_source: Sources::new(port.connections / PART_OF_ONE),
         handshakes: Arc::new(Semaphore::new(MAX_HANDSHAKES)),
         handshakes_by_source: Sources::new(HANDSHAKES_OF_ONE),
+        probation: port.probation,
         sender,
     };
     let stop = tasks.token();
@@ -195,6 +207,7 @@ struct AcceptLoop {
     connections_by_source: Sources,
     handshakes: Arc<Semaphore>,
     handshakes_by_source: Sources,
+    probation: Option<Duration>,
     sender: mpsc::Sender<io::Result<Accepted>>,
 }
 
@@ -237,6 +250,7 @@ impl AcceptLoop {
     fn shake_hands(&self, tcp: TcpStream, place: Held, handshake: Held) {
         let (acceptor, sender) = (self.acceptor.clone(), self.sender.clone());
         let (metrics, stop) = (self.metrics.clone(), self.tasks.token());
+        let probation = self.probation;
         self.tasks.spawn("tls handshake", async move {
             let accepted = tokio::select! {
                 accepted = tokio::time::timeout(HANDSHAKE, acceptor.accept(tcp)) => accepted,
@@ -262,7 +276,7 @@ impl AcceptLoop {
             drop(
                 sender
                     .send(Ok(Accepted {
-                        tls,
+                        tls: Probation::new(tls, probation),
                         place,
                         _counted: counted,
                     }))
@@ -275,21 +289,29 @@ impl AcceptLoop {
 /// A connection whose handshake is over, with its place among the others.
 #[derive(Debug)]
 pub(crate) struct Accepted {
-    tls: TlsStream<TcpStream>,
+    tls: Probation<TlsStream<TcpStream>>,
     place: Held,
     _counted: Counted,
 }
 
-/// The address that a connection comes from, as far as shares are counted by it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Peer(pub(crate) IpAddr);
+/// Where a connection comes from, and how to tell that a call of it has been let in.
+#[derive(Clone, Debug)]
+pub(crate) struct Peer {
+    /// The address, as far as shares are counted by it.
+    pub(crate) source: IpAddr,
+    /// Ends the connection's probation.
+    pub(crate) admitted: Admitted,
+}
 
 impl Connected for Accepted {
     type ConnectInfo = Peer;
 
     fn connect_info(&self) -> Peer {
         let (_, share) = &self.place;
-        Peer(share.source())
+        Peer {
+            source: share.source(),
+            admitted: self.tls.admitted(),
+        }
     }
 }
 

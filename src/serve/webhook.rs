@@ -131,7 +131,7 @@ impl Webhook {
     async fn serve(self, connection: Accepted, tasks: Tasks) {
         let peer = connection.connect_info();
         let service = service_fn(move |request| {
-            let webhook = self.clone();
+            let (webhook, peer) = (self.clone(), peer.clone());
             async move { Ok::<_, Infallible>(webhook.respond(request, peer).await) }
         });
         let served = http1::Builder::new()
@@ -180,7 +180,7 @@ impl Webhook {
     async fn review(
         &self,
         request: Request<Incoming>,
-        Peer(source): Peer,
+        Peer { source, .. }: Peer,
     ) -> Result<(String, Verdict), WebhookError> {
         if (request.method(), request.uri().path()) != (&Method::POST, PATH) {
             return Err(WebhookError::Page);

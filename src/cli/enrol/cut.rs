@@ -106,7 +106,7 @@ async fn write(
     while let Some(answer) = written.next().await {
         match answer {
             // One that is gone, or was made anew, has no such connections.
-            Ok(()) | Err((_, CallError::Missing | CallError::Conflict)) => pods += 1,
+            Ok(()) | Err((_, CallError::Missing(_) | CallError::Conflict)) => pods += 1,
             Err(why) => refused.push(why),
         }
     }

@@ -41,7 +41,7 @@ impl<'a> Namespaces<'a> {
             }
             let namespace = match call(self.all.get(name)).await {
                 Ok(namespace) => namespace,
-                Err(CallError::Missing) => bail!("there is no namespace {name}"),
+                Err(CallError::Missing(_)) => bail!("there is no namespace {name}"),
                 Err(error) => {
                     return Err(error).with_context(|| format!("cannot read namespace {name}"));
                 }

@@ -47,7 +47,7 @@ pub(super) async fn of_agents(client: &Client, namespace: &str) -> Result<AgentS
     let sets: Api<DaemonSet> = Api::namespaced(client.clone(), namespace);
     match call(sets.get(AGENT)).await {
         Ok(found) => Ok(agent_set(found)),
-        Err(CallError::Missing) => Ok(AgentSet::default()),
+        Err(CallError::Missing(_)) => Ok(AgentSet::default()),
         Err(error) => Err(format!("DaemonSet {namespace}/{AGENT}: {error}")),
     }
 }

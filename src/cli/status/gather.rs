@@ -113,7 +113,7 @@ async fn leader(live: &Live) -> Result<Option<(String, i64)>, String> {
     let leases: Api<Lease> = Api::namespaced(live.client.clone(), &live.namespace);
     let lease = match call(leases.get(LEASE)).await {
         Ok(lease) => lease,
-        Err(CallError::Missing) => return Ok(None),
+        Err(CallError::Missing(_)) => return Ok(None),
         Err(error) => return Err(error.to_string()),
     };
     Ok(lease.spec.and_then(|spec| {

@@ -10,6 +10,9 @@ use super::metadata::{Metadata, or_default};
 use super::names::Name;
 use super::service::TargetPort;
 
+/// Probed ports of a pod that are told.
+const MOST_PROBE_PORTS: usize = 256;
+
 /// A `Pod`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pod {
@@ -197,8 +200,9 @@ impl Pod {
         ready.map(|condition| &*condition.status == "True")
     }
 
-    /// Ports of the pod that the kubelet connects to, each once, in order. A probe that names a host
-    /// goes somewhere else.
+    /// Ports of the pod that the kubelet connects to, each once, in order; of a pod that has more of
+    /// them than anybody needs the lowest, so that it does not crowd others out of what a node is
+    /// told. A probe that names a host goes somewhere else.
     pub fn probe_ports(&self) -> BTreeSet<u16> {
         let containers = self
             .spec
@@ -227,7 +231,7 @@ impl Pod {
                 }
             }
         }
-        ports
+        ports.into_iter().take(MOST_PROBE_PORTS).collect()
     }
 
     /// Number of the named TCP port.
@@ -261,3 +265,6 @@ impl Container {
 pub(super) fn is_tcp(protocol: Option<&str>) -> bool {
     protocol.is_none_or(|protocol| protocol == "TCP" || protocol.is_empty())
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,6 +8,9 @@ use ambit_wire::node::CapturedPod;
 use parking_lot::Mutex;
 use serde::Serialize;
 
+/// Longest name of an object, and so of what is kept of one.
+const LONGEST_NAME: usize = 253;
+
 /// What every connected agent reports.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Reported(Arc<Shared>);
@@ -77,11 +80,12 @@ impl Reported {
 impl Reporter {
     /// A pod is captured.
     pub(super) fn captured(&self, pod: &CapturedPod) {
+        let cut = |name: &str| name.chars().take(LONGEST_NAME).collect();
         self.change(|node| {
             let reported = ReportedPod {
                 uid: pod.uid.clone(),
-                namespace: pod.namespace.clone(),
-                name: pod.name.clone(),
+                namespace: cut(&pod.namespace),
+                name: cut(&pod.name),
                 older_connections: pod.older_connections,
             };
             node.pods.insert(pod.uid.clone(), reported);

@@ -17,9 +17,9 @@ impl Keeper {
     /// Publishes changes that were applied, keeps the claims, and answers.
     pub(super) async fn record(&mut self, captures: Vec<Captured>) {
         self.publish();
-        self.metrics
-            .captured
-            .set(i64::try_from(self.claims.iter().count()).unwrap_or(i64::MAX));
+        if self.marker.is_none() {
+            self.metrics.captured_pods(self.claims.iter().count());
+        }
         let nodes: BTreeSet<&Arc<str>> = captures.iter().map(|(node, ..)| node).collect();
         for node in nodes {
             if let Err(error) = self.keep(node).await {
@@ -73,7 +73,11 @@ impl Keeper {
     fn claim(&mut self, node: &Arc<str>, uid: String, pod: &str, reply: &mut CaptureReply) {
         let home = self.configuration.node_of_pod(&uid);
         if let Some(home) = home.as_ref().filter(|home| *home != node) {
-            let why = format!("pod {pod} runs on node {home}, not on {node}");
+            // A reminder has no name with it.
+            let known = self.configuration.pod_of_uid(&uid);
+            let name = known.map(|pod| format!("{}/{}", pod.namespace, pod.name));
+            let name = name.as_deref().unwrap_or(pod);
+            let why = format!("pod {name} runs on node {home}, not on {node}");
             reply.refused.push((uid, why));
             return;
         }
@@ -111,18 +115,19 @@ impl Keeper {
     }
 
     fn withdraw(&mut self, node: &Arc<str>, uid: &str) {
-        let is_its_own = self
-            .configuration
-            .node_of_pod(uid)
-            .is_none_or(|home| home == *node);
-        if let Some(marker) = self.marker.clone().filter(|_| is_its_own) {
-            // This replica stops advertising at once, the others when they see the record gone.
-            let changes = self.configuration.set_withheld(uid, true);
-            self.take_changes(changes);
-            if let Some(pod) = self.configuration.pod_of_uid(uid) {
+        let home = self.configuration.node_of_pod(uid);
+        if let Some(marker) = &self.marker {
+            // Of a pod that is not known, or is gone, nothing is advertised and nothing is kept.
+            let Some(pod) = self.configuration.pod_of_uid(uid) else {
+                return;
+            };
+            if home.as_ref() == Some(node) {
+                // This replica stops advertising at once, the others when they see the record gone.
                 marker.mark(&pod, Redirection::Absent);
+                let changes = self.configuration.set_withheld(uid, true);
+                self.take_changes(changes);
             }
-        } else if self.claims.remove(node, uid) && is_its_own {
+        } else if self.claims.remove(node, uid) && home.is_none_or(|home| home == *node) {
             let changes = self.configuration.set_captured(uid, false);
             self.take_changes(changes);
         }

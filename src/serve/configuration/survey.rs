@@ -1,5 +1,6 @@
 //! What is looked over as a whole a while after changes, not with each of them: what is to be said
-//! of every policy, what is wrong with the configuration, and how the agents of nodes are doing.
+//! of every policy, what is wrong with the configuration, how many pods are recorded as captured, and
+//! how the agents of nodes are doing.
 //! Changes that come close together are looked over once.
 
 use std::collections::BTreeMap;
@@ -14,7 +15,7 @@ use crate::config::node_agents::NodeAgents;
 use crate::config::objects::Kind;
 use crate::config::problem::Problem;
 use crate::config::statuses::Report;
-use crate::config::{Batch, Configuration};
+use crate::config::{Batch, CaptureRecord, Configuration};
 use crate::serve::metrics::Metrics;
 
 /// How long after a change of a policy, an agent or a node: somebody is waiting for what follows.
@@ -109,7 +110,12 @@ impl Survey {
         let due: BTreeMap<Look, Instant> = due;
         for look in due.into_keys() {
             match (look, &self.statuses, &self.nodes) {
-                (Look::Problems, ..) => self.told.tell(configuration.problems(), metrics),
+                (Look::Problems, ..) => {
+                    self.told.tell(configuration.problems(), metrics);
+                    if configuration.settings().captures == CaptureRecord::Annotations {
+                        metrics.captured_pods(configuration.recorded().count());
+                    }
+                }
                 (Look::Policies, Some(StatusFeed(feed)), _) => {
                     feed.send_replace(Some(Arc::new(configuration.report())));
                 }

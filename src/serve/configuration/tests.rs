@@ -344,3 +344,30 @@ async fn the_record_of_a_pod_that_its_agent_does_not_list_is_taken_back() {
     let pending = Redirection::Pending("no room".to_owned());
     assert_eq!(marked(&mut marks), [("web".to_owned(), pending)]);
 }
+
+#[tokio::test]
+async fn of_a_withdrawn_pod_that_is_not_known_nothing_is_kept() {
+    let (mut keeper, mut marks) = recording(MESH);
+    keeper.capture(&"n1".into(), CaptureChange::Withdrawn("uid-web".to_owned()));
+    assert_eq!(marked(&mut marks), []);
+    let text = format!("{MESH}{}", recorded_pod("web", "n1", "10.0.0.1"));
+    keeper.take_batch(crate::config::fixture::Folder::of(&text).everything());
+    assert!(is_advertised(&keeper, "web"), "it is not withheld");
+}
+
+#[tokio::test]
+async fn recorded_pods_are_counted_and_a_refused_reminder_names_its_pod() {
+    let text = format!("{MESH}{}", recorded_pod("web", "n1", "10.0.0.1"));
+    let (mut keeper, _marks) = recording(&text);
+    let then = clock::now() + std::time::Duration::from_secs(60);
+    keeper
+        .survey
+        .look(&keeper.configuration, &keeper.metrics, then);
+    assert_eq!(keeper.metrics.captured.get(), 1);
+    let reminder = CaptureChange::Captured(vec![("uid-web".to_owned(), String::new())]);
+    let request = keeper.capture(&"n2".into(), reminder);
+    assert_eq!(
+        request.refused[0].1,
+        "pod shop/web runs on node n1, not on n2"
+    );
+}

@@ -369,6 +369,12 @@ impl Reports {
         within("an answer", self.answers.recv()).await.unwrap()
     }
 
+    /// Receives until the other end has closed the stream.
+    pub(super) async fn until_ended(&mut self) {
+        let ending = async { while self.answers.recv().await.is_some() {} };
+        within("the end of the reports", ending).await;
+    }
+
     pub(super) fn is_answered(&mut self) -> bool {
         self.answers.try_recv().is_ok()
     }

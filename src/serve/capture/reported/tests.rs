@@ -37,3 +37,17 @@ fn the_last_word_of_an_agent_stands_until_its_stream_ends() {
     drop(second);
     assert_eq!(listed(&all, "n1"), None);
 }
+
+#[test]
+fn of_a_name_no_more_is_kept_than_an_object_can_have() {
+    let all = Reported::default();
+    let of_stream = all.of_stream(&"n1".into());
+    let long = CapturedPod {
+        namespace: "n".repeat(100_000),
+        name: "p".repeat(100_000),
+        ..pod("a", 0)
+    };
+    of_stream.captured(&long);
+    let kept = all.list().remove("n1").unwrap().remove(0);
+    assert_eq!((kept.namespace.len(), kept.name.len()), (253, 253));
+}
