@@ -60,18 +60,28 @@ pub(crate) fn labels() -> BTreeMap<String, String> {
     BTreeMap::from([label].map(|(key, value)| (key.to_owned(), value.to_owned())))
 }
 
-/// Who is let in as the agent of a node: the pods of our own DaemonSet, and of Istio's.
-pub(crate) fn agents(client: &Client, namespace: &str) -> AgentSettings {
+/// Who is let in as the agent of a node: the pods of our own DaemonSet and, only if that is wanted,
+/// of Istio's.
+pub(crate) fn agents(client: &Client, namespace: &str, trust_ztunnel: bool) -> AgentSettings {
+    AgentSettings {
+        reviewer: Arc::new(TokenReviews::new(client.clone())),
+        trusted: trusted(namespace, trust_ztunnel),
+        pods: AgentPods::new(),
+    }
+}
+
+/// Where nobody has installed Istio its namespace is anybody's.
+fn trusted(namespace: &str, trust_ztunnel: bool) -> Vec<TrustedAgent> {
     let agent = |namespace: &str, name: &str| TrustedAgent {
         namespace: namespace.into(),
         daemon_set: name.into(),
         service_account: name.into(),
     };
-    AgentSettings {
-        reviewer: Arc::new(TokenReviews::new(client.clone())),
-        trusted: vec![agent(namespace, AGENT), agent("istio-system", "ztunnel")],
-        pods: AgentPods::new(),
-    }
+    let ztunnel = trust_ztunnel.then(|| agent("istio-system", "ztunnel"));
+    [agent(namespace, AGENT)]
+        .into_iter()
+        .chain(ztunnel)
+        .collect()
 }
 
 /// Starts what writes to the cluster; of policies and nodes only while this replica leads. Nodes are
@@ -100,3 +110,6 @@ pub(crate) fn start(
         nodes,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -86,6 +86,9 @@ pub struct Args {
     /// ambit.mesh/agent-not-ready, and take that off where it is.
     #[arg(long, env = "AMBIT_NODE_TAINT")]
     pub node_taint: bool,
+    /// In a cluster: let in Istio's ztunnel, DaemonSet istio-system/ztunnel, as the agent of its nodes.
+    #[arg(long, env = "AMBIT_TRUST_ZTUNNEL")]
+    pub trust_ztunnel: bool,
     /// Names of the mesh.
     #[command(flatten)]
     pub names: MeshNames,
@@ -346,7 +349,7 @@ async fn in_cluster(
         ca_secret: args.ca_secret.clone(),
     };
     let (authority, replica) = cluster::authority::open(&client, &place, authority, tasks).await?;
-    let agents = cluster::agents(&client, &args.namespace);
+    let agents = cluster::agents(&client, &args.namespace, args.trust_ztunnel);
     Ok(Ground {
         batches: apiserver::watch(&client, &args.namespace, tasks),
         authority,

@@ -4,7 +4,7 @@
 //! Task: [`write()`], one, with a bounded number of requests under way; it ends when nobody marks any
 //! more or with its stop token. Of several marks for one pod the last one stands in the end: a
 //! pod's requests are made one after the other, and a mark that cannot be written is kept and tried
-//! seldom, because nobody makes it again.
+//! seldom where nobody makes it again.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -83,7 +83,7 @@ async fn write_at(pace: Pace, client: Client, mut marks: mpsc::Receiver<Mark>) {
                 if let Some(mark) = next.remove(&uid).flatten() {
                     next.insert(uid, None);
                     under_way.spawn(write_one(client.clone(), mark, pace.pauses));
-                } else if let Some(mark) = failed.filter(|_| kept.len() < KEPT) {
+                } else if let Some(mark) = failed.filter(|mark| is_kept(mark) && kept.len() < KEPT) {
                     kept.insert(uid, mark);
                 }
             }
@@ -99,11 +99,18 @@ async fn write_at(pace: Pace, client: Client, mut marks: mpsc::Receiver<Mark>) {
     }
 }
 
+/// That a pod is captured is told again by its agent as long as it is so, and must not be written
+/// after it was released by way of another replica.
+fn is_kept(mark: &Mark) -> bool {
+    mark.redirection != Redirection::Enabled
+}
+
 /// Writes a mark, and tries again after each pause.
 async fn write_one(client: Client, mark: Mark, pauses: &[Duration]) -> Tried {
     let (pod, namespace) = (&mark.name, &mark.namespace);
     let mut pauses = pauses.iter();
-    while let Err(why) = try_to_write(&client, &mark).await {
+    // On the heap: the client's futures are large.
+    while let Err(why) = Box::pin(try_to_write(&client, &mark)).await {
         let Some(pause) = pauses.next() else {
             tracing::error!(
                 %namespace, %pod, redirection = ?mark.redirection,

@@ -27,6 +27,7 @@ fn the_defaults_are_those_of_the_documentation() {
     assert_eq!(args.metrics.port(), 15014);
     assert!(args.admin.0.unwrap().ip().is_loopback());
     assert_eq!(args.names.trust_domain, "cluster.local");
+    assert!(!args.trust_ztunnel);
     assert_eq!(args.certificate_ttl, Duration::from_secs(24 * 3600));
 }
 

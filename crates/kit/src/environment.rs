@@ -48,6 +48,7 @@ pub const NAMES: &[&str] = &[
     "AMBIT_TOKENS",
     "AMBIT_TOKEN_FILE",
     "AMBIT_TRUST_DOMAIN",
+    "AMBIT_TRUST_ZTUNNEL",
     "AMBIT_WEBHOOK",
 ];
 

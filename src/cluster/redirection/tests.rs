@@ -50,6 +50,18 @@ fn failing(times: usize, asked: mpsc::Sender<usize>) -> Client {
     Client::new(service, "default")
 }
 
+#[test]
+fn what_an_agent_repeats_is_not_kept() {
+    let mark = |redirection| Mark {
+        uid: "u-1".into(),
+        namespace: "shop".into(),
+        name: "web".into(),
+        redirection,
+    };
+    assert!(!is_kept(&mark(Redirection::Enabled)));
+    assert!(is_kept(&mark(Redirection::Absent)));
+}
+
 #[tokio::test]
 async fn a_mark_that_could_not_be_written_is_tried_on() {
     let pace = Pace {
