@@ -37,8 +37,8 @@ pub(super) fn run(cluster: &Cluster) -> Result<String> {
     let secret = Cacerts::put(cluster, &given)?;
     let took = wait_until("the intermediate to sign", HANDED_OUT, || {
         authority(cluster).is_ok_and(|authority| {
-            let field = |name: &str| authority.get(name).and_then(Value::as_str);
-            field("made_by") != Some("ambit") && field("phase") == Some("retiring")
+            authority.get("made_by") == Some(&json!("user"))
+                && authority.pointer("/phase/retiring").is_some()
         })
     })?;
     let roots = [
