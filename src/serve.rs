@@ -228,6 +228,7 @@ pub fn start(
     let gate = Gate {
         callers,
         metrics: metrics.clone(),
+        told: Arc::default(),
     };
     let discovery = Discovery {
         publications: handle.publications(),

@@ -86,7 +86,7 @@ impl Reason {
         Self::Unavailable,
     ];
 
-    /// The word for metrics.
+    /// The word for metrics and logs.
     pub(crate) fn word(self) -> &'static str {
         match self {
             Self::NoToken => "no_token",

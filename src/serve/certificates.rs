@@ -45,7 +45,8 @@ impl IstioCertificateService for Certificates {
             }
             Err((refusal, status)) => {
                 self.metrics.certificate_refused(refusal);
-                tracing::warn!(%node, "no certificate: {}", status.message());
+                let reason = refusal.word();
+                tracing::warn!(%node, reason, "no certificate: {}", status.message());
                 Err(status)
             }
         }

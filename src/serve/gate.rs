@@ -3,8 +3,10 @@
 use std::convert::Infallible;
 use std::net::{IpAddr, Ipv4Addr};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use ambit_kit::seldom::Seldom;
 use http::HeaderMap;
 use tonic::body::Body;
 use tonic::server::NamedService;
@@ -33,6 +35,8 @@ pub(crate) struct Gate {
     pub(crate) callers: Callers,
     /// What is counted.
     pub(crate) metrics: Metrics,
+    /// When a refusal is written to the log.
+    pub(crate) told: Arc<Seldom>,
 }
 
 impl Gate {
@@ -97,7 +101,10 @@ where
                 }
                 Err(refusal) => {
                     gate.metrics.call_refused(refusal.reason);
-                    tracing::debug!("a call was refused: {refusal}");
+                    if let Some(others) = gate.told.due() {
+                        let reason = refusal.reason.word();
+                        tracing::warn!(%source, reason, others, "a call was refused: {refusal}");
+                    }
                     Ok(refusal.status().into_http())
                 }
             }

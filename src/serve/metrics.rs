@@ -41,7 +41,8 @@ pub(crate) enum CertificateRefusal {
 impl CertificateRefusal {
     const ALL: [Self; 3] = [Self::NotOnNode, Self::Request, Self::Internal];
 
-    fn word(self) -> &'static str {
+    /// The word for metrics and logs.
+    pub(crate) fn word(self) -> &'static str {
         match self {
             Self::NotOnNode => "not_on_node",
             Self::Request => "bad_request",

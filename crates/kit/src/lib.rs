@@ -1,5 +1,5 @@
 //! What every program of the mesh needs and none should write twice: logs, metrics, admin pages,
-//! tracked tasks, shares by source, signals, settings, state files and the clock.
+//! lines that are written seldom, tracked tasks, shares by source, signals, settings, state files and the clock.
 //!
 //! Nothing here knows what a mesh is; this crate depends on no other of ours.
 
@@ -10,6 +10,7 @@ pub mod logs;
 pub mod metrics;
 pub mod pages;
 pub mod process;
+pub mod seldom;
 pub mod signals;
 pub mod sources;
 pub mod tasks;

@@ -95,11 +95,26 @@ pub(super) fn run(cluster: &Cluster) -> Result<String> {
         "without a token: status {status}"
     );
     let after = asked.refusals(cluster)?;
+    let logs = [
+        "-n",
+        SYSTEM,
+        "logs",
+        "-l",
+        "app=ambit-control-plane",
+        "--since=60s",
+        "--tail=-1",
+    ];
+    let logs = cluster.kubectl.run(&logs)?;
     for reason in ["not_on_node", "not_an_agent", "no_token"] {
         let count = |numbers: &BTreeMap<String, f64>| numbers.get(reason).copied().unwrap_or(0.0);
         ensure!(
             count(&after) > count(&before),
             "no refusal was counted as {reason}: {after:?}"
+        );
+        let is_logged = |line: &str| line.contains(reason) && line.contains("WARN");
+        ensure!(
+            logs.lines().any(is_logged),
+            "no refusal was logged as {reason}"
         );
     }
     Ok("an agent gets identities of its own node only, a pod none".to_owned())
