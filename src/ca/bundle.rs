@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use ambit_kit::clock;
 use rustls_pki_types::CertificateDer;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::kept::Kept;
 use super::rotation::{Phase, Report, Rotation};
@@ -48,8 +48,11 @@ impl Bundle {
 pub struct Status {
     /// Generation of the bundle.
     pub generation: u64,
-    /// Where a rotation stands.
+    /// Where a rotation stands; its name only.
+    #[serde(serialize_with = "name_of")]
     pub phase: Phase,
+    /// When that is over unless a connected agent holds it up, by RFC 3339.
+    pub phase_until: Option<String>,
     /// Serial numbers of what signs or signed, with the end of its life.
     pub roots: BTreeMap<String, String>,
     /// Serial number of what signs.
@@ -79,6 +82,7 @@ impl Status {
         Self {
             generation: kept.generation,
             phase: kept.phase.clone(),
+            phase_until: kept.phase.until().map(clock::rfc3339),
             roots: kept.signers().map(life).collect(),
             signing: kept.signing().serial().to_owned(),
             made_by,
@@ -86,4 +90,8 @@ impl Status {
             waiting_for_away: owned(away),
         }
     }
+}
+
+fn name_of<S: Serializer>(phase: &Phase, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(phase.name())
 }

@@ -68,6 +68,25 @@ pub enum Phase {
     },
 }
 
+impl Phase {
+    /// What it is called.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Steady => "steady",
+            Self::Distributing { .. } => "distributing",
+            Self::Retiring { .. } => "retiring",
+        }
+    }
+
+    /// When it is over, unless a connected agent holds it up.
+    pub fn until(&self) -> Option<SystemTime> {
+        match self {
+            Self::Steady => None,
+            Self::Distributing { until, .. } | Self::Retiring { until } => Some(*until),
+        }
+    }
+}
+
 /// What the owner has to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Step {

@@ -136,6 +136,9 @@ async fn the_control_planes_own_certificate_stays_with_the_oldest_trusted_root()
     authority.rotate(at(1)).await.unwrap();
     advance(&authority, 1).await;
     assert!(matches!(authority.status().phase, Phase::Retiring { .. }));
+    let told = serde_json::to_value(authority.status()).unwrap();
+    assert_eq!(told["phase"], "retiring");
+    assert!(told["phase_until"].is_string(), "{told}");
     assert_eq!(issuer(2), before);
     advance(&authority, 151).await;
     assert_ne!(issuer(151), before);

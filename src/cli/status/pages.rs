@@ -39,7 +39,9 @@ pub(super) struct Stream {
 /// What a control plane's `/ca` says.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 pub(super) struct Authority {
-    pub(super) phase: serde_json::Value,
+    pub(super) phase: String,
+    #[serde(default)]
+    pub(super) phase_until: Option<String>,
     /// Serial numbers with the end of their lives.
     pub(super) roots: BTreeMap<String, String>,
     pub(super) made_by: String,

@@ -143,18 +143,13 @@ fn pods(report: &Report) -> String {
 fn authority(report: &Report) -> Option<String> {
     let authority = report.authority.as_ref()?;
     let ends: Vec<&str> = authority.roots.values().map(String::as_str).collect();
-    let phase = match &authority.phase {
-        serde_json::Value::String(phase) => phase.clone(),
-        // A phase that has more to tell is a map with its name.
-        other => other
-            .as_object()
-            .and_then(|phase| phase.keys().next().cloned())
-            .unwrap_or_default(),
-    };
+    let until = authority.phase_until.as_ref();
+    let until = until.map_or_else(String::new, |until| format!(" until {until}"));
     Some(format!(
-        "root certificate: {}, valid until {}, rotation: {phase}\n",
+        "root certificate: {}, valid until {}, rotation: {}{until}\n",
         authority.made_by,
         ends.join(" and "),
+        authority.phase,
     ))
 }
 

@@ -38,7 +38,7 @@ pub(super) fn run(cluster: &Cluster) -> Result<String> {
     let took = wait_until("the intermediate to sign", HANDED_OUT, || {
         authority(cluster).is_ok_and(|authority| {
             authority.get("made_by") == Some(&json!("user"))
-                && authority.pointer("/phase/retiring").is_some()
+                && authority.get("phase") == Some(&json!("retiring"))
         })
     })?;
     let roots = [
