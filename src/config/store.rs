@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use self::claims::{Claims, claims_on};
 use self::labels::LabelIndex;
+use super::objects::cluster::Node;
 use super::objects::metadata::{Labels, selects};
 use super::objects::pod::Pod;
 use super::objects::service::{Endpoint, EndpointSlice, Service};
@@ -195,8 +196,12 @@ impl Objects {
 
     /// Labels of a node, if there is an object for it.
     pub fn node_labels(&self, name: &str) -> Option<&Labels> {
+        Some(&self.node(name)?.metadata.labels)
+    }
+
+    fn node(&self, name: &str) -> Option<&Node> {
         match self.get(&ObjectKey::new(Kind::Node, "", name))?.as_ref() {
-            Object::Node(node) => Some(&node.metadata.labels),
+            Object::Node(node) => Some(node),
             _ => None,
         }
     }
@@ -245,9 +250,24 @@ impl Objects {
             .collect()
     }
 
-    /// Who has what only one object can have.
+    /// Who has what only one object can have. Of pods that claim one address, a pod in whose node's
+    /// range it lies comes before all others: what a kubelet says of its pods counts for its node.
     pub fn owner(&self, claim: &Claim) -> Option<&ObjectKey> {
-        self.claims.owner(claim)
+        let oldest = self.claims.owner(claim);
+        match claim {
+            Claim::PodAddress(address) if self.claims.is_contested(claim) => {
+                let mut claimants = self.claims.claimants(claim);
+                let at_home = claimants.find(|pod| self.is_at_home(pod, *address));
+                at_home.or(oldest)
+            }
+            _ => oldest,
+        }
+    }
+
+    fn is_at_home(&self, pod: &ObjectKey, address: IpAddr) -> bool {
+        let node = self.pod(pod).and_then(|pod| pod.spec.node_name.as_ref());
+        let node = node.and_then(|name| self.node(name));
+        node.is_some_and(|node| node.spec.has_range_of(address))
     }
 
     /// Everybody who claims something that this object claims.
@@ -284,12 +304,11 @@ impl Objects {
 
     fn contested_claims(&self) -> impl Iterator<Item = Problem> {
         self.claims.contested().flat_map(|claim| {
-            let mut claimants = self.claims.claimants(claim);
-            let owner = claimants
-                .next()
-                .map(ToString::to_string)
-                .unwrap_or_default();
+            let having = self.owner(claim);
+            let owner = having.map(ToString::to_string).unwrap_or_default();
+            let claimants = self.claims.claimants(claim);
             claimants
+                .filter(|key| Some(*key) != having)
                 .filter_map(|key| {
                     let what = format!("claims {claim}, which {owner} has");
                     let advice = match claim {

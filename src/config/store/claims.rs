@@ -1,7 +1,8 @@
 //! What only one object can have: a pod's address, a service's virtual address, a pod's uid.
 //!
 //! The oldest claimant has it; of equal age, the one whose name comes first. Who claimed first in
-//! time of arrival does not matter, so that a restart changes nothing.
+//! time of arrival does not matter, so that a restart changes nothing. Nodes have a say in addresses of
+//! pods: see [`Objects::owner`](super::Objects::owner).
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
@@ -73,12 +74,17 @@ impl Claims {
         }
     }
 
-    /// Who has it.
+    /// Whether more than one object claims it.
+    pub(super) fn is_contested(&self, claim: &Claim) -> bool {
+        self.contested.contains(claim)
+    }
+
+    /// Who has it, by age.
     pub(super) fn owner(&self, claim: &Claim) -> Option<&ObjectKey> {
         Some(&self.claimants.get(claim)?.first()?.key)
     }
 
-    /// Everybody who claims it, its owner first.
+    /// Everybody who claims it, the oldest first.
     pub(super) fn claimants(&self, claim: &Claim) -> impl Iterator<Item = &ObjectKey> {
         self.claimants
             .get(claim)

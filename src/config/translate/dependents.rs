@@ -122,9 +122,13 @@ impl Dirty {
                 self.namespaces.insert(Arc::clone(&key.name));
             }
             Object::Node(_) => {
-                objects
-                    .pods_on_node(&key.name)
-                    .for_each(|(pod, _)| self.pod(pod));
+                for (pod, _) in objects.pods_on_node(&key.name) {
+                    self.pod(pod);
+                    // The node has a say in who of those that claim an address has it.
+                    let object = objects.get(pod);
+                    let rivals = object.into_iter().flat_map(|pod| objects.rivals(pod));
+                    self.outputs.extend(rivals.filter_map(Output::of));
+                }
             }
             Object::Pod(pod) => {
                 let slices = objects.slices_with(key, pod);

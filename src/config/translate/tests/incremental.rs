@@ -29,8 +29,8 @@ fn document() -> impl Strategy<Value = String> {
         1 => (select(vec!["a", "b"]), select(vec!["", "istio.io/use-waypoint: w"])).prop_map(|(name, labels)| {
             format!("apiVersion: v1\nkind: Namespace\nmetadata: {{name: {name}, labels: {{{labels}}}}}\n")
         }),
-        1 => select(vec!["", "topology.kubernetes.io/zone: z"]).prop_map(|labels| {
-            format!("apiVersion: v1\nkind: Node\nmetadata: {{name: n, labels: {{{labels}}}}}\n")
+        1 => (select(vec!["n", "m"]), select(vec!["", "topology.kubernetes.io/zone: z"]), select(vec!["", "10.0.0.0/31", "10.0.0.2/31"])).prop_map(|(name, labels, range)| {
+            format!("apiVersion: v1\nkind: Node\nmetadata: {{name: {name}, labels: {{{labels}}}}}\nspec: {{podCIDRs: ['{range}']}}\n")
         }),
         2 => (namespace.clone(), name.clone(), label.clone(), select(vec!["ALLOW", "DENY", "AUDIT", "BROKEN"]))
             .prop_map(|(namespace, name, labels, action)| format!(
@@ -57,11 +57,12 @@ fn pod() -> impl Strategy<Value = String> {
         select(vec!["", "uid: u, ", "creationTimestamp: '2026-01-01T00:00:00Z', "]),
         select(vec!["Running", "Succeeded"]),
         any::<bool>(),
+        select(vec!["n", "m"]),
     )
-        .prop_map(|(namespace, name, labels, ip, extra, phase, host)| {
+        .prop_map(|(namespace, name, labels, ip, extra, phase, host, node)| {
             format!(
                 "apiVersion: v1\nkind: Pod\nmetadata: {{name: {name}, namespace: {namespace}, {extra}labels: {{{labels}}}}}\n\
-                 spec: {{nodeName: n, hostNetwork: {host}}}\nstatus: {{phase: {phase}, podIP: {ip}}}\n"
+                 spec: {{nodeName: {node}, hostNetwork: {host}}}\nstatus: {{phase: {phase}, podIP: {ip}}}\n"
             )
         })
 }

@@ -391,6 +391,36 @@ status: {podIPs: [{ip: 10.0.0.1}, {ip: 10.0.0.2}]}
 }
 
 #[test]
+fn an_address_is_of_a_pod_in_whose_nodes_range_it_lies() {
+    let pod = |name: &str, node: &str, made: u8| {
+        format!(
+            "---\napiVersion: v1\nkind: Pod\nmetadata: {{name: {name}, namespace: shop, \
+             creationTimestamp: '2026-01-0{made}T00:00:00Z'}}\nspec: {{nodeName: {node}}}\n\
+             status: {{podIPs: [{{ip: 10.0.2.1}}]}}\n"
+        )
+    };
+    let node = |range: &str| {
+        format!(
+            "apiVersion: v1\nkind: Node\nmetadata: {{name: n2}}\nspec: {{podCIDRs: [{range}]}}\n"
+        )
+    };
+    let mut folder = Folder::of(&[pod("liar", "n1", 1), pod("young", "n2", 2)].concat());
+    let names = |folder: &Folder| {
+        let workloads = folder.configuration.mesh().workloads();
+        let with = workloads.filter(|workload| !workload.addresses.is_empty());
+        with.map(|workload| workload.name.to_string())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(names(&folder), ["liar"], "the older one");
+    folder.write("node.yaml", &node("'nonsense', 10.0.2.0/24"));
+    assert_eq!(names(&folder), ["young"]);
+    let problem = folder.configuration.problems().pop().unwrap().to_string();
+    assert!(problem.contains("shop/young has"), "{problem}");
+    folder.write("node.yaml", &node("10.0.3.0/24"));
+    assert_eq!(names(&folder), ["liar"]);
+}
+
+#[test]
 fn every_policy_that_applies_is_listed() {
     let policy = |namespace: &str, name: &str, spec: &str| {
         format!(
