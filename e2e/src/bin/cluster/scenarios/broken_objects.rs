@@ -125,6 +125,13 @@ impl Scene<'_> {
         applied.context("a policy while the webhook is away")?;
         planes.bring_back()?;
         self.becomes(&other, "new", "ScopeRefused")?;
+        let status = self.cluster.ambit(&["status"])?;
+        ensure!(
+            status.status.code() == Some(1) && status.out.contains("e2e-broken-other/new"),
+            "the status ended with {} and says: {}",
+            status.status,
+            status.out
+        );
         self.becomes(&self.shop, "foe", "LastGoodInForce")?;
         self.works()
     }
