@@ -53,6 +53,7 @@ use ambit_kit::files::FileError;
 use ambit_kit::logs::Logs;
 use ambit_kit::metrics::Registry;
 use ambit_kit::process::ProcessMetrics;
+use ambit_kit::seldom::Seldom;
 use ambit_kit::sources;
 use ambit_kit::tasks::Tasks;
 use ambit_wire::ca::istio_certificate_service_server::IstioCertificateServiceServer;
@@ -65,6 +66,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
 
 use self::agents::Agents;
+use self::caller::Reason;
 use self::capture::{Captures, Places, Reported};
 use self::certificates::Certificates;
 use self::claims::ClaimFiles;
@@ -228,7 +230,11 @@ pub fn start(
     let gate = Gate {
         callers,
         metrics: metrics.clone(),
-        told: Arc::default(),
+        told: Arc::new(
+            Reason::ALL
+                .map(|reason| (reason.word(), Seldom::default()))
+                .into(),
+        ),
     };
     let discovery = Discovery {
         publications: handle.publications(),

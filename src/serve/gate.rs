@@ -1,5 +1,6 @@
 //! The gate before every service: a call without an agent's token goes no further.
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::net::{IpAddr, Ipv4Addr};
 use std::pin::Pin;
@@ -35,8 +36,8 @@ pub(crate) struct Gate {
     pub(crate) callers: Callers,
     /// What is counted.
     pub(crate) metrics: Metrics,
-    /// When a refusal is written to the log.
-    pub(crate) told: Arc<Seldom>,
+    /// When a refusal is written to the log, by its reason.
+    pub(crate) told: Arc<BTreeMap<&'static str, Seldom>>,
 }
 
 impl Gate {
@@ -101,8 +102,8 @@ where
                 }
                 Err(refusal) => {
                     gate.metrics.call_refused(refusal.reason);
-                    if let Some(others) = gate.told.due() {
-                        let reason = refusal.reason.word();
+                    let reason = refusal.reason.word();
+                    if let Some(others) = gate.told.get(reason).and_then(Seldom::due) {
                         tracing::warn!(%source, reason, others, "a call was refused: {refusal}");
                     }
                     Ok(refusal.status().into_http())
