@@ -36,6 +36,10 @@ pub use self::wire::Wire;
 
 /// Namespace of the mesh.
 pub const SYSTEM: &str = "ambit-system";
+/// Its control planes.
+pub const PLANES: &str = "deployment/ambit-control-plane";
+/// Its agents.
+pub const AGENTS: &str = "daemonset/ambit-node-agent";
 /// The label that enrols a namespace or a pod.
 pub const ENROL: &str = "ambit.mesh/dataplane-mode=ambient";
 /// The annotation that records a capture.

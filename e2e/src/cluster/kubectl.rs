@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::bounded::{self, Said};
-use super::{Access, Pod};
+use super::{Access, Pod, SYSTEM};
 
 /// The cluster's API, through its command line.
 #[derive(Clone, Debug)]
@@ -117,6 +117,12 @@ impl Kubectl {
         let command =
             self.command(&[&["-n", namespace, "exec", "-i", pod, "--"], program].concat());
         bounded::succeed(command, input, bounded::USUAL)?;
+        Ok(())
+    }
+
+    /// Waits until all pods of the mesh's own `KIND/NAME` are as it says and ready.
+    pub fn rolled_out(&self, what: &str, limit: Duration) -> Result<()> {
+        self.run_within(limit, &["-n", SYSTEM, "rollout", "status", what])?;
         Ok(())
     }
 

@@ -17,6 +17,7 @@ mod node_taint;
 mod not_captured;
 mod outside;
 mod own_authority;
+mod pair;
 mod permissions;
 mod planes;
 mod probes;

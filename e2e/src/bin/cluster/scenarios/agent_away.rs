@@ -1,17 +1,17 @@
 //! A node without its agent: captured pods refuse rather than leak, new pods of the mesh wait, others
 //! start; and when the agent is back, all serve.
 
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use ambit_e2e::cluster::{Cluster, Echo, HTTP, Kubectl, Pod, SYSTEM, Sandbox};
+use ambit_e2e::cluster::{AGENTS, Cluster, Echo, Kubectl, Pod, SYSTEM, Sandbox};
 use ambit_e2e::wait::{wait_for, wait_until};
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use serde_json::{Value, json};
+
+use super::pair::Pair;
 
 /// Marks the node that is to have no agent.
 const AWAY: &str = "ambit-e2e/agent";
-const AGENT: &str = "daemonset/ambit-node-agent";
 const ROLLOUT: Duration = Duration::from_secs(120);
 /// Until an agent that was told to stop is gone: it waits for a successor first.
 const GONE: Duration = Duration::from_secs(60);
@@ -23,16 +23,10 @@ const BACK: Duration = Duration::from_secs(2);
 const SECRET: &str = "agent-away-secret";
 
 pub(super) fn run(cluster: &Cluster) -> Result<String> {
-    let (near, far) = (cluster.node(0)?, cluster.node(1)?);
+    let near = cluster.node(0)?;
     let shop = cluster.sandbox("agent-away")?;
-    shop.enrol()?;
-    let (client, server) = (Echo::one("client").on(near), Echo::one("server").on(far));
-    shop.apply(&client.objects(&shop))?;
-    shop.apply(&server.objects(&shop))?;
-    let client = shop.ready_one(&client.selector())?;
-    let server = shop.ready_one(&server.selector())?;
-    shop.captured("", CAPTURE)?;
-    let to = SocketAddr::new(server.ip().context("no address")?, HTTP);
+    let pair = Pair::captured(cluster, &shop, CAPTURE)?;
+    let (client, to) = (&pair.client, pair.to()?);
     let url = format!("http://{to}/?{SECRET}");
     shop.curl(client.name(), &url)?;
 
@@ -101,11 +95,9 @@ impl<'a> Selective<'a> {
     fn patch(&self, affinity: &Value) -> Result<()> {
         let patch = json!({ "spec": { "template": { "spec": { "affinity": affinity } } } });
         let patch = patch.to_string();
-        let args = ["-n", SYSTEM, "patch", AGENT, "--type=merge", "-p", &patch];
+        let args = ["-n", SYSTEM, "patch", AGENTS, "--type=merge", "-p", &patch];
         self.kubectl.run(&args)?;
-        let status = ["-n", SYSTEM, "rollout", "status", AGENT];
-        self.kubectl.run_within(ROLLOUT, &status)?;
-        Ok(())
+        self.kubectl.rolled_out(AGENTS, ROLLOUT)
     }
 
     fn agents(&self) -> Result<Vec<Pod>> {

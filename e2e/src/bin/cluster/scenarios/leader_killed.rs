@@ -1,16 +1,16 @@
 //! The leading control plane is killed under load: nobody who calls notices, another leads soon and
 //! does what a leader does, and a new pod is captured all the same.
 
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use ambit_e2e::cluster::traffic::Traffic;
-use ambit_e2e::cluster::{Cluster, Echo, HTTP, Pod, SYSTEM};
+use ambit_e2e::cluster::{Cluster, Echo, PLANES, Pod, SYSTEM};
 use ambit_e2e::wait::wait_until;
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 
 use super::BITE;
+use super::pair::Pair;
 
 const LOAD: Duration = Duration::from_secs(60);
 const PER_SECOND: u32 = 100;
@@ -22,17 +22,9 @@ const ACCEPTED: &str = "jsonpath={.status.conditions[?(@.type==\"Accepted\")].st
 
 pub(super) fn run(cluster: &Cluster) -> Result<String> {
     let shop = cluster.sandbox("leader")?;
-    shop.enrol()?;
-    let server = Echo::one("server").on(cluster.node(1)?);
-    let client = Echo::one("client").on(cluster.node(0)?);
-    shop.apply(&server.objects(&shop))?;
-    shop.apply(&client.objects(&shop))?;
-    let server = shop.ready_one(&server.selector())?;
-    let client = shop.ready_one(&client.selector())?;
-    shop.captured("", BITE)?;
-    let to = SocketAddr::new(server.ip().context("no address")?, HTTP);
-    let pace = (PER_SECOND, LOAD);
-    let mut calls = Traffic::calls(cluster, &shop, client.name(), to, pace)?;
+    let pair = Pair::captured(cluster, &shop, BITE)?;
+    let (client, pace) = (pair.client.name(), (PER_SECOND, LOAD));
+    let mut calls = Traffic::calls(cluster, &shop, client, pair.to()?, pace)?;
 
     let before = leader(cluster)?;
     let start = Instant::now();
@@ -64,14 +56,7 @@ pub(super) fn run(cluster: &Cluster) -> Result<String> {
         .context("all this took longer than the load")?;
     let report = calls.finish(true, LOAD)?;
     report.flawless()?;
-    let ready = [
-        "-n",
-        SYSTEM,
-        "rollout",
-        "status",
-        "deployment/ambit-control-plane",
-    ];
-    cluster.kubectl.run_within(READY, &ready)?;
+    cluster.kubectl.rolled_out(PLANES, READY)?;
     Ok(format!(
         "another leads after {:.1} s and has judged a policy after {:.1} s; {} connections, none failed",
         taken.as_secs_f32(),

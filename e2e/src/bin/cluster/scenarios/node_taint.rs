@@ -3,14 +3,13 @@
 
 use std::time::{Duration, Instant};
 
-use ambit_e2e::cluster::{Cluster, Echo, Kubectl, Pod, SYSTEM};
+use ambit_e2e::cluster::{AGENTS, Cluster, Echo, Kubectl, Pod, SYSTEM};
 use ambit_e2e::wait::wait_until;
 use anyhow::{Context as _, Result, ensure};
 
 const TAINT: &str = "ambit.mesh/agent-not-ready";
 /// What a node of an installation of Istio may come with.
 const ISTIOS: &str = "cni.istio.io/not-ready";
-const AGENT: &str = "daemonset/ambit-node-agent";
 /// Until a taint is off a node whose agent is ready.
 const OFF: Duration = Duration::from_secs(5);
 /// Until a node is tainted: the agent that ends, its successor, and 10 s without a ready one.
@@ -79,7 +78,7 @@ impl<'a> Broken<'a> {
     /// New agents have an image that is not there; the node's old one is deleted.
     fn make(kubectl: &'a Kubectl, node: &str) -> Result<Self> {
         let path = "jsonpath={.spec.template.spec.containers[0].image}";
-        let image = kubectl.run(&["-n", SYSTEM, "get", AGENT, "-o", path])?;
+        let image = kubectl.run(&["-n", SYSTEM, "get", AGENTS, "-o", path])?;
         let broken = Self { kubectl, image };
         broken.set_image("localhost/ambit-e2e-no-such-image:none")?;
         let agents = kubectl.pods(SYSTEM, "app=ambit-node-agent")?;
@@ -93,15 +92,13 @@ impl<'a> Broken<'a> {
     fn set_image(&self, image: &str) -> Result<()> {
         let image = format!("node-agent={image}");
         self.kubectl
-            .run(&["-n", SYSTEM, "set", "image", AGENT, &image])?;
+            .run(&["-n", SYSTEM, "set", "image", AGENTS, &image])?;
         Ok(())
     }
 
     fn mend(&self) -> Result<()> {
         self.set_image(&self.image)?;
-        let status = ["-n", SYSTEM, "rollout", "status", AGENT];
-        self.kubectl.run_within(ROLLOUT, &status)?;
-        Ok(())
+        self.kubectl.rolled_out(AGENTS, ROLLOUT)
     }
 }
 

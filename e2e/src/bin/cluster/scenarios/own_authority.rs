@@ -5,13 +5,14 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use ambit_e2e::cluster::traffic::Traffic;
-use ambit_e2e::cluster::{Cluster, Echo, HTTP, Pod, SYSTEM};
+use ambit_e2e::cluster::{Cluster, Echo, Pod, SYSTEM};
 use ambit_e2e::wait::wait_until;
 use anyhow::{Context as _, Result, ensure};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
 use serde_json::{Value, json};
 
 use super::BITE;
+use super::pair::Pair;
 
 const LOAD: Duration = Duration::from_secs(90);
 const PER_SECOND: u32 = 50;
@@ -21,17 +22,9 @@ const INTERMEDIATE: &str = "an intermediate of e2e";
 
 pub(super) fn run(cluster: &Cluster) -> Result<String> {
     let shop = cluster.sandbox("authority")?;
-    shop.enrol()?;
-    let server = Echo::one("server").on(cluster.node(1)?);
-    let client = Echo::one("client").on(cluster.node(0)?);
-    shop.apply(&server.objects(&shop))?;
-    shop.apply(&client.objects(&shop))?;
-    let server = shop.ready_one(&server.selector())?;
-    let client = shop.ready_one(&client.selector())?;
-    shop.captured("", BITE)?;
-    let to = SocketAddr::new(server.ip().context("no address")?, HTTP);
-    let pace = (PER_SECOND, LOAD);
-    let mut calls = Traffic::calls(cluster, &shop, client.name(), to, pace)?;
+    let pair = Pair::captured(cluster, &shop, BITE)?;
+    let (client, pace) = (pair.client.name(), (PER_SECOND, LOAD));
+    let mut calls = Traffic::calls(cluster, &shop, client, pair.to()?, pace)?;
 
     let given = Given::make()?;
     let secret = Cacerts::put(cluster, &given)?;
@@ -61,8 +54,8 @@ pub(super) fn run(cluster: &Cluster) -> Result<String> {
     shop.apply(&late.objects(&shop))?;
     let late = shop.ready_one(&late.selector())?;
     shop.captured("", BITE)?;
-    for (from, to) in [(&late, "server"), (&client, "late")] {
-        shop.curl(from.name(), &format!("http://{to}/"))?;
+    for (from, to) in [(late.name(), "server"), (client, "late")] {
+        shop.curl(from, &format!("http://{to}/"))?;
     }
     let signers = signers(cluster, &late)?;
     ensure!(

@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use ambit_e2e::cluster::{Cluster, Pod, SYSTEM};
+use ambit_e2e::cluster::{Cluster, PLANES, Pod, SYSTEM};
 use ambit_e2e::wait::wait_until;
 use anyhow::Result;
 
-const PLANES: &str = "deployment/ambit-control-plane";
 const CHANGE: Duration = Duration::from_secs(60);
 
 /// Control planes that are scaled to none, until this is dropped.
@@ -42,9 +41,7 @@ impl<'a> Planes<'a> {
     /// Has as many as before, and waits until they are ready.
     pub(super) fn bring_back(&self) -> Result<()> {
         self.scale(&self.replicas)?;
-        let status = ["-n", SYSTEM, "rollout", "status", PLANES];
-        self.cluster.kubectl.run_within(CHANGE, &status)?;
-        Ok(())
+        self.cluster.kubectl.rolled_out(PLANES, CHANGE)
     }
 }
 

@@ -5,14 +5,13 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use ambit_e2e::cluster::traffic::Traffic;
-use ambit_e2e::cluster::{Cluster, Echo, HTTP, LINES, SYSTEM};
+use ambit_e2e::cluster::{AGENTS, Cluster, Echo, HTTP, LINES, SYSTEM};
 use anyhow::{Context as _, Result, ensure};
 
 const PER_SECOND: u32 = 300;
 /// 22,500 connections, some of them before and after the restart.
 const SECONDS: Duration = Duration::from_secs(75);
 const LEAST: u64 = 20_000;
-const AGENTS: &str = "daemonset/ambit-node-agent";
 /// A value that makes other agents of the same image.
 const ANOTHER: &str = "nodeAgent.podAnnotations.e2e/upgrade=again";
 const CAPTURE: Duration = Duration::from_secs(30);
@@ -41,8 +40,7 @@ pub(super) fn run(cluster: &Cluster) -> Result<String> {
     cluster
         .kubectl
         .run(&["-n", SYSTEM, "rollout", "restart", AGENTS])?;
-    let status = ["-n", SYSTEM, "rollout", "status", AGENTS];
-    cluster.kubectl.run_within(SECONDS, &status)?;
+    cluster.kubectl.rolled_out(AGENTS, SECONDS)?;
     cluster.release.upgrade(&["--set", ANOTHER])?;
     calls
         .goes_on()
