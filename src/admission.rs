@@ -1,8 +1,9 @@
 //! What the API server asks of a policy before it is written (`AdmissionReview` of
 //! admission.k8s.io/v1), and what it is answered. Pure; the port is [`crate::serve`]'s.
 //!
-//! Never a reason to refuse: what is in a namespace without pods of ours, a deletion, an object that is being deleted, a status, a kind that is
-//! not a policy of ours, and an update that leaves what was wrong before as it was.
+//! Never a reason to refuse: what is in a namespace without pods of ours, a deletion, an object that
+//! is being deleted, a status, a kind that is not a policy of ours, and an update that leaves what was
+//! wrong before as it was.
 
 use std::sync::Arc;
 

@@ -52,7 +52,7 @@ pub(crate) use self::root_publisher::NAME as ROOTS;
 const FIELD_MANAGER: &str = "ambit";
 
 /// The agents' DaemonSet, and their service account.
-const AGENT: &str = "ambit-node-agent";
+pub(crate) const AGENT: &str = "ambit-node-agent";
 
 /// What every object of ours is labelled with.
 pub(crate) fn labels() -> BTreeMap<String, String> {

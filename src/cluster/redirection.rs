@@ -25,8 +25,6 @@ use crate::serve::{Mark, Redirection};
 pub(crate) const ANNOTATION: &str = "ambit.mesh/redirection";
 /// Requests under way.
 const UNDER_WAY: usize = 16;
-/// How long one request may take.
-const PATIENCE: Duration = Duration::from_secs(10);
 /// Marks kept that could not be written: every pod of several full nodes.
 const KEPT: usize = 4096;
 /// How marks are tried.
@@ -178,19 +176,11 @@ async fn tell(client: Client, mark: &Mark, why: &str) {
         "count": 1,
     });
     let created = match serde_json::from_value(event) {
-        Ok(event) => {
-            let request = async {
-                events
-                    .create(&PostParams::default(), &event)
-                    .await
-                    .map(drop)
-            };
-            tokio::time::timeout(PATIENCE, request).await
-        }
+        Ok(event) => call(events.create(&PostParams::default(), &event)).await,
         Err(error) => return tracing::error!(%error, "an event could not be made"),
     };
-    if !matches!(created, Ok(Ok(()))) {
-        tracing::warn!(pod = %mark.name, "an event could not be written");
+    if let Err(error) = created {
+        tracing::warn!(pod = %mark.name, %error, "an event could not be written");
     }
 }
 

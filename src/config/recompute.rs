@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ambit_model::{Change, Mesh, PolicyName, WorkloadUid};
+use ambit_model::{Change, Mesh, Policy, PolicyName, Workload, WorkloadUid};
 
 use super::Configuration;
 use super::objects::ObjectKey;
@@ -87,38 +87,37 @@ fn rank(change: &Change) -> u8 {
     }
 }
 
-fn workload_change(
-    mesh: &Mesh,
-    uid: WorkloadUid,
-    workload: Option<ambit_model::Workload>,
-) -> Option<Change> {
-    match (mesh.workload(&uid), workload) {
-        (Some(old), Some(new)) if **old == new => None,
-        (_, Some(new)) => Some(Change::PutWorkload(Arc::new(new))),
-        (Some(_), None) => Some(Change::RemoveWorkload(uid)),
-        (None, None) => None,
-    }
+fn workload_change(mesh: &Mesh, uid: WorkloadUid, workload: Option<Workload>) -> Option<Change> {
+    change(mesh.workload(&uid), workload, Change::PutWorkload, || {
+        Change::RemoveWorkload(uid)
+    })
 }
 
-fn policy_change(
-    mesh: &Mesh,
-    name: PolicyName,
-    policy: Option<ambit_model::Policy>,
-) -> Option<Change> {
-    match (mesh.policy(&name), policy) {
-        (Some(old), Some(new)) if **old == new => None,
-        (_, Some(new)) => Some(Change::PutPolicy(Arc::new(new))),
-        (Some(_), None) => Some(Change::RemovePolicy(name)),
-        (None, None) => None,
-    }
+fn policy_change(mesh: &Mesh, name: PolicyName, policy: Option<Policy>) -> Option<Change> {
+    change(mesh.policy(&name), policy, Change::PutPolicy, || {
+        Change::RemovePolicy(name)
+    })
 }
 
 fn service_change(mesh: &Mesh, inputs: &Inputs<'_>, key: &ObjectKey) -> Option<Change> {
     let name = inputs.service_name(key);
-    match (mesh.service(&name), inputs.service(key)) {
+    let service = inputs.service(key);
+    change(mesh.service(&name), service, Change::PutService, || {
+        Change::RemoveService(name)
+    })
+}
+
+/// From what is in force to what it is now.
+fn change<T: PartialEq>(
+    old: Option<&Arc<T>>,
+    new: Option<T>,
+    put: fn(Arc<T>) -> Change,
+    gone: impl FnOnce() -> Change,
+) -> Option<Change> {
+    match (old, new) {
         (Some(old), Some(new)) if **old == new => None,
-        (_, Some(new)) => Some(Change::PutService(Arc::new(new))),
-        (Some(_), None) => Some(Change::RemoveService(name)),
+        (_, Some(new)) => Some(put(Arc::new(new))),
+        (Some(_), None) => Some(gone()),
         (None, None) => None,
     }
 }

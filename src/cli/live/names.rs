@@ -5,12 +5,12 @@ use k8s_openapi::api::core::v1::PodTemplateSpec;
 use kube::Client;
 use kube::api::Api;
 
+use crate::cluster::AGENT;
 use crate::cluster::call::{CallError, call};
 use crate::mesh_names::MeshNames;
 
-/// The Deployment of the control plane, and the DaemonSet of the agents.
+/// The Deployment of the control plane.
 const CONTROL_PLANE: &str = "ambit-control-plane";
-const AGENT: &str = "ambit-node-agent";
 
 /// What the DaemonSet of the agents says; nothing if there is none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -8,6 +8,7 @@ use ambit_model::{TunnelProtocol, Workload};
 use tokio::sync::oneshot;
 
 use super::{CaptureChange, CaptureReply, Keeper, Redirection, answer_to};
+use crate::config::PodOnNode;
 use crate::serve::claims::ClaimError;
 
 /// What became of one agent's change, and who waits to hear it.
@@ -59,10 +60,7 @@ impl Keeper {
                 }
             }
             CaptureChange::Failed(uid, why) => {
-                let own = self.configuration.pod_of_uid(&uid);
-                let own =
-                    own.filter(|_| self.configuration.node_of_pod(&uid).as_ref() == Some(node));
-                if let (Some(marker), Some(pod)) = (&self.marker, own) {
+                if let (Some(marker), Some(pod)) = (&self.marker, self.pod_on(node, &uid)) {
                     marker.mark(&pod, Redirection::Pending(why));
                 }
             }
@@ -115,21 +113,27 @@ impl Keeper {
     }
 
     fn withdraw(&mut self, node: &Arc<str>, uid: &str) {
-        let home = self.configuration.node_of_pod(uid);
         if let Some(marker) = &self.marker {
             // Of a pod that is not known, or is gone, nothing is advertised and nothing is kept.
-            let Some(pod) = self.configuration.pod_of_uid(uid) else {
+            let Some(pod) = self.pod_on(node, uid) else {
                 return;
             };
-            if home.as_ref() == Some(node) {
-                // This replica stops advertising at once, the others when they see the record gone.
-                marker.mark(&pod, Redirection::Absent);
-                let changes = self.configuration.set_withheld(uid, true);
-                self.take_changes(changes);
-            }
-        } else if self.claims.remove(node, uid) && home.is_none_or(|home| home == *node) {
+            // This replica stops advertising at once, the others when they see the record gone.
+            marker.mark(&pod, Redirection::Absent);
+            let changes = self.configuration.set_withheld(uid, true);
+            self.take_changes(changes);
+            return;
+        }
+        let home = self.configuration.node_of_pod(uid);
+        if self.claims.remove(node, uid) && home.is_none_or(|home| home == *node) {
             let changes = self.configuration.set_captured(uid, false);
             self.take_changes(changes);
         }
+    }
+
+    /// The pod of that uid, if it is one of the node's.
+    fn pod_on(&self, node: &Arc<str>, uid: &str) -> Option<PodOnNode> {
+        let home = self.configuration.node_of_pod(uid)?;
+        self.configuration.pod_of_uid(uid).filter(|_| home == *node)
     }
 }

@@ -103,11 +103,10 @@ impl Survey {
 
     /// Looks over what is due.
     pub(super) fn look(&mut self, configuration: &Configuration, metrics: &Metrics, now: Instant) {
-        let (due, later) = std::mem::take(&mut self.due)
+        let (due, later): (BTreeMap<_, _>, _) = std::mem::take(&mut self.due)
             .into_iter()
             .partition(|(_, when)| *when <= now);
         self.due = later;
-        let due: BTreeMap<Look, Instant> = due;
         for look in due.into_keys() {
             match (look, &self.statuses, &self.nodes) {
                 (Look::Problems, ..) => {
