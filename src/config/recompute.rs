@@ -81,9 +81,11 @@ fn rank(change: &Change) -> u8 {
         Change::PutPolicy(_) => 0,
         Change::PutService(_) => 1,
         Change::PutWorkload(_) => 2,
-        Change::RemoveWorkload(_) => 3,
-        Change::RemoveService(_) => 4,
-        Change::RemovePolicy(_) => 5,
+        Change::PutRoutes(_) => 3,
+        Change::RemoveRoutes(_) => 4,
+        Change::RemoveWorkload(_) => 5,
+        Change::RemoveService(_) => 6,
+        Change::RemovePolicy(_) => 7,
     }
 }
 

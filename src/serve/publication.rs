@@ -159,6 +159,7 @@ impl Publisher {
             Change::RemoveWorkload(uid) => self.remove_address(uid.as_str()),
             Change::RemoveService(name) => self.remove_address(&name.to_string()),
             Change::RemovePolicy(name) => self.remove_policy(&name.to_string()),
+            Change::PutRoutes(_) | Change::RemoveRoutes(_) => {}
         }
     }
 

@@ -1,4 +1,4 @@
-//! The mesh model: workloads, services, policies and waypoints as plain data, with indexed look-up.
+//! The mesh model: workloads, services, policies, routes and waypoints as plain data, with indexed look-up.
 //!
 //! Everything downstream of a configuration source knows only these types. A [`Mesh`] is an
 //! immutable snapshot: cloning it is O(1), applying one [`Change`] costs O(change) and shares the
@@ -12,6 +12,7 @@ mod mesh;
 mod names;
 mod policy;
 mod prefix;
+mod route;
 mod service;
 mod spiffe;
 mod workload;
@@ -23,6 +24,12 @@ pub use policy::{
     Action, Clause, Match, Policy, PolicyOrigin, Rule, Scope, ServiceAccountMatch, StringMatch,
 };
 pub use prefix::PrefixMap;
+pub use route::{
+    Backend, BackendTarget, Cors, FieldMatch, HeaderChanges, HttpBackend, HttpFilters, HttpMatch,
+    HttpRoutes, HttpRule, Mirror, PathChange, PathMatch, Pattern, PortRoutes, Redirect, Retry,
+    RetryOn, Rewrite, RouteList, RoutedMatch, ServiceRoutes, SessionCarrier, SessionPersistence,
+    TcpRoute, TextMatch, TlsRoute,
+};
 pub use service::{AppProtocol, IpFamilies, LoadBalancing, PortMapping, Service, ServicePort};
 pub use spiffe::{SpiffeId, SpiffeIdError, TrustDomain};
 pub use workload::{

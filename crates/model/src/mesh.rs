@@ -17,9 +17,12 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use imbl::OrdMap;
+
 use crate::endpoints::Endpoints;
 use crate::names::{PolicyName, ServiceName, WorkloadUid};
 use crate::policy::Policy;
+use crate::route::ServiceRoutes;
 use crate::service::{Service, ServicePort};
 use crate::workload::Workload;
 
@@ -33,6 +36,7 @@ pub struct Mesh {
     workloads: Workloads,
     services: Services,
     policies: Policies,
+    routes: OrdMap<ServiceName, Arc<ServiceRoutes>>,
 }
 
 /// One change of the mesh. Putting an object replaces the one of the same name; removing what is
@@ -46,6 +50,8 @@ pub enum Change {
     RemoveService(ServiceName),
     PutPolicy(Arc<Policy>),
     RemovePolicy(PolicyName),
+    PutRoutes(Arc<ServiceRoutes>),
+    RemoveRoutes(ServiceName),
 }
 
 /// What a destination address stands for.
@@ -72,6 +78,12 @@ impl Mesh {
             Change::RemoveService(name) => self.services.remove(&name),
             Change::PutPolicy(policy) => self.policies.put(policy),
             Change::RemovePolicy(name) => self.policies.remove(&name),
+            Change::PutRoutes(routes) => {
+                self.routes.insert(routes.service.clone(), routes);
+            }
+            Change::RemoveRoutes(service) => {
+                self.routes.remove(&service);
+            }
         }
     }
 
@@ -169,6 +181,16 @@ impl Mesh {
         self.policies.applying_to(workload)
     }
 
+    /// The routes of a service; `None` if it has none.
+    pub fn routes(&self, service: &ServiceName) -> Option<&Arc<ServiceRoutes>> {
+        self.routes.get(service)
+    }
+
+    /// The routes of every service that has some, by its name.
+    pub fn all_routes(&self) -> impl ExactSizeIterator<Item = &Arc<ServiceRoutes>> {
+        self.routes.values()
+    }
+
     /// Every workload, by name.
     pub fn workloads(&self) -> impl ExactSizeIterator<Item = &Arc<Workload>> {
         self.workloads.by_uid.values()
@@ -206,6 +228,7 @@ impl PartialEq for Mesh {
         self.workloads.by_uid == other.workloads.by_uid
             && self.services.by_name == other.services.by_name
             && self.policies.by_name == other.policies.by_name
+            && self.routes == other.routes
     }
 }
 
@@ -216,6 +239,7 @@ impl fmt::Debug for Mesh {
             .field("workloads", &self.workloads.by_uid)
             .field("services", &self.services.by_name)
             .field("policies", &self.policies.by_name)
+            .field("routes", &self.routes)
             .finish()
     }
 }

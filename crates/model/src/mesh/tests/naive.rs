@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use super::*;
+use crate::route::PortRoutes;
 
 /// Few names and addresses, so that changes meet each other.
 const NAMES: [&str; 4] = ["a", "b", "c", "d"];
@@ -33,6 +34,7 @@ struct Naive {
     workloads: BTreeMap<WorkloadUid, Arc<Workload>>,
     services: BTreeMap<ServiceName, Arc<Service>>,
     policies: BTreeMap<PolicyName, Arc<Policy>>,
+    routes: BTreeMap<ServiceName, Arc<ServiceRoutes>>,
 }
 
 impl Naive {
@@ -44,6 +46,8 @@ impl Naive {
             Change::RemoveService(name) => drop(self.services.remove(&name)),
             Change::PutPolicy(put) => drop(self.policies.insert(put.name.clone(), put)),
             Change::RemovePolicy(name) => drop(self.policies.remove(&name)),
+            Change::PutRoutes(put) => drop(self.routes.insert(put.service.clone(), put)),
+            Change::RemoveRoutes(name) => drop(self.routes.remove(&name)),
         }
     }
 
@@ -190,6 +194,13 @@ fn any_policy() -> impl Strategy<Value = Policy> {
         .prop_map(|(namespace, name, scope)| policy(namespace, name, scope))
 }
 
+fn any_routes() -> impl Strategy<Value = ServiceRoutes> {
+    (any_service(), 0..3_u16).prop_map(|(service, port)| ServiceRoutes {
+        service: service.name,
+        ports: BTreeMap::from([(port, PortRoutes::default())]),
+    })
+}
+
 fn any_change() -> impl Strategy<Value = Change> {
     prop_oneof![
         4 => any_workload().prop_map(|made| Change::PutWorkload(Arc::new(made))),
@@ -198,6 +209,8 @@ fn any_change() -> impl Strategy<Value = Change> {
         1 => any_service().prop_map(|made| Change::RemoveService(made.name)),
         2 => any_policy().prop_map(|made| Change::PutPolicy(Arc::new(made))),
         1 => any_policy().prop_map(|made| Change::RemovePolicy(made.name)),
+        1 => any_routes().prop_map(|made| Change::PutRoutes(Arc::new(made))),
+        1 => any_routes().prop_map(|made| Change::RemoveRoutes(made.service)),
     ]
 }
 
@@ -213,6 +226,7 @@ fn sorted<'a, T: 'a, K: Ord>(
 /// Compares every answer that the two can give.
 fn assert_same(mesh: &Mesh, naive: &Naive) {
     assert!(mesh.workloads().eq(naive.workloads.values()));
+    assert!(mesh.all_routes().eq(naive.routes.values()));
     assert!(mesh.services().eq(naive.services.values()));
     assert!(mesh.policies().eq(naive.policies.values()));
     for address in ADDRESSES

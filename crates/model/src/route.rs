@@ -1,0 +1,353 @@
+//! Routes of a service: what a waypoint does with requests and connections to it.
+//!
+//! One model for every front-end: Gateway API routes come sorted by their precedence, Istio's in the
+//! order that they are written in, and here the first match decides. A list that is for the
+//! namespace of the client (a consumer's routes) stands in for the one that is for everybody.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::names::ServiceName;
+
+/// The routes of one service, by its ports. A port without an entry is served without routes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ServiceRoutes {
+    /// The service whose traffic is routed.
+    pub service: ServiceName,
+    /// By port of the service.
+    pub ports: BTreeMap<u16, PortRoutes>,
+}
+
+/// The routes of one port.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct PortRoutes {
+    /// For clients whose namespace has no list of its own.
+    pub producer: Option<RouteList>,
+    /// By namespace of the client.
+    pub consumers: BTreeMap<Arc<str>, RouteList>,
+}
+
+impl PortRoutes {
+    /// The list for clients of a namespace; none for a client that is not known.
+    pub fn for_client(&self, namespace: Option<&str>) -> Option<&RouteList> {
+        namespace
+            .and_then(|namespace| self.consumers.get(namespace))
+            .or(self.producer.as_ref())
+    }
+}
+
+/// Routes of one kind of traffic.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum RouteList {
+    /// For requests.
+    Http(HttpRoutes),
+    /// For TLS connections that are passed through, by server name.
+    Tls(Vec<TlsRoute>),
+    /// For connections.
+    Tcp(TcpRoute),
+}
+
+/// Routes for requests.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct HttpRoutes {
+    /// In the order of precedence: the first that matches decides. A request that none matches is
+    /// answered with 404.
+    pub matches: Vec<RoutedMatch>,
+    /// What the matches lead to.
+    pub rules: Vec<Arc<HttpRule>>,
+}
+
+/// A match and the rule that it leads to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RoutedMatch {
+    /// What a request must be like.
+    pub when: HttpMatch,
+    /// Index in [`HttpRoutes::rules`].
+    pub rule: u32,
+}
+
+/// What a request must be like: all of it. The default matches everything.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HttpMatch {
+    /// Its path, without the query.
+    pub path: Option<PathMatch>,
+    /// Its method.
+    pub method: Option<TextMatch>,
+    /// Its headers, names in lower case. Several values of one name count as one, joined by commas.
+    pub headers: Vec<FieldMatch>,
+    /// Parameters of its query. Of several with one name the first counts.
+    pub query: Vec<FieldMatch>,
+}
+
+/// How a path is compared.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum PathMatch {
+    /// Equal.
+    Exact(Arc<str>),
+    /// Begins with these segments; without a slash at the end, but for `/` itself.
+    Segments(Arc<str>),
+    /// Begins with these bytes.
+    Prefix(Arc<str>),
+    /// The expression matches all of it.
+    Regex(Pattern),
+}
+
+/// A named field of a request, such as a header.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FieldMatch {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Its value; a field that is absent has none and does not match.
+    pub value: TextMatch,
+    /// True if the field must not match.
+    pub invert: bool,
+}
+
+/// How a text is compared.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum TextMatch {
+    /// Equal.
+    Exact(Arc<str>),
+    /// Begins with.
+    Prefix(Arc<str>),
+    /// The expression matches all of it.
+    Regex(Pattern),
+    /// Anything, even nothing, as long as it is there.
+    Present,
+}
+
+/// A regular expression (RE2 syntax) that has been found to compile. It is matched against the whole
+/// text.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Pattern(pub Arc<str>);
+
+/// What happens to a request that matched.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct HttpRule {
+    /// Which object and rule it came from, for logs: `HTTPRoute/shop/cart/0`, or with the rule's
+    /// name in place of its index.
+    pub name: Arc<str>,
+    /// Changes on the way.
+    pub filters: HttpFilters,
+    /// Where it goes, by weight. None of them, or none with a weight, answers 500, unless a filter
+    /// answers.
+    pub backends: Vec<HttpBackend>,
+    /// How long the whole exchange may take, all tries included; `None`: as long as it wants.
+    pub timeout: Option<Duration>,
+    /// When and how often it is tried again; `None`: by the waypoint's default.
+    pub retry: Option<Retry>,
+    /// How long one try may take, up to the end of its answer.
+    pub try_timeout: Option<Duration>,
+    /// Requests of one session go to one endpoint.
+    pub session: Option<SessionPersistence>,
+}
+
+/// A destination of requests.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct HttpBackend {
+    /// Where.
+    pub backend: Backend,
+    /// Changes for this destination, after those of the rule.
+    pub filters: HttpFilters,
+}
+
+/// A destination by weight.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Backend {
+    /// Its share of all weights of its list; 0 gets nothing.
+    pub weight: u32,
+    /// Where.
+    pub target: BackendTarget,
+}
+
+/// What a backend reference leads to.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum BackendTarget {
+    /// A port of a service.
+    Service {
+        /// The service.
+        name: ServiceName,
+        /// Its port.
+        port: u16,
+    },
+    /// Nothing that can be reached: its share of requests is answered with 500, of connections
+    /// refused.
+    Invalid {
+        /// Why, for a person.
+        why: Arc<str>,
+    },
+}
+
+/// Changes of a request and its response, in the order of the fields.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct HttpFilters {
+    /// Answers requests of other origins, and says so on responses.
+    pub cors: Option<Cors>,
+    /// Headers of the request.
+    pub request_headers: HeaderChanges,
+    /// Answers with a redirect; nothing is sent on.
+    pub redirect: Option<Redirect>,
+    /// Host and path of the request.
+    pub rewrite: Option<Rewrite>,
+    /// Copies of the request, whose answers are ignored.
+    pub mirrors: Vec<Mirror>,
+    /// Headers of the response.
+    pub response_headers: HeaderChanges,
+}
+
+/// Changes of headers, in the order of the fields. Names are in lower case.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeaderChanges {
+    /// Replaces what there is.
+    pub set: Vec<(Arc<str>, Arc<str>)>,
+    /// Beside what there is.
+    pub add: Vec<(Arc<str>, Arc<str>)>,
+    /// Takes away.
+    pub remove: Vec<Arc<str>>,
+}
+
+impl HeaderChanges {
+    /// True if there is nothing to change.
+    pub fn is_empty(&self) -> bool {
+        self.set.is_empty() && self.add.is_empty() && self.remove.is_empty()
+    }
+}
+
+/// A redirect. What is not given stays as the request has it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Redirect {
+    /// `http` or `https`.
+    pub scheme: Option<Arc<str>>,
+    /// Host name.
+    pub host: Option<Arc<str>>,
+    /// Path.
+    pub path: Option<PathChange>,
+    /// Port. Not given: that of the scheme, if a scheme is given, otherwise the request's.
+    pub port: Option<u16>,
+    /// 301, 302, 303, 307 or 308.
+    pub status: u16,
+}
+
+/// A rewrite. What is not given stays.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rewrite {
+    /// Host name.
+    pub host: Option<Arc<str>>,
+    /// Path.
+    pub path: Option<PathChange>,
+}
+
+/// A change of a path; the query stays.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PathChange {
+    /// All of it is replaced.
+    Full(Arc<str>),
+    /// The part that the match's prefix covers is replaced.
+    Prefix(Arc<str>),
+}
+
+/// A copy of requests.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mirror {
+    /// Where the copy goes.
+    pub target: BackendTarget,
+    /// Share of requests that are copied: so many of [`Mirror::of`].
+    pub share: u32,
+    /// The whole of which `share` is a part; never 0.
+    pub of: u32,
+}
+
+/// Cross-origin resource sharing (Fetch Standard, section 3.3).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cors {
+    /// Origins that may: `*`, or `scheme://host[:port]` in which the host may begin with `*.`.
+    pub allow_origins: Vec<Arc<str>>,
+    /// Whether requests may carry credentials.
+    pub allow_credentials: bool,
+    /// Methods that are allowed; `*` for all.
+    pub allow_methods: Vec<Arc<str>>,
+    /// Request headers that are allowed; `*` for all.
+    pub allow_headers: Vec<Arc<str>>,
+    /// Response headers that scripts may read; `*` for all.
+    pub expose_headers: Vec<Arc<str>>,
+    /// How long a browser may remember the answer; whole seconds.
+    pub max_age: Option<Duration>,
+}
+
+/// When a request is tried again.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Retry {
+    /// Tries after the first; 0 is never again.
+    pub attempts: u32,
+    /// Time before the next try; `None`: the waypoint's growing default.
+    pub backoff: Option<Duration>,
+    /// What is worth another try.
+    pub on: RetryOn,
+}
+
+/// What is worth another try.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RetryOn {
+    /// No connection could be had.
+    pub connect_failure: bool,
+    /// The endpoint did not take the request, and said so.
+    pub refused_stream: bool,
+    /// The connection broke, or the try took too long, before the answer began.
+    pub reset: bool,
+    /// 502, 503, 504, and what `reset` means.
+    pub gateway_error: bool,
+    /// Any 5xx, and what `reset` means.
+    pub server_error: bool,
+    /// 409.
+    pub retriable_4xx: bool,
+    /// These statuses.
+    pub statuses: Vec<u16>,
+    /// These codes of gRPC in the answer's headers.
+    pub grpc: Vec<u16>,
+}
+
+/// Requests of one session go to one endpoint.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionPersistence {
+    /// Name of the cookie or header.
+    pub name: Arc<str>,
+    /// What carries the session.
+    pub by: SessionCarrier,
+    /// A session ends so long after it began.
+    pub absolute_timeout: Option<Duration>,
+}
+
+/// What carries a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SessionCarrier {
+    /// A cookie that is gone when the browser is closed.
+    SessionCookie,
+    /// A cookie that is kept until the session ends.
+    PermanentCookie,
+    /// A header.
+    Header,
+}
+
+/// A route for TLS connections that are passed through.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TlsRoute {
+    /// Which object and rule it came from, for logs.
+    pub name: Arc<str>,
+    /// Server names, exact or beginning with `*.`; none means any, also none at all. In the list of
+    /// routes the first that matches decides.
+    pub server_names: Vec<Arc<str>>,
+    /// Where it goes, by weight.
+    pub backends: Vec<Backend>,
+}
+
+/// A route for connections.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TcpRoute {
+    /// Which object and rule it came from, for logs.
+    pub name: Arc<str>,
+    /// Where it goes, by weight.
+    pub backends: Vec<Backend>,
+}
