@@ -24,6 +24,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("ambit-identity", &["ambit-model"]),
     ("ambit-tunnel", &["ambit-model", "ambit-identity"]),
     (
+        "ambit-uplink",
+        &["ambit-identity", "ambit-model", "ambit-wire"],
+    ),
+    (
         "ambit-node-agent",
         &[
             "ambit-cni",
@@ -33,6 +37,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "ambit-model",
             "ambit-netsys",
             "ambit-tunnel",
+            "ambit-uplink",
             "ambit-wire",
         ],
     ),

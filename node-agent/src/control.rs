@@ -4,19 +4,15 @@
 //! It holds the node's token, the streams to the control plane, the workloads' keys and what is
 //! kept for times without a control plane. Its tasks:
 //! - [`role`]: owns what is known, publishes snapshots ([`model`]), tells readers ([`backlog`])
-//! - [`discovery`], [`trust`], [`capture`], [`roster`]: one stream each to the control plane ([`connection`])
-//! - [`certificates`]: one short task per certificate
+//! - discovery and trust (`ambit_uplink`), [`capture`], [`roster`]: one stream each to the control plane
+//! - certificates (`ambit_uplink`): one short task per certificate
 //! - [`feed`]: one task per living proxy generation; [`in_force`] knows how far each has read
 //! - [`kept`]: writes files; [`host`]: the stream to the host role
 //!
 //! The end of that stream ends the role: keeper last, so that what was known is kept.
 
 mod backlog;
-mod backoff;
 mod capture;
-mod certificates;
-mod connection;
-mod discovery;
 mod feed;
 mod host;
 mod in_force;
@@ -26,7 +22,6 @@ mod role;
 mod roster;
 #[cfg(test)]
 mod testing;
-mod trust;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::{OwnedFd, RawFd};
@@ -37,6 +32,7 @@ use std::time::Duration;
 use ambit_kit::clock;
 use ambit_kit::signals::StopSignals;
 use ambit_kit::tasks::Tasks;
+use ambit_uplink::{Access, Discovery, Target, node_of, trust};
 use ambit_wire::node::control_to_host::Kind as ToHost;
 use anyhow::Context as _;
 use arc_swap::ArcSwap;
@@ -47,8 +43,6 @@ use tokio::task::JoinHandle;
 use crate::launch;
 use backlog::Backlog;
 use capture::Capture;
-use connection::{Access, Target};
-use discovery::Discovery;
 use host::FromHost;
 use kept::Kept;
 use model::Model;
@@ -188,10 +182,13 @@ fn start(
         .first()
         .copied()
         .unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
-    let node = discovery::node_of(&args.node, &address.to_string(), &args.cluster);
+    let node = node_of(&args.node, &address.to_string(), &args.cluster);
     let trust_domain: Arc<str> = args.trust_domain.as_str().into();
     let way = (Arc::clone(&access), channel.clone());
-    let discovery = Discovery::new(way, node, model, Arc::clone(&trust_domain), found);
+    let subscriptions = model::subscriptions(model, &trust_domain);
+    // An agent asks for everything; nobody ever sends here.
+    let (_wants, wanted) = mpsc::channel(1);
+    let discovery = Discovery::new(way, node, subscriptions, wanted, found);
     drop(tasks.spawn("discovery", discovery.run()));
 
     let have = model.trust.as_ref().map_or(0, |trust| trust.generation);

@@ -11,15 +11,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ambit_kit::clock;
+use ambit_uplink::{Access, Backoff, in_time};
 use ambit_wire::node::capture_client::CaptureClient;
 use ambit_wire::node::{CaptureAnswer, CaptureFailure, CaptureReport, CapturedPod};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Channel;
 use tonic::{Status, Streaming};
-
-use super::backoff::Backoff;
-use super::connection::{Access, in_time};
 
 /// How long the control plane may take to withdraw a pod everywhere.
 const WITHDRAW_TIME: Duration = Duration::from_secs(3);

@@ -4,7 +4,9 @@
 use std::sync::Arc;
 
 use ambit_model::SpiffeId;
-use ambit_wire::delta::Received;
+use ambit_uplink::{Check, Subscription};
+use ambit_wire::decode;
+use ambit_wire::delta::{ADDRESS_TYPE, AUTHORIZATION_TYPE, Client, Received};
 use ambit_wire::node::{Certificate, NamedResource, Status, TrustUpdate};
 use bytes::Bytes;
 use imbl::OrdMap;
@@ -43,6 +45,38 @@ pub(crate) enum Kind {
     Policy,
     /// Workloads and services.
     Address,
+}
+
+/// Subscriptions to both kinds that hold what the model holds.
+pub(crate) fn subscriptions(model: &Model, trust_domain: &Arc<str>) -> Vec<Subscription<Kind>> {
+    let client = |kind, type_url: &str| {
+        let mut client = Client::new(type_url);
+        for (name, held) in model.of(kind) {
+            client.restore(Arc::clone(name), Arc::clone(&held.version));
+        }
+        client
+    };
+    let trust_domain = Arc::clone(trust_domain);
+    let address: Check = Box::new(move |received| {
+        let read = decode::address_from_bytes(&received.body, &trust_domain);
+        read.map(drop).map_err(|error| error.to_string())
+    });
+    let policy: Check = Box::new(|received| {
+        let read = decode::policy_from_bytes(&received.body);
+        read.map(drop).map_err(|error| error.to_string())
+    });
+    vec![
+        Subscription {
+            kind: Kind::Policy,
+            client: client(Kind::Policy, AUTHORIZATION_TYPE),
+            check: policy,
+        },
+        Subscription {
+            kind: Kind::Address,
+            client: client(Kind::Address, ADDRESS_TYPE),
+            check: address,
+        },
+    ]
 }
 
 impl Model {

@@ -16,6 +16,9 @@ use ambit_identity::rotation::{self, Rotation};
 use ambit_kit::clock;
 use ambit_kit::tasks::Tasks;
 use ambit_model::SpiffeId;
+use ambit_uplink::certificates::{FetchError, Issued};
+use ambit_uplink::trust::Trusted;
+use ambit_uplink::{Access, Delivery, Discovered};
 use ambit_wire::node::control_to_host::Kind as ToHost;
 use ambit_wire::node::{CapturedPod, TrustUpdate};
 use arc_swap::ArcSwap;
@@ -24,16 +27,12 @@ use tonic::transport::Channel;
 
 use super::backlog::{Backlog, Mark};
 use super::capture::Report;
-use super::certificates::{FetchError, Issued};
-use super::connection::Access;
-use super::discovery::{Delivery, Discovered};
 use super::feed::{Fed, FeedTask};
 use super::forward;
 use super::host::FromHost;
 use super::in_force::Readers;
 use super::kept::{KeptCertificate, Restored};
 use super::model::{Kind, Model};
-use super::trust::Trusted;
 
 /// Kept keys that no pod of the host role has by then are erased.
 const UNCLAIMED: Duration = Duration::from_secs(60);
@@ -42,7 +41,7 @@ const UNCLAIMED: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(crate) enum Event {
     /// The discovery stream.
-    Discovered(Discovered),
+    Discovered(Discovered<Kind>),
     /// The trust stream.
     Trusted(Trusted),
     /// A proxy's feed, by its number.
@@ -213,7 +212,7 @@ impl Role {
         }
     }
 
-    fn update(&mut self, now: Instant, delivery: Delivery) {
+    fn update(&mut self, now: Instant, delivery: Delivery<Kind>) {
         let Delivery {
             kind,
             update,
@@ -231,7 +230,7 @@ impl Role {
             self.model.put(kind, &received);
             marks.push(Mark::Resource(kind, received.name));
         }
-        for received in unreadable {
+        for received in unreadable.into_iter().filter(|_| kind == Kind::Policy) {
             if self.model.put_unreadable_policy(&received) {
                 marks.push(Mark::Resource(kind, received.name));
             }

@@ -14,9 +14,8 @@ use tokio::sync::mpsc;
 use tonic::Status;
 use tonic::transport::Channel;
 
-use super::backoff::Backoff;
-use super::connection::{Access, in_time};
 use crate::frames::LONGEST_TO_HOST;
+use ambit_uplink::{Access, Backoff, in_time};
 
 /// Keeps a stream open until the role ends.
 pub(crate) async fn run(access: Arc<Access>, channel: Channel, host: mpsc::Sender<ToHost>) {

@@ -1,11 +1,12 @@
 //! The subscribing end: which versions it holds, and how it answers.
 //!
-//! A wildcard subscription to one type. The caller sends [`Client::connect`]'s request first on
+//! A subscription to one type: to everything that the server tells of by itself, and to names
+//! that are asked for beside that ([`Client::want`]). The caller sends [`Client::connect`]'s request first on
 //! every new stream, gives every response to [`Client::receive`], applies the [`Update`] and then
 //! sends [`Client::answer`]. Answering late is allowed and meant: the server takes an ACK as "in
 //! force", so it is sent when whoever uses the resources has applied them.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -13,6 +14,8 @@ use bytes::Bytes;
 use super::MORE;
 use crate::discovery::{DeltaDiscoveryRequest, DeltaDiscoveryResponse, Node, Resource, Status};
 
+/// The name that stands for everything.
+const EVERYTHING: &str = "*";
 /// gRPC code INVALID_ARGUMENT, what a NACK carries.
 const INVALID_ARGUMENT: i32 = 3;
 /// A NACK names at most this many resources, so that a bad push cannot make a huge answer.
@@ -26,6 +29,8 @@ pub struct Client {
     type_url: Arc<str>,
     /// Version by name; an empty version was rejected, with or without an older state in force.
     held: HashMap<Arc<str>, Arc<str>>,
+    /// Names that are asked for beside everything.
+    asked: BTreeSet<Arc<str>>,
 }
 
 /// One resource that passed the check.
@@ -69,6 +74,7 @@ impl Client {
         Self {
             type_url: type_url.into(),
             held: HashMap::new(),
+            asked: BTreeSet::new(),
         }
     }
 
@@ -99,10 +105,29 @@ impl Client {
             .iter()
             .map(|(n, v)| (n.to_string(), v.to_string()))
             .collect();
+        // An empty list means everything; beside names that has to be said.
+        let everything = (!self.asked.is_empty()).then(|| EVERYTHING.to_owned());
+        let asked = self.asked.iter().map(|name| name.to_string());
         DeltaDiscoveryRequest {
             node: Some(node),
             type_url: self.type_url.to_string(),
             initial_resource_versions: versions,
+            resource_names_subscribe: everything.into_iter().chain(asked).collect(),
+            ..DeltaDiscoveryRequest::default()
+        }
+    }
+
+    /// Asks for resources by name or alias, and leaves others; also on the streams to come.
+    pub fn want(&mut self, ask: &[Arc<str>], leave: &[Arc<str>]) -> DeltaDiscoveryRequest {
+        for name in leave {
+            self.asked.remove(name);
+        }
+        self.asked.extend(ask.iter().cloned());
+        let texts = |names: &[Arc<str>]| names.iter().map(|name| name.to_string()).collect();
+        DeltaDiscoveryRequest {
+            type_url: self.type_url.to_string(),
+            resource_names_subscribe: texts(ask),
+            resource_names_unsubscribe: texts(leave),
             ..DeltaDiscoveryRequest::default()
         }
     }

@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 use ambit_identity::rotation::{self, Action};
 use ambit_kit::clock;
 use ambit_model::SpiffeId;
+use ambit_uplink::certificates::{self, FetchError, Issued};
 use ambit_wire::node::control_to_host::Kind as ToHost;
 use ambit_wire::node::{Pod, TrustBundle, TrustUpdate};
 
 use super::{Event, Role};
 use crate::control::backlog::Mark;
 use crate::control::capture::Report;
-use crate::control::certificates::{self, FetchError, Issued};
 
 /// How long a released pod's key outlives the withdrawal: connections that peers opened just
 /// before they heard of it still need it.

@@ -3,7 +3,7 @@
 //!
 //! The connection is TLS 1.3, verified against the root file and the roots of the trust bundle for
 //! the configured name. Both files, token and roots, are read again for every use; what cannot be
-//! read (any more: the role gave up root after the first time) is used as it was last seen.
+//! read (any more: the process may have given up root) is used as it was last seen.
 
 use std::fmt;
 use std::io;
@@ -39,22 +39,22 @@ const CONNECTION_WINDOW: u32 = 8 << 20;
 
 /// Where the control plane is and what proves it and us.
 #[derive(Clone, Debug)]
-pub(crate) struct Target {
+pub struct Target {
     /// `HOST:PORT`.
-    pub(crate) address: String,
+    pub address: String,
     /// The DNS name that its certificate must have.
-    pub(crate) server_name: String,
+    pub server_name: String,
     /// Name of this cluster.
-    pub(crate) cluster: String,
-    /// The node's token.
-    pub(crate) token_file: PathBuf,
+    pub cluster: String,
+    /// The token that says who we are.
+    pub token_file: PathBuf,
     /// The roots that the control plane is verified against.
-    pub(crate) root_file: PathBuf,
+    pub root_file: PathBuf,
 }
 
 /// Why there is no way to the control plane.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum AccessError {
+pub enum AccessError {
     /// A file that is needed cannot be read.
     #[error("cannot read the {what} {}: {source}", path.display())]
     File {
@@ -83,7 +83,7 @@ pub(crate) enum AccessError {
 }
 
 /// What proves the two ends to each other.
-pub(crate) struct Access {
+pub struct Access {
     target: Target,
     server_name: ServerName<'static>,
     token: Mutex<Vec<u8>>,
@@ -102,8 +102,8 @@ impl fmt::Debug for Access {
 }
 
 impl Access {
-    /// Reads both files for the first time, while this process still is root.
-    pub(crate) fn open(target: Target) -> Result<Arc<Self>, AccessError> {
+    /// Reads both files for the first time: a process may give up root afterwards.
+    pub fn open(target: Target) -> Result<Arc<Self>, AccessError> {
         let token = read("token", &target.token_file)?;
         let roots = read("root certificates", &target.root_file)?;
         let server_name = ServerName::try_from(target.server_name.clone())
@@ -121,12 +121,12 @@ impl Access {
     }
 
     /// Believes in the roots of a trust bundle too, from the next connection on.
-    pub(crate) fn trust(&self, roots: Vec<Vec<u8>>) {
+    pub fn trust(&self, roots: Vec<Vec<u8>>) {
         *self.bundle.lock() = roots;
     }
 
     /// Roots of the root file, DER.
-    pub(crate) fn file_roots(&self) -> Vec<Vec<u8>> {
+    pub fn file_roots(&self) -> Vec<Vec<u8>> {
         let pem = refreshed(&self.target.root_file, &self.roots);
         CertificateDer::pem_slice_iter(&pem)
             .flatten()
@@ -135,7 +135,7 @@ impl Access {
     }
 
     /// A call with who we are.
-    pub(crate) fn request<T>(&self, message: T) -> Result<tonic::Request<T>, AccessError> {
+    pub fn request<T>(&self, message: T) -> Result<tonic::Request<T>, AccessError> {
         let mut request = tonic::Request::new(message);
         request
             .metadata_mut()
@@ -147,7 +147,7 @@ impl Access {
     }
 
     /// A channel that connects when it is first used, and again after every break.
-    pub(crate) fn channel(self: &Arc<Self>) -> Result<Channel, AccessError> {
+    pub fn channel(self: &Arc<Self>) -> Result<Channel, AccessError> {
         // The scheme only names the authority of requests: TLS is made by `connect`.
         let address = &self.target.address;
         let endpoint = Endpoint::from_shared(format!("http://{address}"))
@@ -226,7 +226,7 @@ impl Access {
 }
 
 /// Makes a call that the control plane has to answer in time.
-pub(crate) async fn in_time<T>(call: impl Future<Output = Result<T, Status>>) -> Result<T, Status> {
+pub async fn in_time<T>(call: impl Future<Output = Result<T, Status>>) -> Result<T, Status> {
     let late = |_elapsed| Status::deadline_exceeded("the control plane did not answer in time");
     timeout(ANSWER_TIME, call).await.map_err(late)?
 }

@@ -1,5 +1,5 @@
-//! The trust stream: one task that hears of every trust bundle, and confirms it once every proxy
-//! holds it: the authority signs with a new root only after that.
+//! The trust stream: one task that hears of every trust bundle, and confirms it once its owner says
+//! that it is in force: the authority signs with a new root only after that.
 //!
 //! A control plane of another make does not have this service; then the roots that come with
 //! certificates are all there is.
@@ -12,20 +12,20 @@ use tokio::sync::{mpsc, oneshot};
 use tonic::Status;
 use tonic::transport::Channel;
 
-use super::backoff::{Backoff, is_not_served};
-use super::connection::{Access, in_time};
+use crate::backoff::{Backoff, is_not_served};
+use crate::connection::{Access, in_time};
 
 /// What the task tells the role.
 #[derive(Debug)]
-pub(crate) enum Trusted {
-    /// A bundle, and whom to tell when all proxies hold it.
+pub enum Trusted {
+    /// A bundle, and whom to tell when it is in force.
     Update(TrustUpdate, oneshot::Sender<()>),
     /// This control plane does not tell of bundles.
     NotServed,
 }
 
-/// Keeps a stream open until the role ends. `have` is the generation of the bundle that is held.
-pub(crate) async fn run(
+/// Keeps a stream open until nobody listens to `events`. `have` is the generation of the bundle that is held.
+pub async fn run(
     access: Arc<Access>,
     channel: Channel,
     mut have: u64,

@@ -1,7 +1,32 @@
 //! What is made of the service's answers.
 
+use rcgen::{BasicConstraints, Certificate, IsCa, Issuer};
+
 use super::*;
-use crate::control::testing::Ca;
+
+/// A certificate authority.
+struct Ca {
+    issuer: Issuer<'static, KeyPair>,
+    root: Certificate,
+}
+
+impl Ca {
+    fn new() -> Self {
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().unwrap();
+        let root = params.self_signed(&key).unwrap();
+        Self {
+            issuer: Issuer::new(params, key),
+            root,
+        }
+    }
+
+    /// Its root certificate, DER.
+    fn root(&self) -> Vec<u8> {
+        self.root.der().to_vec()
+    }
+}
 
 fn id(account: &str) -> SpiffeId {
     SpiffeId::from_parts("cluster.local", "shop", account)

@@ -12,7 +12,7 @@ use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use tonic::transport::Channel;
 
-use super::connection::{Access, AccessError};
+use crate::connection::{Access, AccessError};
 
 /// Life that is asked for; the authority may give less.
 const LIFE: Duration = Duration::from_secs(24 * 3600);
@@ -23,20 +23,20 @@ const IMPERSONATED: &str = "ImpersonatedIdentity";
 
 /// A certificate that passed the checks.
 #[derive(Clone, Debug)]
-pub(crate) struct Issued {
+pub struct Issued {
     /// The chain with its key.
-    pub(crate) certificate: Certificate,
+    pub certificate: Certificate,
     /// The roots that came with it, DER.
-    pub(crate) roots: Vec<Vec<u8>>,
+    pub roots: Vec<Vec<u8>>,
     /// From when it is valid.
-    pub(crate) not_before: SystemTime,
+    pub not_before: SystemTime,
     /// Until when.
-    pub(crate) not_after: SystemTime,
+    pub not_after: SystemTime,
 }
 
 /// Why there is no certificate.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum FetchError {
+pub enum FetchError {
     /// The key or the request could not be made.
     #[error("cannot make a key and a signing request for {0}: {1}")]
     Request(SpiffeId, rcgen::Error),
@@ -81,7 +81,7 @@ pub(crate) enum FetchError {
 }
 
 /// Fetches a certificate for an identity of this node.
-pub(crate) async fn fetch(
+pub async fn fetch(
     access: &Access,
     channel: Channel,
     identity: &SpiffeId,

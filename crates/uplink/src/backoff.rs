@@ -12,34 +12,36 @@ const ASK_AGAIN: Duration = Duration::from_secs(60);
 
 /// The waits of one stream.
 #[derive(Debug)]
-pub(crate) struct Backoff {
+pub struct Backoff {
     next: Duration,
+}
+
+impl Default for Backoff {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl Backoff {
     /// From the shortest wait on.
-    pub(crate) fn new() -> Self {
+    pub fn new() -> Self {
         Self { next: FIRST }
     }
 
     /// Something worked: the next wait is the shortest again.
-    pub(crate) fn reset(&mut self) {
+    pub fn reset(&mut self) {
         self.next = FIRST;
     }
 
     /// How long to wait now.
-    pub(crate) fn next_wait(&mut self) -> Duration {
+    pub fn next_wait(&mut self) -> Duration {
         let full = self.next;
         self.next = (full * 2).min(LONGEST);
         full.mul_f64(rand::random_range(0.75..=1.0))
     }
 
     /// How long to wait after a stream has ended like that.
-    pub(crate) fn wait_after(
-        &mut self,
-        stream: &'static str,
-        ended: &Result<(), Status>,
-    ) -> Duration {
+    pub fn wait_after(&mut self, stream: &'static str, ended: &Result<(), Status>) -> Duration {
         let Err(status) = ended else {
             return self.next_wait();
         };
@@ -53,7 +55,7 @@ impl Backoff {
 }
 
 /// Whether the control plane is of another make and does not have the service.
-pub(crate) fn is_not_served(status: &Status) -> bool {
+pub fn is_not_served(status: &Status) -> bool {
     status.code() == Code::Unimplemented
 }
 

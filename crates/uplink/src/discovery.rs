@@ -1,16 +1,14 @@
-//! The discovery stream: one task that subscribes to both kinds of resources, hands what comes to
-//! the role, and acknowledges it once it is in force at the proxies.
+//! The discovery stream: one task that subscribes to some types of resources, hands what comes to
+//! its owner, and acknowledges it once the owner says that it is in force.
 //!
-//! The task ends with the role. Being cancelled at any await is safe: what was not acknowledged is
+//! The task ends with its owner. Being cancelled at any await is safe: what was not acknowledged is
 //! told by its old version on the next stream, and sent again.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ambit_wire::decode;
-use ambit_wire::delta::{
-    ADDRESS_TYPE, ANNOUNCE_CHUNKS, AUTHORIZATION_TYPE, Client, Received, Rejection, Update,
-};
+use ambit_wire::delta::{ANNOUNCE_CHUNKS, Client, Received, Rejection, Update};
 use ambit_wire::discovery::aggregated_discovery_service_client::AggregatedDiscoveryServiceClient;
 use ambit_wire::discovery::{DeltaDiscoveryRequest, DeltaDiscoveryResponse, Node};
 use futures_util::StreamExt;
@@ -20,9 +18,8 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Channel;
 
-use super::backoff::Backoff;
-use super::connection::{Access, AccessError};
-use super::model::{Kind, Model};
+use crate::backoff::Backoff;
+use crate::connection::{Access, AccessError};
 
 /// How long the control plane may take to open the stream.
 const OPEN_TIME: Duration = Duration::from_secs(15);
@@ -31,30 +28,63 @@ const REQUESTS: usize = 8;
 /// Largest response; a whole first state of a foreign control plane comes in one.
 const LARGEST_RESPONSE: usize = 200 << 20;
 
-/// What the task tells the role.
+/// Says whether a resource can be read, and why not.
+pub type Check = Box<dyn Fn(&Received) -> Result<(), String> + Send + Sync>;
+
+/// One type of resources that is asked for.
+pub struct Subscription<K> {
+    /// What the owner calls it.
+    pub kind: K,
+    /// What is held of it.
+    pub client: Client,
+    /// How it is read.
+    pub check: Check,
+}
+
+impl<K: fmt::Debug> fmt::Debug for Subscription<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Subscription")
+            .field("kind", &self.kind)
+            .field("client", &self.client)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Resources that are asked for by name, beside all that the control plane tells of by itself.
+#[derive(Clone, Debug)]
+pub struct Want<K> {
+    /// Which kind.
+    pub kind: K,
+    /// These too.
+    pub ask: Vec<Arc<str>>,
+    /// These no longer.
+    pub leave: Vec<Arc<str>>,
+}
+
+/// What the task tells its owner.
 #[derive(Debug)]
-pub(crate) enum Discovered {
+pub enum Discovered<K> {
     /// A stream is open.
     Connected,
     /// It is gone.
     Disconnected,
     /// Resources changed.
-    Update(Delivery),
+    Update(Delivery<K>),
 }
 
 /// A change of resources.
 #[derive(Debug)]
-pub(crate) struct Delivery {
+pub struct Delivery<K> {
     /// Which kind.
-    pub(crate) kind: Kind,
+    pub kind: K,
     /// What changed.
-    pub(crate) update: Update,
-    /// Policies among the rejected: with no good one of that name they have to deny.
-    pub(crate) unreadable: Vec<Received>,
+    pub update: Update,
+    /// The rejected ones as they came.
+    pub unreadable: Vec<Received>,
     /// Length of the response.
-    pub(crate) bytes: u64,
+    pub bytes: u64,
     /// To be told when the change is in force.
-    pub(crate) in_force: oneshot::Sender<()>,
+    pub in_force: oneshot::Sender<()>,
 }
 
 /// Why a stream ended.
@@ -78,52 +108,43 @@ impl From<tonic::Status> for StreamError {
 
 /// The subscriptions and what they need.
 #[derive(Debug)]
-pub(crate) struct Discovery {
+pub struct Discovery<K> {
     access: Arc<Access>,
     channel: Channel,
     node: Node,
-    trust_domain: Arc<str>,
-    addresses: Client,
-    policies: Client,
-    events: mpsc::Sender<Discovered>,
+    subscriptions: Vec<Subscription<K>>,
+    wants: mpsc::Receiver<Want<K>>,
+    events: mpsc::Sender<Discovered<K>>,
 }
 
 /// An answer that waits until what it is about is in force.
-struct Answer {
-    kind: Kind,
+struct Answer<K> {
+    kind: K,
     nonce: String,
     rejected: Vec<Rejection>,
 }
 
-impl Discovery {
-    /// Subscriptions that hold what `kept` holds.
-    pub(crate) fn new(
+impl<K: Copy + PartialEq + fmt::Debug> Discovery<K> {
+    /// Subscribes, in this order, on every stream.
+    pub fn new(
         (access, channel): (Arc<Access>, Channel),
         node: Node,
-        kept: &Model,
-        trust_domain: Arc<str>,
-        events: mpsc::Sender<Discovered>,
+        subscriptions: Vec<Subscription<K>>,
+        wants: mpsc::Receiver<Want<K>>,
+        events: mpsc::Sender<Discovered<K>>,
     ) -> Self {
-        let client = |kind, type_url: &str| {
-            let mut client = Client::new(type_url);
-            for (name, held) in kept.of(kind) {
-                client.restore(Arc::clone(name), Arc::clone(&held.version));
-            }
-            client
-        };
         Self {
-            addresses: client(Kind::Address, ADDRESS_TYPE),
-            policies: client(Kind::Policy, AUTHORIZATION_TYPE),
             access,
             channel,
             node,
-            trust_domain,
+            subscriptions,
+            wants,
             events,
         }
     }
 
-    /// Keeps a stream open until the role ends.
-    pub(crate) async fn run(mut self) {
+    /// Keeps a stream open until nobody listens to the events.
+    pub async fn run(mut self) {
         let mut backoff = Backoff::new();
         loop {
             let error = match self.stream(&mut backoff).await {
@@ -139,12 +160,13 @@ impl Discovery {
         }
     }
 
-    /// One stream, to its end; `Ok` if the role has ended.
+    /// One stream, to its end; `Ok` if nobody listens any more.
     async fn stream(&mut self, backoff: &mut Backoff) -> Result<(), StreamError> {
         let (requests, outgoing) = mpsc::channel(REQUESTS);
-        // Both fit: the channel is new.
-        for client in [&self.policies, &self.addresses] {
-            requests.try_send(client.connect(self.node.clone())).ok();
+        // They fit: the channel is new, and there are few types.
+        for subscription in &self.subscriptions {
+            let first = subscription.client.connect(self.node.clone());
+            requests.try_send(first).ok();
         }
         let call = self.access.request(ReceiverStream::new(outgoing))?;
         let mut service = AggregatedDiscoveryServiceClient::new(self.channel.clone())
@@ -168,13 +190,20 @@ impl Discovery {
                         return Ok(());
                     }
                     answers.push(async move {
-                        // An error means that the role gave up waiting, or ends.
+                        // An error means that the owner gave up waiting, or ends.
                         in_force.await.ok();
                         answer
                     });
                 }
                 Some(answer) = answers.next() => {
-                    if requests.send(self.answer(&answer)).await.is_err() {
+                    let Some(answer) = self.answer(&answer) else { continue };
+                    if requests.send(answer).await.is_err() {
+                        return Err(StreamError::Ended);
+                    }
+                }
+                Some(want) = self.wants.recv() => {
+                    let Some(request) = self.want(&want) else { continue };
+                    if requests.send(request).await.is_err() {
                         return Err(StreamError::Ended);
                     }
                 }
@@ -186,63 +215,53 @@ impl Discovery {
     fn take(
         &mut self,
         response: DeltaDiscoveryResponse,
-    ) -> Option<(Delivery, Answer, oneshot::Receiver<()>)> {
+    ) -> Option<(Delivery<K>, Answer<K>, oneshot::Receiver<()>)> {
         let bytes = response.encoded_len() as u64;
-        let mut unreadable = Vec::new();
-        let trust_domain = &self.trust_domain;
-        let (kind, update) = if response.type_url == ADDRESS_TYPE {
-            let readable = |received: &Received| {
-                let read = decode::address_from_bytes(&received.body, trust_domain);
-                read.map(drop).map_err(|error| error.to_string())
-            };
-            (Kind::Address, self.addresses.receive(response, readable))
-        } else if response.type_url == AUTHORIZATION_TYPE {
-            let readable = |received: &Received| {
-                decode::policy_from_bytes(&received.body)
-                    .map(drop)
-                    .map_err(|error| {
-                        unreadable.push(received.clone());
-                        error.to_string()
-                    })
-            };
-            (Kind::Policy, self.policies.receive(response, readable))
-        } else {
+        let mut of_type = self.subscriptions.iter_mut();
+        let Some(subscription) = of_type.find(|s| s.client.type_url() == response.type_url) else {
             tracing::warn!("a response of a type that was not asked for is ignored");
             return None;
         };
+        let mut unreadable = Vec::new();
+        let check = &subscription.check;
+        let update = subscription.client.receive(response, |received| {
+            check(received).inspect_err(|_why| unreadable.push(received.clone()))
+        });
         for Rejection { name, reason } in &update.rejected {
             tracing::error!(%name, %reason, "a resource is rejected; its last good state stays");
         }
+        let kind = subscription.kind;
         let answer = Answer {
             kind,
             nonce: update.nonce.clone(),
             rejected: update.rejected.clone(),
         };
         let (in_force, forced) = oneshot::channel();
-        Some((
-            Delivery {
-                kind,
-                update,
-                unreadable,
-                bytes,
-                in_force,
-            },
-            answer,
-            forced,
-        ))
+        let delivery = Delivery {
+            kind,
+            update,
+            unreadable,
+            bytes,
+            in_force,
+        };
+        Some((delivery, answer, forced))
     }
 
-    fn answer(&self, answer: &Answer) -> DeltaDiscoveryRequest {
-        let client = match answer.kind {
-            Kind::Address => &self.addresses,
-            Kind::Policy => &self.policies,
-        };
-        client.answer(&answer.nonce, &answer.rejected)
+    fn answer(&self, answer: &Answer<K>) -> Option<DeltaDiscoveryRequest> {
+        let mut subscriptions = self.subscriptions.iter();
+        let subscription = subscriptions.find(|s| s.kind == answer.kind)?;
+        Some(subscription.client.answer(&answer.nonce, &answer.rejected))
+    }
+
+    fn want(&mut self, want: &Want<K>) -> Option<DeltaDiscoveryRequest> {
+        let mut subscriptions = self.subscriptions.iter_mut();
+        let subscription = subscriptions.find(|s| s.kind == want.kind)?;
+        Some(subscription.client.want(&want.ask, &want.leave))
     }
 }
 
 /// Who asks: the node's agent, in the form that Istio's control plane expects of a node proxy.
-pub(crate) fn node_of(node: &str, address: &str, cluster: &str) -> Node {
+pub fn node_of(node: &str, address: &str, cluster: &str) -> Node {
     const NAMESPACE: &str = "ambit-system";
     let text = |value: &str| prost_types::Value {
         kind: Some(prost_types::value::Kind::StringValue(value.to_owned())),
