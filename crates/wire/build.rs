@@ -3,13 +3,14 @@
 use std::error::Error;
 use std::path::PathBuf;
 
-const FILES: [&str; 6] = [
+const FILES: [&str; 7] = [
     "workload.proto",
     "authorization.proto",
     "discovery.proto",
     "ca.proto",
     "node.proto",
     "extension.proto",
+    "waypoint.proto",
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {

@@ -3,6 +3,10 @@
 //! One model for every front-end: Gateway API routes come sorted by their precedence, Istio's in the
 //! order that they are written in, and here the first match decides. A list that is for the
 //! namespace of the client (a consumer's routes) stands in for the one that is for everybody.
+//!
+//! These types are also the form in which routes travel to waypoints (as JSON). A field that a
+//! waypoint does not know is an error there, so that a route that asks for more than the waypoint
+//! can do is rejected as a whole and its last good version stays.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,6 +18,7 @@ use crate::names::ServiceName;
 
 /// The routes of one service, by its ports. A port without an entry is served without routes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ServiceRoutes {
     /// The service whose traffic is routed.
     pub service: ServiceName,
@@ -23,6 +28,7 @@ pub struct ServiceRoutes {
 
 /// The routes of one port.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct PortRoutes {
     /// For clients whose namespace has no list of its own.
     pub producer: Option<RouteList>,
@@ -41,6 +47,7 @@ impl PortRoutes {
 
 /// Routes of one kind of traffic.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub enum RouteList {
     /// For requests.
     Http(HttpRoutes),
@@ -52,6 +59,7 @@ pub enum RouteList {
 
 /// Routes for requests.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct HttpRoutes {
     /// In the order of precedence: the first that matches decides. A request that none matches is
     /// answered with 404.
@@ -62,6 +70,7 @@ pub struct HttpRoutes {
 
 /// A match and the rule that it leads to.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct RoutedMatch {
     /// What a request must be like.
     pub when: HttpMatch,
@@ -71,6 +80,7 @@ pub struct RoutedMatch {
 
 /// What a request must be like: all of it. The default matches everything.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct HttpMatch {
     /// Its path, without the query.
     pub path: Option<PathMatch>,
@@ -84,6 +94,7 @@ pub struct HttpMatch {
 
 /// How a path is compared.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub enum PathMatch {
     /// Equal.
     Exact(Arc<str>),
@@ -97,6 +108,7 @@ pub enum PathMatch {
 
 /// A named field of a request, such as a header.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct FieldMatch {
     /// Its name.
     pub name: Arc<str>,
@@ -108,6 +120,7 @@ pub struct FieldMatch {
 
 /// How a text is compared.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub enum TextMatch {
     /// Equal.
     Exact(Arc<str>),
@@ -126,6 +139,7 @@ pub struct Pattern(pub Arc<str>);
 
 /// What happens to a request that matched.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct HttpRule {
     /// Which object and rule it came from, for logs: `HTTPRoute/shop/cart/0`, or with the rule's
     /// name in place of its index.
@@ -147,6 +161,7 @@ pub struct HttpRule {
 
 /// A destination of requests.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct HttpBackend {
     /// Where.
     pub backend: Backend,
@@ -156,6 +171,7 @@ pub struct HttpBackend {
 
 /// A destination by weight.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Backend {
     /// Its share of all weights of its list; 0 gets nothing.
     pub weight: u32,
@@ -165,6 +181,7 @@ pub struct Backend {
 
 /// What a backend reference leads to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub enum BackendTarget {
     /// A port of a service.
     Service {
@@ -183,6 +200,7 @@ pub enum BackendTarget {
 
 /// Changes of a request and its response, in the order of the fields.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct HttpFilters {
     /// Answers requests of other origins, and says so on responses.
     pub cors: Option<Cors>,
@@ -200,6 +218,7 @@ pub struct HttpFilters {
 
 /// Changes of headers, in the order of the fields. Names are in lower case.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct HeaderChanges {
     /// Replaces what there is.
     pub set: Vec<(Arc<str>, Arc<str>)>,
@@ -218,6 +237,7 @@ impl HeaderChanges {
 
 /// A redirect. What is not given stays as the request has it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Redirect {
     /// `http` or `https`.
     pub scheme: Option<Arc<str>>,
@@ -233,6 +253,7 @@ pub struct Redirect {
 
 /// A rewrite. What is not given stays.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Rewrite {
     /// Host name.
     pub host: Option<Arc<str>>,
@@ -242,6 +263,7 @@ pub struct Rewrite {
 
 /// A change of a path; the query stays.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub enum PathChange {
     /// All of it is replaced.
     Full(Arc<str>),
@@ -251,6 +273,7 @@ pub enum PathChange {
 
 /// A copy of requests.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Mirror {
     /// Where the copy goes.
     pub target: BackendTarget,
@@ -262,6 +285,7 @@ pub struct Mirror {
 
 /// Cross-origin resource sharing (Fetch Standard, section 3.3).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Cors {
     /// Origins that may: `*`, or `scheme://host[:port]` in which the host may begin with `*.`.
     pub allow_origins: Vec<Arc<str>>,
@@ -279,6 +303,7 @@ pub struct Cors {
 
 /// When a request is tried again.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Retry {
     /// Tries after the first; 0 is never again.
     pub attempts: u32,
@@ -290,6 +315,7 @@ pub struct Retry {
 
 /// What is worth another try.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct RetryOn {
     /// No connection could be had.
     pub connect_failure: bool,
@@ -311,6 +337,7 @@ pub struct RetryOn {
 
 /// Requests of one session go to one endpoint.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct SessionPersistence {
     /// Name of the cookie or header.
     pub name: Arc<str>,
@@ -322,6 +349,7 @@ pub struct SessionPersistence {
 
 /// What carries a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub enum SessionCarrier {
     /// A cookie that is gone when the browser is closed.
     SessionCookie,
@@ -333,6 +361,7 @@ pub enum SessionCarrier {
 
 /// A route for TLS connections that are passed through.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct TlsRoute {
     /// Which object and rule it came from, for logs.
     pub name: Arc<str>,
@@ -345,6 +374,7 @@ pub struct TlsRoute {
 
 /// A route for connections.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct TcpRoute {
     /// Which object and rule it came from, for logs.
     pub name: Arc<str>,

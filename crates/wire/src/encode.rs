@@ -10,11 +10,12 @@ mod authorization;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use ambit_model::{Policy, Service, Workload};
+use ambit_model::{Policy, Service, ServiceRoutes, Workload};
 use bytes::Bytes;
 use prost::Message;
 
 use crate::delta::Entry;
+use crate::waypoint;
 
 pub use address::{service_to_wire, workload_to_wire};
 pub use authorization::policy_to_wire;
@@ -75,6 +76,19 @@ pub fn policy_entry(policy: &Policy) -> (Arc<str>, Entry) {
     (
         policy.name.to_string().into(),
         entry(&policy_to_wire(policy), Arc::from([])),
+    )
+}
+
+/// The routes of a service as a named, versioned resource.
+pub fn routes_entry(routes: &ServiceRoutes) -> (Arc<str>, Entry) {
+    // No type of the model has a map whose keys are not texts or numbers: this does not fail.
+    let document = serde_json::to_vec(routes).unwrap_or_default();
+    let message = waypoint::ServiceRoutes {
+        document: document.into(),
+    };
+    (
+        routes.service.to_string().into(),
+        entry(&message, Arc::from([])),
     )
 }
 

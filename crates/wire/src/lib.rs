@@ -62,3 +62,8 @@ pub mod node {
 pub mod extension {
     pub use crate::generated::ambit::workload::v1::*;
 }
+
+/// Routes for waypoints (`ambit.waypoint.v1`).
+pub mod waypoint {
+    pub use crate::generated::ambit::waypoint::v1::*;
+}
