@@ -4,6 +4,7 @@
 //! immutable snapshot: cloning it is O(1), applying one [`Change`] costs O(change) and shares the
 //! rest with the snapshots that came before. No async, no I/O, no clocks.
 
+mod bindings;
 mod claims;
 mod endpoints;
 #[cfg(test)]

@@ -181,6 +181,18 @@ impl Mesh {
         self.policies.applying_to(workload)
     }
 
+    /// The services whose traffic must pass the waypoint with this service, by name.
+    pub fn bound_services(&self, waypoint: &ServiceName) -> impl Iterator<Item = &Arc<Service>> {
+        let bound = self.services.bound.of(waypoint);
+        bound.filter_map(|name| self.service(name))
+    }
+
+    /// The workloads to whose own address traffic must pass the waypoint with this service, by name.
+    pub fn bound_workloads(&self, waypoint: &ServiceName) -> impl Iterator<Item = &Arc<Workload>> {
+        let bound = self.workloads.bound.of(waypoint);
+        bound.filter_map(|uid| self.workload(uid))
+    }
+
     /// The routes of a service; `None` if it has none.
     pub fn routes(&self, service: &ServiceName) -> Option<&Arc<ServiceRoutes>> {
         self.routes.get(service)

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use imbl::{HashMap, OrdMap};
 use ipnet::IpNet;
 
+use crate::bindings::Bindings;
 use crate::claims::{Claims, claim, disclaim};
 use crate::names::ServiceName;
 use crate::prefix::PrefixMap;
@@ -15,6 +16,7 @@ use crate::service::Service;
 pub(super) struct Services {
     pub(super) by_name: OrdMap<ServiceName, Arc<Service>>,
     pub(super) by_hostname: HashMap<Arc<str>, Claims<Service>>,
+    pub(super) bound: Bindings<ServiceName>,
     by_vip: PrefixMap<Claims<Service>>,
 }
 
@@ -35,6 +37,7 @@ impl Services {
                 }
             }
         }
+        self.bound.bind(service.waypoint.as_ref(), &service.name);
         self.by_name.insert(service.name.clone(), service);
     }
 
@@ -42,6 +45,7 @@ impl Services {
         let Some(service) = self.by_name.remove(name) else {
             return;
         };
+        self.bound.unbind(service.waypoint.as_ref(), name);
         disclaim(&mut self.by_hostname, &name.hostname, name);
         for prefix in prefixes(&service) {
             if let Some(claims) = self.by_vip.remove(prefix)

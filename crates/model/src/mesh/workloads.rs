@@ -7,6 +7,7 @@ use std::sync::Arc;
 use equivalent::Equivalent;
 use imbl::{HashMap, OrdMap};
 
+use crate::bindings::Bindings;
 use crate::claims::{Claims, claim, disclaim};
 use crate::endpoints::Endpoints;
 use crate::names::{ServiceName, WorkloadUid};
@@ -18,6 +19,7 @@ pub(super) struct Workloads {
     pub(super) by_pod_uid: HashMap<Arc<str>, Claims<Workload>>,
     /// Behind an `Arc`, so that copying a node of the map copies pointers only.
     pub(super) endpoints: HashMap<ServiceName, Arc<Endpoints>>,
+    pub(super) bound: Bindings<WorkloadUid>,
     by_address: HashMap<IpAddr, Claims<Workload>>,
     by_pod: HashMap<PodName, Claims<Workload>>,
 }
@@ -36,6 +38,7 @@ impl Workloads {
             let endpoints = self.endpoints.entry(service.clone()).or_default();
             Arc::make_mut(endpoints).add(&workload);
         }
+        self.bound.bind(workload.waypoint.as_ref(), &workload.uid);
         self.by_uid.insert(workload.uid.clone(), workload);
     }
 
@@ -46,6 +49,7 @@ impl Workloads {
         for address in &workload.addresses {
             disclaim(&mut self.by_address, &address.to_canonical(), uid);
         }
+        self.bound.unbind(workload.waypoint.as_ref(), uid);
         disclaim(&mut self.by_pod, &PodName::of(&workload), uid);
         if let Some(pod_uid) = &workload.pod_uid {
             disclaim(&mut self.by_pod_uid, pod_uid, uid);

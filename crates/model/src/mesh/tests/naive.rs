@@ -6,7 +6,9 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use super::*;
+use crate::names::NetworkAddress;
 use crate::route::PortRoutes;
+use crate::workload::GatewayAddress;
 
 /// Few names and addresses, so that changes meet each other.
 const NAMES: [&str; 4] = ["a", "b", "c", "d"];
@@ -154,10 +156,12 @@ fn any_workload() -> impl Strategy<Value = Workload> {
         ),
         prop::sample::subsequence(NAMES.to_vec(), 0..3),
         0..3_u32,
+        any_waypoint(),
     )
         .prop_map(
-            |(namespace, name, addresses, pod_uid, services, policies, capacity)| {
+            |(namespace, name, addresses, pod_uid, services, policies, capacity, waypoint)| {
                 let mut made = workload(namespace, name, &addresses);
+                made.waypoint = waypoint;
                 made.pod_uid = pod_uid.map(Into::into);
                 made.capacity = capacity;
                 made.policies = policies
@@ -184,8 +188,25 @@ fn any_workload() -> impl Strategy<Value = Workload> {
 
 fn any_service() -> impl Strategy<Value = Service> {
     let vips = prop::collection::vec(select(&PREFIXES), 0..3);
-    (select(&NAMESPACES), select(&NAMES), vips)
-        .prop_map(|(namespace, name, vips)| service(namespace, name, &vips))
+    (select(&NAMESPACES), select(&NAMES), vips, any_waypoint()).prop_map(
+        |(namespace, name, vips, waypoint)| Service {
+            waypoint,
+            ..service(namespace, name, &vips)
+        },
+    )
+}
+
+/// Mostly by service, which may be any.
+fn any_waypoint() -> impl Strategy<Value = Option<GatewayAddress>> {
+    let by_service = (select(&NAMESPACES), select(&NAMES)).prop_map(|(namespace, name)| {
+        GatewayAddress::Service(service(namespace, name, &[]).name, 15008)
+    });
+    let by_address = select(&ADDRESSES).prop_map(|address| {
+        let network = "".into();
+        let address = ip(address);
+        GatewayAddress::Address(NetworkAddress { network, address }, 15008)
+    });
+    prop::option::of(prop_oneof![4 => by_service, 1 => by_address])
 }
 
 fn any_policy() -> impl Strategy<Value = Policy> {
@@ -271,6 +292,11 @@ fn assert_same(mesh: &Mesh, naive: &Naive) {
             mesh.service_by_hostname(&service.hostname),
             naive.services.get(&service)
         );
+        let is_bound = |to: &Option<GatewayAddress>| matches!(to, Some(GatewayAddress::Service(name, _)) if *name == service);
+        let bound = naive.services.values().filter(|s| is_bound(&s.waypoint));
+        assert!(mesh.bound_services(&service).eq(bound));
+        let bound = naive.workloads.values().filter(|w| is_bound(&w.waypoint));
+        assert!(mesh.bound_workloads(&service).eq(bound));
         let endpoints = || {
             naive
                 .workloads
