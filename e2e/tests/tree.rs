@@ -42,6 +42,20 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "ambit-waypoint",
+        &[
+            "ambit-balance",
+            "ambit-decide",
+            "ambit-identity",
+            "ambit-kit",
+            "ambit-model",
+            "ambit-route",
+            "ambit-tunnel",
+            "ambit-uplink",
+            "ambit-wire",
+        ],
+    ),
+    (
         "ambit",
         &[
             "ambit-decide",

@@ -3,7 +3,7 @@
 //! The opening side keeps a [`Pool`] and calls [`Pool::open`]; the accepting side turns a TCP
 //! connection into a [`Session`] with [`accept`] and takes [`Incoming`] streams from it. Either
 //! way a [`Stream`] results, which [`copy()`] joins to a TCP connection; [`copy_plain`] does the
-//! same for captured connections that are not tunnelled.
+//! same for captured connections that are not tunnelled. A [`Pipe`] is a stream to speak a protocol on.
 //!
 //! No type of `h2` or `rustls` is in this surface, so that what is inside can be replaced, and
 //! live connections handed to another process, without touching a caller.
@@ -19,6 +19,7 @@ mod copy;
 mod guard;
 mod keepalive;
 mod open;
+mod pipe;
 mod plain;
 mod pool;
 mod read_ahead;
@@ -32,6 +33,7 @@ mod window;
 pub use copy::{Copier, CopyEnd, Meter, Paused, copy};
 pub use guard::Flood;
 pub use open::{Ask, DialError, Dialled, Key, OpenError, Opened};
+pub use pipe::Pipe;
 pub use plain::copy_plain;
 pub use pool::{Pool, PoolStats};
 pub use server::{AnswerError, Incoming, Session, SessionError, accept};

@@ -222,6 +222,14 @@ impl Stream {
         Ok(self.send.send_data(bytes, false)?)
     }
 
+    /// Sends a piece for which there is room.
+    pub(crate) fn send_piece(&mut self, bytes: Bytes) -> Result<(), StreamError> {
+        self.waiting.pieces.fetch_add(1, Ordering::AcqRel);
+        let waiting = Arc::clone(&self.waiting);
+        let piece = Bytes::from_owner(Piece { bytes, waiting });
+        Ok(self.send.send_data(piece, false)?)
+    }
+
     /// Ready when the far end has reset the stream, or the connection is gone.
     pub(crate) fn poll_reset(&mut self, cx: &mut Context<'_>) -> Poll<StreamError> {
         match ready!(self.send.poll_reset(cx)) {

@@ -1,0 +1,145 @@
+//! A stream of a tunnel as a pair of byte streams, for protocols that read and write such.
+//!
+//! [`copy()`](crate::copy()) is for what is passed on untouched; this is for a program that speaks
+//! HTTP inside the tunnel. Reading buffers nothing: what came is lent until it is consumed, and
+//! only then may the far end send more.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, Bytes, BytesMut};
+use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::stream::{Stream, StreamError};
+
+/// The longest piece that is sent at once; more waits for the next call.
+const LONGEST_PIECE: usize = 64 * 1024;
+
+/// A stream, read and written as bytes. Dropped before both ways have ended, it is reset.
+#[derive(Debug)]
+pub struct Pipe {
+    stream: Stream,
+    /// What came and is not consumed yet.
+    came: Bytes,
+    /// The far end has ended its way.
+    ended: bool,
+    finished: bool,
+}
+
+impl Pipe {
+    /// Reads and writes this stream.
+    pub fn new(stream: Stream) -> Self {
+        Self {
+            stream,
+            came: Bytes::new(),
+            ended: false,
+            finished: false,
+        }
+    }
+
+    fn poll_came(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.came.is_empty() && !self.ended {
+            match ready!(self.stream.poll_read(cx)) {
+                Some(bytes) => self.came = bytes.map_err(broken)?,
+                None => self.ended = true,
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn use_up(&mut self, used: usize) {
+        self.came.advance(used.min(self.came.len()));
+        self.stream.release(used);
+    }
+
+    /// Sends as much of these as there is room for.
+    fn poll_send<'a>(
+        &mut self,
+        cx: &mut Context<'_>,
+        parts: impl Iterator<Item = &'a [u8]> + Clone,
+    ) -> Poll<io::Result<usize>> {
+        let wanted = parts.clone().map(<[u8]>::len).sum::<usize>();
+        let wanted = wanted.min(LONGEST_PIECE);
+        if wanted == 0 {
+            return Poll::Ready(Ok(0));
+        }
+        let room = ready!(self.stream.poll_room(cx, wanted)).map_err(broken)?;
+        let mut piece = BytesMut::with_capacity(room);
+        for part in parts {
+            let fits = part.len().min(room - piece.len());
+            piece.extend_from_slice(part.get(..fits).unwrap_or_default());
+        }
+        let sent = piece.len();
+        self.stream.send_piece(piece.freeze()).map_err(broken)?;
+        Poll::Ready(Ok(sent))
+    }
+}
+
+fn broken(error: StreamError) -> io::Error {
+    io::Error::new(io::ErrorKind::ConnectionReset, error)
+}
+
+impl AsyncRead for Pipe {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        ready!(self.poll_came(cx))?;
+        let fits = self.came.len().min(buffer.remaining());
+        buffer.put_slice(self.came.get(..fits).unwrap_or_default());
+        self.use_up(fits);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncBufRead for Pipe {
+    fn poll_fill_buf(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<&[u8]>> {
+        let this = self.get_mut();
+        ready!(this.poll_came(cx))?;
+        Poll::Ready(Ok(&this.came))
+    }
+
+    fn consume(mut self: Pin<&mut Self>, used: usize) {
+        self.use_up(used);
+    }
+}
+
+impl AsyncWrite for Pipe {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_send(cx, std::iter::once(bytes))
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        parts: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_send(cx, parts.iter().map(|part| &**part))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    /// The connection sends what it has without being asked.
+    fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !self.finished {
+            self.finished = true;
+            self.stream.finish().map_err(broken)?;
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,49 @@
+//! Bytes through a real tunnel, read and written as such.
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::*;
+use crate::Settings;
+use crate::pool::Pool;
+use crate::testing::{Server, World, soon};
+
+async fn pipe_to_an_echo(settings: Settings) -> Pipe {
+    let world = World::new();
+    let server = Server::echo(&world).await;
+    let pool = Pool::new(settings);
+    Pipe::new(world.open(&pool, server.address).await.unwrap().stream)
+}
+
+#[tokio::test]
+async fn more_than_all_windows_comes_back_whole() {
+    let settings = Settings {
+        stream_window: 65_535,
+        ..Settings::default()
+    };
+    let pipe = pipe_to_an_echo(settings).await;
+    let (mut reader, mut writer) = tokio::io::split(pipe);
+    let sent: Vec<u8> = (0..3_000_000_u32).map(|n| n.to_le_bytes()[0]).collect();
+    let sending = sent.clone();
+    let writing = tokio::spawn(async move {
+        writer.write_all(&sending).await.unwrap();
+        writer.shutdown().await.unwrap();
+    });
+    let mut back = Vec::new();
+    soon(reader.read_to_end(&mut back)).await.unwrap();
+    soon(writing).await.unwrap();
+    assert!(back == sent, "{} bytes of {}", back.len(), sent.len());
+}
+
+#[tokio::test]
+async fn parts_that_are_written_together_go_as_one() {
+    let mut pipe = pipe_to_an_echo(Settings::default()).await;
+    let parts = [
+        IoSlice::new(b"head "),
+        IoSlice::new(b""),
+        IoSlice::new(b"body"),
+    ];
+    assert_eq!(soon(pipe.write_vectored(&parts)).await.unwrap(), 9);
+    let mut back = [0; 9];
+    soon(pipe.read_exact(&mut back)).await.unwrap();
+    assert_eq!(&back, b"head body");
+}

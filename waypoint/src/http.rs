@@ -1,0 +1,3 @@
+//! HTTP as the waypoint takes and sends it.
+
+pub(crate) mod scan;
