@@ -1,0 +1,184 @@
+//! A client's connection as the HTTP/1 parser sees it: only bytes that the [`Scanner`] has passed.
+//!
+//! ```text
+//!  connection --lent--> Scanner --passed--> hyper
+//!                          | not complete: held until more has come
+//!                          | fault: what was passed before it, then the end; and, once hyper has
+//!                          |        answered what came before, our own answer on the wire
+//! ```
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, BytesMut};
+use hyper::rt::{Read, ReadBufCursor, Write};
+use tokio::io::{AsyncBufRead, AsyncWrite};
+
+use super::scan::{Fault, Limits, Scanner};
+
+/// What a client did wrong, for whoever drives the connection.
+pub(crate) type FaultCell = Arc<OnceLock<Fault>>;
+
+/// A client's connection, read through the scanner.
+#[derive(Debug)]
+pub(crate) struct Verified<C> {
+    connection: C,
+    scanner: Scanner,
+    /// The beginning of something that was not complete when it came.
+    held: BytesMut,
+    /// Bytes at the front, of `held` or else of what the connection lends, that may be handed on.
+    passed: usize,
+    fault: FaultCell,
+    /// Our answer to a fault, as far as it is not written yet.
+    answer: Option<io::Cursor<Vec<u8>>>,
+}
+
+impl<C> Verified<C> {
+    /// Reads through a scanner with these limits.
+    pub(crate) fn new(connection: C, limits: Limits) -> Self {
+        Self {
+            connection,
+            scanner: Scanner::new(limits),
+            held: BytesMut::new(),
+            passed: 0,
+            fault: FaultCell::default(),
+            answer: None,
+        }
+    }
+
+    /// Where the fault will be, if there is one.
+    pub(crate) fn fault(&self) -> FaultCell {
+        Arc::clone(&self.fault)
+    }
+
+    fn note(&mut self, result: Result<(), Fault>) {
+        let Err(fault) = result else { return };
+        // An answer in the middle of a body would be taken for that of an earlier request.
+        if self.scanner.is_between() {
+            self.answer = Some(io::Cursor::new(answer_to(fault)));
+        }
+        // Only one is found: nothing is read after it.
+        drop(self.fault.set(fault));
+    }
+}
+
+/// What is written to a client that sends something else than HTTP.
+fn answer_to(fault: Fault) -> Vec<u8> {
+    let (status, body) = (fault.status(), format!("{fault}\n"));
+    let phrase = http::StatusCode::from_u16(status)
+        .ok()
+        .and_then(|status| status.canonical_reason())
+        .unwrap_or_default();
+    format!(
+        "HTTP/1.1 {status} {phrase}\r\ncontent-type: text/plain\r\ncontent-length: {}\r\n\
+         connection: close\r\n\r\n{body}",
+        body.len()
+    )
+    .into_bytes()
+}
+
+impl<C: AsyncBufRead + Unpin> Verified<C> {
+    /// Makes sure that something may be handed on, unless the connection is over.
+    fn poll_passed(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.passed == 0 && self.fault.get().is_none() {
+            let came = ready!(Pin::new(&mut self.connection).poll_fill_buf(cx))?;
+            if came.is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+            let length = came.len();
+            if self.held.is_empty() {
+                let (passed, result) = self.scanner.passable(came);
+                self.passed = passed;
+                if passed == 0 {
+                    self.held.extend_from_slice(came);
+                    Pin::new(&mut self.connection).consume(length);
+                }
+                self.note(result);
+            } else {
+                self.held.extend_from_slice(came);
+                Pin::new(&mut self.connection).consume(length);
+                let (passed, result) = self.scanner.passable(&self.held);
+                self.passed = passed;
+                self.note(result);
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Hands on as much of what has passed as there is room for.
+    fn hand_on(&mut self, cx: &mut Context<'_>, mut to: ReadBufCursor<'_>) -> io::Result<()> {
+        let fits = self.passed.min(to.remaining());
+        if self.held.is_empty() {
+            let Poll::Ready(lent) = Pin::new(&mut self.connection).poll_fill_buf(cx)? else {
+                return Ok(());
+            };
+            to.put_slice(lent.get(..fits).unwrap_or_default());
+            Pin::new(&mut self.connection).consume(fits);
+        } else {
+            to.put_slice(self.held.get(..fits).unwrap_or_default());
+            self.held.advance(fits);
+        }
+        self.passed -= fits;
+        Ok(())
+    }
+}
+
+impl<C: AsyncBufRead + Unpin> Read for Verified<C> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        to: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        ready!(this.poll_passed(cx))?;
+        if this.passed > 0 {
+            this.hand_on(cx, to)?;
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<C: AsyncWrite + Unpin> Write for Verified<C> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.connection).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        parts: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.connection).poll_write_vectored(cx, parts)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.connection.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.connection).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        while let Some(answer) = &mut this.answer {
+            let connection = Pin::new(&mut this.connection);
+            let written = ready!(connection.poll_write(cx, answer.chunk()))?;
+            answer.advance(written);
+            if !answer.has_remaining() || written == 0 {
+                this.answer = None;
+                ready!(Pin::new(&mut this.connection).poll_flush(cx))?;
+            }
+        }
+        Pin::new(&mut this.connection).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests;

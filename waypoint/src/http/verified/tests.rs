@@ -1,0 +1,136 @@
+//! Through a real parser: what it is shown, and what the client is answered.
+
+use std::convert::Infallible;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, BufStream, DuplexStream, duplex};
+
+use super::*;
+
+const LIMITS: Limits = Limits {
+    line: 1024,
+    head: 4096,
+    fields: 32,
+};
+
+/// A server that answers with method, path and body length, and counts what it was asked.
+struct Server {
+    client: DuplexStream,
+    fault: FaultCell,
+    asked: Arc<AtomicUsize>,
+}
+
+impl Server {
+    fn start() -> Self {
+        let (client, server) = duplex(256);
+        let verified = Verified::new(BufStream::new(server), LIMITS);
+        let fault = verified.fault();
+        let asked = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&asked);
+        let answer = service_fn(move |request: Request<Incoming>| {
+            counted.fetch_add(1, Ordering::Relaxed);
+            async move {
+                let (head, body) = request.into_parts();
+                let length = body.collect().await.map_or(0, |body| body.to_bytes().len());
+                let text = format!("{} {} {length}", head.method, head.uri.path());
+                Ok::<_, Infallible>(Response::new(Full::new(Bytes::from(text))))
+            }
+        });
+        let serving = http1::Builder::new()
+            .half_close(true)
+            .serve_connection(verified, answer);
+        tokio::spawn(serving);
+        Self {
+            client,
+            fault,
+            asked,
+        }
+    }
+
+    /// Sends all, so many bytes at once, and reads until the server closes.
+    async fn exchange(&mut self, text: &str, at_once: usize) -> String {
+        let (mut reader, mut writer) = tokio::io::split(&mut self.client);
+        let sending = async {
+            for piece in text.as_bytes().chunks(at_once) {
+                // The server may have closed already.
+                drop(writer.write_all(piece).await);
+            }
+            drop(writer.shutdown().await);
+        };
+        let mut answer = Vec::new();
+        let reading = reader.read_to_end(&mut answer);
+        let both = async { tokio::join!(sending, reading) };
+        let ((), read) = tokio::time::timeout(Duration::from_secs(10), both)
+            .await
+            .expect("the server neither answers nor closes");
+        read.unwrap();
+        String::from_utf8(answer).unwrap()
+    }
+}
+
+#[tokio::test]
+async fn requests_in_any_pieces_are_answered_in_order() {
+    let body = "b".repeat(3000);
+    let text = format!(
+        "POST /1 HTTP/1.1\r\nHost: a\r\nContent-Length: 3000\r\n\r\n{body}\
+         POST /2 HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nbb8\r\n{body}\r\n0\r\nX: y\r\n\r\n\
+         GET /3 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+    );
+    for at_once in [1, 7, 100, 10_000] {
+        let mut server = Server::start();
+        let answer = server.exchange(&text, at_once).await;
+        let expected = ["POST /1 3000", "POST /2 3000", "GET /3 0"];
+        let positions: Vec<_> = expected.iter().map(|text| answer.find(text)).collect();
+        assert!(
+            positions.iter().all(Option::is_some) && positions.is_sorted(),
+            "{at_once}: {answer}"
+        );
+        assert_eq!(server.fault.get(), None);
+    }
+}
+
+#[tokio::test]
+async fn a_bad_head_is_never_shown_and_is_answered_after_those_before_it() {
+    let good = "GET /1 HTTP/1.1\r\nHost: a\r\n\r\n";
+    let bad = "GET /2 HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n";
+    for at_once in [1, 10_000] {
+        let mut server = Server::start();
+        let answer = server
+            .exchange(&format!("{good}{bad}{good}"), at_once)
+            .await;
+        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+        let refused = answer.find("HTTP/1.1 400 Bad Request\r\n").unwrap();
+        assert!(answer.find("GET /1").unwrap() < refused, "{answer}");
+        assert_eq!(server.asked.load(Ordering::Relaxed), 1);
+        assert_eq!(server.fault.get(), Some(&Fault::Ambiguous));
+    }
+}
+
+#[tokio::test]
+async fn a_bad_chunk_ends_the_request_without_a_second_answer() {
+    let text =
+        "POST /1 HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabcX\r\n0\r\n\r\n";
+    let mut server = Server::start();
+    let answer = server.exchange(text, 10_000).await;
+    assert!(!answer.contains("400 Bad Request"), "{answer}");
+    assert_eq!(server.fault.get(), Some(&Fault::Chunk));
+}
+
+#[tokio::test]
+async fn a_head_that_is_too_large_is_answered_with_its_own_status() {
+    let text = format!(
+        "GET / HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n",
+        "x".repeat(5000)
+    );
+    let mut server = Server::start();
+    let answer = server.exchange(&text, 100).await;
+    assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
+    assert_eq!(server.asked.load(Ordering::Relaxed), 0);
+}
