@@ -1,0 +1,206 @@
+//! Finding is the same as reading the list from its beginning, by what the model's documents say.
+
+use ambit_model::{FieldMatch, PathMatch, TextMatch};
+use http::{HeaderName, HeaderValue};
+use proptest::prelude::*;
+
+use super::*;
+
+type Meaning = fn(&str) -> bool;
+
+/// Expressions, and what they mean.
+const EXPRESSIONS: [(&str, Meaning); 4] = [
+    ("/a.*", |text| text.starts_with("/a")),
+    (".*b", |text| text.ends_with('b')),
+    ("a|b", |text| text == "a" || text == "b"),
+    ("[ab]?", |text| ["", "a", "b"].contains(&text)),
+];
+
+fn expression(pattern: &str) -> Meaning {
+    let known = EXPRESSIONS.iter().find(|(known, _)| *known == pattern);
+    known.unwrap().1
+}
+
+fn text_matches(text: &str, test: &TextMatch) -> bool {
+    match test {
+        TextMatch::Exact(expected) => text == &**expected,
+        TextMatch::Prefix(prefix) => text.starts_with(&**prefix),
+        TextMatch::Regex(pattern) => expression(&pattern.0)(text),
+        TextMatch::Present => true,
+    }
+}
+
+fn path_matches(path: &str, test: &PathMatch) -> bool {
+    match test {
+        PathMatch::Exact(exact) => path == &**exact,
+        PathMatch::Segments(segments) => {
+            let wanted: Vec<&str> = segments.split('/').skip(1).collect();
+            let there: Vec<&str> = path.split('/').skip(1).collect();
+            &**segments == "/" || there.starts_with(&wanted)
+        }
+        PathMatch::Prefix(prefix) => path.starts_with(&**prefix),
+        PathMatch::Regex(pattern) => expression(&pattern.0)(path),
+    }
+}
+
+fn field_matches(test: &FieldMatch, value: Option<&str>) -> bool {
+    value.is_some_and(|value| text_matches(value, &test.value)) != test.invert
+}
+
+/// A request in plain words.
+#[derive(Clone, Debug)]
+struct Asked {
+    method: &'static str,
+    path: String,
+    /// Names and values, decoded.
+    query: Vec<(&'static str, &'static str)>,
+    headers: Vec<(&'static str, &'static str)>,
+}
+
+impl Asked {
+    fn matches(&self, when: &HttpMatch) -> bool {
+        let header = |name: &str| {
+            let of_name = self.headers.iter().filter(|(other, _)| *other == name);
+            let lines: Vec<&str> = of_name.map(|(_, value)| *value).collect();
+            (!lines.is_empty()).then(|| lines.join(","))
+        };
+        let parameter = |name: &str| {
+            let first = self.query.iter().find(|(other, _)| *other == name);
+            first.map(|(_, value)| *value)
+        };
+        let mut headers = when.headers.iter();
+        let mut query = when.query.iter();
+        let path = when.path.as_ref();
+        let method = when.method.as_ref();
+        path.is_none_or(|path| path_matches(&self.path, path))
+            && method.is_none_or(|method| text_matches(self.method, method))
+            && headers.all(|test| field_matches(test, header(&test.name).as_deref()))
+            && query.all(|test| field_matches(test, parameter(&test.name)))
+    }
+
+    /// The query as a client might write it: every other character encoded.
+    fn query(&self) -> Option<String> {
+        let encode = |text: &str| -> String {
+            let encoded = text.char_indices().map(|(at, char)| match char {
+                ' ' => "+".to_owned(),
+                char if at % 2 == 0 => format!("%{:02x}", u32::from(char)),
+                char => char.to_string(),
+            });
+            encoded.collect()
+        };
+        let pairs = self.query.iter();
+        let pairs = pairs.map(|(name, value)| format!("{}={}", encode(name), encode(value)));
+        let query = pairs.collect::<Vec<_>>().join("&");
+        (!query.is_empty()).then_some(query)
+    }
+}
+
+const NAMES: [&str; 2] = ["x-one", "x-two"];
+const VALUES: [&str; 5] = ["", "a", "b", "a,b", "a b"];
+
+fn pattern() -> impl Strategy<Value = Pattern> {
+    (0..EXPRESSIONS.len()).prop_map(|at| Pattern(EXPRESSIONS[at].0.into()))
+}
+
+fn text_match() -> impl Strategy<Value = TextMatch> {
+    let text = || prop::sample::select(&VALUES).prop_map(Arc::<str>::from);
+    prop_oneof![
+        text().prop_map(TextMatch::Exact),
+        text().prop_map(TextMatch::Prefix),
+        pattern().prop_map(TextMatch::Regex),
+        Just(TextMatch::Present),
+    ]
+}
+
+/// Paths of few segments, so that many are equal or begin with others.
+fn path() -> impl Strategy<Value = String> {
+    "(/(a|b|ab)){1,3}/?"
+}
+
+fn path_match() -> impl Strategy<Value = PathMatch> {
+    prop_oneof![
+        3 => path().prop_map(|path| PathMatch::Exact(path.into())),
+        4 => "(/(a|b|ab)){1,3}|/".prop_map(|path| PathMatch::Segments(path.into())),
+        3 => "/?(a|b|/){0,4}".prop_map(|path| PathMatch::Prefix(path.into())),
+        1 => pattern().prop_map(PathMatch::Regex),
+    ]
+}
+
+fn fields() -> impl Strategy<Value = Vec<FieldMatch>> {
+    let field = (prop::sample::select(&NAMES), text_match(), any::<bool>());
+    let field = field.prop_map(|(name, value, invert)| FieldMatch {
+        name: name.into(),
+        value,
+        invert,
+    });
+    prop_oneof![
+        3 => Just(vec![]),
+        1 => prop::collection::vec(field, 1..3),
+    ]
+}
+
+fn method_match() -> impl Strategy<Value = Option<TextMatch>> {
+    let exact = |text: &str| Just(Some(TextMatch::Exact(text.into())));
+    prop_oneof![
+        4 => Just(None),
+        1 => exact("GET"),
+        1 => exact("POST"),
+        1 => exact("get"),
+        1 => Just(Some(TextMatch::Prefix("P".into()))),
+    ]
+}
+
+fn http_match() -> impl Strategy<Value = HttpMatch> {
+    let path = prop_oneof![1 => Just(None), 8 => path_match().prop_map(Some)];
+    let parts = (path, method_match(), fields(), fields());
+    parts.prop_map(|(path, method, headers, query)| HttpMatch {
+        path,
+        method,
+        headers,
+        query,
+    })
+}
+
+fn asked() -> impl Strategy<Value = Asked> {
+    let method = prop::sample::select(&["GET", "POST", "PUT"]);
+    let pairs = || {
+        let pair = (prop::sample::select(&NAMES), prop::sample::select(&VALUES));
+        prop::collection::vec(pair, 0..4)
+    };
+    let parts = (method, path(), pairs(), pairs());
+    parts.prop_map(|(method, path, query, headers)| Asked {
+        method,
+        path,
+        query,
+        headers,
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
+
+    #[test]
+    fn finding_is_reading_the_list_from_its_beginning(
+        matches in prop::collection::vec(http_match(), 0..40),
+        requests in prop::collection::vec(asked(), 1..8),
+    ) {
+        let routed = matches.iter().map(|when| RoutedMatch { when: when.clone(), rule: 0 });
+        let compiled = Compiled::new(&routes(routed.collect(), vec![rule("one")])).unwrap();
+        for request in requests {
+            let mut headers = HeaderMap::new();
+            for (name, value) in &request.headers {
+                headers.append(HeaderName::from_static(name), HeaderValue::from_static(value));
+            }
+            let query = request.query();
+            let found = compiled.find(&Head {
+                method: &request.method.parse().unwrap(),
+                path: &request.path,
+                query: query.as_deref(),
+                authority: None,
+                headers: &headers,
+            });
+            let expected = matches.iter().position(|when| request.matches(when));
+            prop_assert_eq!(found.map(|found| found.position), expected, "{:?}", request);
+        }
+    }
+}

@@ -1,0 +1,68 @@
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+
+use super::*;
+
+/// Short texts of few letters, so that many begin with others.
+fn text() -> impl Strategy<Value = Arc<str>> {
+    "(/[ab]{0,2}){0,3}".prop_map(Arc::from)
+}
+
+fn path_test() -> impl Strategy<Value = PathTest> {
+    prop_oneof![
+        1 => Just(PathTest::Any),
+        3 => text().prop_map(PathTest::Exact),
+        4 => text().prop_map(PathTest::Segments),
+        4 => text().prop_map(PathTest::Prefix),
+    ]
+}
+
+fn may_match(test: &PathTest, path: &str) -> bool {
+    match test {
+        PathTest::Any | PathTest::Regex(_) => true,
+        PathTest::Exact(text) => **text == *path,
+        PathTest::Segments(text) | PathTest::Prefix(text) => path.starts_with(&**text),
+    }
+}
+
+proptest! {
+    #[test]
+    fn candidates_are_those_whose_text_the_path_begins_with(
+        tests in prop::collection::vec(path_test(), 0..30),
+        path in text(),
+    ) {
+        let index = Index::new(&tests);
+        let mut met = BTreeSet::new();
+        for positions in index.candidates(&path) {
+            prop_assert!(positions.is_sorted());
+            met.extend(positions.iter().copied());
+        }
+        let fits = tests.iter().enumerate().filter(|(_, test)| may_match(test, &path));
+        let expected: BTreeSet<usize> = fits.map(|(position, _)| position).collect();
+        prop_assert_eq!(met, expected);
+    }
+}
+
+#[test]
+fn a_path_meets_few_of_a_thousand() {
+    let tests: Vec<PathTest> = (0..1000)
+        .map(|n| match n % 3 {
+            0 => PathTest::Exact(format!("/shop/{n}/cart").into()),
+            1 => PathTest::Segments(format!("/shop/{n}").into()),
+            _ => PathTest::Prefix(format!("/shop/{n}/").into()),
+        })
+        .collect();
+    let index = Index::new(&tests);
+    for path in [
+        "/shop/300/cart",
+        "/shop/301/cart",
+        "/shop/302/cart",
+        "/shop",
+        "/",
+    ] {
+        let met: usize = index.candidates(path).map(<[usize]>::len).sum();
+        // `/shop/301` begins with none but itself; no other number ends where its slash is.
+        assert!(met <= 3, "{path} meets {met}");
+    }
+}

@@ -1,0 +1,48 @@
+//! What happens to a request: which rule of a service's routes it meets, and what that rule makes
+//! of it.
+//!
+//! Everything here is a pure function of plain values: no async, no I/O, no clock, no hidden
+//! randomness. [`Compiled`] is made once, when routes arrive, and finds all that could be wrong with
+//! them; what is left for a request cannot fail or is an answer. The waypoint calls it for every
+//! request, the control plane to judge objects before it sends them, `ambit explain` to tell what
+//! would happen.
+//!
+//! The steps of a request, in order: [`Compiled::find`]; of the rule, then of the chosen backend,
+//! [`Filters`] in the order of its fields; [`Rule::choose`]; [`worth_another_try`] after each try.
+
+mod compiled;
+mod cookie_path;
+mod cors;
+mod head;
+mod headers;
+mod host;
+mod index;
+mod matching;
+mod mirror;
+mod path;
+mod pattern;
+mod problem;
+mod query;
+mod redirect;
+mod retry;
+mod rewrite;
+mod rule;
+mod session;
+mod tls;
+mod weight;
+
+pub use compiled::{CompileError, Compiled, Found};
+pub use cors::{CorsHeaders, CorsPolicy, CorsVerdict};
+pub use head::Head;
+pub use headers::{HeaderEdits, RequestEdits};
+pub use mirror::should_mirror;
+pub use path::Covered;
+pub use pattern::check_pattern;
+pub use problem::Problem;
+pub use redirect::Redirection;
+pub use retry::{TryOutcome, worth_another_try};
+pub use rewrite::{Rewriting, TooLong};
+pub use rule::{Filters, Rule, RuleBackend};
+pub use session::{EndpointTag, Session};
+pub use tls::tls_route;
+pub use weight::choose;

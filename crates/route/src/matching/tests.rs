@@ -1,0 +1,148 @@
+use ambit_model::{Pattern, TextMatch};
+use http::{HeaderMap, HeaderValue, Method};
+
+use super::*;
+
+fn covers(when: &HttpMatch, head: &Head<'_>) -> Option<Covered> {
+    let mut names = QueryNames::default();
+    let matching = Matching::new(when, &mut names).unwrap();
+    matching.covers(&Asked::new(head, &names))
+}
+
+fn field(name: &str, value: TextMatch, invert: bool) -> FieldMatch {
+    FieldMatch {
+        name: name.into(),
+        value,
+        invert,
+    }
+}
+
+/// A request for `/cart?a=1` at `shop:80`.
+fn head(headers: &HeaderMap) -> Head<'_> {
+    Head {
+        method: &Method::GET,
+        path: "/cart",
+        query: Some("a=1"),
+        authority: Some("shop:80"),
+        headers,
+    }
+}
+
+#[test]
+fn paths_cover_what_they_name() {
+    use Covered::{Bytes, Segments};
+    let table = [
+        (PathMatch::Exact("/foo".into()), "/foo", Some(Bytes(4))),
+        (PathMatch::Exact("/foo".into()), "/foo/", None),
+        (PathMatch::Exact("/foo".into()), "/Foo", None),
+        (
+            PathMatch::Segments("/foo".into()),
+            "/foo",
+            Some(Segments(4)),
+        ),
+        (
+            PathMatch::Segments("/foo".into()),
+            "/foo/",
+            Some(Segments(4)),
+        ),
+        (
+            PathMatch::Segments("/foo".into()),
+            "/foo/bar",
+            Some(Segments(4)),
+        ),
+        (PathMatch::Segments("/foo".into()), "/foobar", None),
+        (PathMatch::Segments("/foo".into()), "/x/foo", None),
+        (
+            PathMatch::Segments("/foo/".into()),
+            "/foo",
+            Some(Segments(4)),
+        ),
+        (PathMatch::Segments("/".into()), "/", Some(Segments(0))),
+        (PathMatch::Segments("/".into()), "/foo", Some(Segments(0))),
+        (PathMatch::Segments("/".into()), "*", Some(Segments(0))),
+        (PathMatch::Segments("/".into()), "", Some(Segments(0))),
+        (PathMatch::Prefix("/foo".into()), "/foobar", Some(Bytes(4))),
+        (PathMatch::Prefix("/foo".into()), "/fo", None),
+        (
+            PathMatch::Regex(Pattern("/f.*".into())),
+            "/foo",
+            Some(Bytes(4)),
+        ),
+        (PathMatch::Regex(Pattern("/f.*".into())), "/x/foo", None),
+    ];
+    for (path, asked, expected) in table {
+        let when = HttpMatch {
+            path: Some(path.clone()),
+            ..HttpMatch::default()
+        };
+        let headers = HeaderMap::new();
+        let head = Head {
+            path: asked,
+            ..head(&headers)
+        };
+        assert_eq!(covers(&when, &head), expected, "{path:?} on {asked}");
+    }
+}
+
+#[test]
+fn headers_are_compared_by_all_their_lines() {
+    let exact = |text: &str| TextMatch::Exact(text.into());
+    let table = [
+        (field("x-one", exact("1"), false), true),
+        (field("x-one", exact("2"), false), false),
+        (field("x-one", exact("2"), true), true),
+        (field("x-two", exact("1"), false), false),
+        (field("x-two", exact("1,2"), false), true),
+        (field("x-two", TextMatch::Prefix("1,".into()), false), true),
+        (
+            field("x-two", TextMatch::Regex(Pattern("1.2".into())), false),
+            true,
+        ),
+        (field("x-none", TextMatch::Present, false), false),
+        (field("x-none", TextMatch::Present, true), true),
+        (field("x-none", exact(""), false), false),
+        (field("x-none", exact(""), true), true),
+        (field("x-empty", exact(""), false), true),
+        (field("x-empty", TextMatch::Present, true), false),
+        (
+            field("x-high", TextMatch::Regex(Pattern(".*".into())), false),
+            true,
+        ),
+        (field("host", exact("shop:80"), false), true),
+        (field("host", exact("other"), false), false),
+    ];
+    let mut headers = HeaderMap::new();
+    let lines: [(&str, &[u8]); 6] = [
+        ("x-one", b"1"),
+        ("x-two", b"1"),
+        ("x-two", b"2"),
+        ("x-empty", b""),
+        ("x-high", b"\xff"),
+        ("host", b"other"),
+    ];
+    for (name, line) in lines {
+        let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
+        headers.append(name, HeaderValue::from_bytes(line).unwrap());
+    }
+    for (test, expected) in table {
+        let when = HttpMatch {
+            headers: vec![test],
+            ..HttpMatch::default()
+        };
+        let covered = covers(&when, &head(&headers));
+        assert_eq!(covered.is_some(), expected, "{:?}", when.headers);
+    }
+}
+
+#[test]
+fn a_name_that_no_header_can_have_is_refused() {
+    let when = HttpMatch {
+        headers: vec![field(":path", TextMatch::Present, false)],
+        ..HttpMatch::default()
+    };
+    let problem = Matching::new(&when, &mut QueryNames::default()).unwrap_err();
+    assert_eq!(
+        problem.to_string(),
+        r#"header of a match ":path": is not a header name"#
+    );
+}

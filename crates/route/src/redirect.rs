@@ -1,0 +1,150 @@
+//! Redirects: where the client shall ask instead.
+//!
+//! `Location` is always absolute. Scheme and path that are not given are those of the request, the
+//! host is that of its authority. A port that is not given is the well-known one of a scheme that is
+//! given, else the one that the client connected to; one that is well known for the scheme is left
+//! out. The query stays.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use ambit_model::Redirect;
+use http::header::LOCATION;
+use http::uri::{Authority, Scheme};
+use http::{HeaderValue, Response, StatusCode};
+
+use crate::head::Head;
+use crate::path::{Covered, PathEdit};
+use crate::problem::Problem;
+
+/// A checked redirect.
+#[derive(Clone, Debug)]
+pub struct Redirection {
+    status: StatusCode,
+    scheme: Option<Scheme>,
+    host: Option<Arc<str>>,
+    port: Option<u16>,
+    path: Option<PathEdit>,
+}
+
+impl Redirection {
+    /// Checks a redirect.
+    ///
+    /// # Errors
+    ///
+    /// If a part of it cannot stand in a `Location`, or its status is none of a redirect.
+    pub fn new(redirect: &Redirect) -> Result<Self, Problem> {
+        let path = redirect.path.as_ref();
+        Ok(Self {
+            status: status(redirect.status)?,
+            scheme: redirect.scheme.as_deref().map(scheme).transpose()?,
+            host: redirect.host.as_ref().map(host).transpose()?,
+            port: redirect.port,
+            path: path
+                .map(|path| PathEdit::new("redirect path", path))
+                .transpose()?,
+        })
+    }
+
+    /// The answer to a request that came with `scheme` to `port`. One whose host is not known, and
+    /// not given either, cannot be told where to go: 400.
+    pub fn answer(
+        &self,
+        head: &Head<'_>,
+        scheme: &Scheme,
+        port: u16,
+        covered: Covered,
+    ) -> Response<()> {
+        let location = self.location(head, scheme, port, covered);
+        let location = location.and_then(|text| HeaderValue::try_from(text).ok());
+        let mut response = Response::new(());
+        *response.status_mut() = StatusCode::BAD_REQUEST;
+        if let Some(location) = location {
+            *response.status_mut() = self.status;
+            response.headers_mut().insert(LOCATION, location);
+        }
+        response
+    }
+
+    fn location(
+        &self,
+        head: &Head<'_>,
+        scheme: &Scheme,
+        port: u16,
+        covered: Covered,
+    ) -> Option<String> {
+        let asked = head.authority.and_then(|a| a.parse::<Authority>().ok());
+        let host = self.host.as_deref();
+        let host = host.or_else(|| asked.as_ref().map(Authority::host))?;
+        let port = match (self.port, &self.scheme) {
+            (Some(port), _) => Some(port),
+            (None, Some(_)) => None,
+            (None, None) => Some(port),
+        };
+        let scheme = self.scheme.as_ref().unwrap_or(scheme);
+        let mut location = format!("{scheme}://{host}");
+        if let Some(port) = port.filter(|port| Some(*port) != well_known(scheme)) {
+            // Writing to a text cannot fail.
+            let _ = write!(location, ":{port}");
+        }
+        // Neither the `*` of OPTIONS nor the nothing of CONNECT is a path.
+        let path = Some(head.path).filter(|path| path.starts_with('/'));
+        let path = path.unwrap_or("/");
+        match &self.path {
+            Some(edit) => location.push_str(&edit.apply(path, covered)),
+            None => location.push_str(path),
+        }
+        if let Some(query) = head.query {
+            location.push('?');
+            location.push_str(query);
+        }
+        Some(location)
+    }
+}
+
+fn well_known(scheme: &Scheme) -> Option<u16> {
+    match scheme.as_str() {
+        "http" => Some(80),
+        "https" => Some(443),
+        _ => None,
+    }
+}
+
+fn status(status: u16) -> Result<StatusCode, Problem> {
+    match status {
+        301 => Ok(StatusCode::MOVED_PERMANENTLY),
+        302 => Ok(StatusCode::FOUND),
+        303 => Ok(StatusCode::SEE_OTHER),
+        307 => Ok(StatusCode::TEMPORARY_REDIRECT),
+        308 => Ok(StatusCode::PERMANENT_REDIRECT),
+        other => {
+            let why = "must be 301, 302, 303, 307 or 308";
+            Err(Problem::new("redirect status", other.to_string(), why))
+        }
+    }
+}
+
+fn scheme(text: &str) -> Result<Scheme, Problem> {
+    match text {
+        "http" => Ok(Scheme::HTTP),
+        "https" => Ok(Scheme::HTTPS),
+        _ => Err(Problem::new(
+            "redirect scheme",
+            text,
+            "must be http or https",
+        )),
+    }
+}
+
+fn host(text: &Arc<str>) -> Result<Arc<str>, Problem> {
+    match Authority::try_from(&**text) {
+        Ok(authority) if authority.host() == &**text => Ok(Arc::clone(text)),
+        _ => {
+            let why = "must be a host name without a port, which has a field of its own";
+            Err(Problem::new("redirect host", &**text, why))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

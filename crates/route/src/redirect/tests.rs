@@ -1,0 +1,175 @@
+use ambit_model::PathChange;
+use http::{HeaderMap, Method};
+
+use super::*;
+
+/// A redirect of which only the status is given.
+fn plain() -> Redirect {
+    Redirect {
+        scheme: None,
+        host: None,
+        path: None,
+        port: None,
+        status: 302,
+    }
+}
+
+fn head<'a>(authority: Option<&'a str>, path: &'a str, headers: &'a HeaderMap) -> Head<'a> {
+    Head {
+        method: &Method::GET,
+        path,
+        query: Some("q=1"),
+        authority,
+        headers,
+    }
+}
+
+/// Where a request for `/foo/bar?q=1` at `shop`, by plain HTTP, is sent; `/foo` was matched.
+fn location(redirect: &Redirect, port: u16) -> String {
+    let headers = HeaderMap::new();
+    let head = head(Some("shop:1"), "/foo/bar", &headers);
+    let redirection = Redirection::new(redirect).unwrap();
+    let response = redirection.answer(&head, &Scheme::HTTP, port, Covered::Segments(4));
+    assert_eq!(response.status().as_u16(), redirect.status);
+    response.headers()[LOCATION].to_str().unwrap().to_owned()
+}
+
+#[test]
+fn what_is_not_given_is_that_of_the_request() {
+    let host = Redirect {
+        host: Some("new".into()),
+        ..plain()
+    };
+    assert_eq!(location(&host, 80), "http://new/foo/bar?q=1");
+    assert_eq!(location(&host, 8080), "http://new:8080/foo/bar?q=1");
+    let full = Redirect {
+        path: Some(PathChange::Full("/xyz".into())),
+        ..plain()
+    };
+    assert_eq!(location(&full, 80), "http://shop/xyz?q=1");
+    let prefix = Redirect {
+        path: Some(PathChange::Prefix("/xyz/".into())),
+        ..plain()
+    };
+    assert_eq!(location(&prefix, 80), "http://shop/xyz/bar?q=1");
+}
+
+#[test]
+fn ports_follow_the_scheme_and_are_left_out_where_they_are_known() {
+    // Scheme and port of the redirect, port of the request, what comes out.
+    let table = [
+        (None, None, 80, "http://shop/foo/bar?q=1"),
+        (None, None, 443, "http://shop:443/foo/bar?q=1"),
+        (None, None, 8080, "http://shop:8080/foo/bar?q=1"),
+        (None, Some(80), 8080, "http://shop/foo/bar?q=1"),
+        (None, Some(8083), 80, "http://shop:8083/foo/bar?q=1"),
+        (Some("http"), None, 8080, "http://shop/foo/bar?q=1"),
+        (Some("http"), Some(443), 80, "http://shop:443/foo/bar?q=1"),
+        (Some("https"), None, 8080, "https://shop/foo/bar?q=1"),
+        (Some("https"), Some(443), 80, "https://shop/foo/bar?q=1"),
+        (Some("https"), Some(80), 80, "https://shop:80/foo/bar?q=1"),
+    ];
+    for (scheme, port, came_to, expected) in table {
+        let redirect = Redirect {
+            scheme: scheme.map(Into::into),
+            port,
+            ..plain()
+        };
+        assert_eq!(location(&redirect, came_to), expected);
+    }
+}
+
+#[test]
+fn every_status_of_a_redirect_is_given_as_it_is() {
+    for status in [301, 302, 303, 307, 308] {
+        // The helper compares the status.
+        location(&Redirect { status, ..plain() }, 80);
+    }
+}
+
+#[test]
+fn hosts_are_taken_from_the_authority_whatever_its_form() {
+    let table = [
+        (Some("[fd00::1]:8080"), Some("http://[fd00::1]/foo?q=1")),
+        (Some("user:pass@shop:80"), Some("http://shop/foo?q=1")),
+        (Some("a b"), None),
+        (Some(""), None),
+        (None, None),
+    ];
+    let headers = HeaderMap::new();
+    let redirection = Redirection::new(&plain()).unwrap();
+    for (authority, expected) in table {
+        let head = head(authority, "/foo", &headers);
+        let response = redirection.answer(&head, &Scheme::HTTP, 80, Covered::Segments(0));
+        let location = response.headers().get(LOCATION);
+        assert_eq!(
+            location.map(|l| l.to_str().unwrap()),
+            expected,
+            "{authority:?}"
+        );
+        let bad = response.status() == StatusCode::BAD_REQUEST;
+        assert_eq!(bad, expected.is_none());
+    }
+}
+
+#[test]
+fn what_is_no_path_becomes_the_root() {
+    let headers = HeaderMap::new();
+    let redirection = Redirection::new(&plain()).unwrap();
+    for path in ["*", ""] {
+        let head = head(Some("shop"), path, &headers);
+        let response = redirection.answer(&head, &Scheme::HTTP, 80, Covered::Bytes(path.len()));
+        assert_eq!(response.headers()[LOCATION], "http://shop/?q=1");
+    }
+}
+
+#[test]
+fn what_cannot_stand_in_a_location_is_refused() {
+    let bad = [
+        (
+            "redirect status",
+            Redirect {
+                status: 200,
+                ..plain()
+            },
+        ),
+        (
+            "redirect scheme",
+            Redirect {
+                scheme: Some("ftp".into()),
+                ..plain()
+            },
+        ),
+        (
+            "redirect host",
+            Redirect {
+                host: Some("new:80".into()),
+                ..plain()
+            },
+        ),
+        (
+            "redirect host",
+            Redirect {
+                host: Some("a@b".into()),
+                ..plain()
+            },
+        ),
+        (
+            "redirect host",
+            Redirect {
+                host: Some("a/b".into()),
+                ..plain()
+            },
+        ),
+        (
+            "redirect path",
+            Redirect {
+                path: Some(PathChange::Full("a".into())),
+                ..plain()
+            },
+        ),
+    ];
+    for (field, redirect) in bad {
+        assert_eq!(Redirection::new(&redirect).unwrap_err().field, field);
+    }
+}

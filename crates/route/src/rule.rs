@@ -1,0 +1,95 @@
+//! A rule and its filters, ready for requests.
+
+use std::sync::Arc;
+
+use ambit_model::{BackendTarget, HttpBackend, HttpFilters, HttpRule, Mirror};
+
+use crate::cors::CorsPolicy;
+use crate::headers::{HeaderEdits, RequestEdits};
+use crate::problem::Problem;
+use crate::redirect::Redirection;
+use crate::rewrite::Rewriting;
+use crate::session::Session;
+use crate::weight::choose;
+
+/// What happens to a request that matched.
+#[derive(Debug)]
+pub struct Rule {
+    /// The rule as it was written: its name, time-outs and retries.
+    pub model: Arc<HttpRule>,
+    /// Changes on the way.
+    pub filters: Filters,
+    /// Where it goes, by weight.
+    pub backends: Vec<RuleBackend>,
+    /// Requests of one session go to one endpoint.
+    pub session: Option<Session>,
+}
+
+/// A destination of a rule.
+#[derive(Debug)]
+pub struct RuleBackend {
+    /// Its share of all weights of the rule.
+    pub weight: u32,
+    /// Where.
+    pub target: BackendTarget,
+    /// Changes for this destination, after those of the rule.
+    pub filters: Filters,
+}
+
+/// Changes of a request and its response, in the order of the fields.
+#[derive(Debug)]
+pub struct Filters {
+    /// Answers requests of other origins, and says so on responses.
+    pub cors: Option<CorsPolicy>,
+    /// Headers of the request.
+    pub request_headers: RequestEdits,
+    /// Answers with a redirect.
+    pub redirect: Option<Redirection>,
+    /// Host and path of the request.
+    pub rewrite: Option<Rewriting>,
+    /// Copies of the request.
+    pub mirrors: Vec<Mirror>,
+    /// Headers of the response.
+    pub response_headers: HeaderEdits,
+}
+
+impl Rule {
+    pub(crate) fn new(model: &Arc<HttpRule>) -> Result<Self, Problem> {
+        let session = model.session.as_ref().map(Session::new);
+        let backends = model.backends.iter().map(RuleBackend::new);
+        Ok(Self {
+            model: Arc::clone(model),
+            filters: Filters::new(&model.filters)?,
+            backends: backends.collect::<Result<_, _>>()?,
+            session: session.transpose()?,
+        })
+    }
+
+    /// A destination by weight; `None` if there is none with a weight.
+    pub fn choose(&self, random: u64) -> Option<&RuleBackend> {
+        choose(&self.backends, |backend| backend.weight, random)
+    }
+}
+
+impl RuleBackend {
+    fn new(model: &HttpBackend) -> Result<Self, Problem> {
+        Ok(Self {
+            weight: model.backend.weight,
+            target: model.backend.target.clone(),
+            filters: Filters::new(&model.filters)?,
+        })
+    }
+}
+
+impl Filters {
+    fn new(model: &HttpFilters) -> Result<Self, Problem> {
+        Ok(Self {
+            cors: model.cors.as_ref().map(CorsPolicy::new).transpose()?,
+            request_headers: RequestEdits::new(&model.request_headers)?,
+            redirect: model.redirect.as_ref().map(Redirection::new).transpose()?,
+            rewrite: model.rewrite.as_ref().map(Rewriting::new).transpose()?,
+            mirrors: model.mirrors.clone(),
+            response_headers: HeaderEdits::new("response header", &model.response_headers)?,
+        })
+    }
+}
