@@ -19,6 +19,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("ambit-kit", &[]),
     ("ambit-cni", &[]),
     ("ambit-netsys", &[]),
+    ("ambit-balance", &["ambit-model"]),
     ("ambit-decide", &["ambit-model"]),
     ("ambit-route", &["ambit-model"]),
     ("ambit-wire", &["ambit-model"]),
