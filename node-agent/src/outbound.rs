@@ -62,6 +62,7 @@ fn decide(
         destination,
         egress: path.egress,
         pick: rand::random(),
+        avoid: None,
     };
     ambit_decide::outbound(mesh, &query)
 }
@@ -100,6 +101,7 @@ async fn open(
             expected,
             workload,
             service,
+            waypoint: _,
         } => {
             ends.destination = Some(Arc::clone(&workload));
             ends.service = service;
