@@ -6,7 +6,8 @@
 //! 1. [`asked_for`]: a CONNECT whose authority is this pod
 //! 2. who: the identity that the tunnel's handshake proved
 //! 3. and 4. [`ambit_decide::inbound`]: may they, from one snapshot
-//! 5. [`reach::application`]: a socket to the application, from the client's address
+//! 5. [`reach::application`]: a socket to the application, from the client's address: that of the
+//!    tunnel, or the one that the pod's own waypoint tells in `forwarded`
 //! 6. and 7. [`DataPath::carry`]: copy, record; refusals are answered and recorded too
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -24,12 +25,24 @@ use crate::proxy::connections::{Admitted, Opening};
 use crate::proxy::datapath::{Arrival, DataPath, Far, not_reached, reason_for};
 use crate::proxy::labels::{Ends, Reporter};
 use crate::proxy::pods::LocalPod;
-use crate::proxy::{baggage, reach};
+use crate::proxy::{baggage, forwarded, reach};
 
 /// How long a peer whose certificate has expired may go on opening streams in an old tunnel.
 const TIME_TO_LEAVE: Duration = Duration::from_secs(60);
 /// Bytes of an authority that a refusal quotes.
 const MAX_QUOTED: usize = 100;
+
+/// A stream that may go on, and what it goes on with.
+struct Granted {
+    /// The address in the pod that it asked for.
+    destination: SocketAddr,
+    /// A socket to the application.
+    application: TcpStream,
+    /// Room among the pod's connections.
+    permit: OwnedSemaphorePermit,
+    /// The client behind the pod's waypoint, if it comes from there.
+    forwarded: Option<SocketAddr>,
+}
 
 /// Serves one tunnel to its end.
 pub(crate) async fn serve(path: &Arc<DataPath>, pod: &Arc<LocalPod>, tcp: TcpStream) {
@@ -154,8 +167,8 @@ async fn admit_stream(
     };
     drop(mesh);
     let admitted = Box::pin(admit(path, pod, &incoming, client, &mut ends)).await;
-    let (destination, application, permit) = match admitted {
-        Ok(admitted) => admitted,
+    let granted = match admitted {
+        Ok(granted) => granted,
         Err(refusal) => {
             refuse_stream(path, incoming, client, pod, &ends, &refusal);
             return None;
@@ -173,13 +186,14 @@ async fn admit_stream(
         reporter: Reporter::Destination,
         ends,
         source: client,
-        destination,
+        forwarded: granted.forwarded,
+        destination: granted.destination,
         tunnel: None,
         meters_server: true,
-        permit: Some(permit),
+        permit: Some(granted.permit),
         admitted: Some(Admitted {
             pod: Arc::clone(pod),
-            destination,
+            destination: granted.destination,
             source: client.ip(),
         }),
     };
@@ -187,7 +201,7 @@ async fn admit_stream(
         stream,
         peer: client,
     };
-    Some((application, far, opening))
+    Some((granted.application, far, opening))
 }
 
 /// Everything that must hold before a byte reaches the application.
@@ -197,7 +211,7 @@ async fn admit(
     incoming: &Incoming,
     client: SocketAddr,
     ends: &mut Ends,
-) -> Result<(SocketAddr, TcpStream, OwnedSemaphorePermit), Refusal> {
+) -> Result<Granted, Refusal> {
     let destination = asked_for(pod, incoming)?;
     let permit = Arc::clone(&pod.connections).try_acquire_owned();
     let permit = permit.map_err(|_full| pod.full())?;
@@ -214,11 +228,19 @@ async fn admit(
         },
     )?;
     path.count_dry_runs(&admission);
+    let told = incoming
+        .header("forwarded")
+        .filter(|_| admission.from_waypoint);
+    let forwarded = told.and_then(forwarded::client);
     // The tunnel's port is not the client's; the address is what the application gets to see.
-    let client = SocketAddr::new(client.ip(), 0);
+    let client = SocketAddr::new(forwarded.unwrap_or(client).ip(), 0);
     let application = reach::application(pod, client, destination).await;
-    let application = application.map_err(|error| not_reached(&error))?;
-    Ok((destination, application, permit))
+    Ok(Granted {
+        destination,
+        application: application.map_err(|error| not_reached(&error))?,
+        permit,
+        forwarded,
+    })
 }
 
 /// The address in the CONNECT, which must be this pod's own.
@@ -314,7 +336,10 @@ fn own_address(pod: &LocalPod) -> SocketAddr {
 fn status_of(reason: Reason) -> u16 {
     match reason {
         Reason::BadRequest | Reason::WrongDestination | Reason::SelfCall => 400,
-        Reason::PolicyDenied | Reason::NoMatchingAllow | Reason::PlaintextRefused => 401,
+        Reason::PolicyDenied
+        | Reason::NoMatchingAllow
+        | Reason::PlaintextRefused
+        | Reason::WaypointRequired => 401,
         _ => 503,
     }
 }

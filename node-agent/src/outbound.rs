@@ -4,23 +4,30 @@
 //! 1. [`Arrival::of`]: where the client wanted to go, from the kernel (port 15001, pod's netns)
 //! 2. who: the pod that owns the listener, never an address
 //! 3. and 4. [`ambit_decide::outbound`]: where that is, and what to do, from one snapshot
-//! 5. [`open`]: a stream on a pooled tunnel, or a socket of the pod's own network namespace
+//! 5. [`open`]: a stream on a pooled tunnel, or a socket of the pod's own network namespace; where
+//!    an endpoint of a waypoint does not answer, one more of them is tried
 //! 6. [`DataPath::carry`]: copy both ways with half-close
 //! 7. record: counters and access log, also for refusals ([`DataPath::refuse`])
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ambit_decide::{OutboundPlan, OutboundQuery, Reason, Refusal};
-use ambit_model::{Mesh, Workload};
-use ambit_tunnel::{Ask, DialError, Dialled, Key, Opened};
+use ambit_model::{Mesh, Workload, WorkloadUid};
+use ambit_tunnel::{Ask, DialError, Dialled, Key, OpenError, Opened};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 use crate::proxy::connections::Opening;
 use crate::proxy::datapath::{Arrival, DataPath, Far, not_reached};
 use crate::proxy::labels::{Ends, Reporter};
 use crate::proxy::pods::LocalPod;
-use crate::proxy::reach;
+use crate::proxy::{baggage, forwarded, reach};
+
+/// Longest wait for a connection to an endpoint of a waypoint: time enough to ask three times
+/// (RFC 6298: at once, after one second, after three), and for the client to wait for another one.
+const WAYPOINT_PATIENCE: Duration = Duration::from_secs(4);
 
 /// Carries one captured connection of `pod` to its end.
 pub(crate) async fn serve(path: &DataPath, pod: &Arc<LocalPod>, client: TcpStream) {
@@ -33,10 +40,7 @@ pub(crate) async fn serve(path: &DataPath, pod: &Arc<LocalPod>, client: TcpStrea
         source: Some(pod.as_source(&mesh)),
         ..Ends::default()
     };
-    let opened = match decide(path, &mesh, &ends, arrival.destination) {
-        Ok(plan) => Box::pin(open(path, pod, &arrival, plan, &mut ends)).await,
-        Err(refusal) => Err(refusal),
-    };
+    let opened = Box::pin(open(path, pod, &mesh, &arrival, &mut ends)).await;
     // From here on only what the connection needs stays in memory.
     drop(mesh);
     match opened {
@@ -45,11 +49,53 @@ pub(crate) async fn serve(path: &DataPath, pod: &Arc<LocalPod>, client: TcpStrea
     }
 }
 
+/// Why a connection did not open.
+struct Failure {
+    refusal: Refusal,
+    /// The endpoint of a waypoint that gave no answer: another one may.
+    silent: Option<WorkloadUid>,
+}
+
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Self {
+        Self {
+            refusal,
+            silent: None,
+        }
+    }
+}
+
+/// Decides and opens; a second time where an endpoint of a waypoint gave no answer, at another.
+async fn open(
+    path: &DataPath,
+    pod: &Arc<LocalPod>,
+    mesh: &Mesh,
+    arrival: &Arrival,
+    ends: &mut Ends,
+) -> Result<Far, Refusal> {
+    let plan = decide(path, mesh, ends, arrival.destination, None)?;
+    let failure = match go(path, pod, arrival, plan, ends).await {
+        Ok(far) => return Ok(far),
+        Err(failure) => failure,
+    };
+    let Some(silent) = failure.silent else {
+        return Err(failure.refusal);
+    };
+    // Without another endpoint the first failure says more than the second refusal.
+    let Ok(plan) = decide(path, mesh, ends, arrival.destination, Some(&silent)) else {
+        return Err(failure.refusal);
+    };
+    tracing::debug!(waypoint = %silent, error = %failure.refusal, "trying another endpoint");
+    let gone = go(path, pod, arrival, plan, ends).await;
+    gone.map_err(|failure| failure.refusal)
+}
+
 fn decide(
     path: &DataPath,
     mesh: &Mesh,
     ends: &Ends,
     destination: SocketAddr,
+    avoid: Option<&WorkloadUid>,
 ) -> Result<OutboundPlan, Refusal> {
     let Some(source) = &ends.source else {
         return Err(Refusal::new(
@@ -62,17 +108,18 @@ fn decide(
         destination,
         egress: path.egress,
         pick: rand::random(),
+        avoid,
     };
     ambit_decide::outbound(mesh, &query)
 }
 
-async fn open(
+async fn go(
     path: &DataPath,
     pod: &Arc<LocalPod>,
     arrival: &Arrival,
     plan: OutboundPlan,
     ends: &mut Ends,
-) -> Result<Far, Refusal> {
+) -> Result<Far, Failure> {
     match plan {
         OutboundPlan::Passthrough {
             to,
@@ -81,18 +128,14 @@ async fn open(
         } => {
             ends.destination = workload;
             ends.service = service;
-            reach::world(pod, to)
-                .await
-                .map(Far::Plain)
-                .map_err(|error| not_reached(&error))
+            let reached = reach::world(pod, to).await;
+            Ok(Far::Plain(reached.map_err(|error| not_reached(&error))?))
         }
         OutboundPlan::Own { to, service } => {
             ends.destination = ends.source.clone();
             ends.service = service;
-            let application = reach::own_application(pod, to).await;
-            application
-                .map(Far::Plain)
-                .map_err(|error| not_reached(&error))
+            let reached = reach::own_application(pod, to).await;
+            Ok(Far::Plain(reached.map_err(|error| not_reached(&error))?))
         }
         OutboundPlan::Tunnel {
             to,
@@ -100,6 +143,7 @@ async fn open(
             expected,
             workload,
             service,
+            waypoint,
         } => {
             ends.destination = Some(Arc::clone(&workload));
             ends.service = service;
@@ -110,7 +154,17 @@ async fn open(
                 expected,
             };
             let ask = ask(arrival, authority, ends);
-            let opened = tunnel(path, pod, &key, &ask).await?;
+            let patience = if waypoint {
+                WAYPOINT_PATIENCE
+            } else {
+                path.tunnels.connect_timeout
+            };
+            let opened = tunnel(path, pod, &key, &ask, patience).await;
+            let opened = opened.map_err(|error| {
+                let silent = (waypoint && is_silence(&error)).then(|| workload.uid.clone());
+                let refusal = path.tunnel_refusal(&key, &error);
+                Failure { refusal, silent }
+            })?;
             ends.source_id = Some(pod.identity.clone());
             ends.destination_id = Some(opened.peer.clone());
             Ok(Far::Tunnel {
@@ -127,22 +181,34 @@ async fn tunnel(
     pod: &Arc<LocalPod>,
     key: &Key,
     ask: &Ask,
-) -> Result<Opened, Refusal> {
+    patience: Duration,
+) -> Result<Opened, OpenError> {
     let dial = || async {
         let papers = path.identities.papers(&pod.identity).await.ok_or_else(|| {
             DialError::NoCertificate(format!("none has come yet for {}", pod.identity))
         })?;
-        let tcp = reach::world(pod, key.to).await?;
+        let reached = timeout(patience, reach::world(pod, key.to)).await;
+        let tcp = reached.map_err(|_elapsed| DialError::Timeout(key.to))??;
         Ok(Dialled {
             tcp,
             credential: papers.credential,
             trust: papers.trust,
         })
     };
-    path.pool
-        .open(key, dial, ask)
-        .await
-        .map_err(|error| path.tunnel_refusal(key, &error))
+    path.pool.open(key, dial, ask).await
+}
+
+/// Whether the far end has said nothing to what was asked of it: no byte of the client has been
+/// sent then, and the fault is not on this side.
+fn is_silence(error: &OpenError) -> bool {
+    match error {
+        OpenError::Dial(error) => matches!(
+            error,
+            DialError::Refused(_) | DialError::Timeout(_) | DialError::Failed(..)
+        ),
+        OpenError::Handshake(_) | OpenError::Closed(_) | OpenError::Timeout => true,
+        OpenError::BadAsk(_) | OpenError::Refused { .. } => false,
+    }
 }
 
 /// What tells this pod from a later one under the same name.
@@ -154,9 +220,9 @@ fn instance_of(workload: &Workload) -> Arc<str> {
 }
 
 fn ask(arrival: &Arrival, authority: SocketAddr, ends: &Ends) -> Ask {
-    let mut headers = vec![("forwarded", format!("for=\"{}\"", arrival.client))];
+    let mut headers = vec![("forwarded", forwarded::of(arrival.client))];
     if let Some(source) = &ends.source {
-        headers.push(("baggage", crate::proxy::baggage::of(source)));
+        headers.push(("baggage", baggage::of(source)));
     }
     headers.push((
         "traceparent",
@@ -177,6 +243,7 @@ fn opening(arrival: Arrival, ends: Ends) -> Opening {
         reporter: Reporter::Source,
         ends,
         source: arrival.client,
+        forwarded: None,
         destination: arrival.destination,
         tunnel: None,
         meters_server: false,

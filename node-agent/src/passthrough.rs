@@ -1,7 +1,7 @@
 //! Inbound plaintext: a connection that reached the pod without a tunnel (port 15006).
 //!
 //! Nobody has proved anything, so policy decides with no identity: PERMISSIVE lets it through to
-//! the application, STRICT refuses. Probes of the kubelet are let in all the same. [`serve`] has the same steps as the other directions:
+//! the application, STRICT refuses, and so does a workload that is kept to its waypoint. Probes of the kubelet are let in all the same. [`serve`] has the same steps as the other directions:
 //! arrival, the pod's record, [`ambit_decide::inbound`], [`reach::application`], carry, record.
 
 use std::sync::Arc;
@@ -36,6 +36,7 @@ pub(crate) async fn serve(path: &DataPath, pod: &Arc<LocalPod>, client: TcpStrea
                 reporter: Reporter::Destination,
                 ends,
                 source: arrival.client,
+                forwarded: None,
                 destination: arrival.destination,
                 tunnel: None,
                 meters_server: false,

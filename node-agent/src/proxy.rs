@@ -19,6 +19,7 @@ pub(crate) mod connections;
 pub(crate) mod datapath;
 pub(crate) mod descriptors;
 pub(crate) mod feed;
+pub(crate) mod forwarded;
 pub(crate) mod gauges;
 pub(crate) mod generations;
 pub(crate) mod identities;

@@ -32,6 +32,9 @@ pub struct Connection<'a> {
     pub destination: SocketAddr,
     /// Identity that the client proved; `None` for plaintext.
     pub peer: Option<&'a SpiffeId>,
+    /// True if a waypoint has judged the client: what a policy says of clients is taken to be met,
+    /// that is to hold within ALLOW and not to hold within DENY.
+    pub client_is_judged: bool,
 }
 
 /// What a policy that is not enforced says about a connection.
@@ -62,6 +65,8 @@ pub struct Admission {
     pub allowed_by: Option<PolicyName>,
     /// What the policies say that are only tried.
     pub dry_run: Vec<DryRun>,
+    /// True if it comes from the workload's own waypoint: what that says of its client is true.
+    pub from_waypoint: bool,
 }
 
 /// Evaluates every policy that applies to the workload.
@@ -126,20 +131,25 @@ fn match_holds(one: &Match, action: Action, connection: &Connection<'_>) -> bool
     if names_nothing(one) {
         return false;
     }
-    let source = connection.source.to_canonical();
-    let (address, port) = (
-        connection.destination.ip().to_canonical(),
-        connection.destination.port(),
-    );
     // The cheap kinds first; the order changes nothing else.
-    holds(
-        &one.destination_ports,
-        &one.not_destination_ports,
-        |wanted| *wanted == port,
-    ) && holds(&one.source_ips, &one.not_source_ips, |net| {
+    destination_holds(one, connection.destination) && client_holds(one, action, connection)
+}
+
+fn destination_holds(one: &Match, destination: SocketAddr) -> bool {
+    let (address, port) = (destination.ip().to_canonical(), destination.port());
+    let (ports, not_ports) = (&one.destination_ports, &one.not_destination_ports);
+    let (nets, not_nets) = (&one.destination_ips, &one.not_destination_ips);
+    holds(ports, not_ports, |wanted| *wanted == port)
+        && holds(nets, not_nets, |net| net.contains(&address))
+}
+
+fn client_holds(one: &Match, action: Action, connection: &Connection<'_>) -> bool {
+    if connection.client_is_judged && names_client(one) {
+        return action == Action::Allow;
+    }
+    let source = connection.source.to_canonical();
+    holds(&one.source_ips, &one.not_source_ips, |net| {
         net.contains(&source)
-    }) && holds(&one.destination_ips, &one.not_destination_ips, |net| {
-        net.contains(&address)
     }) && identity_holds(one, connection.peer)
 }
 
@@ -165,6 +175,10 @@ fn holds<V>(wanted: &[V], unwanted: &[V], is: impl Fn(&V) -> bool) -> bool {
 }
 
 fn names_nothing(one: &Match) -> bool {
+    !names_client(one) && !names_destination(one)
+}
+
+fn names_client(one: &Match) -> bool {
     // Taken apart, so that a kind added to the type cannot be forgotten here.
     let Match {
         namespaces,
@@ -173,27 +187,26 @@ fn names_nothing(one: &Match) -> bool {
         not_principals,
         source_ips,
         not_source_ips,
-        destination_ips,
-        not_destination_ips,
-        destination_ports,
-        not_destination_ports,
         service_accounts,
         not_service_accounts,
+        destination_ips: _,
+        not_destination_ips: _,
+        destination_ports: _,
+        not_destination_ports: _,
         unsupported: _,
     } = one;
     let texts = [namespaces, not_namespaces, principals, not_principals];
-    let nets = [
-        source_ips,
-        not_source_ips,
-        destination_ips,
-        not_destination_ips,
-    ];
-    let ports = [destination_ports, not_destination_ports];
+    let nets = [source_ips, not_source_ips];
     let accounts = [service_accounts, not_service_accounts];
-    texts.iter().all(|list| list.is_empty())
-        && nets.iter().all(|list| list.is_empty())
-        && ports.iter().all(|list| list.is_empty())
-        && accounts.iter().all(|list| list.is_empty())
+    texts.iter().any(|list| !list.is_empty())
+        || nets.iter().any(|list| !list.is_empty())
+        || accounts.iter().any(|list| !list.is_empty())
+}
+
+fn names_destination(one: &Match) -> bool {
+    let ports = [&one.destination_ports, &one.not_destination_ports];
+    let nets = [&one.destination_ips, &one.not_destination_ips];
+    ports.iter().any(|list| !list.is_empty()) || nets.iter().any(|list| !list.is_empty())
 }
 
 fn text_matches(wanted: &StringMatch, text: &str) -> bool {

@@ -3,7 +3,7 @@
 //! Endpoints are picked at random by weight among those that may be picked: healthy (or the
 //! service allows others), serving the port, with an address that the client's pod can reach, and
 //! as near as the service's routing preference asks. With session affinity a client stays with
-//! one of them.
+//! one of them. Those of a waypoint must take tunnels, too.
 //!
 //! Without a routing preference a few draws usually find one, however many there are: a slot at
 //! random, taken in proportion of its weight to the largest. Those that are accepted are
@@ -13,7 +13,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use ambit_model::{Endpoints, Health, LoadBalancing, Mesh, Service, Workload};
+use ambit_model::{Endpoints, Health, LoadBalancing, Mesh, Service, TunnelProtocol, Workload};
 
 use crate::plan::OutboundQuery;
 
@@ -29,47 +29,29 @@ pub(crate) struct Endpoint<'a> {
     pub(crate) port: u16,
 }
 
-/// Picks an endpoint for a port of a service; `None` if there is none to be picked.
-pub(crate) fn pick<'a>(
-    mesh: &'a Mesh,
-    query: &OutboundQuery<'_>,
-    service: &Service,
-    service_port: u16,
-) -> Option<Endpoint<'a>> {
-    let endpoints = mesh.endpoint_set(&service.name)?;
-    let wanted = Wanted {
-        query,
-        service,
-        service_port,
-    };
-    if service.load_balancing.session_affinity {
-        return stay(endpoints, &wanted);
+/// Picks an endpoint of a service; `None` if there is none to be picked.
+pub(crate) fn pick<'a>(mesh: &'a Mesh, wanted: &Wanted<'_>) -> Option<Endpoint<'a>> {
+    let endpoints = mesh.endpoint_set(&wanted.service.name)?;
+    let balancing = &wanted.service.load_balancing;
+    if balancing.session_affinity {
+        return stay(endpoints, wanted);
     }
-    let mut random = Random(query.pick);
-    if !prefers_places(&service.load_balancing) {
-        let drawn = (0..DRAWS).find_map(|_| draw(endpoints, &wanted, &mut random));
+    let mut random = Random(wanted.query.pick);
+    if !prefers_places(balancing) {
+        let drawn = (0..DRAWS).find_map(|_| draw(endpoints, wanted, &mut random));
         if drawn.is_some() {
             return drawn;
         }
     }
-    scan(endpoints, &wanted, &mut random)
+    scan(endpoints, wanted, &mut random)
 }
 
 /// Says why nothing could be picked.
 #[cold]
-pub(crate) fn shortage(
-    mesh: &Mesh,
-    query: &OutboundQuery<'_>,
-    service: &Service,
-    service_port: u16,
-) -> String {
-    let wanted = Wanted {
-        query,
-        service,
-        service_port,
-    };
+pub(crate) fn shortage(mesh: &Mesh, wanted: &Wanted<'_>) -> String {
     let (mut all, mut unhealthy, mut portless, mut unreachable, mut far) = (0, 0, 0, 0, 0);
-    for workload in mesh.endpoints(&service.name) {
+    let mut plain = 0;
+    for workload in mesh.endpoints(&wanted.service.name) {
         all += 1;
         match wanted.judge(workload) {
             Ok(_) => {}
@@ -77,21 +59,29 @@ pub(crate) fn shortage(
             Err(Unfit::NoPort) => portless += 1,
             Err(Unfit::NoAddress) => unreachable += 1,
             Err(Unfit::TooFar) => far += 1,
+            Err(Unfit::NoTunnels) => plain += 1,
         }
     }
-    format!(
-        "service {} port {service_port} has no endpoint to go to: {all} in all, {unhealthy} \
+    let (name, port) = (&wanted.service.name, wanted.port);
+    let mut text = format!(
+        "service {name} port {port} has no endpoint to go to: {all} in all, {unhealthy} \
          unhealthy, {portless} without the port, {unreachable} without an address that {} can \
          reach, {far} outside the places that the service is kept to",
-        service.name, query.source.uid
-    )
+        wanted.query.source.uid
+    );
+    if wanted.is_waypoint {
+        text.push_str(&format!(", {plain} that take no tunnels"));
+    }
+    text
 }
 
 /// What a connection wants of an endpoint.
-struct Wanted<'q> {
+#[derive(Clone, Copy)]
+pub(crate) struct Wanted<'q> {
     query: &'q OutboundQuery<'q>,
     service: &'q Service,
-    service_port: u16,
+    port: u16,
+    is_waypoint: bool,
 }
 
 /// Why an endpoint may not be picked.
@@ -100,18 +90,44 @@ enum Unfit {
     NoPort,
     NoAddress,
     TooFar,
+    NoTunnels,
 }
 
-impl Wanted<'_> {
+impl<'q> Wanted<'q> {
+    /// A server of this port of a service.
+    pub(crate) fn server(query: &'q OutboundQuery<'q>, service: &'q Service, port: u16) -> Self {
+        Self {
+            query,
+            service,
+            port,
+            is_waypoint: false,
+        }
+    }
+
+    /// An endpoint of a waypoint, which takes tunnels on this port of its service.
+    pub(crate) fn waypoint(query: &'q OutboundQuery<'q>, service: &'q Service, port: u16) -> Self {
+        Self {
+            is_waypoint: true,
+            ..Self::server(query, service, port)
+        }
+    }
+
+    /// The port to go to at this endpoint. That of a waypoint need not be a port of its service.
+    fn port_at(&self, workload: &Workload) -> Option<u16> {
+        let mapped = workload.target_port(&self.service.name, self.port);
+        mapped.or_else(|| self.is_waypoint.then_some(self.port))
+    }
+
     /// Where to go at this endpoint, and how near it is: a higher number is nearer.
     fn judge<'a>(&self, workload: &'a Arc<Workload>) -> Result<(Endpoint<'a>, usize), Unfit> {
         let balancing = &self.service.load_balancing;
         if workload.health == Health::Unhealthy && !balancing.allow_unhealthy {
             return Err(Unfit::Unhealthy);
         }
-        let port = workload
-            .target_port(&self.service.name, self.service_port)
-            .ok_or(Unfit::NoPort)?;
+        if self.is_waypoint {
+            self.judge_waypoint(workload)?;
+        }
+        let port = self.port_at(workload).ok_or(Unfit::NoPort)?;
         let address = reachable_address(workload, self.query).ok_or(Unfit::NoAddress)?;
         let nearness = nearness(balancing, self.query.source, workload).ok_or(Unfit::TooFar)?;
         Ok((
@@ -122,6 +138,17 @@ impl Wanted<'_> {
             },
             nearness,
         ))
+    }
+
+    fn judge_waypoint(&self, workload: &Workload) -> Result<(), Unfit> {
+        if workload.protocol != TunnelProtocol::Hbone {
+            return Err(Unfit::NoTunnels);
+        }
+        // Not reached just now: as good as unhealthy.
+        if self.query.avoid == Some(&workload.uid) {
+            return Err(Unfit::Unhealthy);
+        }
+        Ok(())
     }
 }
 

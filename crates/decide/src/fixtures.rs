@@ -44,6 +44,7 @@ pub(crate) fn workload(name: &str, addresses: &[&str]) -> Workload {
         canonical_revision: "latest".into(),
         services: BTreeMap::new(),
         waypoint: None,
+        waypoint_only: false,
         policies: Vec::new(),
         applicable_policies: None,
         health: Health::Healthy,

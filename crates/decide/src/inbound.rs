@@ -2,7 +2,23 @@
 //!
 //! The steps of [`inbound`], in order: a tunnel must ask for this pod ([`check_destination`]), the
 //! port must not be the agent's own ([`check_port`]), every policy that applies must be known
-//! ([`check_policies_known`]), and the policies must let it pass ([`authorize`]).
+//! ([`check_policies_known`]), a workload that is kept to its waypoint must be asked by it
+//! ([`check_waypoint`]), and the policies must let it pass ([`authorize`]).
+//!
+//! # Connections of the workload's own waypoint
+//!
+//! Behind the workload's own waypoint ([`waypoint::own_waypoint`]) stands a client that is not seen
+//! here. The waypoint has judged it: by the policies bound to the waypoint, and by what the
+//! policies that apply to this workload say of clients (principals, namespaces, service accounts,
+//! addresses). Here the same policies are judged by the rest: a match that names something of the
+//! client holds within ALLOW and does not within DENY as far as the client is concerned; what it
+//! says of the destination's address and port, and what this version cannot evaluate, decides as
+//! for everybody. So an ALLOW policy without rules still lets nobody in, and a DENY for a port
+//! still closes it. The identity of the waypoint is not asked about by any policy.
+//!
+//! Anybody else is judged as who it proved to be, also a waypoint of other workloads.
+
+mod waypoint;
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -13,6 +29,8 @@ use crate::is_agent_port;
 use crate::refusal::{Reason, Refusal};
 use crate::trace::{Explanation, Silent, Step, Trace};
 
+use self::waypoint::own_waypoint;
+
 /// A connection that arrived at an enrolled pod.
 #[derive(Clone, Copy, Debug)]
 pub struct InboundQuery<'a> {
@@ -20,7 +38,7 @@ pub struct InboundQuery<'a> {
     pub workload: &'a Workload,
     /// The address and port in the pod that it asks for.
     pub destination: SocketAddr,
-    /// Address of the client.
+    /// Address of the client: of whoever made the TCP connection.
     pub source: IpAddr,
     /// Identity that the client proved; `None` for plaintext.
     pub peer: Option<&'a SpiffeId>,
@@ -45,12 +63,22 @@ fn decide<T: Trace>(
     check_destination(query)?;
     check_port(query)?;
     check_policies_known(mesh, query.workload)?;
+    let waypoint = own_waypoint(mesh, query);
+    check_waypoint(query, waypoint.is_some())?;
+    if let Some(waypoint) = waypoint {
+        trace.note(|| {
+            let text = "is the workload's own waypoint, which judges clients";
+            Step::of("workload", &waypoint.uid, text)
+        });
+    }
     let connection = Connection {
         source: query.source,
         destination: query.destination,
         peer: query.peer,
+        client_is_judged: waypoint.is_some(),
     };
-    let admission = authorize(mesh, query.workload, &connection, trace)?;
+    let mut admission = authorize(mesh, query.workload, &connection, trace)?;
+    admission.from_waypoint = waypoint.is_some();
     trace.note(|| admitted(admission.allowed_by.as_ref()));
     Ok(admission)
 }
@@ -99,6 +127,21 @@ fn check_policies_known(mesh: &Mesh, workload: &Workload) -> Result<(), Refusal>
             detail,
         ))
     })
+}
+
+/// What only a waypoint can judge is not served to those who come around it.
+fn check_waypoint(query: &InboundQuery<'_>, is_own: bool) -> Result<(), Refusal> {
+    if is_own || !query.workload.waypoint_only {
+        return Ok(());
+    }
+    let uid = &query.workload.uid;
+    let peer = query.peer.map_or("plaintext", SpiffeId::as_str);
+    let detail = format!(
+        "{peer} from {} to {uid} port {}, which takes connections of its waypoint only",
+        query.source,
+        query.destination.port()
+    );
+    Err(Refusal::new(Reason::WaypointRequired, detail))
 }
 
 fn arrival(query: &InboundQuery<'_>) -> Step {

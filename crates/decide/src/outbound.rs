@@ -3,25 +3,28 @@
 //! [`outbound`] resolves the destination and follows it:
 //!
 //! - the pod itself ([`to_itself`]): left alone;
-//! - a service ([`to_service`]): never around its waypoint; to one endpoint of the asked port;
-//! - a workload's own address ([`to_workload`]): never around its waypoint;
+//! - a service ([`to_service`]): to its waypoint, else to one endpoint of the asked port;
+//! - a workload's own address ([`to_workload`]): to its waypoint, else to the workload;
 //! - nothing known ([`to_unknown`]): as the egress mode says.
 //!
-//! Workload and endpoint end in [`reach`]: a tunnel if the workload takes tunnels, plaintext only
-//! if it asks for that, a refusal if it asks for something unknown.
+//! What is bound to a waypoint ends in [`waypoint::pass`]: a tunnel to the waypoint or a refusal,
+//! also where the client's own pod is one of the endpoints behind it. Workload and endpoint end in
+//! [`reach`]: a tunnel if the workload takes tunnels, plaintext only if it asks for that, a refusal
+//! if it asks for something unknown.
 //!
 //! Ports 15001, 15006 and 15008 of a workload that takes tunnels are the agent's own there, and
 //! so are the pod's own. Going there in plaintext would by-pass the tunnel, going there in a
 //! tunnel ends in a refusal at the far end; both are refused here as `self_call`.
 
+mod waypoint;
+
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use ambit_model::{
-    GatewayAddress, Mesh, Service, ServicePort, SpiffeId, Target, TunnelProtocol, Workload,
-};
+use ambit_model::{Mesh, Service, ServicePort, SpiffeId, Target, TunnelProtocol, Workload};
 
-use crate::balance::{self, PASSTHROUGH};
+use self::waypoint::Bound;
+use crate::balance::{self, PASSTHROUGH, Wanted};
 use crate::egress::EgressMode;
 use crate::plan::{OutboundPlan, OutboundQuery};
 use crate::refusal::{Reason, Refusal};
@@ -50,7 +53,7 @@ fn decide<T: Trace>(
     match mesh.target(destination) {
         Target::Service(service, port) => to_service(mesh, query, service, Some(port), trace),
         Target::ServiceWithoutPort(service) => to_service(mesh, query, service, None, trace),
-        Target::Workload(workload) => to_workload(query, workload, None, trace),
+        Target::Workload(workload) => to_workload(mesh, query, workload, None, trace),
         Target::Unknown => to_unknown(mesh, query, None, trace),
     }
 }
@@ -92,21 +95,22 @@ fn to_service<T: Trace>(
             format!("{} is the service's", query.destination),
         )
     });
-    if let Some(waypoint) = &service.waypoint {
-        return Err(no_waypoint(&format!("service {name}"), waypoint));
-    }
     let Some(port) = port else {
         return Err(unknown_port(query, service));
     };
+    if let Some(waypoint) = &service.waypoint {
+        return waypoint::pass(mesh, query, Bound::Service(service), waypoint, trace);
+    }
     if service.load_balancing.mode == PASSTHROUGH {
         trace.note(|| Step::of("service", name, "has no endpoints: the destination is kept"));
         return match mesh.workload_at(query.destination.ip(), query.destination.port()) {
-            Some(workload) => to_workload(query, workload, Some(service), trace),
+            Some(workload) => to_workload(mesh, query, workload, Some(service), trace),
             None => to_unknown(mesh, query, Some(service), trace),
         };
     }
-    let Some(endpoint) = balance::pick(mesh, query, service, port.service_port) else {
-        let detail = balance::shortage(mesh, query, service, port.service_port);
+    let wanted = Wanted::server(query, service, port.service_port);
+    let Some(endpoint) = balance::pick(mesh, &wanted) else {
+        let detail = balance::shortage(mesh, &wanted);
         return Err(Refusal::new(Reason::NoEndpoint, detail));
     };
     let to = SocketAddr::new(endpoint.address, endpoint.port);
@@ -129,6 +133,7 @@ fn to_service<T: Trace>(
 /// To a workload's own address, which its waypoint guards; endpoints of a service are guarded by
 /// the service's.
 fn to_workload<T: Trace>(
+    mesh: &Mesh,
     query: &OutboundQuery<'_>,
     workload: &Arc<Workload>,
     service: Option<&Arc<Service>>,
@@ -143,7 +148,11 @@ fn to_workload<T: Trace>(
         )
     });
     if let Some(waypoint) = &workload.waypoint {
-        return Err(no_waypoint(&format!("workload {}", workload.uid), waypoint));
+        if workload.protocol == TunnelProtocol::Hbone && is_agent_port(to.port()) {
+            return Err(self_call(query, workload, to));
+        }
+        let bound = Bound::Workload(workload, service);
+        return waypoint::pass(mesh, query, bound, waypoint, trace);
     }
     reach(query, workload, to, service, trace)
 }
@@ -195,15 +204,22 @@ fn reach<T: Trace>(
         TunnelProtocol::Hbone if is_agent_port(to.port()) => Err(self_call(query, workload, to)),
         TunnelProtocol::Hbone => {
             let expected = expected_identities(workload, service.as_deref());
-            trace.note(|| Step::of("workload", workload_uid, tunnel_text(to, &expected)));
-            let (authority, workload) = (to, Arc::clone(workload));
+            let authority = to;
             let to = SocketAddr::new(to.ip(), HBONE_PORT);
+            trace.note(|| {
+                Step::of(
+                    "workload",
+                    workload_uid,
+                    tunnel_text(to, authority, &expected),
+                )
+            });
             Ok(OutboundPlan::Tunnel {
                 to,
                 authority,
                 expected,
-                workload,
+                workload: Arc::clone(workload),
                 service,
+                waypoint: false,
             })
         }
         TunnelProtocol::None => {
@@ -257,11 +273,10 @@ fn canonical(address: SocketAddr) -> SocketAddr {
     }
 }
 
-fn tunnel_text(authority: SocketAddr, expected: &[SpiffeId]) -> String {
+fn tunnel_text(to: SocketAddr, authority: SocketAddr, expected: &[SpiffeId]) -> String {
     let expected: Vec<_> = expected.iter().map(SpiffeId::as_str).collect();
-    let far_end = SocketAddr::new(authority.ip(), HBONE_PORT);
     format!(
-        "tunnel to {far_end}, asking for {authority}, expecting {}",
+        "tunnel to {to}, asking for {authority}, expecting {}",
         expected.join(" or ")
     )
 }
@@ -273,22 +288,6 @@ fn self_call(query: &OutboundQuery<'_>, workload: &Workload, to: SocketAddr) -> 
         query.source.uid, workload.uid
     );
     Refusal::new(Reason::SelfCall, detail)
-}
-
-#[cold]
-fn no_waypoint(bound: &str, waypoint: &GatewayAddress) -> Refusal {
-    let detail = match waypoint {
-        GatewayAddress::Service(name, port) => {
-            format!("{bound} is bound to the waypoint of service {name}, port {port}")
-        }
-        GatewayAddress::Address(address, port) => {
-            format!(
-                "{bound} is bound to the waypoint at {}, port {port}",
-                address.address
-            )
-        }
-    };
-    Refusal::new(Reason::NoWaypoint, detail)
 }
 
 #[cold]

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use ambit_model::{Service, SpiffeId, Workload};
+use ambit_model::{Service, SpiffeId, Workload, WorkloadUid};
 
 use crate::egress::EgressMode;
 
@@ -18,6 +18,8 @@ pub struct OutboundQuery<'a> {
     pub egress: EgressMode,
     /// A random number, for the choice of an endpoint.
     pub pick: u64,
+    /// An endpoint of a waypoint that could not be reached just now: another one is picked.
+    pub avoid: Option<&'a WorkloadUid>,
 }
 
 /// Where a connection goes, and how.
@@ -44,6 +46,9 @@ pub enum OutboundPlan {
         workload: Arc<Workload>,
         /// The service that was asked for, if one was.
         service: Option<Arc<Service>>,
+        /// True if the workload there is not the destination, but an endpoint of the waypoint
+        /// that the destination is bound to.
+        waypoint: bool,
     },
     /// To the pod itself; nothing leaves it.
     Own {

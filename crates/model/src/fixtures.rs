@@ -47,6 +47,7 @@ pub(crate) fn workload(namespace: &str, name: &str, addresses: &[&str]) -> Workl
         canonical_revision: "latest".into(),
         services: BTreeMap::new(),
         waypoint: None,
+        waypoint_only: false,
         policies: Vec::new(),
         applicable_policies: None,
         health: Health::Healthy,

@@ -51,6 +51,10 @@ pub struct Workload {
     pub services: BTreeMap<ServiceName, Vec<PortMapping>>,
     /// Waypoint that traffic to this workload's own address must pass.
     pub waypoint: Option<GatewayAddress>,
+    /// True if only that waypoint, or that of a service it is an endpoint of, may connect to it:
+    /// there is policy that nobody else can judge (ours tells, in an extension).
+    #[serde(default)]
+    pub waypoint_only: bool,
     /// Policies that select this workload by its labels.
     pub policies: Vec<PolicyName>,
     /// Every policy that applies to it, of all scopes, when the control plane lists them (ours

@@ -84,6 +84,7 @@ fn workload() -> Workload {
         canonical_revision: "v1".into(),
         services: Default::default(),
         waypoint: None,
+        waypoint_only: true,
         policies: vec![PolicyName::new("shop", "deny")],
         applicable_policies: Some(vec![PolicyName::new("shop", "deny")]),
         health: Health::Healthy,

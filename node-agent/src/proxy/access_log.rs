@@ -1,5 +1,6 @@
 //! The access log: one JSON line on standard output for each connection, at its end, and for each
-//! refusal. Field names are those of Istio's node proxy, with `reason` added.
+//! refusal. Field names are those of Istio's node proxy, with `reason` added, and
+//! `src.forwarded_addr` for the client behind a waypoint.
 //!
 //! The data path never waits for the log: lines go through a bounded channel to a thread of their
 //! own; when the reader of standard output is too slow, lines are dropped and counted.
@@ -48,8 +49,10 @@ pub(crate) struct Entry<'a> {
     pub(crate) reporter: Reporter,
     /// Who is who.
     pub(crate) ends: &'a Ends,
-    /// Address of the client.
+    /// Address of the client, or of the waypoint that connects for it.
     pub(crate) source: SocketAddr,
+    /// Address of the client, as the waypoint that connects for it tells.
+    pub(crate) forwarded: Option<SocketAddr>,
     /// Address that the client wanted, or of the application.
     pub(crate) destination: SocketAddr,
     /// Other end of the tunnel, if there is one.
@@ -74,6 +77,8 @@ struct Line<'a> {
     message: &'static str,
     #[serde(rename = "src.addr")]
     source: SocketAddr,
+    #[serde(rename = "src.forwarded_addr", skip_serializing_if = "Option::is_none")]
+    forwarded: Option<SocketAddr>,
     #[serde(rename = "src.workload", skip_serializing_if = "Option::is_none")]
     source_workload: Option<&'a str>,
     #[serde(rename = "src.namespace", skip_serializing_if = "Option::is_none")]
@@ -173,6 +178,7 @@ fn line<'a>(entry: &'a Entry<'_>) -> Line<'a> {
             "connection complete"
         },
         source: entry.source,
+        forwarded: entry.forwarded,
         source_workload: source.map(|w| &*w.name),
         source_namespace: source.map(|w| &*w.namespace),
         source_identity: ends.source_id.as_ref().map(ambit_model::SpiffeId::as_str),

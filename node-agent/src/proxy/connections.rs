@@ -74,8 +74,10 @@ pub(crate) struct Opening {
     pub(crate) reporter: Reporter,
     /// Who is who.
     pub(crate) ends: Ends,
-    /// Address of the client.
+    /// Address of the client, or of the waypoint that connects for it.
     pub(crate) source: SocketAddr,
+    /// Address of the client, as the waypoint that connects for it tells.
+    pub(crate) forwarded: Option<SocketAddr>,
     /// Address of the server.
     pub(crate) destination: SocketAddr,
     /// Other end of the tunnel, if there is one.

@@ -199,7 +199,7 @@ impl DataPath {
         if let Far::Tunnel { peer, .. } = &far {
             opening.tunnel = Some(*peer);
         }
-        let (reporter, tunnel) = (opening.reporter, opening.tunnel);
+        let (reporter, tunnel, forwarded) = (opening.reporter, opening.tunnel, opening.forwarded);
         let series = self.series.of(&self.ledger, reporter, &opening.ends);
         let (open, cut) = self.connections.open(series, opening);
         open.review(&self.mesh());
@@ -227,6 +227,7 @@ impl DataPath {
                 reporter,
                 ends: open.ends(),
                 source: arrival.client,
+                forwarded,
                 destination: arrival.destination,
                 tunnel,
                 sent,
@@ -259,6 +260,7 @@ impl DataPath {
             reporter,
             ends,
             source: arrival.client,
+            forwarded: None,
             destination: arrival.destination,
             tunnel: None,
             sent: 0,

@@ -272,6 +272,9 @@ impl Working {
                 self.mesh.apply(Change::PutWorkload(Arc::new(workload)));
             }
             Ok(Decoded::Service(service)) => {
+                let before = self.mesh.service(&service.name);
+                effects.review |=
+                    before.and_then(|s| s.waypoint.as_ref()) != service.waypoint.as_ref();
                 self.mesh.apply(Change::PutService(Arc::new(service)));
             }
             Err(error) => effects.errors.push(format!("{}: {error}", resource.name)),
@@ -284,8 +287,10 @@ impl Working {
             effects.gone.extend(instance(workload));
             self.unswept = true;
             self.mesh.apply(Change::RemoveWorkload(uid));
-        } else if let Some(service) = ambit_model::ServiceName::parse(name) {
-            self.mesh.apply(Change::RemoveService(service));
+        } else if let Some(name) = ambit_model::ServiceName::parse(name) {
+            let service = self.mesh.service(&name);
+            effects.review |= service.is_some_and(|service| service.waypoint.is_some());
+            self.mesh.apply(Change::RemoveService(name));
         }
     }
 

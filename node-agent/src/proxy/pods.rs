@@ -220,6 +220,7 @@ pub(crate) fn enrolled_workload(pod: &Pod, ips: &[IpAddr], place: &Place) -> Wor
         canonical_revision: "latest".into(),
         services: std::collections::BTreeMap::new(),
         waypoint: None,
+        waypoint_only: false,
         policies: Vec::new(),
         applicable_policies: None,
         health: ambit_model::Health::Healthy,

@@ -84,6 +84,7 @@ impl<'a> Story<'a> {
                 destination: to,
                 egress,
                 pick: 0,
+                avoid: None,
             },
         );
         self.steps(&outbound.steps);

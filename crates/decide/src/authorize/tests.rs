@@ -40,6 +40,7 @@ fn holds_for(action: Action, one: &Match, peer: Option<&SpiffeId>) -> bool {
         source: ip("10.0.0.9"),
         destination,
         peer,
+        client_is_judged: false,
     };
     matches(&policy("p", action, rules), &connection)
 }
@@ -378,6 +379,7 @@ fn rules_are_any_clauses_are_all_and_matches_are_any() {
         source: ip("10.0.0.9"),
         destination,
         peer: None,
+        client_is_judged: false,
     };
     for (name, rules, expected) in cases {
         for action in [Action::Allow, Action::Deny] {
@@ -404,6 +406,7 @@ fn an_ipv4_address_written_as_ipv6_is_matched_as_ipv4() {
         source: ip("::ffff:10.0.0.9"),
         destination: addr("[::ffff:10.0.0.1]:8080"),
         peer: None,
+        client_is_judged: false,
     };
     assert!(matches(&policy("p", Action::Deny, rules), &connection));
 }

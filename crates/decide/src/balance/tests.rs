@@ -29,8 +29,9 @@ fn picks(service: &Service, endpoints: &[Workload], source: &Workload) -> BTreeM
             destination,
             egress,
             pick,
+            avoid: None,
         };
-        if let Some(endpoint) = super::pick(&mesh, &query, service, 80) {
+        if let Some(endpoint) = super::pick(&mesh, &Wanted::server(&query, service, 80)) {
             *counts
                 .entry(endpoint.workload.name.to_string())
                 .or_insert(0) += 1;
@@ -177,8 +178,10 @@ fn the_family_asked_for_comes_first_and_another_only_if_the_client_has_it() {
             destination,
             egress,
             pick: 1,
+            avoid: None,
         };
-        let address = pick(&mesh, &query, &web, 80).map(|endpoint| endpoint.address);
+        let address =
+            pick(&mesh, &Wanted::server(&query, &web, 80)).map(|endpoint| endpoint.address);
         assert_eq!(
             address,
             expected.map(ip),
@@ -336,6 +339,7 @@ fn a_refusal_for_want_of_endpoints_counts_what_is_missing() {
         destination,
         egress,
         pick: 1,
+        avoid: None,
     };
     let refusal = outbound(&mesh, &query).unwrap_err();
     assert_eq!(refusal.reason, Reason::NoEndpoint);
@@ -357,6 +361,7 @@ fn a_service_without_any_endpoint_is_refused() {
         destination,
         egress,
         pick: 1,
+        avoid: None,
     };
     assert_eq!(
         outbound(&mesh, &query).unwrap_err().reason,
@@ -379,7 +384,7 @@ proptest! {
         let mesh = mesh(endpoints, [service("web", &["10.96.0.1"])], []);
         let (source, destination) = (client(), addr("10.96.0.1:80"));
         let egress = EgressMode::AllowAny;
-        let query = OutboundQuery { source: &source, destination, egress, pick };
+        let query = OutboundQuery { source: &source, destination, egress, pick, avoid: None };
         match outbound(&mesh, &query) {
             Ok(OutboundPlan::Tunnel { workload, .. }) => {
                 prop_assert_eq!(workload.health, Health::Healthy);

@@ -58,6 +58,7 @@ fn allowed_by(name: &str) -> Result<Admission, Reason> {
     Ok(Admission {
         allowed_by: Some(PolicyName::new("shop", name)),
         dry_run: Vec::new(),
+        from_waypoint: false,
     })
 }
 

@@ -46,6 +46,7 @@ impl Shop {
             destination,
             egress,
             pick: 7,
+            avoid: None,
         };
         let decided = outbound(&mesh, &query);
         let explanation = explain_outbound(&mesh, &query);
@@ -61,6 +62,7 @@ impl Shop {
             expected: Arc::new([id("shop", "web")]),
             workload: Arc::new(self.web.clone()),
             service: through_service.then(|| Arc::new(self.web_service.clone())),
+            waypoint: false,
         }
     }
 
@@ -120,31 +122,6 @@ fn an_unknown_protocol_is_refused_and_never_replaced_by_plaintext() {
     shop.web.protocol = TunnelProtocol::Unsupported(2);
     assert_eq!(shop.ask("10.96.0.1:80"), Err(Reason::UnsupportedProtocol));
     assert_eq!(shop.ask("10.0.0.1:8080"), Err(Reason::UnsupportedProtocol));
-}
-
-#[test]
-fn nothing_is_reached_around_its_waypoint() {
-    let mut bound_service = Shop::default();
-    bound_service.web_service.waypoint = waypoint();
-    assert_eq!(bound_service.ask("10.96.0.1:80"), Err(Reason::NoWaypoint));
-    assert_eq!(bound_service.ask("10.96.0.1:81"), Err(Reason::NoWaypoint));
-    assert!(
-        bound_service.ask("10.0.0.1:8080").is_ok(),
-        "the pod's own address is not bound"
-    );
-    bound_service.web_service.load_balancing.mode = PASSTHROUGH;
-    assert_eq!(bound_service.ask("10.96.0.1:80"), Err(Reason::NoWaypoint));
-
-    let mut bound_pod = Shop::default();
-    bound_pod.web.waypoint = waypoint();
-    for protocol in [TunnelProtocol::Hbone, TunnelProtocol::None] {
-        bound_pod.web.protocol = protocol;
-        assert_eq!(bound_pod.ask("10.0.0.1:8080"), Err(Reason::NoWaypoint));
-        assert!(
-            bound_pod.ask("10.96.0.1:80").is_ok(),
-            "the service is not bound"
-        );
-    }
 }
 
 #[test]
@@ -321,6 +298,7 @@ fn policies_do_not_concern_the_client_s_side() {
         destination,
         egress,
         pick: 0,
+        avoid: None,
     };
     assert!(outbound(&mesh, &query).is_ok());
 }
@@ -341,6 +319,7 @@ fn the_scope_of_a_link_local_address_is_kept() {
         destination: to,
         egress,
         pick: 0,
+        avoid: None,
     };
     let kept = OutboundPlan::Passthrough {
         to,
@@ -361,6 +340,7 @@ fn the_steps_name_the_objects_on_the_way() {
             destination,
             egress,
             pick: 0,
+            avoid: None,
         };
         let said = |step: Step| (step.text, step.object.unwrap_or_default());
         explain_outbound(&mesh, &query)

@@ -8,7 +8,7 @@ use ambit_identity::testing::{Authority, Leaf};
 use ambit_identity::{Credential, HandshakeFailure, PeerRefusal};
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
 
 use super::*;
 use crate::testing::{Serve, Server, World, ask, check_echo, soon, until};
@@ -51,6 +51,33 @@ async fn sixteen_opens_of_a_new_key_shake_hands_once() {
     drop(opened);
     assert_eq!(pool.stats().streams, 0);
     assert!(world.open(&pool, server.address).await.unwrap().reused);
+}
+
+#[tokio::test]
+async fn streams_of_one_connection_may_ask_for_different_places() {
+    let world = World::new();
+    let (give, mut asked) = mpsc::unbounded_channel();
+    let serve = Serve::HandIncoming(give);
+    let server = Server::start(&world, Settings::default(), serve).await;
+    let (pool, key) = (Pool::new(Settings::default()), world.key(server.address));
+    let mut opened = Vec::new();
+    for place in ["10.96.0.1:80", "10.96.0.2:443", "10.0.0.7:9000"] {
+        let ask = Ask {
+            authority: place.to_owned(),
+            ..ask()
+        };
+        let dial = || world.dial(server.address);
+        let (stream, ()) = soon(async {
+            tokio::join!(pool.open(&key, dial, &ask), async {
+                let incoming = asked.recv().await.unwrap();
+                assert_eq!(incoming.authority(), Some(place));
+                let _stream = incoming.accept(None).unwrap();
+            })
+        })
+        .await;
+        opened.push(stream.unwrap());
+    }
+    assert_eq!((pool.stats().handshakes, pool.stats().connections), (1, 1));
 }
 
 #[tokio::test]

@@ -72,6 +72,7 @@ pub fn workload_from_wire(
         canonical_revision: message.canonical_revision.into(),
         services: services(message.services)?,
         waypoint: message.waypoint.map(gateway),
+        waypoint_only: extension.as_ref().is_some_and(|e| e.waypoint_only),
         policies: message
             .authorization_policies
             .iter()

@@ -172,10 +172,10 @@ fn locality(workload: &Workload) -> Option<wire::Locality> {
 }
 
 fn workload_extension(workload: &Workload) -> Option<wire::Extension> {
-    if workload.pod_uid.is_none() && workload.applicable_policies.is_none() {
+    let applicable = workload.applicable_policies.as_deref();
+    if workload.pod_uid.is_none() && applicable.is_none() && !workload.waypoint_only {
         return None;
     }
-    let applicable = workload.applicable_policies.as_deref();
     let message = extension::WorkloadExtension {
         pod_uid: workload.pod_uid.as_ref().map(text).unwrap_or_default(),
         applicable_policies: applicable
@@ -184,6 +184,7 @@ fn workload_extension(workload: &Workload) -> Option<wire::Extension> {
             .map(ToString::to_string)
             .collect(),
         has_applicable_policies: applicable.is_some(),
+        waypoint_only: workload.waypoint_only,
     };
     Some(wire::Extension {
         name: WORKLOAD_EXTENSION.to_owned(),

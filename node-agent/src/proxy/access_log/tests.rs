@@ -14,6 +14,7 @@ fn a_refusal_names_its_reason_and_policy() {
         reporter: Reporter::Destination,
         ends: &Ends::default(),
         source: "10.0.0.1:40000".parse().unwrap(),
+        forwarded: None,
         destination: "10.0.0.2:80".parse().unwrap(),
         tunnel: None,
         sent: 1,
@@ -30,4 +31,5 @@ fn a_refusal_names_its_reason_and_policy() {
     assert_eq!(json["duration"], "13ms");
     assert_eq!(json["src.addr"], "10.0.0.1:40000");
     assert!(json.get("dst.hbone_addr").is_none());
+    assert!(json.get("src.forwarded_addr").is_none());
 }

@@ -1,7 +1,7 @@
 //! The feed puts snapshots in force as a whole, and what it cannot read never opens a door.
 
 use ambit_decide::{EgressMode, InboundQuery, Reason};
-use ambit_model::WorkloadUid;
+use ambit_model::{GatewayAddress, IpFamilies, LoadBalancing, Service, ServiceName, WorkloadUid};
 use ambit_wire::encode;
 
 use super::*;
@@ -185,4 +185,51 @@ async fn wanted_identities_are_asked_for_on_the_feed() {
     );
     drop((from, to));
     following.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn open_connections_are_judged_again_when_a_binding_to_a_waypoint_changes() {
+    let mut working = Working::new(follower());
+    let name = ServiceName::new("shop", "web.shop.svc.cluster.local");
+    let service = |waypoint: Option<&str>| {
+        let gateway = |host| GatewayAddress::Service(ServiceName::new("shop", host), 15008);
+        let service = Service {
+            name: name.clone(),
+            short_name: "web".into(),
+            vips: Vec::new(),
+            ports: Vec::new(),
+            subject_alt_names: Vec::new(),
+            waypoint: waypoint.map(gateway),
+            load_balancing: LoadBalancing::default(),
+            ip_families: IpFamilies::default(),
+        };
+        Resources {
+            addresses: vec![NamedResource {
+                name: name.to_string(),
+                version: "1".into(),
+                body: prost::Message::encode_to_vec(&encode::service_to_wire(&service)).into(),
+            }],
+            ..Resources::default()
+        }
+    };
+    let gone = Resources {
+        removed_addresses: vec![name.to_string()],
+        ..Resources::default()
+    };
+    for (step, resources, expected) in [
+        ("made without one", service(None), false),
+        ("bound", service(Some("gate")), true),
+        ("the same again", service(Some("gate")), false),
+        ("bound to another", service(Some("other")), true),
+        ("bound no more", service(None), true),
+        ("bound again", service(Some("gate")), true),
+        ("removed", gone.clone(), true),
+        ("made with one", service(Some("gate")), true),
+    ] {
+        let effects = working.apply(&resources);
+        assert!(effects.errors.is_empty(), "{:?}", effects.errors);
+        assert_eq!(effects.review, expected, "{step}");
+    }
+    working.apply(&service(None));
+    assert!(!working.apply(&gone).review, "removed without one");
 }

@@ -18,6 +18,7 @@ struct Facts {
     account: Option<(String, String)>,
     source: IpAddr,
     destination: SocketAddr,
+    judged: bool,
 }
 
 fn facts(connection: &Connection<'_>) -> Facts {
@@ -30,6 +31,7 @@ fn facts(connection: &Connection<'_>) -> Facts {
         account: parts.as_ref().map(|p| (p[4].clone(), p[6].clone())),
         source: connection.source,
         destination: connection.destination,
+        judged: connection.client_is_judged,
     }
 }
 
@@ -83,7 +85,18 @@ fn match_says(one: &Match, action: Action, facts: &Facts) -> bool {
     if one.unsupported {
         return action == Action::Deny;
     }
-    let kinds = kinds(one, facts);
+    let mut kinds = kinds(one, facts);
+    if facts.judged {
+        for client in [0, 1, 2, 5] {
+            let kind = &mut kinds[client];
+            if !kind.wanted.is_empty() || !kind.unwanted.is_empty() {
+                *kind = Kind {
+                    wanted: vec![action == Action::Allow],
+                    unwanted: Vec::new(),
+                };
+            }
+        }
+    }
     let named = kinds
         .iter()
         .any(|kind| !kind.wanted.is_empty() || !kind.unwanted.is_empty());
@@ -219,12 +232,14 @@ proptest! {
         source in select(ADDRESSES),
         destination in select(ADDRESSES),
         port in 80..82_u16,
+        client_is_judged in any::<bool>(),
     ) {
         let peer = peer.map(|(namespace, name)| id(namespace, name));
         let connection = Connection {
             source: ip(source),
             destination: SocketAddr::new(ip(destination), port),
             peer: peer.as_ref(),
+            client_is_judged,
         };
         let facts = facts(&connection);
         for policy in &policies {
