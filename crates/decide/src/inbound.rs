@@ -114,7 +114,7 @@ fn check_port(query: &InboundQuery<'_>) -> Result<(), Refusal> {
 }
 
 /// A workload and its policies are one unit: what a missing policy would say is not known.
-fn check_policies_known(mesh: &Mesh, workload: &Workload) -> Result<(), Refusal> {
+pub(crate) fn check_policies_known(mesh: &Mesh, workload: &Workload) -> Result<(), Refusal> {
     let applicable = workload.applicable_policies.iter().flatten();
     let missing = applicable
         .chain(&workload.policies)

@@ -8,6 +8,7 @@
 //!
 //! Where something is not known or not understood, the answer is a refusal, never plaintext.
 
+mod at_waypoint;
 mod authorize;
 mod balance;
 mod egress;
@@ -19,6 +20,7 @@ mod plan;
 mod refusal;
 mod trace;
 
+pub use at_waypoint::at_waypoint;
 pub use authorize::{Admission, Connection, DryRun, matches};
 pub use egress::{EgressMode, EgressModeError};
 pub use inbound::{InboundQuery, explain_inbound, inbound};

@@ -1,0 +1,35 @@
+//! May a client's connection or request go on from a waypoint to this workload?
+//!
+//! The waypoint sees the client and the workload's agent does not (see [`inbound()`](crate::inbound)):
+//! so here every policy that applies to the workload is judged whole, as its agent would judge it
+//! without a waypoint.
+
+use std::net::{IpAddr, SocketAddr};
+
+use ambit_model::{Mesh, SpiffeId, Workload};
+
+use crate::authorize::{Admission, Connection, authorize};
+use crate::inbound::check_policies_known;
+use crate::refusal::Refusal;
+use crate::trace::Silent;
+
+/// Decides at a waypoint about a client that wants to reach this address of a workload.
+pub fn at_waypoint(
+    mesh: &Mesh,
+    workload: &Workload,
+    client: IpAddr,
+    destination: SocketAddr,
+    peer: Option<&SpiffeId>,
+) -> Result<Admission, Refusal> {
+    check_policies_known(mesh, workload)?;
+    let connection = Connection {
+        source: client,
+        destination,
+        peer,
+        client_is_judged: false,
+    };
+    authorize(mesh, workload, &connection, &mut Silent)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,259 @@
+//! Following the control plane: one task that owns the [`View`], brings what comes into it, and puts
+//! each new one in force. Trust and the certificate have a task each.
+//!
+//! What cannot be understood or used leaves what was there before it; what the control plane no
+//! longer says while it is away stays in force.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ambit_identity::{Credential, Trust};
+use ambit_kit::clock;
+use ambit_model::{Change, PolicyName, ServiceName, SpiffeId, TrustDomain, WorkloadUid};
+use ambit_uplink::certificates::{self, Issued};
+use ambit_uplink::trust::Trusted;
+use ambit_uplink::{Access, Check, Delivery, Discovered, Subscription};
+use ambit_wire::decode::{self, Decoded};
+use ambit_wire::delta::{
+    ADDRESS_TYPE, AUTHORIZATION_TYPE, Client, ROUTES_TYPE, Received, Update,
+};
+use tokio::sync::{mpsc, watch};
+use tonic::transport::Channel;
+
+use crate::identity::Identity;
+use crate::proxy::Proxy;
+use crate::view::View;
+
+/// The kinds of resources, in the order in which they are asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Kind {
+    /// Authorization policies: before the workloads that they apply to.
+    Policy,
+    /// Workloads and services.
+    Address,
+    /// Routes of services.
+    Routes,
+}
+
+/// The first wait after a certificate that did not come, and the longest.
+const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(60));
+
+/// Subscriptions to all kinds; nothing is held yet.
+pub(crate) fn subscriptions(trust_domain: &Arc<str>) -> Vec<Subscription<Kind>> {
+    let domain = Arc::clone(trust_domain);
+    let address: Check = Box::new(move |received| {
+        let read = decode::address_from_bytes(&received.body, &domain);
+        read.map(drop).map_err(|error| error.to_string())
+    });
+    let policy: Check = Box::new(|received| {
+        let read = decode::policy_from_bytes(&received.body);
+        read.map(drop).map_err(|error| error.to_string())
+    });
+    let routes: Check = Box::new(|received| usable_routes(&received.body));
+    [
+        (Kind::Policy, AUTHORIZATION_TYPE, policy),
+        (Kind::Address, ADDRESS_TYPE, address),
+        (Kind::Routes, ROUTES_TYPE, routes),
+    ]
+    .into_iter()
+    .map(|(kind, type_url, check)| Subscription {
+        kind,
+        client: Client::new(type_url),
+        check,
+    })
+    .collect()
+}
+
+/// Whether routes can be read and compiled: if not, the control plane is told.
+fn usable_routes(body: &[u8]) -> Result<(), String> {
+    let routes = decode::routes_from_bytes(body).map_err(|error| error.to_string())?;
+    crate::view::check(&routes).map_err(|error| error.to_string())
+}
+
+/// The owner of the view.
+pub(crate) struct Follower {
+    pub(crate) proxy: Arc<Proxy>,
+    pub(crate) view: View,
+    pub(crate) views: watch::Sender<Arc<View>>,
+    pub(crate) trust_domain: Arc<str>,
+    /// True once all kinds have been told whole.
+    pub(crate) complete: watch::Sender<bool>,
+    pub(crate) told: std::collections::BTreeSet<Kind>,
+}
+
+impl Follower {
+    /// Brings in what comes, until the stream's task ends.
+    pub(crate) async fn run(mut self, mut events: mpsc::Receiver<Discovered<Kind>>) {
+        while let Some(event) = events.recv().await {
+            match event {
+                Discovered::Connected => tracing::info!("connected to the control plane"),
+                Discovered::Disconnected => {
+                    tracing::warn!("the control plane is away; what is known stays in force");
+                }
+                Discovered::Update(delivery) => self.take(delivery),
+            }
+        }
+    }
+
+    fn take(&mut self, delivery: Delivery<Kind>) {
+        let Delivery {
+            kind,
+            update,
+            in_force,
+            ..
+        } = delivery;
+        let gone = kind == Kind::Address && !update.removed.is_empty();
+        let complete = update.complete;
+        self.bring_in(kind, update);
+        let view = Arc::new(self.view.clone());
+        self.proxy.view.store(Arc::clone(&view));
+        self.views.send_replace(view);
+        if gone {
+            self.purge();
+        }
+        if complete && self.told.insert(kind) && self.told.len() == 3 {
+            tracing::info!("the first state is complete");
+            self.complete.send_replace(true);
+        }
+        // Nobody waits if the stream has broken meanwhile.
+        in_force.send(()).ok();
+    }
+
+    fn bring_in(&mut self, kind: Kind, update: Update) {
+        let now = clock::now();
+        let changed = update.changed.iter();
+        let put = changed.filter_map(|received| change(kind, received, &self.trust_domain));
+        let removed = update.removed.iter().flat_map(|name| removal(kind, name));
+        let changes: Vec<Change> = put.chain(removed).collect();
+        for change in changes {
+            if let Err(error) = self.view.apply(change, now) {
+                tracing::error!(%error, "routes cannot be used; those before them stay");
+            }
+        }
+    }
+
+    /// Lets go of connections to pods that are gone.
+    fn purge(&self) {
+        let mesh = &self.view.mesh;
+        let is_gone = |pod: &str| {
+            mesh.workload_by_pod_uid(pod).is_none() && mesh.workload(&WorkloadUid::new(pod)).is_none()
+        };
+        self.proxy.linker.purge(is_gone);
+        self.proxy.http.purge(is_gone);
+    }
+}
+
+fn change(kind: Kind, received: &Received, trust_domain: &str) -> Option<Change> {
+    // What cannot be read was rejected before it came here.
+    match kind {
+        Kind::Policy => {
+            let policy = decode::policy_from_bytes(&received.body).ok()?;
+            Some(Change::PutPolicy(Arc::new(policy)))
+        }
+        Kind::Address => Some(
+            match decode::address_from_bytes(&received.body, trust_domain).ok()? {
+                Decoded::Workload(workload) => Change::PutWorkload(Arc::new(workload)),
+                Decoded::Service(service) => Change::PutService(Arc::new(service)),
+            },
+        ),
+        Kind::Routes => {
+            let routes = decode::routes_from_bytes(&received.body).ok()?;
+            Some(Change::PutRoutes(Arc::new(routes)))
+        }
+    }
+}
+
+/// A name alone does not say whether it is a workload's or a service's: nothing is both.
+fn removal(kind: Kind, name: &Arc<str>) -> Vec<Change> {
+    match kind {
+        Kind::Policy => PolicyName::parse(name)
+            .map(Change::RemovePolicy)
+            .into_iter()
+            .collect(),
+        Kind::Routes => ServiceName::parse(name)
+            .map(Change::RemoveRoutes)
+            .into_iter()
+            .collect(),
+        Kind::Address => {
+            let workload = Change::RemoveWorkload(WorkloadUid::new(Arc::clone(name)));
+            let service = ServiceName::parse(name).map(Change::RemoveService);
+            std::iter::once(workload).chain(service).collect()
+        }
+    }
+}
+
+/// Puts trust bundles in force as they come.
+pub(crate) async fn trust(
+    identity: Identity,
+    access: Arc<Access>,
+    trust_domain: TrustDomain,
+    mut events: mpsc::Receiver<Trusted>,
+) {
+    while let Some(event) = events.recv().await {
+        let Trusted::Update(update, held) = event else {
+            continue;
+        };
+        let roots = update.bundle.map(|bundle| bundle.roots).unwrap_or_default();
+        let roots: Vec<Vec<u8>> = roots.iter().map(|root| root.to_vec()).collect();
+        match Trust::new(trust_domain.clone(), &roots) {
+            Ok(trust) => {
+                access.trust(roots);
+                identity.set_trust(trust);
+                held.send(()).ok();
+            }
+            Err(error) => tracing::error!(%error, "a trust bundle is ignored; the last one stays"),
+        }
+    }
+}
+
+/// Keeps a valid certificate: renewed at half of its life.
+pub(crate) async fn certificate(
+    identity: Identity,
+    access: Arc<Access>,
+    channel: Channel,
+    own: SpiffeId,
+    trust_domain: TrustDomain,
+) {
+    let mut wait = RETRY.0;
+    loop {
+        let fetched = certificates::fetch(&access, channel.clone(), &own).await;
+        let renewal = match fetched {
+            Ok(issued) => put_in_force(&identity, &issued, &trust_domain),
+            Err(error) => {
+                tracing::warn!(%error, "no certificate yet; asked again later");
+                None
+            }
+        };
+        wait = match renewal {
+            Some(renewal) => {
+                tokio::time::sleep(renewal).await;
+                RETRY.0
+            }
+            None => {
+                tokio::time::sleep(wait.mul_f64(rand::random_range(0.75..=1.0))).await;
+                (wait * 2).min(RETRY.1)
+            }
+        };
+    }
+}
+
+/// When the next one is due; `None` if this one is of no use.
+fn put_in_force(identity: &Identity, issued: &Issued, domain: &TrustDomain) -> Option<Duration> {
+    let chain = issued.certificate.chain.iter().map(|der| der.to_vec());
+    match Credential::from_der(chain.collect(), issued.certificate.key.to_vec()) {
+        Ok(credential) => identity.set_credential(credential),
+        Err(error) => {
+            tracing::error!(%error, "a certificate cannot be used");
+            return None;
+        }
+    }
+    // Until the control plane tells of bundles, these are whom we believe.
+    if !identity.has_trust()
+        && let Ok(trust) = Trust::new(domain.clone(), &issued.roots)
+    {
+        identity.set_trust(trust);
+    }
+    let left = issued.not_after.duration_since(clock::wall()).unwrap_or_default();
+    tracing::info!(?left, "certificate");
+    Some((left / 2).mul_f64(rand::random_range(0.8..=1.0)).max(RETRY.0))
+}

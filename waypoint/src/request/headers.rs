@@ -1,0 +1,109 @@
+//! Headers between two hops: what belongs to one connection goes, what tells of the client comes.
+
+use http::header::{
+    CONNECTION, EXPECT, HeaderName, HeaderValue, PROXY_AUTHENTICATE, TE, TRANSFER_ENCODING,
+    UPGRADE,
+};
+use http::request::Parts;
+use http::{HeaderMap, Version};
+
+use crate::call::Call;
+
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+/// By this name a request is told from all others, in logs and traces.
+pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// Headers of one hop (RFC 9110, 7.6.1), beside `Connection` itself and what that names.
+const HOP: [HeaderName; 5] = [
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    PROXY_AUTHENTICATE,
+    TRANSFER_ENCODING,
+    UPGRADE,
+];
+
+/// Makes a client's request ready to be routed and sent on.
+pub(super) fn take_in(head: &mut Parts, call: &Call) {
+    let takes_trailers = head
+        .headers
+        .get(TE)
+        .is_some_and(|te| te.as_bytes().eq_ignore_ascii_case(b"trailers"));
+    drop_hop(&mut head.headers);
+    head.headers.remove(TE);
+    if takes_trailers {
+        head.headers.insert(TE, HeaderValue::from_static("trailers"));
+    }
+    // The parser answers it when the body is asked for.
+    head.headers.remove(EXPECT);
+    note_client(&mut head.headers, call);
+    if !head.headers.contains_key(REQUEST_ID)
+        && let Ok(id) = HeaderValue::try_from(new_id())
+    {
+        head.headers.insert(REQUEST_ID, id);
+    }
+}
+
+/// Makes an endpoint's answer ready to be sent on.
+pub(super) fn take_back(headers: &mut HeaderMap) {
+    drop_hop(headers);
+}
+
+fn drop_hop(headers: &mut HeaderMap) {
+    if headers.contains_key(CONNECTION) {
+        let named: Vec<HeaderName> = headers
+            .get_all(CONNECTION)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(','))
+            .filter_map(|name| name.trim().parse().ok())
+            .collect();
+        headers.remove(CONNECTION);
+        for name in named {
+            headers.remove(name);
+        }
+    }
+    for name in &HOP {
+        headers.remove(name);
+    }
+}
+
+/// The client's address goes behind those that are there.
+fn note_client(headers: &mut HeaderMap, call: &Call) {
+    let address = call.client.address.ip().to_canonical().to_string();
+    let before = headers.get(FORWARDED_FOR).and_then(|v| v.to_str().ok());
+    let all = match before {
+        Some(before) => format!("{before},{address}"),
+        None => address,
+    };
+    if let Ok(value) = HeaderValue::try_from(all) {
+        headers.insert(FORWARDED_FOR, value);
+    }
+    if !headers.contains_key(FORWARDED_PROTO) {
+        headers.insert(FORWARDED_PROTO, HeaderValue::from_static("http"));
+    }
+}
+
+/// A random UUID (RFC 9562, version 4).
+fn new_id() -> String {
+    let random = rand::random::<u128>() & !(0xf << 76) & !(0x3 << 62) | (0x4 << 76) | (0x2 << 62);
+    let hex = format!("{random:032x}");
+    let part = |from, to| hex.get(from..to).unwrap_or_default();
+    let (a, b, c, d, e) = (part(0, 8), part(8, 12), part(12, 16), part(16, 20), part(20, 32));
+    format!("{a}-{b}-{c}-{d}-{e}")
+}
+
+/// Whether a request speaks gRPC.
+pub(super) fn is_grpc(headers: &HeaderMap) -> bool {
+    headers
+        .get(http::header::CONTENT_TYPE)
+        .is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
+}
+
+/// The protocol as logs name it.
+pub(super) fn protocol(version: Version) -> &'static str {
+    match version {
+        Version::HTTP_10 => "HTTP/1.0",
+        Version::HTTP_2 => "HTTP/2",
+        _ => "HTTP/1.1",
+    }
+}

@@ -1,0 +1,107 @@
+//! Answers of our own: a request that goes nowhere, and why.
+
+use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use http::request::Parts;
+use http::{Response, StatusCode};
+
+use super::headers;
+use super::record::Record;
+use crate::http::body::Body;
+
+const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
+
+/// Why an answer is ours, in Envoy's letters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Flag {
+    /// Nothing to say.
+    None,
+    /// No route.
+    NoRoute,
+    /// No endpoint.
+    NoEndpoint,
+    /// No connection to an endpoint.
+    ConnectFailure,
+    /// The connection broke before the answer.
+    Reset,
+    /// The time was over.
+    Timeout,
+    /// Policy.
+    Denied,
+}
+
+impl Flag {
+    /// The letters.
+    pub(crate) fn letters(self) -> &'static str {
+        match self {
+            Self::None | Self::Denied => "-",
+            Self::NoRoute => "NR",
+            Self::NoEndpoint => "UH",
+            Self::ConnectFailure => "UF",
+            Self::Reset => "UC",
+            Self::Timeout => "UT",
+        }
+    }
+}
+
+/// A request that is answered here, and why.
+#[derive(Clone, Debug)]
+pub(crate) struct Fault {
+    pub(crate) status: StatusCode,
+    pub(crate) flag: Flag,
+    /// The stable word for it.
+    pub(crate) reason: &'static str,
+    /// What happened, for a person.
+    pub(crate) detail: String,
+}
+
+impl Fault {
+    /// One with this status.
+    pub(crate) fn new(
+        status: u16,
+        flag: Flag,
+        reason: &'static str,
+        detail: impl Into<String>,
+    ) -> Self {
+        Self {
+            status: StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
+            flag,
+            reason,
+            detail: detail.into(),
+        }
+    }
+}
+
+/// The answer to a request that goes nowhere. A gRPC client gets it in its own form.
+pub(super) fn refuse(fault: &Fault, head: &Parts, record: &mut Record) -> Response<Body> {
+    record.fault(fault);
+    // The client learns the reason, the log the detail: that names objects of others.
+    let text = format!("{}\n", fault.reason);
+    let mut response = Response::new(Body::empty());
+    let fields = response.headers_mut();
+    if headers::is_grpc(&head.headers) {
+        let code = grpc_code(fault.status);
+        fields.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+        fields.insert(GRPC_STATUS, HeaderValue::from(code));
+        fields.insert(GRPC_MESSAGE, HeaderValue::from_static(fault.reason));
+        return response;
+    }
+    fields.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+    *response.status_mut() = fault.status;
+    if head.method != http::Method::HEAD {
+        *response.body_mut() = Body::whole(text);
+    }
+    response
+}
+
+/// The code of gRPC for a status of HTTP, as gRPC's own table has it.
+fn grpc_code(status: StatusCode) -> u16 {
+    match status.as_u16() {
+        400 => 13,
+        401 => 16,
+        403 => 7,
+        404 => 12,
+        429 | 502..=504 => 14,
+        _ => 2,
+    }
+}

@@ -1,0 +1,272 @@
+//! What the waypoint knows at one moment: the mesh, and what is made ready from it once so that no
+//! request has to: compiled routes, and endpoints to pick from.
+//!
+//! A [`View`] is an immutable value made of persistent maps: one task applies changes to its own
+//! ([`View::apply`], O(change)) and puts a clone where requests find it. What lives on, such as how
+//! many requests are outstanding at an endpoint, is shared by all clones.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Instant;
+
+use ambit_balance::{Endpoint, EndpointSet, Place, RetryBudget, RetryLimits, Settings};
+use ambit_model::{
+    Change, Mesh, PortRoutes, RouteList, Service, ServiceName, ServiceRoutes, TcpRoute, TlsRoute,
+    Workload, WorkloadUid,
+};
+use ambit_route::{CompileError, Compiled};
+
+/// The endpoints of one port of a service.
+pub(crate) type Endpoints = EndpointSet<WorkloadUid, Arc<Destination>>;
+
+/// An endpoint, and where it takes what is sent to the port.
+#[derive(Debug)]
+pub(crate) struct Destination {
+    /// The workload.
+    pub(crate) workload: Arc<Workload>,
+    /// Its address and port.
+    pub(crate) address: SocketAddr,
+}
+
+/// Routes of one port, made ready.
+#[derive(Debug)]
+pub(crate) enum Routes {
+    /// For requests.
+    Http(Compiled),
+    /// For TLS connections that are passed through.
+    Tls(Vec<TlsRoute>),
+    /// For connections.
+    Tcp(TcpRoute),
+}
+
+#[derive(Debug, Default)]
+struct PortTable {
+    producer: Option<Arc<Routes>>,
+    consumers: BTreeMap<Arc<str>, Arc<Routes>>,
+}
+
+/// A port of a service.
+type PortName = (ServiceName, u16);
+
+/// What the waypoint knows.
+#[derive(Clone, Debug)]
+pub(crate) struct View {
+    /// The mesh, as far as it is told.
+    pub(crate) mesh: Mesh,
+    /// The service of this waypoint.
+    pub(crate) own: ServiceName,
+    address: IpAddr,
+    place: Place,
+    routes: imbl::HashMap<ServiceName, Arc<BTreeMap<u16, PortTable>>>,
+    endpoints: imbl::HashMap<PortName, Endpoints>,
+    budgets: imbl::HashMap<ServiceName, Arc<RetryBudget>>,
+}
+
+impl View {
+    /// Nothing known yet. `address` is the waypoint's own.
+    pub(crate) fn new(own: ServiceName, address: IpAddr) -> Self {
+        Self {
+            mesh: Mesh::default(),
+            own,
+            address,
+            place: Place::default(),
+            routes: imbl::HashMap::new(),
+            endpoints: imbl::HashMap::new(),
+            budgets: imbl::HashMap::new(),
+        }
+    }
+
+    /// The routes for a client of a namespace, on a port of a service.
+    pub(crate) fn routes(
+        &self,
+        service: &ServiceName,
+        port: u16,
+        client: Option<&str>,
+    ) -> Option<&Arc<Routes>> {
+        let table = self.routes.get(service)?.get(&port)?;
+        client
+            .and_then(|namespace| table.consumers.get(namespace))
+            .or(table.producer.as_ref())
+    }
+
+    /// The endpoints of a port of a service.
+    pub(crate) fn endpoints(&self, service: &ServiceName, port: u16) -> Option<&Endpoints> {
+        self.endpoints.get(&(service.clone(), port))
+    }
+
+    /// The retries that requests to a service may take.
+    pub(crate) fn budget(&self, service: &ServiceName) -> Option<&Arc<RetryBudget>> {
+        self.budgets.get(service)
+    }
+
+    /// Takes one change in. Routes that cannot be used leave those before them in force; the error
+    /// says why.
+    pub(crate) fn apply(&mut self, change: Change, now: Instant) -> Result<(), CompileError> {
+        match &change {
+            Change::PutService(service) => {
+                self.mesh.apply(change.clone());
+                self.put_service(service, now);
+                return Ok(());
+            }
+            Change::RemoveService(name) => self.forget_service(name),
+            Change::PutWorkload(workload) => {
+                self.leave_workload(&workload.uid, Some(workload), now);
+                self.join_workload(workload, now);
+                if workload.addresses.contains(&self.address) && !workload.host_network {
+                    self.settle(Place::of(workload));
+                }
+            }
+            Change::RemoveWorkload(uid) => self.leave_workload(uid, None, now),
+            Change::PutRoutes(routes) => self.put_routes(routes)?,
+            Change::RemoveRoutes(service) => {
+                self.routes.remove(service);
+            }
+            Change::PutPolicy(_) | Change::RemovePolicy(_) => {}
+        }
+        self.mesh.apply(change);
+        Ok(())
+    }
+
+    fn put_routes(&mut self, routes: &ServiceRoutes) -> Result<(), CompileError> {
+        let tables = routes
+            .ports
+            .iter()
+            .map(|(port, routes)| Ok((*port, PortTable::new(routes)?)))
+            .collect::<Result<_, _>>()?;
+        self.routes.insert(routes.service.clone(), Arc::new(tables));
+        Ok(())
+    }
+
+    /// Makes or reconfigures the endpoint sets of a service, which may have got other ports.
+    fn put_service(&mut self, service: &Arc<Service>, now: Instant) {
+        self.budgets
+            .entry(service.name.clone())
+            .or_insert_with(|| Arc::new(RetryBudget::new(RetryLimits::default())));
+        let members: Vec<_> = self.mesh.endpoints(&service.name).cloned().collect();
+        for port in &service.ports {
+            let settings = Settings::of(&service.load_balancing, self.place.clone());
+            let name = (service.name.clone(), port.service_port);
+            match self.endpoints.get_mut(&name) {
+                Some(endpoints) => endpoints.configure(settings),
+                None => {
+                    let mut endpoints = EndpointSet::new(settings, rand::random());
+                    let here = members
+                        .iter()
+                        .filter_map(|workload| endpoint_of(workload, &name));
+                    endpoints.apply(here.map(ambit_balance::Change::Put), now);
+                    self.endpoints.insert(name, endpoints);
+                }
+            }
+        }
+    }
+
+    fn forget_service(&mut self, name: &ServiceName) {
+        let known = self.mesh.service(name).map(Arc::clone);
+        for port in known.iter().flat_map(|service| &service.ports) {
+            self.endpoints.remove(&(name.clone(), port.service_port));
+        }
+        self.budgets.remove(name);
+    }
+
+    /// Takes a workload out of the sets that it is in, but for those that `now_is` is in too.
+    fn leave_workload(&mut self, uid: &WorkloadUid, now_is: Option<&Workload>, now: Instant) {
+        let Some(was) = self.mesh.workload(uid).map(Arc::clone) else {
+            return;
+        };
+        for (service, ports) in &was.services {
+            for mapping in ports {
+                let stays = |workload: &Workload| {
+                    workload.target_port(service, mapping.service_port).is_some()
+                        && workload.addresses.first() == was.addresses.first()
+                };
+                let name = (service.clone(), mapping.service_port);
+                if !now_is.is_some_and(stays)
+                    && let Some(endpoints) = self.endpoints.get_mut(&name)
+                {
+                    endpoints.apply([ambit_balance::Change::Remove(uid.clone())], now);
+                }
+            }
+        }
+    }
+
+    fn join_workload(&mut self, workload: &Arc<Workload>, now: Instant) {
+        for (service, ports) in &workload.services {
+            for mapping in ports {
+                let name = (service.clone(), mapping.service_port);
+                let Some(endpoint) = endpoint_of(workload, &name) else {
+                    continue;
+                };
+                if let Some(endpoints) = self.endpoints.get_mut(&name) {
+                    endpoints.apply([ambit_balance::Change::Put(endpoint)], now);
+                }
+            }
+        }
+    }
+
+    /// Notes where this waypoint runs, which decides what is near.
+    fn settle(&mut self, place: Place) {
+        if self.place == place {
+            return;
+        }
+        self.place = place;
+        for ((service, _), endpoints) in self.endpoints.iter_mut() {
+            if let Some(service) = self.mesh.service(service) {
+                endpoints.configure(Settings::of(&service.load_balancing, self.place.clone()));
+            }
+        }
+    }
+}
+
+impl PortTable {
+    fn new(routes: &PortRoutes) -> Result<Self, CompileError> {
+        let producer = routes.producer.as_ref().map(compiled).transpose()?;
+        let consumers = routes
+            .consumers
+            .iter()
+            .map(|(namespace, list)| Ok((Arc::clone(namespace), compiled(list)?)))
+            .collect::<Result<_, _>>()?;
+        Ok(Self {
+            producer,
+            consumers,
+        })
+    }
+}
+
+fn compiled(list: &RouteList) -> Result<Arc<Routes>, CompileError> {
+    Ok(Arc::new(match list {
+        RouteList::Http(http) => Routes::Http(Compiled::new(http)?),
+        RouteList::Tls(routes) => Routes::Tls(routes.clone()),
+        RouteList::Tcp(route) => Routes::Tcp(route.clone()),
+    }))
+}
+
+/// Whether routes can be made ready.
+pub(crate) fn check(routes: &ServiceRoutes) -> Result<(), CompileError> {
+    let mut ports = routes.ports.values();
+    ports.try_for_each(|port| PortTable::new(port).map(drop))
+}
+
+/// A workload as an endpoint of a port, if it serves that.
+fn endpoint_of(
+    workload: &Arc<Workload>,
+    (service, port): &PortName,
+) -> Option<Endpoint<WorkloadUid, Arc<Destination>>> {
+    let address = SocketAddr::new(
+        *workload.addresses.first()?,
+        workload.target_port(service, *port)?,
+    );
+    Some(Endpoint {
+        key: workload.uid.clone(),
+        payload: Arc::new(Destination {
+            workload: Arc::clone(workload),
+            address,
+        }),
+        weight: workload.weight(),
+        place: Place::of(workload),
+        health: workload.health,
+    })
+}
+
+#[cfg(test)]
+mod tests;
