@@ -55,18 +55,18 @@ pub struct EndpointSet<K: Ord, T> {
 #[derive(Debug)]
 struct Known<K, T> {
     member: Arc<Member<K, T>>,
-    standing: Standing,
+    seat: Result<Seat, Unfit>,
 }
 
-/// Whether an endpoint may be picked.
+/// Where an endpoint that may be picked stands.
 #[derive(Clone, Copy, Debug)]
-enum Standing {
-    Ready { rank: usize, slot: usize },
-    Unhealthy,
-    TooFar,
+struct Seat {
+    rank: usize,
+    slot: usize,
 }
 
 /// Why an endpoint may not be picked.
+#[derive(Clone, Copy, Debug)]
 enum Unfit {
     Unhealthy,
     TooFar,
@@ -106,10 +106,7 @@ impl<K: Clone + Hash + Ord, T> EndpointSet<K, T> {
     /// Picks this endpoint and no other, however near it is; none if it may not be picked.
     pub fn pick_this(&self, key: &K) -> Option<Pick<K, T>> {
         let known = self.known.get(key)?;
-        match known.standing {
-            Standing::Ready { .. } => Some(Pick::new(&known.member)),
-            Standing::Unhealthy | Standing::TooFar => None,
-        }
+        known.seat.is_ok().then(|| Pick::new(&known.member))
     }
 
     /// How many requests are outstanding at an endpoint; none if it is not known.
@@ -157,17 +154,14 @@ impl<K: Clone + Hash + Ord, T> EndpointSet<K, T> {
 
     fn put(&mut self, endpoint: Endpoint<K, T>, joined: Option<Instant>) {
         let old = self.known.get(&endpoint.key);
-        let slot_before = old.and_then(|old| match old.standing {
-            Standing::Ready { rank, slot } => Some((rank, slot, old.member.joined)),
-            Standing::Unhealthy | Standing::TooFar => None,
-        });
+        let old_seat = old.and_then(|old| Some((old.seat.ok()?, old.member.joined)));
         let member = Arc::new(Member {
             live: old.map_or_else(Arc::<Live>::default, |old| Arc::clone(&old.member.live)),
-            joined: slot_before.map_or(joined, |(_, _, before)| before),
+            joined: old_seat.map_or(joined, |(_, joined)| joined),
             endpoint,
         });
-        match (slot_before, self.judge(&member.endpoint)) {
-            (Some((rank, slot, _)), Ok(same)) if rank == same => self.replace(member, rank, slot),
+        match (old_seat, self.judge(&member.endpoint)) {
+            (Some((seat, _)), Ok(rank)) if rank == seat.rank => self.replace(member, seat),
             _ => {
                 self.remove(&member.endpoint.key);
                 self.add(member);
@@ -175,51 +169,45 @@ impl<K: Clone + Hash + Ord, T> EndpointSet<K, T> {
         }
     }
 
-    /// Puts a new version of an endpoint into the slot that it has.
-    fn replace(&mut self, member: Arc<Member<K, T>>, rank: usize, slot: usize) {
-        if let Some(group) = self.groups.get_mut(rank) {
-            group.replace(slot, Arc::clone(&member));
+    /// Seats a new version of an endpoint where the old one is.
+    fn replace(&mut self, member: Arc<Member<K, T>>, seat: Seat) {
+        if let Some(group) = self.groups.get_mut(seat.rank) {
+            group.replace(seat.slot, Arc::clone(&member));
         }
-        self.know(member, Standing::Ready { rank, slot });
+        self.know(member, Ok(seat));
     }
 
     fn add(&mut self, member: Arc<Member<K, T>>) {
-        let standing = match self.judge(&member.endpoint) {
-            Ok(rank) => match self.groups.get_mut(rank) {
-                Some(group) => Standing::Ready {
-                    rank,
-                    slot: group.add(Arc::clone(&member)),
-                },
-                None => Standing::TooFar,
-            },
-            Err(Unfit::Unhealthy) => {
-                self.unhealthy += 1;
-                Standing::Unhealthy
-            }
-            Err(Unfit::TooFar) => Standing::TooFar,
-        };
-        self.know(member, standing);
+        let seat = self.judge(&member.endpoint).and_then(|rank| {
+            let group = self.groups.get_mut(rank).ok_or(Unfit::TooFar)?;
+            let slot = group.add(Arc::clone(&member));
+            Ok(Seat { rank, slot })
+        });
+        if let Err(Unfit::Unhealthy) = seat {
+            self.unhealthy += 1;
+        }
+        self.know(member, seat);
     }
 
-    fn know(&mut self, member: Arc<Member<K, T>>, standing: Standing) {
+    fn know(&mut self, member: Arc<Member<K, T>>, seat: Result<Seat, Unfit>) {
         let key = member.endpoint.key.clone();
-        self.known.insert(key, Known { member, standing });
+        self.known.insert(key, Known { member, seat });
     }
 
     fn remove(&mut self, key: &K) {
-        match self.known.remove(key).map(|known| known.standing) {
-            Some(Standing::Ready { rank, slot }) => self.vacate(rank, slot),
-            Some(Standing::Unhealthy) => self.unhealthy -= 1,
-            Some(Standing::TooFar) | None => {}
+        match self.known.remove(key).map(|known| known.seat) {
+            Some(Ok(seat)) => self.vacate(seat),
+            Some(Err(Unfit::Unhealthy)) => self.unhealthy -= 1,
+            Some(Err(Unfit::TooFar)) | None => {}
         }
     }
 
-    /// Takes the endpoint out of a slot, and tells the one that fills it.
-    fn vacate(&mut self, rank: usize, slot: usize) {
-        let group = self.groups.get_mut(rank);
-        let moved = group.and_then(|group| group.remove(slot));
+    /// Takes the endpoint off a seat, and keeps track of the one that fills it.
+    fn vacate(&mut self, seat: Seat) {
+        let group = self.groups.get_mut(seat.rank);
+        let moved = group.and_then(|group| group.remove(seat.slot));
         if let Some(known) = moved.and_then(|moved| self.known.get_mut(&moved.endpoint.key)) {
-            known.standing = Standing::Ready { rank, slot };
+            known.seat = Ok(seat);
         }
     }
 
@@ -256,7 +244,7 @@ impl<K, T> Clone for Known<K, T> {
     fn clone(&self) -> Self {
         Self {
             member: Arc::clone(&self.member),
-            standing: self.standing,
+            seat: self.seat,
         }
     }
 }
