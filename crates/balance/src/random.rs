@@ -5,7 +5,7 @@
 use std::hash::{Hash, Hasher};
 
 /// 2^64 divided by the golden ratio.
-const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
+pub(crate) const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// A stream of numbers from a seed (splitmix64).
 #[derive(Clone, Debug)]

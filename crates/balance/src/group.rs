@@ -1,0 +1,160 @@
+//! Endpoints that are equally near and may all be picked: what a pick works on.
+//!
+//! They stand in numbered slots without gaps; the last one fills the slot of one that goes. Beside
+//! them stand their weights, measured in units: the largest number known to divide every weight,
+//! so that endpoints of equal weight have one unit each, whatever the weight is.
+
+use std::hash::Hash;
+use std::sync::{Arc, OnceLock};
+
+use imbl::Vector;
+
+use crate::endpoint::Member;
+use crate::random::{GOLDEN, part_of};
+use crate::settings::Hashing;
+use crate::table::Table;
+use crate::weights::Weights;
+
+/// Endpoints that are equally near.
+#[derive(Debug)]
+pub(crate) struct Group<K, T> {
+    members: Vector<Arc<Member<K, T>>>,
+    weights: Weights,
+    /// Divides every weight; 0 as long as there was none.
+    unit: u64,
+    /// See [`Group::in_turn`]; has no divisor in common with the number of units.
+    stride: u64,
+    /// Of these members with these weights; built when first asked for.
+    table: Arc<OnceLock<Table>>,
+}
+
+impl<K, T> Group<K, T> {
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.members.len()
+    }
+
+    /// The endpoint in a slot.
+    pub(crate) fn get(&self, slot: usize) -> Option<&Arc<Member<K, T>>> {
+        self.members.get(slot)
+    }
+
+    /// Adds an endpoint; says its slot.
+    pub(crate) fn add(&mut self, member: Arc<Member<K, T>>) -> usize {
+        self.weights.push(member.weight());
+        self.reckon(member.weight());
+        self.members.push_back(member);
+        self.members.len() - 1
+    }
+
+    /// Removes the endpoint in a slot; gives the one that stands there now, if another does.
+    pub(crate) fn remove(&mut self, slot: usize) -> Option<&Arc<Member<K, T>>> {
+        let last = self.members.pop_back()?;
+        self.weights.pop();
+        if slot < self.members.len() {
+            self.weights.set(slot, last.weight());
+            self.members.set(slot, last);
+        }
+        self.reckon(0);
+        self.members.get(slot)
+    }
+
+    /// Puts an endpoint in the place of an older version of itself.
+    pub(crate) fn replace(&mut self, slot: usize, member: Arc<Member<K, T>>) {
+        let weight = member.weight();
+        let Some(old) = self.members.get_mut(slot) else {
+            return;
+        };
+        let before = std::mem::replace(old, member).weight();
+        if before != weight {
+            self.weights.set(slot, weight);
+            self.reckon(weight);
+        }
+    }
+
+    /// How many units of weight there are.
+    pub(crate) fn units(&self) -> u64 {
+        self.weights
+            .total()
+            .checked_div(self.unit)
+            .unwrap_or_default()
+    }
+
+    /// The endpoint that has this unit of weight.
+    pub(crate) fn at(&self, unit: u64) -> Option<&Arc<Member<K, T>>> {
+        let slot = if self.units() == u64::try_from(self.len()).ok()? {
+            // All have one unit: no need to search.
+            usize::try_from(unit).ok()?
+        } else {
+            self.weights.find(unit * self.unit)?
+        };
+        self.members.get(slot)
+    }
+
+    /// The unit of weight whose turn it is: in as many turns as there are units each has one,
+    /// and those of one endpoint are spread evenly among them.
+    pub(crate) fn in_turn(&self, turn: u64) -> u64 {
+        let steps = u128::from(turn) * u128::from(self.stride);
+        let unit = steps.checked_rem(u128::from(self.units()));
+        unit.and_then(|unit| u64::try_from(unit).ok())
+            .unwrap_or_default()
+    }
+
+    /// The endpoint that a hash leads to.
+    pub(crate) fn hashed(&self, hashing: Hashing, hash: u64) -> Option<&Arc<Member<K, T>>>
+    where
+        K: Hash + Ord,
+    {
+        let table = self
+            .table
+            .get_or_init(|| Table::build(hashing, &self.members));
+        self.members.get(table.slot(hash)?)
+    }
+
+    /// Brings in line what depends on the weights, after one has come (or, 0, gone).
+    fn reckon(&mut self, weight: u64) {
+        self.unit = greatest_divisor(self.unit, weight);
+        self.stride = stride(self.units());
+        self.table = Arc::default();
+    }
+}
+
+impl<K, T> Default for Group<K, T> {
+    fn default() -> Self {
+        Self {
+            members: Vector::new(),
+            weights: Weights::default(),
+            unit: 0,
+            stride: 1,
+            table: Arc::default(),
+        }
+    }
+}
+
+// Derived, it would ask for `T: Clone`.
+impl<K, T> Clone for Group<K, T> {
+    fn clone(&self) -> Self {
+        Self {
+            members: self.members.clone(),
+            weights: self.weights.clone(),
+            table: Arc::clone(&self.table),
+            ..*self
+        }
+    }
+}
+
+/// The first number from `units` divided by the golden ratio that has no divisor in common with
+/// it: multiples of it reach every unit, and come back to a neighbourhood as late as they can.
+fn stride(units: u64) -> u64 {
+    let from = part_of(units, GOLDEN).max(1);
+    let mut candidates = from..from.saturating_add(units);
+    let found = candidates.find(|candidate| greatest_divisor(*candidate, units) == 1);
+    found.unwrap_or(1)
+}
+
+fn greatest_divisor(mut a: u64, mut b: u64) -> u64 {
+    while b != 0 {
+        (a, b) = (b, a % b);
+    }
+    a
+}

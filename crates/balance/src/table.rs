@@ -1,0 +1,65 @@
+//! Where hashes lead: a table made of the endpoints of a group.
+//!
+//! It depends on keys and weights alone, not on the order in which endpoints came, so that all
+//! replicas of a waypoint make the same one; and when one of n endpoints goes, about 1/n of the
+//! hashes lead elsewhere.
+
+use std::hash::Hash;
+use std::sync::Arc;
+
+use imbl::Vector;
+
+use crate::endpoint::Member;
+use crate::random::stable_hash;
+use crate::settings::Hashing;
+
+mod maglev;
+mod ring;
+
+/// Where hashes lead.
+#[derive(Debug)]
+pub(crate) enum Table {
+    Ring(ring::Ring),
+    Maglev(maglev::Maglev),
+}
+
+/// What a table is made of.
+#[derive(Clone, Copy, Debug)]
+struct Entrant {
+    /// Of the endpoint's key.
+    hash: u64,
+    weight: u64,
+    slot: usize,
+}
+
+impl Table {
+    /// The table of these endpoints, by the slots that they have here.
+    pub(crate) fn build<K: Hash + Ord, T>(
+        hashing: Hashing,
+        members: &Vector<Arc<Member<K, T>>>,
+    ) -> Self {
+        let mut members: Vec<_> = members.iter().enumerate().collect();
+        members.sort_unstable_by_key(|(_, member)| &member.endpoint.key);
+        let entrants = members.into_iter().map(|(slot, member)| Entrant {
+            hash: stable_hash(&member.endpoint.key),
+            weight: member.weight(),
+            slot,
+        });
+        let entrants: Vec<_> = entrants.collect();
+        match hashing {
+            Hashing::Ring { size } => Self::Ring(ring::Ring::new(size, &entrants)),
+            Hashing::Maglev { size } => Self::Maglev(maglev::Maglev::new(size, &entrants)),
+        }
+    }
+
+    /// The slot of the endpoint that a hash leads to; none if there is no endpoint.
+    pub(crate) fn slot(&self, hash: u64) -> Option<usize> {
+        match self {
+            Self::Ring(ring) => ring.slot(hash),
+            Self::Maglev(maglev) => maglev.slot(hash),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

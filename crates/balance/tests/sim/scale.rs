@@ -1,0 +1,103 @@
+//! What changes and picks cost, in keys that are compared or copied.
+
+use std::cell::Cell;
+use std::cmp::Ordering;
+use std::time::Instant;
+
+use ambit_balance::{Ask, Change, Endpoint, EndpointSet, Place, Settings};
+use ambit_model::Health;
+
+thread_local! {
+    static TOUCHED: Cell<usize> = const { Cell::new(0) };
+}
+
+/// A key that counts how often keys are compared, copied or hashed.
+#[derive(Debug, Hash, PartialEq, Eq)]
+struct Key(u32);
+
+fn touch() {
+    TOUCHED.set(TOUCHED.get() + 1);
+}
+
+impl Clone for Key {
+    fn clone(&self) -> Self {
+        touch();
+        Self(self.0)
+    }
+}
+
+impl Ord for Key {
+    fn cmp(&self, other: &Self) -> Ordering {
+        touch();
+        self.0.cmp(&other.0)
+    }
+}
+
+impl PartialOrd for Key {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+fn put(key: u32, health: Health) -> Change<Key, ()> {
+    Change::Put(Endpoint {
+        key: Key(key),
+        payload: (),
+        weight: 1,
+        place: Place::default(),
+        health,
+    })
+}
+
+fn touched(what: impl FnOnce()) -> usize {
+    let before = TOUCHED.get();
+    what();
+    TOUCHED.get() - before
+}
+
+fn set_of(endpoints: u32) -> EndpointSet<Key, ()> {
+    let mut set = EndpointSet::new(Settings::default(), 0);
+    let all = (0..endpoints).map(|key| put(key, Health::Healthy));
+    set.apply(all, Instant::now());
+    set
+}
+
+/// The most that one change costs while the snapshot before it is still in use.
+fn dearest(endpoints: u32) -> usize {
+    let set = set_of(endpoints);
+    let changes = |key: u32| {
+        [
+            put(key, Health::Healthy),
+            put(key, Health::Unhealthy),
+            Change::Remove(Key(key)),
+            put(endpoints + key, Health::Healthy),
+        ]
+    };
+    let costs = (0..endpoints).step_by(7).flat_map(changes).map(|change| {
+        let mut next = set.clone();
+        touched(|| next.apply([change], Instant::now()))
+    });
+    costs.max().unwrap()
+}
+
+#[test]
+fn a_change_of_ten_thousand_costs_little_more_than_of_a_hundred() {
+    let (few, many) = (dearest(100), dearest(10_000));
+    assert!(
+        many < 3 * few,
+        "{few} keys touched of 100, {many} of 10,000"
+    );
+}
+
+#[test]
+fn a_pick_looks_at_no_key() {
+    let set = set_of(10_000);
+    let ask = |random| Ask {
+        now: Instant::now(),
+        random,
+        hash: None,
+        tried: &[],
+    };
+    let cost = touched(|| (0..1_000).for_each(|random| drop(set.pick(&ask(random)))));
+    assert_eq!(cost, 0);
+}
