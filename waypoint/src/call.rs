@@ -62,15 +62,17 @@ impl Call {
 
 /// What an address stands for, if it is bound to this waypoint: it is a way to nothing else.
 pub(crate) fn asked_for(view: &View, destination: SocketAddr) -> Result<Asked, Refusal> {
-    let is_ours = |waypoint: &Option<GatewayAddress>| {
-        matches!(waypoint, Some(GatewayAddress::Service(name, _)) if *name == view.own)
-    };
+    let is_ours = |waypoint: &Option<GatewayAddress>| matches!(waypoint, Some(GatewayAddress::Service(name, _)) if *name == view.own);
     match view.mesh.target(destination) {
         Found::Service(service, port) if is_ours(&service.waypoint) => {
             Ok(Asked::Service(Arc::clone(service), port))
         }
         Found::ServiceWithoutPort(service) if is_ours(&service.waypoint) => {
-            let detail = format!("service {} has no port {}", service.name, destination.port());
+            let detail = format!(
+                "service {} has no port {}",
+                service.name,
+                destination.port()
+            );
             Err(Refusal::new(Reason::UnknownPort, detail))
         }
         Found::Workload(workload) if is_ours(&workload.waypoint) => {

@@ -14,9 +14,7 @@ use ambit_uplink::certificates::{self, Issued};
 use ambit_uplink::trust::Trusted;
 use ambit_uplink::{Access, Check, Delivery, Discovered, Subscription};
 use ambit_wire::decode::{self, Decoded};
-use ambit_wire::delta::{
-    ADDRESS_TYPE, AUTHORIZATION_TYPE, Client, ROUTES_TYPE, Received, Update,
-};
+use ambit_wire::delta::{ADDRESS_TYPE, AUTHORIZATION_TYPE, Client, ROUTES_TYPE, Received, Update};
 use tokio::sync::{mpsc, watch};
 use tonic::transport::Channel;
 
@@ -136,7 +134,8 @@ impl Follower {
     fn purge(&self) {
         let mesh = &self.view.mesh;
         let is_gone = |pod: &str| {
-            mesh.workload_by_pod_uid(pod).is_none() && mesh.workload(&WorkloadUid::new(pod)).is_none()
+            mesh.workload_by_pod_uid(pod).is_none()
+                && mesh.workload(&WorkloadUid::new(pod)).is_none()
         };
         self.proxy.linker.purge(is_gone);
         self.proxy.http.purge(is_gone);
@@ -253,7 +252,14 @@ fn put_in_force(identity: &Identity, issued: &Issued, domain: &TrustDomain) -> O
     {
         identity.set_trust(trust);
     }
-    let left = issued.not_after.duration_since(clock::wall()).unwrap_or_default();
+    let left = issued
+        .not_after
+        .duration_since(clock::wall())
+        .unwrap_or_default();
     tracing::info!(?left, "certificate");
-    Some((left / 2).mul_f64(rand::random_range(0.8..=1.0)).max(RETRY.0))
+    Some(
+        (left / 2)
+            .mul_f64(rand::random_range(0.8..=1.0))
+            .max(RETRY.0),
+    )
 }

@@ -3,4 +3,5 @@
 pub(crate) mod body;
 pub(crate) mod replay;
 pub(crate) mod scan;
+pub(crate) mod serve;
 pub(crate) mod verified;

@@ -1,2 +1,25 @@
 //! The waypoint: the L7 proxy of a namespace or service.
+//!
+//! The way of a request: [`accept`] (a tunnel, a stream, who calls and what for: [`call`]) →
+//! [`stream`] (which protocol) → [`http`] (read through a scan of its own) → [`request`] (the
+//! pipeline) → [`upstream`] (a connection to the endpoint's agent). What is no HTTP goes from
+//! [`stream`] to [`tcp`]. What decides all that is the [`view`], which [`follow`] keeps up to date.
+
+mod accept;
+mod args;
+mod call;
+mod callers;
+mod follow;
 mod http;
+mod identity;
+mod protocol;
+mod proxy;
+mod request;
+mod serve;
+mod stream;
+mod tcp;
+mod upstream;
+mod view;
+
+pub use args::Args;
+pub use serve::run;

@@ -13,7 +13,7 @@
 
 mod headers;
 mod local;
-mod record;
+pub(crate) mod record;
 mod tries;
 
 use std::sync::Arc;
@@ -144,10 +144,7 @@ fn routes_of(view: &View, call: &Call) -> Option<Arc<Routes>> {
         .cloned()
 }
 
-fn find_rule<'c>(
-    compiled: &'c ambit_route::Compiled,
-    head: &Parts,
-) -> Result<Found<'c>, Fault> {
+fn find_rule<'c>(compiled: &'c ambit_route::Compiled, head: &Parts) -> Result<Found<'c>, Fault> {
     compiled.find(&Head::of(head)).ok_or_else(|| {
         let detail = format!("no route matches {} {}", head.method, head.uri.path());
         Fault::new(404, Flag::NoRoute, "no_route", detail)
@@ -188,7 +185,10 @@ fn choose(rule: &Rule) -> Result<(usize, Target), Fault> {
         let detail = format!("{} has no backend with a weight", rule.model.name);
         Fault::new(500, Flag::NoRoute, "no_backend", detail)
     })?;
-    let index = rule.backends.iter().position(|backend| std::ptr::eq(backend, chosen));
+    let index = rule
+        .backends
+        .iter()
+        .position(|backend| std::ptr::eq(backend, chosen));
     let target = match &chosen.target {
         BackendTarget::Service { name, port } => Target::Service(name.clone(), *port),
         BackendTarget::Invalid { why } => {

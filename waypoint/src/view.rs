@@ -177,7 +177,9 @@ impl View {
         for (service, ports) in &was.services {
             for mapping in ports {
                 let stays = |workload: &Workload| {
-                    workload.target_port(service, mapping.service_port).is_some()
+                    workload
+                        .target_port(service, mapping.service_port)
+                        .is_some()
                         && workload.addresses.first() == was.addresses.first()
                 };
                 let name = (service.clone(), mapping.service_port);

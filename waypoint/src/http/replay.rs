@@ -114,7 +114,12 @@ impl HttpBody for Replay {
 
     fn size_hint(&self) -> SizeHint {
         let kept = self.body.0.lock();
-        let again = kept.pieces.iter().skip(self.next).map(Bytes::len).sum::<usize>() as u64;
+        let again = kept
+            .pieces
+            .iter()
+            .skip(self.next)
+            .map(Bytes::len)
+            .sum::<usize>() as u64;
         let rest = kept.rest.size_hint();
         if kept.ended {
             return SizeHint::with_exact(again);

@@ -1,8 +1,7 @@
 //! Headers between two hops: what belongs to one connection goes, what tells of the client comes.
 
 use http::header::{
-    CONNECTION, EXPECT, HeaderName, HeaderValue, PROXY_AUTHENTICATE, TE, TRANSFER_ENCODING,
-    UPGRADE,
+    CONNECTION, EXPECT, HeaderName, HeaderValue, PROXY_AUTHENTICATE, TE, TRANSFER_ENCODING, UPGRADE,
 };
 use http::request::Parts;
 use http::{HeaderMap, Version};
@@ -31,7 +30,8 @@ pub(super) fn take_in(head: &mut Parts, call: &Call) {
     drop_hop(&mut head.headers);
     head.headers.remove(TE);
     if takes_trailers {
-        head.headers.insert(TE, HeaderValue::from_static("trailers"));
+        head.headers
+            .insert(TE, HeaderValue::from_static("trailers"));
     }
     // The parser answers it when the body is asked for.
     head.headers.remove(EXPECT);
@@ -88,7 +88,13 @@ fn new_id() -> String {
     let random = rand::random::<u128>() & !(0xf << 76) & !(0x3 << 62) | (0x4 << 76) | (0x2 << 62);
     let hex = format!("{random:032x}");
     let part = |from, to| hex.get(from..to).unwrap_or_default();
-    let (a, b, c, d, e) = (part(0, 8), part(8, 12), part(12, 16), part(16, 20), part(20, 32));
+    let (a, b, c, d, e) = (
+        part(0, 8),
+        part(8, 12),
+        part(12, 16),
+        part(16, 20),
+        part(20, 32),
+    );
     format!("{a}-{b}-{c}-{d}-{e}")
 }
 

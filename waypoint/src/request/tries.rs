@@ -68,7 +68,10 @@ pub(super) async fn run(
         head,
         body,
     };
-    let written = plan.rule.as_ref().and_then(|rule| rule.model.retry.as_ref());
+    let written = plan
+        .rule
+        .as_ref()
+        .and_then(|rule| rule.model.retry.as_ref());
     let default = unwritten();
     let retry = written.unwrap_or(&default);
     let budget = sending.budget();
@@ -324,7 +327,9 @@ fn unwritten() -> Retry {
 }
 
 fn backoff(retry: &Retry) -> Backoff {
-    retry.backoff.map_or_else(Backoff::default, Backoff::at_least)
+    retry
+        .backoff
+        .map_or_else(Backoff::default, Backoff::at_least)
 }
 
 /// The host that the request is for.

@@ -212,10 +212,8 @@ impl HttpPool {
         let io = TokioIo::new(link);
         match key.version {
             Version::Http1 => {
-                let (sender, connection) = http1::Builder::new()
-                    .handshake(io)
-                    .await
-                    .map_err(failed)?;
+                let (sender, connection) =
+                    http1::Builder::new().handshake(io).await.map_err(failed)?;
                 self.drive(connection.with_upgrades());
                 Ok(Sender::Http1(sender))
             }
@@ -265,7 +263,8 @@ impl TrySend {
 
 /// Whether the endpoint said that it did not look at the request (RFC 9113, 8.7).
 fn is_refused(error: &hyper::Error) -> bool {
-    let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<h2::Error>());
+    let cause =
+        std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<h2::Error>());
     cause.is_some_and(|cause| match cause.reason() {
         Some(h2::Reason::REFUSED_STREAM) => true,
         Some(h2::Reason::NO_ERROR) => cause.is_go_away() && cause.is_remote(),

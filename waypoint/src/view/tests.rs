@@ -1,1 +1,1 @@
-//! x
+//! Endpoints and routes follow the mesh.

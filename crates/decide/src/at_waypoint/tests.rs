@@ -25,9 +25,15 @@ fn policies_about_clients_are_judged_here() {
     let mesh = mesh([web.clone()], [], [deny]);
     let judge = |account: &str| {
         let peer = id("shop", account);
-        at_waypoint(&mesh, &web, ip("10.0.0.9"), addr("10.0.0.1:8080"), Some(&peer))
-            .map(|_| ())
-            .map_err(|refusal| refusal.reason)
+        at_waypoint(
+            &mesh,
+            &web,
+            ip("10.0.0.9"),
+            addr("10.0.0.1:8080"),
+            Some(&peer),
+        )
+        .map(|_| ())
+        .map_err(|refusal| refusal.reason)
     };
     assert_eq!(judge("alice"), Ok(()));
     assert_eq!(judge("mallory"), Err(Reason::PolicyDenied));
