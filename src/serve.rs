@@ -13,7 +13,7 @@
 //! |---|---|
 //! | `configuration.rs` | the one task that owns configuration and claims, and publishes |
 //! | `publication.rs` | what is published: persistent maps and a short log of changes |
-//! | `subscription.rs` | what one stream is sent, in which order: a machine without I/O |
+//! | `subscription.rs`, `scope.rs` | what one stream is sent, in which order: machines without I/O |
 //! | `discovery.rs`, `progress.rs` | streams of agents, and how far they have come |
 //! | `capture.rs`, `claims.rs` | which pods agents captured; the trust bundle |
 //! | `certificates.rs` | signs for agents what is theirs |
@@ -39,6 +39,7 @@ mod metrics;
 mod pages;
 mod progress;
 mod publication;
+mod scope;
 mod subscription;
 mod tls;
 mod tokens;
@@ -163,8 +164,13 @@ pub fn start(
     let metrics = Metrics::new(&registry);
     let callers = match settings.agents {
         Some(agents) => Callers::Agents(Agents::new(agents, tasks.clone())),
-        None => Callers::Nodes(Tokens::open(&settings.state, settings.tokens.as_deref())?),
+        None => {
+            let domain = &configuration.settings().cluster_domain;
+            let tokens = Tokens::open(&settings.state, domain, settings.tokens.as_deref())?;
+            Callers::Nodes(tokens)
+        }
     };
+    let root_namespaces = configuration.settings().root_namespaces.clone().into();
     let claims = ClaimFiles::open(&settings.state)?;
     let (own, renew_at) = OwnCertificate::make(Arc::clone(&authority), settings.dns_names)?;
     let accept =
@@ -241,6 +247,7 @@ pub fn start(
         progress: progress.clone(),
         metrics: metrics.clone(),
         tasks: tasks.clone(),
+        root_namespaces,
     };
     let certificates = Certificates {
         authority: Arc::clone(&authority),

@@ -3,19 +3,40 @@
 use std::fmt;
 use std::sync::Arc;
 
+use ambit_model::ServiceName;
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use tonic::{Code, Status};
 
 use super::agent_pods::AgentPods;
-use super::tokens::AdmittedNodes;
+use super::tokens::{AdmittedSubjects, Subject};
 
-/// The node that a call comes from.
+/// Whoever a call comes from.
 #[derive(Clone, Debug)]
 pub(crate) struct Caller {
-    /// Name of its Node object.
-    pub(crate) node: Arc<str>,
+    /// What logs and limits know it by: for an agent, the name of its Node object.
+    pub(crate) name: Arc<str>,
+    /// What it is.
+    pub(crate) who: Who,
     stay: Stay,
+}
+
+/// What a caller is.
+#[derive(Clone, Debug)]
+pub(crate) enum Who {
+    /// The agent of the node that [`Caller::name`] names.
+    Agent,
+    /// A waypoint.
+    Waypoint(Arc<WaypointCaller>),
+}
+
+/// What a waypoint may know and be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct WaypointCaller {
+    /// Its service, which others are bound to.
+    pub(crate) service: ServiceName,
+    /// The service account whose identity it has, in the service's namespace.
+    pub(crate) service_account: Arc<str>,
 }
 
 /// What has to be there for the caller to be let in.
@@ -23,36 +44,53 @@ pub(crate) struct Caller {
 enum Stay {
     /// Nothing: its token is of the operator's file.
     Always,
-    /// Its node.
-    Node(AdmittedNodes),
+    /// What its token was made for.
+    Subject(AdmittedSubjects, Subject),
     /// The agent's pod, by its uid.
     Pod(AgentPods, Arc<str>),
 }
 
 impl Caller {
-    /// One whose token the operator gave.
+    /// The agent of a node, whose token the operator gave.
     pub(crate) fn given(node: Arc<str>) -> Self {
-        let stay = Stay::Always;
-        Self { node, stay }
+        Self {
+            name: node,
+            who: Who::Agent,
+            stay: Stay::Always,
+        }
     }
 
-    /// One that is let in while its node is known.
-    pub(crate) fn of_node(node: Arc<str>, nodes: AdmittedNodes) -> Self {
-        let stay = Stay::Node(nodes);
-        Self { node, stay }
+    /// One that is let in while what its token was made for is known.
+    pub(crate) fn of_subject(subject: Subject, who: Who, subjects: AdmittedSubjects) -> Self {
+        Self {
+            name: subject.name(),
+            who,
+            stay: Stay::Subject(subjects, subject),
+        }
     }
 
-    /// One that is let in while the agent's pod is there.
+    /// The agent of a node, that is let in while its pod is there.
     pub(crate) fn of_pod(node: Arc<str>, pods: AgentPods, uid: Arc<str>) -> Self {
-        let stay = Stay::Pod(pods, uid);
-        Self { node, stay }
+        Self {
+            name: node,
+            who: Who::Agent,
+            stay: Stay::Pod(pods, uid),
+        }
+    }
+
+    /// The node whose agent calls; nobody else may.
+    pub(crate) fn node(&self) -> Result<&Arc<str>, Status> {
+        match &self.who {
+            Who::Agent => Ok(&self.name),
+            Who::Waypoint(_) => Err(Status::permission_denied("this is for node agents only")),
+        }
     }
 
     /// Waits until the caller is no longer let in: a stream must not outlive its token.
     pub(crate) async fn dismissed(&mut self) {
         match &mut self.stay {
             Stay::Always => std::future::pending().await,
-            Stay::Node(nodes) => nodes.without(&self.node).await,
+            Stay::Subject(subjects, subject) => subjects.without(subject).await,
             Stay::Pod(pods, uid) => pods.gone(uid).await,
         }
     }

@@ -100,12 +100,13 @@ impl Capture for Captures {
         request: Request<Streaming<CaptureReport>>,
     ) -> Result<Response<Self::ReportStream>, Status> {
         let caller = gate::caller_of(&request)?;
-        let place = self.places.enter("report", &caller.node)?;
+        let node = Arc::clone(caller.node()?);
+        let place = self.places.enter("report", &node)?;
         let (answers, receiver) = mpsc::channel(ANSWERS);
         let stream = ReportStream {
             _place: place,
-            reporter: self.reported.of_stream(&caller.node),
-            node: Arc::clone(&caller.node),
+            reporter: self.reported.of_stream(&node),
+            node,
             reports: request.into_inner(),
             answers,
             publications: self.configuration.publications(),
@@ -126,12 +127,12 @@ impl Capture for Captures {
         request: Request<TrustRequest>,
     ) -> Result<Response<Self::TrustStream>, Status> {
         let mut caller = gate::caller_of(&request)?;
-        let place = self.places.enter("trust", &caller.node)?;
+        let place = self.places.enter("trust", &caller.name)?;
         let held = request.into_inner().have_generation;
         let (updates, receiver) = mpsc::channel(1);
         let stream = trust::stream(
             Arc::clone(&self.authority),
-            Arc::clone(&caller.node),
+            Arc::clone(&caller.name),
             held,
             updates,
         );
@@ -152,8 +153,9 @@ impl Capture for Captures {
         request: Request<RosterRequest>,
     ) -> Result<Response<Self::RosterStream>, Status> {
         let mut caller = gate::caller_of(&request)?;
-        let place = self.places.enter("roster", &caller.node)?;
-        let roster = self.configuration.roster(&caller.node).await;
+        let node = Arc::clone(caller.node()?);
+        let place = self.places.enter("roster", &node)?;
+        let roster = self.configuration.roster(&node).await;
         let roster = roster.map_err(|error| Status::unavailable(error.to_string()))?;
         let (updates, receiver) = mpsc::channel(1);
         let stop = self.tasks.token();
@@ -173,7 +175,7 @@ impl Capture for Captures {
         &self,
         request: Request<TrustAck>,
     ) -> Result<Response<TrustAckAnswer>, Status> {
-        let node = gate::caller_of(&request)?.node;
+        let node = gate::caller_of(&request)?.name;
         let generation = request.into_inner().generation;
         tracing::debug!(%node, generation, "an agent holds a trust bundle");
         self.authority.held(&node, generation);

@@ -1,5 +1,5 @@
-//! The certificate service: signs for an agent the identities of pods on its own node, and no
-//! others.
+//! The certificate service: signs for an agent the identities of pods on its own node, for a
+//! waypoint its own, and no others.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +11,7 @@ use ambit_wire::ca::{IstioCertificateRequest, IstioCertificateResponse};
 use prost_types::value::Kind;
 use tonic::{Request, Response, Status};
 
+use super::caller::{Caller, Who};
 use super::configuration::Handle;
 use super::gate;
 use super::metrics::{CertificateRefusal, Metrics};
@@ -37,8 +38,8 @@ impl IstioCertificateService for Certificates {
         request: Request<IstioCertificateRequest>,
     ) -> Result<Response<IstioCertificateResponse>, Status> {
         self.metrics.certificate_requests.inc();
-        let node = gate::caller_of(&request)?.node;
-        match self.issue(&node, &request.into_inner()).await {
+        let caller = gate::caller_of(&request)?;
+        match self.issue(&caller, &request.into_inner()).await {
             Ok(response) => {
                 self.metrics.certificates_signed.inc();
                 Ok(Response::new(response))
@@ -46,7 +47,8 @@ impl IstioCertificateService for Certificates {
             Err((refusal, status)) => {
                 self.metrics.certificate_refused(refusal);
                 let reason = refusal.word();
-                tracing::warn!(%node, reason, "no certificate: {}", status.message());
+                let name = &caller.name;
+                tracing::warn!(%name, reason, "no certificate: {}", status.message());
                 Err(status)
             }
         }
@@ -58,19 +60,18 @@ type Refused = (CertificateRefusal, Status);
 impl Certificates {
     async fn issue(
         &self,
-        node: &Arc<str>,
+        caller: &Caller,
         request: &IstioCertificateRequest,
     ) -> Result<IstioCertificateResponse, Refused> {
         let identity = identity_of(request)?;
-        let allowed = self.configuration.may_ask(node, &identity).await;
-        let allowed = allowed.map_err(|not_ready| {
-            (
-                CertificateRefusal::Internal,
-                Status::unavailable(not_ready.to_string()),
-            )
-        })?;
-        if !allowed {
-            let why = format!("{identity} is the identity of no pod on node {node}");
+        if !self.may_have(caller, &identity).await? {
+            let why = match &caller.who {
+                Who::Agent => format!(
+                    "{identity} is the identity of no pod on node {}",
+                    caller.name
+                ),
+                Who::Waypoint(_) => format!("{identity} is not the identity of {}", caller.name),
+            };
             return Err((
                 CertificateRefusal::NotOnNode,
                 Status::permission_denied(why),
@@ -82,7 +83,7 @@ impl Certificates {
             .sign(&request.csr, &identity, life, clock::wall());
         let leaf = leaf.map_err(|error| refused(&error))?;
         tracing::info!(
-            %node, %identity, serial = leaf.serial,
+            caller = %caller.name, %identity, serial = leaf.serial,
             until = clock::rfc3339(leaf.not_after), "signed a certificate"
         );
         let roots = self.authority.bundle().borrow().pem.clone();
@@ -91,6 +92,29 @@ impl Certificates {
             .chain([roots])
             .collect();
         Ok(IstioCertificateResponse { cert_chain })
+    }
+
+    /// An agent may have what the pods of its node have, a waypoint what it has itself.
+    async fn may_have(&self, caller: &Caller, identity: &SpiffeId) -> Result<bool, Refused> {
+        match &caller.who {
+            Who::Agent => {
+                let allowed = self.configuration.may_ask(&caller.name, identity).await;
+                allowed.map_err(|not_ready| {
+                    (
+                        CertificateRefusal::Internal,
+                        Status::unavailable(not_ready.to_string()),
+                    )
+                })
+            }
+            Who::Waypoint(waypoint) => {
+                let own = SpiffeId::from_parts(
+                    self.authority.trust_domain().as_str(),
+                    &waypoint.service.namespace,
+                    &waypoint.service_account,
+                );
+                Ok(*identity == own)
+            }
+        }
     }
 }
 

@@ -16,7 +16,6 @@ mod problems;
 mod rosters;
 mod survey;
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use ambit_kit::clock;
@@ -32,6 +31,7 @@ use super::claims::{ClaimFiles, Claims};
 use super::gate::Callers;
 use super::metrics::Metrics;
 use super::publication::{Publication, Publisher};
+use super::tokens::Subject;
 use crate::config::{Batch, Configuration};
 
 pub(crate) use self::handle::{CaptureChange, CaptureReply, Handle, NotReady};
@@ -158,9 +158,9 @@ impl Keeper {
         self.take_changes(changes);
         match &self.callers {
             Callers::Nodes(tokens) => {
-                let nodes: BTreeSet<Arc<str>> = self.configuration.nodes().cloned().collect();
-                for error in tokens.set_nodes(&nodes) {
-                    tracing::error!(%error, "a node cannot be let in");
+                let nodes = self.configuration.nodes().cloned().map(Subject::Node);
+                for error in tokens.admit(nodes) {
+                    tracing::error!(%error, "a node or waypoint cannot be let in");
                 }
             }
             Callers::Agents(agents) if of_agents => agents.look_at(self.configuration.objects()),

@@ -19,11 +19,12 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::caller::Caller;
+use super::caller::{Caller, WaypointCaller, Who};
 use super::gate;
 use super::metrics::{Counted, Metrics};
 use super::progress::{Place, Progress};
 use super::publication::Publication;
+use super::scope::Scope;
 use super::subscription::{Kind, Subscription};
 
 /// Responses between a stream's task and its connection: one per type.
@@ -45,6 +46,8 @@ pub(crate) struct Discovery {
     pub(crate) metrics: Metrics,
     /// Where the streams' tasks run.
     pub(crate) tasks: Tasks,
+    /// Namespaces whose policies hold for the whole mesh.
+    pub(crate) root_namespaces: Arc<[Arc<str>]>,
 }
 
 #[tonic::async_trait]
@@ -57,15 +60,20 @@ impl AggregatedDiscoveryService for Discovery {
         request: Request<Streaming<DeltaDiscoveryRequest>>,
     ) -> Result<Response<Self::DeltaAggregatedResourcesStream>, Status> {
         let caller = gate::caller_of(&request)?;
-        let place = self.progress.enter(&caller.node).ok_or_else(|| {
-            let node = &caller.node;
+        let place = self.progress.enter(&caller.name).ok_or_else(|| {
+            let node = &caller.name;
             Status::resource_exhausted(format!("node {node} has too many streams open"))
         })?;
         let (responses, receiver) = mpsc::channel(RESPONSES);
         let stream = DiscoveryStream {
             place,
             _counted: Counted::one(&self.metrics.agents),
-            node: Arc::clone(&caller.node),
+            node: Arc::clone(&caller.name),
+            waypoint: match &caller.who {
+                Who::Agent => None,
+                Who::Waypoint(waypoint) => Some(Arc::clone(waypoint)),
+            },
+            root_namespaces: Arc::clone(&self.root_namespaces),
             requests: request.into_inner(),
             responses,
             publications: self.publications.clone(),
@@ -82,6 +90,9 @@ impl AggregatedDiscoveryService for Discovery {
 /// One stream.
 struct DiscoveryStream {
     node: Arc<str>,
+    /// Who it is, if it is no agent.
+    waypoint: Option<Arc<WaypointCaller>>,
+    root_namespaces: Arc<[Arc<str>]>,
     place: Place,
     _counted: Counted,
     requests: Streaming<DeltaDiscoveryRequest>,
@@ -123,7 +134,11 @@ impl DiscoveryStream {
             Ok(publication) => publication,
             Err(end) => return end,
         };
-        let mut subscription = Subscription::new(&now);
+        let scope = self.waypoint.as_ref().map(|waypoint| {
+            let roots = Arc::clone(&self.root_namespaces);
+            Scope::new(waypoint.service.clone(), roots, &now.mesh)
+        });
+        let mut subscription = Subscription::new(&now, scope);
         loop {
             tokio::select! {
                 request = self.requests.message() => match request {

@@ -23,7 +23,7 @@ use super::tokens::Tokens;
 /// How callers are told from one another.
 #[derive(Clone, Debug)]
 pub(crate) enum Callers {
-    /// By tokens of ours, one per node.
+    /// By tokens of ours, one per node and waypoint.
     Nodes(Tokens),
     /// By tokens of the cluster, bound to the agents' pods.
     Agents(Agents),

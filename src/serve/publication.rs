@@ -32,6 +32,8 @@ pub(crate) struct Publication {
     pub(crate) addresses: Shelf,
     /// Policies, encoded.
     pub(crate) policies: Shelf,
+    /// Routes of services, encoded.
+    pub(crate) routes: Shelf,
     log: imbl::Vector<Arc<Changes>>,
 }
 
@@ -46,11 +48,18 @@ pub(crate) struct Changes {
     pub(crate) removed_policies: Vec<(Arc<str>, Entry)>,
     /// New, changed and gone workloads and services.
     pub(crate) addresses: BTreeSet<Arc<str>>,
+    /// New, changed and gone routes.
+    pub(crate) routes: BTreeSet<Arc<str>>,
+    /// True if services are among the addresses.
+    pub(crate) services: bool,
 }
 
 impl Changes {
     fn is_empty(&self) -> bool {
-        self.policies.is_empty() && self.removed_policies.is_empty() && self.addresses.is_empty()
+        self.policies.is_empty()
+            && self.removed_policies.is_empty()
+            && self.addresses.is_empty()
+            && self.routes.is_empty()
     }
 }
 
@@ -71,6 +80,11 @@ pub(crate) struct Shelf {
 }
 
 impl Shelf {
+    /// The resource of that name, with the name.
+    pub(crate) fn entry(&self, name: &str) -> Option<(&Arc<str>, &Entry)> {
+        self.entries.get_key_value(name)
+    }
+
     /// True if that changed anything.
     fn put(&mut self, name: &Arc<str>, entry: Entry) -> bool {
         let before = self.entries.get(name);
@@ -137,6 +151,7 @@ impl Publisher {
             mesh: Mesh::default(),
             addresses: Shelf::default(),
             policies: Shelf::default(),
+            routes: Shelf::default(),
             log: imbl::Vector::new(),
         };
         Self {
@@ -154,12 +169,19 @@ impl Publisher {
     pub(crate) fn apply(&mut self, change: &Change) {
         match change {
             Change::PutWorkload(workload) => self.put_address(encode::workload_entry(workload)),
-            Change::PutService(service) => self.put_address(encode::service_entry(service)),
+            Change::PutService(service) => {
+                self.pending.services = true;
+                self.put_address(encode::service_entry(service));
+            }
             Change::PutPolicy(policy) => self.put_policy(encode::policy_entry(policy)),
             Change::RemoveWorkload(uid) => self.remove_address(uid.as_str()),
-            Change::RemoveService(name) => self.remove_address(&name.to_string()),
+            Change::RemoveService(name) => {
+                self.pending.services = true;
+                self.remove_address(&name.to_string());
+            }
             Change::RemovePolicy(name) => self.remove_policy(&name.to_string()),
-            Change::PutRoutes(_) | Change::RemoveRoutes(_) => {}
+            Change::PutRoutes(routes) => self.put_routes(encode::routes_entry(routes)),
+            Change::RemoveRoutes(service) => self.remove_routes(&service.to_string()),
         }
     }
 
@@ -190,6 +212,18 @@ impl Publisher {
     fn remove_address(&mut self, name: &str) {
         if self.latest.addresses.remove(name).is_some() {
             self.pending.addresses.insert(name.into());
+        }
+    }
+
+    fn put_routes(&mut self, (name, entry): (Arc<str>, Entry)) {
+        if self.latest.routes.put(&name, entry) {
+            self.pending.routes.insert(name);
+        }
+    }
+
+    fn remove_routes(&mut self, name: &str) {
+        if self.latest.routes.remove(name).is_some() {
+            self.pending.routes.insert(name.into());
         }
     }
 

@@ -4,8 +4,12 @@
 //!  request(), published()          poll(), again and again
 //!        |                            1. policies, new and changed ---- until all are acknowledged
 //!        v                            2. workloads and services ------- until all are acknowledged
-//!  two delta servers, one per type    3. policies that are gone
+//!  a delta server for each type       3. routes of services
+//!                                     4. policies that are gone
 //! ```
+//!
+//! An agent is told of all workloads, services and policies; a waypoint of those in its [`Scope`],
+//! and of routes.
 //!
 //! Invariants: a workload never reaches an agent before a policy that it lists, and a policy
 //! leaves it only after every workload that listed it has changed. A client that does not ask for
@@ -14,10 +18,14 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use ambit_wire::delta::{ADDRESS_TYPE, AUTHORIZATION_TYPE, Catalog, Entry, Outcome, Server};
+use ambit_model::Mesh;
+use ambit_wire::delta::{
+    ADDRESS_TYPE, AUTHORIZATION_TYPE, Catalog, Entry, Outcome, ROUTES_TYPE, Server,
+};
 use ambit_wire::discovery::{DeltaDiscoveryRequest, DeltaDiscoveryResponse};
 
 use super::publication::{Publication, Shelf};
+use super::scope::Scope;
 
 /// The types that are served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -26,26 +34,30 @@ pub(crate) enum Kind {
     Address,
     /// Policies.
     Policy,
+    /// Routes of services.
+    Routes,
 }
 
 impl Kind {
     /// Every type.
-    pub(crate) const ALL: [Self; 2] = [Self::Address, Self::Policy];
+    pub(crate) const ALL: [Self; 3] = [Self::Address, Self::Policy, Self::Routes];
 
     /// The type of a type URL.
     pub(crate) fn of(type_url: &str) -> Option<Self> {
         match type_url {
             ADDRESS_TYPE => Some(Self::Address),
             AUTHORIZATION_TYPE => Some(Self::Policy),
+            ROUTES_TYPE => Some(Self::Routes),
             _ => None,
         }
     }
 
-    /// The word for metrics, as Istio's control plane has it.
+    /// The word for metrics, as Istio's control plane has it; routes are our own.
     pub(crate) fn word(self) -> &'static str {
         match self {
             Self::Address => "wds",
             Self::Policy => "wads",
+            Self::Routes => "routes",
         }
     }
 }
@@ -55,39 +67,98 @@ impl Kind {
 pub(crate) struct Subscription {
     addresses: Server,
     policies: Server,
+    routes: Server,
+    /// What a waypoint is told of; none for an agent, who is told everything but routes.
+    scope: Option<Scope>,
     /// Policies that are gone but that the client is not told about yet.
     lingering: HashMap<Arc<str>, Entry>,
     /// Number of the newest publication taken in.
     seen: u64,
 }
 
-/// The policies as one stream has to see them: those gone still stand where they were.
-struct Lingering<'a> {
-    policies: &'a Shelf,
-    gone: &'a HashMap<Arc<str>, Entry>,
+/// A type of resources as one stream has to see it.
+struct Sight<'a> {
+    kind: Kind,
+    shelf: &'a Shelf,
+    /// What is gone, and still stands where it was.
+    gone: Option<&'a HashMap<Arc<str>, Entry>>,
+    scope: Option<&'a Scope>,
+    mesh: &'a Mesh,
 }
 
-impl Catalog for Lingering<'_> {
+impl Sight<'_> {
+    fn shows(&self, name: &str) -> bool {
+        match (self.scope, self.kind) {
+            (None, Kind::Routes) => false,
+            (None, Kind::Address | Kind::Policy) => true,
+            (Some(scope), Kind::Address) => scope.has_address(name, self.mesh),
+            (Some(scope), Kind::Policy) => scope.has_policy(name),
+            (Some(scope), Kind::Routes) => scope.has_routes(name),
+        }
+    }
+}
+
+impl Catalog for Sight<'_> {
     fn get(&self, name: &str) -> Option<&Entry> {
-        self.policies.get(name).or_else(|| self.gone.get(name))
+        let gone = || self.gone?.get(name);
+        let entry = self.shelf.get(name).or_else(gone)?;
+        self.shows(name).then_some(entry)
     }
 
     /// Without those gone: nobody is to be told of them anew.
     fn iter(&self) -> impl Iterator<Item = (&Arc<str>, &Entry)> {
-        self.policies.iter()
+        let all: Box<dyn Iterator<Item = (&Arc<str>, &Entry)>> = match (self.scope, self.kind) {
+            (Some(scope), Kind::Address) => {
+                let names = scope.addresses(self.mesh);
+                Box::new(names.into_iter().filter_map(|name| self.shelf.entry(&name)))
+            }
+            _ => Box::new(self.shelf.iter().filter(|(name, _)| self.shows(name))),
+        };
+        all
     }
 
     fn named_by(&self, alias: &str) -> Option<Arc<str>> {
-        self.policies.named_by(alias)
+        let name = self.shelf.named_by(alias)?;
+        self.shows(&name).then_some(name)
+    }
+}
+
+/// What a stream sees of each type now.
+struct Sights<'a> {
+    addresses: Sight<'a>,
+    policies: Sight<'a>,
+    routes: Sight<'a>,
+}
+
+impl<'a> Sights<'a> {
+    fn new(
+        now: &'a Publication,
+        scope: Option<&'a Scope>,
+        lingering: &'a HashMap<Arc<str>, Entry>,
+    ) -> Self {
+        let sight = |kind, shelf, gone| Sight {
+            kind,
+            shelf,
+            gone,
+            scope,
+            mesh: &now.mesh,
+        };
+        Self {
+            addresses: sight(Kind::Address, &now.addresses, None),
+            policies: sight(Kind::Policy, &now.policies, Some(lingering)),
+            routes: sight(Kind::Routes, &now.routes, None),
+        }
     }
 }
 
 impl Subscription {
-    /// A stream that has asked for nothing yet.
-    pub(crate) fn new(now: &Publication) -> Self {
+    /// A stream that has asked for nothing yet; of a waypoint, if there is a scope.
+    pub(crate) fn new(now: &Publication, scope: Option<Scope>) -> Self {
         Self {
             addresses: Server::new(ADDRESS_TYPE, now.sequence),
             policies: Server::new(AUTHORIZATION_TYPE, now.sequence),
+            routes: Server::new(ROUTES_TYPE, now.sequence),
+            scope,
             lingering: HashMap::new(),
             seen: now.sequence,
         }
@@ -100,18 +171,20 @@ impl Subscription {
         now: &Publication,
     ) -> Option<(Kind, Outcome)> {
         let kind = Kind::of(&request.type_url)?;
+        if kind == Kind::Policy && !self.policies.is_subscribed() {
+            self.keep_what_is_gone(&request, now);
+        }
+        if let (Kind::Address, Some(scope)) = (kind, &mut self.scope) {
+            scope.ask(
+                &request.resource_names_subscribe,
+                &request.resource_names_unsubscribe,
+            );
+        }
+        let sights = Sights::new(now, self.scope.as_ref(), &self.lingering);
         let outcome = match kind {
-            Kind::Address => self.addresses.request(request, &now.addresses),
-            Kind::Policy => {
-                if !self.policies.is_subscribed() {
-                    self.keep_what_is_gone(&request, now);
-                }
-                let view = Lingering {
-                    policies: &now.policies,
-                    gone: &self.lingering,
-                };
-                self.policies.request(request, &view)
-            }
+            Kind::Address => self.addresses.request(request, &sights.addresses),
+            Kind::Policy => self.policies.request(request, &sights.policies),
+            Kind::Routes => self.routes.request(request, &sights.routes),
         };
         Some((kind, outcome))
     }
@@ -121,58 +194,79 @@ impl Subscription {
         if now.sequence <= self.seen {
             return;
         }
-        match now.since(self.seen) {
-            None => {
-                let view = Lingering {
-                    policies: &now.policies,
-                    gone: &self.lingering,
-                };
-                self.policies.resync(now.sequence, &view);
-                self.addresses.resync(now.sequence, &now.addresses);
+        let Some(changes) = now.since(self.seen) else {
+            if let Some(scope) = &mut self.scope {
+                drop(scope.refresh(&now.mesh));
             }
-            Some(changes) => {
-                for change in changes {
-                    for name in &change.policies {
-                        self.lingering.remove(name);
-                    }
-                    self.lingering
-                        .extend(change.removed_policies.iter().cloned());
-                    let view = Lingering {
-                        policies: &now.policies,
-                        gone: &self.lingering,
-                    };
-                    self.policies
-                        .changed(change.sequence, &change.policies, &view);
-                    self.addresses
-                        .changed(change.sequence, &change.addresses, &now.addresses);
-                }
+            self.resync(now);
+            return;
+        };
+        let changes: Vec<_> = changes.map(Arc::clone).collect();
+        for change in &changes {
+            for name in &change.policies {
+                self.lingering.remove(name);
+            }
+            self.lingering
+                .extend(change.removed_policies.iter().cloned());
+            let sights = Sights::new(now, self.scope.as_ref(), &self.lingering);
+            let sequence = change.sequence;
+            self.policies
+                .changed(sequence, &change.policies, &sights.policies);
+            self.addresses
+                .changed(sequence, &change.addresses, &sights.addresses);
+            self.routes
+                .changed(sequence, &change.routes, &sights.routes);
+        }
+        let bound = changes.iter().any(|c| c.services || !c.routes.is_empty());
+        if bound && let Some(scope) = &mut self.scope {
+            let moved = scope.refresh(&now.mesh);
+            let sights = Sights::new(now, self.scope.as_ref(), &self.lingering);
+            self.addresses
+                .changed(now.sequence, &moved.addresses, &sights.addresses);
+            self.routes
+                .changed(now.sequence, &moved.routes, &sights.routes);
+            if moved.policies {
+                self.policies.resync(now.sequence, &sights.policies);
             }
         }
         self.seen = now.sequence;
     }
 
+    /// Compares everything, for a stream that has slept longer than the log reaches.
+    fn resync(&mut self, now: &Publication) {
+        let sights = Sights::new(now, self.scope.as_ref(), &self.lingering);
+        self.policies.resync(now.sequence, &sights.policies);
+        self.addresses.resync(now.sequence, &sights.addresses);
+        self.routes.resync(now.sequence, &sights.routes);
+        self.seen = now.sequence;
+    }
+
     /// The next response that may be sent now.
     pub(crate) fn poll(&mut self, now: &Publication) -> Option<(Kind, DeltaDiscoveryResponse)> {
-        let view = Lingering {
-            policies: &now.policies,
-            gone: &self.lingering,
-        };
-        if let Some(response) = self.policies.poll(&view) {
+        let sights = Sights::new(now, self.scope.as_ref(), &self.lingering);
+        if let Some(response) = self.policies.poll(&sights.policies) {
             return Some((Kind::Policy, response));
         }
         if !is_settled(&self.policies, self.seen) {
             return None;
         }
-        if let Some(response) = self.addresses.poll(&now.addresses) {
+        if let Some(response) = self.addresses.poll(&sights.addresses) {
             return Some((Kind::Address, response));
         }
-        if self.lingering.is_empty() || !is_settled(&self.addresses, self.seen) {
+        if !is_settled(&self.addresses, self.seen) {
+            return None;
+        }
+        if let Some(response) = self.routes.poll(&sights.routes) {
+            return Some((Kind::Routes, response));
+        }
+        if self.lingering.is_empty() {
             return None;
         }
         let gone: Vec<Arc<str>> = self.lingering.drain().map(|(name, _)| name).collect();
-        self.policies.changed(self.seen, &gone, &now.policies);
+        let sights = Sights::new(now, self.scope.as_ref(), &self.lingering);
+        self.policies.changed(self.seen, &gone, &sights.policies);
         self.policies
-            .poll(&now.policies)
+            .poll(&sights.policies)
             .map(|response| (Kind::Policy, response))
     }
 

@@ -10,16 +10,17 @@
 //!
 //! A caller's token is compared by its hash: how long that takes tells nothing about any token.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ambit_kit::files::{self, FileError};
+use ambit_model::ServiceName;
 use aws_lc_rs::digest::{SHA256, digest};
 use tokio::sync::watch;
 
-use super::caller::{Caller, Reason, Refusal};
+use super::caller::{Caller, Reason, Refusal, WaypointCaller, Who};
 
 /// Bytes of a token before it is written in hexadecimal.
 const TOKEN_BYTES: usize = 32;
@@ -52,23 +53,55 @@ pub enum TokenError {
         /// Which line, from 1.
         line: usize,
     },
-    /// The name of a node cannot be that of a file.
-    #[error("`{0}` is not a name for a node, so it gets no token")]
+    /// A name cannot be that of a file.
+    #[error("`{0}` is not a name for a file, so it gets no token")]
     Name(String),
     /// The system has no random numbers.
     #[error("no random numbers for a token")]
     Random,
 }
 
-/// The nodes that are let in by tokens of ours.
-#[derive(Clone, Debug)]
-pub(crate) struct AdmittedNodes(watch::Receiver<Option<ByNode>>);
+/// What a token of ours is made for.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Subject {
+    /// The agent of a node.
+    Node(Arc<str>),
+    /// The waypoint of a Gateway, by namespace and name.
+    Waypoint(Arc<str>, Arc<str>),
+}
 
-impl AdmittedNodes {
-    /// Waits until that node is not among them.
-    pub(crate) async fn without(&mut self, node: &str) {
-        let without =
-            |made: &Option<ByNode>| made.as_ref().is_some_and(|made| !made.contains_key(node));
+impl Subject {
+    /// What logs and limits know it by. No node's name has a slash.
+    pub(crate) fn name(&self) -> Arc<str> {
+        match self {
+            Self::Node(node) => Arc::clone(node),
+            Self::Waypoint(namespace, gateway) => format!("waypoint/{namespace}/{gateway}").into(),
+        }
+    }
+
+    /// Its file, below the state directory; none if its name cannot be that of a file. No name of
+    /// an object has an underscore.
+    fn file(&self) -> Option<PathBuf> {
+        match self {
+            Self::Node(node) => is_file_name(node).then(|| Path::new("tokens").join(&**node)),
+            Self::Waypoint(namespace, gateway) => (is_file_name(namespace)
+                && is_file_name(gateway))
+            .then(|| Path::new("waypoint-tokens").join(format!("{namespace}_{gateway}"))),
+        }
+    }
+}
+
+/// Those who are let in by tokens of ours.
+#[derive(Clone, Debug)]
+pub(crate) struct AdmittedSubjects(watch::Receiver<Option<BySubject>>);
+
+impl AdmittedSubjects {
+    /// Waits until that one is not among them.
+    pub(crate) async fn without(&mut self, subject: &Subject) {
+        let without = |made: &Option<BySubject>| {
+            made.as_ref()
+                .is_some_and(|made| !made.contains_key(subject))
+        };
         // Without a sender the program is about to stop.
         drop(self.0.wait_for(without).await);
     }
@@ -76,43 +109,51 @@ impl AdmittedNodes {
 
 /// What is kept of a token.
 pub(crate) type Hash = [u8; 32];
-type ByNode = BTreeMap<Arc<str>, Hash>;
+type BySubject = BTreeMap<Subject, Hash>;
 
 /// All tokens; clones share them.
 #[derive(Clone, Debug)]
 pub(crate) struct Tokens {
-    directory: PathBuf,
+    state: PathBuf,
+    /// Domain of the cluster's services, in which waypoints have their names.
+    domain: Arc<str>,
     given: Arc<HashMap<Hash, Arc<str>>>,
-    /// None before the nodes are known.
-    made: watch::Sender<Option<ByNode>>,
+    /// None before it is known who is to have one.
+    made: watch::Sender<Option<BySubject>>,
 }
 
 impl Tokens {
     /// The tokens below a state directory, and those of the operator's file.
-    pub(crate) fn open(state: &Path, given: Option<&Path>) -> Result<Self, TokenError> {
-        let directory = state.join("tokens");
-        files::private_directory(&directory)?;
+    pub(crate) fn open(
+        state: &Path,
+        domain: &str,
+        given: Option<&Path>,
+    ) -> Result<Self, TokenError> {
+        for directory in ["tokens", "waypoint-tokens"] {
+            files::private_directory(&state.join(directory))?;
+        }
         let given = given.map(read_given).transpose()?.unwrap_or_default();
         Ok(Self {
-            directory,
+            state: state.to_owned(),
+            domain: domain.into(),
             given: Arc::new(given),
             made: watch::Sender::new(None),
         })
     }
 
-    /// Lets exactly these nodes in, making tokens for those that have none.
-    pub(crate) fn set_nodes(&self, nodes: &BTreeSet<Arc<str>>) -> Vec<TokenError> {
+    /// Lets exactly these in, making tokens for those that have none.
+    pub(crate) fn admit(&self, subjects: impl IntoIterator<Item = Subject>) -> Vec<TokenError> {
         let mut problems = Vec::new();
-        let mut made = ByNode::new();
-        for node in nodes {
+        let mut made = BySubject::new();
+        for subject in subjects {
             let known = self
                 .made
                 .borrow()
                 .as_ref()
-                .and_then(|made| made.get(node).copied());
-            match known.map_or_else(|| self.load_or_make(node), Ok) {
+                .and_then(|made| made.get(&subject).copied());
+            match known.map_or_else(|| self.load_or_make(&subject), Ok) {
                 Ok(hash) => {
-                    made.insert(Arc::clone(node), hash);
+                    made.insert(subject, hash);
                 }
                 Err(problem) => problems.push(problem),
             }
@@ -129,22 +170,36 @@ impl Tokens {
         }
         let made = self.made.borrow();
         let Some(made) = made.as_ref() else {
-            let why = "the nodes are not known yet; try again";
+            let why = "the nodes and waypoints are not known yet; try again";
             return Err(Refusal::new(Reason::Unavailable, why));
         };
         let found = made.iter().find(|(_, known)| {
             aws_lc_rs::constant_time::verify_slices_are_equal(*known, &hash).is_ok()
         });
-        let (node, _) = found.ok_or_else(unknown)?;
-        let nodes = AdmittedNodes(self.made.subscribe());
-        Ok(Caller::of_node(Arc::clone(node), nodes))
+        let (subject, _) = found.ok_or_else(unknown)?;
+        let subjects = AdmittedSubjects(self.made.subscribe());
+        let who = self.who(subject);
+        Ok(Caller::of_subject(subject.clone(), who, subjects))
     }
 
-    fn load_or_make(&self, node: &str) -> Result<Hash, TokenError> {
-        if !is_file_name(node) {
-            return Err(TokenError::Name(node.to_owned()));
+    fn who(&self, subject: &Subject) -> Who {
+        match subject {
+            Subject::Node(_) => Who::Agent,
+            Subject::Waypoint(namespace, gateway) => {
+                let hostname = format!("{gateway}.{namespace}.svc.{}", self.domain);
+                Who::Waypoint(Arc::new(WaypointCaller {
+                    service: ServiceName::new(Arc::clone(namespace), hostname),
+                    service_account: Arc::clone(gateway),
+                }))
+            }
         }
-        let path = self.directory.join(node);
+    }
+
+    fn load_or_make(&self, subject: &Subject) -> Result<Hash, TokenError> {
+        let name = subject.name();
+        let file = subject.file();
+        let file = file.ok_or_else(|| TokenError::Name(name.to_string()))?;
+        let path = self.state.join(file);
         if let Some(content) = files::read_secret(&path)? {
             let token = String::from_utf8_lossy(&content);
             if let Some(hash) = hash(token.trim()).filter(|_| token.trim().len() >= SHORTEST) {
@@ -156,13 +211,13 @@ impl Tokens {
         aws_lc_rs::rand::fill(&mut bytes).map_err(|_unspecified| TokenError::Random)?;
         let token: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
         files::write_whole(&path, format!("{token}\n").as_bytes(), files::SECRET)?;
-        tracing::info!(node, path = %path.display(), "made the token of a node");
+        tracing::info!(%name, path = %path.display(), "made a token");
         hash(&token).ok_or(TokenError::Random)
     }
 }
 
 fn unknown() -> Refusal {
-    let why = "the token is that of no node: is its Node object still there?";
+    let why = "the token is that of no node or waypoint: is its Node or Gateway still there?";
     Refusal::new(Reason::UnknownToken, why)
 }
 

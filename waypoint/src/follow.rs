@@ -102,7 +102,7 @@ impl Follower {
         } = delivery;
         let gone = kind == Kind::Address && !update.removed.is_empty();
         let complete = update.complete;
-        self.bring_in(kind, update);
+        self.bring_in(kind, &update);
         let view = Arc::new(self.view.clone());
         self.proxy.view.store(Arc::clone(&view));
         self.views.send_replace(view);
@@ -117,7 +117,7 @@ impl Follower {
         in_force.send(()).ok();
     }
 
-    fn bring_in(&mut self, kind: Kind, update: Update) {
+    fn bring_in(&mut self, kind: Kind, update: &Update) {
         let now = clock::now();
         let changed = update.changed.iter();
         let put = changed.filter_map(|received| change(kind, received, &self.trust_domain));

@@ -62,15 +62,29 @@ pub(crate) struct Proxy {
 }
 
 impl Proxy {
-    /// A request is over.
+    /// A request is over: it is written down.
     pub(crate) fn ended(&self, record: &Record) {
-        let call = &record.call;
+        let client = &record.call.client;
+        let fault = record.fault.as_ref();
         tracing::info!(
-            method = %record.method, path = &*record.path, host = &*record.host,
-            status = record.status.as_u16(), flags = record.flag(),
-            reason = record.fault.as_ref().map(|fault| fault.reason),
-            client = %call.client.address, retries = record.retries,
-            ms = record.duration().as_millis(), "access"
+            request_id = record.request_id(),
+            method = %record.method,
+            path = &*record.path,
+            host = &*record.host,
+            protocol = record.protocol,
+            status = record.status.as_u16(),
+            grpc_status = record.grpc_status,
+            flags = record.flag(),
+            reason = fault.map(|fault| fault.reason),
+            detail = fault.map(|fault| &*fault.detail),
+            route = record.rule.as_ref().map(|rule| &*rule.model.name),
+            client = %client.address,
+            client_workload = client.workload.as_ref().map(|workload| &*workload.name),
+            upstream = record.destination.as_ref().map(|to| to.address.to_string()),
+            bytes_sent = record.answered_bytes,
+            retries = record.retries,
+            ms = record.duration().as_millis(),
+            "access"
         );
     }
 

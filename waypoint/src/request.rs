@@ -4,10 +4,9 @@
 //! 2. [`find_rule`]: which rule of the service's routes it meets
 //! 3. [`before`]: the rule's filters, which may answer by themselves
 //! 4. [`choose`]: a backend by weight, with filters of its own
-//! 5. [`mirror::send`]: copies, of which nobody waits for an answer
-//! 6. [`tries::run`]: an endpoint, a connection, the answer's head; again where that is worth it
-//! 7. [`after`]: filters of the answer
-//! 8. [`record::Record`]: written when the last byte of the answer has gone by
+//! 5. [`tries::run`]: an endpoint, a connection, the answer's head; again where that is worth it
+//! 6. [`after`]: filters of the answer
+//! 7. [`record::Record`]: written when the last byte of the answer has gone by
 //!
 //! Refusals go the same way: [`local`] makes the answer, and it is recorded like any other.
 
@@ -29,7 +28,6 @@ use hyper::body::{Body as _, Incoming};
 
 use self::local::{Fault, Flag};
 use self::record::Record;
-use self::tries::Try;
 use crate::call::Call;
 use crate::http::body::Body;
 use crate::http::replay::Replayable;

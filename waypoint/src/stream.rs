@@ -40,7 +40,7 @@ pub(crate) async fn serve(proxy: &Arc<Proxy>, call: Arc<Call>, mut client: Pipe)
         }
         Ok(First::Server(way)) => {
             let client = Peeked::new(Default::default(), client);
-            tcp::carry(proxy, &call, client, way).await;
+            tcp::carry(&call, client, way).await;
         }
         Err(error) => {
             tracing::debug!(client = %call.client.address, %error, "a client left without a word");

@@ -32,7 +32,7 @@ pub(crate) struct Way {
 /// Passes a connection on, from its first byte to its last.
 pub(crate) async fn serve(proxy: &Arc<Proxy>, call: &Arc<Call>, client: Peeked<Pipe>) {
     match way(proxy, call, None).await {
-        Ok(way) => carry(proxy, call, client, way).await,
+        Ok(way) => carry(call, client, way).await,
         Err(refusal) => {
             let (client, reason) = (call.client.address, refusal.reason);
             tracing::warn!(%client, %reason, "a connection was refused: {}", refusal.detail);
@@ -41,12 +41,7 @@ pub(crate) async fn serve(proxy: &Arc<Proxy>, call: &Arc<Call>, client: Peeked<P
 }
 
 /// Copies both ways until both have ended.
-pub(crate) async fn carry(
-    proxy: &Arc<Proxy>,
-    call: &Arc<Call>,
-    mut client: Peeked<Pipe>,
-    mut way: Way,
-) {
+pub(crate) async fn carry(call: &Call, mut client: Peeked<Pipe>, mut way: Way) {
     let ended = copy_bidirectional(&mut client, &mut way.link).await;
     let (from, to) = (call.client.address, way.destination.address);
     match ended {

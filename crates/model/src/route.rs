@@ -26,6 +26,22 @@ pub struct ServiceRoutes {
     pub ports: BTreeMap<u16, PortRoutes>,
 }
 
+impl ServiceRoutes {
+    /// Every service that a route leads to, mirrors too; some of them several times.
+    pub fn targets(&self) -> impl Iterator<Item = &ServiceName> {
+        let lists = self
+            .ports
+            .values()
+            .flat_map(|port| port.producer.iter().chain(port.consumers.values()));
+        lists
+            .flat_map(RouteList::targets)
+            .filter_map(|target| match target {
+                BackendTarget::Service { name, .. } => Some(name),
+                BackendTarget::Invalid { .. } => None,
+            })
+    }
+}
+
 /// The routes of one port.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -55,6 +71,21 @@ pub enum RouteList {
     Tls(Vec<TlsRoute>),
     /// For connections.
     Tcp(TcpRoute),
+}
+
+impl RouteList {
+    fn targets(&self) -> Box<dyn Iterator<Item = &BackendTarget> + '_> {
+        match self {
+            Self::Http(http) => Box::new(http.rules.iter().flat_map(|rule| rule.targets())),
+            Self::Tls(routes) => Box::new(
+                routes
+                    .iter()
+                    .flat_map(|route| &route.backends)
+                    .map(|backend| &backend.target),
+            ),
+            Self::Tcp(route) => Box::new(route.backends.iter().map(|backend| &backend.target)),
+        }
+    }
 }
 
 /// Routes for requests.
@@ -159,6 +190,16 @@ pub struct HttpRule {
     pub session: Option<SessionPersistence>,
 }
 
+impl HttpRule {
+    fn targets(&self) -> impl Iterator<Item = &BackendTarget> {
+        let backends = self.backends.iter();
+        let of_backends = backends.flat_map(|backend| {
+            std::iter::once(&backend.backend.target).chain(backend.filters.mirrored())
+        });
+        of_backends.chain(self.filters.mirrored())
+    }
+}
+
 /// A destination of requests.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -214,6 +255,12 @@ pub struct HttpFilters {
     pub mirrors: Vec<Mirror>,
     /// Headers of the response.
     pub response_headers: HeaderChanges,
+}
+
+impl HttpFilters {
+    fn mirrored(&self) -> impl Iterator<Item = &BackendTarget> {
+        self.mirrors.iter().map(|mirror| &mirror.target)
+    }
 }
 
 /// Changes of headers, in the order of the fields. Names are in lower case.

@@ -95,7 +95,7 @@ async fn an_agent_is_let_in_for_the_node_that_its_pod_runs_on() {
     assert_eq!(early.reason, Reason::UnknownPod);
     assert_eq!(early.status().code(), tonic::Code::Unavailable);
     pods.replace([the_agent()]);
-    assert_eq!(&*agents.caller(AGENT, HERE).await.unwrap().node, "n1");
+    assert_eq!(&*agents.caller(AGENT, HERE).await.unwrap().name, "n1");
     assert_eq!(script.asked.load(Ordering::SeqCst), 1, "asked once");
 }
 
@@ -191,7 +191,7 @@ async fn one_token_is_reviewed_once_however_many_calls_bring_it() {
     calls[0].abort();
     script.go.as_ref().unwrap().notify_one();
     for call in calls.into_iter().skip(1) {
-        assert_eq!(&*call.await.unwrap().unwrap().node, "n1");
+        assert_eq!(&*call.await.unwrap().unwrap().name, "n1");
     }
     assert_eq!(script.asked.load(Ordering::SeqCst), 1);
 }

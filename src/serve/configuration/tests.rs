@@ -1,4 +1,5 @@
 use ambit_kit::metrics::Registry;
+use std::collections::BTreeSet;
 
 use super::*;
 use crate::config::directory::Scanner;
@@ -42,7 +43,7 @@ impl Rig {
 
     fn resumed(state: tempfile::TempDir, text: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let tokens = Tokens::open(state.path(), None).unwrap();
+        let tokens = Tokens::open(state.path(), "cluster.local", None).unwrap();
         let files = ClaimFiles::open(state.path()).unwrap();
         let metrics = Metrics::new(&Registry::new());
         let (keeper, handle) = Keeper::new(
@@ -218,7 +219,7 @@ async fn broken_yaml_is_told_and_what_was_good_is_served_on() {
 #[tokio::test]
 async fn nobody_is_answered_before_the_first_read_is_over() {
     let state = tempfile::tempdir().unwrap();
-    let tokens = Tokens::open(state.path(), None).unwrap();
+    let tokens = Tokens::open(state.path(), "cluster.local", None).unwrap();
     let files = ClaimFiles::open(state.path()).unwrap();
     let metrics = Metrics::new(&Registry::new());
     let (keeper, handle) = Keeper::new(
@@ -247,7 +248,7 @@ async fn nobody_is_answered_before_the_first_read_is_over() {
 /// A task that records captures on the pods, and what it has to be written there.
 fn recording(text: &str) -> (Keeper, mpsc::Receiver<Mark>) {
     let state = tempfile::tempdir().unwrap();
-    let tokens = Tokens::open(state.path(), None).unwrap();
+    let tokens = Tokens::open(state.path(), "cluster.local", None).unwrap();
     let files = ClaimFiles::open(state.path()).unwrap();
     let settings = crate::config::Settings {
         captures: crate::config::CaptureRecord::Annotations,

@@ -14,6 +14,7 @@ struct Line {
     subscription: Subscription,
     policies: Client,
     addresses: Client,
+    routes: Client,
 }
 
 fn policy(name: &str) -> Change {
@@ -57,11 +58,12 @@ impl Line {
         let mut publisher = Publisher::new(Instant::now());
         let now = publish(&mut publisher, changes);
         Self {
-            subscription: Subscription::new(&now),
+            subscription: Subscription::new(&now, None),
             now,
             publisher,
             policies: Client::new(AUTHORIZATION_TYPE),
             addresses: Client::new(ADDRESS_TYPE),
+            routes: Client::new(ROUTES_TYPE),
         }
     }
 
@@ -77,6 +79,7 @@ impl Line {
         match kind {
             Kind::Address => &mut self.addresses,
             Kind::Policy => &mut self.policies,
+            Kind::Routes => &mut self.routes,
         }
     }
 
@@ -169,7 +172,7 @@ fn a_returning_agent_gets_only_what_changed_and_in_the_same_order() {
     line.connect(&BOTH);
     line.exchange();
     line.publish(&[without_policy("a"), policy("b"), address("web", "2")]);
-    line.subscription = Subscription::new(&line.now);
+    line.subscription = Subscription::new(&line.now, None);
     line.connect(&[Kind::Policy, Kind::Address]);
     assert_eq!(
         line.exchange(),

@@ -5,8 +5,9 @@ use http::HeaderMap;
 use super::*;
 use crate::serve::caller::bearer;
 
-fn nodes(names: &[&str]) -> BTreeSet<Arc<str>> {
-    names.iter().map(|name| Arc::from(*name)).collect()
+fn nodes(names: &[&str]) -> Vec<Subject> {
+    let node = |name: &&str| Subject::Node((*name).into());
+    names.iter().map(node).collect()
 }
 
 fn with(value: &str) -> HeaderMap {
@@ -27,36 +28,36 @@ fn of(state: &Path, node: &str) -> HeaderMap {
 #[test]
 fn every_node_gets_a_token_of_its_own_that_lasts() {
     let state = tempfile::tempdir().unwrap();
-    let tokens = Tokens::open(state.path(), None).unwrap();
-    assert!(tokens.set_nodes(&nodes(&["n1", "n2"])).is_empty());
+    let tokens = Tokens::open(state.path(), "cluster.local", None).unwrap();
+    assert!(tokens.admit(nodes(&["n1", "n2"])).is_empty());
     let (one, two) = (of(state.path(), "n1"), of(state.path(), "n2"));
-    assert_eq!(&*ask(&tokens, &one).unwrap().node, "n1");
-    assert_eq!(&*ask(&tokens, &two).unwrap().node, "n2");
+    assert_eq!(&*ask(&tokens, &one).unwrap().name, "n1");
+    assert_eq!(&*ask(&tokens, &two).unwrap().name, "n2");
     let mode = fs::metadata(state.path().join("tokens/n1"))
         .unwrap()
         .permissions()
         .mode();
     assert_eq!(mode & 0o777, 0o600);
 
-    let again = Tokens::open(state.path(), None).unwrap();
+    let again = Tokens::open(state.path(), "cluster.local", None).unwrap();
     let early = ask(&again, &one).unwrap_err();
     assert_eq!(
         early.status().code(),
         tonic::Code::Unavailable,
         "it is not known yet which nodes there are"
     );
-    again.set_nodes(&nodes(&["n1"]));
-    assert_eq!(&*ask(&again, &one).unwrap().node, "n1");
+    again.admit(nodes(&["n1"]));
+    assert_eq!(&*ask(&again, &one).unwrap().name, "n1");
     assert!(ask(&again, &two).is_err(), "n2 is gone");
-    again.set_nodes(&nodes(&["n1", "n2"]));
-    assert_eq!(&*ask(&again, &two).unwrap().node, "n2");
+    again.admit(nodes(&["n1", "n2"]));
+    assert_eq!(&*ask(&again, &two).unwrap().name, "n2");
 }
 
 #[test]
 fn whoever_has_no_or_another_token_is_refused() {
     let state = tempfile::tempdir().unwrap();
-    let tokens = Tokens::open(state.path(), None).unwrap();
-    tokens.set_nodes(&nodes(&["n1"]));
+    let tokens = Tokens::open(state.path(), "cluster.local", None).unwrap();
+    tokens.admit(nodes(&["n1"]));
     let forged = "0".repeat(64);
     let long = "a".repeat(5000);
     let basic = fs::read_to_string(state.path().join("tokens/n1")).unwrap();
@@ -82,9 +83,9 @@ fn whoever_has_no_or_another_token_is_refused() {
 #[test]
 fn a_damaged_token_is_made_anew() {
     let state = tempfile::tempdir().unwrap();
-    let tokens = Tokens::open(state.path(), None).unwrap();
+    let tokens = Tokens::open(state.path(), "cluster.local", None).unwrap();
     files::write_whole(&state.path().join("tokens/n1"), b"\n", files::SECRET).unwrap();
-    assert!(tokens.set_nodes(&nodes(&["n1"])).is_empty());
+    assert!(tokens.admit(nodes(&["n1"])).is_empty());
     assert!(ask(&tokens, &with("Bearer ")).is_err());
     assert!(ask(&tokens, &of(state.path(), "n1")).is_ok());
 }
@@ -92,9 +93,9 @@ fn a_damaged_token_is_made_anew() {
 #[test]
 fn names_that_would_leave_the_directory_get_no_token() {
     let state = tempfile::tempdir().unwrap();
-    let tokens = Tokens::open(state.path(), None).unwrap();
+    let tokens = Tokens::open(state.path(), "cluster.local", None).unwrap();
     for name in ["../evil", "", "..", "a/b", ".hidden"] {
-        let problems = tokens.set_nodes(&nodes(&[name]));
+        let problems = tokens.admit(nodes(&[name]));
         assert!(matches!(problems[..], [TokenError::Name(_)]), "{name}");
     }
 }
@@ -104,12 +105,12 @@ fn the_operators_file_is_read_and_checked() {
     let state = tempfile::tempdir().unwrap();
     let path = state.path().join("given");
     fs::write(&path, "# comment\n\nn7 0123456789abcdef\n").unwrap();
-    let tokens = Tokens::open(state.path(), Some(&path)).unwrap();
+    let tokens = Tokens::open(state.path(), "cluster.local", Some(&path)).unwrap();
     let caller = ask(&tokens, &with("Bearer 0123456789abcdef")).unwrap();
-    assert_eq!(&*caller.node, "n7");
+    assert_eq!(&*caller.name, "n7");
     for bad in ["n7\n", "n7 short\n"] {
         fs::write(&path, bad).unwrap();
-        let refused = Tokens::open(state.path(), Some(&path)).unwrap_err();
+        let refused = Tokens::open(state.path(), "cluster.local", Some(&path)).unwrap_err();
         assert!(
             matches!(refused, TokenError::Line { line: 1, .. }),
             "{refused}"

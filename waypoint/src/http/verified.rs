@@ -59,8 +59,8 @@ impl<C> Verified<C> {
         if self.scanner.is_between() {
             self.answer = Some(io::Cursor::new(answer_to(fault)));
         }
-        // Only one is found: nothing is read after it.
-        drop(self.fault.set(fault));
+        // Nothing is read after a fault, so there is only one.
+        self.fault.get_or_init(|| fault);
     }
 }
 

@@ -30,8 +30,7 @@ pub(crate) struct Record {
     pub(crate) path: Box<str>,
     pub(crate) host: Box<str>,
     pub(crate) protocol: &'static str,
-    pub(crate) is_grpc: bool,
-    pub(crate) request_id: Option<http::HeaderValue>,
+    request_id: Option<http::HeaderValue>,
     pub(crate) rule: Option<Arc<Rule>>,
     pub(crate) destination: Option<Arc<Destination>>,
     pub(crate) retries: u32,
@@ -62,7 +61,6 @@ impl Record {
             path: asked.path.into(),
             host: asked.authority.unwrap_or_default().into(),
             protocol: headers::protocol(head.version),
-            is_grpc: headers::is_grpc(&head.headers),
             request_id: head.headers.get(REQUEST_ID).cloned(),
             rule: None,
             destination: None,
@@ -119,6 +117,11 @@ impl Record {
         self.status = response.status();
         self.grpc_status = grpc_status(response.headers());
         response.map(|body| body.watched(Box::new(self)))
+    }
+
+    /// What tells it from all others.
+    pub(crate) fn request_id(&self) -> Option<&str> {
+        self.request_id.as_ref()?.to_str().ok()
     }
 
     /// How long it took.

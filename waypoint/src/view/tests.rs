@@ -1,1 +1,183 @@
-//! Endpoints and routes follow the mesh.
+//! Endpoints and routes follow the mesh, change by change.
+
+use std::collections::BTreeMap;
+
+use ambit_balance::Ask;
+use ambit_model::{
+    AppProtocol, Backend, BackendTarget, Health, HttpBackend, HttpFilters, HttpMatch, HttpRoutes,
+    HttpRule, IpFamilies, LoadBalancing, Locality, PathMatch, Pattern, PortMapping, RoutedMatch,
+    ServicePort, TunnelProtocol, WorkloadType,
+};
+
+use super::*;
+
+fn name(service: &str) -> ServiceName {
+    ServiceName::new("shop", format!("{service}.shop.svc.cluster.local"))
+}
+
+fn service(short: &str) -> Change {
+    Change::PutService(Arc::new(Service {
+        name: name(short),
+        short_name: short.into(),
+        vips: Vec::new(),
+        ports: vec![ServicePort {
+            service_port: 80,
+            target_port: 8080,
+            app_protocol: AppProtocol::Http11,
+        }],
+        subject_alt_names: Vec::new(),
+        waypoint: None,
+        load_balancing: LoadBalancing::default(),
+        ip_families: IpFamilies::Automatic,
+    }))
+}
+
+fn endpoint(pod: &str, service: &str, address: &str, health: Health) -> Change {
+    let mapping = PortMapping {
+        service_port: 80,
+        target_port: 8080,
+    };
+    Change::PutWorkload(Arc::new(Workload {
+        uid: WorkloadUid::pod("Kubernetes", "shop", pod),
+        pod_uid: None,
+        name: pod.into(),
+        namespace: "shop".into(),
+        trust_domain: "cluster.local".into(),
+        service_account: pod.into(),
+        addresses: vec![address.parse().unwrap()],
+        hostname: "".into(),
+        network: "".into(),
+        node: "n1".into(),
+        cluster: "Kubernetes".into(),
+        protocol: TunnelProtocol::Hbone,
+        host_network: false,
+        workload_name: pod.into(),
+        workload_type: WorkloadType::Pod,
+        canonical_name: pod.into(),
+        canonical_revision: "latest".into(),
+        services: BTreeMap::from([(name(service), vec![mapping])]),
+        waypoint: None,
+        waypoint_only: false,
+        policies: Vec::new(),
+        applicable_policies: None,
+        health,
+        locality: Locality::default(),
+        capacity: 0,
+    }))
+}
+
+/// One rule for everything below a path, or for what an expression matches.
+fn routes(path: PathMatch) -> Change {
+    let target = BackendTarget::Service {
+        name: name("cart"),
+        port: 80,
+    };
+    let http = HttpRoutes {
+        matches: vec![RoutedMatch {
+            when: HttpMatch {
+                path: Some(path),
+                ..HttpMatch::default()
+            },
+            rule: 0,
+        }],
+        rules: vec![Arc::new(HttpRule {
+            name: "HTTPRoute/shop/cart/0".into(),
+            backends: vec![HttpBackend {
+                backend: Backend { weight: 1, target },
+                filters: HttpFilters::default(),
+            }],
+            ..HttpRule::default()
+        })],
+    };
+    let port = PortRoutes {
+        producer: Some(RouteList::Http(http)),
+        ..PortRoutes::default()
+    };
+    Change::PutRoutes(Arc::new(ServiceRoutes {
+        service: name("cart"),
+        ports: [(80, port)].into(),
+    }))
+}
+
+fn view(changes: impl IntoIterator<Item = Change>) -> View {
+    let mut view = View::new(name("waypoint"), "10.0.0.1".parse().unwrap());
+    for change in changes {
+        view.apply(change, Instant::now()).unwrap();
+    }
+    view
+}
+
+/// Addresses that requests to the cart go to.
+fn picked(view: &View) -> Vec<String> {
+    let mut picked: Vec<String> = (0..64)
+        .filter_map(|random: u64| {
+            let ask = Ask {
+                now: Instant::now(),
+                random: random << 58 | random,
+                hash: None,
+                tried: &[],
+            };
+            let pick = view.endpoints(&name("cart"), 80)?.pick(&ask).ok()?;
+            Some(pick.endpoint().payload.address.to_string())
+        })
+        .collect();
+    picked.sort();
+    picked.dedup();
+    picked
+}
+
+#[test]
+fn endpoints_are_the_same_whichever_came_first() {
+    let parts = [
+        service("cart"),
+        endpoint("cart-0", "cart", "10.0.0.2", Health::Healthy),
+        endpoint("cart-1", "cart", "10.0.0.3", Health::Healthy),
+    ];
+    let forth = view(parts.clone());
+    let back = view(parts.into_iter().rev());
+    assert_eq!(picked(&forth), ["10.0.0.2:8080", "10.0.0.3:8080"]);
+    assert_eq!(picked(&forth), picked(&back));
+}
+
+#[test]
+fn an_endpoint_that_leaves_moves_or_falls_ill_is_not_picked_where_it_was() {
+    let mut view = view([
+        service("cart"),
+        endpoint("cart-0", "cart", "10.0.0.2", Health::Healthy),
+        endpoint("cart-1", "cart", "10.0.0.3", Health::Healthy),
+        endpoint("cart-2", "cart", "10.0.0.4", Health::Healthy),
+        endpoint("cart-3", "cart", "10.0.0.5", Health::Healthy),
+    ]);
+    let now = Instant::now();
+    let gone = Change::RemoveWorkload(WorkloadUid::pod("Kubernetes", "shop", "cart-0"));
+    for change in [
+        gone,
+        endpoint("cart-1", "cart", "10.0.0.9", Health::Healthy),
+        endpoint("cart-2", "cart", "10.0.0.4", Health::Unhealthy),
+        endpoint("cart-3", "other", "10.0.0.5", Health::Healthy),
+    ] {
+        view.apply(change, now).unwrap();
+    }
+    assert_eq!(picked(&view), ["10.0.0.9:8080"]);
+    view.apply(Change::RemoveService(name("cart")), now)
+        .unwrap();
+    assert_eq!(picked(&view), Vec::<String>::new());
+}
+
+#[test]
+fn routes_that_cannot_be_used_leave_those_before_them() {
+    let mut view = view([routes(PathMatch::Exact("/".into()))]);
+    let before = view.routes(&name("cart"), 80, None).map(Arc::as_ptr);
+    assert!(before.is_some());
+    let broken = routes(PathMatch::Regex(Pattern("(".into())));
+    let error = view.apply(broken, Instant::now()).unwrap_err();
+    assert!(
+        error.to_string().contains("HTTPRoute/shop/cart/0"),
+        "{error}"
+    );
+    assert_eq!(
+        view.routes(&name("cart"), 80, None).map(Arc::as_ptr),
+        before
+    );
+    assert_eq!(view.mesh.all_routes().len(), 1);
+}

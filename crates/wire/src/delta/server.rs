@@ -244,9 +244,11 @@ impl Server {
 
     fn subscribe(&mut self, request: DeltaDiscoveryRequest, catalog: &impl Catalog) {
         let first = self.owes_answer;
+        let mut compare = first;
         for name in request.resource_names_subscribe {
             if name == "*" {
                 self.interest = Interest::Everything;
+                compare = true;
                 continue;
             }
             self.ask(name.into(), first, catalog);
@@ -255,7 +257,9 @@ impl Server {
             self.unask(&name);
         }
         if matches!(self.interest, Interest::Everything) {
-            self.mark_differences(catalog);
+            if compare {
+                self.mark_differences(catalog);
+            }
         } else if first {
             self.mark_vanished(catalog);
         }

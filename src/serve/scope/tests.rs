@@ -1,0 +1,160 @@
+//! What a waypoint is told of, in a mesh with more than that.
+
+use std::collections::BTreeMap;
+
+use ambit_model::{
+    Backend, BackendTarget, Change, Health, Locality, PortRoutes, RouteList, Service,
+    ServiceRoutes, TcpRoute, TunnelProtocol, WorkloadType,
+};
+
+use super::*;
+
+fn name(service: &str) -> ServiceName {
+    ServiceName::new("shop", format!("{service}.shop.svc.cluster.local"))
+}
+
+fn service(short: &str, waypoint: Option<&str>) -> Change {
+    Change::PutService(Arc::new(Service {
+        name: name(short),
+        short_name: short.into(),
+        vips: Vec::new(),
+        ports: Vec::new(),
+        subject_alt_names: Vec::new(),
+        waypoint: waypoint.map(|waypoint| GatewayAddress::Service(name(waypoint), 15008)),
+        load_balancing: ambit_model::LoadBalancing::default(),
+        ip_families: ambit_model::IpFamilies::Automatic,
+    }))
+}
+
+/// A pod that is an endpoint of a service.
+fn endpoint(pod: &str, service: &str, address: &str) -> Change {
+    Change::PutWorkload(Arc::new(Workload {
+        uid: WorkloadUid::pod("Kubernetes", "shop", pod),
+        pod_uid: None,
+        name: pod.into(),
+        namespace: "shop".into(),
+        trust_domain: "cluster.local".into(),
+        service_account: pod.into(),
+        addresses: vec![address.parse().unwrap()],
+        hostname: "".into(),
+        network: "".into(),
+        node: "n1".into(),
+        cluster: "Kubernetes".into(),
+        protocol: TunnelProtocol::Hbone,
+        host_network: false,
+        workload_name: pod.into(),
+        workload_type: WorkloadType::Pod,
+        canonical_name: pod.into(),
+        canonical_revision: "latest".into(),
+        services: BTreeMap::from([(name(service), Vec::new())]),
+        waypoint: None,
+        waypoint_only: false,
+        policies: Vec::new(),
+        applicable_policies: None,
+        health: Health::Healthy,
+        locality: Locality::default(),
+        capacity: 0,
+    }))
+}
+
+/// Routes of a service that lead to another.
+fn routes(of: &str, to: &str) -> Change {
+    let target = BackendTarget::Service {
+        name: name(to),
+        port: 80,
+    };
+    let list = RouteList::Tcp(TcpRoute {
+        name: "TCPRoute/shop/a/0".into(),
+        backends: vec![Backend { weight: 1, target }],
+    });
+    let port = PortRoutes {
+        producer: Some(list),
+        ..PortRoutes::default()
+    };
+    Change::PutRoutes(Arc::new(ServiceRoutes {
+        service: name(of),
+        ports: [(80, port)].into(),
+    }))
+}
+
+fn mesh() -> Mesh {
+    let mut mesh = Mesh::default();
+    for change in [
+        service("waypoint", None),
+        service("cart", Some("waypoint")),
+        service("stock", None),
+        service("other", Some("elsewhere")),
+        endpoint("waypoint-0", "waypoint", "10.0.0.1"),
+        endpoint("cart-0", "cart", "10.0.0.2"),
+        endpoint("stock-0", "stock", "10.0.0.3"),
+        endpoint("other-0", "other", "10.0.0.4"),
+    ] {
+        mesh.apply(change);
+    }
+    mesh
+}
+
+fn scope(mesh: &Mesh) -> Scope {
+    Scope::new(name("waypoint"), Arc::new(["ambit-system".into()]), mesh)
+}
+
+/// Names of the pods and services that it is told of, in short.
+fn told(scope: &Scope, mesh: &Mesh) -> Vec<String> {
+    let all = scope.addresses(mesh);
+    assert!(all.iter().all(|name| scope.has_address(name, mesh)));
+    let short = |name: &Arc<str>| {
+        let last = name.rsplit('/').next().unwrap_or_default();
+        last.split('.').next().unwrap_or_default().to_owned()
+    };
+    let mut short: Vec<String> = all.iter().map(short).collect();
+    short.sort();
+    short
+}
+
+#[test]
+fn it_is_told_of_itself_and_what_is_bound_to_it_with_their_endpoints() {
+    let mesh = mesh();
+    let scope = scope(&mesh);
+    let expected = ["cart", "cart-0", "waypoint", "waypoint-0"];
+    assert_eq!(told(&scope, &mesh), expected);
+    assert!(scope.has_routes(&name("cart").to_string()));
+    assert!(!scope.has_routes(&name("stock").to_string()));
+    assert!(scope.has_policy("shop/a") && scope.has_policy("ambit-system/a"));
+    assert!(!scope.has_policy("bank/a"));
+}
+
+#[test]
+fn where_routes_lead_belongs_to_it_while_they_do() {
+    let mut mesh = mesh();
+    let mut scope = scope(&mesh);
+    mesh.apply(routes("cart", "stock"));
+    let moved = scope.refresh(&mesh);
+    assert_eq!(moved.addresses.len(), 2, "{moved:?}");
+    assert!(told(&scope, &mesh).contains(&"stock-0".to_owned()));
+    mesh.apply(Change::RemoveRoutes(name("cart")));
+    assert_eq!(scope.refresh(&mesh).addresses.len(), 2);
+    assert!(!told(&scope, &mesh).contains(&"stock-0".to_owned()));
+    assert_eq!(scope.refresh(&mesh), Moved::default());
+}
+
+#[test]
+fn a_backend_that_is_bound_later_has_its_routes_told() {
+    let mut mesh = mesh();
+    mesh.apply(routes("cart", "stock"));
+    let mut scope = scope(&mesh);
+    mesh.apply(service("stock", Some("waypoint")));
+    let moved = scope.refresh(&mesh);
+    assert_eq!(moved.routes, [name("stock").to_string().into()]);
+    assert!(moved.addresses.is_empty());
+}
+
+#[test]
+fn callers_are_told_while_they_are_asked_for() {
+    let mesh = mesh();
+    let mut scope = scope(&mesh);
+    scope.ask(&["/10.0.0.4".to_owned()], &[]);
+    assert!(told(&scope, &mesh).contains(&"other-0".to_owned()));
+    assert!(!told(&scope, &mesh).contains(&"other".to_owned()));
+    scope.ask(&[], &["/10.0.0.4".to_owned()]);
+    assert!(!told(&scope, &mesh).contains(&"other-0".to_owned()));
+}
