@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use ambit_model::{HttpRoutes, RoutedMatch};
 
+use crate::asked::{Asked, Names};
 use crate::cookie_path::cookie_path;
 use crate::head::Head;
 use crate::index::Index;
-use crate::matching::{Asked, Matching};
+use crate::matching::Matching;
 use crate::path::Covered;
 use crate::problem::Problem;
-use crate::query::QueryNames;
 use crate::rule::Rule;
 
 /// Routes that were checked and made ready. A clone is the same routes.
@@ -21,7 +21,7 @@ pub struct Compiled(Arc<Inner>);
 struct Inner {
     index: Index,
     entries: Vec<Entry>,
-    names: QueryNames,
+    names: Names,
 }
 
 #[derive(Debug)]
@@ -80,7 +80,7 @@ impl Compiled {
             .iter()
             .map(|rule| Rule::new(rule).map(Arc::new).map_err(|p| of(&rule.name, p)))
             .collect::<Result<_, _>>()?;
-        let mut names = QueryNames::default();
+        let mut names = Names::default();
         let entries: Vec<Entry> = routes
             .matches
             .iter()
@@ -119,7 +119,7 @@ impl Entry {
         position: usize,
         routed: &RoutedMatch,
         rules: &[Arc<Rule>],
-        names: &mut QueryNames,
+        names: &mut Names,
     ) -> Result<Self, CompileError> {
         let index = usize::try_from(routed.rule).unwrap_or(usize::MAX);
         let rule = rules.get(index).ok_or(CompileError::NoSuchRule {

@@ -6,13 +6,15 @@
 
 use ambit_model::PathMatch;
 
+use crate::pattern::beginning;
+
 /// The path of a session's cookie: what the paths of a match have in common, by whole segments.
 pub(crate) fn cookie_path(path: Option<&PathMatch>) -> String {
     let (common, whole) = match path {
         None => (String::new(), true),
         Some(PathMatch::Exact(path) | PathMatch::Segments(path)) => (path.to_string(), true),
         Some(PathMatch::Prefix(prefix)) => (prefix.to_string(), false),
-        Some(PathMatch::Regex(pattern)) => (literal_prefix(&pattern.0), false),
+        Some(PathMatch::Regex(pattern)) => (beginning(&pattern.0), false),
     };
     let sendable = sendable(&common);
     if whole && sendable.len() == common.len() {
@@ -31,31 +33,6 @@ pub(crate) fn sendable(path: &str) -> &str {
     } else {
         "/"
     }
-}
-
-/// The characters with which every text that an expression matches begins; fewer if that is not
-/// plain to see.
-fn literal_prefix(pattern: &str) -> String {
-    let mut literal = String::new();
-    if pattern.contains('|') {
-        return literal;
-    }
-    let mut chars = pattern.trim_start_matches('^').chars();
-    while let Some(char) = chars.next() {
-        match char {
-            '*' | '?' | '{' => {
-                literal.pop();
-                break;
-            }
-            '\\' => match chars.next().filter(char::is_ascii_punctuation) {
-                Some(escaped) => literal.push(escaped),
-                None => break,
-            },
-            '.' | '+' | '(' | ')' | '[' | ']' | '}' | '$' | '^' => break,
-            plain => literal.push(plain),
-        }
-    }
-    literal
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ use ambit_model::Cors;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Response, StatusCode};
 
+use crate::asked::joined;
 use crate::head::Head;
 use crate::headers::{add, set};
 use crate::problem::Problem;
@@ -152,7 +153,10 @@ impl CorsPolicy {
         let method = self
             .methods
             .answer(self.credentials, || Some(method.clone()));
-        let asked = || joined(head.headers, &header::ACCESS_CONTROL_REQUEST_HEADERS);
+        let asked = || {
+            let lines = joined(head.headers, &header::ACCESS_CONTROL_REQUEST_HEADERS)?;
+            HeaderValue::from_bytes(&lines).ok()
+        };
         let names = self.headers.answer(self.credentials, asked);
         pairs.extend(method.map(|method| (header::ACCESS_CONTROL_ALLOW_METHODS, method)));
         pairs.extend(names.map(|names| (header::ACCESS_CONTROL_ALLOW_HEADERS, names)));
@@ -216,13 +220,6 @@ fn varies_by_origin(headers: &HeaderMap) -> bool {
         .filter_map(|line| line.to_str().ok())
         .flat_map(|l| l.split(','));
     names.any(|name| matches!(name.trim(), "*") || name.trim().eq_ignore_ascii_case("origin"))
-}
-
-/// The lines of a header as one; `None` if there is none.
-fn joined(headers: &HeaderMap, name: &HeaderName) -> Option<HeaderValue> {
-    let lines: Vec<&[u8]> = headers.get_all(name).iter().map(|l| l.as_bytes()).collect();
-    let value = HeaderValue::from_bytes(&lines.join(&b","[..])).ok();
-    value.filter(|_| !lines.is_empty())
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! A new host for a request.
 
+use std::net::Ipv6Addr;
+
 use http::header::HOST;
 use http::request::Parts;
 use http::uri::Authority;
@@ -19,7 +21,7 @@ impl NewHost {
     pub(crate) fn new(field: &'static str, host: &str) -> Result<Self, Problem> {
         let problem = || Problem::new(field, host, "is not a host name");
         let authority = Authority::try_from(host).ok().ok_or_else(problem)?;
-        if authority.as_str().contains('@') {
+        if authority.as_str().contains('@') || !is_host(authority.host()) {
             return Err(problem());
         }
         Ok(Self {
@@ -43,6 +45,18 @@ impl NewHost {
         }
         if !in_target || parts.headers.contains_key(HOST) {
             set(&mut parts.headers, &HOST, self.value.clone());
+        }
+    }
+}
+
+/// Whether a text is a host name or an address, IPv6 in brackets. The parser of authorities lets more
+/// pass than may be told to a client.
+pub(crate) fn is_host(text: &str) -> bool {
+    match text.strip_prefix('[').and_then(|t| t.strip_suffix(']')) {
+        Some(address) => address.parse::<Ipv6Addr>().is_ok(),
+        None => {
+            let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+            !text.is_empty() && text.bytes().all(plain)
         }
     }
 }

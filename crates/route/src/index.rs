@@ -1,10 +1,9 @@
 //! Finds the few matches that a path can meet among thousands.
 //!
-//! Exact paths lie in a hash map. Prefixes, of whole segments or of bytes, lie in one sorted list,
-//! each with a link to the longest other one that it begins with. The last text that is not greater
-//! than a path begins with every prefix of the path that is in the list, so one binary search and
-//! its chain of links meet all of them. What says nothing about the beginning of a path stands in a
-//! list of its own that every request goes through.
+//! Exact paths lie in a hash map. Prefixes lie in one sorted list, be they of whole segments, of
+//! bytes, or the plain beginnings of expressions, each with a link to the longest other one that it
+//! begins with. The last text that is not greater than a path begins with every prefix of the path
+//! that is in the list, so one binary search and its chain of links meet all of them.
 //!
 //! The index only narrows: whoever asks still applies every test of a match.
 
@@ -19,7 +18,6 @@ use crate::matching::PathTest;
 pub(crate) struct Index {
     exact: HashMap<Arc<str>, Vec<usize>>,
     prefixes: Vec<Prefix>,
-    rest: Vec<usize>,
 }
 
 #[derive(Clone, Debug)]
@@ -38,10 +36,11 @@ impl Index {
         for (position, path) in paths.into_iter().enumerate() {
             let list = match path {
                 PathTest::Exact(text) => index.exact.entry(Arc::clone(text)).or_default(),
-                PathTest::Segments(text) | PathTest::Prefix(text) => {
+                PathTest::Segments(text)
+                | PathTest::Prefix(text)
+                | PathTest::Regex { begins: text, .. } => {
                     prefixes.entry(Arc::clone(text)).or_default()
                 }
-                PathTest::Any | PathTest::Regex(_) => &mut index.rest,
             };
             list.push(position);
         }
@@ -56,10 +55,8 @@ impl Index {
         let last = after.checked_sub(1).and_then(|at| self.prefixes.get(at));
         let chain = iter::successors(last, |p| self.prefixes.get(p.shorter?));
         let prefixes = chain.skip_while(|p| !path.starts_with(&*p.text));
-        exact
-            .into_iter()
-            .chain(prefixes.map(|p| p.positions.as_slice()))
-            .chain(iter::once(self.rest.as_slice()))
+        let prefixes = prefixes.map(|p| p.positions.as_slice());
+        exact.into_iter().chain(prefixes)
     }
 }
 

@@ -10,6 +10,7 @@
 //! The steps of a request, in order: [`Compiled::find`]; of the rule, then of the chosen backend,
 //! [`Filters`] in the order of its fields; [`Rule::choose`]; [`worth_another_try`] after each try.
 
+mod asked;
 mod compiled;
 mod cookie_path;
 mod cors;

@@ -47,21 +47,6 @@ impl TextTest {
             Self::Present => true,
         }
     }
-
-    /// Whether lines pass as one text, joined by commas. Only an expression makes that text: the
-    /// rest looks no further than its own length.
-    pub(crate) fn holds_joined<'l>(&self, lines: impl Iterator<Item = &'l [u8]>) -> bool {
-        let mut joined = lines.enumerate().flat_map(|(at, line)| {
-            let comma: &[u8] = if at == 0 { b"" } else { b"," };
-            comma.iter().chain(line).copied()
-        });
-        match self {
-            Self::Exact(expected) => joined.eq(expected.bytes()),
-            Self::Prefix(prefix) => prefix.bytes().all(|byte| joined.next() == Some(byte)),
-            Self::Regex(regex) => regex.is_match(&joined.collect::<Vec<_>>()),
-            Self::Present => true,
-        }
-    }
 }
 
 /// Whether an expression can be used in a route.
@@ -120,6 +105,37 @@ fn foreign_flag(text: &str) -> Option<char> {
         }
     }
     None
+}
+
+/// The characters with which every text that an expression matches begins; fewer if that is not
+/// plain to see.
+pub(crate) fn beginning(pattern: &str) -> String {
+    let mut literal = String::new();
+    if pattern.contains('|') {
+        return literal;
+    }
+    let mut chars = pattern.trim_start_matches('^').chars();
+    while let Some(char) = chars.next() {
+        match char {
+            // Also after `+`, since another repetition may follow it.
+            '*' | '?' | '{' | '+' => {
+                literal.pop();
+                break;
+            }
+            '\\' => match chars.next().filter(|c| is_plain(*c)) {
+                Some(escaped) => literal.push(escaped),
+                None => break,
+            },
+            '.' | '(' | ')' | '[' | ']' | '}' | '$' | '^' => break,
+            plain => literal.push(plain),
+        }
+    }
+    literal
+}
+
+/// Whether a character after a backslash stands for itself. `\<` and `\>` are ends of words.
+fn is_plain(escaped: char) -> bool {
+    escaped.is_ascii_punctuation() && !matches!(escaped, '<' | '>')
 }
 
 /// What the crate says of an error, without the drawing.

@@ -14,6 +14,7 @@ use http::uri::{Authority, Scheme};
 use http::{HeaderValue, Response, StatusCode};
 
 use crate::head::Head;
+use crate::host::is_host;
 use crate::path::{Covered, PathEdit};
 use crate::problem::Problem;
 
@@ -75,7 +76,8 @@ impl Redirection {
     ) -> Option<String> {
         let asked = head.authority.and_then(|a| a.parse::<Authority>().ok());
         let host = self.host.as_deref();
-        let host = host.or_else(|| asked.as_ref().map(Authority::host))?;
+        let asked = asked.as_ref().map(Authority::host);
+        let host = host.or_else(|| asked.filter(|host| is_host(host)))?;
         let port = match (self.port, &self.scheme) {
             (Some(port), _) => Some(port),
             (None, Some(_)) => None,
@@ -137,13 +139,11 @@ fn scheme(text: &str) -> Result<Scheme, Problem> {
 }
 
 fn host(text: &Arc<str>) -> Result<Arc<str>, Problem> {
-    match Authority::try_from(&**text) {
-        Ok(authority) if authority.host() == &**text => Ok(Arc::clone(text)),
-        _ => {
-            let why = "must be a host name without a port, which has a field of its own";
-            Err(Problem::new("redirect host", &**text, why))
-        }
+    if is_host(text) {
+        return Ok(Arc::clone(text));
     }
+    let why = "must be a host name without a port, which has a field of its own";
+    Err(Problem::new("redirect host", &**text, why))
 }
 
 #[cfg(test)]

@@ -13,6 +13,10 @@ use ambit_wire::{discovery, node};
 use prost::Message as _;
 use rustls_pki_types::CertificateDer;
 
+mod routes;
+
+pub use routes::{query, redirect, route, session_cookie};
+
 /// A function from any bytes to nothing.
 pub type Body = fn(&[u8]);
 
@@ -28,6 +32,10 @@ pub const TARGETS: &[(&str, Body)] = &[
     ("feed", feed),
     ("certificate", certificate),
     ("signing_request", signing_request),
+    ("route", route),
+    ("query", query),
+    ("redirect", redirect),
+    ("session_cookie", session_cookie),
 ];
 
 /// Configuration files: from users.

@@ -32,6 +32,7 @@ fn a_cookie_is_for_what_the_paths_of_a_match_have_in_common() {
         (regex(".*"), "/"),
         (regex("(?i)/a/b/"), "/"),
         (regex("/a/b{0}/c"), "/a"),
+        (regex("/a/b+{0}"), "/a"),
     ];
     for (path, expected) in table {
         assert_eq!(cookie_path(path.as_ref()), expected, "{path:?}");

@@ -32,7 +32,17 @@ fn the_host_is_replaced_wherever_the_request_has_it() {
 
 #[test]
 fn what_is_no_host_is_refused() {
-    for host in ["", "a b", "a/b", "user@host", "a\r\nb", "\u{e4}.example"] {
+    for host in [
+        "",
+        "a b",
+        "a/b",
+        "user@host",
+        "a\r\nb",
+        "\u{e4}.example",
+        ":80",
+        "[]",
+        "a,b",
+    ] {
         let problem = NewHost::new("rewrite host", host).unwrap_err();
         assert_eq!((problem.field, &*problem.value), ("rewrite host", host));
     }

@@ -2,9 +2,10 @@ use ambit_model::{Pattern, TextMatch};
 use http::{HeaderMap, HeaderValue, Method};
 
 use super::*;
+use crate::head::Head;
 
 fn covers(when: &HttpMatch, head: &Head<'_>) -> Option<Covered> {
-    let mut names = QueryNames::default();
+    let mut names = Names::default();
     let matching = Matching::new(when, &mut names).unwrap();
     matching.covers(&Asked::new(head, &names))
 }
@@ -140,7 +141,7 @@ fn a_name_that_no_header_can_have_is_refused() {
         headers: vec![field(":path", TextMatch::Present, false)],
         ..HttpMatch::default()
     };
-    let problem = Matching::new(&when, &mut QueryNames::default()).unwrap_err();
+    let problem = Matching::new(&when, &mut Names::default()).unwrap_err();
     assert_eq!(
         problem.to_string(),
         r#"header of a match ":path": is not a header name"#

@@ -59,23 +59,25 @@ fn what_is_no_expression_of_ours_is_refused_in_one_line() {
     assert_eq!(check_pattern("/a/.*"), Ok(()));
 }
 
+/// Pieces of expressions, put together at random.
+const PIECES: [&str; 16] = [
+    "/", "a", "b", ".", "*", "+", "?", "{0}", "{2}", "^", "$", r"\.", r"\<", "(a)", "[ab]", "|",
+];
+
 proptest! {
+    #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
+
     #[test]
-    fn lines_are_compared_as_if_they_were_joined(
-        lines in prop::collection::vec("[a,]{0,3}", 1..4),
-        expected in "[a,]{0,5}",
+    fn what_an_expression_matches_begins_as_it_does(
+        pieces in prop::collection::vec(prop::sample::select(&PIECES), 1..6),
+        texts in prop::collection::vec("[/ab.]{0,4}", 1..20),
     ) {
-        let tests = [
-            TextMatch::Exact(expected.as_str().into()),
-            TextMatch::Prefix(expected.as_str().into()),
-            TextMatch::Regex(Pattern(expected.as_str().into())),
-            TextMatch::Present,
-        ];
-        let joined = lines.join(",");
-        for text in tests {
-            let test = TextTest::new("header", &text).unwrap();
-            let lines = lines.iter().map(|line| line.as_bytes());
-            prop_assert_eq!(test.holds_joined(lines), test.holds(joined.as_bytes()), "{:?}", text);
+        let pattern = pieces.concat();
+        let begins = beginning(&pattern);
+        if let Ok(regex) = regex(&pattern) {
+            for text in texts.iter().filter(|text| regex.is_match(text.as_bytes())) {
+                prop_assert!(text.starts_with(&begins), "{pattern} matches {text}");
+            }
         }
     }
 }

@@ -92,7 +92,11 @@ fn hosts_are_taken_from_the_authority_whatever_its_form() {
     let table = [
         (Some("[fd00::1]:8080"), Some("http://[fd00::1]/foo?q=1")),
         (Some("user:pass@shop:80"), Some("http://shop/foo?q=1")),
+        (Some("10.0.0.1:80"), Some("http://10.0.0.1/foo?q=1")),
         (Some("a b"), None),
+        (Some("a([fd00::1]:80"), None),
+        (Some("[fd00::x]"), None),
+        (Some("<b>"), None),
         (Some(""), None),
         (None, None),
     ];

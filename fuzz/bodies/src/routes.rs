@@ -1,0 +1,207 @@
+//! Requests that meet routes, both arbitrary.
+//!
+//! Bytes are read as words: what is no word of a request or route is left out.
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use ambit_model::{
+    FieldMatch, HttpMatch, HttpRoutes, HttpRule, PathChange, PathMatch, Pattern, Redirect, Rewrite,
+    RoutedMatch, SessionCarrier, SessionPersistence, TextMatch,
+};
+use ambit_route::{Compiled, Covered, EndpointTag, Head, Redirection, Rewriting, Session};
+use http::header::{COOKIE, LOCATION, SET_COOKIE};
+use http::uri::Scheme;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
+
+/// Most matches of one list: each is also compiled alone.
+const MATCHES: usize = 32;
+
+/// Requests and the routes of users: the first match in order is found. The first line is method,
+/// path, query and headers, every other one a match.
+pub fn route(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let mut lines = text.lines();
+    let mut words = lines.next().unwrap_or_default().split(' ');
+    let Ok(method) = words.next().unwrap_or_default().parse::<Method>() else {
+        return;
+    };
+    let (path, query) = (words.next().unwrap_or_default(), words.next());
+    let mut headers = HeaderMap::new();
+    for (name, value) in words.filter_map(|word| word.split_once('=')) {
+        if let (Ok(name), Ok(value)) = (name.parse::<HeaderName>(), HeaderValue::from_str(value)) {
+            headers.append(name, value);
+        }
+    }
+    let head = Head {
+        method: &method,
+        path,
+        query,
+        authority: None,
+        headers: &headers,
+    };
+    let matches: Vec<HttpMatch> = lines.take(MATCHES).map(http_match).collect();
+    let Some(all) = compiled(&matches) else {
+        return;
+    };
+    let alone = |when: &HttpMatch| {
+        let one = compiled(std::slice::from_ref(when));
+        one.is_some_and(|one| one.find(&head).is_some())
+    };
+    let found = all.find(&head).map(|found| found.position);
+    assert_eq!(found, matches.iter().position(alone));
+}
+
+/// Queries: from clients.
+pub fn query(bytes: &[u8]) {
+    let Ok(query) = std::str::from_utf8(bytes) else {
+        return;
+    };
+    let field = |name: &str| FieldMatch {
+        name: name.into(),
+        value: TextMatch::Regex(Pattern("(?s).*".into())),
+        invert: false,
+    };
+    let when = HttpMatch {
+        query: vec![field("a"), field("a b"), field("\u{e4}")],
+        ..HttpMatch::default()
+    };
+    let Some(compiled) = compiled(&[when]) else {
+        return;
+    };
+    let headers = HeaderMap::new();
+    let head = |query| Head {
+        method: &Method::GET,
+        path: "/",
+        query: Some(query),
+        authority: None,
+        headers: &headers,
+    };
+    let _found = compiled.find(&head(query));
+    // Whatever stands before them, they are there.
+    let with = format!("{query}&%61=1&a+b&%c3%a4=%");
+    assert!(compiled.find(&head(&with)).is_some());
+}
+
+/// Redirects and rewrites of users on requests of clients: what comes out is a URI. The lines are
+/// target, host, path of a redirect and its host.
+pub fn redirect(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let mut lines = text.lines();
+    let mut line = || lines.next().unwrap_or_default();
+    let (target, authority, path, host) = (line(), line(), line(), line());
+    let Ok(request) = Request::get(target).body(()) else {
+        return;
+    };
+    let mut parts = request.into_parts().0;
+    let mut head = Head::of(&parts);
+    head.authority = head.authority.or(Some(authority));
+    let host = (!host.is_empty()).then(|| host.into());
+    // Any number of bytes may have been covered.
+    for length in [0, path.len().min(target.len())] {
+        let change = Some(PathChange::Prefix(path.into()));
+        let redirect = Redirect {
+            scheme: None,
+            host: host.clone(),
+            path: change.clone(),
+            port: None,
+            status: 302,
+        };
+        let covered = Covered::Segments(length);
+        if let Ok(redirection) = Redirection::new(&redirect) {
+            let answer = redirection.answer(&head, &Scheme::HTTP, 8080, covered);
+            let location = answer.headers().get(LOCATION);
+            let location = location.filter(|location| location.len() < usize::from(u16::MAX) - 1);
+            let uri = location.map(|location| Uri::try_from(location.as_bytes()));
+            assert!(uri.is_none_or(|uri| uri.is_ok_and(|uri| uri.host().is_some())));
+        }
+    }
+    let rewrite = Rewrite {
+        host,
+        path: Some(PathChange::Full(path.into())),
+    };
+    let had_path = parts.uri.path().starts_with('/');
+    if let Ok(rewriting) = Rewriting::new(&rewrite) {
+        let rewritten = rewriting.apply(&mut parts, Covered::Bytes(1));
+        let expected = if path.is_empty() { "/" } else { path };
+        let replaced = !had_path || parts.uri.path() == expected;
+        assert!(rewritten.is_err() || replaced);
+    }
+}
+
+/// Cookies: from clients.
+pub fn session_cookie(bytes: &[u8]) {
+    let session = Session::new(&SessionPersistence {
+        name: "Sticky".into(),
+        by: SessionCarrier::SessionCookie,
+        absolute_timeout: Some(Duration::from_secs(60)),
+    });
+    let Ok(session) = session else { return };
+    let mut own = HeaderMap::new();
+    let tag = EndpointTag::of("pod");
+    session.begin(&mut own, tag, UNIX_EPOCH, "/", false);
+    let own = own.get(SET_COOKIE).map(HeaderValue::as_bytes);
+    // Whatever else a client sends, the session goes on.
+    let line = [bytes, b";", own.unwrap_or_default()].concat();
+    let mut headers = HeaderMap::new();
+    if let Ok(line) = HeaderValue::from_bytes(&line) {
+        let is_text = line.to_str().is_ok();
+        headers.insert(COOKIE, line);
+        let read = session.read(&headers, UNIX_EPOCH).any(|read| read == tag);
+        assert_eq!(read, is_text);
+    }
+}
+
+fn compiled(matches: &[HttpMatch]) -> Option<Compiled> {
+    let routed = matches.iter().cloned();
+    let routes = HttpRoutes {
+        matches: routed.map(|when| RoutedMatch { when, rule: 0 }).collect(),
+        rules: vec![HttpRule::default().into()],
+    };
+    Compiled::new(&routes).ok()
+}
+
+/// A match of words: the first is of the path, every other one of a field or the method.
+fn http_match(line: &str) -> HttpMatch {
+    let mut words = line.split(' ');
+    let path = words.next().and_then(|word| {
+        let (kind, text) = word.split_at_checked(1)?;
+        match kind {
+            "=" => Some(PathMatch::Exact(text.into())),
+            "/" => Some(PathMatch::Segments(word.into())),
+            "^" => Some(PathMatch::Prefix(text.into())),
+            "~" => Some(PathMatch::Regex(Pattern(text.into()))),
+            _ => None,
+        }
+    });
+    let mut when = HttpMatch {
+        path,
+        ..HttpMatch::default()
+    };
+    for word in words {
+        let Some((name, value)) = word.split_once('=') else {
+            when.method = Some(TextMatch::Exact(word.into()));
+            continue;
+        };
+        let (name, invert) = match name.strip_suffix('!') {
+            Some(name) => (name, true),
+            None => (name, false),
+        };
+        let value = match value.split_at_checked(1) {
+            Some(("^", text)) => TextMatch::Prefix(text.into()),
+            Some(("~", text)) => TextMatch::Regex(Pattern(text.into())),
+            Some(("*", _)) => TextMatch::Present,
+            _ => TextMatch::Exact(value.into()),
+        };
+        let parameter = name.strip_prefix('?');
+        let field = FieldMatch {
+            name: parameter.unwrap_or(name).into(),
+            value,
+            invert,
+        };
+        match parameter {
+            Some(_) => when.query.push(field),
+            None => when.headers.push(field),
+        }
+    }
+    when
+}
