@@ -148,6 +148,19 @@ pub enum ServeError {
     Tls(#[from] TlsError),
 }
 
+/// Rotates the root when that is due, and shows how far it is.
+fn follow_roots(authority: &Arc<Authority>, replica: Replica, metrics: &Metrics, tasks: &Tasks) {
+    let (rotating, stop) = (Arc::clone(authority), tasks.token());
+    tasks.spawn(
+        "root rotation",
+        async move { rotating.run(replica, stop).await },
+    );
+    tasks.spawn(
+        "trust metrics",
+        watch_trust(authority.bundle(), metrics.clone(), tasks.token()),
+    );
+}
+
 /// Enrolled namespaces and their changes; nothing before the configuration has been read.
 pub type Enrolled = watch::Receiver<Option<Arc<BTreeSet<Arc<str>>>>>;
 
@@ -162,15 +175,16 @@ pub fn start(
     let registry = Registry::new();
     registry.register_collector(Box::new(ProcessMetrics));
     let metrics = Metrics::new(&registry);
+    let names = configuration.settings();
+    let root_namespaces = names.root_namespaces.clone().into();
     let callers = match settings.agents {
         Some(agents) => Callers::Agents(Agents::new(agents, tasks.clone())),
-        None => {
-            let domain = &configuration.settings().cluster_domain;
-            let tokens = Tokens::open(&settings.state, domain, settings.tokens.as_deref())?;
-            Callers::Nodes(tokens)
-        }
+        None => Callers::Nodes(Tokens::open(
+            &settings.state,
+            &names.cluster_domain,
+            settings.tokens.as_deref(),
+        )?),
     };
-    let root_namespaces = configuration.settings().root_namespaces.clone().into();
     let claims = ClaimFiles::open(&settings.state)?;
     let (own, renew_at) = OwnCertificate::make(Arc::clone(&authority), settings.dns_names)?;
     let accept =
@@ -191,21 +205,12 @@ pub fn start(
     let progress = Progress::default();
 
     tasks.spawn("configuration", keeper.run(batches, tasks.token()));
-    let (rotating, replica) = (Arc::clone(&authority), settings.replica);
-    let stop = tasks.token();
-    tasks.spawn(
-        "root rotation",
-        async move { rotating.run(replica, stop).await },
-    );
     let stop = tasks.token();
     tasks.spawn(
         "own certificate",
         async move { own.renew(renew_at, stop).await },
     );
-    tasks.spawn(
-        "trust metrics",
-        watch_trust(authority.bundle(), metrics.clone(), tasks.token()),
-    );
+    follow_roots(&authority, settings.replica, &metrics, tasks);
 
     let reported = Reported::default();
     if let Some(reviewers) = reviewers {

@@ -51,11 +51,11 @@ enum Stay {
 }
 
 impl Caller {
-    /// The agent of a node, whose token the operator gave.
-    pub(crate) fn given(node: Arc<str>) -> Self {
+    /// One whose token the operator gave.
+    pub(crate) fn given(subject: &Subject, who: Who) -> Self {
         Self {
-            name: node,
-            who: Who::Agent,
+            name: subject.name(),
+            who,
             stay: Stay::Always,
         }
     }

@@ -45,7 +45,8 @@ pub enum TokenError {
     },
     /// A line of it is wrong.
     #[error(
-        "{path} line {line}: expected `NODE TOKEN` with a token of at least {SHORTEST} letters"
+        "{path} line {line}: expected `NODE TOKEN`, or `waypoint/NAMESPACE/GATEWAY TOKEN`, with a \
+         token of at least {SHORTEST} letters"
     )]
     Line {
         /// Which file.
@@ -77,6 +78,18 @@ impl Subject {
             Self::Node(node) => Arc::clone(node),
             Self::Waypoint(namespace, gateway) => format!("waypoint/{namespace}/{gateway}").into(),
         }
+    }
+
+    /// Reads what [`Self::name`] writes; `None` if a part of it could not be the name of a file.
+    fn parse(name: &str) -> Option<Self> {
+        let subject = match name.strip_prefix("waypoint/") {
+            None => Self::Node(name.into()),
+            Some(rest) => {
+                let (namespace, gateway) = rest.split_once('/')?;
+                Self::Waypoint(namespace.into(), gateway.into())
+            }
+        };
+        subject.file().map(|_| subject)
     }
 
     /// Its file, below the state directory; none if its name cannot be that of a file. No name of
@@ -117,7 +130,7 @@ pub(crate) struct Tokens {
     state: PathBuf,
     /// Domain of the cluster's services, in which waypoints have their names.
     domain: Arc<str>,
-    given: Arc<HashMap<Hash, Arc<str>>>,
+    given: Arc<HashMap<Hash, Subject>>,
     /// None before it is known who is to have one.
     made: watch::Sender<Option<BySubject>>,
 }
@@ -165,8 +178,8 @@ impl Tokens {
     /// Who calls with this token.
     pub(crate) fn caller(&self, token: &str) -> Result<Caller, Refusal> {
         let hash = hash(token).ok_or_else(unknown)?;
-        if let Some(node) = self.given.get(&hash) {
-            return Ok(Caller::given(Arc::clone(node)));
+        if let Some(subject) = self.given.get(&hash) {
+            return Ok(Caller::given(subject, self.who(subject)));
         }
         let made = self.made.borrow();
         let Some(made) = made.as_ref() else {
@@ -239,7 +252,7 @@ fn is_file_name(node: &str) -> bool {
             .all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
 }
 
-fn read_given(path: &Path) -> Result<HashMap<Hash, Arc<str>>, TokenError> {
+fn read_given(path: &Path) -> Result<HashMap<Hash, Subject>, TokenError> {
     let content = fs::read_to_string(path).map_err(|source| TokenError::Given {
         path: path.to_owned(),
         source,
@@ -254,11 +267,11 @@ fn read_given(path: &Path) -> Result<HashMap<Hash, Arc<str>>, TokenError> {
             path: path.to_owned(),
             line: index + 1,
         };
-        let (node, token) = line.split_once(char::is_whitespace).ok_or_else(bad)?;
+        let (name, token) = line.split_once(char::is_whitespace).ok_or_else(bad)?;
         let token = token.trim();
-        let hash = hash(token).filter(|_| token.len() >= SHORTEST && is_file_name(node));
-        let hash = hash.ok_or_else(bad)?;
-        given.insert(hash, node.into());
+        let subject = Subject::parse(name).ok_or_else(bad)?;
+        let hash = hash(token).filter(|_| token.len() >= SHORTEST);
+        given.insert(hash.ok_or_else(bad)?, subject);
     }
     Ok(given)
 }

@@ -117,3 +117,28 @@ fn the_operators_file_is_read_and_checked() {
         );
     }
 }
+
+#[test]
+fn a_waypoint_s_token_says_which_gateway_it_is_of() {
+    let state = tempfile::tempdir().unwrap();
+    let path = state.path().join("given");
+    let given = "waypoint/shop/cart-waypoint of-the-waypoint-of-shop\n";
+    fs::write(&path, given).unwrap();
+    let tokens = Tokens::open(state.path(), "cluster.local", Some(&path)).unwrap();
+    let caller = tokens.caller("of-the-waypoint-of-shop").unwrap();
+    assert!(caller.node().is_err(), "it is no agent");
+    let Who::Waypoint(waypoint) = &caller.who else {
+        panic!("{caller:?}");
+    };
+    let hostname = "cart-waypoint.shop.svc.cluster.local";
+    assert_eq!(waypoint.service, ServiceName::new("shop", hostname));
+
+    for bad in ["waypoint/shop", "waypoint/../x", "waypoint/shop/a/b"] {
+        fs::write(&path, format!("{bad} of-the-waypoint-of-shop\n")).unwrap();
+        let opened = Tokens::open(state.path(), "cluster.local", Some(&path));
+        assert!(
+            matches!(opened, Err(TokenError::Line { line: 1, .. })),
+            "{bad}"
+        );
+    }
+}
