@@ -1,6 +1,6 @@
 //! May a client's connection or request go on from a waypoint to this workload?
 //!
-//! The waypoint sees the client and the workload's agent does not (see [`inbound()`](crate::inbound)):
+//! The waypoint sees the client and the workload's agent does not (see [`inbound()`](fn@crate::inbound)):
 //! so here every policy that applies to the workload is judged whole, as its agent would judge it
 //! without a waypoint.
 
