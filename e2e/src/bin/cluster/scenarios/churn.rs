@@ -47,7 +47,7 @@ nginx -c /tmp/nginx.conf &
 /// Calls both colours for some seconds and ends.
 const COME_AND_GO: &str = r#"
 for _ in 1 2 3 4; do
-  said=$(curl -sS -m 5 "http://$OWN/" 2>&1)
+  said=$(curl -sS -m 20 "http://$OWN/" 2>&1)
   [ "$said" = "$COLOUR" ] || { echo "$COLOUR was told by its own: $said"; exit 1; }
   if said=$(curl -s --fail -m 5 "http://$OTHER/"); then echo "$COLOUR got $said"; exit 2; fi
   sleep 0.5
