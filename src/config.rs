@@ -11,8 +11,9 @@
 //! | [`store`] | all objects in force, indexed |
 //! | [`translate`] | pure functions from objects to the model |
 //! | [`node_agents`] | how the agents of nodes are doing |
-//! | [`statuses`] | what is said of each policy on itself |
-//! | [`verdict`] | what is said of a policy before it is written |
+//! | [`statuses`] | what is said of each policy and route on itself |
+//! | [`verdict`] | what is said of a policy or a route before it is written |
+//! | [`waypoints`] | which pods are waypoints, what is bound to them, what is said of Gateways |
 //!
 //! [`Configuration`] ties them together for the serving half: it takes batches in and gives
 //! changes of the model out. It is plain data without tasks; its owner is one task.
@@ -29,6 +30,7 @@ pub mod statuses;
 pub mod store;
 pub mod translate;
 pub mod verdict;
+pub mod waypoints;
 
 mod pods;
 mod problems;
@@ -49,7 +51,7 @@ use self::objects::{Kind, Object, ObjectKey};
 use self::problem::{Finding, Problem, Severity};
 use self::statuses::Shown;
 use self::store::{Claim, ObjectEvent, Objects};
-use self::translate::{Dirty, Inputs};
+use self::translate::{Dirty, Inputs, RouteVerdicts};
 
 pub use self::pods::PodOnNode;
 pub use self::settings::{CaptureRecord, EXCLUDED_NAMESPACES, ROOT_NAMESPACES, Settings};
@@ -64,7 +66,7 @@ pub struct Batch {
     pub events: Vec<ObjectEvent>,
     /// Files that were read, each with all that is wrong in it now.
     pub problems: Vec<(Arc<str>, Vec<Problem>)>,
-    /// Policies of a source that shows more of them than what is read; none for one that is gone.
+    /// Objects of a source that shows more of them than what is read; none for one that is gone.
     pub shown: Vec<(ObjectKey, Option<Shown>)>,
 }
 
@@ -83,7 +85,9 @@ pub struct Configuration {
     static_strict: Option<PolicyName>,
     file_problems: BTreeMap<Arc<str>, Vec<Problem>>,
     policy_findings: BTreeMap<ObjectKey, Vec<(Severity, Finding)>>,
-    /// Policies as their source shows them, where it shows more than what is read.
+    /// What is said of routes, by the service that they name as a parent.
+    route_verdicts: BTreeMap<ObjectKey, RouteVerdicts>,
+    /// Objects as their source shows them, where it shows more than what is read.
     shown: BTreeMap<ObjectKey, Shown>,
 }
 

@@ -27,6 +27,8 @@ use crate::cluster;
 use crate::cluster::authority::Place;
 use crate::cluster::leaving;
 use crate::cluster::root_publisher::Publisher;
+use crate::cluster::waypoints::Maker;
+use crate::cluster::waypoints::settings::{SettingsError, WaypointSettings};
 use crate::config::directory::{self, WatchError};
 use crate::config::{self, Batch, CaptureRecord, Configuration, apiserver};
 use crate::mesh_names::MeshNames;
@@ -89,6 +91,9 @@ pub struct Args {
     /// In a cluster: let in Istio's ztunnel, DaemonSet istio-system/ztunnel, as the agent of its nodes.
     #[arg(long, env = "AMBIT_TRUST_ZTUNNEL")]
     pub trust_ztunnel: bool,
+    /// In a cluster: make waypoints of Gateways of class ambit-waypoint, as this file says.
+    #[arg(long, env = "AMBIT_WAYPOINTS", value_name = "FILE")]
+    pub waypoints: Option<PathBuf>,
     /// Names of the mesh.
     #[command(flatten)]
     pub names: MeshNames,
@@ -204,6 +209,9 @@ pub enum ControlPlaneError {
     /// The API server of the cluster.
     #[error("no way to the cluster: {0}; run in a pod, or name a file with KUBECONFIG")]
     Cluster(Box<kube::Error>),
+    /// The settings of waypoints.
+    #[error(transparent)]
+    Waypoints(#[from] SettingsError),
     /// The source of the configuration.
     #[error(transparent)]
     Watch(#[from] WatchError),
@@ -236,6 +244,11 @@ async fn serve_until_asked(args: Args, logs: Logs) -> Result<(), ControlPlaneErr
 
 async fn start(args: Args, logs: Logs, tasks: &Tasks) -> Result<(), ControlPlaneError> {
     let trust_domain = TrustDomain::new(&args.names.trust_domain)?;
+    let waypoints = args
+        .waypoints
+        .as_deref()
+        .map(WaypointSettings::read)
+        .transpose()?;
     fs::create_dir_all(&args.state).map_err(|source| ControlPlaneError::State {
         path: args.state.clone(),
         source,
@@ -264,7 +277,17 @@ async fn start(args: Args, logs: Logs, tasks: &Tasks) -> Result<(), ControlPlane
         Some((client, agents)) => {
             let leaving = leaving::start(&client, &args.namespace, tasks);
             let taints = args.node_taint.then(|| leaving.asked.clone());
-            let writers = cluster::start(&client, &args.namespace, &replica.leads, taints, tasks);
+            let mut writers =
+                cluster::start(&client, &args.namespace, &replica.leads, taints, tasks);
+            if let Some(settings) = waypoints {
+                let maker = Maker {
+                    settings,
+                    trust_domain: args.names.trust_domain.as_str().into(),
+                    leads: replica.leads.clone(),
+                    leaving: leaving.asked.clone(),
+                };
+                writers.waypoints = Some(maker.start(client.clone(), tasks));
+            }
             (writers, Some(agents), Some(client), Some(leaving))
         }
         None => (Writers::default(), None, None, None),
@@ -288,6 +311,11 @@ async fn start(args: Args, logs: Logs, tasks: &Tasks) -> Result<(), ControlPlane
         logs: Some(logs),
     };
     let bundle = authority.bundle();
+    let waypoints = settings
+        .writers
+        .waypoints
+        .as_ref()
+        .map(|feed| feed.0.subscribe());
     if let Some(client) = client.as_ref().filter(|_| args.webhook.0.is_some()) {
         cluster::webhook::start(client.clone(), bundle.clone(), leads.clone(), tasks);
     }
@@ -297,6 +325,7 @@ async fn start(args: Args, logs: Logs, tasks: &Tasks) -> Result<(), ControlPlane
         let publisher = Publisher {
             bundle,
             enrolled,
+            waypoints,
             system: args.namespace.as_str().into(),
             leads,
             leaving: leaving.asked,

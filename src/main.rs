@@ -5,7 +5,9 @@
 use std::io;
 use std::process::ExitCode;
 
-use ambit::cli::{self, crds, enrol, explain, proxy_config, status, uninstall, version, vet};
+use ambit::cli::{
+    self, crds, enrol, explain, proxy_config, status, uninstall, version, vet, waypoint,
+};
 use ambit::control_plane;
 use ambit_kit::environment;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
@@ -34,6 +36,8 @@ enum Command {
     Release(enrol::ReleaseArgs),
     /// Tell whether the mesh of a cluster is well
     Status(status::Args),
+    /// Make, list and delete waypoints
+    Waypoint(waypoint::Args),
     /// Have the mesh leave every node, before what it is made of is deleted
     Uninstall(uninstall::Args),
     /// Tell what the agent of a node knows and does
@@ -59,6 +63,7 @@ fn main() -> anyhow::Result<ExitCode> {
         Command::Enrol(args) => enrol::run(&args, &mut out, &mut err)?,
         Command::Release(args) => enrol::release(&args, &mut out, &mut err)?,
         Command::Status(args) => status::run(&args, &mut out, &mut err)?,
+        Command::Waypoint(args) => waypoint::run(&args, &mut out, &mut err)?,
         Command::Uninstall(args) => uninstall::run(&args, &mut out, &mut err)?,
         Command::ProxyConfig(args) => proxy_config::run(&args, &mut out, &mut err)?,
         Command::Version(args) => version::run(&args, &mut out, &mut err)?,

@@ -19,16 +19,16 @@
 //! | `certificates.rs` | signs for agents what is theirs |
 //! | `gate.rs`, `caller.rs` | who calls, and who is refused |
 //! | `tokens.rs` | node tokens of our own |
-//! | `agents.rs`, `agent_pods.rs` | tokens of a cluster, bound to the agents' pods |
+//! | `agents.rs`, `caller_pods.rs` | tokens of a cluster, bound to the agents' pods |
 //! | `webhook.rs` | judges policies before they are written |
 //! | `tls.rs`, `pages.rs`, `metrics.rs` | ports and what they show |
 //!
 //! Invariants: no call passes without an agent's token; nothing is served before everything was read
 //! once; HBONE is advertised for a pod only while its own node's agent claims it.
 
-mod agent_pods;
 mod agents;
 mod caller;
+mod caller_pods;
 mod capture;
 mod certificates;
 mod claims;
@@ -83,13 +83,13 @@ use self::webhook::Webhook;
 use crate::ca::{Authority, Bundle, Replica};
 use crate::config::{Batch, Configuration};
 
-pub use self::agent_pods::{AgentPod, AgentPods};
 pub use self::agents::{
     AgentSettings, Review, ReviewError, TokenOwner, TokenReviewer, TrustedAgent,
 };
+pub use self::caller_pods::CallerPods;
 pub(crate) use self::capture::Leaving;
 pub(crate) use self::configuration::{
-    MARKS, Mark, Marker, NodeFeed, Redirection, StatusFeed, Writers,
+    MARKS, Mark, Marker, NodeFeed, Redirection, StatusFeed, WaypointFeed, Writers,
 };
 pub use self::tls::TlsError;
 pub use self::tokens::TokenError;

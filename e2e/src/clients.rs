@@ -26,6 +26,13 @@ pub struct Answer {
     pub body: String,
 }
 
+impl Answer {
+    /// The value of a header, its lines joined; names in lower case.
+    pub fn header(&self, name: &str) -> Option<String> {
+        crate::scripted::value(&self.head, name)
+    }
+}
+
 /// Connects from inside a namespace.
 pub fn connect(from: &Namespace, to: SocketAddr) -> Result<TcpStream> {
     let stream = from

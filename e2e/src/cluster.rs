@@ -20,7 +20,9 @@ mod wire;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 
@@ -44,6 +46,9 @@ pub const AGENTS: &str = "daemonset/ambit-node-agent";
 pub const ENROL: &str = "ambit.mesh/dataplane-mode=ambient";
 /// The annotation that records a capture.
 pub const REDIRECTION: &str = "ambit.mesh/redirection";
+
+/// One of the kinds of Gateway API, by the name of its definition.
+const GATEWAY_CRD: &str = "httproutes.gateway.networking.k8s.io";
 
 /// A cluster, and the mesh on it.
 #[derive(Debug)]
@@ -111,6 +116,23 @@ impl Cluster {
         let mut command = self.access.node(node, "sh")?;
         command.args(["-c", script]);
         bounded::run(command, bounded::USUAL)
+    }
+
+    /// Makes sure that the objects of Gateway API are known.
+    pub fn install_gateway_api(&self) -> Result<()> {
+        let mut command = match self.access.kit() {
+            Some(kube) => Command::new(kube),
+            None => return self.kubectl.run(&["get", "crd", GATEWAY_CRD]).map(drop),
+        };
+        command.arg("crds");
+        bounded::run(command, bounded::USUAL).map(drop)
+    }
+
+    /// Runs the conformance suite of Gateway API with these flags, however it ends.
+    pub fn conformance(&self, flags: &[String], limit: Duration) -> Result<Said> {
+        let mut command = self.access.conformance()?;
+        command.args(flags);
+        bounded::say(command, &[], limit)
     }
 
     /// Runs the program `ambit` as a user of the cluster, however it ends.

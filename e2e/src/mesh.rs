@@ -9,6 +9,7 @@ mod binaries;
 mod configuration;
 mod control_plane;
 mod pages;
+mod waypoint;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -20,7 +21,8 @@ pub use self::agent::{Agent, Enrolment};
 pub use self::binaries::binary;
 pub use self::configuration::Configuration;
 pub use self::control_plane::ControlPlane;
-pub use self::pages::{AccessLine, Pages, sum as sum_of};
+pub use self::pages::{AccessLine, Pages, series as series_of, sum as sum_of};
+pub use self::waypoint::Waypoint;
 use crate::lab::Lab;
 use crate::wait::wait_until;
 
@@ -38,6 +40,10 @@ pub struct Options {
     pub programs: Option<PathBuf>,
     /// More objects, as file name and text.
     pub objects: Vec<(String, String)>,
+    /// Pods of a world that are those of its waypoint, the Gateway `waypoint`.
+    pub waypoints: Vec<String>,
+    /// Services of a world that are bound to it.
+    pub bound: Vec<String>,
 }
 
 /// A control plane and its agents.

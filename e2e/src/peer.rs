@@ -1,14 +1,20 @@
 //! A peer of our own making that speaks HBONE without any of the mesh's code: as a client it shows
 //! whatever certificate it was given and asks for whatever authority, as a server it plays a pod.
 //!
+//! [`Waypoint`] plays a waypoint between two agents.
+//!
 //! It believes every certificate: what is tested is what the *other* side believes. It speaks TLS
 //! 1.3 only, as this workspace's rustls does; older versions are openssl's part in the scenarios.
+
+mod waypoint;
 
 use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use bytes::Bytes;
+use h2::{RecvStream, SendStream};
 use http::{Method, Request, Response, StatusCode};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
@@ -22,6 +28,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::time::timeout;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
+pub use self::waypoint::{Asked, Waypoint};
 use crate::forge::Leaf;
 use crate::lab::Pod;
 use crate::wait::wait_for;
@@ -41,31 +48,66 @@ pub enum Outcome {
 
 /// Asks for a tunnel to `authority` on an open TCP connection.
 pub fn ask(tcp: TcpStream, leaf: Option<&Leaf>, authority: &str) -> Result<Outcome> {
-    let config = client_config(leaf)?;
     let runtime = runtime()?;
     tcp.set_nonblocking(true)?;
-    let exchange = async {
-        let tcp = tokio::net::TcpStream::from_std(tcp)?;
-        let name = ServerName::try_from("ambit.invalid")?;
-        let stream = TlsConnector::from(config).connect(name, tcp).await?;
-        let (mut client, connection) = h2::client::handshake(stream).await?;
-        let driving = tokio::spawn(connection);
-        let request = Request::builder()
-            .method(Method::CONNECT)
-            .uri(authority)
-            .body(())?;
-        // The stream stays open while the answer is awaited.
-        let (answer, _stream) = client.send_request(request, false)?;
-        let status = answer.await?.status().as_u16();
-        driving.abort();
-        Ok::<_, anyhow::Error>(status)
-    };
+    let asked = async { Ok(tunnel(tcp, leaf, authority, None).await?.status) };
     // The clock belongs to the runtime.
-    let asked = runtime.block_on(async { timeout(PATIENCE, exchange).await });
+    let asked = runtime.block_on(async { timeout(PATIENCE, Box::pin(asked)).await });
     match asked.context("the peer neither answers nor closes")? {
         Ok(status) => Ok(Outcome::Answered(status)),
-        Err(error) => Ok(Outcome::Cut(format!("{error:#}"))),
+        Err::<_, anyhow::Error>(error) => Ok(Outcome::Cut(format!("{error:#}"))),
     }
+}
+
+/// Asks for a tunnel on behalf of somebody, as `forwarded` says, and reads what the application
+/// says to its end.
+pub fn hear(tcp: TcpStream, leaf: &Leaf, authority: &str, forwarded: &str) -> Result<String> {
+    let runtime = runtime()?;
+    tcp.set_nonblocking(true)?;
+    let heard = async {
+        let mut tunnel = tunnel(tcp, Some(leaf), authority, Some(forwarded)).await?;
+        anyhow::ensure!(tunnel.status == 200, "refused with {}", tunnel.status);
+        let mut said = Vec::new();
+        while let Some(part) = tunnel.receive.data().await {
+            said.extend(part?);
+        }
+        Ok(String::from_utf8(said)?)
+    };
+    let heard = runtime.block_on(async { timeout(PATIENCE, Box::pin(heard)).await });
+    heard.context("the application does not come to an end")?
+}
+
+/// An answered CONNECT. The stream is open as long as this is.
+struct Tunnel {
+    status: u16,
+    send: SendStream<Bytes>,
+    receive: RecvStream,
+}
+
+async fn tunnel(
+    tcp: TcpStream,
+    leaf: Option<&Leaf>,
+    authority: &str,
+    forwarded: Option<&str>,
+) -> Result<Tunnel> {
+    let tcp = tokio::net::TcpStream::from_std(tcp)?;
+    let name = ServerName::try_from("ambit.invalid")?;
+    let connector = TlsConnector::from(client_config(leaf)?);
+    let stream = connector.connect(name, tcp).await?;
+    let (mut client, connection) = h2::client::handshake(stream).await?;
+    // Ends with its last stream.
+    tokio::spawn(connection);
+    let mut request = Request::builder().method(Method::CONNECT).uri(authority);
+    if let Some(forwarded) = forwarded {
+        request = request.header("forwarded", forwarded);
+    }
+    let (answer, send) = client.send_request(request.body(())?, false)?;
+    let answer = answer.await?;
+    Ok(Tunnel {
+        status: answer.status().as_u16(),
+        send,
+        receive: answer.into_body(),
+    })
 }
 
 /// A server on a pod's 15008 that shows a certificate and answers every CONNECT with 200 and then
@@ -79,23 +121,8 @@ impl Imposter {
     /// Listens in the pod.
     pub fn start(pod: &Pod, leaf: &Leaf, greeting: &'static str) -> Result<Self> {
         let config = server_config(leaf)?;
-        let any = std::net::SocketAddr::from(([0_u16; 8], HBONE));
-        // Whoever listened before may be ending just now.
-        let listener = wait_for(
-            &format!("{HBONE} in {} to be free", pod.name),
-            PATIENCE,
-            || {
-                pod.namespace()
-                    .run(|| std::net::TcpListener::bind(any))
-                    .ok()?
-                    .ok()
-            },
-        )?;
-        listener.set_nonblocking(true)?;
         let runtime = runtime()?;
-        let entered = runtime.enter();
-        let listener = tokio::net::TcpListener::from_std(listener)?;
-        drop(entered);
+        let listener = listen(pod, &runtime)?;
         runtime.spawn(async move {
             while let Ok((tcp, _peer)) = listener.accept().await {
                 let acceptor = TlsAcceptor::from(Arc::clone(&config));
@@ -120,9 +147,21 @@ async fn serve(
         let (_request, mut respond) = request?;
         let response = Response::builder().status(StatusCode::OK).body(())?;
         let mut body = respond.send_response(response, false)?;
-        body.send_data(bytes::Bytes::from_static(greeting.as_bytes()), true)?;
+        body.send_data(Bytes::from_static(greeting.as_bytes()), true)?;
     }
     Ok(())
+}
+
+/// Takes tunnels in the pod.
+fn listen(pod: &Pod, runtime: &Runtime) -> Result<tokio::net::TcpListener> {
+    let any = std::net::SocketAddr::from(([0_u16; 8], HBONE));
+    let bind = || std::net::TcpListener::bind(any);
+    // Whoever listened before may be ending just now.
+    let what = format!("{HBONE} in {} to be free", pod.name);
+    let listener = wait_for(&what, PATIENCE, || pod.namespace().run(bind).ok()?.ok())?;
+    listener.set_nonblocking(true)?;
+    let _entered = runtime.enter();
+    Ok(tokio::net::TcpListener::from_std(listener)?)
 }
 
 fn runtime() -> Result<Runtime> {

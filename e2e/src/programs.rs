@@ -4,6 +4,7 @@ use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -101,6 +102,31 @@ pub fn postgres(pod: &Pod, dir: &Path, port: u16) -> Result<Program> {
     await_listener(pod, port, program)
 }
 
+/// Starts Prometheus, which scrapes these targets every second, and answers on `port` of the pod's
+/// loopback.
+pub fn prometheus(pod: &Pod, dir: &Path, targets: &[SocketAddr], port: u16) -> Result<Program> {
+    fs::create_dir_all(dir).context("making Prometheus's folder")?;
+    let targets: Vec<String> = targets
+        .iter()
+        .map(|target| format!("\"{target}\""))
+        .collect();
+    let config = format!(
+        "global: {{scrape_interval: 1s, scrape_timeout: 1s}}\nscrape_configs:\n- job_name: mesh\n  \
+         static_configs: [{{targets: [{}]}}]\n",
+        targets.join(", ")
+    );
+    let file = dir.join("prometheus.yaml");
+    fs::write(&file, config).context("writing prometheus.yaml")?;
+    let at = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port);
+    let args = [
+        format!("--config.file={}", file.display()),
+        format!("--storage.tsdb.path={}", dir.join("data").display()),
+        format!("--web.listen-address={at}"),
+    ];
+    let program = pod.start("prometheus", &args.each_ref().map(String::as_str))?;
+    await_listener_at(pod, at, program)
+}
+
 /// Starts Envoy on a configuration, and waits until it listens on `port`.
 pub fn envoy(pod: &Pod, dir: &Path, config: &str, port: u16) -> Result<Program> {
     let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/interop/envoy");
@@ -128,6 +154,36 @@ pub fn envoy(pod: &Pod, dir: &Path, config: &str, port: u16) -> Result<Program> 
         SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port),
         program,
     )
+}
+
+/// Starts a gRPC server of grpcio, which knows all kinds of calls.
+pub fn grpc(pod: &Pod, port: u16) -> Result<Program> {
+    let command = grpc_peer(pod, &["serve", &port.to_string()])?;
+    let program = pod.start_command("grpc", command)?;
+    await_listener(pod, port, program)
+}
+
+/// Calls that server in every way, from a pod.
+pub fn call_grpc(pod: &Pod, target: &str) -> Result<String> {
+    let mut command = grpc_peer(pod, &["call", target])?;
+    shell::finish(&mut command, &format!("calls of gRPC to {target}"))
+}
+
+fn grpc_peer(pod: &Pod, args: &[&str]) -> Result<Command> {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let library = here.join("../target/interop/grpc");
+    if !library.is_dir() {
+        anyhow::bail!(
+            "{} is not there: run e2e/install-packages.sh --interop",
+            library.display()
+        );
+    }
+    let mut command = pod.namespace().command("python3");
+    command
+        .arg(here.join("src/programs/grpc_peer.py"))
+        .args(args);
+    command.env("PYTHONPATH", library);
+    Ok(command)
 }
 
 /// Where Debian keeps the server's programs: `/usr/lib/postgresql/VERSION/bin`.

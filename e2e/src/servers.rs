@@ -20,7 +20,9 @@ use crate::websocket;
 const STACK: usize = 128 * 1024;
 
 /// How one connection is served.
-pub type Serve = fn(TcpStream, SocketAddr) -> std::io::Result<()>;
+pub trait Serve: Fn(TcpStream, SocketAddr) -> std::io::Result<()> + Clone + Send + 'static {}
+
+impl<S: Fn(TcpStream, SocketAddr) -> std::io::Result<()> + Clone + Send + 'static> Serve for S {}
 
 /// A server in a pod, on both families; dropping it ends it.
 #[derive(Debug)]
@@ -31,7 +33,7 @@ pub struct Server {
 
 impl Server {
     /// Listens on `port` in the pod and serves every connection with `serve`.
-    pub fn start(pod: &Pod, port: u16, serve: Serve) -> Result<Self> {
+    pub fn start(pod: &Pod, port: u16, serve: impl Serve) -> Result<Self> {
         let any = SocketAddr::from(([0_u16; 8], port));
         let listener = pod
             .namespace()
@@ -56,9 +58,10 @@ impl Drop for Server {
     }
 }
 
-fn accept(listener: &TcpListener, serve: Serve) {
+fn accept(listener: &TcpListener, serve: impl Serve) {
     while let Ok((connection, mut peer)) = listener.accept() {
         peer.set_ip(peer.ip().to_canonical());
+        let serve = serve.clone();
         let served = move || {
             // What goes wrong on a connection is the client's to notice.
             serve(connection, peer).ok();

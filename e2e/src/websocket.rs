@@ -6,6 +6,8 @@ use std::net::TcpStream;
 
 use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 
+use crate::scripted::value;
+
 /// Appended to the client's key (RFC 6455 1.3).
 const GUID: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 /// The key our client sends; any 16 bytes do.
@@ -30,8 +32,8 @@ impl Client {
         connection.write_all(request.as_bytes())?;
         let mut reader = BufReader::new(connection.try_clone()?);
         let head = read_head(&mut reader)?;
-        let proof = format!("Sec-WebSocket-Accept: {}", accept_of(KEY));
-        if !head.starts_with("HTTP/1.1 101") || !head.contains(&proof) {
+        let proof = value(&head, "sec-websocket-accept");
+        if !head.starts_with("HTTP/1.1 101") || proof != Some(accept_of(KEY)) {
             return Err(io::Error::other(format!("no WebSocket: {head}")));
         }
         Ok(Self {
@@ -59,10 +61,7 @@ pub(crate) fn serve_echo(connection: TcpStream) -> io::Result<()> {
     let mut writer = connection.try_clone()?;
     let mut reader = BufReader::new(connection);
     let head = read_head(&mut reader)?;
-    let key = head
-        .lines()
-        .find_map(|line| line.strip_prefix("Sec-WebSocket-Key: "));
-    let accept = accept_of(key.unwrap_or_default().trim());
+    let accept = accept_of(&value(&head, "sec-websocket-key").unwrap_or_default());
     let answer = format!(
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
          Sec-WebSocket-Accept: {accept}\r\n\r\n"

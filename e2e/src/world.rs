@@ -12,11 +12,14 @@ use anyhow::{Context as _, Result};
 
 use crate::lab::address::{Family, node_v4, node_v6, vip_v4, vip_v6};
 use crate::lab::{Lab, Pod};
-use crate::mesh::{Enrolment, Mesh, Options};
+use crate::mesh::{Enrolment, Mesh, Options, Waypoint};
+use crate::wait::wait_until;
 use crate::yaml;
 
 /// The namespace of all pods.
 pub const NAMESPACE: &str = "shop";
+/// Name of the Gateway, the service and the service account of a world's waypoint.
+pub const WAYPOINT: &str = "waypoint";
 /// Service port and target port of every service.
 pub const HTTP: (u16, u16) = (80, 8080);
 /// A second port, served as it is called.
@@ -51,7 +54,10 @@ impl World {
         for pod in &made {
             pod.set_hosts(&hosts)?;
         }
-        let objects = [("cluster", cluster(&lab)), ("pods", objects(&made))];
+        let objects = [
+            ("cluster", cluster(&lab)),
+            ("pods", objects(&made, options)),
+        ];
         let mesh = Mesh::start(&lab, &objects, options)?;
         Ok(Self {
             mesh,
@@ -64,6 +70,28 @@ impl World {
     pub fn start(pods: &[(&str, u8)]) -> Result<Self> {
         let world = Self::prepare(pods, &Options::default())?;
         world.enrol_all()?;
+        Ok(world)
+    }
+
+    /// As [`World::prepare`], with every pod captured but those of the waypoint and these, and
+    /// every agent knowing of that and of what is bound. The waypoint does not run yet.
+    pub fn fronted(pods: &[(&str, u8)], options: &Options, outside: &[&str]) -> Result<Self> {
+        let world = Self::prepare(pods, options)?;
+        let meshed = || {
+            pods.iter()
+                .map(|(name, _)| *name)
+                .filter(|name| !outside.contains(name))
+        };
+        let is_waypoint = |name: &str| options.waypoints.iter().any(|waypoint| waypoint == name);
+        for name in meshed().filter(|name| !is_waypoint(name)) {
+            world.enrol(name)?;
+        }
+        for name in meshed() {
+            world.mesh.await_advertised(&uid(name), true, SPREAD)?;
+        }
+        for service in &options.bound {
+            world.await_bound(service, true)?;
+        }
         Ok(world)
     }
 
@@ -89,6 +117,30 @@ impl World {
             service_account: name,
         };
         self.mesh.agent(pod.node)?.enrol(&what)?;
+        Ok(())
+    }
+
+    /// Starts the waypoint in a pod that is one of its, and waits until it is ready.
+    pub fn waypoint(&self, name: &str, more: &[&str]) -> Result<Waypoint> {
+        self.waypoint_of(WAYPOINT, name, more)
+    }
+
+    /// As [`World::waypoint`], of another Gateway.
+    pub fn waypoint_of(&self, gateway: &str, name: &str, more: &[&str]) -> Result<Waypoint> {
+        let pod = self.pod(name)?;
+        let waypoint = Waypoint::start(&self.mesh, gateway, pod, &self.lab, more)?;
+        waypoint.await_ready()?;
+        Ok(waypoint)
+    }
+
+    /// Waits until every agent sends what is for a service through its waypoint, or no agent does.
+    pub fn await_bound(&self, service: &str, expected: bool) -> Result<()> {
+        for agent in &self.mesh.agents {
+            let what = format!("service {service} to be bound: {expected}");
+            wait_until(&what, SPREAD, || {
+                agent.pages().is_bound(service) == Some(expected)
+            })?;
+        }
         Ok(())
     }
 
@@ -145,22 +197,36 @@ fn cluster(lab: &Lab) -> String {
     yaml::documents(&parts)
 }
 
-fn objects(pods: &[Arc<Pod>]) -> String {
+fn objects(pods: &[Arc<Pod>], options: &Options) -> String {
     let mut parts = Vec::new();
+    if !options.waypoints.is_empty() {
+        parts.push(yaml::waypoint(NAMESPACE, WAYPOINT));
+    }
     for (pod, index) in pods.iter().zip(0..) {
+        let name = pod.name.as_str();
         let addresses = [IpAddr::V4(pod.v4), IpAddr::V6(pod.v6)];
         let vips = [IpAddr::V4(vip_v4(index)), IpAddr::V6(vip_v6(index))];
+        let is_waypoint = options.waypoints.contains(&pod.name);
+        // What belongs to the waypoint has its name.
+        let owner = if is_waypoint { WAYPOINT } else { name };
         let object = yaml::PodObject {
             namespace: NAMESPACE,
-            name: &pod.name,
-            uid: &uid(&pod.name),
+            name,
+            app: owner,
+            gateway: is_waypoint.then_some(WAYPOINT),
+            uid: &uid(name),
             node: &format!("node-{}", pod.node),
-            service_account: &pod.name,
+            service_account: owner,
             addresses: &addresses,
         };
-        parts.push(yaml::service_account(NAMESPACE, &pod.name));
+        let labels = match name {
+            WAYPOINT if is_waypoint => yaml::made_for(WAYPOINT),
+            _ if options.bound.contains(&pod.name) => yaml::bound_to(WAYPOINT),
+            _ => String::new(),
+        };
+        parts.push(yaml::service_account(NAMESPACE, name));
         parts.push(object.text());
-        parts.push(yaml::service(NAMESPACE, &pod.name, &vips, &[HTTP, TCP]));
+        parts.push(yaml::service(NAMESPACE, name, &labels, &vips, &[HTTP, TCP]));
     }
     yaml::documents(&parts)
 }

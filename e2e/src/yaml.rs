@@ -38,8 +38,12 @@ pub fn service_account(namespace: &str, name: &str) -> String {
 pub struct PodObject<'a> {
     /// Its namespace.
     pub namespace: &'a str,
-    /// Its name; also its label `app`.
+    /// Its name.
     pub name: &'a str,
+    /// Its label `app`.
+    pub app: &'a str,
+    /// The Gateway whose waypoint it is, if it is one's.
+    pub gateway: Option<&'a str>,
     /// Its uid.
     pub uid: &'a str,
     /// The node it runs on.
@@ -56,11 +60,14 @@ impl PodObject<'_> {
         let Self {
             namespace,
             name,
+            app,
+            gateway,
             uid,
             node,
             service_account,
             addresses,
         } = self;
+        let made = gateway.map_or_else(String::new, made_for);
         let first = addresses
             .first()
             .map(|ip| format!("  podIP: {ip}\n"))
@@ -71,7 +78,7 @@ impl PodObject<'_> {
             .collect();
         format!(
             "apiVersion: v1\nkind: Pod\nmetadata:\n  name: {name}\n  namespace: {namespace}\n  \
-             uid: {uid}\n  labels:\n    app: {name}\nspec:\n  nodeName: {node}\n  \
+             uid: {uid}\n  labels:\n    app: {app}\n{made}spec:\n  nodeName: {node}\n  \
              serviceAccountName: {service_account}\n  containers:\n    - name: main\nstatus:\n  \
              phase: Running\n{first}  podIPs:\n{all}  conditions:\n    - type: Ready\n      \
              status: \"True\"\n"
@@ -79,14 +86,44 @@ impl PodObject<'_> {
     }
 }
 
-/// A `Service` for the pods labelled `app: NAME`; `ports` are (service port, target port).
-pub fn service(namespace: &str, name: &str, addresses: &[IpAddr], ports: &[(u16, u16)]) -> String {
+/// The label of what was made for a Gateway, as a line of `metadata.labels`.
+pub fn made_for(gateway: &str) -> String {
+    format!("    gateway.networking.k8s.io/gateway-name: {gateway}\n")
+}
+
+/// The label that binds to a waypoint, as a line of `metadata.labels`.
+pub fn bound_to(waypoint: &str) -> String {
+    format!("    ambit.mesh/use-waypoint: {waypoint}\n")
+}
+
+/// A `Gateway` that is a waypoint.
+pub fn waypoint(namespace: &str, name: &str) -> String {
+    format!(
+        "apiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\n{}spec:\n  gatewayClassName: \
+         ambit-waypoint\n  listeners:\n    - name: mesh\n      port: 15008\n      protocol: HBONE\n",
+        metadata(namespace, name)
+    )
+}
+
+/// A `Service` for the pods labelled `app: NAME`; `labels` are lines of `metadata.labels`, `ports`
+/// are (service port, target port).
+pub fn service(
+    namespace: &str,
+    name: &str,
+    labels: &str,
+    addresses: &[IpAddr],
+    ports: &[(u16, u16)],
+) -> String {
     let first = addresses
         .first()
         .map_or_else(|| "None".to_owned(), ToString::to_string);
     let all: String = addresses.iter().map(|ip| format!("    - {ip}\n")).collect();
+    let labels = match labels {
+        "" => String::new(),
+        lines => format!("  labels:\n{lines}"),
+    };
     let mut text = format!(
-        "apiVersion: v1\nkind: Service\n{}spec:\n  clusterIP: {first}\n",
+        "apiVersion: v1\nkind: Service\n{}{labels}spec:\n  clusterIP: {first}\n",
         metadata(namespace, name)
     );
     if !all.is_empty() {
@@ -144,21 +181,19 @@ pub fn crowd(pods: u16) -> String {
         let name = format!("crowd-{}", number / 10);
         let pod = PodObject {
             namespace: "crowd",
-            name: &name,
+            name: &format!("crowd-pod-{number}"),
+            app: &name,
+            gateway: None,
             uid: &format!("crowd-{number}"),
             node: &format!("crowd-{}", number / 100),
             service_account: "default",
             addresses: &[IpAddr::from([10, 128, high, low])],
         };
-        // Its label stays that of the service.
-        parts.push(
-            pod.text()
-                .replacen(&name, &format!("crowd-pod-{number}"), 1),
-        );
+        parts.push(pod.text());
         if number % 10 == 0 {
             let [high, low] = (number / 10).to_be_bytes();
             let vip = IpAddr::from([10, 97, high, low]);
-            parts.push(service("crowd", &name, &[vip], &[(80, 8080)]));
+            parts.push(service("crowd", &name, "", &[vip], &[(80, 8080)]));
         }
     }
     documents(&parts)

@@ -24,6 +24,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("ambit-route", &["ambit-model"]),
     ("ambit-wire", &["ambit-model"]),
     ("ambit-identity", &["ambit-model"]),
+    (
+        "ambit-telemetry",
+        &["ambit-decide", "ambit-kit", "ambit-model"],
+    ),
     ("ambit-tunnel", &["ambit-model", "ambit-identity"]),
     (
         "ambit-uplink",
@@ -38,6 +42,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "ambit-kit",
             "ambit-model",
             "ambit-netsys",
+            "ambit-telemetry",
             "ambit-tunnel",
             "ambit-uplink",
             "ambit-wire",
@@ -52,6 +57,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "ambit-kit",
             "ambit-model",
             "ambit-route",
+            "ambit-telemetry",
             "ambit-tunnel",
             "ambit-uplink",
             "ambit-wire",

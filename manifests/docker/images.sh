@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds the three images under the names that ci/kit-values.yaml of the chart uses.
+# Builds the four images under the names that ci/kit-values.yaml of the chart uses.
 #
 #   DOCKER=docker manifests/docker/images.sh     by the Dockerfiles, release profile
 #   KUBE_KIT=DIR manifests/docker/images.sh      without Docker, stripped, loaded on every node of the
@@ -11,6 +11,7 @@ if [ -n "${DOCKER:-}" ]; then
   "$DOCKER" build -f manifests/docker/control-plane.Dockerfile -t localhost/ambit:dev .
   "$DOCKER" build -f manifests/docker/node-agent.Dockerfile -t localhost/ambit-node-agent:dev .
   "$DOCKER" build -f manifests/docker/cni.Dockerfile -t localhost/ambit-cni:dev .
+  "$DOCKER" build -f manifests/docker/waypoint.Dockerfile -t localhost/ambit-waypoint:dev .
   exit
 fi
 : "${KUBE_KIT:?images: set DOCKER to build with Docker, or KUBE_KIT to the folder of the cluster kit}"
@@ -46,6 +47,11 @@ root=$images/control-plane
 own ambit "$root" /usr/local/bin/ambit
 "$KUBE_KIT/kube" image localhost/ambit:dev "$root" \
   --entrypoint '["/usr/local/bin/ambit"]' --cmd '[]' --user 65532:65532
+
+root=$images/waypoint
+own ambit-waypoint "$root" /usr/local/bin/ambit-waypoint
+"$KUBE_KIT/kube" image localhost/ambit-waypoint:dev "$root" \
+  --entrypoint '["/usr/local/bin/ambit-waypoint"]' --cmd '[]' --user 65532:65532
 
 root=$images/node-agent
 own ambit-node-agent "$root" /usr/local/bin/ambit-node-agent

@@ -17,15 +17,15 @@ use std::time::Duration;
 use ambit_decide::{InboundQuery, Reason, Refusal};
 use ambit_kit::clock;
 use ambit_model::{SpiffeId, Workload};
-use ambit_tunnel::{Incoming, Session};
+use ambit_telemetry::{Ends, Reporter};
+use ambit_tunnel::{Incoming, Session, forwarded};
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::proxy::connections::{Admitted, Opening};
 use crate::proxy::datapath::{Arrival, DataPath, Far, not_reached, reason_for};
-use crate::proxy::labels::{Ends, Reporter};
 use crate::proxy::pods::LocalPod;
-use crate::proxy::{baggage, forwarded, reach};
+use crate::proxy::{baggage, reach};
 
 /// How long a peer whose certificate has expired may go on opening streams in an old tunnel.
 const TIME_TO_LEAVE: Duration = Duration::from_secs(60);

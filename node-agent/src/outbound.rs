@@ -15,15 +15,15 @@ use std::time::Duration;
 
 use ambit_decide::{OutboundPlan, OutboundQuery, Reason, Refusal};
 use ambit_model::{Mesh, Workload, WorkloadUid};
-use ambit_tunnel::{Ask, DialError, Dialled, Key, OpenError, Opened};
+use ambit_telemetry::{Ends, Reporter};
+use ambit_tunnel::{Ask, DialError, Dialled, Key, OpenError, Opened, forwarded};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::proxy::connections::Opening;
 use crate::proxy::datapath::{Arrival, DataPath, Far, not_reached};
-use crate::proxy::labels::{Ends, Reporter};
 use crate::proxy::pods::LocalPod;
-use crate::proxy::{baggage, forwarded, reach};
+use crate::proxy::{baggage, reach};
 
 /// Longest wait for a connection to an endpoint of a waypoint: time enough to ask three times
 /// (RFC 6298: at once, after one second, after three), and for the client to wait for another one.

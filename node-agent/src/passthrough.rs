@@ -7,13 +7,13 @@
 use std::sync::Arc;
 
 use ambit_decide::{InboundQuery, Reason, Refusal};
+use ambit_telemetry::{Ends, Reporter};
 use socket2::SockRef;
 use tokio::net::TcpStream;
 
 use crate::inbound::service_of;
 use crate::proxy::connections::{Admitted, Opening};
 use crate::proxy::datapath::{Arrival, DataPath, Far, not_reached};
-use crate::proxy::labels::{Ends, Reporter};
 use crate::proxy::pods::LocalPod;
 use crate::proxy::reach;
 

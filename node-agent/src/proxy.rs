@@ -7,8 +7,8 @@
 //! - [`feed`]: the model, certificates and trust arrive
 //! - [`accept`] hands connections to [`crate::outbound`], [`crate::inbound`], [`crate::passthrough`]
 //! - [`datapath`], [`reach`], [`stock`], [`identities`], [`pods`]: what a connection needs
-//! - [`connections`], [`ledger`], [`series`], [`labels`], [`access_log`], [`gauges`], [`pages`]:
-//!   what is told of it
+//! - [`connections`], [`ledger`], [`access_log`], [`gauges`], [`pages`]: what is told of it, with
+//!   what [`ambit_telemetry`] has for both proxies
 //! - [`succession`], [`generations`]: the neighbour generation during a replacement
 
 pub(crate) mod accept;
@@ -19,17 +19,14 @@ pub(crate) mod connections;
 pub(crate) mod datapath;
 pub(crate) mod descriptors;
 pub(crate) mod feed;
-pub(crate) mod forwarded;
 pub(crate) mod gauges;
 pub(crate) mod generations;
 pub(crate) mod identities;
-pub(crate) mod labels;
 pub(crate) mod ledger;
 pub(crate) mod pages;
 pub(crate) mod pods;
 pub(crate) mod probes;
 pub(crate) mod reach;
-pub(crate) mod series;
 pub(crate) mod stock;
 pub(crate) mod succession;
 
@@ -99,6 +96,7 @@ pub fn run(args: &ProxyArgs, link: OwnedFd, feed: OwnedFd) -> anyhow::Result<()>
     if !ambit_netsys::limits::keep_freed_memory(FREED_MEMORY) {
         tracing::debug!("the allocator gives back memory at once; bulk transfers cost more CPU");
     }
+    ambit_identity::warm_up();
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     if args.threads > 0 {
         builder.worker_threads(args.threads);

@@ -58,6 +58,17 @@ fn deletions_statuses_and_strangers_are_not_judged() {
 }
 
 #[test]
+fn routes_are_judged_too() {
+    let route = json!({
+        "apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute",
+        "metadata": {"name": "r", "namespace": "shop"},
+        "spec": {"parentRefs": [{"group": "", "kind": "Service", "name": "web"}], "rules": 7},
+    });
+    let asked = question(&review("CREATE", &route, &Value::Null));
+    assert_eq!(asked.new.unwrap().unwrap_err().field, "spec.rules");
+}
+
+#[test]
 fn what_is_no_review_of_that_version_is_said_to_be_none() {
     let mut old = review("CREATE", &Value::Null, &Value::Null);
     old["apiVersion"] = json!("admission.k8s.io/v1beta1");

@@ -1,5 +1,5 @@
-//! The trust bundle as ConfigMap `ambit-ca-root-cert` in our own and in every enrolled namespace,
-//! where agents and applications read it.
+//! The trust bundle as ConfigMap `ambit-ca-root-cert` in our own namespace, in every enrolled one and
+//! in those of waypoints, where agents, waypoints and applications read it.
 //!
 //! Task: "root publisher", one; it works while its replica leads. What is there is watched, so
 //! that a write happens only where the content differs, and what somebody changed or deleted comes
@@ -24,6 +24,7 @@ use tokio::task::JoinSet;
 use super::FIELD_MANAGER;
 use super::call::{CallError, call};
 use crate::ca::Bundle;
+use crate::config::waypoints::report::Waypoints;
 use crate::serve::Enrolled;
 
 /// The ConfigMap.
@@ -46,6 +47,8 @@ pub struct Publisher {
     pub bundle: watch::Receiver<Arc<Bundle>>,
     /// Enrolled namespaces.
     pub enrolled: Enrolled,
+    /// Waypoints, which need it in their namespaces, where they are made.
+    pub waypoints: Option<watch::Receiver<Option<Arc<Waypoints>>>>,
     /// Our own namespace.
     pub system: Arc<str>,
     /// Whether this replica leads.
@@ -105,6 +108,7 @@ impl Publisher {
                 Some(event) = events.next() => there.take(event),
                 changed = self.bundle.changed() => if changed.is_err() { return },
                 changed = self.enrolled.changed() => if changed.is_err() { return },
+                changed = changed(&mut self.waypoints) => if !changed { return },
                 // Who elects may be gone already; nobody leads any more then.
                 Ok(()) = self.leads.changed() => {}
                 () = tokio::time::sleep(AGAIN) => {}
@@ -120,6 +124,12 @@ impl Publisher {
         };
         let mut wanted = BTreeSet::clone(&enrolled);
         wanted.insert(Arc::clone(&self.system));
+        if let Some(waypoints) = &mut self.waypoints {
+            let Some(waypoints) = waypoints.borrow_and_update().clone() else {
+                return Vec::new();
+            };
+            wanted.extend(waypoints.namespaces());
+        }
         let pem: Arc<str> = self.bundle.borrow_and_update().pem.as_str().into();
         let mut plan = plan(seen, &wanted, &pem).into_iter();
         let mut under_way = JoinSet::new();
@@ -136,6 +146,14 @@ impl Publisher {
                 None => return done,
             }
         }
+    }
+}
+
+/// Waits for a change of what there may be; false if there will be none.
+async fn changed<T>(feed: &mut Option<watch::Receiver<T>>) -> bool {
+    match feed {
+        Some(feed) => feed.changed().await.is_ok(),
+        None => std::future::pending().await,
     }
 }
 

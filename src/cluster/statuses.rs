@@ -1,4 +1,4 @@
-//! Writes on each policy what the control plane makes of it: the condition `Accepted`.
+//! Writes on each policy and each route what the control plane makes of it: its status.
 //!
 //! Task: "policy statuses", one; it works while its replica leads. A status is written only where it
 //! differs from what the watch shows, at a bounded rate, and the same one not twice in a row: a
@@ -19,7 +19,7 @@ use super::FIELD_MANAGER;
 use super::call::{CallError, call};
 use super::last_good::Keeper;
 use crate::config::objects::ObjectKey;
-use crate::config::statuses::{ACCEPTED, Condition, Difference, Report, Shown};
+use crate::config::statuses::{Difference, Report, Said, Shown};
 use crate::serve::StatusFeed;
 
 /// Pause after each write: at most 20 in a second.
@@ -63,9 +63,9 @@ async fn run(
             last_good.forget();
         } else if let Some(report) = report {
             last_good.keep(&report).await;
-            for (key, shown, condition) in written.due(&report, clock::now()) {
-                write(&client, key, shown, condition).await;
-                written.note(key, condition, clock::now());
+            for (key, shown, said) in written.due(&report, clock::now()) {
+                write(&client, key, shown, said).await;
+                written.note(key, said, clock::now());
                 tokio::time::sleep(PAUSE).await;
                 if !*leads.borrow() || reports.has_changed().unwrap_or(false) {
                     break;
@@ -83,7 +83,7 @@ async fn run(
 
 /// What was written of late.
 #[derive(Debug, Default)]
-struct Written(HashMap<ObjectKey, (Condition, Instant)>);
+struct Written(HashMap<ObjectKey, (Said, Instant)>);
 
 impl Written {
     /// What is to be written now.
@@ -91,71 +91,53 @@ impl Written {
         &mut self,
         report: &'a Report,
         now: Instant,
-    ) -> Vec<(&'a ObjectKey, &'a Shown, &'a Condition)> {
+    ) -> Vec<(&'a ObjectKey, &'a Shown, &'a Said)> {
         self.0.retain(|_, (_, at)| now < *at + SELDOM);
-        let policies = report.policies.iter();
-        let due = policies.filter(|(key, shown, condition)| {
-            match (condition.difference(shown), self.0.get(key)) {
-                (Difference::None, _) | (Difference::Pods, Some(_)) => false,
-                (Difference::Verdict, Some((last, _))) => last != condition,
-                (_, None) => true,
-            }
-        });
-        due.map(|(key, shown, condition)| (key, shown, condition))
-            .collect()
+        let statuses = report.statuses.iter();
+        let due =
+            statuses.filter(
+                |(key, shown, said)| match (said.difference(shown), self.0.get(key)) {
+                    (Difference::None, _) | (Difference::Pods, Some(_)) => false,
+                    (Difference::Verdict, Some((last, _))) => last != said,
+                    (_, None) => true,
+                },
+            );
+        due.map(|(key, shown, said)| (key, shown, said)).collect()
     }
 
-    fn note(&mut self, key: &ObjectKey, condition: &Condition, now: Instant) {
-        self.0.insert(key.clone(), (condition.clone(), now));
+    fn note(&mut self, key: &ObjectKey, said: &Said, now: Instant) {
+        self.0.insert(key.clone(), (said.clone(), now));
     }
 }
 
-async fn write(client: &Client, key: &ObjectKey, shown: &Shown, condition: &Condition) {
+async fn write(client: &Client, key: &ObjectKey, shown: &Shown, said: &Said) {
     let (group, version) = shown.api_version.split_once('/').unwrap_or_default();
     let resource = ApiResource::from_gvk_with_plural(
         &GroupVersionKind::gvk(group, version, key.kind.name()),
         key.kind.plural(),
     );
-    let policies: Api<DynamicObject> =
+    let objects: Api<DynamicObject> =
         Api::namespaced_with(client.clone(), &key.namespace, &resource);
     let parameters = PatchParams {
         field_manager: Some(FIELD_MANAGER.to_owned()),
         ..PatchParams::default()
     };
     let now = clock::rfc3339(clock::wall());
-    let patch = Patch::Merge(patch_of(shown, condition, &now));
-    let written = call(policies.patch_status(&key.name, &parameters, &patch)).await;
+    let patch = Patch::Merge(patch_of(shown, said, &now));
+    let written = call(objects.patch_status(&key.name, &parameters, &patch)).await;
     match written {
-        Ok(_) => tracing::debug!(policy = %key, status = condition.reason.word(), "status written"),
+        Ok(_) => tracing::debug!(object = %key, "status written"),
         // Gone, or changed meanwhile: what the watch shows next says what is to be done.
         Err(CallError::Missing(_) | CallError::Conflict) => {}
-        Err(error) => tracing::warn!(policy = %key, %error, "the status is not written"),
+        Err(error) => tracing::warn!(object = %key, %error, "the status is not written"),
     }
 }
 
-/// Other conditions stay; the version makes it fail over anything but what they were read from.
-fn patch_of(shown: &Shown, condition: &Condition, now: &str) -> Value {
-    let before = shown.accepted();
-    let since = before
-        .filter(|before| before["status"] == condition.status())
-        .and_then(|before| before["lastTransitionTime"].as_str())
-        .unwrap_or(now);
-    let others = shown
-        .conditions
-        .iter()
-        .filter(|other| other["type"] != ACCEPTED);
-    let mut conditions: Vec<Value> = others.cloned().collect();
-    conditions.push(json!({
-        "type": ACCEPTED,
-        "status": condition.status(),
-        "reason": condition.reason.word(),
-        "message": condition.message,
-        "observedGeneration": condition.generation,
-        "lastTransitionTime": since,
-    }));
+/// The version makes it fail over anything but what it was read from.
+fn patch_of(shown: &Shown, said: &Said, now: &str) -> Value {
     json!({
         "metadata": {"resourceVersion": &*shown.version},
-        "status": {"conditions": conditions, "observedGeneration": condition.generation},
+        "status": said.status(shown, now),
     })
 }
 

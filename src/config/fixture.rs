@@ -142,7 +142,7 @@ impl Folder {
     }
 }
 
-fn model(configuration: &Configuration) -> [Vec<String>; 3] {
+fn model(configuration: &Configuration) -> [Vec<String>; 4] {
     let mesh = configuration.mesh();
     let mut lists = [
         mesh.workloads()
@@ -150,6 +150,7 @@ fn model(configuration: &Configuration) -> [Vec<String>; 3] {
             .collect::<Vec<_>>(),
         mesh.services().map(|it| format!("{it:#?}")).collect(),
         mesh.policies().map(|it| format!("{it:#?}")).collect(),
+        mesh.all_routes().map(|it| format!("{it:#?}")).collect(),
     ];
     for list in &mut lists {
         list.sort();

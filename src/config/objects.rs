@@ -2,19 +2,28 @@
 //!
 //! [`read()`] turns a parsed document into a typed [`Object`], or says which field is wrong. Core
 //! kinds ignore what they do not know; policies do not, see
-//! [`authorization_policy`](mod@authorization_policy). Names are checked, so that what is read is
+//! [`authorization_policy`](mod@authorization_policy); of a route only a word that is not known is an
+//! error, see [`route_parts`]. Names are checked, so that what is read is
 //! safe to put into identities.
 
 pub mod authorization_policy;
 pub mod cluster;
+pub mod gateway;
+pub mod grpc_route;
+pub mod http_route;
 pub mod metadata;
 pub mod names;
 pub mod network_policy;
 pub mod patterns;
 pub mod peer_authentication;
 pub mod pod;
+pub mod reference_grant;
+pub mod route_filters;
+pub mod route_parts;
+pub mod route_values;
 pub mod selector;
 pub mod service;
+pub mod stream_route;
 
 mod read;
 
@@ -25,11 +34,16 @@ use serde_json::Value;
 
 use self::authorization_policy::AuthorizationPolicy;
 use self::cluster::{Namespace, Node, ServiceAccount};
+use self::gateway::{Gateway, GatewayClass};
+use self::grpc_route::GrpcRoute;
+use self::http_route::HttpRoute;
 use self::metadata::Metadata;
 use self::network_policy::NetworkPolicy;
 use self::peer_authentication::PeerAuthentication;
 use self::pod::Pod;
+use self::reference_grant::ReferenceGrant;
 use self::service::{EndpointSlice, Service};
+use self::stream_route::{TcpRoute, TlsRoute};
 
 pub use self::read::{Identity, ReadError, items, read};
 
@@ -46,6 +60,13 @@ pub enum Kind {
     NetworkPolicy,
     AuthorizationPolicy,
     PeerAuthentication,
+    GatewayClass,
+    Gateway,
+    HttpRoute,
+    GrpcRoute,
+    TlsRoute,
+    TcpRoute,
+    ReferenceGrant,
 }
 
 impl Kind {
@@ -60,6 +81,13 @@ impl Kind {
         Self::NetworkPolicy,
         Self::AuthorizationPolicy,
         Self::PeerAuthentication,
+        Self::GatewayClass,
+        Self::Gateway,
+        Self::HttpRoute,
+        Self::GrpcRoute,
+        Self::TlsRoute,
+        Self::TcpRoute,
+        Self::ReferenceGrant,
     ];
 
     /// Its name.
@@ -74,6 +102,13 @@ impl Kind {
             Self::NetworkPolicy => "NetworkPolicy",
             Self::AuthorizationPolicy => "AuthorizationPolicy",
             Self::PeerAuthentication => "PeerAuthentication",
+            Self::GatewayClass => "GatewayClass",
+            Self::Gateway => "Gateway",
+            Self::HttpRoute => "HTTPRoute",
+            Self::GrpcRoute => "GRPCRoute",
+            Self::TlsRoute => "TLSRoute",
+            Self::TcpRoute => "TCPRoute",
+            Self::ReferenceGrant => "ReferenceGrant",
         }
     }
 
@@ -89,6 +124,13 @@ impl Kind {
             Self::NetworkPolicy => "networkpolicies",
             Self::AuthorizationPolicy => "authorizationpolicies",
             Self::PeerAuthentication => "peerauthentications",
+            Self::GatewayClass => "gatewayclasses",
+            Self::Gateway => "gateways",
+            Self::HttpRoute => "httproutes",
+            Self::GrpcRoute => "grpcroutes",
+            Self::TlsRoute => "tlsroutes",
+            Self::TcpRoute => "tcproutes",
+            Self::ReferenceGrant => "referencegrants",
         }
     }
 
@@ -108,18 +150,51 @@ impl Kind {
             Self::AuthorizationPolicy | Self::PeerAuthentication => {
                 &["security.istio.io/v1", "security.istio.io/v1beta1"]
             }
+            Self::GatewayClass | Self::Gateway | Self::HttpRoute | Self::ReferenceGrant => &[
+                "gateway.networking.k8s.io/v1",
+                "gateway.networking.k8s.io/v1beta1",
+            ],
+            Self::GrpcRoute => &["gateway.networking.k8s.io/v1"],
+            Self::TlsRoute => &[
+                "gateway.networking.k8s.io/v1",
+                "gateway.networking.k8s.io/v1alpha3",
+                "gateway.networking.k8s.io/v1alpha2",
+            ],
+            Self::TcpRoute => &[
+                "gateway.networking.k8s.io/v1",
+                "gateway.networking.k8s.io/v1alpha2",
+            ],
         }
     }
 
     /// True if its objects live in a namespace.
     pub fn is_namespaced(self) -> bool {
-        !matches!(self, Self::Namespace | Self::Node)
+        !matches!(self, Self::Namespace | Self::Node | Self::GatewayClass)
     }
 
     /// True if an object of this kind can refuse connections: one that cannot be read is then a
     /// reason to refuse, not to allow.
     pub fn is_policy(self) -> bool {
         matches!(self, Self::AuthorizationPolicy | Self::PeerAuthentication)
+    }
+
+    /// True if an object of this kind says where traffic goes.
+    pub fn is_route(self) -> bool {
+        matches!(
+            self,
+            Self::HttpRoute | Self::GrpcRoute | Self::TlsRoute | Self::TcpRoute
+        )
+    }
+
+    /// True if the author of an object of this kind is told what becomes of it: before it is written
+    /// and, by its status, afterwards. While it cannot be read, its last good version counts.
+    pub fn is_judged(self) -> bool {
+        self.is_policy() || self.is_route()
+    }
+
+    /// True if we write something of the status of its objects.
+    pub fn has_our_status(self) -> bool {
+        self.is_judged() || matches!(self, Self::Service | Self::GatewayClass | Self::Gateway)
     }
 }
 
@@ -169,6 +244,13 @@ pub enum Object {
     NetworkPolicy(Box<NetworkPolicy>),
     AuthorizationPolicy(Box<AuthorizationPolicy>),
     PeerAuthentication(Box<PeerAuthentication>),
+    GatewayClass(Box<GatewayClass>),
+    Gateway(Box<Gateway>),
+    HttpRoute(Box<HttpRoute>),
+    GrpcRoute(Box<GrpcRoute>),
+    TlsRoute(Box<TlsRoute>),
+    TcpRoute(Box<TcpRoute>),
+    ReferenceGrant(Box<ReferenceGrant>),
     /// A policy that cannot be read and has no version that could: it refuses everything in its
     /// scope, which is its namespace, or the mesh if that is not readable either.
     UnreadablePolicy(ObjectKey),
@@ -187,6 +269,13 @@ impl Object {
             Self::NetworkPolicy(object) => (Kind::NetworkPolicy, &object.metadata),
             Self::AuthorizationPolicy(object) => (Kind::AuthorizationPolicy, &object.metadata),
             Self::PeerAuthentication(object) => (Kind::PeerAuthentication, &object.metadata),
+            Self::GatewayClass(object) => (Kind::GatewayClass, &object.metadata),
+            Self::Gateway(object) => (Kind::Gateway, &object.metadata),
+            Self::HttpRoute(object) => (Kind::HttpRoute, &object.metadata),
+            Self::GrpcRoute(object) => (Kind::GrpcRoute, &object.metadata),
+            Self::TlsRoute(object) => (Kind::TlsRoute, &object.metadata),
+            Self::TcpRoute(object) => (Kind::TcpRoute, &object.metadata),
+            Self::ReferenceGrant(object) => (Kind::ReferenceGrant, &object.metadata),
             Self::UnreadablePolicy(key) => return key.clone(),
         };
         key_of(kind, metadata)
@@ -204,6 +293,13 @@ impl Object {
             Self::NetworkPolicy(object) => serde_json::to_value(object),
             Self::AuthorizationPolicy(object) => serde_json::to_value(object),
             Self::PeerAuthentication(object) => serde_json::to_value(object),
+            Self::GatewayClass(object) => serde_json::to_value(object),
+            Self::Gateway(object) => serde_json::to_value(object),
+            Self::HttpRoute(object) => serde_json::to_value(object),
+            Self::GrpcRoute(object) => serde_json::to_value(object),
+            Self::TlsRoute(object) => serde_json::to_value(object),
+            Self::TcpRoute(object) => serde_json::to_value(object),
+            Self::ReferenceGrant(object) => serde_json::to_value(object),
             Self::UnreadablePolicy(_) => return None,
         };
         let kind = self.key().kind;

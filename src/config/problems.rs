@@ -17,6 +17,13 @@ impl Configuration {
                 }));
             }
         }
+        for (key, findings) in self.route_findings() {
+            if let Some(origin) = self.objects.origin(key) {
+                problems.extend(findings.into_iter().map(|(severity, finding)| {
+                    finding.at(origin, key, severity, Cause::NotEnforced)
+                }));
+            }
+        }
         let outdone = translate::outdone(&self.settings, &self.objects);
         problems.extend(outdone.into_iter().filter_map(|(key, finding)| {
             let origin = self.objects.origin(key)?;
@@ -27,6 +34,15 @@ impl Configuration {
             let origin = self.objects.origin(key)?;
             Some(finding.at(origin, key, Severity::Warning, Cause::Blocked))
         }));
+        let waypoints = translate::waypoint_findings(&self.objects);
+        problems.extend(
+            waypoints
+                .into_iter()
+                .filter_map(|(key, severity, finding)| {
+                    let origin = self.objects.origin(key)?;
+                    Some(finding.at(origin, key, severity, Cause::Blocked))
+                }),
+        );
         problems.sort();
         problems
     }

@@ -6,7 +6,7 @@ use ambit_model::{Change, Mesh, Policy, PolicyName, Workload, WorkloadUid};
 
 use super::Configuration;
 use super::objects::ObjectKey;
-use super::translate::{Dirty, Inputs, Output};
+use super::translate::{Dirty, Inputs, Output, TranslatedRoutes};
 
 impl Configuration {
     /// Computes anew what is dirty, and puts it in force.
@@ -32,6 +32,7 @@ impl Configuration {
             Output::Service(key) => {
                 changes.extend(service_change(&self.mesh, &self.inputs(), &key));
             }
+            Output::Routes(key) => changes.extend(self.recompute_routes(key)),
             Output::Policy(key) => changes.extend(self.recompute_policy(key)),
             Output::StaticStrict => changes.extend(self.recompute_static_strict()),
             Output::OutsideEndpoints(key) => self.recompute_outside(key, changes),
@@ -46,6 +47,21 @@ impl Configuration {
             self.policy_findings.remove(&key);
         } else {
             self.policy_findings.insert(key, translated.findings);
+        }
+        change
+    }
+
+    fn recompute_routes(&mut self, service: ObjectKey) -> Option<Change> {
+        let inputs = self.inputs();
+        let TranslatedRoutes { routes, verdicts } = inputs.routes(&service);
+        let name = inputs.service_name(&service);
+        let change = change(self.mesh.routes(&name), routes, Change::PutRoutes, || {
+            Change::RemoveRoutes(name)
+        });
+        if verdicts.is_empty() {
+            self.route_verdicts.remove(&service);
+        } else {
+            self.route_verdicts.insert(service, verdicts);
         }
         change
     }

@@ -1,10 +1,14 @@
-//! What is said of each policy on itself: the condition `Accepted` of its status.
+//! What is said of each policy and each route on itself, by its status.
 //!
+//! A policy has the condition `Accepted`, a route has conditions for each of its parents ([`route`]).
 //! Accepted is what is in force as it is written. Anything else says which field is wrong, what to
 //! do, and what is in force meanwhile: the last version that could be read, or a refusal of all
 //! that it might have been for. Pure; who writes it compares with what is there ([`Shown`]).
 
+pub mod route;
+
 mod reach;
+mod said;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -13,16 +17,19 @@ use serde_json::Value;
 
 use self::reach::Reach;
 use super::Configuration;
+use super::objects::route_parts::service_parents;
 use super::objects::{Object, ObjectKey};
 use super::problem::{Finding, Problem, Severity, sentences};
 use super::translate;
+
+pub use self::said::Said;
 
 /// The condition.
 pub const ACCEPTED: &str = "Accepted";
 /// What the sentence on pods begins with; it ends the message.
 const ON_PODS: &str = "It applies to ";
 
-/// A policy as the API server shows it, as far as it is not part of the object that is read.
+/// An object as the API server shows it, as far as it is not part of the object that is read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Shown {
     /// The version of the API that it was shown in.
@@ -35,6 +42,12 @@ pub struct Shown {
     pub generation: i64,
     /// All conditions of its status.
     pub conditions: Vec<Value>,
+    /// The rest of its status, of kinds that we write more of than conditions.
+    pub status: Value,
+    /// Parents of a route that are services, with their places; also of one that cannot be read.
+    pub parent_refs: Vec<(usize, Value)>,
+    /// All entries of a route's status, by parent.
+    pub parents: Vec<Value>,
 }
 
 impl Shown {
@@ -45,23 +58,46 @@ impl Shown {
             found.unwrap_or_default().into()
         };
         let generation = document.pointer("/metadata/generation");
-        let conditions = document.pointer("/status/conditions");
+        let list = |path: &str| {
+            let found = document.pointer(path).and_then(Value::as_array);
+            found.cloned().unwrap_or_default()
+        };
+        let parent_refs = service_parents(document.get("spec"));
         Self {
             api_version: text("/apiVersion"),
             uid: text("/metadata/uid"),
             version: text("/metadata/resourceVersion"),
             generation: generation.and_then(Value::as_i64).unwrap_or_default(),
-            conditions: conditions
-                .and_then(Value::as_array)
-                .cloned()
-                .unwrap_or_default(),
+            conditions: list("/status/conditions"),
+            parent_refs: parent_refs
+                .map(|(at, parent)| (at, parent.clone()))
+                .collect(),
+            parents: list("/status/parents"),
+            status: Value::Null,
         }
+    }
+
+    /// Takes them, and all of the status, from a document.
+    pub fn with_status(document: &Value) -> Self {
+        let mut status = document.get("status").cloned().unwrap_or_default();
+        if let Some(fields) = status.as_object_mut() {
+            fields.remove("conditions");
+        }
+        Self {
+            status,
+            ..Self::of(document)
+        }
+    }
+
+    /// The condition of that type, if there is one.
+    pub fn condition(&self, kind: &str) -> Option<&Value> {
+        let mut conditions = self.conditions.iter();
+        conditions.find(|condition| condition["type"] == kind)
     }
 
     /// The condition `Accepted`, if there is one.
     pub fn accepted(&self) -> Option<&Value> {
-        let mut conditions = self.conditions.iter();
-        conditions.find(|condition| condition["type"] == ACCEPTED)
+        self.condition(ACCEPTED)
     }
 }
 
@@ -156,25 +192,26 @@ fn without_pods(message: &str) -> &str {
     message.split(ON_PODS).next().unwrap_or_default()
 }
 
-/// What is to be said of all policies, and which versions must outlive the process.
+/// What is to be said of all policies and routes, and which versions must outlive the process.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
-    /// Every policy, as it is shown and what is to be said of it.
-    pub policies: Vec<(ObjectKey, Shown, Condition)>,
-    /// Last good versions of policies that cannot be read now.
+    /// Every object, as it is shown and what is to be said of it.
+    pub statuses: Vec<(ObjectKey, Shown, Said)>,
+    /// Last good versions of objects that cannot be read now.
     pub last_good: Vec<(ObjectKey, Value)>,
-    /// Policies that cannot be read now.
+    /// Objects that cannot be read now.
     pub unreadable: BTreeSet<ObjectKey>,
 }
 
 impl Configuration {
-    /// What is to be said of all policies now.
+    /// What is to be said of all policies and routes now.
     pub fn report(&self) -> Report {
         let mut report = Report::default();
         let reach = Reach::of(self);
         let outdone = translate::outdone(&self.settings, &self.objects);
         let outdone: BTreeMap<&ObjectKey, Finding> = outdone.into_iter().collect();
-        for (key, shown) in &self.shown {
+        let policies = self.shown.iter().filter(|(key, _)| key.kind.is_judged());
+        for (key, shown) in policies {
             let unread = self.unread(key);
             let object = self.objects.get(key).map(AsRef::as_ref);
             if unread.is_some() {
@@ -183,6 +220,11 @@ impl Configuration {
                 report
                     .last_good
                     .extend(document.map(|d| (key.clone(), to_keep(d))));
+            }
+            if key.kind.is_route() {
+                let said = Said::Route(self.said_of_route(key, shown, unread));
+                report.statuses.push((key.clone(), shown.clone(), said));
+                continue;
             }
             let (reason, text) = match (unread, outdone.get(key)) {
                 (Some(problem), _) => self.said_of_unread(key, object, problem),
@@ -198,14 +240,13 @@ impl Configuration {
                 message,
                 generation: shown.generation,
             };
-            report
-                .policies
-                .push((key.clone(), shown.clone(), condition));
+            let said = Said::Policy(condition);
+            report.statuses.push((key.clone(), shown.clone(), said));
         }
         report
     }
 
-    /// Why a policy cannot be read, if so.
+    /// Why an object cannot be read, if so.
     fn unread(&self, key: &ObjectKey) -> Option<&Problem> {
         let mut problems = self.file_problems.get(&*key.to_string())?.iter();
         problems.find(|problem| problem.severity == Severity::Error)

@@ -7,6 +7,8 @@
 
 mod claims;
 mod labels;
+mod routes;
+mod waypoints;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
@@ -14,14 +16,18 @@ use std::sync::Arc;
 
 use self::claims::{Claims, claims_on};
 use self::labels::LabelIndex;
+use self::routes::RouteIndex;
+use self::waypoints::WaypointIndex;
 use super::objects::cluster::Node;
 use super::objects::metadata::{Labels, selects};
 use super::objects::pod::Pod;
+use super::objects::route_parts::Route;
 use super::objects::service::{Endpoint, EndpointSlice, Service};
 use super::objects::{Kind, Object, ObjectKey};
 use super::problem::{Cause, Finding, Origin, Problem, Severity};
 
 pub use self::claims::Claim;
+pub use self::routes::{service as service_meant, service_parents};
 
 /// What happened to one object of one file.
 #[derive(Clone, Debug)]
@@ -78,6 +84,8 @@ pub struct Objects {
     slices_by_service: HashMap<(Arc<str>, Arc<str>), BTreeSet<ObjectKey>>,
     slices_by_lead: HashMap<Lead, BTreeSet<ObjectKey>>,
     claims: Claims,
+    routes: RouteIndex,
+    waypoints: WaypointIndex,
 }
 
 impl Objects {
@@ -325,8 +333,17 @@ impl Objects {
 
     fn index(&mut self, key: &ObjectKey, object: &Object, indexing: Indexing) {
         match indexing {
-            Indexing::Add => self.claims.add(object),
-            Indexing::Remove => self.claims.remove(object),
+            Indexing::Add => {
+                self.claims.add(object);
+                self.waypoints.add(key, object);
+            }
+            Indexing::Remove => {
+                self.claims.remove(object);
+                self.waypoints.remove(key, object);
+            }
+        }
+        if let Some(route) = Route::of(object) {
+            self.routes.apply(indexing, key, route);
         }
         match object {
             Object::Pod(pod) => {

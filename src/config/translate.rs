@@ -9,8 +9,11 @@ mod enrolment;
 mod peer_authentication;
 mod policy;
 mod rivals;
+mod routes;
 mod service;
+mod targets;
 mod tunnel_port;
+mod waypoint;
 mod workload;
 
 use std::collections::HashSet;
@@ -19,6 +22,7 @@ use std::sync::Arc;
 use ambit_model::{Policy, PolicyName, ServiceName, Workload, WorkloadUid};
 
 use super::Settings;
+use super::objects::route_parts::Route;
 use super::objects::{Kind, Object, ObjectKey};
 use super::problem::{Finding, Severity};
 use super::store::Objects;
@@ -28,7 +32,14 @@ pub(crate) use self::enrolment::{CUT_EXISTING, LABELS};
 pub use self::enrolment::{cut_existing, enrolled, enrolled_namespaces, is_recorded};
 pub use self::peer_authentication::deciding as deciding_peer_authentication;
 pub use self::rivals::{outdone, rivals_of};
+pub use self::routes::{RouteCondition, RouteVerdict, RouteVerdicts, TranslatedRoutes};
 pub use self::tunnel_port::closed_by;
+pub use self::waypoint::{
+    Binding, Bound, CLASS, CONTROLLER, GATEWAY_NAME, HBONE, Scope, WAYPOINT_PORT, WhyRefused,
+    binding, is_our_class, made_for, named_waypoint, scope, service as waypoint_service,
+    tunnel_listener, waypoint_findings, waypoint_of_pod,
+};
+pub(crate) use self::waypoint::{USE_WAYPOINT, WAYPOINT_FOR};
 
 /// Everything that translation may look at.
 #[derive(Clone, Copy, Debug)]
@@ -69,12 +80,15 @@ impl Inputs<'_> {
         service::translate(self, service)
     }
 
+    /// The routes of the service of that name, and what is said of all that name it as a parent.
+    pub fn routes(&self, service: &ObjectKey) -> TranslatedRoutes {
+        routes::translate(self, service)
+    }
+
     /// The policy that an `AuthorizationPolicy` or `PeerAuthentication` stands for.
     pub fn policy(&self, key: &ObjectKey) -> TranslatedPolicy {
         match self.objects.get(key).map(AsRef::as_ref) {
-            Some(Object::AuthorizationPolicy(object)) => {
-                policy::translate(self.settings, key, object)
-            }
+            Some(Object::AuthorizationPolicy(object)) => policy::translate(self, key, object),
             Some(Object::PeerAuthentication(object)) => {
                 peer_authentication::translate(self, key, object)
             }
@@ -106,14 +120,17 @@ impl Inputs<'_> {
     }
 }
 
-/// What a policy says that is not enforced as it is written, whatever else there is.
-pub fn findings_of(settings: &Settings, object: &Object) -> Vec<(Severity, Finding)> {
+/// What an object says that is not followed as it is written.
+pub fn findings_of(inputs: &Inputs<'_>, object: &Object) -> Vec<(Severity, Finding)> {
     match object {
         Object::AuthorizationPolicy(policy) => {
-            policy::translate(settings, &object.key(), policy).findings
+            policy::translate(inputs, &object.key(), policy).findings
         }
         Object::PeerAuthentication(policy) => peer_authentication::disabled(policy),
-        _ => Vec::new(),
+        _ => match Route::of(object) {
+            Some(route) => routes::findings(inputs, &object.key(), route),
+            None => Vec::new(),
+        },
     }
 }
 

@@ -49,7 +49,7 @@ impl Configuration {
 
     fn judge_object(&self, object: &Object) -> Verdict {
         let mut verdict = Verdict::default();
-        for (severity, finding) in translate::findings_of(&self.settings, object) {
+        for (severity, finding) in translate::findings_of(&self.inputs(), object) {
             match severity {
                 Severity::Error => verdict.refused.push(finding),
                 Severity::Warning => verdict.warned.push(finding),

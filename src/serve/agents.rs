@@ -1,8 +1,8 @@
-//! Who is calling, in a cluster: an agent shows the token of its service account, and the API
-//! server says whose it is.
+//! Who is calling, in a cluster: an agent or waypoint shows the token of its service account, and
+//! the API server says whose it is.
 //!
 //! ```text
-//!  token --hash--> answers (60 s; refusals 2 s) --> admitted? --> Caller of that node
+//!  token --hash--> answers (60 s; refusals 2 s) --> admitted? --> Caller of that node or waypoint
 //!                     | not known                      ^ our own watched pods, on every call
 //!                     v
 //!                  one review per token --> API server
@@ -10,8 +10,9 @@
 //!
 //! A caller is the agent of a node only if its token was made for us (by its audience), belongs to
 //! a trusted agent's service account and is bound to a pod that, *as we see it*, runs on that node
-//! under that account and is controlled by that agent's DaemonSet. Everybody else is refused,
-//! whatever the token is good for elsewhere.
+//! under that account and is controlled by that agent's DaemonSet; and the waypoint of a Gateway
+//! only if its pod is, as we see it, one of that Gateway's. Everybody else is refused, whatever the
+//! token is good for elsewhere.
 //!
 //! While the API server does not answer, a token that it confirmed before counts for up to ten
 //! minutes more, although it may have been revoked meanwhile; an unknown token is never let in.
@@ -37,13 +38,12 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use self::answers::{Answers, Found};
-use super::agent_pods::{AgentPod, AgentPods};
-use super::caller::{Caller, Reason, Refusal};
+use super::caller::{Caller, Reason, Refusal, WaypointCaller};
+use super::caller_pods::{CallerPod, CallerPods};
 use super::sources::Sources;
 use super::tokens::{Hash, hash};
-use crate::config::Batch;
 use crate::config::objects::{Kind, Object};
-use crate::config::store::{ObjectEvent, Objects};
+use crate::config::{Batch, Configuration};
 
 /// Reviews under way at once; further unknown tokens are asked to come again.
 const REVIEWS: usize = 64;
@@ -121,14 +121,14 @@ pub struct AgentSettings {
     pub reviewer: Arc<dyn TokenReviewer>,
     /// Which agents there are.
     pub trusted: Vec<TrustedAgent>,
-    /// Their pods.
-    pub pods: AgentPods,
+    /// The pods of callers.
+    pub pods: CallerPods,
 }
 
-/// What became of a token: its owner, an agent's service account, or why it is none.
+/// What became of a token: its owner, that may be let in, or why it is never.
 type Outcome = Result<Arc<TokenOwner>, Refusal>;
 
-/// Lets agents in; clones share what is remembered.
+/// Lets agents and waypoints in; clones share what is remembered.
 #[derive(Clone, Debug)]
 pub(crate) struct Agents {
     settings: Arc<AgentSettings>,
@@ -154,26 +154,41 @@ impl Agents {
         }
     }
 
-    /// Whether a batch may change which agents there are.
-    pub(crate) fn may_have_changed(&self, batch: &Batch) -> bool {
-        let mut keys = batch.events.iter().map(ObjectEvent::key);
-        keys.any(|key| {
-            key.kind == Kind::Pod && self.namespaces().any(|name| *name == key.namespace)
+    /// Whether a batch, not applied yet, may change which agents and waypoints there are.
+    pub(crate) fn may_be_changed_by(&self, batch: &Batch, configuration: &Configuration) -> bool {
+        batch.events.iter().any(|event| match event.key().kind {
+            Kind::Gateway | Kind::GatewayClass => true,
+            Kind::Pod => {
+                let namespace = &event.key().namespace;
+                self.namespaces().any(|name| name == namespace)
+                    || configuration.is_made_for_gateway(event)
+            }
+            _ => false,
         })
     }
 
-    /// Takes over which agents there are.
-    pub(crate) fn look_at(&self, objects: &Objects) {
-        let pods = self
-            .namespaces()
-            .collect::<BTreeSet<_>>()
-            .into_iter()
-            .flat_map(|namespace| objects.in_namespace(Kind::Pod, namespace))
-            .filter_map(|(key, object)| match object {
-                Object::Pod(pod) if !pod.is_finished() => AgentPod::of(key, pod),
-                _ => None,
+    /// Takes over which agents and waypoints there are.
+    pub(crate) fn look_at(&self, configuration: &Configuration) {
+        let namespaces: BTreeSet<_> = self.namespaces().collect();
+        let in_them = namespaces.into_iter().flat_map(|namespace| {
+            let objects = configuration.objects();
+            objects.in_namespace(Kind::Pod, namespace)
+        });
+        let agents = in_them.filter_map(|(key, object)| match object {
+            Object::Pod(pod) if !pod.is_finished() => CallerPod::of(key, pod, None),
+            _ => None,
+        });
+        // Of a pod that may be either the last word counts: it is a waypoint.
+        let waypoints = configuration
+            .waypoint_pods()
+            .filter_map(|(key, pod, gateway)| {
+                let waypoint = WaypointCaller {
+                    service: configuration.waypoint_service(&gateway),
+                    service_account: gateway.name,
+                };
+                CallerPod::of(key, pod, Some(Arc::new(waypoint)))
             });
-        self.settings.pods.replace(pods);
+        self.settings.pods.replace(agents.chain(waypoints));
     }
 
     fn namespaces(&self) -> impl Iterator<Item = &Arc<str>> {
@@ -271,13 +286,14 @@ impl Agents {
         }
     }
 
-    /// The agent's service account that a token is of.
+    /// The service account of an agent or waypoint that a token is of.
     fn owner_of(&self, review: Review) -> Result<TokenOwner, Refusal> {
         match review {
             Review::Of(owner) if self.trusted(&owner).next().is_some() => Ok(owner),
+            Review::Of(owner) if self.waypoint_pod(&owner).is_some() => Ok(owner),
             Review::Of(owner) => Err(not_an_agent(
                 &owner.to_string(),
-                "its account is no agent's",
+                "its account is no agent's, and its pod is no waypoint (yet)",
             )),
             Review::Other(who) => Err(not_an_agent(&who, "it is no service account")),
             Review::WrongAudience(claim) => {
@@ -296,7 +312,16 @@ impl Agents {
             .filter(move |agent| agent.namespace == namespace && agent.service_account == account)
     }
 
-    /// The node that a token speaks for, by the pods that we see.
+    /// The waypoint's pod that a token is bound to.
+    fn waypoint_pod(&self, owner: &TokenOwner) -> Option<Arc<CallerPod>> {
+        let (_name, uid) = owner.pod.as_ref()?;
+        self.settings
+            .pods
+            .get(uid)
+            .filter(|pod| pod.waypoint.is_some())
+    }
+
+    /// The node or waypoint that a token speaks for, by the pods that we see.
     fn admit(&self, owner: &TokenOwner) -> Result<Caller, Refusal> {
         let who = owner.to_string();
         let Some((name, uid)) = &owner.pod else {
@@ -304,7 +329,7 @@ impl Agents {
         };
         let pods = &self.settings.pods;
         if !pods.are_known() {
-            return Err(unavailable("the agents' pods are not known yet"));
+            return Err(unavailable("the pods of callers are not known yet"));
         }
         let Some(pod) = pods.get(uid) else {
             let why = format!("{who} is not known to run here (yet); try again");
@@ -318,11 +343,12 @@ impl Agents {
             && self
                 .trusted(owner)
                 .any(|agent| agent.daemon_set == pod.owner_name);
-        if !is_that_pod || !is_an_agents || pod.node.is_empty() {
-            return Err(not_an_agent(&who, "no agent's DaemonSet controls its pod"));
+        let is_either = is_an_agents || pod.waypoint.is_some();
+        if !is_that_pod || !is_either || pod.node.is_empty() {
+            let why = "no agent's DaemonSet controls its pod, which is no waypoint";
+            return Err(not_an_agent(&who, why));
         }
-        let node = Arc::clone(&pod.node);
-        Ok(Caller::of_pod(node, pods.clone(), Arc::clone(uid)))
+        Ok(Caller::of_pod(pods.clone(), Arc::clone(uid), pod))
     }
 }
 
@@ -343,7 +369,10 @@ fn unknown(claim: &str) -> Refusal {
 }
 
 fn not_an_agent(who: &str, why: &str) -> Refusal {
-    Refusal::new(Reason::NotAnAgent, format!("{who} is no agent: {why}"))
+    Refusal::new(
+        Reason::NotAnAgent,
+        format!("{who} is no agent or waypoint: {why}"),
+    )
 }
 
 fn unavailable(why: &str) -> Refusal {

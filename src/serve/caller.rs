@@ -8,13 +8,14 @@ use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use tonic::{Code, Status};
 
-use super::agent_pods::AgentPods;
+use super::caller_pods::{CallerPod, CallerPods};
 use super::tokens::{AdmittedSubjects, Subject};
 
 /// Whoever a call comes from.
 #[derive(Clone, Debug)]
 pub(crate) struct Caller {
-    /// What logs and limits know it by: for an agent, the name of its Node object.
+    /// What logs and limits know it by: for an agent, the name of its Node object; with a slash in
+    /// it, which no node's has, for a waypoint.
     pub(crate) name: Arc<str>,
     /// What it is.
     pub(crate) who: Who,
@@ -46,8 +47,8 @@ enum Stay {
     Always,
     /// What its token was made for.
     Subject(AdmittedSubjects, Subject),
-    /// The agent's pod, by its uid.
-    Pod(AgentPods, Arc<str>),
+    /// Its pod, by its uid, as that is now.
+    Pod(CallerPods, Arc<str>, Arc<CallerPod>),
 }
 
 impl Caller {
@@ -69,12 +70,19 @@ impl Caller {
         }
     }
 
-    /// The agent of a node, that is let in while its pod is there.
-    pub(crate) fn of_pod(node: Arc<str>, pods: AgentPods, uid: Arc<str>) -> Self {
+    /// One that is let in while its pod, of this uid, is there and is what it is.
+    pub(crate) fn of_pod(pods: CallerPods, uid: Arc<str>, pod: Arc<CallerPod>) -> Self {
+        let (name, who) = match &pod.waypoint {
+            None => (Arc::clone(&pod.node), Who::Agent),
+            Some(waypoint) => {
+                let name = format!("waypoint/{}/{}", pod.namespace, pod.name);
+                (name.into(), Who::Waypoint(Arc::clone(waypoint)))
+            }
+        };
         Self {
-            name: node,
-            who: Who::Agent,
-            stay: Stay::Pod(pods, uid),
+            name,
+            who,
+            stay: Stay::Pod(pods, uid, pod),
         }
     }
 
@@ -91,7 +99,7 @@ impl Caller {
         match &mut self.stay {
             Stay::Always => std::future::pending().await,
             Stay::Subject(subjects, subject) => subjects.without(subject).await,
-            Stay::Pod(pods, uid) => pods.gone(uid).await,
+            Stay::Pod(pods, uid, pod) => pods.gone(uid, pod).await,
         }
     }
 }
@@ -105,7 +113,7 @@ pub(crate) enum Reason {
     UnknownToken,
     /// The token is meant for somebody else.
     WrongAudience,
-    /// The token is good, but its owner is no agent.
+    /// The token is good, but its owner is neither an agent nor a waypoint.
     NotAnAgent,
     /// The token's pod is not known here, or not yet.
     UnknownPod,

@@ -32,12 +32,13 @@ use super::gate::Callers;
 use super::metrics::Metrics;
 use super::publication::{Publication, Publisher};
 use super::tokens::Subject;
+use crate::config::objects::gateway::GatewayKey;
 use crate::config::{Batch, Configuration};
 
 pub(crate) use self::handle::{CaptureChange, CaptureReply, Handle, NotReady};
 pub(crate) use self::marks::{MARKS, Mark, Marker, Redirection};
 pub(crate) use self::rosters::Roster;
-pub(crate) use self::survey::{NodeFeed, StatusFeed};
+pub(crate) use self::survey::{NodeFeed, StatusFeed, WaypointFeed};
 
 /// Requests waiting for the task: every agent of a large mesh at once.
 const REQUESTS: usize = 4096;
@@ -70,6 +71,8 @@ pub(crate) struct Writers {
     pub(crate) statuses: Option<StatusFeed>,
     /// Of taints, on nodes.
     pub(crate) nodes: Option<NodeFeed>,
+    /// Of what waypoints are made of.
+    pub(crate) waypoints: Option<WaypointFeed>,
 }
 
 impl Keeper {
@@ -85,6 +88,7 @@ impl Keeper {
             marker,
             statuses,
             nodes,
+            waypoints,
         } = writers;
         let claims = files.load();
         for (_node, uid) in claims.iter() {
@@ -106,7 +110,7 @@ impl Keeper {
             requests,
             rosters: Rosters::default(),
             marker,
-            survey: Survey::new(statuses, nodes),
+            survey: Survey::new(statuses, nodes, waypoints),
         };
         (keeper, Handle::new(sender, receiver, records_here))
     }
@@ -148,8 +152,10 @@ impl Keeper {
     fn take_batch(&mut self, batch: Batch) {
         let touched = Touched::by(&batch, &self.configuration);
         let is_first = self.publisher.sequence() == 0;
-        let of_agents = match &self.callers {
-            Callers::Agents(agents) => is_first || agents.may_have_changed(&batch),
+        let of_callers = match &self.callers {
+            Callers::Agents(agents) => {
+                is_first || agents.may_be_changed_by(&batch, &self.configuration)
+            }
             Callers::Nodes(_) => false,
         };
         self.survey.note(&batch, clock::now());
@@ -159,11 +165,14 @@ impl Keeper {
         match &self.callers {
             Callers::Nodes(tokens) => {
                 let nodes = self.configuration.nodes().cloned().map(Subject::Node);
-                for error in tokens.admit(nodes) {
+                let waypoints = self.configuration.our_waypoints();
+                let waypoints = waypoints
+                    .map(|GatewayKey { namespace, name }| Subject::Waypoint(namespace, name));
+                for error in tokens.admit(nodes.chain(waypoints)) {
                     tracing::error!(%error, "a node or waypoint cannot be let in");
                 }
             }
-            Callers::Agents(agents) if of_agents => agents.look_at(self.configuration.objects()),
+            Callers::Agents(agents) if of_callers => agents.look_at(&self.configuration),
             Callers::Agents(_) => {}
         }
         self.publish();

@@ -118,6 +118,14 @@ enum End {
     Stopping,
 }
 
+/// Waits until then; for ever if there is no such time.
+async fn until(time: Option<Instant>) {
+    match time {
+        Some(time) => tokio::time::sleep_until(time.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
 impl DiscoveryStream {
     async fn run(mut self, mut caller: Caller, stop: CancellationToken) {
         tracing::info!(node = %self.node, "an agent asks for discovery");
@@ -152,9 +160,12 @@ impl DiscoveryStream {
                     }
                     if let Some(newer) = self.publications.borrow_and_update().clone() {
                         now = newer;
-                        subscription.published(&now);
+                        subscription.published(&now, clock::now());
                         self.unanswered.get_or_insert((now.sequence, now.at));
                     }
+                }
+                () = until(subscription.due()) => {
+                    subscription.look_at_scope(&now, clock::now());
                 }
                 () = self.responses.closed() => return End::Closed,
             }

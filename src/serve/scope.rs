@@ -3,15 +3,23 @@
 //!
 //! Which services these are is kept ([`Scope::refresh`]); whether a resource belongs to one of them is
 //! seen from the resource itself, so that nothing has to be kept for an endpoint.
+//!
+//! A service that is bound no longer is told of for a while ([`LINGER`]): agents learn of it one by
+//! one, and connections that came through the waypoint have requests under way.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
+use ambit_kit::clock;
 use ambit_model::{GatewayAddress, Mesh, PolicyName, ServiceName, Workload, WorkloadUid};
 use ambit_wire::encode::alias;
 
 /// Callers that one waypoint may ask for.
 const MOST_ASKED: usize = 100_000;
+
+/// How long a service is told of that is bound no longer.
+pub(crate) const LINGER: Duration = Duration::from_secs(60);
 
 /// What one waypoint is told of.
 #[derive(Debug)]
@@ -19,8 +27,10 @@ pub(crate) struct Scope {
     own: ServiceName,
     root_namespaces: Arc<[Arc<str>]>,
     services: BTreeSet<ServiceName>,
-    /// Of these, those that are bound to it.
+    /// Of these, those that are bound to it, or were of late.
     bound: BTreeSet<ServiceName>,
+    /// Of these, those that were, and until when they count.
+    leaving: BTreeMap<ServiceName, Instant>,
     /// Aliases of addresses.
     asked: BTreeSet<Arc<str>>,
 }
@@ -44,18 +54,28 @@ impl Scope {
             root_namespaces,
             services: BTreeSet::new(),
             bound: BTreeSet::new(),
+            leaving: BTreeMap::new(),
             asked: BTreeSet::new(),
         };
-        drop(scope.refresh(mesh));
+        // Nothing was bound before, so that nothing lingers and the time does not matter.
+        drop(scope.refresh(mesh, clock::now()));
         scope
     }
 
-    /// Looks again at which services it is about: bindings or routes have changed.
-    pub(crate) fn refresh(&mut self, mesh: &Mesh) -> Moved {
+    /// Looks again at which services it is about: bindings or routes have changed, or
+    /// [`Self::due`] has come.
+    pub(crate) fn refresh(&mut self, mesh: &Mesh, now: Instant) -> Moved {
         let bound = mesh.bound_services(&self.own);
-        let bound = bound.map(|service| service.name.clone()).collect();
-        let services = self.reach(mesh);
+        let mut bound: BTreeSet<_> = bound.map(|service| service.name.clone()).collect();
+        let is_there = |name: &ServiceName| mesh.service(name).is_some();
+        for name in self.bound.difference(&bound) {
+            self.leaving.entry(name.clone()).or_insert(now + LINGER);
+        }
+        self.leaving
+            .retain(|name, until| *until > now && is_there(name) && !bound.contains(name));
+        bound.extend(self.leaving.keys().cloned());
         let bound_before = std::mem::replace(&mut self.bound, bound);
+        let services = self.reach(mesh);
         let before = std::mem::replace(&mut self.services, services);
         let mut moved = Moved::default();
         for service in self.services.symmetric_difference(&before) {
@@ -69,6 +89,11 @@ impl Scope {
         let routes = self.bound.symmetric_difference(&bound_before);
         moved.routes = routes.map(|service| service.to_string().into()).collect();
         moved
+    }
+
+    /// When to look again for a service that has lingered long enough.
+    pub(crate) fn due(&self) -> Option<Instant> {
+        self.leaving.values().min().copied()
     }
 
     /// Takes callers in that it asks for by alias, and lets others go.
@@ -146,9 +171,9 @@ impl Scope {
     /// Itself, what is bound to it, where the routes of that lead, and the waypoints on that way.
     fn reach(&self, mesh: &Mesh) -> BTreeSet<ServiceName> {
         let mut reached = BTreeSet::from([self.own.clone()]);
-        for service in mesh.bound_services(&self.own) {
-            reached.insert(service.name.clone());
-            let routes = mesh.routes(&service.name);
+        for service in &self.bound {
+            reached.insert(service.clone());
+            let routes = mesh.routes(service);
             for target in routes.into_iter().flat_map(|routes| routes.targets()) {
                 reached.insert(target.clone());
                 let waypoint = mesh.service(target).and_then(|s| s.waypoint.as_ref());

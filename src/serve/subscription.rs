@@ -17,6 +17,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use ambit_model::Mesh;
 use ambit_wire::delta::{
@@ -190,13 +191,13 @@ impl Subscription {
     }
 
     /// Takes a newer publication in.
-    pub(crate) fn published(&mut self, now: &Publication) {
+    pub(crate) fn published(&mut self, now: &Publication, time: Instant) {
         if now.sequence <= self.seen {
             return;
         }
         let Some(changes) = now.since(self.seen) else {
             if let Some(scope) = &mut self.scope {
-                drop(scope.refresh(&now.mesh));
+                drop(scope.refresh(&now.mesh, time));
             }
             self.resync(now);
             return;
@@ -218,18 +219,29 @@ impl Subscription {
                 .changed(sequence, &change.routes, &sights.routes);
         }
         let bound = changes.iter().any(|c| c.services || !c.routes.is_empty());
-        if bound && let Some(scope) = &mut self.scope {
-            let moved = scope.refresh(&now.mesh);
-            let sights = Sights::new(now, self.scope.as_ref(), &self.lingering);
-            self.addresses
-                .changed(now.sequence, &moved.addresses, &sights.addresses);
-            self.routes
-                .changed(now.sequence, &moved.routes, &sights.routes);
-            if moved.policies {
-                self.policies.resync(now.sequence, &sights.policies);
-            }
+        if bound {
+            self.look_at_scope(now, time);
         }
         self.seen = now.sequence;
+    }
+
+    /// When [`Self::look_at_scope`] is to be called, whether anything is published or not.
+    pub(crate) fn due(&self) -> Option<Instant> {
+        self.scope.as_ref()?.due()
+    }
+
+    /// Looks again at what a waypoint is told of.
+    pub(crate) fn look_at_scope(&mut self, now: &Publication, time: Instant) {
+        let Some(scope) = &mut self.scope else { return };
+        let moved = scope.refresh(&now.mesh, time);
+        let sights = Sights::new(now, self.scope.as_ref(), &self.lingering);
+        self.addresses
+            .changed(now.sequence, &moved.addresses, &sights.addresses);
+        self.routes
+            .changed(now.sequence, &moved.routes, &sights.routes);
+        if moved.policies {
+            self.policies.resync(now.sequence, &sights.policies);
+        }
     }
 
     /// Compares everything, for a stream that has slept longer than the log reaches.

@@ -93,7 +93,7 @@ impl Webhook {
     pub(super) fn new(configuration: Handle, registry: &Registry) -> Self {
         let reviews = registry.register(
             "ambit_admission_reviews",
-            "Policies judged before they were written, by outcome",
+            "Policies and routes judged before they were written, by outcome",
             Family::<[(&'static str, &'static str); 1], Counter>::default(),
         );
         for outcome in ["allowed", "refused", "failed"] {
@@ -156,7 +156,7 @@ impl Webhook {
                 let outcome = if verdict.refused.is_empty() {
                     "allowed"
                 } else {
-                    tracing::info!(findings = ?verdict.refused, "a policy is refused");
+                    tracing::info!(findings = ?verdict.refused, "an object is refused");
                     "refused"
                 };
                 let text = admission::answer(&uid, &verdict).to_string();

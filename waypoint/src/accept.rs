@@ -8,26 +8,34 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ambit_decide::{Reason, Refusal};
-use ambit_kit::sources::Sources;
+use ambit_kit::clock;
 use ambit_model::SpiffeId;
-use ambit_tunnel::{Incoming, Pipe, Session, Settings, accept};
+use ambit_telemetry::Ends;
+use ambit_tunnel::{Incoming, Pipe, Session, Settings, accept, forwarded};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 
-use crate::call::{Call, Client, asked_for};
+use crate::call::{Asked, Call, Client, asked_for};
+use crate::drain::{Drain, Step};
+use crate::gauges::{SESSION, STREAM};
 use crate::proxy::Proxy;
+use crate::room::Room;
 use crate::stream;
+use crate::upstream::link::HBONE_PORT;
 
 /// Handshakes under way at once, and of one client.
 const HANDSHAKES: (usize, usize) = (256, 32);
+/// Sessions at once, and of one client: its agent puts a hundred streams on each.
+const SESSIONS: (usize, usize) = (8192, 512);
+/// How much later than an agent this waypoint may learn of what is bound to it.
+const TOLD_LATE: Duration = Duration::from_secs(2);
 /// Pause after an accept that failed for want of descriptors or memory.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Accepts until told to stop.
 pub(crate) async fn listen(proxy: Arc<Proxy>, listener: TcpListener, settings: Settings) {
     let settings = Arc::new(settings);
-    let handshakes = Arc::new(Semaphore::new(HANDSHAKES.0));
-    let shares = Sources::new(HANDSHAKES.1);
+    let handshakes = Room::new(HANDSHAKES.0, HANDSHAKES.1);
+    let sessions = Room::new(SESSIONS.0, SESSIONS.1);
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -37,46 +45,67 @@ pub(crate) async fn listen(proxy: Arc<Proxy>, listener: TcpListener, settings: S
             Ok(accepted) => accepted,
             Err(error) => {
                 tracing::warn!(%error, "a tunnel could not be accepted");
+                proxy.telemetry.accept_paused();
                 tokio::time::sleep(PAUSE).await;
                 continue;
             }
         };
-        let share = shares.take(from.ip());
-        let turn = Arc::clone(&handshakes).try_acquire_owned();
-        let (Some(share), Ok(turn)) = (share, turn) else {
-            let reason = Reason::HandshakeLimit;
-            tracing::warn!(%from, %reason, "a tunnel was refused");
-            continue;
+        let turn = handshakes.take(from.ip()).ok_or(Reason::HandshakeLimit);
+        let place = sessions.take(from.ip()).ok_or(Reason::PodLimit);
+        let (turn, place) = match (turn, place) {
+            (Ok(turn), Ok(place)) => (turn, place),
+            (Err(reason), _) | (_, Err(reason)) => {
+                let detail = "too many tunnels, or handshakes, of one client or of all";
+                refuse_tunnel(&proxy, from, &Refusal::new(reason, detail));
+                continue;
+            }
         };
         let (proxy, settings) = (Arc::clone(&proxy), Arc::clone(&settings));
         let tasks = proxy.tasks.clone();
-        drop(tasks.spawn("session", async move {
+        drop(tasks.spawn(SESSION, async move {
             let shaken = shake(&proxy, tcp, &settings).await;
-            drop((share, turn));
+            drop(turn);
             match shaken {
                 Ok(session) => serve(&proxy, session, from).await,
-                Err(why) => tracing::warn!(%from, "no tunnel: {why}"),
+                Err(refusal) => refuse_tunnel(&proxy, from, &refusal),
             }
+            drop(place);
         }));
     }
 }
 
-async fn shake(proxy: &Proxy, tcp: TcpStream, settings: &Settings) -> Result<Session, String> {
+async fn shake(proxy: &Proxy, tcp: TcpStream, settings: &Settings) -> Result<Session, Refusal> {
     let papers = proxy.identity.papers();
-    let (credential, trust) = papers.ok_or("the waypoint has no certificate yet")?;
-    accept(tcp, &credential, &trust, settings)
-        .await
-        .map_err(|failure| format!("{}: {failure}", failure.word()))
+    let (credential, trust) = papers.ok_or_else(|| {
+        let detail = "the waypoint has no certificate yet";
+        Refusal::new(Reason::NoCertificate, detail)
+    })?;
+    let accepted = accept(tcp, &credential, &trust, settings).await;
+    let result = accepted
+        .as_ref()
+        .map_or_else(|failure| failure.word(), |_| "ok");
+    proxy.telemetry.handshakes("server", result, 1);
+    accepted.map_err(|failure| {
+        let reason = Reason::from_word(failure.word()).unwrap_or(Reason::TlsFailure);
+        Refusal::new(reason, failure.to_string())
+    })
+}
+
+/// Writes down a client that did not get a tunnel.
+fn refuse_tunnel(proxy: &Proxy, from: SocketAddr, refusal: &Refusal) {
+    let own = SocketAddr::new(proxy.own.address(), HBONE_PORT);
+    proxy.refused(&Ends::default(), from, own, refusal);
 }
 
 /// Serves the streams of one session to its end.
 async fn serve(proxy: &Arc<Proxy>, mut session: Session, from: SocketAddr) {
     let peer = session.peer().clone();
     let mut draining = false;
+    let mut drain = std::pin::pin!(proxy.drain.reached(Step::Draining));
     loop {
         let next = tokio::select! {
             next = session.next() => next,
-            () = proxy.drain.cancelled(), if !draining => {
+            () = drain.as_mut(), if !draining => {
                 draining = true;
                 session.drain();
                 continue;
@@ -84,14 +113,20 @@ async fn serve(proxy: &Arc<Proxy>, mut session: Session, from: SocketAddr) {
         };
         match next {
             Some(Ok(incoming)) => {
+                let Some(place) = proxy.room.take(from.ip()) else {
+                    refuse_full(proxy, incoming, from);
+                    continue;
+                };
                 let (proxy, peer) = (Arc::clone(proxy), peer.clone());
                 let tasks = proxy.tasks.clone();
-                drop(tasks.spawn("stream", async move {
+                drop(tasks.spawn(STREAM, async move {
                     take(&proxy, incoming, peer, from).await;
+                    drop(place);
                 }));
             }
             Some(Err(error)) => {
-                tracing::info!(%from, reason = error.word(), "a tunnel ended: {error}");
+                proxy.telemetry.tunnel_error(error.word());
+                tracing::debug!(%from, reason = error.word(), "a tunnel ended: {error}");
                 return;
             }
             None => return,
@@ -101,61 +136,94 @@ async fn serve(proxy: &Arc<Proxy>, mut session: Session, from: SocketAddr) {
 
 /// Answers a client that asks for a stream, and serves that.
 async fn take(proxy: &Arc<Proxy>, incoming: Incoming, peer: SpiffeId, from: SocketAddr) {
+    let destination = destination(&incoming);
+    if let Some(routes) = destination.as_ref().ok().and_then(|to| proxy.own.at(*to)) {
+        if let Ok(granted) = incoming.accept(None) {
+            proxy.own.show(routes, Pipe::new(granted)).await;
+        }
+        return;
+    }
+    let own = SocketAddr::new(proxy.own.address(), HBONE_PORT);
+    let named = destination.as_ref().map_or(own, |to| *to);
+    let (workload, presence) = proxy.callers.find(from.ip()).await;
     let client = Client {
         address: client_address(&incoming, from),
-        workload: proxy.callers.find(from.ip()).await,
+        workload,
+        _presence: presence,
         identity: Some(peer),
     };
-    match call_of(proxy, &incoming, client) {
-        Ok(call) => match incoming.accept(None) {
-            Ok(granted) => stream::serve(proxy, Arc::new(call), Pipe::new(granted)).await,
+    let asked = match destination {
+        Ok(destination) => find(proxy, destination)
+            .await
+            .map(|found| (found, destination)),
+        Err(refusal) => Err(refusal),
+    };
+    match asked {
+        Ok(((asked, tie), destination)) => match incoming.accept(None) {
+            Ok(granted) => {
+                let call = Call {
+                    client,
+                    asked,
+                    destination,
+                    tie,
+                };
+                Box::pin(stream::serve(proxy, Arc::new(call), Pipe::new(granted))).await;
+            }
             Err(gone) => tracing::debug!(%from, "{gone}"),
         },
         Err(refusal) => {
-            let reason = refusal.reason;
-            tracing::warn!(%from, %reason, "a connection was refused: {}", refusal.detail);
-            incoming.refuse(status_of(reason));
+            proxy.refused(&client.ends(), client.address, named, &refusal);
+            incoming.refuse(status_of(refusal.reason));
         }
     }
 }
 
-/// What a client asks for.
-fn call_of(proxy: &Proxy, incoming: &Incoming, client: Client) -> Result<Call, Refusal> {
+/// Refuses a stream for which there is no room.
+fn refuse_full(proxy: &Proxy, incoming: Incoming, from: SocketAddr) {
+    let ip = from.ip();
+    let detail = format!("{ip} has its share of connections, or all are taken");
+    let refusal = Refusal::new(Reason::PodLimit, detail);
+    let own = SocketAddr::new(proxy.own.address(), HBONE_PORT);
+    proxy.refused(&Ends::default(), from, own, &refusal);
+    incoming.refuse(status_of(refusal.reason));
+}
+
+/// The address that a client asks for.
+fn destination(incoming: &Incoming) -> Result<SocketAddr, Refusal> {
     let bad = |what: String| Refusal::new(Reason::BadRequest, what);
     if !incoming.is_connect() {
         return Err(bad("a stream that is no CONNECT".to_owned()));
     }
     let authority = incoming.authority().unwrap_or_default();
-    let destination: SocketAddr = authority
-        .parse()
-        .map_err(|_error| bad(format!("`{authority}` is not an address and port")))?;
-    let asked = asked_for(&proxy.view(), destination)?;
-    Ok(Call {
-        client,
-        asked,
-        destination,
-    })
+    let destination = authority.parse();
+    destination.map_err(|_error| bad(format!("`{authority}` is not an address and port")))
+}
+
+/// What is behind an address. The agent of a client may have learnt before us that it is bound to
+/// this waypoint.
+async fn find(proxy: &Proxy, destination: SocketAddr) -> Result<(Asked, Arc<Drain>), Refusal> {
+    let found = asked_for(&proxy.view(), destination, clock::now());
+    if !matches!(&found, Err(refusal) if refusal.reason == Reason::WrongDestination) {
+        return found;
+    }
+    let mut views = proxy.views.clone();
+    let told = views.wait_for(|view| asked_for(view, destination, clock::now()).is_ok());
+    match tokio::time::timeout(TOLD_LATE, told).await {
+        Ok(Ok(view)) => asked_for(&view, destination, clock::now()),
+        _ => found,
+    }
 }
 
 /// Where the client itself sent from: its agent tells the port, and is believed for its own address
 /// only.
 fn client_address(incoming: &Incoming, from: SocketAddr) -> SocketAddr {
-    let told = incoming.header("forwarded").and_then(forwarded_for);
-    told.filter(|told| same(told.ip(), from.ip()))
+    let told = incoming.header("forwarded").and_then(forwarded::client);
+    told.filter(|told| told.port() != 0 && same(told.ip(), from.ip()))
         .unwrap_or(from)
 }
 
 fn same(one: IpAddr, other: IpAddr) -> bool {
     one.to_canonical() == other.to_canonical()
-}
-
-/// The address in `for="ip:port"` (RFC 7239, section 6).
-fn forwarded_for(header: &str) -> Option<SocketAddr> {
-    let pairs = header.split(';').filter_map(|pair| pair.split_once('='));
-    let (_, value) = pairs
-        .into_iter()
-        .find(|(name, _)| name.trim().eq_ignore_ascii_case("for"))?;
-    value.trim().trim_matches('"').parse().ok()
 }
 
 /// The status that says why (as Istio's agents do).

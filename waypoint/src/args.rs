@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ambit_model::ServiceName;
+use ambit_telemetry::Reporter;
 
 /// The waypoint: the L7 proxy of a namespace or service.
 #[derive(Clone, Debug, clap::Parser)]
@@ -70,6 +71,16 @@ pub struct Args {
     /// Seconds that open requests get to end when the program is asked to stop.
     #[arg(long, env = "AMBIT_DRAIN_TIME", default_value = "20", value_parser = seconds)]
     pub drain_time: Duration,
+    /// Connections that all clients together may have open; each may have a quarter of them.
+    #[arg(long, env = "AMBIT_MAX_CONNECTIONS", default_value_t = 40_000)]
+    pub max_connections: usize,
+    /// Who reports requests, in their series: `destination`, which dashboards ask for, or
+    /// `waypoint`, as Istio's waypoints say.
+    #[arg(long, env = "AMBIT_REPORTER", default_value = "destination", value_parser = reporter)]
+    pub reporter: Reporter,
+    /// Log the queries of requests, which may hold secrets.
+    #[arg(long, env = "AMBIT_LOG_QUERIES")]
+    pub log_queries: bool,
     /// Log lines as JSON.
     #[arg(long, env = "AMBIT_LOG_JSON")]
     pub log_json: bool,
@@ -95,3 +106,13 @@ impl Args {
 fn seconds(text: &str) -> Result<Duration, std::num::ParseIntError> {
     text.parse().map(Duration::from_secs)
 }
+
+fn reporter(text: &str) -> Result<Reporter, String> {
+    [Reporter::Destination, Reporter::Waypoint]
+        .into_iter()
+        .find(|reporter| reporter.word() == text)
+        .ok_or_else(|| "neither `destination` nor `waypoint`".to_owned())
+}
+
+#[cfg(test)]
+mod tests;

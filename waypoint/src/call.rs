@@ -2,12 +2,16 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use ambit_decide::{Reason, Refusal};
-use ambit_model::{GatewayAddress, Service, ServicePort, SpiffeId, Target as Found, Workload};
+use ambit_model::{Mesh, Service, ServicePort, SpiffeId, Target as Found, Workload};
+use ambit_telemetry::Ends;
 
+use crate::callers::Presence;
+use crate::drain::Drain;
 use crate::request::Target;
-use crate::view::{Destination, View};
+use crate::view::{Destination, Routes, View};
 
 /// Who called.
 #[derive(Clone, Debug)]
@@ -18,6 +22,19 @@ pub(crate) struct Client {
     pub(crate) address: SocketAddr,
     /// The workload with that address, if it is known.
     pub(crate) workload: Option<Arc<Workload>>,
+    /// While this is kept, it goes on being known.
+    pub(crate) _presence: Option<Presence>,
+}
+
+impl Client {
+    /// Who is who, as far as that is known of whoever calls.
+    pub(crate) fn ends(&self) -> Ends {
+        Ends {
+            source: self.workload.clone(),
+            source_id: self.identity.clone(),
+            ..Ends::default()
+        }
+    }
 }
 
 /// What was asked for.
@@ -38,6 +55,8 @@ pub(crate) struct Call {
     pub(crate) asked: Asked,
     /// The address and port that the client used.
     pub(crate) destination: SocketAddr,
+    /// What was asked for is bound to this waypoint by it: that may end before the connection.
+    pub(crate) tie: Arc<Drain>,
 }
 
 impl Call {
@@ -47,6 +66,38 @@ impl Call {
             Asked::Service(service, port) => Some((service, port)),
             Asked::Workload(_) => None,
         }
+    }
+
+    /// Who is who, as far as a connection is known before an endpoint is.
+    pub(crate) fn ends(&self) -> Ends {
+        let destination = match &self.asked {
+            Asked::Service(..) => None,
+            Asked::Workload(destination) => Some(Arc::clone(&destination.workload)),
+        };
+        Ends {
+            destination,
+            service: self.service().map(|(service, _)| Arc::clone(service)),
+            ..self.client.ends()
+        }
+    }
+
+    /// The service behind a target, which is another one than was asked for where a route says so.
+    pub(crate) fn service_behind(&self, target: &Target, mesh: &Mesh) -> Option<Arc<Service>> {
+        let asked = self.service().map(|(service, _)| service);
+        match target {
+            Target::Service(name, _) if asked.is_none_or(|asked| asked.name != *name) => {
+                mesh.service(name).or(asked).cloned()
+            }
+            _ => asked.cloned(),
+        }
+    }
+
+    /// The routes that hold for this client, if it asked for a service that has some.
+    pub(crate) fn routes(&self, view: &View) -> Option<Arc<Routes>> {
+        let (service, port) = self.service()?;
+        let namespace = self.client.identity.as_ref().map(|id| id.namespace());
+        let routes = view.routes(&service.name, port.service_port, namespace);
+        routes.map(Arc::clone)
     }
 
     /// Where it goes if no route says otherwise.
@@ -60,30 +111,33 @@ impl Call {
     }
 }
 
-/// What an address stands for, if it is bound to this waypoint: it is a way to nothing else.
-pub(crate) fn asked_for(view: &View, destination: SocketAddr) -> Result<Asked, Refusal> {
-    let is_ours = |waypoint: &Option<GatewayAddress>| matches!(waypoint, Some(GatewayAddress::Service(name, _)) if *name == view.own);
+/// What an address stands for, if it is bound to this waypoint: it is a way to nothing else. With
+/// what ties it to that.
+pub(crate) fn asked_for(
+    view: &View,
+    destination: SocketAddr,
+    now: Instant,
+) -> Result<(Asked, Arc<Drain>), Refusal> {
+    let not_ours = || {
+        let detail = format!("{destination} is nothing that is bound to this waypoint");
+        Refusal::new(Reason::WrongDestination, detail)
+    };
     match view.mesh.target(destination) {
-        Found::Service(service, port) if is_ours(&service.waypoint) => {
-            Ok(Asked::Service(Arc::clone(service), port))
+        Found::Service(service, port) => {
+            let tie = view.tie(&service.name, now).ok_or_else(not_ours)?;
+            let asked = Asked::Service(Arc::clone(service), port);
+            Ok((asked, Arc::clone(tie)))
         }
-        Found::ServiceWithoutPort(service) if is_ours(&service.waypoint) => {
-            let detail = format!(
-                "service {} has no port {}",
-                service.name,
-                destination.port()
-            );
+        Found::ServiceWithoutPort(service) if view.tie(&service.name, now).is_some() => {
+            let (name, port) = (&service.name, destination.port());
+            let detail = format!("service {name} has no port {port}");
             Err(Refusal::new(Reason::UnknownPort, detail))
         }
-        Found::Workload(workload) if is_ours(&workload.waypoint) => {
-            Ok(Asked::Workload(Arc::new(Destination {
-                workload: Arc::clone(workload),
-                address: destination,
-            })))
+        Found::Workload(workload) => {
+            let tie = view.tie_of_workload(workload).ok_or_else(not_ours)?;
+            let asked = Asked::Workload(Arc::new(Destination::new(workload, destination)));
+            Ok((asked, Arc::clone(tie)))
         }
-        _ => {
-            let detail = format!("{destination} is nothing that is bound to this waypoint");
-            Err(Refusal::new(Reason::WrongDestination, detail))
-        }
+        _ => Err(not_ours()),
     }
 }

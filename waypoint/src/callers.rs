@@ -26,12 +26,23 @@ const MOST: usize = 10_000;
 /// An address that has not called for so long is no longer asked for.
 const FORGOTTEN: Duration = Duration::from_secs(15 * 60);
 
+/// While one is kept, the address that it was given for goes on being asked for.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Presence(Arc<()>);
+
+/// An address that is asked for.
+#[derive(Debug)]
+struct Asked {
+    /// When it called last.
+    last: Instant,
+    presence: Presence,
+}
+
 /// Asks for callers.
 #[derive(Debug)]
 pub(crate) struct Callers {
     wants: mpsc::Sender<Want<Kind>>,
-    /// When each address that is asked for called last.
-    asked: Mutex<HashMap<IpAddr, Instant>>,
+    asked: Mutex<HashMap<IpAddr, Asked>>,
     views: watch::Receiver<Arc<View>>,
 }
 
@@ -46,28 +57,32 @@ impl Callers {
     }
 
     /// The workload with this address, if that can be learnt soon.
-    pub(crate) async fn find(&self, address: IpAddr) -> Option<Arc<Workload>> {
+    pub(crate) async fn find(&self, address: IpAddr) -> (Option<Arc<Workload>>, Option<Presence>) {
         let address = address.to_canonical();
         let known = |view: &Arc<View>| view.mesh.workloads_at(address).next().cloned();
         if let Some(known) = known(&self.views.borrow()) {
-            self.note(address);
-            return Some(known);
+            return (Some(known), self.note(address));
         }
-        if !self.ask(address) {
-            return None;
-        }
+        let Some(presence) = self.ask(address) else {
+            return (None, None);
+        };
         let mut views = self.views.clone();
         let seen = views.wait_for(|view| known(view).is_some());
-        let seen = tokio::time::timeout(PATIENCE, seen).await.ok()?.ok()?;
-        known(&seen)
+        let seen = tokio::time::timeout(PATIENCE, seen).await;
+        let workload = seen.ok().and_then(Result::ok).and_then(|seen| known(&seen));
+        (workload, Some(presence))
     }
 
-    /// Lets go of addresses that have not called for long.
+    /// Lets go of addresses that have not called for long, and have nothing open.
     pub(crate) fn forget(&self) {
         let now = clock::now();
         let mut gone = Vec::new();
-        self.asked.lock().retain(|address, last| {
-            let keep = now.duration_since(*last) < FORGOTTEN;
+        self.asked.lock().retain(|address, asked| {
+            let is_present = Arc::strong_count(&asked.presence.0) > 1;
+            if is_present {
+                asked.last = now;
+            }
+            let keep = now.duration_since(asked.last) < FORGOTTEN;
             if !keep {
                 gone.push(alias("", *address));
             }
@@ -84,31 +99,35 @@ impl Callers {
         }
     }
 
-    fn note(&self, address: IpAddr) {
-        if let Some(last) = self.asked.lock().get_mut(&address) {
-            *last = clock::now();
-        }
+    fn note(&self, address: IpAddr) -> Option<Presence> {
+        let mut asked = self.asked.lock();
+        let asked = asked.get_mut(&address)?;
+        asked.last = clock::now();
+        Some(asked.presence.clone())
     }
 
-    /// True if the address is asked for, now or already.
-    fn ask(&self, address: IpAddr) -> bool {
-        let mut asked = self.asked.lock();
-        if let Some(last) = asked.get_mut(&address) {
-            *last = clock::now();
-            return true;
+    /// What keeps the address asked for, now or already; `None` if it is not.
+    fn ask(&self, address: IpAddr) -> Option<Presence> {
+        if let Some(presence) = self.note(address) {
+            return Some(presence);
         }
+        let mut asked = self.asked.lock();
         if asked.len() >= MOST {
-            return false;
+            return None;
         }
         let want = Want {
             kind: Kind::Address,
             ask: vec![alias("", address)],
             leave: Vec::new(),
         };
-        let sent = self.wants.try_send(want).is_ok();
-        if sent {
-            asked.insert(address, clock::now());
-        }
-        sent
+        self.wants.try_send(want).ok()?;
+        let asked = asked.entry(address).or_insert_with(|| Asked {
+            last: clock::now(),
+            presence: Presence::default(),
+        });
+        Some(asked.presence.clone())
     }
 }
+
+#[cfg(test)]
+mod tests;

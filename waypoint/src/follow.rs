@@ -10,6 +10,7 @@ use std::time::Duration;
 use ambit_identity::{Credential, Trust};
 use ambit_kit::clock;
 use ambit_model::{Change, PolicyName, ServiceName, SpiffeId, TrustDomain, WorkloadUid};
+use ambit_telemetry::Telemetry;
 use ambit_uplink::certificates::{self, Issued};
 use ambit_uplink::trust::Trusted;
 use ambit_uplink::{Access, Check, Delivery, Discovered, Subscription};
@@ -33,11 +34,16 @@ pub(crate) enum Kind {
     Routes,
 }
 
+/// How long after a workload went its series are looked for, and after which time in any case.
+const SWEEP: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(60));
 /// The first wait after a certificate that did not come, and the longest.
 const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(60));
 
 /// Subscriptions to all kinds; nothing is held yet.
-pub(crate) fn subscriptions(trust_domain: &Arc<str>) -> Vec<Subscription<Kind>> {
+pub(crate) fn subscriptions(
+    trust_domain: &Arc<str>,
+    telemetry: &Arc<Telemetry>,
+) -> Vec<Subscription<Kind>> {
     let domain = Arc::clone(trust_domain);
     let address: Check = Box::new(move |received| {
         let read = decode::address_from_bytes(&received.body, &domain);
@@ -57,9 +63,15 @@ pub(crate) fn subscriptions(trust_domain: &Arc<str>) -> Vec<Subscription<Kind>> 
     .map(|(kind, type_url, check)| Subscription {
         kind,
         client: Client::new(type_url),
-        check,
+        check: counted(check, telemetry),
     })
     .collect()
+}
+
+/// The same check, which counts what it rejects.
+fn counted(check: Check, telemetry: &Arc<Telemetry>) -> Check {
+    let telemetry = Arc::clone(telemetry);
+    Box::new(move |received| check(received).inspect_err(|_| telemetry.config_rejected()))
 }
 
 /// Whether routes can be read and compiled: if not, the control plane is told.
@@ -84,8 +96,12 @@ impl Follower {
     pub(crate) async fn run(mut self, mut events: mpsc::Receiver<Discovered<Kind>>) {
         while let Some(event) = events.recv().await {
             match event {
-                Discovered::Connected => tracing::info!("connected to the control plane"),
+                Discovered::Connected => {
+                    self.proxy.away.set(false);
+                    tracing::info!("connected to the control plane");
+                }
                 Discovered::Disconnected => {
+                    self.proxy.away.set(true);
                     tracing::warn!("the control plane is away; what is known stays in force");
                 }
                 Discovered::Update(delivery) => self.take(delivery),
@@ -102,12 +118,16 @@ impl Follower {
         } = delivery;
         let gone = kind == Kind::Address && !update.removed.is_empty();
         let complete = update.complete;
-        self.bring_in(kind, &update);
+        let judged_otherwise = self.bring_in(kind, &update);
         let view = Arc::new(self.view.clone());
         self.proxy.view.store(Arc::clone(&view));
         self.views.send_replace(view);
+        if judged_otherwise {
+            self.proxy.review.begin();
+        }
         if gone {
             self.purge();
+            self.proxy.gone.notify_one();
         }
         if complete && self.told.insert(kind) && self.told.len() == 3 {
             tracing::info!("the first state is complete");
@@ -117,16 +137,34 @@ impl Follower {
         in_force.send(()).ok();
     }
 
-    fn bring_in(&mut self, kind: Kind, update: &Update) {
+    /// True if policies are others now, or those of some workload.
+    fn bring_in(&mut self, kind: Kind, update: &Update) -> bool {
         let now = clock::now();
         let changed = update.changed.iter();
         let put = changed.filter_map(|received| change(kind, received, &self.trust_domain));
         let removed = update.removed.iter().flat_map(|name| removal(kind, name));
         let changes: Vec<Change> = put.chain(removed).collect();
+        let mut judged_otherwise = false;
         for change in changes {
+            judged_otherwise |= self.changes_judgement(&change);
             if let Err(error) = self.view.apply(change, now) {
                 tracing::error!(%error, "routes cannot be used; those before them stay");
             }
+        }
+        judged_otherwise
+    }
+
+    fn changes_judgement(&self, change: &Change) -> bool {
+        match change {
+            Change::PutPolicy(_) | Change::RemovePolicy(_) => true,
+            Change::PutWorkload(now) => {
+                let known = self.view.mesh.workload(&now.uid);
+                known.is_some_and(|was| {
+                    was.policies != now.policies
+                        || was.applicable_policies != now.applicable_policies
+                })
+            }
+            _ => false,
         }
     }
 
@@ -202,6 +240,19 @@ pub(crate) async fn trust(
             }
             Err(error) => tracing::error!(%error, "a trust bundle is ignored; the last one stays"),
         }
+    }
+}
+
+/// Strikes out series of workloads that are gone: some time after they went, since they go in groups;
+/// and now and then, for what they had open has ended by then.
+pub(crate) async fn sweep(proxy: Arc<Proxy>) {
+    loop {
+        // Either way it is time.
+        tokio::time::timeout(SWEEP.1, proxy.gone.notified())
+            .await
+            .ok();
+        tokio::time::sleep(SWEEP.0).await;
+        proxy.telemetry.sweep(&proxy.view().mesh);
     }
 }
 

@@ -1,7 +1,11 @@
 //! HTTP as the waypoint takes and sends it.
 
+pub(crate) mod activity;
 pub(crate) mod body;
+pub(crate) mod copied;
+pub(crate) mod grpc;
+pub(crate) mod guarded;
 pub(crate) mod replay;
-pub(crate) mod scan;
+pub mod scan;
 pub(crate) mod serve;
 pub(crate) mod verified;

@@ -3,18 +3,27 @@
 //! The way of a request: [`accept`] (a tunnel, a stream, who calls and what for: [`call`]) →
 //! [`stream`] (which protocol) → [`http`] (read through a scan of its own) → [`request`] (the
 //! pipeline) → [`upstream`] (a connection to the endpoint's agent). What is no HTTP goes from
-//! [`stream`] to [`tcp`]. What decides all that is the [`view`], which [`follow`] keeps up to date.
+//! [`stream`] to [`tcp`]. Both hand what ended to the telemetry of [`proxy`]. What decides all that is the [`view`], which [`follow`] keeps up to date.
 
 mod accept;
 mod args;
 mod call;
 mod callers;
+mod drain;
+mod endpoint;
+#[cfg(test)]
+mod fixtures;
 mod follow;
-mod http;
+mod gauges;
+mod hello;
+pub mod http;
 mod identity;
+mod pages;
 mod protocol;
 mod proxy;
 mod request;
+mod review;
+mod room;
 mod serve;
 mod stream;
 mod tcp;

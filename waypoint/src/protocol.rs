@@ -39,6 +39,15 @@ pub(crate) fn of_port(protocol: AppProtocol) -> Option<Protocol> {
     }
 }
 
+/// Whether a server's first bytes are those of HTTP/2, of which the server may begin before the
+/// client has said a word: its settings (RFC 9113, 3.4 and 6.5).
+pub(crate) fn is_settings(bytes: &[u8]) -> bool {
+    match bytes {
+        [0, high, low, 4, 0, 0, 0, 0, 0, ..] => u16::from_be_bytes([*high, *low]).is_multiple_of(6),
+        _ => false,
+    }
+}
+
 /// What a client's first bytes say.
 pub(crate) fn sniff(bytes: &[u8]) -> Sniffed {
     let begin = bytes.get(..PREFACE.len()).unwrap_or(bytes);

@@ -1,16 +1,26 @@
 //! What all connections share.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ambit_decide::Refusal;
 use ambit_kit::tasks::Tasks;
+use ambit_telemetry::{Connection, Ends, Telemetry};
 use arc_swap::ArcSwap;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
+use crate::call::Call;
 use crate::callers::Callers;
+use crate::drain::Drain;
+use crate::gauges::Away;
 use crate::http::scan::Limits;
+use crate::http::verified::Patience;
 use crate::identity::Identity;
-use crate::request::record::Record;
+use crate::pages::Own;
+use crate::review::Review;
+use crate::room::Room;
 use crate::upstream::link::Linker;
 use crate::upstream::pool::HttpPool;
 use crate::view::View;
@@ -20,10 +30,14 @@ use crate::view::View;
 pub(crate) struct Bounds {
     /// Heads of HTTP/1.
     pub(crate) head: Limits,
-    /// How long the head of a request may take to come.
-    pub(crate) head_time: Duration,
-    /// Streams of one HTTP/2 connection of a client.
-    pub(crate) streams: u32,
+    /// How long a client may take for a request.
+    pub(crate) patience: Patience,
+    /// How long a connection of HTTP may be kept without a byte.
+    pub(crate) idle: Duration,
+    /// Requests at once on one HTTP/2 connection of a client.
+    pub(crate) requests: u32,
+    /// Connections of all clients; each may have a quarter of them.
+    pub(crate) connections: usize,
 }
 
 impl Default for Bounds {
@@ -34,8 +48,13 @@ impl Default for Bounds {
                 head: 64 << 10,
                 fields: 100,
             },
-            head_time: Duration::from_secs(30),
-            streams: 1024,
+            patience: Patience {
+                head: Duration::from_secs(30),
+                body: Duration::from_secs(300),
+            },
+            idle: Duration::from_secs(3600),
+            requests: 1024,
+            connections: 40_000,
         }
     }
 }
@@ -45,6 +64,8 @@ impl Default for Bounds {
 pub(crate) struct Proxy {
     /// What is known now.
     pub(crate) view: ArcSwap<View>,
+    /// The same, for whoever waits for something to be known.
+    pub(crate) views: watch::Receiver<Arc<View>>,
     /// Who we are.
     pub(crate) identity: Identity,
     /// Connections to endpoints, for TCP.
@@ -55,37 +76,53 @@ pub(crate) struct Proxy {
     pub(crate) callers: Callers,
     /// Bounds on clients.
     pub(crate) bounds: Bounds,
+    /// Room for the connections of clients.
+    pub(crate) room: Room,
+    /// Has open connections judged again.
+    pub(crate) review: Review,
     /// Everything that runs for connections.
     pub(crate) tasks: Tasks,
-    /// Cancelled when the program is to stop: what is open may end.
-    pub(crate) drain: CancellationToken,
+    /// How far the waypoint is on its way out.
+    pub(crate) drain: Arc<Drain>,
+    /// Cancelled when the time for that is over: what is still open is cut.
+    pub(crate) over: CancellationToken,
+    /// What is told of connections and requests.
+    pub(crate) telemetry: Arc<Telemetry>,
+    /// Told when workloads are gone from the mesh.
+    pub(crate) gone: Notify,
+    /// Since when the control plane is away.
+    pub(crate) away: Away,
+    /// The pages of this pod itself.
+    pub(crate) own: Own,
 }
 
 impl Proxy {
-    /// A request is over: it is written down.
-    pub(crate) fn ended(&self, record: &Record) {
-        let client = &record.call.client;
-        let fault = record.fault.as_ref();
-        tracing::info!(
-            request_id = record.request_id(),
-            method = %record.method,
-            path = &*record.path,
-            host = &*record.host,
-            protocol = record.protocol,
-            status = record.status.as_u16(),
-            grpc_status = record.grpc_status,
-            flags = record.flag(),
-            reason = fault.map(|fault| fault.reason),
-            detail = fault.map(|fault| &*fault.detail),
-            route = record.rule.as_ref().map(|rule| &*rule.model.name),
-            client = %client.address,
-            client_workload = client.workload.as_ref().map(|workload| &*workload.name),
-            upstream = record.destination.as_ref().map(|to| to.address.to_string()),
-            bytes_sent = record.answered_bytes,
-            retries = record.retries,
-            ms = record.duration().as_millis(),
-            "access"
-        );
+    /// A connection was refused: it is counted and written down.
+    pub(crate) fn refused(
+        &self,
+        ends: &Ends,
+        source: SocketAddr,
+        destination: SocketAddr,
+        refusal: &Refusal,
+    ) {
+        self.telemetry.refused(&Connection {
+            direction: "waypoint",
+            ends,
+            source,
+            forwarded: None,
+            destination,
+            tunnel: None,
+            sent: 0,
+            received: 0,
+            duration: Duration::ZERO,
+            refusal: Some(refusal),
+            error: None,
+        });
+    }
+
+    /// A connection was ended for what came on it, or by policy.
+    pub(crate) fn cut(&self, call: &Call, refusal: &Refusal) {
+        self.refused(&call.ends(), call.client.address, call.destination, refusal);
     }
 
     /// What is known now.

@@ -3,16 +3,23 @@
 //! 1. [`headers::take_in`]: what belongs to one hop goes, who called is noted
 //! 2. [`find_rule`]: which rule of the service's routes it meets
 //! 3. [`before`]: the rule's filters, which may answer by themselves
-//! 4. [`choose`]: a backend by weight, with filters of its own
-//! 5. [`tries::run`]: an endpoint, a connection, the answer's head; again where that is worth it
-//! 6. [`after`]: filters of the answer
-//! 7. [`record::Record`]: written when the last byte of the answer has gone by
+//! 4. [`choose`]: a backend by weight or [`session`], with filters of its own
+//! 5. [`copies::send`]: copies for other services, which nobody waits for
+//! 6. [`tries::run`]: an endpoint, a connection, the answer's head; again where that is worth it
+//! 7. [`after`]: filters of the answer
+//! 8. [`record::Record`]: written when the last byte of the answer has gone by, or of the connection
+//!    that goes on with another protocol ([`switch`])
 //!
 //! Refusals go the same way: [`local`] makes the answer, and it is recorded like any other.
 
+mod copies;
+mod form;
 mod headers;
 mod local;
+pub(crate) mod malformed;
 pub(crate) mod record;
+mod session;
+mod switch;
 mod tries;
 
 use std::sync::Arc;
@@ -26,8 +33,11 @@ use http::uri::Scheme;
 use http::{Request, Response};
 use hyper::body::{Body as _, Incoming};
 
+use self::copies::Copy;
 use self::local::{Fault, Flag};
 use self::record::Record;
+use self::session::Stay;
+use self::switch::Switch;
 use crate::call::Call;
 use crate::http::body::Body;
 use crate::http::replay::Replayable;
@@ -41,17 +51,30 @@ const REPLAYED: usize = 64 * 1024;
 pub(crate) async fn answer(
     proxy: &Arc<Proxy>,
     call: &Arc<Call>,
-    request: Request<Incoming>,
+    mut request: Request<Incoming>,
 ) -> Response<Body> {
     let began = clock::now();
-    let view = proxy.view.load_full();
+    let view = proxy.view();
+    let switch = Switch::asked(&mut request);
     let (mut head, body) = request.into_parts();
     headers::take_in(&mut head, call);
+    if let Some(switch) = &switch {
+        switch.ask(&mut head);
+    }
     let mut record = Record::begin(proxy, call, &head, began);
     let routed = route(&view, call, &mut head, &mut record);
     let response = match routed {
-        Ok(Onward::Send(plan)) => {
+        Ok(Onward::Send(mut plan)) => {
+            plan.switches = switch.as_ref().is_some_and(Switch::is_passed_on);
             let body = (!body.is_end_stream()).then(|| Replayable::new(body, REPLAYED));
+            if let Some(body) = &body {
+                record.sends(body);
+            }
+            record.service(call.service_behind(&plan.to, &view.mesh));
+            if !plan.copies.is_empty() && switch.is_none() {
+                let copies = std::mem::take(&mut plan.copies);
+                copies::send(proxy, call, &view, copies, body.as_ref());
+            }
             match Box::pin(tries::run(proxy, call, &plan, &head, body, &mut record)).await {
                 Ok(response) => after(response, &plan),
                 Err(fault) => local::refuse(&fault, &head, &mut record),
@@ -60,7 +83,10 @@ pub(crate) async fn answer(
         Ok(Onward::Answer(response)) => response.map(|()| Body::empty()),
         Err(fault) => local::refuse(&fault, &head, &mut record),
     };
-    record.watch(response)
+    match switch {
+        Some(switch) => switch.answer(proxy, response, record),
+        None => record.watch(response),
+    }
 }
 
 /// What becomes of a request before anything is sent.
@@ -80,6 +106,12 @@ pub(crate) struct Plan {
     backend: Option<usize>,
     pub(crate) to: Target,
     cors: Option<CorsHeaders>,
+    /// What is sent elsewhere beside it.
+    copies: Vec<Copy>,
+    /// Its session, if the rule has sessions.
+    pub(crate) session: Option<Stay>,
+    /// Whether the client asks to go on with another protocol.
+    pub(crate) switches: bool,
     /// When the answer has to be complete.
     pub(crate) deadline: Option<Instant>,
 }
@@ -100,46 +132,52 @@ fn route(
     head: &mut Parts,
     record: &mut Record,
 ) -> Result<Onward, Fault> {
-    let plan = |rule, backend, to, cors, deadline| {
-        Onward::Send(Plan {
-            view: Arc::clone(view),
-            rule,
-            backend,
-            to,
-            cors,
-            deadline,
-        })
-    };
-    let Some(routes) = routes_of(view, call) else {
-        return Ok(plan(None, None, call.target(), None, None));
+    let mut plan = Plan::unrouted(view, call);
+    let Some(routes) = call.routes(view) else {
+        return Ok(Onward::Send(plan));
     };
     let Routes::Http(compiled) = &*routes else {
-        return Ok(plan(None, None, call.target(), None, None));
+        return Ok(Onward::Send(plan));
     };
     let found = find_rule(compiled, head)?;
     let (rule, covered) = (Arc::clone(found.rule), found.covered);
     record.rule(&rule);
-    let cors = match before(&rule.filters, head, covered, call)? {
+    plan.session = Stay::of(view, &found, &head.headers);
+    plan.cors = match before(&rule.filters, head, covered, call)? {
         Ok(cors) => cors,
         Err(answer) => return Ok(Onward::Answer(answer)),
     };
-    let (index, target) = choose(&rule)?;
-    let filters = rule.backends.get(index).map(|backend| &backend.filters);
-    if let Some(filters) = filters
-        && let Err(answer) = before(filters, head, covered, call)?
-    {
-        return Ok(Onward::Answer(answer));
+    let mirrors = copies::asked(&rule.filters.mirrors, head);
+    plan.copies.extend(mirrors);
+    let stays = plan.session.as_ref().and_then(Stay::backend);
+    let (index, target) = choose(&rule, stays)?;
+    if let Some(backend) = rule.backends.get(index) {
+        if let Err(answer) = before(&backend.filters, head, covered, call)? {
+            return Ok(Onward::Answer(answer));
+        }
+        let mirrors = copies::asked(&backend.filters.mirrors, head);
+        plan.copies.extend(mirrors);
     }
-    let deadline = rule.model.timeout.map(|limit| record.began() + limit);
-    Ok(plan(Some(rule), Some(index), target, cors, deadline))
+    plan.deadline = rule.model.timeout.map(|limit| record.began() + limit);
+    (plan.to, plan.backend, plan.rule) = (target, Some(index), Some(rule));
+    Ok(Onward::Send(plan))
 }
 
-/// The routes that hold for this client, if it asked for a service that has some.
-fn routes_of(view: &View, call: &Call) -> Option<Arc<Routes>> {
-    let (service, port) = call.service()?;
-    let client = call.client.identity.as_ref().map(|id| id.namespace());
-    view.routes(&service.name, port.service_port, client)
-        .cloned()
+impl Plan {
+    /// Where a request goes that meets no rule.
+    fn unrouted(view: &Arc<View>, call: &Call) -> Self {
+        Self {
+            view: Arc::clone(view),
+            rule: None,
+            backend: None,
+            to: call.target(),
+            cors: None,
+            copies: Vec::new(),
+            session: None,
+            switches: false,
+            deadline: None,
+        }
+    }
 }
 
 fn find_rule<'c>(compiled: &'c ambit_route::Compiled, head: &Parts) -> Result<Found<'c>, Fault> {
@@ -177,24 +215,26 @@ fn before(
     Ok(Ok(cors))
 }
 
-/// A backend by weight, and where it leads.
-fn choose(rule: &Rule) -> Result<(usize, Target), Fault> {
-    let chosen = rule.choose(rand::random()).ok_or_else(|| {
+/// A backend by its session or else by weight, and where it leads.
+fn choose(rule: &Rule, stays: Option<usize>) -> Result<(usize, Target), Fault> {
+    let by_weight = || {
+        let chosen = rule.choose(rand::random())?;
+        let mut backends = rule.backends.iter();
+        backends.position(|backend| std::ptr::eq(backend, chosen))
+    };
+    let index = stays.or_else(by_weight);
+    let chosen = index.and_then(|index| Some((index, rule.backends.get(index)?)));
+    let (index, chosen) = chosen.ok_or_else(|| {
         let detail = format!("{} has no backend with a weight", rule.model.name);
         Fault::new(500, Flag::NoRoute, "no_backend", detail)
     })?;
-    let index = rule
-        .backends
-        .iter()
-        .position(|backend| std::ptr::eq(backend, chosen));
-    let target = match &chosen.target {
-        BackendTarget::Service { name, port } => Target::Service(name.clone(), *port),
+    match &chosen.target {
+        BackendTarget::Service { name, port } => Ok((index, Target::Service(name.clone(), *port))),
         BackendTarget::Invalid { why } => {
             let detail = format!("{}: {why}", rule.model.name);
-            return Err(Fault::new(500, Flag::NoRoute, "invalid_backend", detail));
+            Err(Fault::new(500, Flag::NoRoute, "invalid_backend", detail))
         }
-    };
-    Ok((index.unwrap_or_default(), target))
+    }
 }
 
 /// The filters of an answer: the backend's, then the rule's.

@@ -3,26 +3,31 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use ambit_decide::Reason;
 use ambit_kit::metrics::Registry;
-use ambit_kit::pages::{self, Page, Routes};
-use ambit_kit::process::ProcessMetrics;
 use ambit_kit::signals::StopSignals;
 use ambit_kit::tasks::Tasks;
 use ambit_model::{SpiffeId, TrustDomain};
+use ambit_telemetry::Telemetry;
 use ambit_tunnel::Settings;
-use ambit_uplink::{Access, Discovery, Target, node_of, trust};
+use ambit_uplink::{Access, Discovery, Target, Want, node_of, trust};
 use anyhow::Context as _;
 use arc_swap::ArcSwap;
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::accept;
 use crate::args::Args;
 use crate::callers::Callers;
-use crate::follow::{self, Follower};
+use crate::drain::{Drain, Step};
+use crate::follow::{self, Follower, Kind};
+use crate::gauges::{Away, Gauges};
 use crate::identity::Identity;
+use crate::pages::{self, Own, Pages};
 use crate::proxy::{Bounds, Proxy};
+use crate::review::Review;
+use crate::room::Room;
 use crate::upstream::link::Linker;
 use crate::upstream::pool::HttpPool;
 use crate::view::View;
@@ -34,6 +39,8 @@ const WANTS: usize = 1024;
 /// How long new connections are still taken after the first signal: until agents know that this
 /// waypoint is about to go.
 const LINGER: Duration = Duration::from_secs(3);
+/// How long tasks may take to go when they are cut.
+const LAST: Duration = Duration::from_secs(1);
 /// How often addresses that no longer call are looked for.
 const FORGET: Duration = Duration::from_secs(60);
 
@@ -48,10 +55,20 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         .enable_all()
         .build()
         .context("the runtime cannot start")?;
-    runtime.block_on(serve(args))
+    let telemetry = Telemetry::start(ambit_telemetry::Settings {
+        reporter: args.reporter,
+        log_queries: args.log_queries,
+    })
+    .context("the access log cannot start")?;
+    let telemetry = Arc::new(telemetry);
+    let served = runtime.block_on(serve(args, &telemetry));
+    // What was still open is written down when its task is dropped.
+    runtime.shutdown_timeout(LAST);
+    telemetry.flush();
+    served
 }
 
-async fn serve(args: &Args) -> anyhow::Result<()> {
+async fn serve(args: &Args, telemetry: &Arc<Telemetry>) -> anyhow::Result<()> {
     let mut signals = StopSignals::listen().context("signals cannot be handled")?;
     let access = Access::open(Target {
         address: args.control_plane.clone(),
@@ -63,9 +80,12 @@ async fn serve(args: &Args) -> anyhow::Result<()> {
     .context("the waypoint cannot reach a control plane")?;
     let listener = bind(args.listen).await?;
     let (tasks, connections) = (Tasks::new(), Tasks::new());
-    let (proxy, complete) = start(args, access, &tasks, &connections)?;
-    pages(args, &proxy, &complete, &tasks).await?;
-    let mut told = complete.clone();
+    let shared = Shared {
+        tasks: tasks.clone(),
+        connections: connections.clone(),
+        telemetry: Arc::clone(telemetry),
+    };
+    let (proxy, mut told) = start(args, access, shared).await?;
     tokio::select! {
         told = told.wait_for(|complete| *complete) => drop(told),
         signal = signals.asked() => {
@@ -81,12 +101,26 @@ async fn serve(args: &Args) -> anyhow::Result<()> {
     ));
     let signal = signals.asked().await;
     tracing::info!(signal, "stopping: open requests may end");
-    tokio::time::sleep(LINGER).await;
-    proxy.drain.cancel();
-    if let Err(left) = connections.finish(args.drain_time).await {
-        tracing::warn!("stopped with work left: {left}");
-    }
+    leave(&proxy, &connections, args.drain_time).await;
+    proxy.over.cancel();
     Ok(())
+}
+
+/// The way out, step by step.
+async fn leave(proxy: &Proxy, connections: &Tasks, drain_time: Duration) {
+    proxy.drain.go_on(Step::Leaving);
+    tokio::time::sleep(LINGER).await;
+    proxy.drain.go_on(Step::Draining);
+    proxy.own.stop();
+    let (first, rest) = (drain_time / 2, drain_time - drain_time / 2);
+    if connections.finish(first).await.is_ok() {
+        return;
+    }
+    proxy.drain.go_on(Step::Closing);
+    if let Err(left) = connections.finish(rest).await {
+        let running = connections.running();
+        tracing::warn!(reason = %Reason::Draining, ?running, "stopped with work left: {left}");
+    }
 }
 
 async fn bind(address: std::net::SocketAddr) -> anyhow::Result<TcpListener> {
@@ -95,48 +129,107 @@ async fn bind(address: std::net::SocketAddr) -> anyhow::Result<TcpListener> {
         .with_context(|| format!("cannot listen on {address}"))
 }
 
-/// Makes what connections share, and starts what keeps it up to date.
-fn start(
+/// What there is before anything is known.
+struct Shared {
+    tasks: Tasks,
+    connections: Tasks,
+    telemetry: Arc<Telemetry>,
+}
+
+/// Makes what connections share, starts what keeps it up to date, and shows the pages.
+async fn start(
     args: &Args,
     access: Arc<Access>,
-    tasks: &Tasks,
-    connections: &Tasks,
+    shared: Shared,
 ) -> anyhow::Result<(Arc<Proxy>, watch::Receiver<bool>)> {
-    let domain: TrustDomain = TrustDomain::new(&args.trust_domain).context("--trust-domain")?;
-    let own = SpiffeId::from_parts(&args.trust_domain, &args.namespace, args.account());
-    let channel = access.channel()?;
+    let tasks = shared.tasks.clone();
+    let (complete, is_complete) = watch::channel(false);
     let identity = Identity::new();
+    let linker = Linker::new(identity.clone(), &args.pod_uid, Settings::default());
+    let shown = pages::Shown {
+        registry: Registry::new(),
+        telemetry: shared.telemetry,
+        linker: linker.clone(),
+        identity: identity.clone(),
+        complete: is_complete.clone(),
+        drain: Arc::new(Drain::new()),
+    };
+    let pages = Pages::new(&shown);
     let view = View::new(args.own_service(), args.pod_ip);
     let (views, seen) = watch::channel(Arc::new(view.clone()));
     let (wants, wanted) = mpsc::channel(WANTS);
-    let linker = Linker::new(identity.clone(), &args.pod_uid, Settings::default());
+    let bounds = Bounds {
+        connections: args.max_connections,
+        ..Bounds::default()
+    };
     let proxy = Arc::new(Proxy {
         view: ArcSwap::from_pointee(view.clone()),
-        identity: identity.clone(),
+        views: seen.clone(),
+        identity,
         http: HttpPool::new(linker.clone(), tasks.clone()),
         linker,
         callers: Callers::new(wants, seen),
-        bounds: Bounds::default(),
-        tasks: connections.clone(),
-        drain: CancellationToken::new(),
+        room: Room::new(bounds.connections, bounds.connections.div_ceil(4)),
+        bounds,
+        review: Review::new(),
+        tasks: shared.connections,
+        own: Own::new(args, &pages),
+        drain: shown.drain,
+        over: CancellationToken::new(),
+        telemetry: shown.telemetry,
+        gone: Notify::new(),
+        away: Away::default(),
     });
-
-    let (complete, is_complete) = watch::channel(false);
-    let trust_domain: Arc<str> = args.trust_domain.as_str().into();
-    let (events, discovered) = mpsc::channel(EVENTS);
-    let node = node_of(&args.pod_name, &args.pod_ip.to_string(), &args.cluster);
-    let subscriptions = follow::subscriptions(&trust_domain);
-    let way = (Arc::clone(&access), channel.clone());
-    let discovery = Discovery::new(way, node, subscriptions, wanted, events);
-    drop(tasks.spawn("discovery", discovery.run()));
+    shown.registry.register_collector(Box::new(Gauges {
+        proxy: Arc::clone(&proxy),
+        tasks: tasks.clone(),
+    }));
     let follower = Follower {
         proxy: Arc::clone(&proxy),
         view,
         views,
-        trust_domain,
+        trust_domain: args.trust_domain.as_str().into(),
         complete,
         told: std::collections::BTreeSet::new(),
     };
+    follow(args, access, follower, wanted, &tasks)?;
+    show(args, &pages, &proxy, &tasks).await?;
+    Ok((proxy, is_complete))
+}
+
+/// Shows the pages on their ports.
+async fn show(args: &Args, pages: &Pages, proxy: &Arc<Proxy>, tasks: &Tasks) -> anyhow::Result<()> {
+    let admin = Arc::new(pages::admin(Arc::clone(proxy)));
+    for (name, address, routes) in [
+        ("metrics page", args.metrics, &pages.metrics),
+        ("ready page", args.ready, &pages.ready),
+        ("admin page", args.admin, &admin),
+    ] {
+        let listener = bind(address).await?;
+        let showing = ambit_kit::pages::serve(listener, Arc::clone(routes), tasks.token());
+        drop(tasks.spawn(name, showing));
+    }
+    Ok(())
+}
+
+/// Starts what keeps the view, the certificate and the trust up to date.
+fn follow(
+    args: &Args,
+    access: Arc<Access>,
+    follower: Follower,
+    wanted: mpsc::Receiver<Want<Kind>>,
+    tasks: &Tasks,
+) -> anyhow::Result<()> {
+    let domain: TrustDomain = TrustDomain::new(&args.trust_domain).context("--trust-domain")?;
+    let own = SpiffeId::from_parts(&args.trust_domain, &args.namespace, args.account());
+    let channel = access.channel()?;
+    let (proxy, identity) = (Arc::clone(&follower.proxy), follower.proxy.identity.clone());
+    let (events, discovered) = mpsc::channel(EVENTS);
+    let node = node_of(&args.pod_name, &args.pod_ip.to_string(), &args.cluster);
+    let subscriptions = follow::subscriptions(&follower.trust_domain, &proxy.telemetry);
+    let way = (Arc::clone(&access), channel.clone());
+    let discovery = Discovery::new(way, node, subscriptions, wanted, events);
+    drop(tasks.spawn("discovery", discovery.run()));
     drop(tasks.spawn("follower", follower.run(discovered)));
 
     let (bundles, trusted) = mpsc::channel(EVENTS);
@@ -151,58 +244,12 @@ fn start(
     drop(tasks.spawn("trust", trusting));
     let certificate = follow::certificate(identity, access, channel, own, domain);
     drop(tasks.spawn("certificate", certificate));
-    let forgetful = Arc::clone(&proxy);
+    drop(tasks.spawn("sweep series", follow::sweep(Arc::clone(&proxy))));
     drop(tasks.spawn("forget callers", async move {
         loop {
             tokio::time::sleep(FORGET).await;
-            forgetful.callers.forget();
+            proxy.callers.forget();
         }
     }));
-    Ok((proxy, is_complete))
-}
-
-/// The pages: metrics, readiness, administration.
-async fn pages(
-    args: &Args,
-    proxy: &Arc<Proxy>,
-    complete: &watch::Receiver<bool>,
-    tasks: &Tasks,
-) -> anyhow::Result<()> {
-    let registry = Registry::new();
-    registry.register_collector(Box::new(ProcessMetrics));
-    let metrics = Routes::new().get("/metrics", "metrics", move |ask| {
-        let (content_type, text) = registry.render(ask.accept.as_deref());
-        Page::new(http::StatusCode::OK, content_type, text)
-    });
-    let (ready_complete, ready_proxy) = (complete.clone(), Arc::clone(proxy));
-    let ready = Routes::new().get("/healthz/ready", "readiness", move |_| {
-        if ready_proxy.drain.is_cancelled() {
-            Page::not_ready("stopping\n")
-        } else if !*ready_complete.borrow() {
-            Page::not_ready("the control plane has not told everything yet\n")
-        } else if ready_proxy.identity.papers().is_none() {
-            Page::not_ready("there is no certificate yet\n")
-        } else {
-            Page::text("ready\n")
-        }
-    });
-    let shown = Arc::clone(proxy);
-    let admin = Routes::new().get("/config_dump", "what is known", move |_| {
-        let view = shown.view();
-        let services: Vec<_> = view.mesh.services().map(|s| &**s).collect();
-        let workloads: Vec<_> = view.mesh.workloads().map(|w| &**w).collect();
-        let routes: Vec<_> = view.mesh.all_routes().map(|r| &**r).collect();
-        Page::json(&serde_json::json!({
-            "services": services, "workloads": workloads, "routes": routes,
-        }))
-    });
-    for (name, address, routes) in [
-        ("metrics page", args.metrics, metrics),
-        ("ready page", args.ready, ready),
-        ("admin page", args.admin, admin),
-    ] {
-        let listener = bind(address).await?;
-        drop(tasks.spawn(name, pages::serve(listener, routes, tasks.token())));
-    }
     Ok(())
 }

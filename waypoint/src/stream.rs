@@ -4,83 +4,120 @@
 //! not kept waiting: while the client says nothing an endpoint is connected to, and if that begins
 //! to speak, the connection is passed on as it is.
 
-mod peeked;
-
 use std::io;
 use std::sync::Arc;
 
+use ambit_model::AppProtocol;
 use ambit_tunnel::Pipe;
-use bytes::BytesMut;
 use futures_util::FutureExt as _;
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _};
+use tokio::io::AsyncBufReadExt as _;
+use tokio::time::timeout;
 
-pub(crate) use self::peeked::Peeked;
 use crate::call::Call;
 use crate::http::serve;
-use crate::protocol::{Protocol, Sniffed, of_port, sniff};
+use crate::protocol::{Protocol, Sniffed, is_settings, of_port, sniff};
 use crate::proxy::Proxy;
 use crate::tcp::{self, Way};
-
-/// First bytes that are read at once.
-const FIRST: usize = 4096;
+use crate::view::Routes;
 
 /// Serves a connection to its end.
 pub(crate) async fn serve(proxy: &Arc<Proxy>, call: Arc<Call>, mut client: Pipe) {
-    let told = call
-        .service()
-        .and_then(|(_, port)| of_port(port.app_protocol));
-    if let Some(protocol) = told {
-        let client = Peeked::new(Default::default(), client);
-        return speak(proxy, &call, protocol, client).await;
-    }
-    match Box::pin(first_bytes(proxy, &call, &mut client)).await {
-        Ok(First::Client(protocol, bytes)) => {
-            let client = Peeked::new(bytes.freeze(), client);
-            speak(proxy, &call, protocol, client).await;
+    let heard = match told(proxy, &call) {
+        Told::Is(protocol) => Ok(First::Client(protocol)),
+        Told::Requests => {
+            let seen = client_speaks(proxy, &mut client).await;
+            seen.map(|seen| First::Client(for_requests(seen)))
         }
-        Ok(First::Server(way)) => {
-            let client = Peeked::new(Default::default(), client);
-            tcp::carry(&call, client, way).await;
-        }
+        Told::Nothing => Box::pin(first_bytes(proxy, &call, &mut client)).await,
+    };
+    match heard {
+        Ok(First::Client(protocol)) => speak(proxy, &call, protocol, client).await,
+        Ok(First::Server(way)) => tcp::carry(proxy, &call, client, way).await,
         Err(error) => {
             tracing::debug!(client = %call.client.address, %error, "a client left without a word");
         }
     }
 }
 
+/// What is known before the first byte.
+enum Told {
+    /// The protocol.
+    Is(Protocol),
+    /// That the port is for requests. Clients choose the version.
+    Requests,
+    /// Nothing.
+    Nothing,
+}
+
+/// What the port says, or else the kind of its routes.
+fn told(proxy: &Proxy, call: &Call) -> Told {
+    let Some((_, port)) = call.service() else {
+        return Told::Nothing;
+    };
+    if let Some(protocol) = of_port(port.app_protocol) {
+        return Told::Is(protocol);
+    }
+    match call.routes(&proxy.view()).as_deref() {
+        Some(Routes::Tcp(_)) => Told::Is(Protocol::Tcp),
+        Some(Routes::Tls(_)) => Told::Is(Protocol::Tls),
+        Some(Routes::Http(_)) => Told::Requests,
+        None if port.app_protocol == AppProtocol::Unknown => Told::Nothing,
+        None => Told::Requests,
+    }
+}
+
+/// A client that sends something else where requests are what the port is for is refused, and not
+/// passed on: it would have a way around routes, and around what is malformed.
+fn for_requests(seen: Protocol) -> Protocol {
+    match seen {
+        Protocol::Tcp | Protocol::Tls => Protocol::Http1,
+        seen => seen,
+    }
+}
+
 /// Who spoke first.
 enum First {
-    /// The client, in this protocol, so far.
-    Client(Protocol, BytesMut),
+    /// The client, in this protocol.
+    Client(Protocol),
     /// The endpoint.
     Server(Way),
 }
 
+/// Waits for the first to speak, who may be the server.
 async fn first_bytes(proxy: &Proxy, call: &Call, client: &mut Pipe) -> io::Result<First> {
     let at_hand = client.fill_buf().now_or_never().is_some();
     if !at_hand {
         let endpoint = async {
             let mut way = tcp::way(proxy, call, None).await.ok()?;
-            way.link.fill_buf().await.ok()?;
-            Some(way)
+            let is_http2 = is_settings(way.link.fill_buf().await.ok()?);
+            (!is_http2).then_some(way)
         };
         tokio::select! {
             came = client.fill_buf() => drop(came?),
             Some(way) = endpoint => return Ok(First::Server(way)),
         }
     }
-    let mut bytes = BytesMut::with_capacity(FIRST);
-    loop {
-        if client.read_buf(&mut bytes).await? == 0 {
-            return Ok(First::Client(Protocol::Tcp, bytes));
-        }
-        if let Sniffed::Is(protocol) = sniff(&bytes) {
-            return Ok(First::Client(protocol, bytes));
-        }
-    }
+    client_speaks(proxy, client).await.map(First::Client)
 }
 
-async fn speak(proxy: &Arc<Proxy>, call: &Arc<Call>, protocol: Protocol, client: Peeked<Pipe>) {
+/// What the client speaks, by its first bytes; they stay where they are.
+async fn client_speaks(proxy: &Proxy, client: &mut Pipe) -> io::Result<Protocol> {
+    let seen = async {
+        loop {
+            if let Sniffed::Is(protocol) = sniff(client.fill_buf().await?) {
+                return io::Result::Ok(protocol);
+            }
+            if !client.fill_more().await? {
+                return Ok(Protocol::Tcp);
+            }
+        }
+    };
+    // Half a line of HTTP, for so long, is something else.
+    let seen = timeout(proxy.bounds.patience.head, seen).await;
+    seen.unwrap_or(Ok(Protocol::Tcp))
+}
+
+async fn speak(proxy: &Arc<Proxy>, call: &Arc<Call>, protocol: Protocol, client: Pipe) {
     match protocol {
         Protocol::Http1 => serve::http1(proxy, call, client).await,
         Protocol::Http2 => serve::http2(proxy, call, client).await,

@@ -1,57 +1,86 @@
 //! A connection that is passed on as it is: to an endpoint, with the client's address.
 
+mod recorded;
+
 use std::sync::Arc;
+use std::time::Duration;
 
-use ambit_balance::{Ask, Pick};
-use ambit_decide::{Reason, Refusal, at_waypoint};
-use ambit_kit::clock;
-use ambit_model::{Backend, BackendTarget, WorkloadUid};
+use ambit_decide::{Reason, Refusal};
+use ambit_model::{Backend, BackendTarget, Service, WorkloadUid};
 use ambit_route::{choose, tls_route};
-use ambit_tunnel::Pipe;
-use tokio::io::copy_bidirectional;
+use ambit_tunnel::{OpenError, Pipe};
+use tokio::io::{AsyncBufReadExt as _, copy_bidirectional};
+use tokio::time::timeout;
 
+use self::recorded::Recorded;
 use crate::call::Call;
+use crate::endpoint::{Chosen, Wish, choose as choose_endpoint};
+use crate::hello::{self, Hello};
 use crate::proxy::Proxy;
 use crate::request::Target;
-use crate::stream::Peeked;
-use crate::upstream::link::{Link, OnBehalf};
+use crate::review;
+use crate::upstream::link::{Link, LinkError, OnBehalf};
 use crate::view::{Destination, Routes, View};
 
 /// Endpoints that are tried for one connection.
 const TRIES: usize = 3;
+/// How long a hello may take to come.
+const HELLO: Duration = Duration::from_secs(10);
 
 /// The way to an endpoint, open.
 #[derive(Debug)]
 pub(crate) struct Way {
     /// The connection.
     pub(crate) link: Link,
-    destination: Arc<Destination>,
-    _pick: Option<Pick<WorkloadUid, Arc<Destination>>>,
+    chosen: Chosen,
+    /// The service behind it.
+    service: Option<Arc<Service>>,
 }
 
 /// Passes a connection on, from its first byte to its last.
-pub(crate) async fn serve(proxy: &Arc<Proxy>, call: &Arc<Call>, client: Peeked<Pipe>) {
-    match way(proxy, call, None).await {
-        Ok(way) => carry(call, client, way).await,
-        Err(refusal) => {
-            let (client, reason) = (call.client.address, refusal.reason);
-            tracing::warn!(%client, %reason, "a connection was refused: {}", refusal.detail);
-        }
+pub(crate) async fn serve(proxy: &Arc<Proxy>, call: &Arc<Call>, mut client: Pipe) {
+    let name = match asks_for_name(proxy, call) {
+        true => server_name(&mut client).await,
+        false => None,
+    };
+    match way(proxy, call, name.as_deref()).await {
+        Ok(way) => carry(proxy, call, client, way).await,
+        Err(refusal) => proxy.cut(call, &refusal),
     }
 }
 
 /// Copies both ways until both have ended.
-pub(crate) async fn carry(call: &Call, mut client: Peeked<Pipe>, mut way: Way) {
-    let ended = copy_bidirectional(&mut client, &mut way.link).await;
-    let (from, to) = (call.client.address, way.destination.address);
-    match ended {
-        Ok((sent, received)) => {
-            tracing::info!(client = %from, upstream = %to, sent, received, "access");
-        }
-        Err(error) => {
-            tracing::info!(client = %from, upstream = %to, %error, "access");
-        }
+pub(crate) async fn carry(proxy: &Proxy, call: &Call, client: Pipe, mut way: Way) {
+    let mut client = Recorded::new(proxy, call, &way, client);
+    let destination = Arc::clone(&way.chosen.destination);
+    tokio::select! {
+        ended = copy_bidirectional(&mut client, &mut way.link) => client.ended(ended.map(drop)),
+        refusal = review::refused(proxy, call, &destination) => client.refused(refusal),
     }
+}
+
+/// Whether the way of a connection depends on the server name that its client asks for.
+fn asks_for_name(proxy: &Proxy, call: &Call) -> bool {
+    let routes = call.routes(&proxy.view());
+    matches!(routes.as_deref(), Some(Routes::Tls(_)))
+}
+
+/// The server name in a hello; the bytes stay where they are. A client that sends nothing more is
+/// told by its time.
+async fn server_name(client: &mut Pipe) -> Option<String> {
+    let reading = async {
+        loop {
+            match hello::server_name(client.fill_buf().await.ok()?) {
+                Hello::Name(name) => return name,
+                Hello::More => {
+                    if !client.fill_more().await.ok()? {
+                        return None;
+                    }
+                }
+            }
+        }
+    };
+    timeout(HELLO, reading).await.ok().flatten()
 }
 
 /// An open connection to an endpoint that the client may call.
@@ -63,25 +92,22 @@ pub(crate) async fn way(
     let view = proxy.view();
     let target = target(&view, call, server_name)?;
     let mut tried: Vec<WorkloadUid> = Vec::new();
+    let by = OnBehalf {
+        client: Some(call.client.address),
+    };
     loop {
-        let (destination, pick) = endpoint(&view, &target, &tried)?;
-        let client = &call.client;
-        at_waypoint(
-            &view.mesh,
-            &destination.workload,
-            client.address.ip(),
-            destination.address,
-            client.identity.as_ref(),
-        )?;
-        let by = OnBehalf {
-            client: Some(client.address),
+        let wish = Wish {
+            tried: &tried,
+            ..Wish::default()
         };
-        match proxy.linker.link(&destination, by).await {
+        let chosen = choose_endpoint(&view, &call.client, &target, wish)?;
+        match link(proxy, &chosen.destination, by).await {
             Ok(link) => {
+                let service = call.service_behind(&target, &view.mesh);
                 return Ok(Way {
                     link,
-                    destination,
-                    _pick: pick,
+                    chosen,
+                    service,
                 });
             }
             Err(error) if tried.len() + 1 >= TRIES => {
@@ -90,27 +116,37 @@ pub(crate) async fn way(
             }
             Err(error) => {
                 tracing::debug!(%error, "an endpoint cannot be reached; another is tried");
-                tried.push(destination.workload.uid.clone());
+                tried.push(chosen.destination.workload.uid.clone());
             }
         }
     }
 }
 
+/// A connection that is made to the end even if the client leaves: given up half way it would be a
+/// reset on a tunnel of other clients.
+async fn link(proxy: &Proxy, to: &Arc<Destination>, by: OnBehalf) -> Result<Link, LinkError> {
+    let (linker, home) = (proxy.linker.clone(), Arc::clone(to));
+    let linking = async move { linker.link(&home, by).await };
+    let linked = proxy.tasks.spawn("connect", linking).await;
+    linked.unwrap_or_else(|stopped| {
+        let cause = OpenError::Closed(stopped.to_string());
+        let to = to.address;
+        Err(LinkError::Tunnel { to, cause })
+    })
+}
+
 /// Where routes, or else the call itself, send a connection.
 fn target(view: &View, call: &Call, server_name: Option<&str>) -> Result<Target, Refusal> {
-    let Some((service, port)) = call.service() else {
+    let Some(routes) = call.routes(view) else {
         return Ok(call.target());
     };
-    let client = call.client.identity.as_ref().map(|id| id.namespace());
-    let Some(routes) = view.routes(&service.name, port.service_port, client) else {
-        return Ok(call.target());
-    };
-    let (name, backends): (_, &[Backend]) = match &**routes {
+    let (name, backends): (_, &[Backend]) = match &*routes {
         Routes::Http(_) => return Ok(call.target()),
         Routes::Tcp(route) => (&route.name, &route.backends),
         Routes::Tls(routes) => {
             let route = tls_route(routes, server_name).ok_or_else(|| {
-                let detail = format!("no route of {} is for this server name", service.name);
+                let name = server_name.unwrap_or("no server name");
+                let detail = format!("no route of {} is for {name}", call.destination);
                 Refusal::new(Reason::UnknownDestination, detail)
             })?;
             (&route.name, &route.backends)
@@ -127,29 +163,4 @@ fn target(view: &View, call: &Call, server_name: Option<&str>) -> Result<Target,
             Err(Refusal::new(Reason::NoEndpoint, detail))
         }
     }
-}
-
-type Chosen = (
-    Arc<Destination>,
-    Option<Pick<WorkloadUid, Arc<Destination>>>,
-);
-
-fn endpoint(view: &View, target: &Target, tried: &[WorkloadUid]) -> Result<Chosen, Refusal> {
-    let (name, port) = match target {
-        Target::Workload(destination) => return Ok((Arc::clone(destination), None)),
-        Target::Service(name, port) => (name, *port),
-    };
-    let none = |why: String| Refusal::new(Reason::NoEndpoint, why);
-    let endpoints = view.endpoints(name, port);
-    let endpoints = endpoints.ok_or_else(|| none(format!("{name} has no port {port}")))?;
-    let ask = Ask {
-        now: clock::now(),
-        random: rand::random(),
-        hash: None,
-        tried,
-    };
-    let pick = endpoints
-        .pick(&ask)
-        .map_err(|shortage| none(format!("{name} port {port}: {shortage}")))?;
-    Ok((Arc::clone(&pick.endpoint().payload), Some(pick)))
 }

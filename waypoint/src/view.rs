@@ -8,14 +8,18 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use ambit_balance::{Endpoint, EndpointSet, Place, RetryBudget, RetryLimits, Settings};
 use ambit_model::{
-    Change, Mesh, PortRoutes, RouteList, Service, ServiceName, ServiceRoutes, TcpRoute, TlsRoute,
-    Workload, WorkloadUid,
+    Change, GatewayAddress, Mesh, PortRoutes, RouteList, Service, ServiceName, ServiceRoutes,
+    SpiffeId, TcpRoute, TlsRoute, TunnelProtocol, Workload, WorkloadUid,
 };
-use ambit_route::{CompileError, Compiled};
+use ambit_route::{CompileError, Compiled, EndpointTag};
+use tokio::sync::Semaphore;
+
+use crate::drain::{Drain, Step};
+use crate::endpoint::Via;
 
 /// The endpoints of one port of a service.
 pub(crate) type Endpoints = EndpointSet<WorkloadUid, Arc<Destination>>;
@@ -27,6 +31,22 @@ pub(crate) struct Destination {
     pub(crate) workload: Arc<Workload>,
     /// Its address and port.
     pub(crate) address: SocketAddr,
+    /// The identity that it has to prove, if it takes tunnels.
+    pub(crate) identity: Option<SpiffeId>,
+    /// The pod of another waypoint through which it is reached, which is then the workload.
+    pub(crate) via: Option<Via>,
+}
+
+impl Destination {
+    /// This address of a workload.
+    pub(crate) fn new(workload: &Arc<Workload>, address: SocketAddr) -> Self {
+        Self {
+            workload: Arc::clone(workload),
+            address,
+            identity: (workload.protocol == TunnelProtocol::Hbone).then(|| workload.identity()),
+            via: None,
+        }
+    }
 }
 
 /// Routes of one port, made ready.
@@ -46,8 +66,24 @@ struct PortTable {
     consumers: BTreeMap<Arc<str>, Arc<Routes>>,
 }
 
+/// Copies of requests that are under way to one service at once.
+const COPIES: usize = 128;
+
 /// A port of a service.
 type PortName = (ServiceName, u16);
+
+/// How long connections are still taken for a service that is bound no longer: agents learn of it
+/// one by one.
+pub(crate) const LINGER: Duration = Duration::from_secs(30);
+
+/// A service that is or was bound to this waypoint.
+#[derive(Clone, Debug)]
+struct Tie {
+    /// Drains when it is bound no longer.
+    drain: Arc<Drain>,
+    /// Until when connections for it are taken, if it is bound no longer.
+    until: Option<Instant>,
+}
 
 /// What the waypoint knows.
 #[derive(Clone, Debug)]
@@ -60,20 +96,44 @@ pub(crate) struct View {
     place: Place,
     routes: imbl::HashMap<ServiceName, Arc<BTreeMap<u16, PortTable>>>,
     endpoints: imbl::HashMap<PortName, Endpoints>,
-    budgets: imbl::HashMap<ServiceName, Arc<RetryBudget>>,
+    limits: imbl::HashMap<ServiceName, Limits>,
+    /// Endpoints by what stands for them in sessions.
+    tags: imbl::HashMap<EndpointTag, WorkloadUid>,
+    ties: imbl::HashMap<ServiceName, Tie>,
+    /// The tie of every workload that is bound by itself.
+    of_workloads: Arc<Drain>,
+}
+
+/// What one service may take.
+#[derive(Clone, Debug)]
+struct Limits {
+    retries: Arc<RetryBudget>,
+    copies: Arc<Semaphore>,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            retries: Arc::new(RetryBudget::new(RetryLimits::default())),
+            copies: Arc::new(Semaphore::new(COPIES)),
+        }
+    }
 }
 
 impl View {
     /// Nothing known yet. `address` is the waypoint's own.
     pub(crate) fn new(own: ServiceName, address: IpAddr) -> Self {
         Self {
+            ties: imbl::HashMap::new(),
+            of_workloads: Arc::new(Drain::new()),
             mesh: Mesh::default(),
             own,
             address,
             place: Place::default(),
             routes: imbl::HashMap::new(),
             endpoints: imbl::HashMap::new(),
-            budgets: imbl::HashMap::new(),
+            limits: imbl::HashMap::new(),
+            tags: imbl::HashMap::new(),
         }
     }
 
@@ -97,7 +157,39 @@ impl View {
 
     /// The retries that requests to a service may take.
     pub(crate) fn budget(&self, service: &ServiceName) -> Option<&Arc<RetryBudget>> {
-        self.budgets.get(service)
+        Some(&self.limits.get(service)?.retries)
+    }
+
+    /// Room for copies of requests that a service is sent.
+    pub(crate) fn copies(&self, service: &ServiceName) -> Option<&Arc<Semaphore>> {
+        Some(&self.limits.get(service)?.copies)
+    }
+
+    /// The endpoint that a tag stands for.
+    pub(crate) fn tagged(&self, tag: EndpointTag) -> Option<&WorkloadUid> {
+        self.tags.get(&tag)
+    }
+
+    /// The workload that this waypoint is, once it has been told.
+    pub(crate) fn own_workload(&self) -> Option<&Arc<Workload>> {
+        self.mesh.workloads_at(self.address).next()
+    }
+
+    /// What ties a service that is bound to this waypoint, or was a moment ago.
+    pub(crate) fn tie(&self, service: &ServiceName, now: Instant) -> Option<&Arc<Drain>> {
+        let tie = self.ties.get(service)?;
+        let holds = tie.until.is_none_or(|until| now < until);
+        holds.then_some(&tie.drain)
+    }
+
+    /// What ties a workload that is bound to this waypoint by itself.
+    pub(crate) fn tie_of_workload(&self, workload: &Workload) -> Option<&Arc<Drain>> {
+        self.is_ours(workload.waypoint.as_ref())
+            .then_some(&self.of_workloads)
+    }
+
+    fn is_ours(&self, waypoint: Option<&GatewayAddress>) -> bool {
+        matches!(waypoint, Some(GatewayAddress::Service(name, _)) if *name == self.own)
     }
 
     /// Takes one change in. Routes that cannot be used leave those before them in force; the error
@@ -107,12 +199,14 @@ impl View {
             Change::PutService(service) => {
                 self.mesh.apply(change.clone());
                 self.put_service(service, now);
+                self.retie(service, now);
                 return Ok(());
             }
             Change::RemoveService(name) => self.forget_service(name),
             Change::PutWorkload(workload) => {
                 self.leave_workload(&workload.uid, Some(workload), now);
                 self.join_workload(workload, now);
+                self.tags.insert(tag_of(workload), workload.uid.clone());
                 if workload.addresses.contains(&self.address) && !workload.host_network {
                     self.settle(Place::of(workload));
                 }
@@ -140,9 +234,7 @@ impl View {
 
     /// Makes or reconfigures the endpoint sets of a service, which may have got other ports.
     fn put_service(&mut self, service: &Arc<Service>, now: Instant) {
-        self.budgets
-            .entry(service.name.clone())
-            .or_insert_with(|| Arc::new(RetryBudget::new(RetryLimits::default())));
+        self.limits.entry(service.name.clone()).or_default();
         let members: Vec<_> = self.mesh.endpoints(&service.name).cloned().collect();
         for port in &service.ports {
             let settings = Settings::of(&service.load_balancing, self.place.clone());
@@ -161,12 +253,34 @@ impl View {
         }
     }
 
+    /// Notes whether a service is bound to this waypoint.
+    fn retie(&mut self, service: &Service, now: Instant) {
+        let name = &service.name;
+        let is_bound = self.is_ours(service.waypoint.as_ref());
+        let tie = self.ties.get_mut(name);
+        match tie {
+            Some(Tie { until: None, .. }) if is_bound => {}
+            _ if is_bound => {
+                let drain = Arc::new(Drain::new());
+                self.ties.insert(name.clone(), Tie { drain, until: None });
+            }
+            Some(tie) if tie.until.is_none() => {
+                tie.drain.go_on(Step::Draining);
+                tie.until = Some(now + LINGER);
+            }
+            _ => {}
+        }
+    }
+
     fn forget_service(&mut self, name: &ServiceName) {
+        if let Some(tie) = self.ties.remove(name) {
+            tie.drain.go_on(Step::Draining);
+        }
         let known = self.mesh.service(name).map(Arc::clone);
         for port in known.iter().flat_map(|service| &service.ports) {
             self.endpoints.remove(&(name.clone(), port.service_port));
         }
-        self.budgets.remove(name);
+        self.limits.remove(name);
     }
 
     /// Takes a workload out of the sets that it is in, but for those that `now_is` is in too.
@@ -174,6 +288,7 @@ impl View {
         let Some(was) = self.mesh.workload(uid).map(Arc::clone) else {
             return;
         };
+        self.tags.remove(&tag_of(&was));
         for (service, ports) in &was.services {
             for mapping in ports {
                 let stays = |workload: &Workload| {
@@ -249,6 +364,12 @@ pub(crate) fn check(routes: &ServiceRoutes) -> Result<(), CompileError> {
     ports.try_for_each(|port| PortTable::new(port).map(drop))
 }
 
+/// What stands for an endpoint in sessions: no other has its pod's uid.
+pub(crate) fn tag_of(workload: &Workload) -> EndpointTag {
+    let uid = workload.uid.as_str();
+    EndpointTag::of(workload.pod_uid.as_deref().unwrap_or(uid))
+}
+
 /// A workload as an endpoint of a port, if it serves that.
 fn endpoint_of(
     workload: &Arc<Workload>,
@@ -260,10 +381,7 @@ fn endpoint_of(
     );
     Some(Endpoint {
         key: workload.uid.clone(),
-        payload: Arc::new(Destination {
-            workload: Arc::clone(workload),
-            address,
-        }),
+        payload: Arc::new(Destination::new(workload, address)),
         weight: workload.weight(),
         place: Place::of(workload),
         health: workload.health,

@@ -19,7 +19,6 @@
 
 mod backoff;
 mod budget;
-mod choice;
 mod endpoint;
 mod group;
 mod pick;
@@ -32,7 +31,6 @@ mod weights;
 
 pub use backoff::Backoff;
 pub use budget::{ActiveRequest, ActiveRetry, RetryBudget, RetryLimits};
-pub use choice::WeightedChoice;
 pub use endpoint::{Endpoint, Pick};
 pub use pick::Ask;
 pub use place::{Place, Preference};

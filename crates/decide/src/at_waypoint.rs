@@ -11,7 +11,7 @@ use ambit_model::{Mesh, SpiffeId, Workload};
 use crate::authorize::{Admission, Connection, authorize};
 use crate::inbound::check_policies_known;
 use crate::refusal::Refusal;
-use crate::trace::Silent;
+use crate::trace::{Explanation, Silent, Trace};
 
 /// Decides at a waypoint about a client that wants to reach this address of a workload.
 pub fn at_waypoint(
@@ -21,14 +21,39 @@ pub fn at_waypoint(
     destination: SocketAddr,
     peer: Option<&SpiffeId>,
 ) -> Result<Admission, Refusal> {
-    check_policies_known(mesh, workload)?;
-    let connection = Connection {
+    let connection = of(client, destination, peer);
+    decide(mesh, workload, &connection, &mut Silent)
+}
+
+/// Decides like [`at_waypoint`], and says how the decision came about.
+pub fn explain_at_waypoint(
+    mesh: &Mesh,
+    workload: &Workload,
+    client: IpAddr,
+    destination: SocketAddr,
+    peer: Option<&SpiffeId>,
+) -> Explanation<Admission> {
+    let connection = of(client, destination, peer);
+    Explanation::of(|steps| decide(mesh, workload, &connection, steps))
+}
+
+fn of(client: IpAddr, destination: SocketAddr, peer: Option<&SpiffeId>) -> Connection<'_> {
+    Connection {
         source: client,
         destination,
         peer,
         client_is_judged: false,
-    };
-    authorize(mesh, workload, &connection, &mut Silent)
+    }
+}
+
+fn decide<T: Trace>(
+    mesh: &Mesh,
+    workload: &Workload,
+    connection: &Connection<'_>,
+    trace: &mut T,
+) -> Result<Admission, Refusal> {
+    check_policies_known(mesh, workload)?;
+    authorize(mesh, workload, connection, trace)
 }
 
 #[cfg(test)]

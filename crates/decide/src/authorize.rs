@@ -80,7 +80,7 @@ pub(crate) fn authorize<T: Trace>(
     let mut missed = false;
     for policy in mesh.policies_for(workload) {
         let matched = matches(policy, connection);
-        trace.note(|| evaluated(policy, matched));
+        trace.note(|| evaluated(policy, connection, matched));
         match policy.action {
             action if policy.dry_run => {
                 admission.dry_run.push(DryRun {
@@ -218,12 +218,17 @@ fn text_matches(wanted: &StringMatch, text: &str) -> bool {
     }
 }
 
-fn evaluated(policy: &Policy, matched: bool) -> Step {
+fn evaluated(policy: &Policy, connection: &Connection<'_>, matched: bool) -> Step {
     let action = match policy.action {
         Action::Allow => "ALLOW",
         Action::Deny => "DENY",
     };
     let verb = if matched { "matches" } else { "does not match" };
+    let apart = if connection.client_is_judged {
+        ", clients apart"
+    } else {
+        ""
+    };
     let note = if policy.dry_run {
         " (dry run: reported, not enforced)"
     } else {
@@ -232,7 +237,7 @@ fn evaluated(policy: &Policy, matched: bool) -> Step {
     Step::of(
         "policy",
         &policy.name,
-        format!("{action} policy {verb}{note}"),
+        format!("{action} policy {verb}{apart}{note}"),
     )
 }
 

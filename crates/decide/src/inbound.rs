@@ -16,7 +16,8 @@
 //! for everybody. So an ALLOW policy without rules still lets nobody in, and a DENY for a port
 //! still closes it. The identity of the waypoint is not asked about by any policy.
 //!
-//! Anybody else is judged as who it proved to be, also a waypoint of other workloads.
+//! Anybody else is judged as who it proved to be, also a waypoint of other workloads. So is every
+//! waypoint under a foreign control plane: those of Istio leave such policies to the destination.
 
 mod waypoint;
 
@@ -65,17 +66,15 @@ fn decide<T: Trace>(
     check_policies_known(mesh, query.workload)?;
     let waypoint = own_waypoint(mesh, query);
     check_waypoint(query, waypoint.is_some())?;
+    let client_is_judged = waypoint.is_some() && is_of_our_control_plane(query.workload);
     if let Some(waypoint) = waypoint {
-        trace.note(|| {
-            let text = "is the workload's own waypoint, which judges clients";
-            Step::of("workload", &waypoint.uid, text)
-        });
+        trace.note(|| own(waypoint, client_is_judged));
     }
     let connection = Connection {
         source: query.source,
         destination: query.destination,
         peer: query.peer,
-        client_is_judged: waypoint.is_some(),
+        client_is_judged,
     };
     let mut admission = authorize(mesh, query.workload, &connection, trace)?;
     admission.from_waypoint = waypoint.is_some();
@@ -142,6 +141,20 @@ fn check_waypoint(query: &InboundQuery<'_>, is_own: bool) -> Result<(), Refusal>
         query.destination.port()
     );
     Err(Refusal::new(Reason::WaypointRequired, detail))
+}
+
+/// Only our control plane lists the policies of a workload, and only its waypoints judge by them.
+fn is_of_our_control_plane(workload: &Workload) -> bool {
+    workload.applicable_policies.is_some()
+}
+
+fn own(waypoint: &Workload, client_is_judged: bool) -> Step {
+    let text = if client_is_judged {
+        "is the workload's own waypoint, which judges clients"
+    } else {
+        "is the workload's own waypoint, and judged as itself"
+    };
+    Step::of("workload", &waypoint.uid, text)
 }
 
 fn arrival(query: &InboundQuery<'_>) -> Step {

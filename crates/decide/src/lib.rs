@@ -2,8 +2,8 @@
 //!
 //! Every decision is a pure function of one [`Mesh`](ambit_model::Mesh) snapshot and a query: no
 //! async, no I/O, no clock, no hidden randomness. The node agent acts on [`outbound()`] and
-//! [`inbound()`]; `ambit explain` prints [`explain_outbound`] and [`explain_inbound`], which run the
-//! same code and write down the steps. A connection that may not be is a [`Refusal`] with a
+//! [`inbound()`], a waypoint on [`at_waypoint()`]; `ambit explain` prints [`explain_outbound`],
+//! [`explain_at_waypoint`] and [`explain_inbound`], which run the same code and write down the steps. A connection that may not be is a [`Refusal`] with a
 //! [`Reason`], whose word is the same in log, metric and documentation.
 //!
 //! Where something is not known or not understood, the answer is a refusal, never plaintext.
@@ -20,7 +20,7 @@ mod plan;
 mod refusal;
 mod trace;
 
-pub use at_waypoint::at_waypoint;
+pub use at_waypoint::{at_waypoint, explain_at_waypoint};
 pub use authorize::{Admission, Connection, DryRun, matches};
 pub use egress::{EgressMode, EgressModeError};
 pub use inbound::{InboundQuery, explain_inbound, inbound};

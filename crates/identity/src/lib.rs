@@ -20,7 +20,7 @@ mod verify;
 pub use config::{TlsError, client_config, confirm_alpn, server_config};
 pub use credential::{Credential, CredentialError, PeerIdentityError, peer_expiry, peer_identity};
 pub use failure::{HandshakeFailure, PeerRefusal};
-pub use provider::provider;
+pub use provider::{provider, warm_up};
 pub use trust::{Trust, TrustError};
 
 #[cfg(any(test, feature = "testing"))]

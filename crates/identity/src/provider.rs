@@ -28,3 +28,10 @@ pub fn provider() -> &'static Arc<CryptoProvider> {
     });
     &PROVIDER
 }
+
+/// Makes the first random number of the process, which takes a tenth of a second: aws-lc gathers
+/// entropy for it. Done before anybody is served, it is not in the first handshake.
+pub fn warm_up() {
+    // Whoever needs randomness later is told if there is none.
+    provider().secure_random.fill(&mut [0]).ok();
+}

@@ -28,6 +28,8 @@ pub const NAMES: &[&str] = &[
     "AMBIT_LISTEN",
     "AMBIT_LOG_JSON",
     "AMBIT_LOG_LEVEL",
+    "AMBIT_LOG_QUERIES",
+    "AMBIT_MAX_CONNECTIONS",
     "AMBIT_METRICS",
     "AMBIT_NAMESPACE",
     "AMBIT_NODE",
@@ -41,6 +43,7 @@ pub const NAMES: &[&str] = &[
     "AMBIT_POD_UID",
     "AMBIT_PROXY_MEMORY",
     "AMBIT_READY",
+    "AMBIT_REPORTER",
     "AMBIT_ROOT_CERT",
     "AMBIT_ROOT_NAMESPACES",
     "AMBIT_ROTATION_PATIENCE",
@@ -55,6 +58,7 @@ pub const NAMES: &[&str] = &[
     "AMBIT_TOKEN_FILE",
     "AMBIT_TRUST_DOMAIN",
     "AMBIT_TRUST_ZTUNNEL",
+    "AMBIT_WAYPOINTS",
     "AMBIT_WEBHOOK",
 ];
 

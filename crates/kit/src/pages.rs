@@ -13,6 +13,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -26,8 +27,8 @@ const MAX_CONNECTIONS: usize = 64;
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
 
 /// Serves the pages until asked to stop; answers that are under way are finished.
-pub async fn serve(listener: TcpListener, routes: Routes, stop: CancellationToken) {
-    let routes = Arc::new(routes);
+pub async fn serve(listener: TcpListener, routes: impl Into<Arc<Routes>>, stop: CancellationToken) {
+    let routes = routes.into();
     let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let mut connections = JoinSet::new();
     loop {
@@ -52,6 +53,14 @@ pub async fn serve(listener: TcpListener, routes: Routes, stop: CancellationToke
         }
     }
     while connections.join_next().await.is_some() {}
+}
+
+/// Serves the pages on one connection to its end, which comes soon after `stop` is cancelled.
+pub async fn serve_one<C>(connection: C, routes: Arc<Routes>, stop: CancellationToken)
+where
+    C: AsyncRead + AsyncWrite + Unpin,
+{
+    connection::serve(connection, routes, stop).await;
 }
 
 async fn accept(

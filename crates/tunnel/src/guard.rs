@@ -35,6 +35,16 @@ pub enum Flood {
     Reset,
 }
 
+impl Flood {
+    /// A stable word for metrics.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Control => "control_flood",
+            Self::Reset => "reset_flood",
+        }
+    }
+}
+
 /// A bucket that leaks: `burst` at once, `rate` per second for ever.
 #[derive(Debug)]
 struct Bucket {
@@ -67,7 +77,7 @@ impl Bucket {
 
 /// The scan of one connection's incoming frames.
 #[derive(Debug)]
-pub(crate) struct Guard {
+pub struct Guard {
     header: [u8; HEADER],
     have: usize,
     skip: usize,
@@ -82,7 +92,7 @@ impl Guard {
     }
 
     /// A guard of what a client sends.
-    pub(crate) fn of_client() -> Self {
+    pub fn of_client() -> Self {
         Self::new(PREFACE)
     }
 
@@ -99,7 +109,7 @@ impl Guard {
     }
 
     /// Looks at the next bytes of the connection.
-    pub(crate) fn scan(&mut self, mut bytes: &[u8], now: Instant) -> Result<(), Flood> {
+    pub fn scan(&mut self, mut bytes: &[u8], now: Instant) -> Result<(), Flood> {
         while !bytes.is_empty() {
             let skipped = self.skip.min(bytes.len());
             self.skip -= skipped;

@@ -16,6 +16,7 @@
 mod buffers;
 mod client;
 mod copy;
+pub mod forwarded;
 mod guard;
 mod keepalive;
 mod open;
@@ -31,7 +32,7 @@ mod usage;
 mod window;
 
 pub use copy::{Copier, CopyEnd, Meter, Paused, copy};
-pub use guard::Flood;
+pub use guard::{Flood, Guard};
 pub use open::{Ask, DialError, Dialled, Key, OpenError, Opened};
 pub use pipe::Pipe;
 pub use plain::copy_plain;

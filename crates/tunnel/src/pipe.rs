@@ -4,6 +4,7 @@
 //! HTTP inside the tunnel. Reading buffers nothing: what came is lent until it is consumed, and
 //! only then may the far end send more.
 
+use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -46,6 +47,30 @@ impl Pipe {
             }
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// Waits until more is lent than now, and lends it all; false if the far end has ended its way.
+    ///
+    /// How much may be lent is for the caller to bound: the far end may send a window of it.
+    pub async fn fill_more(&mut self) -> io::Result<bool> {
+        if self.ended {
+            return Ok(false);
+        }
+        match poll_fn(|cx| self.stream.poll_read(cx)).await {
+            Some(bytes) => {
+                let bytes = bytes.map_err(broken)?;
+                self.came = if self.came.is_empty() {
+                    bytes
+                } else {
+                    [&*self.came, &*bytes].concat().into()
+                };
+                Ok(true)
+            }
+            None => {
+                self.ended = true;
+                Ok(false)
+            }
+        }
     }
 
     fn use_up(&mut self, used: usize) {
@@ -127,9 +152,13 @@ impl AsyncWrite for Pipe {
         true
     }
 
-    /// The connection sends what it has without being asked.
-    fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
+    /// The connection sends what it has without being asked. Whoever neither reads nor writes for a
+    /// while learns here that the far end has reset the stream.
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.stream.poll_reset(cx) {
+            Poll::Ready(error) => Poll::Ready(Err(broken(error))),
+            Poll::Pending => Poll::Ready(Ok(())),
+        }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -56,8 +56,7 @@ impl SessionError {
     /// A stable word for metrics.
     pub fn word(&self) -> &'static str {
         match self {
-            Self::Flood(Flood::Control) => "control_flood",
-            Self::Flood(Flood::Reset) => "reset_flood",
+            Self::Flood(flood) => flood.word(),
             Self::Dead => "dead_peer",
             Self::Protocol(_) => "protocol_error",
             Self::Lost(_) => "connection_lost",

@@ -35,6 +35,10 @@ pub struct Options {
     /// Command that reboots a node of --kubeconfig, such as `docker restart`; without, no node is.
     #[arg(long, env = "NODE_REBOOT")]
     node_reboot: Option<String>,
+    /// Command that runs the conformance suite of Gateway API on --kubeconfig, such as a binary made
+    /// of it by `go test -c`.
+    #[arg(long, env = "CONFORMANCE_SUITE")]
+    conformance_suite: Option<String>,
     /// Image of the scenarios' pods: sh, curl, nginx and socat.
     #[arg(long, env = "TOOLS_IMAGE", default_value = "localhost/tools:local")]
     pub(super) tools_image: String,
@@ -57,6 +61,7 @@ enum Way {
         kubeconfig: PathBuf,
         node_shell: Vec<String>,
         node_reboot: Vec<String>,
+        conformance: Vec<String>,
     },
 }
 
@@ -76,6 +81,7 @@ impl Access {
                 kubeconfig: kubeconfig.clone(),
                 node_shell: words(&options.node_shell),
                 node_reboot: words(&options.node_reboot),
+                conformance: words(&options.conformance_suite),
             };
             return Ok(Self { way, made: false });
         }
@@ -128,6 +134,24 @@ impl Access {
             Way::Given { node_shell, .. } => {
                 let missing = "set NODE_SHELL to look at nodes, such as `docker exec`";
                 given(node_shell, &[node, program]).context(missing)
+            }
+        }
+    }
+
+    /// The conformance suite of Gateway API.
+    pub(super) fn conformance(&self) -> Result<Command> {
+        match &self.way {
+            Way::Kit { kube } => Ok(words(kube, &["conformance"])),
+            Way::Given {
+                kubeconfig,
+                conformance,
+                ..
+            } => {
+                let missing =
+                    "set CONFORMANCE_SUITE to the suite, such as a binary made by `go test -c`";
+                let mut command = given(conformance, &["-test.v"]).context(missing)?;
+                command.env("KUBECONFIG", kubeconfig);
+                Ok(command)
             }
         }
     }

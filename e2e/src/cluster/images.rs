@@ -12,13 +12,14 @@ use crate::mesh::binary;
 
 const BUILD: Duration = Duration::from_secs(1800);
 const LOAD: Duration = Duration::from_secs(300);
-const REFERENCES: [&str; 3] = [
+const REFERENCES: [&str; 4] = [
     "localhost/ambit:dev",
     "localhost/ambit-node-agent:dev",
     "localhost/ambit-cni:dev",
+    "localhost/ambit-waypoint:dev",
 ];
 
-/// Builds and loads the three images.
+/// Builds and loads the images.
 pub(super) fn build(access: &Access, options: &Options) -> Result<()> {
     let root = repository()?;
     let mut script = Command::new(root.join("manifests/docker/images.sh"));

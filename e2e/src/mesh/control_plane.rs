@@ -125,6 +125,13 @@ impl ControlPlane {
         Ok(file)
     }
 
+    /// The token file of a waypoint, by `NAMESPACE_NAME` of its Gateway, once it is there.
+    pub fn waypoint_token(&self, gateway: &str) -> Result<PathBuf> {
+        let file = self.state.join("waypoint-tokens").join(gateway);
+        wait_until(&format!("the token of {gateway}"), START, || file.is_file())?;
+        Ok(file)
+    }
+
     /// The file that holds the mesh's root certificates.
     pub fn root(&self) -> PathBuf {
         self.state.join("root.pem")

@@ -1,5 +1,6 @@
 //! What an agent shows: readiness, metrics, configuration, open connections, and its access log.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -73,6 +74,15 @@ impl<'a> Pages<'a> {
         Some(protocol.as_str()?.eq_ignore_ascii_case("hbone"))
     }
 
+    /// Whether this agent sends what is for a service through a waypoint; none if it does not know
+    /// the service.
+    pub fn is_bound(&self, service: &str) -> Option<bool> {
+        let dump = self.config_dump().ok()?;
+        let mut services = dump.get("services")?.as_array()?.iter();
+        let service = services.find(|known| known["short_name"] == service)?;
+        Some(!service["waypoint"].is_null())
+    }
+
     /// The access log so far.
     pub fn access_log(&self) -> Vec<AccessLine> {
         let text = fs::read_to_string(&self.log).unwrap_or_default();
@@ -129,6 +139,25 @@ pub fn sum(page: &str, name: &str, labels: &[&str]) -> f64 {
         after.split_whitespace().next()?.parse().ok()
     };
     page.lines().filter_map(value).sum()
+}
+
+/// The labels and the value of each series of a metric on a page. No value of a label may have a
+/// quotation mark in it.
+pub fn series(page: &str, name: &str) -> Vec<(BTreeMap<String, String>, f64)> {
+    let read = |line: &str| {
+        let (labels, value) = line
+            .strip_prefix(name)?
+            .strip_prefix('{')?
+            .rsplit_once("} ")?;
+        let mut words = labels.split('"');
+        let mut read = BTreeMap::new();
+        while let (Some(name), Some(value)) = (words.next(), words.next()) {
+            let name = name.trim_start_matches(',').trim_end_matches('=');
+            read.insert(name.to_owned(), value.to_owned());
+        }
+        Some((read, value.parse().ok()?))
+    };
+    page.lines().filter_map(read).collect()
 }
 
 #[cfg(test)]

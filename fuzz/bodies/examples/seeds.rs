@@ -7,8 +7,9 @@
 use std::path::Path;
 
 use ambit_model::{
-    Action, Clause, Health, Locality, Match, Policy, PolicyName, PolicyOrigin, Rule, Scope,
-    StringMatch, TunnelProtocol, Workload, WorkloadType, WorkloadUid,
+    Action, Clause, Health, HttpMatch, HttpRoutes, HttpRule, Locality, Match, PathMatch, Policy,
+    PolicyName, PolicyOrigin, PortRoutes, RouteList, RoutedMatch, Rule, Scope, ServiceName,
+    ServiceRoutes, StringMatch, TextMatch, TunnelProtocol, Workload, WorkloadType, WorkloadUid,
 };
 use ambit_node_agent::link::{PodUid, ToHost};
 use ambit_wire::{discovery, encode, node};
@@ -32,6 +33,8 @@ fn main() {
         "one",
         &response(&workload.body).encode_to_vec(),
     );
+    let (_, routes) = encode::routes_entry(&routes());
+    write("service_routes", "http", &routes.body);
     let uid = PodUid::new("5b1e0000-0000-4000-8000-000000000001").unwrap();
     let kind = node::SocketKind::App6;
     let need = ToHost::NeedSockets {
@@ -90,6 +93,26 @@ fn workload() -> Workload {
         health: Health::Healthy,
         locality: Locality::default(),
         capacity: 1,
+    }
+}
+
+fn routes() -> ServiceRoutes {
+    let when = HttpMatch {
+        path: Some(PathMatch::Segments("/cart".into())),
+        method: Some(TextMatch::Exact("GET".into())),
+        ..HttpMatch::default()
+    };
+    let http = HttpRoutes {
+        matches: vec![RoutedMatch { when, rule: 0 }],
+        rules: vec![HttpRule::default().into()],
+    };
+    let port = PortRoutes {
+        producer: Some(RouteList::Http(http)),
+        consumers: Default::default(),
+    };
+    ServiceRoutes {
+        service: ServiceName::new("shop", "cart.shop.svc.cluster.local"),
+        ports: [(80, port)].into(),
     }
 }
 

@@ -13,9 +13,11 @@ use ambit_wire::{discovery, node};
 use prost::Message as _;
 use rustls_pki_types::CertificateDer;
 
+mod requests;
 mod routes;
 
-pub use routes::{query, redirect, route, session_cookie};
+pub use requests::{forwarded, request_head};
+pub use routes::{query, redirect, route, service_routes, session_cookie};
 
 /// A function from any bytes to nothing.
 pub type Body = fn(&[u8]);
@@ -36,6 +38,9 @@ pub const TARGETS: &[(&str, Body)] = &[
     ("query", query),
     ("redirect", redirect),
     ("session_cookie", session_cookie),
+    ("service_routes", service_routes),
+    ("request_head", request_head),
+    ("forwarded", forwarded),
 ];
 
 /// Configuration files: from users.

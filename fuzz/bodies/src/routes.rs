@@ -6,9 +6,10 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use ambit_model::{
     FieldMatch, HttpMatch, HttpRoutes, HttpRule, PathChange, PathMatch, Pattern, Redirect, Rewrite,
-    RoutedMatch, SessionCarrier, SessionPersistence, TextMatch,
+    RouteList, RoutedMatch, SessionCarrier, SessionPersistence, TextMatch,
 };
 use ambit_route::{Compiled, Covered, EndpointTag, Head, Redirection, Rewriting, Session};
+use ambit_wire::{decode, encode};
 use http::header::{COOKIE, LOCATION, SET_COOKIE};
 use http::uri::Scheme;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
@@ -125,6 +126,25 @@ pub fn redirect(bytes: &[u8]) {
         let expected = if path.is_empty() { "/" } else { path };
         let replaced = !had_path || parts.uri.path() == expected;
         assert!(rewritten.is_err() || replaced);
+    }
+}
+
+/// Routes of a service: from a control plane. What can be read can be written, and read again.
+pub fn service_routes(bytes: &[u8]) {
+    let Ok(routes) = decode::routes_from_bytes(bytes) else {
+        return;
+    };
+    let (_, entry) = encode::routes_entry(&routes);
+    assert_eq!(
+        decode::routes_from_bytes(&entry.body).ok(),
+        Some(routes.clone())
+    );
+    let ports = routes.ports.values();
+    for list in ports.flat_map(|port| port.producer.iter().chain(port.consumers.values())) {
+        if let RouteList::Http(routes) = list {
+            // Either usable or an error that says what is not.
+            drop(Compiled::new(routes));
+        }
     }
 }
 

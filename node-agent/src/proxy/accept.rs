@@ -10,12 +10,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ambit_decide::Refusal;
+use ambit_telemetry::{Ends, Reporter};
 use ambit_wire::node::ListenerKind;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
 use super::datapath::{Arrival, DataPath, RECORD_PATIENCE};
-use super::labels::{Ends, Reporter};
 use super::ledger::Family;
 use super::pods::LocalPod;
 use crate::{inbound, outbound, passthrough};

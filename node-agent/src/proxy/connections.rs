@@ -14,14 +14,14 @@ use std::time::Duration;
 use ambit_decide::{InboundQuery, Reason, Refusal};
 use ambit_kit::clock;
 use ambit_model::Mesh;
+use ambit_telemetry::{Ends, Reporter, Series};
 use ambit_tunnel::Meter;
 use parking_lot::Mutex;
 use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use super::labels::{Ends, Reporter};
+use super::datapath::direction_of;
 use super::pods::LocalPod;
-use super::series::Series;
 
 /// The table of open connections.
 #[derive(Clone, Debug, Default)]
@@ -284,7 +284,7 @@ impl Record {
     fn belongs_to(&self, uid: &str) -> bool {
         let own = match self.reporter {
             Reporter::Source => &self.ends.source,
-            Reporter::Destination => &self.ends.destination,
+            Reporter::Destination | Reporter::Waypoint => &self.ends.destination,
         };
         own.as_ref()
             .is_some_and(|w| w.pod_uid.as_deref() == Some(uid))
@@ -296,10 +296,7 @@ impl Record {
         let ends = &self.ends;
         Listed {
             id,
-            direction: match self.reporter {
-                Reporter::Source => "outbound",
-                Reporter::Destination => "inbound",
-            },
+            direction: direction_of(self.reporter),
             source: self.source,
             destination: self.destination,
             tunnel: self.tunnel,

@@ -10,6 +10,7 @@ use std::time::Duration;
 use ambit_decide::{Admission, EgressMode, Reason, Refusal};
 use ambit_model::{Mesh, Workload};
 use ambit_netsys::sockets;
+use ambit_telemetry::{Connection, Ends, Labels, Reporter, SeriesTable, tcp_labels};
 use ambit_tunnel::{CopyEnd, DialError, Key, OpenError, Pool, Stream};
 use arc_swap::ArcSwap;
 use socket2::SockRef;
@@ -17,14 +18,12 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
-use super::access_log::{AccessLog, Entry};
+use super::access_log::AccessLog;
 use super::connections::{Connections, Opening};
 use super::identities::Identities;
-use super::labels::{Ends, Reporter, tcp_labels};
-use super::ledger::{Family, Labels, Ledger};
+use super::ledger::{Family, Ledger};
 use super::pods::LocalPod;
 use super::probes::Probes;
-use super::series::SeriesTable;
 
 /// How long a connection waits for the record of its own pod to arrive.
 pub(crate) const RECORD_PATIENCE: Duration = Duration::from_secs(5);
@@ -223,8 +222,8 @@ impl DataPath {
             if let Some(refusal) = &refusal {
                 self.count_refusal(reporter, refusal.reason);
             }
-            self.log.write(&Entry {
-                reporter,
+            self.log.write(&Connection {
+                direction: direction_of(reporter),
                 ends: open.ends(),
                 source: arrival.client,
                 forwarded,
@@ -252,12 +251,12 @@ impl DataPath {
             reset(client);
         }
         self.count_refusal(reporter, refusal.reason);
-        let labels = tcp_labels(reporter, ends, Some(refusal.reason));
+        let labels = tcp_labels(reporter, ends, refusal.reason.response_flag());
         self.ledger
             .cell(Family::Failed, &labels)
             .fetch_add(1, Ordering::Relaxed);
-        self.log.write(&Entry {
-            reporter,
+        self.log.write(&Connection {
+            direction: direction_of(reporter),
             ends,
             source: arrival.client,
             forwarded: None,
@@ -326,6 +325,14 @@ pub(crate) fn reason_for(word: &str) -> Reason {
 /// A connection that could not be made, as a refusal.
 pub(crate) fn not_reached(error: &DialError) -> Refusal {
     Refusal::new(reason_for(error.word()), error.to_string())
+}
+
+/// Which way a connection goes, as its reporter sees it.
+pub(crate) fn direction_of(reporter: Reporter) -> &'static str {
+    match reporter {
+        Reporter::Source => "outbound",
+        Reporter::Destination | Reporter::Waypoint => "inbound",
+    }
 }
 
 /// What broke a copy, if anything did.

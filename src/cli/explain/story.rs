@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 
 use ambit_decide::{
-    EgressMode, InboundQuery, OutboundPlan, OutboundQuery, Reason, Step, explain_inbound,
-    explain_outbound,
+    EgressMode, InboundQuery, OutboundPlan, OutboundQuery, Reason, Step, explain_at_waypoint,
+    explain_inbound, explain_outbound,
 };
 use ambit_model::{Mesh, TunnelProtocol, Workload};
 
@@ -93,9 +93,14 @@ impl<'a> Story<'a> {
             Ok(OutboundPlan::Tunnel {
                 authority,
                 workload,
+                waypoint,
                 ..
             }) => {
-                self.arrive(source, &workload, authority, true);
+                if waypoint {
+                    self.pass(mesh, source, &workload, authority);
+                } else {
+                    self.arrive(source, &workload, authority, true);
+                }
             }
             Ok(OutboundPlan::Passthrough {
                 to,
@@ -106,6 +111,22 @@ impl<'a> Story<'a> {
             }
             Ok(OutboundPlan::Passthrough { .. }) => self.allow("it leaves the mesh in plaintext"),
             Ok(OutboundPlan::Own { .. }) => self.allow("it stays within the pod"),
+        }
+    }
+
+    /// Through a waypoint, which connects to an endpoint as itself.
+    fn pass(&mut self, mesh: &Mesh, source: &Workload, waypoint: &Workload, to: SocketAddr) {
+        self.line(&format!("\nwaypoint {}:", place::describe(waypoint)));
+        self.line("  its own policies and routes are not looked at; without them it judges so:");
+        let Some((workload, to)) = endpoint_at(mesh, waypoint, to) else {
+            return self.line(&format!("  nothing serves {to}"));
+        };
+        let identity = source.identity();
+        let client = address_for(source, to);
+        let judged = explain_at_waypoint(mesh, workload, client, to, Some(&identity));
+        self.steps(&judged.steps);
+        if judged.outcome.is_ok() {
+            self.arrive(waypoint, workload, to, true);
         }
     }
 
@@ -121,16 +142,10 @@ impl<'a> Story<'a> {
             return;
         };
         let identity = source.identity();
-        let same_family = |address: &&IpAddr| address.is_ipv4() == to.is_ipv4();
-        let from = source
-            .addresses
-            .iter()
-            .find(same_family)
-            .or_else(|| source.addresses.first());
         let query = InboundQuery {
             workload,
             destination: to,
-            source: from.map_or_else(|| to.ip(), |address| *address),
+            source: address_for(source, to),
             peer: tunnel.then_some(&identity),
         };
         let inbound = explain_inbound(mesh, &query);
@@ -205,6 +220,16 @@ impl<'a> Story<'a> {
         self.text.push_str(line);
         self.text.push('\n');
     }
+}
+
+/// The address that a workload connects from.
+fn address_for(source: &Workload, to: SocketAddr) -> IpAddr {
+    let same_family = |address: &&IpAddr| address.is_ipv4() == to.is_ipv4();
+    let mut addresses = source.addresses.iter();
+    let from = addresses
+        .find(same_family)
+        .or_else(|| source.addresses.first());
+    from.map_or_else(|| to.ip(), |address| *address)
 }
 
 fn is_captured(workload: &Workload) -> bool {

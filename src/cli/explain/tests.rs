@@ -57,8 +57,12 @@ struct Answer {
 }
 
 fn ask(source: &str, destination: &str, captured: Captured) -> Answer {
+    ask_of(SHOP, source, destination, captured)
+}
+
+fn ask_of(objects: &str, source: &str, destination: &str, captured: Captured) -> Answer {
     let folder = tempfile::tempdir().expect("a folder");
-    fs::write(folder.path().join("shop.yaml"), SHOP).expect("written");
+    fs::write(folder.path().join("shop.yaml"), objects).expect("written");
     let args = Args {
         from: Some(DirectoryPath(folder.path().to_owned())),
         source: source.to_owned(),
@@ -97,6 +101,58 @@ fn a_refused_connection_names_what_refuses_it() {
     let captured = ask("old/legacy", "db.shop:80", Captured::All);
     assert_eq!(captured.code, REFUSED.into());
     insta::assert_snapshot!(format!("{}\n{}", plaintext.out, captured.out));
+}
+
+/// A waypoint for service `db`, whose pods are told by the labels and the account of their Gateway.
+const WAYPOINT: &str = "\
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: gate, namespace: shop}
+spec:
+  gatewayClassName: ambit-waypoint
+  listeners: [{name: mesh, port: 15008, protocol: HBONE}]
+---
+apiVersion: v1
+kind: Pod
+metadata:
+  name: gate-1
+  namespace: shop
+  labels: {gateway.networking.k8s.io/gateway-name: gate}
+spec: {nodeName: n2, serviceAccountName: gate}
+status: {podIPs: [{ip: 10.2.0.9}]}
+---
+apiVersion: v1
+kind: Service
+metadata:
+  name: gate
+  namespace: shop
+  labels: {gateway.networking.k8s.io/gateway-name: gate}
+spec:
+  selector: {gateway.networking.k8s.io/gateway-name: gate}
+  clusterIPs: [10.96.0.9]
+  ports: [{port: 15008}]
+";
+
+#[test]
+fn the_way_through_a_waypoint_is_told_with_what_the_destination_makes_of_it() {
+    let bound = SHOP.replace(
+        "{name: db, namespace: shop}\nspec: {selector",
+        "{name: db, namespace: shop, labels: {ambit.mesh/use-waypoint: gate}}\nspec: {selector",
+    );
+    let with_waypoint = format!("{bound}{WAYPOINT}");
+    let told = ask_of(&with_waypoint, "shop/web-1", "db:80", Captured::Enrolled);
+    assert_eq!(told.code, ExitCode::SUCCESS, "{}", told.out);
+    let other = ask_of(&with_waypoint, "shop/db-1", "db:80", Captured::Enrolled);
+    assert_eq!(other.code, REFUSED.into(), "{}", other.out);
+    assert!(
+        !other.out.contains("\ninbound"),
+        "refused by the waypoint: {}",
+        other.out
+    );
+    let without = ask_of(&bound, "shop/web-1", "db:80", Captured::Enrolled);
+    assert_eq!(without.code, REFUSED.into(), "{}", without.out);
+    insta::assert_snapshot!(format!("{}\n{}", told.out, without.out));
 }
 
 #[test]

@@ -12,7 +12,7 @@ fn entries(entries: &[(&str, &str)]) -> Entries {
 
 fn report(unreadable: &[&str], last_good: &[(&str, Value)]) -> Report {
     Report {
-        policies: Vec::new(),
+        statuses: Vec::new(),
         last_good: last_good
             .iter()
             .map(|(name, d)| (key(name), d.clone()))

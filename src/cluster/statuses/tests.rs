@@ -1,38 +1,38 @@
 use super::*;
 use crate::config::objects::Kind;
-use crate::config::statuses::Reason;
+use crate::config::statuses::{Condition, Reason};
 
-fn condition(reason: Reason, message: &str) -> Condition {
-    Condition {
+fn said(reason: Reason, message: &str) -> Said {
+    Said::Policy(Condition {
         reason,
         message: message.to_owned(),
         generation: 3,
-    }
+    })
 }
 
-fn report(shown: &Shown, condition: &Condition) -> Report {
+fn report(shown: &Shown, said: &Said) -> Report {
     let key = ObjectKey::new(Kind::AuthorizationPolicy, "a", "one");
     Report {
-        policies: vec![(key, shown.clone(), condition.clone())],
+        statuses: vec![(key, shown.clone(), said.clone())],
         ..Report::default()
     }
 }
 
 /// What the watch shows after a write.
-fn after(shown: &Shown, condition: &Condition, now: &str) -> Shown {
-    let patch = patch_of(shown, condition, now);
+fn after(shown: &Shown, said: &Said, now: &str) -> Shown {
+    let patch = patch_of(shown, said, now);
     Shown {
         conditions: patch["status"]["conditions"].as_array().unwrap().clone(),
         ..shown.clone()
     }
 }
 
-fn writes(written: &mut Written, shown: &Shown, condition: &Condition, now: Instant) -> usize {
-    let report = report(shown, condition);
+fn writes(written: &mut Written, shown: &Shown, said: &Said, now: Instant) -> usize {
+    let report = report(shown, said);
     let due = written.due(&report, now);
     let count = due.len();
-    for (key, _, condition) in due {
-        written.note(key, condition, now);
+    for (key, _, said) in due {
+        written.note(key, said, now);
     }
     count
 }
@@ -40,7 +40,7 @@ fn writes(written: &mut Written, shown: &Shown, condition: &Condition, now: Inst
 #[test]
 fn a_status_is_written_once_however_late_the_watch_is() {
     let mut written = Written::default();
-    let (shown, good) = (Shown::default(), condition(Reason::Accepted, "fine"));
+    let (shown, good) = (Shown::default(), said(Reason::Accepted, "fine"));
     let start = clock::now();
     assert_eq!(writes(&mut written, &shown, &good, start), 1);
     assert_eq!(
@@ -54,7 +54,7 @@ fn a_status_is_written_once_however_late_the_watch_is() {
         0,
         "it is there"
     );
-    let bad = condition(Reason::ScopeRefused, "not fine");
+    let bad = said(Reason::ScopeRefused, "not fine");
     assert_eq!(writes(&mut written, &shown, &bad, start), 1, "at once");
     let late = start + SELDOM;
     assert_eq!(writes(&mut written, &shown, &bad, late), 1, "it was lost");
@@ -64,8 +64,8 @@ fn a_status_is_written_once_however_late_the_watch_is() {
 fn the_number_of_pods_alone_is_written_seldom() {
     let mut written = Written::default();
     let start = clock::now();
-    let one = condition(Reason::Accepted, "Fine. It applies to 1 pod");
-    let two = condition(Reason::Accepted, "Fine. It applies to 2 pods");
+    let one = said(Reason::Accepted, "Fine. It applies to 1 pod");
+    let two = said(Reason::Accepted, "Fine. It applies to 2 pods");
     assert_eq!(writes(&mut written, &Shown::default(), &one, start), 1);
     let shown = after(&Shown::default(), &one, "now");
     assert_eq!(writes(&mut written, &shown, &two, start), 0);
@@ -79,20 +79,16 @@ fn others_conditions_stay_and_a_verdict_that_stays_keeps_its_time() {
         conditions: vec![json!({"type": "Other", "status": "True"})],
         ..Shown::default()
     };
-    let first = after(&shown, &condition(Reason::Accepted, "a"), "early");
-    let same = after(
-        &first,
-        &condition(Reason::AcceptedWithWarnings, "b"),
-        "later",
-    );
+    let first = after(&shown, &said(Reason::Accepted, "a"), "early");
+    let same = after(&first, &said(Reason::AcceptedWithWarnings, "b"), "later");
     let time = |shown: &Shown| shown.accepted().unwrap()["lastTransitionTime"].clone();
     assert_eq!(
         (time(&first), time(&same)),
         (json!("early"), json!("early"))
     );
-    let turned = after(&same, &condition(Reason::ScopeRefused, "c"), "late");
+    let turned = after(&same, &said(Reason::ScopeRefused, "c"), "late");
     assert_eq!(time(&turned), json!("late"));
     assert_eq!(turned.conditions.len(), 2, "{:?}", turned.conditions);
-    let patch = patch_of(&shown, &condition(Reason::Accepted, "a"), "now");
+    let patch = patch_of(&shown, &said(Reason::Accepted, "a"), "now");
     assert_eq!(patch["metadata"]["resourceVersion"], "7");
 }

@@ -35,7 +35,7 @@ pub enum Seen {
 pub struct Listings {
     place: Arc<str>,
     kinds: BTreeMap<Kind, Listing>,
-    /// Versions from before this process, for policies that it has only seen broken.
+    /// Versions from before this process, for policies and routes that it has only seen broken.
     last_good: LastGood,
 }
 
@@ -140,9 +140,9 @@ impl Listings {
 }
 
 impl Listing {
-    /// A policy that cannot be read keeps its last good version; without one, it refuses
-    /// everything in its scope. Anything else that cannot be read is not there: an old version would
-    /// hold addresses that others have by now.
+    /// A policy or a route that cannot be read keeps its last good version; without one, a policy
+    /// refuses everything in its scope. Anything else that cannot be read is not there: an old version
+    /// would hold addresses that others have by now.
     fn put(
         &mut self,
         place: &Arc<str>,
@@ -152,7 +152,7 @@ impl Listing {
         batch: &mut Batch,
     ) {
         let name: Arc<str> = key.to_string().into();
-        let shown = key.kind.is_policy().then(|| Shown::of(&value));
+        let shown = shown_of(key.kind, &value);
         let uid = uid_of(&value);
         let before = self.known.insert(key.clone(), uid.clone());
         if shown.is_some() {
@@ -177,14 +177,14 @@ impl Listing {
         batch.problems.push((name, vec![problem]));
         // Deleted and made again while nobody watched: a version of the old one is none of this one.
         let is_same = before.as_ref() == Some(&uid);
-        batch.events.extend(match key.kind.is_policy() {
-            true if is_same => None,
-            true => {
-                let kept = uid.and_then(|uid| last_good.get(&key, &uid));
-                let object = kept.cloned();
-                Some(put(place, object.unwrap_or(Object::UnreadablePolicy(key))))
-            }
-            false => before.map(|_| ObjectEvent::Remove {
+        if key.kind.is_judged() && is_same {
+            return;
+        }
+        let kept = uid.and_then(|uid| last_good.get(&key, &uid)).cloned();
+        batch.events.extend(match kept {
+            Some(object) => Some(put(place, object)),
+            None if key.kind.is_policy() => Some(put(place, Object::UnreadablePolicy(key))),
+            None => before.map(|_| ObjectEvent::Remove {
                 file: Arc::clone(place),
                 key,
             }),
@@ -196,13 +196,20 @@ impl Listing {
             return;
         }
         batch.problems.push((key.to_string().into(), Vec::new()));
-        if key.kind.is_policy() {
+        if key.kind.has_our_status() {
             batch.shown.push((key.clone(), None));
         }
         batch.events.push(ObjectEvent::Remove {
             file: Arc::clone(place),
             key: key.clone(),
         });
+    }
+}
+
+fn shown_of(kind: Kind, value: &Value) -> Option<Shown> {
+    match kind {
+        Kind::Gateway | Kind::GatewayClass => Some(Shown::with_status(value)),
+        kind => kind.has_our_status().then(|| Shown::of(value)),
     }
 }
 

@@ -41,7 +41,7 @@ const SAY_MISSING: Duration = Duration::from_secs(10);
 pub fn watch(client: &Client, namespace: &str, tasks: &Tasks) -> mpsc::Receiver<Batch> {
     let (seen, collected) = mpsc::channel(SEEN);
     for kind in Kind::ALL {
-        let follow = follow(client.clone(), *kind, seen.clone());
+        let follow = follow(client.clone(), *kind, seen.clone(), ASK_AGAIN);
         let stop = tasks.token();
         tasks.spawn("watch", async move {
             tokio::select! {
@@ -121,7 +121,7 @@ async fn read_last_good(maps: &Api<ConfigMap>) -> LastGood {
 }
 
 /// Tells what the API server has of one kind, until nobody wants to know.
-async fn follow(client: Client, kind: Kind, seen: mpsc::Sender<(Kind, Seen)>) {
+async fn follow(client: Client, kind: Kind, seen: mpsc::Sender<(Kind, Seen)>, ask_again: Duration) {
     let versions = kind.api_versions().iter().copied().cycle();
     for version in versions {
         let resource = resource_of(kind, version);
@@ -137,7 +137,7 @@ async fn follow(client: Client, kind: Kind, seen: mpsc::Sender<(Kind, Seen)>) {
                         return;
                     }
                 }
-                tokio::time::sleep(ASK_AGAIN).await;
+                tokio::time::sleep(ask_again).await;
             }
             Ended::UnknownVersion => {}
         }
@@ -216,3 +216,6 @@ pub(super) fn document(resource: &ApiResource, mut object: DynamicObject) -> Val
     }
     document
 }
+
+#[cfg(test)]
+mod tests;

@@ -125,6 +125,9 @@ impl Resolve {
         } else if broken.identity.policy {
             let key = broken.identity.key().unwrap_or_else(|| broken.unreadable());
             self.refuse(origin, broken, key);
+        } else if broken.identity.kind.is_some_and(Kind::is_route) {
+            let note = "until then, without a last good version, it has no effect";
+            self.report(origin, broken, note);
         } else {
             self.report(origin, broken, "");
         }

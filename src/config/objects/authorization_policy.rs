@@ -245,6 +245,11 @@ impl AuthorizationPolicy {
         self.spec.target_refs.iter().chain(&self.spec.target_ref)
     }
 
+    /// True if waypoints are to enforce it.
+    pub fn is_bound(&self) -> bool {
+        self.targets().next().is_some() && self.spec.action != PolicyAction::Audit
+    }
+
     /// False if it is bound to gateways or services, or only writes down.
     pub fn applies_to_pods(&self) -> bool {
         self.targets().next().is_none() && self.spec.action != PolicyAction::Audit

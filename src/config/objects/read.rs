@@ -8,6 +8,7 @@ use serde_path_to_error::Segment;
 
 use super::metadata::METADATA_FIELDS;
 use super::names::{Label, Name};
+use super::route_parts;
 use super::{Kind, Object, ObjectKey};
 use crate::config::problem::{Cause, Finding};
 
@@ -119,6 +120,9 @@ pub fn read(document: Value) -> Result<Object, Box<ReadError>> {
         head.check_metadata(&map)?;
         map.remove("status");
     }
+    if kind.is_route() {
+        forget_foreign_rules(&mut map);
+    }
     let body = Value::Object(map);
     let object = match kind {
         Kind::Namespace => head.typed(&body).map(Object::Namespace),
@@ -130,9 +134,29 @@ pub fn read(document: Value) -> Result<Object, Box<ReadError>> {
         Kind::NetworkPolicy => head.typed(&body).map(Object::NetworkPolicy),
         Kind::AuthorizationPolicy => head.typed(&body).map(Object::AuthorizationPolicy),
         Kind::PeerAuthentication => head.typed(&body).map(Object::PeerAuthentication),
+        Kind::GatewayClass => head.typed(&body).map(Object::GatewayClass),
+        Kind::Gateway => head.typed(&body).map(Object::Gateway),
+        Kind::HttpRoute => head.typed(&body).map(Object::HttpRoute),
+        Kind::GrpcRoute => head.typed(&body).map(Object::GrpcRoute),
+        Kind::TlsRoute => head.typed(&body).map(Object::TlsRoute),
+        Kind::TcpRoute => head.typed(&body).map(Object::TcpRoute),
+        Kind::ReferenceGrant => head.typed(&body).map(Object::ReferenceGrant),
     }?;
     head.check(&object)?;
     Ok(object)
+}
+
+/// What a route says that is for no service is somebody else's to judge: only its parents are read.
+fn forget_foreign_rules(map: &mut Map<String, Value>) {
+    if route_parts::service_parents(map.get("spec"))
+        .next()
+        .is_some()
+    {
+        return;
+    }
+    if let Some(spec) = map.get_mut("spec").and_then(Value::as_object_mut) {
+        spec.retain(|field, _| field == "parentRefs");
+    }
 }
 
 /// True for a field of `metadata` that is not a slip of the pen.
@@ -226,6 +250,8 @@ impl Head {
         let checked = match object {
             Object::AuthorizationPolicy(policy) => policy.check(),
             Object::PeerAuthentication(policy) => policy.check(),
+            Object::HttpRoute(route) => route.check(),
+            Object::GrpcRoute(route) => route.check(),
             _ => Ok(()),
         };
         checked.map_err(|finding| self.error(Cause::Field, finding))
@@ -247,6 +273,7 @@ fn what_was_found(body: &Value, error: &serde_path_to_error::Error<serde_json::E
     let mut what = error.inner().to_string();
     for (theirs, ours) in [
         ("u16", "a number from 0 to 65535"),
+        ("u32", "a number from 0 to 4294967295"),
         ("a sequence", "a list"),
         ("a map", "an object"),
         ("floating point", "number"),

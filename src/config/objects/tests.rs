@@ -1,5 +1,8 @@
+mod routes;
+
 use insta::assert_snapshot;
 
+use super::metadata::Labels;
 use super::*;
 use crate::config::documents::parse_documents;
 
@@ -125,6 +128,11 @@ fn an_object_is_read_back_from_its_document() {
          to: [{operation: {ports: ['80'], methods: [GET]}}], when: [{key: source.namespace, notValues: [x]}]}]}\nstatus: {conditions: []}",
         "apiVersion: security.istio.io/v1\nkind: PeerAuthentication\nmetadata: {name: p}\n\
          spec: {selector: {matchLabels: {app: web}}, mtls: {mode: STRICT}, portLevelMtls: {8080: {mode: PERMISSIVE}}}",
+        "apiVersion: gateway.networking.k8s.io/v1\nkind: GatewayClass\nmetadata: {name: ambit-waypoint}\n\
+         spec: {controllerName: ambit.mesh/waypoint-controller, parametersRef: {group: '', kind: ConfigMap, name: x, namespace: y}}",
+        "apiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {name: waypoint, namespace: shop}\n\
+         spec: {gatewayClassName: ambit-waypoint, listeners: [{name: mesh, port: 15008, protocol: HBONE, allowedRoutes: {namespaces: {from: Selector, selector: {matchLabels: {a: b}}}, kinds: [{kind: HTTPRoute}]}}],\n\
+         infrastructure: {labels: {a: b}, parametersRef: {group: '', kind: ConfigMap, name: x}}}",
     ];
     for text in texts {
         let object = read_text(text).expect("an object");
@@ -195,4 +203,56 @@ fn the_documentation_lists_every_kind_and_version() {
         let row = format!("| {} | {}", kind.name(), kind.api_versions()[0]);
         assert!(page.contains(&row), "docs/objects.md lacks `{row}`");
     }
+}
+
+#[test]
+fn gateways_lead_to_their_wrong_fields() {
+    let head = "apiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\n\
+                metadata: {name: w, namespace: shop}\n";
+    let specs = [
+        "",
+        "spec: {gatewayClassName: A/B}",
+        "spec: {gatewayClassName: c, listeners: [{port: 15008, protocol: HBONE}]}",
+        "spec: {gatewayClassName: c, listeners: [{name: mesh, port: 99999, protocol: HBONE}]}",
+        "spec: {gatewayClassName: c, listeners: [{name: mesh, port: 15008}]}",
+        "spec: {gatewayClassName: c, infrastructure: {parametersRef: x}}",
+        "spec: {gatewayClassName: c, infrastructure: {labels: {a: 1}}}",
+        "spec: {gatewayClassName: c, listeners: [{name: m, port: 1, protocol: odd}], tls: {}}",
+    ];
+    let complaints: Vec<String> = specs
+        .iter()
+        .map(|spec| format!("{spec} => {}", complaint(&format!("{head}{spec}"))))
+        .collect();
+    assert_snapshot!(complaints.join("\n"));
+}
+
+#[test]
+fn a_listener_admits_namespaces_as_it_says() {
+    let labels = |text: &str| Labels::from([("team".into(), text.into())]);
+    let admit = |from: &str, namespace: &str, labels: Option<&Labels>| {
+        let text = format!(
+            "apiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {{name: w, namespace: gw}}\n\
+             spec: {{gatewayClassName: c, listeners: [{{name: m, port: 15008, protocol: HBONE, allowedRoutes: {from}}}]}}"
+        );
+        let Ok(Object::Gateway(gateway)) = read_text(&text) else {
+            panic!("a gateway");
+        };
+        let namespaces = &gateway.spec.listeners[0].allowed_routes.namespaces;
+        namespaces.admit("gw", namespace, labels)
+    };
+    let selector = "{namespaces: {from: Selector, selector: {matchLabels: {team: a}}}}";
+    assert!(admit("null", "gw", None));
+    assert!(!admit("null", "shop", None));
+    assert!(!admit("{namespaces: {from: Same}}", "shop", None));
+    assert!(admit("{namespaces: {from: All}}", "shop", None));
+    assert!(!admit("{namespaces: {from: None}}", "gw", None));
+    assert!(!admit("{namespaces: {from: Some}}", "gw", None));
+    assert!(!admit(
+        "{namespaces: {from: Selector}}",
+        "gw",
+        Some(&labels("a"))
+    ));
+    assert!(admit(selector, "shop", Some(&labels("a"))));
+    assert!(!admit(selector, "shop", Some(&labels("b"))));
+    assert!(!admit(selector, "shop", None));
 }

@@ -1,3 +1,5 @@
+mod routes;
+
 use insta::assert_snapshot;
 use serde_json::{Value, json};
 
@@ -52,14 +54,17 @@ impl Cluster {
     /// What is said of every policy, a line each.
     fn said(&self) -> String {
         let report = self.configuration.report();
-        let line = |(key, _, said): &(ObjectKey, Shown, Condition)| {
+        let line = |(key, _, said): &(ObjectKey, Shown, Said)| {
+            let Said::Policy(said) = said else {
+                panic!("{key} is no policy");
+            };
             let (status, reason) = (said.status(), said.reason.word());
             format!(
                 "{key} {status} {reason} {}: {}\n",
                 said.generation, said.message
             )
         };
-        report.policies.iter().map(line).collect()
+        report.statuses.iter().map(line).collect()
     }
 }
 
@@ -175,19 +180,16 @@ fn a_policy_that_breaks_keeps_its_last_good_version_also_over_a_restart() {
 fn a_write_of_ours_changes_nothing_and_differs_in_nothing() {
     let mut cluster = Cluster::new(&[ap("shop/p", json!({}))]);
     let report = cluster.configuration.report();
-    let (_, shown, condition) = &report.policies[0];
-    assert_eq!(condition.difference(shown), Difference::Verdict);
+    let (_, shown, said) = &report.statuses[0];
+    assert_eq!(said.difference(shown), Difference::Verdict);
     let mut written = ap("shop/p", json!({}));
-    written["status"]["conditions"] = json!([{
-        "type": "Accepted", "status": condition.status(), "reason": condition.reason.word(),
-        "message": condition.message, "observedGeneration": condition.generation,
-    }]);
+    written["status"] = said.status(shown, "now");
     cluster.change(written);
     let report = cluster.configuration.report();
-    let (_, shown, condition) = &report.policies[0];
-    assert_eq!(condition.difference(shown), Difference::None);
+    let (_, shown, said) = &report.statuses[0];
+    assert_eq!(said.difference(shown), Difference::None);
     cluster.change(pod("web", "10.0.0.1", true));
     let report = cluster.configuration.report();
-    let (_, shown, condition) = &report.policies[0];
-    assert_eq!(condition.difference(shown), Difference::Pods);
+    let (_, shown, said) = &report.statuses[0];
+    assert_eq!(said.difference(shown), Difference::Pods);
 }

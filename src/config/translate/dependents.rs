@@ -7,9 +7,12 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::config::Settings;
+use crate::config::objects::authorization_policy::AuthorizationPolicy;
+use crate::config::objects::gateway::GatewayKey;
 use crate::config::objects::metadata::{Labels, selects};
+use crate::config::objects::route_parts::Route;
 use crate::config::objects::{Kind, Object, ObjectKey};
-use crate::config::store::{Claim, ObjectEvent, Objects};
+use crate::config::store::{Claim, ObjectEvent, Objects, service_parents};
 
 /// One model object, or a few that are made together, by the object that it comes from.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -20,6 +23,8 @@ pub enum Output {
     OutsideEndpoints(ObjectKey),
     /// A service.
     Service(ObjectKey),
+    /// The routes of a service, which may not be there.
+    Routes(ObjectKey),
     /// The policy of a policy object.
     Policy(ObjectKey),
     /// The policy that refuses plaintext.
@@ -34,7 +39,17 @@ impl Output {
             Kind::EndpointSlice => Some(Self::OutsideEndpoints(key.clone())),
             Kind::Service => Some(Self::Service(key.clone())),
             Kind::AuthorizationPolicy | Kind::PeerAuthentication => Some(Self::Policy(key.clone())),
-            Kind::Namespace | Kind::Node | Kind::ServiceAccount | Kind::NetworkPolicy => None,
+            Kind::Namespace
+            | Kind::Node
+            | Kind::ServiceAccount
+            | Kind::NetworkPolicy
+            | Kind::GatewayClass
+            | Kind::Gateway
+            | Kind::HttpRoute
+            | Kind::GrpcRoute
+            | Kind::TlsRoute
+            | Kind::TcpRoute
+            | Kind::ReferenceGrant => None,
         }
     }
 }
@@ -61,6 +76,9 @@ impl Dirty {
         let key = event.key();
         let before = objects.get(&key).cloned();
         if self.everything {
+            before
+                .iter()
+                .for_each(|object| self.touch_routes(objects, &key, object));
             objects.apply(event);
             self.outputs.extend(Output::of(&key));
             return;
@@ -101,6 +119,7 @@ impl Dirty {
         let mut outputs = self.outputs;
         if self.everything {
             outputs.extend(objects.keys().filter_map(Output::of));
+            outputs.extend(objects.routed_services().cloned().map(Output::Routes));
             outputs.insert(Output::StaticStrict);
         } else {
             for namespace in &self.namespaces {
@@ -117,6 +136,7 @@ impl Dirty {
         self.outputs.extend(Output::of(key));
         self.outputs
             .extend(objects.rivals(object).filter_map(Output::of));
+        self.touch_routes(objects, key, object);
         match object {
             Object::Namespace(_) => {
                 self.namespaces.insert(Arc::clone(&key.name));
@@ -136,8 +156,8 @@ impl Dirty {
                     .extend(slices.into_iter().filter_map(Output::of));
             }
             Object::Service(_) => {
-                self.touch_selected(objects, key);
-                self.touch_endpoints(objects, key);
+                self.touch_service(objects, key);
+                self.touch_bound_policies(objects, &key.namespace);
             }
             Object::EndpointSlice(slice) => {
                 for endpoint in &slice.endpoints {
@@ -158,12 +178,108 @@ impl Dirty {
                     }
                 }
             }
+            Object::Gateway(_) => self.touch_gateway(objects, key),
+            Object::GatewayClass(_) => {
+                for (gateway, object) in objects.of_kind(Kind::Gateway) {
+                    if matches!(object, Object::Gateway(g) if *g.spec.gateway_class_name == *key.name)
+                    {
+                        self.touch_gateway(objects, gateway);
+                    }
+                }
+            }
             Object::ServiceAccount(_)
             | Object::NetworkPolicy(_)
             | Object::AuthorizationPolicy(_)
             | Object::PeerAuthentication(_)
+            | Object::HttpRoute(_)
+            | Object::GrpcRoute(_)
+            | Object::TlsRoute(_)
+            | Object::TcpRoute(_)
+            | Object::ReferenceGrant(_)
             | Object::UnreadablePolicy(_) => {}
         }
+    }
+
+    /// What is bound to a Gateway by label, and what was made for it.
+    fn touch_gateway(&mut self, objects: &Objects, gateway: &ObjectKey) {
+        let gateway = GatewayKey::of(gateway);
+        self.touch_bound_policies(objects, &gateway.namespace);
+        for user in objects.waypoint_users(&gateway) {
+            if user.kind == Kind::Namespace {
+                self.namespaces.insert(Arc::clone(&user.name));
+                continue;
+            }
+            self.outputs.extend(Output::of(user));
+            if user.kind == Kind::Service {
+                self.touch_service(objects, user);
+                self.touch_bound_policies(objects, &user.namespace);
+            }
+        }
+        let made = objects.made_for(&gateway);
+        self.outputs.extend(made.filter_map(Output::of));
+    }
+
+    /// What a service leads to.
+    fn touch_service(&mut self, objects: &Objects, service: &ObjectKey) {
+        self.touch_selected(objects, service);
+        self.touch_endpoints(objects, service);
+    }
+
+    /// Policies of a namespace that depend on which waypoints stand before what.
+    fn touch_bound_policies(&mut self, objects: &Objects, namespace: &str) {
+        let policies = objects.in_namespace(Kind::AuthorizationPolicy, namespace);
+        let bound = policies.filter(
+            |(_, object)| matches!(object, Object::AuthorizationPolicy(policy) if policy.is_bound()),
+        );
+        self.outputs
+            .extend(bound.filter_map(|(key, _)| Output::of(key)));
+    }
+
+    /// What the targets of a policy lead to.
+    fn touch_targets(&mut self, objects: &Objects, key: &ObjectKey, policy: &AuthorizationPolicy) {
+        for target in policy.targets() {
+            let of =
+                |kind| ObjectKey::new(kind, Arc::clone(&key.namespace), Arc::clone(&target.name));
+            match &*target.kind {
+                "Service" => self.touch_service(objects, &of(Kind::Service)),
+                "Gateway" => self.touch_gateway(objects, &of(Kind::Gateway)),
+                _ => {}
+            }
+        }
+    }
+
+    /// Routes of services that depend on an object: on a route itself, on a service that routes are for
+    /// or lead to, or on a grant.
+    fn touch_routes(&mut self, objects: &Objects, key: &ObjectKey, object: &Object) {
+        match object {
+            Object::Service(_) => {
+                self.outputs.insert(Output::Routes(key.clone()));
+                for (route, object) in objects.routes_to(key) {
+                    self.touch_parents(route, object);
+                }
+            }
+            Object::ReferenceGrant(grant) => {
+                for from in &grant.spec.from {
+                    let kind = Kind::of(&from.kind).filter(|kind| kind.is_route());
+                    let routes = kind.map(|kind| objects.in_namespace(kind, &from.namespace));
+                    for (route, object) in routes.into_iter().flatten() {
+                        if let Some(object) = Route::of(object) {
+                            self.touch_parents(route, object);
+                        }
+                    }
+                }
+            }
+            object => {
+                if let Some(route) = Route::of(object) {
+                    self.touch_parents(key, route);
+                }
+            }
+        }
+    }
+
+    fn touch_parents(&mut self, key: &ObjectKey, route: Route<'_>) {
+        let parents = service_parents(key, route);
+        self.outputs.extend(parents.into_iter().map(Output::Routes));
     }
 
     /// Pods that a service selects.
@@ -227,6 +343,11 @@ impl Dirty {
             }
             _ => true,
         };
+        for object in [before, after] {
+            if let Some(Object::AuthorizationPolicy(policy)) = object {
+                self.touch_targets(objects, key, policy);
+            }
+        }
         if key.kind == Kind::PeerAuthentication {
             self.outputs.insert(Output::StaticStrict);
         }

@@ -11,7 +11,7 @@ use ambit_model::{
     Action, Clause, Match, Policy, PolicyName, PolicyOrigin, Rule, Scope, StringMatch,
 };
 
-use super::TranslatedPolicy;
+use super::{Inputs, TranslatedPolicy, targets};
 use crate::config::Settings;
 use crate::config::objects::authorization_policy::{
     Attribute, AuthorizationPolicy, Condition, Operation, PolicyAction, PolicyRule, Source,
@@ -63,16 +63,17 @@ fn wide_scope(settings: &Settings, key: &ObjectKey) -> Scope {
 }
 
 pub(super) fn translate(
-    settings: &Settings,
+    inputs: &Inputs<'_>,
     key: &ObjectKey,
     object: &AuthorizationPolicy,
 ) -> TranslatedPolicy {
-    if object.targets().next().is_some() {
-        let advice = "use a selector to have it enforced by node agents";
-        let what = "waypoints enforce what is bound by targetRefs; node agents do not";
-        return not_enforced(Severity::Error, "spec.targetRefs", what, advice);
+    let mut findings = targets::findings(inputs.objects, &key.namespace, object);
+    if object.is_bound() && findings.len() == object.targets().count() {
+        return TranslatedPolicy {
+            policy: None,
+            findings,
+        };
     }
-    let mut findings = Vec::new();
     let action = match object.spec.action {
         PolicyAction::Allow => Action::Allow,
         PolicyAction::Deny => Action::Deny,
@@ -114,7 +115,8 @@ pub(super) fn translate(
         name: name_of(key),
         scope: match object.selector() {
             Some(_) => Scope::Workload,
-            None => wide_scope(settings, key),
+            None if object.is_bound() => Scope::Workload,
+            None => wide_scope(inputs.settings, key),
         },
         action,
         rules,

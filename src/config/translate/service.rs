@@ -4,14 +4,13 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use ambit_model::{
-    AppProtocol, GatewayAddress, IpFamilies, LoadBalancing, NetworkAddress, PortMapping,
-    ServiceName,
+    AppProtocol, IpFamilies, LoadBalancing, NetworkAddress, PortMapping, ServiceName,
 };
 
 use super::Inputs;
+use super::waypoint::{Bound, waypoint};
 use crate::config::Settings;
 use crate::config::objects::ObjectKey;
-use crate::config::objects::metadata::{Labels, Metadata};
 use crate::config::objects::pod::Pod;
 use crate::config::objects::service::{Service, ServicePort, TargetPort};
 use crate::config::store::Claim;
@@ -25,9 +24,6 @@ const NETWORK: i32 = 6;
 /// `LoadBalancing.Mode` numbers of `istio.workload`.
 const STRICT: i32 = 1;
 const FAILOVER: i32 = 2;
-
-/// Port on which a waypoint takes tunnels.
-const WAYPOINT_PORT: u16 = 15008;
 
 pub(super) fn translate(inputs: &Inputs<'_>, key: &ObjectKey) -> Option<ambit_model::Service> {
     let service = inputs
@@ -52,7 +48,7 @@ pub(super) fn translate(inputs: &Inputs<'_>, key: &ObjectKey) -> Option<ambit_mo
         vips: vips.collect(),
         ports: service.tcp_ports().map(port).collect(),
         subject_alt_names: Vec::new(),
-        waypoint: waypoint(inputs, &service.metadata, &key.namespace),
+        waypoint: waypoint(inputs, Bound::Service, &service.metadata, &key.namespace),
         load_balancing: load_balancing(service),
         ip_families: ip_families(service),
     })
@@ -175,34 +171,4 @@ fn ip_families(service: &Service) -> IpFamilies {
         (false, true) => IpFamilies::Ipv6Only,
         (false, false) => IpFamilies::Automatic,
     }
-}
-
-/// The waypoint that an object is bound to by its own label, or by that of its namespace.
-///
-/// It is not checked that the waypoint is there: traffic that cannot pass it is refused.
-pub(super) fn waypoint(
-    inputs: &Inputs<'_>,
-    metadata: &Metadata,
-    namespace: &Arc<str>,
-) -> Option<GatewayAddress> {
-    let of_namespace = inputs.objects.namespace_labels(namespace);
-    let (name, label, labels) = [Some(&metadata.labels), of_namespace]
-        .into_iter()
-        .flatten()
-        .find_map(|labels| waypoint_label(labels).map(|(label, name)| (name, label, labels)))?;
-    if &**name == "none" {
-        return None;
-    }
-    let home = labels
-        .get(format!("{label}-namespace").as_str())
-        .unwrap_or(namespace);
-    let hostname = format!("{name}.{home}.svc.{}", inputs.settings.cluster_domain);
-    let service = ServiceName::new(Arc::clone(home), hostname);
-    Some(GatewayAddress::Service(service, WAYPOINT_PORT))
-}
-
-fn waypoint_label(labels: &Labels) -> Option<(&'static str, &Arc<str>)> {
-    ["ambit.mesh/use-waypoint", "istio.io/use-waypoint"]
-        .into_iter()
-        .find_map(|label| Some((label, labels.get(label).filter(|name| !name.is_empty())?)))
 }

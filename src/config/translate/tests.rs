@@ -1,7 +1,9 @@
 mod incremental;
 mod peer_authentication;
 mod policy;
+mod routes;
 mod service;
+mod targets;
 mod tunnel_port;
 mod workload;
 

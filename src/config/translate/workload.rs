@@ -9,7 +9,8 @@ use ambit_model::{
 };
 
 use super::service::{self, port_mappings};
-use super::{Inputs, enrolment, peer_authentication, policy};
+use super::waypoint::{Bound, waypoint, waypoint_of_pod};
+use super::{Inputs, enrolment, peer_authentication, policy, targets};
 use crate::config::objects::metadata::{Labels, Metadata, OwnerReference};
 use crate::config::objects::pod::Pod;
 use crate::config::objects::service::{Endpoint, EndpointSlice, Service};
@@ -33,10 +34,15 @@ pub(super) fn of_pod(inputs: &Inputs<'_>, key: &ObjectKey) -> Option<Workload> {
     if addresses.is_empty() {
         return None;
     }
-    let captured = enrolment::is_captured(inputs, pod, &uid);
+    // A waypoint takes tunnels itself.
+    let takes_tunnels = enrolment::is_captured(inputs, pod, &uid)
+        || waypoint_of_pod(inputs.objects, pod, &key.namespace).is_some();
     let (workload_name, workload_type) = made_by(pod);
     let labels = &pod.metadata.labels;
-    let (listed, applicable) = policies(inputs, key, labels);
+    let services = services(inputs, key, pod);
+    let bound = targets::of_pod(inputs, key, pod, services.keys());
+    let (listed, applicable) = policies(inputs, key, labels, &bound.policies);
+    let own = waypoint(inputs, Bound::Workload, &pod.metadata, &key.namespace);
     Some(Workload {
         uid: inputs.workload_uid(key),
         pod_uid: Some(uid),
@@ -53,7 +59,7 @@ pub(super) fn of_pod(inputs: &Inputs<'_>, key: &ObjectKey) -> Option<Workload> {
             .as_ref()
             .map_or_else(|| "".into(), |node| node.shared()),
         cluster: Arc::clone(&inputs.settings.cluster),
-        protocol: if captured {
+        protocol: if takes_tunnels {
             TunnelProtocol::Hbone
         } else {
             TunnelProtocol::None
@@ -64,9 +70,9 @@ pub(super) fn of_pod(inputs: &Inputs<'_>, key: &ObjectKey) -> Option<Workload> {
         canonical_revision: first_label(labels, REVISIONS).unwrap_or_else(|| "latest".into()),
         workload_name,
         workload_type,
-        services: services(inputs, key, pod),
-        waypoint: service::waypoint(inputs, &pod.metadata, &key.namespace),
-        waypoint_only: false,
+        services,
+        waypoint: own.or_else(|| bound.address(inputs)),
+        waypoint_only: bound.waypoint.is_some(),
         policies: listed,
         applicable_policies: Some(applicable),
         health: health(inputs.objects, key, pod),
@@ -237,8 +243,9 @@ fn policies(
     inputs: &Inputs<'_>,
     key: &ObjectKey,
     labels: &Labels,
+    bound: &[PolicyName],
 ) -> (Vec<PolicyName>, Vec<PolicyName>) {
-    let mut listed = Vec::new();
+    let mut listed = bound.to_vec();
     let mut applicable = Vec::new();
     let roots = inputs.settings.root_namespaces.iter();
     let mut namespaces: Vec<&str> = roots.map(AsRef::as_ref).collect();

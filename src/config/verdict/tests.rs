@@ -99,3 +99,64 @@ fn a_policy_that_is_none_of_ours_is_not_stopped() {
         "it is for all namespaces"
     );
 }
+
+#[test]
+fn a_route_is_refused_for_what_is_wrong_with_it_and_warned_of_what_it_misses() {
+    let folder = enrolled(
+        "apiVersion: v1\nkind: Service\nmetadata: {name: web, namespace: shop}\n\
+         spec: {clusterIP: 10.96.0.1, ports: [{port: 80}]}\n",
+    );
+    let route = |parent: &str, rule: &str| {
+        format!(
+            "apiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\n\
+             metadata: {{name: r, namespace: shop}}\n\
+             spec: {{parentRefs: [{{{parent}}}], rules: [{{{rule}}}]}}\n"
+        )
+    };
+    let web = "group: '', kind: Service, name: web";
+    let fields = |findings: &[Finding]| -> Vec<String> {
+        findings
+            .iter()
+            .map(|finding| finding.field.clone())
+            .collect()
+    };
+    let cases = [
+        (web, "backendRefs: [{name: web, port: 80}]", None, None),
+        (
+            web,
+            "backendRefs: [{name: later, port: 80}]",
+            None,
+            Some("spec.rules[0].backendRefs[0]"),
+        ),
+        (
+            "group: '', kind: Service, name: later",
+            "",
+            None,
+            Some("spec.parentRefs[0]"),
+        ),
+        (
+            web,
+            "filters: [{type: Odd}]",
+            Some("spec.rules[0].filters[0].type"),
+            None,
+        ),
+        (
+            web,
+            "timeouts: {request: soon}",
+            Some("spec.rules[0].timeouts.request"),
+            None,
+        ),
+        (
+            "name: gateway",
+            "filters: [{type: Odd}], timeouts: 7",
+            None,
+            None,
+        ),
+    ];
+    for (parent, rule, refused, warned) in cases {
+        let verdict = judge(&folder, &route(parent, rule));
+        let list = |field: Option<&str>| field.map(str::to_owned).into_iter().collect::<Vec<_>>();
+        assert_eq!(fields(&verdict.refused), list(refused), "{parent} {rule}");
+        assert_eq!(fields(&verdict.warned), list(warned), "{parent} {rule}");
+    }
+}

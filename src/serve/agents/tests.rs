@@ -1,9 +1,10 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use ambit_model::ServiceName;
 use tokio::sync::Notify;
 
 use super::*;
-use crate::serve::agent_pods::AgentPod;
+use crate::serve::caller_pods::CallerPod;
 
 const AGENT: &str = "e30.e30.agent";
 const SYSTEM: &str = "ambit-system";
@@ -50,20 +51,21 @@ fn owner(namespace: &str, account: &str, pod: Option<&str>) -> TokenOwner {
     }
 }
 
-fn pod(name: &str, account: &str, owner: (&str, &str)) -> (Arc<str>, AgentPod) {
-    let pod = AgentPod {
+fn pod(name: &str, account: &str, owner: (&str, &str)) -> (Arc<str>, CallerPod) {
+    let pod = CallerPod {
         namespace: SYSTEM.into(),
         name: name.into(),
         node: "n1".into(),
         service_account: account.into(),
         owner_kind: owner.0.into(),
         owner_name: owner.1.into(),
+        waypoint: None,
     };
     (format!("uid-{name}").into(), pod)
 }
 
-fn agents(script: Script) -> (Agents, Arc<Script>, AgentPods) {
-    let pods = AgentPods::new();
+fn agents(script: Script) -> (Agents, Arc<Script>, CallerPods) {
+    let pods = CallerPods::new();
     let script = Arc::new(script);
     let settings = AgentSettings {
         reviewer: Arc::clone(&script) as Arc<dyn TokenReviewer>,
@@ -81,7 +83,7 @@ fn agents(script: Script) -> (Agents, Arc<Script>, AgentPods) {
     (Agents::new(settings, Tasks::new()), script, pods)
 }
 
-fn the_agent() -> (Arc<str>, AgentPod) {
+fn the_agent() -> (Arc<str>, CallerPod) {
     pod("a1", ACCOUNT, ("DaemonSet", ACCOUNT))
 }
 
@@ -111,7 +113,7 @@ async fn whoever_is_no_agent_is_refused_and_told_why() {
         pod("other-account", "default", daemon_set),
         (
             "uid-pending".into(),
-            AgentPod {
+            CallerPod {
                 node: "".into(),
                 ..pod("pending", ACCOUNT, daemon_set).1
             },
@@ -245,13 +247,53 @@ async fn an_agent_is_dismissed_with_its_pod() {
     let mut caller = agents.caller(AGENT, HERE).await.unwrap();
     let mut dismissed = Box::pin(caller.dismissed());
     assert!((&mut dismissed).now_or_never().is_none());
-    let (uid, pod) = pod("a2", ACCOUNT, ("DaemonSet", ACCOUNT));
-    pods.set(&uid, Some(pod));
+    let another = pod("a2", ACCOUNT, ("DaemonSet", ACCOUNT));
+    pods.replace([the_agent(), another.clone()]);
     assert!((&mut dismissed).now_or_never().is_none());
-    pods.set("uid-a1", None);
+    pods.replace([another]);
     tokio::time::timeout(Duration::from_secs(10), dismissed)
         .await
         .unwrap();
     let refused = agents.caller(AGENT, HERE).await.unwrap_err();
     assert_eq!(refused.reason, Reason::UnknownPod);
+}
+
+#[tokio::test]
+async fn a_waypoint_is_let_in_as_itself_while_its_pod_is_one() {
+    let (agents, script, pods) = agents(Script::default());
+    let mut owner = owner("shop", "w", Some("w-1"));
+    let answer = Review::Of(owner.clone());
+    script.answers.lock().insert("e30.e30.w".to_owned(), answer);
+    let (uid, mut w1) = pod("w-1", "w", ("ReplicaSet", "w"));
+    w1.namespace = "shop".into();
+    pods.replace([(uid.clone(), w1.clone())]);
+    let refused = agents.caller("e30.e30.w", HERE).await.unwrap_err();
+    assert_eq!(refused.reason, Reason::NotAnAgent, "it is any pod yet");
+
+    let service = ServiceName::new("shop", "w.shop.svc.cluster.local");
+    let service_account = "w".into();
+    w1.waypoint = Some(Arc::new(WaypointCaller {
+        service,
+        service_account,
+    }));
+    pods.replace([(uid.clone(), w1.clone())]);
+    let refused = agents.admit(&TokenOwner {
+        service_account: "other".into(),
+        ..owner.clone()
+    });
+    assert_eq!(refused.unwrap_err().reason, Reason::NotAnAgent);
+    owner.node = Some("n2".into());
+    assert_eq!(agents.admit(&owner).unwrap_err().reason, Reason::NotAnAgent);
+    owner.node = None;
+    let mut caller = agents.admit(&owner).unwrap();
+    assert_eq!(&*caller.name, "waypoint/shop/w-1");
+    assert!(caller.node().is_err(), "it speaks for no node");
+
+    let mut dismissed = Box::pin(caller.dismissed());
+    assert!((&mut dismissed).now_or_never().is_none());
+    w1.waypoint = None;
+    pods.replace([(uid, w1)]);
+    tokio::time::timeout(Duration::from_secs(10), dismissed)
+        .await
+        .unwrap();
 }

@@ -1,5 +1,5 @@
 //! What is looked over as a whole a while after changes, not with each of them: what is to be said
-//! of every policy, what is wrong with the configuration, how many pods are recorded as captured, and
+//! of every policy and route, what is wrong with the configuration, how many pods are recorded as captured, and
 //! how the agents of nodes are doing.
 //! Changes that come close together are looked over once.
 
@@ -15,12 +15,13 @@ use crate::config::node_agents::NodeAgents;
 use crate::config::objects::Kind;
 use crate::config::problem::Problem;
 use crate::config::statuses::Report;
+use crate::config::waypoints::report::Waypoints;
 use crate::config::{Batch, CaptureRecord, Configuration};
 use crate::serve::metrics::Metrics;
 
-/// How long after a change of a policy, an agent or a node: somebody is waiting for what follows.
+/// How long after a change of a policy, a route, an agent or a node: somebody is waiting for what follows.
 const SOON: Duration = Duration::from_millis(200);
-/// How long after a change that only the number of pods depends on.
+/// How long after a change that only the number of pods, or where routes lead, depends on.
 const LATER: Duration = Duration::from_secs(2);
 /// How long after any change it is asked what is wrong: that walks over all objects.
 const SELDOM: Duration = Duration::from_secs(1);
@@ -28,6 +29,10 @@ const SELDOM: Duration = Duration::from_secs(1);
 /// The way to whoever writes what is said of policies; nothing before the first look.
 #[derive(Clone, Debug)]
 pub(crate) struct StatusFeed(pub(crate) watch::Sender<Option<Arc<Report>>>);
+
+/// The way to whoever makes waypoints; nothing before the first look.
+#[derive(Clone, Debug)]
+pub(crate) struct WaypointFeed(pub(crate) watch::Sender<Option<Arc<Waypoints>>>);
 
 /// The way to whoever acts on how the agents of nodes are doing.
 #[derive(Clone, Debug)]
@@ -46,6 +51,7 @@ enum Look {
     Nodes,
     Policies,
     Problems,
+    Waypoints,
 }
 
 /// When what is to be looked over again, and who wants to know.
@@ -53,16 +59,22 @@ enum Look {
 pub(super) struct Survey {
     statuses: Option<StatusFeed>,
     nodes: Option<NodeFeed>,
+    waypoints: Option<WaypointFeed>,
     told: Told,
     due: BTreeMap<Look, Instant>,
 }
 
 impl Survey {
     /// For whoever wants to know, if somebody does.
-    pub(super) fn new(statuses: Option<StatusFeed>, nodes: Option<NodeFeed>) -> Self {
+    pub(super) fn new(
+        statuses: Option<StatusFeed>,
+        nodes: Option<NodeFeed>,
+        waypoints: Option<WaypointFeed>,
+    ) -> Self {
         Self {
             statuses,
             nodes,
+            waypoints,
             told: Told::default(),
             due: BTreeMap::new(),
         }
@@ -71,8 +83,15 @@ impl Survey {
     /// Notes a batch.
     pub(super) fn note(&mut self, batch: &Batch, now: Instant) {
         self.look_at(Look::Problems, now + SELDOM);
-        if !batch.shown.is_empty() {
-            self.look_at(Look::Policies, now + SOON);
+        for (key, _) in &batch.shown {
+            let look = if key.kind.is_judged() {
+                Look::Policies
+            } else {
+                Look::Waypoints
+            };
+            if look != Look::Waypoints || self.waypoints.is_some() {
+                self.look_at(look, now + SOON);
+            }
         }
         for event in &batch.events {
             let key = event.key();
@@ -84,8 +103,16 @@ impl Survey {
             if self.nodes.as_ref().is_some_and(of_agents) {
                 self.look_at(Look::Nodes, now + SOON);
             }
-            if matches!(key.kind, Kind::Pod | Kind::Namespace) {
-                self.look_at(Look::Policies, now + LATER);
+            match key.kind {
+                // Whether a route may refer to what it refers to.
+                Kind::ReferenceGrant => self.look_at(Look::Policies, now + SOON),
+                Kind::Pod | Kind::Namespace | Kind::Service => {
+                    self.look_at(Look::Policies, now + LATER);
+                }
+                _ => {}
+            }
+            if matches!(key.kind, Kind::Pod | Kind::Namespace) && self.waypoints.is_some() {
+                self.look_at(Look::Waypoints, now + LATER);
             }
         }
     }
@@ -108,24 +135,39 @@ impl Survey {
             .partition(|(_, when)| *when <= now);
         self.due = later;
         for look in due.into_keys() {
-            match (look, &self.statuses, &self.nodes) {
-                (Look::Problems, ..) => {
+            match look {
+                Look::Problems => {
                     self.told.tell(configuration.problems(), metrics);
                     if configuration.settings().captures == CaptureRecord::Annotations {
                         metrics.captured_pods(configuration.recorded().count());
                     }
                 }
-                (Look::Policies, Some(StatusFeed(feed)), _) => {
-                    feed.send_replace(Some(Arc::new(configuration.report())));
+                Look::Policies => {
+                    if let Some(StatusFeed(feed)) = &self.statuses {
+                        feed.send_replace(Some(Arc::new(configuration.report())));
+                    }
                 }
-                (Look::Nodes, _, Some(feed)) => {
-                    let agents = configuration.node_agents(&feed.namespace, &feed.daemon_set);
-                    feed.sender.send_replace(Arc::new(agents));
+                Look::Nodes => {
+                    if let Some(feed) = &self.nodes {
+                        let agents = configuration.node_agents(&feed.namespace, &feed.daemon_set);
+                        feed.sender.send_replace(Arc::new(agents));
+                    }
                 }
-                // Nobody wants to know.
-                (Look::Policies | Look::Nodes, ..) => {}
+                Look::Waypoints => self.tell_waypoints(configuration),
             }
         }
+    }
+
+    fn tell_waypoints(&self, configuration: &Configuration) {
+        let Some(WaypointFeed(feed)) = &self.waypoints else {
+            return;
+        };
+        let now = Some(Arc::new(configuration.waypoints()));
+        feed.send_if_modified(|told| {
+            let has_changed = *told != now;
+            *told = now;
+            has_changed
+        });
     }
 
     /// What was wrong when it was looked at last.

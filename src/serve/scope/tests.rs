@@ -128,13 +128,13 @@ fn where_routes_lead_belongs_to_it_while_they_do() {
     let mut mesh = mesh();
     let mut scope = scope(&mesh);
     mesh.apply(routes("cart", "stock"));
-    let moved = scope.refresh(&mesh);
+    let moved = scope.refresh(&mesh, clock::now());
     assert_eq!(moved.addresses.len(), 2, "{moved:?}");
     assert!(told(&scope, &mesh).contains(&"stock-0".to_owned()));
     mesh.apply(Change::RemoveRoutes(name("cart")));
-    assert_eq!(scope.refresh(&mesh).addresses.len(), 2);
+    assert_eq!(scope.refresh(&mesh, clock::now()).addresses.len(), 2);
     assert!(!told(&scope, &mesh).contains(&"stock-0".to_owned()));
-    assert_eq!(scope.refresh(&mesh), Moved::default());
+    assert_eq!(scope.refresh(&mesh, clock::now()), Moved::default());
 }
 
 #[test]
@@ -143,7 +143,7 @@ fn a_backend_that_is_bound_later_has_its_routes_told() {
     mesh.apply(routes("cart", "stock"));
     let mut scope = scope(&mesh);
     mesh.apply(service("stock", Some("waypoint")));
-    let moved = scope.refresh(&mesh);
+    let moved = scope.refresh(&mesh, clock::now());
     assert_eq!(moved.routes, [name("stock").to_string().into()]);
     assert!(moved.addresses.is_empty());
 }
@@ -157,4 +157,49 @@ fn callers_are_told_while_they_are_asked_for() {
     assert!(!told(&scope, &mesh).contains(&"other".to_owned()));
     scope.ask(&[], &["/10.0.0.4".to_owned()]);
     assert!(!told(&scope, &mesh).contains(&"other-0".to_owned()));
+}
+
+#[test]
+fn a_service_that_is_bound_no_longer_is_told_of_for_a_while() {
+    let mut mesh = mesh();
+    mesh.apply(routes("cart", "stock"));
+    let (mut scope, begin) = (scope(&mesh), clock::now());
+    assert_eq!(scope.due(), None);
+    mesh.apply(service("cart", None));
+    assert_eq!(scope.refresh(&mesh, begin), Moved::default());
+    let all = [
+        "cart",
+        "cart-0",
+        "stock",
+        "stock-0",
+        "waypoint",
+        "waypoint-0",
+    ];
+    assert_eq!(told(&scope, &mesh), all);
+    assert!(scope.has_routes(&name("cart").to_string()));
+
+    // Bound and unbound again, it counts from the last time.
+    mesh.apply(service("cart", Some("waypoint")));
+    let moved = scope.refresh(&mesh, begin + LINGER / 2);
+    assert_eq!((moved, scope.due()), (Moved::default(), None));
+    mesh.apply(service("cart", None));
+    drop(scope.refresh(&mesh, begin + LINGER / 2));
+    let due = begin + LINGER / 2 + LINGER;
+    assert_eq!(scope.due(), Some(due));
+
+    let moved = scope.refresh(&mesh, due);
+    assert_eq!(moved.addresses.len(), 4, "{moved:?}");
+    assert_eq!(moved.routes, [name("cart").to_string().into()]);
+    assert_eq!(told(&scope, &mesh), ["waypoint", "waypoint-0"]);
+    assert_eq!(scope.due(), None);
+}
+
+#[test]
+fn a_service_that_is_gone_does_not_linger() {
+    let mut mesh = mesh();
+    let mut scope = scope(&mesh);
+    mesh.apply(Change::RemoveService(name("cart")));
+    drop(scope.refresh(&mesh, clock::now()));
+    assert_eq!(scope.due(), None);
+    assert!(!told(&scope, &mesh).contains(&"cart".to_owned()));
 }

@@ -1,5 +1,6 @@
 use std::time::Instant;
 
+use ambit_kit::clock;
 use ambit_model::{Change, Mesh, Policy, PolicyName, PolicyOrigin, Service, ServiceName};
 use ambit_wire::delta::Client;
 use ambit_wire::discovery::Node;
@@ -85,7 +86,7 @@ impl Line {
 
     fn publish(&mut self, changes: &[Change]) {
         self.now = publish(&mut self.publisher, changes);
-        self.subscription.published(&self.now);
+        self.subscription.published(&self.now, clock::now());
     }
 
     /// What is sent now, written `kind +name -name`.

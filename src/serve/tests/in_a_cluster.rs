@@ -51,7 +51,7 @@ async fn plane() -> Plane {
             daemon_set: "ambit-node-agent".into(),
             service_account: "ambit-node-agent".into(),
         }],
-        pods: AgentPods::new(),
+        pods: CallerPods::new(),
     };
     let state = Arc::new(tempfile::tempdir().unwrap());
     Plane::with(folder, state, DAY, Some(agents)).await

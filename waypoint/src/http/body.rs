@@ -10,6 +10,7 @@ use bytes::Bytes;
 use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
 use tokio::time::{Sleep, sleep_until};
 
+use super::copied::Copied;
 use super::replay::Replay;
 
 /// Why a body broke off.
@@ -21,6 +22,9 @@ pub(crate) enum BodyError {
     /// It took longer than it may.
     #[error("the answer was not complete in time")]
     Late,
+    /// It is a copy that fell too far behind, or what it is a copy of broke off.
+    #[error("the copy was given up")]
+    Abandoned,
 }
 
 /// Looks at a body as it goes by. Dropped when the body is.
@@ -49,6 +53,7 @@ enum Source {
     Whole(Option<Bytes>),
     Incoming(Incoming),
     Replay(Replay),
+    Copied(Copied),
 }
 
 impl Body {
@@ -71,6 +76,11 @@ impl Body {
     /// One that may have to be sent again.
     pub(crate) fn replay(replay: Replay) -> Self {
         Self::of(Source::Replay(replay))
+    }
+
+    /// A copy of one that goes elsewhere.
+    pub(crate) fn copied(copied: Copied) -> Self {
+        Self::of(Source::Copied(copied))
     }
 
     /// The same, looked at.
@@ -109,6 +119,7 @@ impl Body {
                 .poll_frame(cx)
                 .map(|next| next.map(|frame| frame.map_err(BodyError::Broken))),
             Source::Replay(body) => Pin::new(body).poll_frame(cx),
+            Source::Copied(body) => Pin::new(body).poll_frame(cx),
         };
         if polled.is_pending()
             && let Some(end) = &mut self.end
@@ -168,6 +179,7 @@ impl HttpBody for Body {
             Source::Whole(bytes) => bytes.is_none(),
             Source::Incoming(body) => body.is_end_stream(),
             Source::Replay(body) => body.is_end_stream(),
+            Source::Copied(body) => body.is_end_stream(),
         }
     }
 
@@ -179,6 +191,7 @@ impl HttpBody for Body {
             }
             Source::Incoming(body) => body.size_hint(),
             Source::Replay(body) => body.size_hint(),
+            Source::Copied(body) => body.size_hint(),
         }
     }
 }

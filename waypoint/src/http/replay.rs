@@ -6,6 +6,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -13,7 +14,18 @@ use http::HeaderMap;
 use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
 use parking_lot::Mutex;
 
-use super::body::BodyError;
+use super::body::{BodyError, Watch as _};
+use super::copied::Copier;
+use super::grpc::Messages;
+
+/// What a client has sent of a body, however often that was sent on.
+#[derive(Debug, Default)]
+pub(crate) struct Sent {
+    /// Bytes.
+    pub(crate) bytes: AtomicU64,
+    /// Messages, if it is gRPC.
+    pub(crate) messages: AtomicU64,
+}
 
 /// A body, kept as it goes by.
 #[derive(Clone, Debug)]
@@ -24,7 +36,10 @@ struct Kept {
     rest: Incoming,
     pieces: Vec<Bytes>,
     trailers: Option<HeaderMap>,
+    copier: Option<Copier>,
     bytes: usize,
+    sent: Arc<Sent>,
+    messages: Option<Messages>,
     most: usize,
     /// More went by than is kept.
     outgrown: bool,
@@ -39,10 +54,25 @@ impl Replayable {
             rest: body,
             pieces: Vec::new(),
             trailers: None,
+            copier: None,
             bytes: 0,
+            sent: Arc::default(),
+            messages: None,
             most,
             outgrown: false,
         })))
+    }
+
+    /// Where its bytes are counted, and its messages if it is gRPC.
+    pub(crate) fn counted(&self, is_grpc: bool) -> Arc<Sent> {
+        let mut kept = self.0.lock();
+        kept.messages = is_grpc.then(Messages::default);
+        Arc::clone(&kept.sent)
+    }
+
+    /// Feeds copies with what comes from now on.
+    pub(crate) fn copied_by(&self, copier: Copier) {
+        self.0.lock().copier = Some(copier);
     }
 
     /// Whether all of it could be sent once more.
@@ -102,6 +132,7 @@ impl HttpBody for Replay {
             Some(Err(_)) => kept.outgrown = true,
             None => kept.ended = true,
         }
+        kept.feed(next.as_ref());
         Poll::Ready(next.map(|frame| frame.map_err(BodyError::Broken)))
     }
 
@@ -132,8 +163,37 @@ impl HttpBody for Replay {
 }
 
 impl Kept {
+    /// Shows the copies what came.
+    fn feed(&mut self, next: Option<&Result<Frame<Bytes>, hyper::Error>>) {
+        let Some(copier) = &mut self.copier else {
+            return;
+        };
+        match next {
+            Some(Ok(frame)) => {
+                if let Some(data) = frame.data_ref() {
+                    copier.data(data);
+                } else if let Some(trailers) = frame.trailers_ref() {
+                    copier.trailers(trailers);
+                }
+                // Whoever sends a body of known length does not ask for more at its end.
+                if self.ended || self.rest.is_end_stream() {
+                    copier.end();
+                    self.copier = None;
+                }
+            }
+            Some(Err(_)) => self.copier = None,
+            None => copier.end(),
+        }
+    }
+
     fn keep(&mut self, piece: &Bytes) {
         self.bytes += piece.len();
+        let bytes = piece.len() as u64;
+        self.sent.bytes.fetch_add(bytes, Ordering::Relaxed);
+        if let Some(messages) = &mut self.messages {
+            let ended = messages.ended_by(piece);
+            self.sent.messages.fetch_add(ended, Ordering::Relaxed);
+        }
         if self.outgrown || self.bytes > self.most {
             self.outgrown = true;
             self.pieces.clear();

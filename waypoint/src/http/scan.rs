@@ -23,13 +23,13 @@ use self::fields::{Fields, Framing};
 
 /// How large a head may be.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Limits {
+pub struct Limits {
     /// Bytes of the request line.
-    pub(crate) line: usize,
+    pub line: usize,
     /// Bytes of the head, and of trailers.
-    pub(crate) head: usize,
+    pub head: usize,
     /// Fields of the head, and of trailers.
-    pub(crate) fields: usize,
+    pub fields: usize,
 }
 
 /// Bytes of a chunk's size and its extensions.
@@ -37,7 +37,7 @@ const CHUNK_LINE: usize = 1024;
 
 /// What is wrong with what a client sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Fault {
+pub enum Fault {
     /// The first line is not `METHOD TARGET HTTP/1.x`.
     #[error("the request line is malformed")]
     RequestLine,
@@ -83,18 +83,42 @@ pub(crate) enum Fault {
     /// More fields than allowed.
     #[error("there are too many headers")]
     TooMany,
+    /// It did not come in time.
+    #[error("the request did not come in time")]
+    Late,
 }
 
 impl Fault {
     /// The status of the answer.
-    pub(crate) fn status(self) -> u16 {
+    pub fn status(self) -> u16 {
         match self {
             Self::LineTooLong => 414,
             Self::HeadTooLarge | Self::TooMany => 431,
             Self::Version => 505,
+            Self::Late => 408,
             _ => 400,
         }
     }
+
+    /// A stable word for metrics.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::LineTooLong | Self::HeadTooLarge | Self::TooMany => "oversized_request",
+            Self::Late => "slow_request",
+            _ => "malformed_request",
+        }
+    }
+}
+
+/// What a connection waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Awaits {
+    /// The head of a request.
+    Head,
+    /// The rest of a request.
+    Rest,
+    /// What is no HTTP, or not any more.
+    Anything,
 }
 
 /// Where in the stream the next byte stands.
@@ -111,7 +135,7 @@ enum State {
 
 /// Follows one connection.
 #[derive(Debug)]
-pub(crate) struct Scanner {
+pub struct Scanner {
     limits: Limits,
     state: State,
     /// How much of what is not complete was shown before: it is not read again for every byte that
@@ -121,7 +145,7 @@ pub(crate) struct Scanner {
 
 impl Scanner {
     /// At the beginning of a connection.
-    pub(crate) fn new(limits: Limits) -> Self {
+    pub fn new(limits: Limits) -> Self {
         Self {
             limits,
             state: State::Head,
@@ -131,7 +155,7 @@ impl Scanner {
 
     /// How many bytes at the beginning of `bytes` may be handed on. The rest belongs to something
     /// that is not complete: it is to be shown again, with more. A fault counts after those.
-    pub(crate) fn passable(&mut self, bytes: &[u8]) -> (usize, Result<(), Fault>) {
+    pub fn passable(&mut self, bytes: &[u8]) -> (usize, Result<(), Fault>) {
         let mut passed = 0;
         while let Some(rest) = bytes.get(passed..).filter(|rest| !rest.is_empty()) {
             match self.step(rest) {
@@ -143,9 +167,13 @@ impl Scanner {
         (passed, Ok(()))
     }
 
-    /// True between two requests: the connection may end here.
-    pub(crate) fn is_between(&self) -> bool {
-        self.state == State::Head
+    /// What comes next.
+    pub fn awaits(&self) -> Awaits {
+        match self.state {
+            State::Head => Awaits::Head,
+            State::Opaque => Awaits::Anything,
+            _ => Awaits::Rest,
+        }
     }
 
     /// Takes one unit off the front; 0 if it is not complete.

@@ -3,17 +3,26 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use hyper::Request;
+use ambit_decide::{Reason, Refusal};
+use ambit_kit::clock;
+use http::header::{CONNECTION, HeaderValue};
+use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite};
 
+use super::activity::Activity;
+use super::body::Body;
+use super::guarded::Guarded;
 use super::verified::Verified;
 use crate::call::Call;
+use crate::drain::Step;
 use crate::proxy::Proxy;
-use crate::request;
+use crate::request::{self, malformed};
+use crate::review;
+use crate::view::LINGER;
 
 /// Window of one HTTP/2 stream, for what clients send.
 const STREAM_WINDOW: u32 = 1 << 20;
@@ -25,27 +34,35 @@ pub(crate) async fn http1<C>(proxy: &Arc<Proxy>, call: &Arc<Call>, connection: C
 where
     C: AsyncBufRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let verified = Verified::new(connection, proxy.bounds.head);
-    let fault = verified.fault();
+    let began = clock::now();
+    let verified = Verified::new(connection, proxy.bounds.head, proxy.bounds.patience);
+    let (fault, activity) = (verified.fault(), verified.activity());
     let serving = http1::Builder::new()
         .half_close(true)
-        .timer(TokioTimer::new())
-        .header_read_timeout(proxy.bounds.head_time)
-        .serve_connection(verified, service_fn(answering(proxy, call)))
+        // What it would wait for has passed us already.
+        .header_read_timeout(None)
+        .serve_connection(
+            verified,
+            service_fn(answering(proxy, call, last_if_draining)),
+        )
         .with_upgrades();
     let mut serving = std::pin::pin!(serving);
-    let ended = tokio::select! {
-        ended = serving.as_mut() => ended,
-        () = proxy.drain.cancelled() => {
-            serving.as_mut().graceful_shutdown();
-            serving.await
+    let served = async {
+        tokio::select! {
+            ended = serving.as_mut() => ended,
+            () = over(proxy, call, Step::Closing, &activity) => {
+                serving.as_mut().graceful_shutdown();
+                serving.await
+            }
         }
     };
-    let client = call.client.address;
+    let Some(ended) = while_allowed(proxy, call, served).await else {
+        return;
+    };
     if let Some(fault) = fault.get() {
-        tracing::info!(%client, reason = "malformed_request", "a request was refused: {fault}");
+        malformed::tell(proxy, call, *fault, began);
     } else if let Err(error) = ended {
-        tracing::debug!(%client, %error, "a client's connection broke");
+        tracing::debug!(client = %call.client.address, %error, "a client's connection broke");
     }
 }
 
@@ -54,38 +71,112 @@ pub(crate) async fn http2<C>(proxy: &Arc<Proxy>, call: &Arc<Call>, connection: C
 where
     C: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let step = last_step(proxy, call);
+    let guarded = Guarded::new(connection);
+    let (flood, activity) = (guarded.flood(), guarded.activity());
     let serving = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_concurrent_streams(proxy.bounds.streams)
+        .max_concurrent_streams(proxy.bounds.requests)
+        .enable_connect_protocol()
         .max_header_list_size(u32::try_from(proxy.bounds.head.head).unwrap_or(u32::MAX))
-        .serve_connection(TokioIo::new(connection), service_fn(answering(proxy, call)));
+        .serve_connection(
+            TokioIo::new(guarded),
+            service_fn(answering(proxy, call, |_, _, response| response)),
+        );
     let mut serving = std::pin::pin!(serving);
-    let ended = tokio::select! {
-        ended = serving.as_mut() => ended,
-        () = proxy.drain.cancelled() => {
-            serving.as_mut().graceful_shutdown();
-            serving.await
+    let served = async {
+        tokio::select! {
+            ended = serving.as_mut() => ended,
+            () = over(proxy, call, step, &activity) => {
+                serving.as_mut().graceful_shutdown();
+                serving.await
+            }
         }
     };
-    if let Err(error) = ended {
+    let Some(ended) = while_allowed(proxy, call, served).await else {
+        return;
+    };
+    if let Some(flood) = flood.get() {
+        let reason = Reason::from_word(flood.word()).unwrap_or(Reason::ResetFlood);
+        proxy.cut(call, &Refusal::new(reason, flood.to_string()));
+    } else if let Err(error) = ended {
         tracing::debug!(client = %call.client.address, %error, "a client's connection broke");
     }
+}
+
+/// Serves until a changed policy refuses the client; `None` if it did.
+async fn while_allowed<T>(
+    proxy: &Proxy,
+    call: &Call,
+    serving: impl Future<Output = T>,
+) -> Option<T> {
+    tokio::select! {
+        ended = serving => Some(ended),
+        refusal = review::all_refused(proxy, call) => {
+            proxy.cut(call, &refusal);
+            None
+        }
+    }
+}
+
+/// Waits until a connection shall end once it has no request: at this step of the way out, or when
+/// nothing has gone by for long.
+async fn over(proxy: &Proxy, call: &Call, step: Step, activity: &Activity) {
+    tokio::select! {
+        () = proxy.drain.reached(step) => {}
+        () = untied(call, step) => {}
+        () = activity.ceased(proxy.bounds.idle) => {}
+    }
+}
+
+/// The same where what was asked for is bound to this waypoint no longer.
+async fn untied(call: &Call, step: Step) {
+    call.tie.reached(Step::Draining).await;
+    if step > Step::Draining {
+        tokio::time::sleep(LINGER).await;
+    }
+}
+
+/// The step at which a connection of HTTP/2 ends that begins now. One that has not begun would be
+/// closed at once.
+fn last_step(proxy: &Proxy, call: &Call) -> Step {
+    match is_draining(proxy, call) {
+        true => Step::Closing,
+        false => Step::Draining,
+    }
+}
+
+fn is_draining(proxy: &Proxy, call: &Call) -> bool {
+    proxy.drain.has_reached(Step::Draining) || call.tie.has_reached(Step::Draining)
+}
+
+/// On the way out an answer tells the client to ask elsewhere the next time. A kept connection that
+/// just closed could meet a request on its way.
+fn last_if_draining(proxy: &Proxy, call: &Call, mut response: Response<Body>) -> Response<Body> {
+    let goes_on = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+    if is_draining(proxy, call) && !goes_on {
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(CONNECTION, close);
+    }
+    response
 }
 
 /// What answers the requests of one connection.
 fn answering(
     proxy: &Arc<Proxy>,
     call: &Arc<Call>,
+    finish: fn(&Proxy, &Call, Response<Body>) -> Response<Body>,
 ) -> impl Fn(Request<Incoming>) -> Answering + Send + 'static {
     let (proxy, call) = (Arc::clone(proxy), Arc::clone(call));
     move |request| {
         let (proxy, call) = (Arc::clone(&proxy), Arc::clone(&call));
-        Box::pin(async move { Ok(request::answer(&proxy, &call, request).await) })
+        Box::pin(async move {
+            let response = request::answer(&proxy, &call, request).await;
+            Ok(finish(&proxy, &call, response))
+        })
     }
 }
 
-type Answering = std::pin::Pin<
-    Box<dyn Future<Output = Result<http::Response<super::body::Body>, Infallible>> + Send>,
->;
+type Answering = std::pin::Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;

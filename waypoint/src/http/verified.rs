@@ -3,20 +3,34 @@
 //! ```text
 //!  connection --lent--> Scanner --passed--> hyper
 //!                          | not complete: held until more has come
+//!                          | not complete for too long: a fault
 //!                          | fault: what was passed before it, then the end; and, once hyper has
 //!                          |        answered what came before, our own answer on the wire
 //! ```
 
+use std::future::Future as _;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use hyper::rt::{Read, ReadBufCursor, Write};
 use tokio::io::{AsyncBufRead, AsyncWrite};
+use tokio::time::{Sleep, sleep};
 
-use super::scan::{Fault, Limits, Scanner};
+use super::activity::Activity;
+use super::scan::{Awaits, Fault, Limits, Scanner};
+
+/// How long a client may take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Patience {
+    /// From the first byte of a head to its last.
+    pub(crate) head: Duration,
+    /// Between two pieces of a body, where we wait for it.
+    pub(crate) body: Duration,
+}
 
 /// What a client did wrong, for whoever drives the connection.
 pub(crate) type FaultCell = Arc<OnceLock<Fault>>;
@@ -31,19 +45,26 @@ pub(crate) struct Verified<C> {
     /// Bytes at the front, of `held` or else of what the connection lends, that may be handed on.
     passed: usize,
     fault: FaultCell,
+    activity: Activity,
+    patience: Patience,
+    /// When patience with what is not complete ends.
+    end: Option<Pin<Box<Sleep>>>,
     /// Our answer to a fault, as far as it is not written yet.
     answer: Option<io::Cursor<Vec<u8>>>,
 }
 
 impl<C> Verified<C> {
     /// Reads through a scanner with these limits.
-    pub(crate) fn new(connection: C, limits: Limits) -> Self {
+    pub(crate) fn new(connection: C, limits: Limits, patience: Patience) -> Self {
         Self {
             connection,
             scanner: Scanner::new(limits),
             held: BytesMut::new(),
             passed: 0,
             fault: FaultCell::default(),
+            activity: Activity::default(),
+            patience,
+            end: None,
             answer: None,
         }
     }
@@ -53,10 +74,15 @@ impl<C> Verified<C> {
         Arc::clone(&self.fault)
     }
 
+    /// Where to see whether bytes go by.
+    pub(crate) fn activity(&self) -> Activity {
+        self.activity.clone()
+    }
+
     fn note(&mut self, result: Result<(), Fault>) {
         let Err(fault) = result else { return };
         // An answer in the middle of a body would be taken for that of an earlier request.
-        if self.scanner.is_between() {
+        if self.scanner.awaits() == Awaits::Head {
             self.answer = Some(io::Cursor::new(answer_to(fault)));
         }
         // Nothing is read after a fault, so there is only one.
@@ -83,10 +109,13 @@ impl<C: AsyncBufRead + Unpin> Verified<C> {
     /// Makes sure that something may be handed on, unless the connection is over.
     fn poll_passed(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.passed == 0 && self.fault.get().is_none() {
-            let came = ready!(Pin::new(&mut self.connection).poll_fill_buf(cx))?;
+            let Poll::Ready(came) = Pin::new(&mut self.connection).poll_fill_buf(cx)? else {
+                return self.poll_late(cx);
+            };
             if came.is_empty() {
                 return Poll::Ready(Ok(()));
             }
+            self.activity.note();
             let length = came.len();
             if self.held.is_empty() {
                 let (passed, result) = self.scanner.passable(came);
@@ -103,7 +132,23 @@ impl<C: AsyncBufRead + Unpin> Verified<C> {
                 self.passed = passed;
                 self.note(result);
             }
+            if self.passed > 0 {
+                self.end = None;
+            }
         }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Waits for a client in the middle of something, but not for ever.
+    fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let patience = match self.scanner.awaits() {
+            Awaits::Head if !self.held.is_empty() => self.patience.head,
+            Awaits::Rest => self.patience.body,
+            Awaits::Head | Awaits::Anything => return Poll::Pending,
+        };
+        let end = self.end.get_or_insert_with(|| Box::pin(sleep(patience)));
+        ready!(end.as_mut().poll(cx));
+        self.note(Err(Fault::Late));
         Poll::Ready(Ok(()))
     }
 
@@ -146,6 +191,7 @@ impl<C: AsyncWrite + Unpin> Write for Verified<C> {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        self.activity.note();
         Pin::new(&mut self.connection).poll_write(cx, bytes)
     }
 
@@ -154,6 +200,7 @@ impl<C: AsyncWrite + Unpin> Write for Verified<C> {
         cx: &mut Context<'_>,
         parts: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        self.activity.note();
         Pin::new(&mut self.connection).poll_write_vectored(cx, parts)
     }
 

@@ -34,3 +34,18 @@ fn a_line_without_an_end_is_not_waited_for_for_ever() {
     let long = [b"GET /".as_slice(), &[b'a'; 20_000]].concat();
     assert_eq!(sniff(&long), Sniffed::Is(Protocol::Tcp));
 }
+
+#[test]
+fn only_settings_of_http2_are_taken_for_them() {
+    assert!(is_settings(b"\0\0\x06\x04\0\0\0\0\0\0\x03\0\0\0\x64"));
+    assert!(is_settings(b"\0\0\0\x04\0\0\0\0\0"));
+    for other in [
+        &b"220 speaks first\r\n"[..],
+        b"",
+        b"\0\0\x05\x04\0\0\0\0\0\0\x03\0\0\0",
+        b"\0\0\x06\x04\x01\0\0\0\0",
+        b"\x4a\0\0\0\x0a8.0.36\0",
+    ] {
+        assert!(!is_settings(other), "{other:?}");
+    }
+}

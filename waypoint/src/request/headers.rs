@@ -1,7 +1,8 @@
 //! Headers between two hops: what belongs to one connection goes, what tells of the client comes.
 
 use http::header::{
-    CONNECTION, EXPECT, HeaderName, HeaderValue, PROXY_AUTHENTICATE, TE, TRANSFER_ENCODING, UPGRADE,
+    CONNECTION, EXPECT, HOST, HeaderName, HeaderValue, PROXY_AUTHENTICATE, TE, TRANSFER_ENCODING,
+    UPGRADE,
 };
 use http::request::Parts;
 use http::{HeaderMap, Version};
@@ -12,6 +13,8 @@ const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 /// By this name a request is told from all others, in logs and traces.
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// What became of a gRPC call.
+pub(super) const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 /// Headers of one hop (RFC 9110, 7.6.1), beside `Connection` itself and what that names.
 const HOP: [HeaderName; 5] = [
     HeaderName::from_static("keep-alive"),
@@ -35,6 +38,7 @@ pub(super) fn take_in(head: &mut Parts, call: &Call) {
     }
     // The parser answers it when the body is asked for.
     head.headers.remove(EXPECT);
+    name_host(head, call);
     note_client(&mut head.headers, call);
     if !head.headers.contains_key(REQUEST_ID)
         && let Ok(id) = HeaderValue::try_from(new_id())
@@ -64,6 +68,16 @@ fn drop_hop(headers: &mut HeaderMap) {
     }
     for name in &HOP {
         headers.remove(name);
+    }
+}
+
+/// HTTP/1.0 may leave the host out, the next hop may not: it is the address that was asked for.
+fn name_host(head: &mut Parts, call: &Call) {
+    if head.uri.authority().is_none() && !head.headers.contains_key(HOST) {
+        let address = call.destination.to_string();
+        if let Ok(host) = HeaderValue::try_from(address) {
+            head.headers.insert(HOST, host);
+        }
     }
 }
 
@@ -98,11 +112,16 @@ fn new_id() -> String {
     format!("{a}-{b}-{c}-{d}-{e}")
 }
 
-/// Whether a request speaks gRPC.
+/// Whether a request speaks gRPC. Its relative for browsers, `application/grpc-web`, is not it.
 pub(super) fn is_grpc(headers: &HeaderMap) -> bool {
-    headers
-        .get(http::header::CONTENT_TYPE)
-        .is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
+    let kind = headers.get(http::header::CONTENT_TYPE);
+    let after = kind.and_then(|kind| kind.as_bytes().strip_prefix(b"application/grpc"));
+    after.is_some_and(|after| matches!(after.first(), None | Some(b'+' | b';')))
+}
+
+/// The status of gRPC in these headers or trailers.
+pub(super) fn grpc_status(headers: &HeaderMap) -> Option<u16> {
+    headers.get(GRPC_STATUS)?.to_str().ok()?.parse().ok()
 }
 
 /// The protocol as logs name it.
@@ -113,3 +132,6 @@ pub(super) fn protocol(version: Version) -> &'static str {
         _ => "HTTP/1.1",
     }
 }
+
+#[cfg(test)]
+mod tests;

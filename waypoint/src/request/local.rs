@@ -1,5 +1,7 @@
 //! Answers of our own: a request that goes nowhere, and why.
 
+use ambit_decide::{Reason, Refusal};
+use ambit_model::PolicyName;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use http::request::Parts;
 use http::{Response, StatusCode};
@@ -8,7 +10,6 @@ use super::headers;
 use super::record::Record;
 use crate::http::body::Body;
 
-const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 
 /// Why an answer is ours, in Envoy's letters.
@@ -28,6 +29,10 @@ pub(crate) enum Flag {
     Timeout,
     /// Policy.
     Denied,
+    /// The client sent something else than HTTP.
+    Malformed,
+    /// The client did not wait for the end.
+    ClientLeft,
 }
 
 impl Flag {
@@ -40,6 +45,8 @@ impl Flag {
             Self::ConnectFailure => "UF",
             Self::Reset => "UC",
             Self::Timeout => "UT",
+            Self::Malformed => "DPE",
+            Self::ClientLeft => "DC",
         }
     }
 }
@@ -49,10 +56,12 @@ impl Flag {
 pub(crate) struct Fault {
     pub(crate) status: StatusCode,
     pub(crate) flag: Flag,
-    /// The stable word for it.
+    /// The stable word for it, one of [`Reason`]'s.
     pub(crate) reason: &'static str,
     /// What happened, for a person.
     pub(crate) detail: String,
+    /// The policy that wants it so.
+    pub(crate) policy: Option<PolicyName>,
 }
 
 impl Fault {
@@ -63,11 +72,32 @@ impl Fault {
         reason: &'static str,
         detail: impl Into<String>,
     ) -> Self {
+        debug_assert!(
+            Reason::from_word(reason).is_some(),
+            "`{reason}` is not in the table of reasons"
+        );
         Self {
             status: StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
             flag,
             reason,
             detail: detail.into(),
+            policy: None,
+        }
+    }
+
+    /// That of a refusal: no endpoint can be gone to, or this client may not.
+    pub(super) fn of(refusal: &Refusal) -> Self {
+        let reason = refusal.reason;
+        let fault = match reason {
+            Reason::NoEndpoint | Reason::NoWaypoint => {
+                let detail = refusal.detail.as_str();
+                Self::new(503, Flag::NoEndpoint, reason.word(), detail)
+            }
+            _ => Self::new(403, Flag::Denied, reason.word(), refusal.to_string()),
+        };
+        Self {
+            policy: refusal.policy.clone(),
+            ..fault
         }
     }
 }
@@ -82,7 +112,7 @@ pub(super) fn refuse(fault: &Fault, head: &Parts, record: &mut Record) -> Respon
     if headers::is_grpc(&head.headers) {
         let code = grpc_code(fault.status);
         fields.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
-        fields.insert(GRPC_STATUS, HeaderValue::from(code));
+        fields.insert(headers::GRPC_STATUS, HeaderValue::from(code));
         fields.insert(GRPC_MESSAGE, HeaderValue::from_static(fault.reason));
         return response;
     }

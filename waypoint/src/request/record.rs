@@ -1,21 +1,27 @@
-//! What is written down of a request when it is over: when the last byte of its answer has gone by,
-//! or the client has gone.
+//! A request from its head to its end, which is when the last byte of its answer has gone by or the
+//! client has gone. Then it is told of ([`told`]).
+
+mod told;
 
 use std::sync::Arc;
 use std::time::Instant;
 
 use ambit_balance::ActiveRequest;
-use ambit_kit::clock;
+use ambit_model::Service;
 use ambit_route::Rule;
+use ambit_telemetry::Protocol;
 use bytes::Bytes;
+use http::header::{HOST, HeaderName, HeaderValue, USER_AGENT};
 use http::request::Parts;
-use http::{Method, Response, StatusCode};
+use http::{HeaderMap, Method, Response, StatusCode, Uri};
 
 use super::headers::{self, REQUEST_ID};
 use super::local::{Fault, Flag};
 use super::tries::Try;
 use crate::call::Call;
 use crate::http::body::{Body, BodyError, Watch};
+use crate::http::grpc::Messages;
+use crate::http::replay::{Replayable, Sent};
 use crate::proxy::Proxy;
 use crate::upstream::pool::Lease;
 use crate::view::Destination;
@@ -23,22 +29,32 @@ use crate::view::Destination;
 /// A request, as far as it has come.
 #[derive(Debug)]
 pub(crate) struct Record {
-    pub(crate) proxy: Arc<Proxy>,
-    pub(crate) call: Arc<Call>,
-    pub(crate) began: Instant,
-    pub(crate) method: Method,
-    pub(crate) path: Box<str>,
-    pub(crate) host: Box<str>,
-    pub(crate) protocol: &'static str,
-    request_id: Option<http::HeaderValue>,
-    pub(crate) rule: Option<Arc<Rule>>,
-    pub(crate) destination: Option<Arc<Destination>>,
-    pub(crate) retries: u32,
-    pub(crate) fault: Option<Fault>,
-    pub(crate) status: StatusCode,
-    pub(crate) grpc_status: Option<u16>,
-    pub(crate) answered_bytes: u64,
-    pub(crate) complete: bool,
+    proxy: Arc<Proxy>,
+    call: Arc<Call>,
+    began: Instant,
+    protocol: Protocol,
+    version: &'static str,
+    method: Method,
+    uri: Uri,
+    host: Option<HeaderValue>,
+    request_id: Option<HeaderValue>,
+    user_agent: Option<HeaderValue>,
+    rule: Option<Arc<Rule>>,
+    service: Option<Arc<Service>>,
+    destination: Option<Arc<Destination>>,
+    /// An endpoint has answered.
+    answered: bool,
+    retries: u32,
+    fault: Option<Fault>,
+    /// The status that the client gets, once it is known.
+    status: Option<StatusCode>,
+    grpc_status: Option<u16>,
+    sent: Option<Arc<Sent>>,
+    answered_bytes: u64,
+    answered_messages: u64,
+    /// How far the messages of an answer have gone by.
+    messages: Messages,
+    complete: bool,
     active: Option<ActiveRequest>,
     chosen: Option<Try>,
     lease: Option<Lease>,
@@ -52,23 +68,33 @@ impl Record {
         head: &Parts,
         began: Instant,
     ) -> Self {
-        let asked = ambit_route::Head::of(head);
+        let header = |name: HeaderName| head.headers.get(name).cloned();
         Self {
             proxy: Arc::clone(proxy),
             call: Arc::clone(call),
             began,
+            protocol: match headers::is_grpc(&head.headers) {
+                true => Protocol::Grpc,
+                false => Protocol::Http,
+            },
+            version: headers::protocol(head.version),
             method: head.method.clone(),
-            path: asked.path.into(),
-            host: asked.authority.unwrap_or_default().into(),
-            protocol: headers::protocol(head.version),
-            request_id: head.headers.get(REQUEST_ID).cloned(),
+            uri: head.uri.clone(),
+            host: header(HOST),
+            request_id: header(REQUEST_ID),
+            user_agent: header(USER_AGENT),
             rule: None,
+            service: call.service().map(|(service, _)| Arc::clone(service)),
             destination: None,
+            answered: false,
             retries: 0,
             fault: None,
-            status: StatusCode::OK,
+            status: None,
             grpc_status: None,
+            sent: None,
             answered_bytes: 0,
+            answered_messages: 0,
+            messages: Messages::default(),
             complete: false,
             active: None,
             chosen: None,
@@ -84,6 +110,16 @@ impl Record {
     /// The rule that it met.
     pub(super) fn rule(&mut self, rule: &Arc<Rule>) {
         self.rule = Some(Arc::clone(rule));
+    }
+
+    /// The service that it goes to, which its rule may have chosen.
+    pub(super) fn service(&mut self, service: Option<Arc<Service>>) {
+        self.service = service;
+    }
+
+    /// It has a body.
+    pub(super) fn sends(&mut self, body: &Replayable) {
+        self.sent = Some(body.counted(self.protocol == Protocol::Grpc));
     }
 
     /// It counts as in progress until it is over.
@@ -103,6 +139,7 @@ impl Record {
 
     /// It is answered by an endpoint, over this connection.
     pub(super) fn answered(&mut self, chosen: Try, lease: Lease) {
+        self.answered = true;
         self.chosen = Some(chosen);
         self.lease = Some(lease);
     }
@@ -114,38 +151,30 @@ impl Record {
 
     /// Follows the answer to its end.
     pub(super) fn watch(mut self, response: Response<Body>) -> Response<Body> {
-        self.status = response.status();
-        self.grpc_status = grpc_status(response.headers());
+        self.status = Some(response.status());
+        self.grpc_status = headers::grpc_status(response.headers());
         response.map(|body| body.watched(Box::new(self)))
     }
 
-    /// What tells it from all others.
-    pub(crate) fn request_id(&self) -> Option<&str> {
-        self.request_id.as_ref()?.to_str().ok()
-    }
-
-    /// How long it took.
-    pub(crate) fn duration(&self) -> std::time::Duration {
-        clock::now().duration_since(self.began)
-    }
-
-    /// The letters that say why the answer is not an endpoint's own.
-    pub(crate) fn flag(&self) -> &'static str {
-        match &self.fault {
-            Some(fault) => fault.flag.letters(),
-            None if !self.complete => "DC",
-            None => Flag::None.letters(),
-        }
+    /// The connection went on with another protocol and is over; `received` are the bytes that came
+    /// back, if it ended well.
+    pub(super) fn switched(mut self, status: StatusCode, received: Option<u64>) {
+        self.status = Some(status);
+        self.complete = received.is_some();
+        self.answered_bytes = received.unwrap_or_default();
     }
 }
 
 impl Watch for Record {
     fn data(&mut self, bytes: &Bytes) {
         self.answered_bytes += bytes.len() as u64;
+        if self.protocol == Protocol::Grpc {
+            self.answered_messages += self.messages.ended_by(bytes);
+        }
     }
 
-    fn trailers(&mut self, trailers: &http::HeaderMap) {
-        self.grpc_status = grpc_status(trailers).or(self.grpc_status);
+    fn trailers(&mut self, trailers: &HeaderMap) {
+        self.grpc_status = headers::grpc_status(trailers).or(self.grpc_status);
     }
 
     fn end(&mut self) {
@@ -158,7 +187,7 @@ impl Watch for Record {
     fn broken(&mut self, error: &BodyError) {
         let fault = match error {
             BodyError::Late => Fault::new(504, Flag::Timeout, "timeout", error.to_string()),
-            BodyError::Broken(_) => {
+            BodyError::Broken(_) | BodyError::Abandoned => {
                 Fault::new(502, Flag::Reset, "upstream_reset", error.to_string())
             }
         };
@@ -170,10 +199,6 @@ impl Drop for Record {
     fn drop(&mut self) {
         // The endpoint and the budget are free before anybody can see the line.
         drop((self.active.take(), self.chosen.take()));
-        self.proxy.ended(self);
+        self.tell();
     }
-}
-
-fn grpc_status(headers: &http::HeaderMap) -> Option<u16> {
-    headers.get("grpc-status")?.to_str().ok()?.parse().ok()
 }

@@ -1,22 +1,22 @@
 //! A connection to an endpoint: a tunnel to its agent, or plain TCP if it takes no tunnels.
 
-use std::io::{self, IoSlice};
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use ambit_model::{SpiffeId, TunnelProtocol, Workload};
-use ambit_tunnel::{Ask, DialError, Dialled, Key, OpenError, Pipe, Pool, Settings};
-use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite, BufReader, ReadBuf};
+use ambit_tunnel::{
+    Ask, DialError, Dialled, Key, OpenError, Pipe, Pool, PoolStats, Settings, forwarded,
+};
+use tokio::io::BufReader;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+use tokio_util::either::Either;
 
 use crate::identity::Identity;
 use crate::view::Destination;
 
 /// Port on which agents and waypoints take tunnels.
-const HBONE_PORT: u16 = 15008;
+pub(crate) const HBONE_PORT: u16 = 15008;
 
 /// Why there is no connection.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -48,14 +48,8 @@ impl LinkError {
     }
 }
 
-/// A connection to an endpoint.
-#[derive(Debug)]
-pub(crate) enum Link {
-    /// In a tunnel.
-    Tunnel(Pipe),
-    /// In plaintext.
-    Plain(BufReader<TcpStream>),
-}
+/// A connection to an endpoint: in a tunnel, or in plaintext.
+pub(crate) type Link = Either<Pipe, BufReader<TcpStream>>;
 
 /// Makes connections to endpoints.
 #[derive(Clone, Debug)]
@@ -86,6 +80,12 @@ impl Linker {
 
     /// Connects to an endpoint.
     pub(crate) async fn link(&self, to: &Destination, by: OnBehalf) -> Result<Link, LinkError> {
+        if let Some(via) = &to.via {
+            let expected = Arc::clone(&via.expected);
+            return self
+                .tunnel(&to.workload, via.to, expected, to.address, by)
+                .await;
+        }
         match to.workload.protocol {
             TunnelProtocol::Hbone => {
                 let far = SocketAddr::new(to.address.ip(), HBONE_PORT);
@@ -95,7 +95,7 @@ impl Linker {
             }
             TunnelProtocol::None => {
                 let tcp = self.dial(to.address).await.map_err(LinkError::Plain)?;
-                Ok(Link::Plain(BufReader::new(tcp)))
+                Ok(Either::Right(BufReader::new(tcp)))
             }
             TunnelProtocol::Unsupported(_) => {
                 Err(LinkError::Unsupported(to.workload.uid.as_str().into()))
@@ -104,7 +104,7 @@ impl Linker {
     }
 
     /// Opens a tunnel to the far end at `far`, which is asked for `authority`.
-    pub(crate) async fn tunnel(
+    async fn tunnel(
         &self,
         workload: &Workload,
         far: SocketAddr,
@@ -121,7 +121,7 @@ impl Linker {
         };
         let mut headers = vec![("x-istio-source", "waypoint".to_owned())];
         if let Some(client) = by.client {
-            headers.push(("forwarded", format!("for=\"{client}\"")));
+            headers.push(("forwarded", forwarded::of(client)));
         }
         let ask = Ask {
             authority: authority.to_string(),
@@ -144,7 +144,12 @@ impl Linker {
             to: authority,
             cause,
         })?;
-        Ok(Link::Tunnel(Pipe::new(opened.stream)))
+        Ok(Either::Left(Pipe::new(opened.stream)))
+    }
+
+    /// How many tunnels there are, and have been.
+    pub(crate) fn stats(&self) -> PoolStats {
+        self.tunnels.stats()
     }
 
     /// Lets go of the tunnels to pods that are gone, by their uids.
@@ -161,76 +166,5 @@ impl Linker {
         tcp.set_nodelay(true)
             .map_err(|error| DialError::from_io(to, error))?;
         Ok(tcp)
-    }
-}
-
-impl AsyncRead for Link {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Tunnel(pipe) => Pin::new(pipe).poll_read(cx, buffer),
-            Self::Plain(tcp) => Pin::new(tcp).poll_read(cx, buffer),
-        }
-    }
-}
-
-impl AsyncBufRead for Link {
-    fn poll_fill_buf(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<&[u8]>> {
-        match self.get_mut() {
-            Self::Tunnel(pipe) => Pin::new(pipe).poll_fill_buf(cx),
-            Self::Plain(tcp) => Pin::new(tcp).poll_fill_buf(cx),
-        }
-    }
-
-    fn consume(self: Pin<&mut Self>, used: usize) {
-        match self.get_mut() {
-            Self::Tunnel(pipe) => Pin::new(pipe).consume(used),
-            Self::Plain(tcp) => Pin::new(tcp).consume(used),
-        }
-    }
-}
-
-impl AsyncWrite for Link {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Tunnel(pipe) => Pin::new(pipe).poll_write(cx, bytes),
-            Self::Plain(tcp) => Pin::new(tcp).poll_write(cx, bytes),
-        }
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        parts: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Tunnel(pipe) => Pin::new(pipe).poll_write_vectored(cx, parts),
-            Self::Plain(tcp) => Pin::new(tcp).poll_write_vectored(cx, parts),
-        }
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        true
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Tunnel(pipe) => Pin::new(pipe).poll_flush(cx),
-            Self::Plain(tcp) => Pin::new(tcp).poll_flush(cx),
-        }
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Tunnel(pipe) => Pin::new(pipe).poll_shutdown(cx),
-            Self::Plain(tcp) => Pin::new(tcp).poll_shutdown(cx),
-        }
     }
 }

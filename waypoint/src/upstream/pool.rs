@@ -3,25 +3,35 @@
 //! HTTP/1.1 carries one request at a time: a connection is taken out and put back when its answer
 //! has been read to the end. HTTP/2 carries many: it stays in the pool while it is used.
 //!
-//! Tasks: "upstream connection", one per connection, which ends with it.
+//! A connection that is being made is made to the end, and kept if nobody waits for it any more.
+//! Given up half way it would reach the endpoint's agent as a reset, and an agent ends a tunnel with
+//! too many of those: one client that comes and goes quickly would break the requests of others.
+//!
+//! Tasks: "connect", one per connection that is being made; "upstream connection", one per
+//! connection, which ends with it.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use ambit_kit::tasks::Tasks;
+use ambit_tunnel::OpenError;
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use parking_lot::Mutex;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::link::{LinkError, Linker, OnBehalf};
+use crate::gauges::UPSTREAM;
 use crate::http::body::Body;
 use crate::view::Destination;
 
 /// Connections of HTTP/1.1 to one endpoint that are kept without a request.
 const MOST_IDLE: usize = 256;
+/// Connections to one endpoint that are made at once.
+const CONNECTING: usize = 64;
 /// Window of one HTTP/2 stream.
 const STREAM_WINDOW: u32 = 1 << 20;
 /// Window of one HTTP/2 connection.
@@ -89,13 +99,8 @@ impl Lease {
         let Some(sender) = self.sender.take() else {
             return;
         };
-        if sender.is_closed() {
-            return;
-        }
-        let mut idle = self.pool.shared.idle.lock();
-        let connections = idle.entry(self.key.clone()).or_default();
-        if connections.len() < MOST_IDLE {
-            connections.push(sender);
+        if !sender.is_closed() {
+            self.pool.keep(&self.key, sender);
         }
     }
 }
@@ -112,6 +117,7 @@ struct Shared {
     tasks: Tasks,
     idle: Mutex<HashMap<Key, Vec<http1::SendRequest<Body>>>>,
     open: Mutex<HashMap<Key, http2::SendRequest<Body>>>,
+    connecting: Mutex<HashMap<Key, Arc<Semaphore>>>,
 }
 
 impl HttpPool {
@@ -123,6 +129,7 @@ impl HttpPool {
                 tasks,
                 idle: Mutex::default(),
                 open: Mutex::default(),
+                connecting: Mutex::default(),
             }),
         }
     }
@@ -132,7 +139,7 @@ impl HttpPool {
     /// The request has the form that the version wants. `fresh` asks for a connection of its own.
     pub(crate) async fn send(
         &self,
-        to: &Destination,
+        to: &Arc<Destination>,
         version: Version,
         request: Request<Body>,
         fresh: bool,
@@ -179,6 +186,8 @@ impl HttpPool {
     pub(crate) fn purge(&self, is_gone: impl Fn(&str) -> bool) {
         self.shared.idle.lock().retain(|key, _| !is_gone(&key.pod));
         self.shared.open.lock().retain(|key, _| !is_gone(&key.pod));
+        let mut connecting = self.shared.connecting.lock();
+        connecting.retain(|key, _| !is_gone(&key.pod));
     }
 }
 
@@ -205,7 +214,54 @@ impl HttpPool {
         }
     }
 
-    async fn connect(&self, key: &Key, to: &Destination, own: bool) -> Result<Sender, SendError> {
+    /// A new connection, or one that has become free while others were made.
+    async fn connect(
+        &self,
+        key: &Key,
+        to: &Arc<Destination>,
+        own: bool,
+    ) -> Result<Sender, SendError> {
+        let turn = self.turn(key).await;
+        if !own && let Some(kept) = self.kept(key).await {
+            return Ok(kept);
+        }
+        let (tell, told) = oneshot::channel();
+        let (pool, home, to) = (self.clone(), key.clone(), Arc::clone(to));
+        let address = to.address;
+        drop(self.shared.tasks.spawn("connect", async move {
+            let made = pool.make(&home, &to, own).await;
+            drop(turn);
+            if let Err(Ok(Sender::Http1(unused))) = tell.send(made) {
+                pool.keep(&home, unused);
+            }
+        }));
+        let stopped = |_| LinkError::Tunnel {
+            to: address,
+            cause: OpenError::Closed("the waypoint stops".to_owned()),
+        };
+        told.await.map_err(stopped)?
+    }
+
+    /// One's turn to make a connection; `None` if there is none to wait for.
+    async fn turn(&self, key: &Key) -> Option<OwnedSemaphorePermit> {
+        let turns = {
+            let mut connecting = self.shared.connecting.lock();
+            let new = || Arc::new(Semaphore::new(CONNECTING));
+            Arc::clone(connecting.entry(key.clone()).or_insert_with(new))
+        };
+        turns.acquire_owned().await.ok()
+    }
+
+    /// Keeps a connection that nobody uses.
+    fn keep(&self, key: &Key, sender: http1::SendRequest<Body>) {
+        let mut idle = self.shared.idle.lock();
+        let connections = idle.entry(key.clone()).or_default();
+        if connections.len() < MOST_IDLE {
+            connections.push(sender);
+        }
+    }
+
+    async fn make(&self, key: &Key, to: &Destination, own: bool) -> Result<Sender, SendError> {
         // The endpoint learns of clients by `x-forwarded-for`: the connection is not one client's.
         let link = self.shared.linker.link(to, OnBehalf::default()).await?;
         let failed = |error| SendError::Handshake(to.address, error);
@@ -240,7 +296,7 @@ impl HttpPool {
                 tracing::debug!(%error, "a connection to an endpoint ended");
             }
         };
-        drop(self.shared.tasks.spawn("upstream connection", driven));
+        drop(self.shared.tasks.spawn(UPSTREAM, driven));
     }
 }
 

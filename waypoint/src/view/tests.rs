@@ -1,70 +1,13 @@
 //! Endpoints and routes follow the mesh, change by change.
 
-use std::collections::BTreeMap;
-
 use ambit_balance::Ask;
 use ambit_model::{
-    AppProtocol, Backend, BackendTarget, Health, HttpBackend, HttpFilters, HttpMatch, HttpRoutes,
-    HttpRule, IpFamilies, LoadBalancing, Locality, PathMatch, Pattern, PortMapping, RoutedMatch,
-    ServicePort, TunnelProtocol, WorkloadType,
+    Backend, BackendTarget, Health, HttpBackend, HttpFilters, HttpMatch, HttpRoutes, HttpRule,
+    PathMatch, Pattern, RoutedMatch,
 };
 
 use super::*;
-
-fn name(service: &str) -> ServiceName {
-    ServiceName::new("shop", format!("{service}.shop.svc.cluster.local"))
-}
-
-fn service(short: &str) -> Change {
-    Change::PutService(Arc::new(Service {
-        name: name(short),
-        short_name: short.into(),
-        vips: Vec::new(),
-        ports: vec![ServicePort {
-            service_port: 80,
-            target_port: 8080,
-            app_protocol: AppProtocol::Http11,
-        }],
-        subject_alt_names: Vec::new(),
-        waypoint: None,
-        load_balancing: LoadBalancing::default(),
-        ip_families: IpFamilies::Automatic,
-    }))
-}
-
-fn endpoint(pod: &str, service: &str, address: &str, health: Health) -> Change {
-    let mapping = PortMapping {
-        service_port: 80,
-        target_port: 8080,
-    };
-    Change::PutWorkload(Arc::new(Workload {
-        uid: WorkloadUid::pod("Kubernetes", "shop", pod),
-        pod_uid: None,
-        name: pod.into(),
-        namespace: "shop".into(),
-        trust_domain: "cluster.local".into(),
-        service_account: pod.into(),
-        addresses: vec![address.parse().unwrap()],
-        hostname: "".into(),
-        network: "".into(),
-        node: "n1".into(),
-        cluster: "Kubernetes".into(),
-        protocol: TunnelProtocol::Hbone,
-        host_network: false,
-        workload_name: pod.into(),
-        workload_type: WorkloadType::Pod,
-        canonical_name: pod.into(),
-        canonical_revision: "latest".into(),
-        services: BTreeMap::from([(name(service), vec![mapping])]),
-        waypoint: None,
-        waypoint_only: false,
-        policies: Vec::new(),
-        applicable_policies: None,
-        health,
-        locality: Locality::default(),
-        capacity: 0,
-    }))
-}
+use crate::fixtures::{bound, endpoint, name, service};
 
 /// One rule for everything below a path, or for what an expression matches.
 fn routes(path: PathMatch) -> Change {
@@ -180,4 +123,30 @@ fn routes_that_cannot_be_used_leave_those_before_them() {
         before
     );
     assert_eq!(view.mesh.all_routes().len(), 1);
+}
+
+#[test]
+fn a_service_is_served_while_it_is_bound_and_for_a_while_after() {
+    let now = Instant::now();
+    let mut view = view([
+        bound("cart", Some("waypoint")),
+        bound("stock", Some("other")),
+    ]);
+    assert!(view.tie(&name("stock"), now).is_none());
+    let tie = view.tie(&name("cart"), now).unwrap().clone();
+    view.apply(bound("cart", Some("waypoint")), now).unwrap();
+    assert!(!tie.has_reached(Step::Draining), "nothing has changed");
+
+    view.apply(bound("cart", None), now).unwrap();
+    assert!(tie.has_reached(Step::Draining));
+    let late = view.tie(&name("cart"), now + LINGER / 2);
+    assert!(late.is_some_and(|tie| tie.has_reached(Step::Draining)));
+    assert!(view.tie(&name("cart"), now + LINGER).is_none());
+
+    view.apply(bound("cart", Some("waypoint")), now).unwrap();
+    let tie = view.tie(&name("cart"), now + LINGER).unwrap().clone();
+    assert!(!tie.has_reached(Step::Draining));
+    view.apply(Change::RemoveService(name("cart")), now)
+        .unwrap();
+    assert!(tie.has_reached(Step::Draining) && view.tie(&name("cart"), now).is_none());
 }

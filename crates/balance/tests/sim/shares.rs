@@ -1,24 +1,10 @@
 //! What each endpoint gets when none is busier than another.
 
-use ambit_balance::{Algorithm, Random, WeightedChoice};
+use ambit_balance::Algorithm;
 
 use crate::traffic::{MILLISECOND, Traffic, by, counts, is_share, server};
 
 const REQUESTS: usize = 10_000;
-
-#[test]
-fn backends_of_a_route_get_their_weights() {
-    for (most, rest) in [(90_u32, 10_u32), (95, 5)] {
-        let choice = WeightedChoice::new([most, rest]);
-        let mut random = Random::new(3);
-        let chosen = (0..REQUESTS).filter(|_| choice.pick(random.any()) == Some(1));
-        let chosen = chosen.count();
-        assert!(
-            is_share(chosen, REQUESTS, f64::from(rest) / 100.0),
-            "{chosen} of {rest} %"
-        );
-    }
-}
 
 #[test]
 fn endpoints_get_their_weights() {

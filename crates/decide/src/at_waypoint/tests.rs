@@ -25,15 +25,12 @@ fn policies_about_clients_are_judged_here() {
     let mesh = mesh([web.clone()], [], [deny]);
     let judge = |account: &str| {
         let peer = id("shop", account);
-        at_waypoint(
-            &mesh,
-            &web,
-            ip("10.0.0.9"),
-            addr("10.0.0.1:8080"),
-            Some(&peer),
-        )
-        .map(|_| ())
-        .map_err(|refusal| refusal.reason)
+        let (client, to) = (ip("10.0.0.9"), addr("10.0.0.1:8080"));
+        let judged = at_waypoint(&mesh, &web, client, to, Some(&peer));
+        let explained = explain_at_waypoint(&mesh, &web, client, to, Some(&peer));
+        assert_eq!(explained.outcome, judged, "explaining changes nothing");
+        assert!(!explained.steps.is_empty());
+        judged.map(drop).map_err(|refusal| refusal.reason)
     };
     assert_eq!(judge("alice"), Ok(()));
     assert_eq!(judge("mallory"), Err(Reason::PolicyDenied));

@@ -11,7 +11,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
 
 use super::{Ask, Page, Routes};
@@ -33,7 +33,10 @@ const MAX_HEAD: usize = 16 * 1024;
 
 /// Serves one connection to its end. When asked to stop it still answers the first request: whoever
 /// was accepted is not sent away for having come at the wrong moment.
-pub(super) async fn serve(tcp: TcpStream, routes: Arc<Routes>, stop: CancellationToken) {
+pub(super) async fn serve<C>(client: C, routes: Arc<Routes>, stop: CancellationToken)
+where
+    C: AsyncRead + AsyncWrite + Unpin,
+{
     let asked = CancellationToken::new();
     let first = asked.clone();
     let service = service_fn(move |request| {
@@ -52,7 +55,7 @@ pub(super) async fn serve(tcp: TcpStream, routes: Arc<Routes>, stop: Cancellatio
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
         .max_buf_size(MAX_HEAD)
-        .serve_connection(TokioIo::new(tcp), service);
+        .serve_connection(TokioIo::new(client), service);
     tokio::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => Some(ended),

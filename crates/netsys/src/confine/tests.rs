@@ -1,3 +1,5 @@
+use std::os::unix::fs::MetadataExt as _;
+
 use super::*;
 
 // What confinement does is seen from outside, on processes that enter it: node-agent/tests.
@@ -5,7 +7,8 @@ use super::*;
 
 #[test]
 fn a_process_that_is_not_first_in_its_namespace_is_refused_unharmed() {
-    let before = std::fs::read_dir("/proc/self/fd").expect("/proc").count();
+    // Other tests open and close descriptors meanwhile: this one is known.
+    let open = tempfile::NamedTempFile::new().expect("a file");
     let confinement = Confinement {
         id: PROXY_ID,
         keep: &[],
@@ -14,7 +17,9 @@ fn a_process_that_is_not_first_in_its_namespace_is_refused_unharmed() {
     };
     let error = enter(&confinement).expect_err("must not confine the test runner");
     assert!(error.to_string().contains("pid namespace"), "{error}");
-    assert!(std::fs::read_dir("/proc/self/fd").expect("/proc").count() >= before);
+    let (still, named) = (open.as_file().metadata(), open.path().metadata());
+    let inode = |file: io::Result<std::fs::Metadata>| file.expect("open").ino();
+    assert_eq!(inode(still), inode(named), "its descriptors were closed");
 }
 
 #[test]
@@ -27,7 +32,7 @@ fn a_process_with_a_second_thread_is_refused_unharmed() {
 
 #[test]
 fn a_directory_becomes_the_roles_own() {
-    use std::os::unix::fs::{MetadataExt, symlink};
+    use std::os::unix::fs::symlink;
     let root = tempfile::tempdir().expect("directory");
     let own = root.path().join("a/b");
     take_directory(&own, CONTROL_ID).expect("changing the owner needs root");

@@ -1,6 +1,6 @@
 //! Bytes through a real tunnel, read and written as such.
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
 
 use super::*;
 use crate::Settings;
@@ -46,4 +46,35 @@ async fn parts_that_are_written_together_go_as_one() {
     let mut back = [0; 9];
     soon(pipe.read_exact(&mut back)).await.unwrap();
     assert_eq!(&back, b"head body");
+}
+
+#[tokio::test]
+async fn whoever_waits_learns_of_a_reset_by_flushing() {
+    let world = World::new();
+    let (server, mut streams) = Server::hand(&world, Settings::default()).await;
+    let pool = Pool::new(Settings::default());
+    let opened = world.open(&pool, server.address).await.unwrap();
+    let mut pipe = Pipe::new(opened.stream);
+    let far = soon(streams.recv()).await.unwrap();
+    soon(pipe.flush()).await.unwrap();
+    far.reset();
+    let reset = poll_fn(|cx| match Pin::new(&mut pipe).poll_flush(cx) {
+        Poll::Ready(Err(error)) => Poll::Ready(error),
+        _ => Poll::Pending,
+    });
+    assert_eq!(soon(reset).await.kind(), io::ErrorKind::ConnectionReset);
+}
+
+#[tokio::test]
+async fn what_is_lent_grows_until_the_far_end_has_ended() {
+    let mut pipe = pipe_to_an_echo(Settings::default()).await;
+    pipe.write_all(b"one ").await.unwrap();
+    assert_eq!(soon(pipe.fill_buf()).await.unwrap(), b"one ");
+    pipe.write_all(b"two").await.unwrap();
+    assert!(soon(pipe.fill_more()).await.unwrap());
+    assert_eq!(soon(pipe.fill_buf()).await.unwrap(), b"one two");
+    pipe.consume(4);
+    pipe.shutdown().await.unwrap();
+    assert!(!soon(pipe.fill_more()).await.unwrap());
+    assert_eq!(soon(pipe.fill_buf()).await.unwrap(), b"two");
 }

@@ -53,6 +53,7 @@ impl Size {
             parts.push(yaml::service(
                 &name,
                 &app(service),
+                "",
                 &[address],
                 &[(80, 8080)],
             ));

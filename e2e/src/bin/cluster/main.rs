@@ -10,9 +10,11 @@
     reason = "the table is its output"
 )]
 
+mod conformance;
 mod figures;
 mod scenarios;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -34,6 +36,9 @@ struct Args {
     /// Print figures of speed and memory instead of the scenarios: capture, start, idle, many.
     #[arg(long)]
     bench: bool,
+    /// Run the conformance suite of Gateway API instead of the scenarios, and write its report here.
+    #[arg(long, value_name = "FILE")]
+    conformance: Option<PathBuf>,
     /// Use the images that are there.
     #[arg(long)]
     no_build: bool,
@@ -96,6 +101,10 @@ fn show(args: &Args, cluster: &Cluster, interrupt: &Interrupt, rows: &mut Vec<Ro
     }
     if args.bench {
         println!("{}", figures::measure(cluster, &args.filter)?.plain());
+        return Ok(());
+    }
+    if let Some(report) = &args.conformance {
+        println!("{}", conformance::run(cluster, report)?);
         return Ok(());
     }
     let wanted = |scenario: &&Scenario| {

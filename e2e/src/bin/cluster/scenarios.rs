@@ -22,9 +22,12 @@ mod permissions;
 mod planes;
 mod probes;
 mod rolling_restart;
+mod said;
 mod services;
 mod strangers;
 mod uninstall;
+mod waypoint;
+mod waypoint_restart;
 
 use std::time::Duration;
 
@@ -120,6 +123,16 @@ pub(crate) const MIDDLE: &[Scenario] = &[
         name: "churn",
         shows: "300 pods come and go on a few addresses; none is taken for another, nothing is left",
         run: churn::run,
+    },
+    Scenario {
+        name: "waypoint",
+        shows: "one command makes a waypoint, traffic goes through it, statuses tell, drift is mended",
+        run: waypoint::run,
+    },
+    Scenario {
+        name: "waypoint-restart",
+        shows: "a waypoint is restarted, scaled and unbound at 500 requests/s and none fails",
+        run: waypoint_restart::run,
     },
     Scenario {
         name: "agent-away",

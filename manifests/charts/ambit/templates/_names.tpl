@@ -82,6 +82,32 @@ Takes (dict "root" $ "more" LIST). */}}
 {{- with concat .more $own }}{{ toJson . }}{{ end -}}
 {{- end }}
 
+{{/* How waypoints are made, as the control plane reads it. */}}
+{{- define "ambit.waypoints" -}}
+{{- $values := .Values.waypoint -}}
+image: {{ include "ambit.image" (dict "root" $ "image" .Values.images.waypoint) | quote }}
+imagePullPolicy: {{ .Values.global.pullPolicy }}
+imagePullSecrets: {{ toJson .Values.global.pullSecrets }}
+controlPlane: {{ printf "ambit-control-plane.%s.svc:15012" .Release.Namespace }}
+istioClass: {{ $values.istioClass }}
+replicas: {{ $values.replicas }}
+autoscaling: {{ toJson $values.autoscaling }}
+disruptionBudget: {{ $values.disruptionBudget }}
+resources: {{ toJson $values.resources }}
+nodeSelector: {{ toJson $values.nodeSelector }}
+tolerations: {{ toJson $values.tolerations }}
+priorityClassName: {{ $values.priorityClassName | quote }}
+podAnnotations:
+  {{- include "ambit.podAnnotations" (dict "root" $ "port" 15020 "more" $values.podAnnotations) | default "{}" | nindent 2 }}
+environment:
+  AMBIT_CLUSTER: {{ .Values.mesh.clusterName | quote }}
+  AMBIT_CLUSTER_DOMAIN: {{ .Values.mesh.clusterDomain | quote }}
+  AMBIT_LOG_LEVEL: {{ .Values.log.level | quote }}
+  AMBIT_LOG_JSON: {{ eq .Values.log.format "json" | quote }}
+  AMBIT_REPORTER: {{ $values.telemetry.reporter | quote }}
+  AMBIT_LOG_QUERIES: {{ $values.telemetry.logQueries | quote }}
+{{- end }}
+
 {{/* Annotations of what is made for an uninstall only. Takes its weight. */}}
 {{- define "ambit.uninstallHook" -}}
 helm.sh/hook: pre-delete

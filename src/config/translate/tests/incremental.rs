@@ -25,18 +25,28 @@ fn document() -> impl Strategy<Value = String> {
     prop_oneof![
         3 => pod(),
         2 => service(),
+        3 => route(),
+        1 => grant(),
         1 => slice(),
-        1 => (select(vec!["a", "b"]), select(vec!["", "istio.io/use-waypoint: w"])).prop_map(|(name, labels)| {
+        1 => (select(vec!["a", "b"]), select(USES.to_vec())).prop_map(|(name, labels)| {
             format!("apiVersion: v1\nkind: Namespace\nmetadata: {{name: {name}, labels: {{{labels}}}}}\n")
         }),
         1 => (select(vec!["n", "m"]), select(vec!["", "topology.kubernetes.io/zone: z"]), select(vec!["", "10.0.0.0/31", "10.0.0.2/31"])).prop_map(|(name, labels, range)| {
             format!("apiVersion: v1\nkind: Node\nmetadata: {{name: {name}, labels: {{{labels}}}}}\nspec: {{podCIDRs: ['{range}']}}\n")
         }),
-        2 => (namespace.clone(), name.clone(), label.clone(), select(vec!["ALLOW", "DENY", "AUDIT", "BROKEN"]))
-            .prop_map(|(namespace, name, labels, action)| format!(
-                "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {{name: {name}, namespace: {namespace}}}\n\
-                 spec: {{selector: {{matchLabels: {{{labels}}}}}, action: {action}, rules: [{{}}]}}\n"
-            )),
+        2 => (namespace.clone(), name.clone(), label.clone(), select(TARGETS.to_vec()), select(vec!["ALLOW", "DENY", "AUDIT", "BROKEN"]))
+            .prop_map(|(namespace, name, labels, targets, action)| {
+                let selector = format!("selector: {{matchLabels: {{{labels}}}}}");
+                let reach = if targets.is_empty() { &selector } else { targets };
+                format!(
+                    "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {{name: {name}, namespace: {namespace}}}\n\
+                     spec: {{{reach}, action: {action}, rules: [{{}}]}}\n"
+                )
+            }),
+        2 => gateway(),
+        1 => (select(vec!["ambit.mesh/waypoint-controller", "example.com/other"]), select(SCOPES.to_vec())).prop_map(|(controller, labels)| {
+            format!("apiVersion: gateway.networking.k8s.io/v1\nkind: GatewayClass\nmetadata: {{name: ambit-waypoint, labels: {{{labels}}}}}\nspec: {{controllerName: {controller}}}\n")
+        }),
         2 => (namespace, name, label, select(vec!["STRICT", "PERMISSIVE", "UNSET", "BROKEN"]), any::<bool>())
             .prop_map(|(namespace, name, labels, mode, ports)| {
                 let ports = if ports && !labels.is_empty() { ", portLevelMtls: {80: {mode: STRICT}, 81: {mode: PERMISSIVE}}" } else { "" };
@@ -48,6 +58,46 @@ fn document() -> impl Strategy<Value = String> {
     ]
 }
 
+/// Labels that have to do with waypoints.
+const USES: &[&str] = &[
+    "",
+    "istio.io/use-waypoint: p",
+    "istio.io/use-waypoint: none",
+    "ambit.mesh/use-waypoint: p, ambit.mesh/use-waypoint-namespace: a",
+    "gateway.networking.k8s.io/gateway-name: p",
+    "gateway.networking.k8s.io/gateway-name: p, istio.io/use-waypoint: q",
+];
+const TARGETS: &[&str] = &[
+    "",
+    "",
+    "targetRefs: [{kind: Service, name: p}]",
+    "targetRefs: [{kind: Gateway, name: p}]",
+    "targetRefs: [{kind: Gateway, name: q}, {kind: Service, name: q}]",
+];
+const SCOPES: &[&str] = &[
+    "",
+    "istio.io/waypoint-for: all",
+    "ambit.mesh/waypoint-for: workload",
+    "istio.io/waypoint-for: none",
+];
+
+fn gateway() -> impl Strategy<Value = String> {
+    (
+        select(vec!["a", "b"]),
+        select(vec!["p", "q"]),
+        select(vec!["ambit-waypoint", "other"]),
+        select(SCOPES.to_vec()),
+        select(vec!["HBONE", "HTTP"]),
+        select(vec!["Same", "All", "Selector", "None"]),
+    )
+        .prop_map(|(namespace, name, class, labels, protocol, from)| {
+            format!(
+                "apiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {{name: {name}, namespace: {namespace}, labels: {{{labels}}}}}\n\
+                 spec: {{gatewayClassName: {class}, listeners: [{{name: mesh, port: 15008, protocol: {protocol}, allowedRoutes: {{namespaces: {{from: {from}, selector: {{matchLabels: {{istio.io/use-waypoint: p}}}}}}}}}}]}}\n"
+            )
+        })
+}
+
 fn pod() -> impl Strategy<Value = String> {
     (
         select(vec!["a", "b"]),
@@ -57,12 +107,12 @@ fn pod() -> impl Strategy<Value = String> {
         select(vec!["", "uid: u, ", "creationTimestamp: '2026-01-01T00:00:00Z', "]),
         select(vec!["Running", "Succeeded"]),
         any::<bool>(),
-        select(vec!["n", "m"]),
+        (select(vec!["n", "m"]), select(USES.to_vec()), select(vec!["p", "q"])),
     )
-        .prop_map(|(namespace, name, labels, ip, extra, phase, host, node)| {
+        .prop_map(|(namespace, name, labels, ip, extra, phase, host, (node, uses, account))| {
             format!(
-                "apiVersion: v1\nkind: Pod\nmetadata: {{name: {name}, namespace: {namespace}, {extra}labels: {{{labels}}}}}\n\
-                 spec: {{nodeName: {node}, hostNetwork: {host}}}\nstatus: {{phase: {phase}, podIP: {ip}}}\n"
+                "apiVersion: v1\nkind: Pod\nmetadata: {{name: {name}, namespace: {namespace}, {extra}labels: {{{labels}, {uses}}}}}\n\
+                 spec: {{nodeName: {node}, serviceAccountName: {account}, hostNetwork: {host}}}\nstatus: {{phase: {phase}, podIP: {ip}}}\n"
             )
         })
 }
@@ -74,13 +124,44 @@ fn service() -> impl Strategy<Value = String> {
         select(vec!["", "app: x", "tier: z", "app: x, tier: z"]),
         select(vec!["10.96.0.1", "10.96.0.2", "None"]),
         select(vec!["ClusterIP", "ExternalName"]),
+        select(USES.to_vec()),
     )
-        .prop_map(|(namespace, name, selector, ip, kind)| {
+        .prop_map(|(namespace, name, selector, ip, kind, uses)| {
             format!(
-                "apiVersion: v1\nkind: Service\nmetadata: {{name: {name}, namespace: {namespace}}}\n\
+                "apiVersion: v1\nkind: Service\nmetadata: {{name: {name}, namespace: {namespace}, labels: {{{uses}}}}}\n\
                  spec: {{type: {kind}, selector: {{{selector}}}, clusterIP: {ip}, ports: [{{name: http, port: 80}}]}}\n"
             )
         })
+}
+
+fn route() -> impl Strategy<Value = String> {
+    let namespace = || select(vec!["a", "b"]);
+    let name = || select(vec!["p", "q"]);
+    (
+        select(vec!["HTTPRoute", "GRPCRoute", "TCPRoute"]),
+        (namespace(), name()),
+        (namespace(), name(), select(vec!["", ", port: 80", ", port: 81"])),
+        (namespace(), name(), select(vec!["80", "81", "BROKEN"])),
+        select(vec!["", ", filters: [{type: Unknown}]"]),
+    )
+        .prop_map(|(kind, own, parent, backend, filters)| {
+            format!(
+                "apiVersion: gateway.networking.k8s.io/v1\nkind: {kind}\nmetadata: {{name: {}, namespace: {}}}\n\
+                 spec: {{parentRefs: [{{group: '', kind: Service, namespace: {}, name: {}{}}}], \
+                 rules: [{{backendRefs: [{{namespace: {}, name: {}, port: {}}}]{filters}}}]}}\n",
+                own.1, own.0, parent.0, parent.1, parent.2, backend.0, backend.1, backend.2,
+            )
+        })
+}
+
+fn grant() -> impl Strategy<Value = String> {
+    let namespace = || select(vec!["a", "b"]);
+    (namespace(), namespace(), select(vec!["", ", name: p"])).prop_map(|(own, from, to)| {
+        format!(
+            "apiVersion: gateway.networking.k8s.io/v1\nkind: ReferenceGrant\nmetadata: {{name: g, namespace: {own}}}\n\
+             spec: {{from: [{{group: gateway.networking.k8s.io, kind: HTTPRoute, namespace: {from}}}], to: [{{group: '', kind: Service{to}}}]}}\n"
+        )
+    })
 }
 
 fn slice() -> impl Strategy<Value = String> {
@@ -121,7 +202,14 @@ fn contents(mesh: &Mesh) -> BTreeMap<String, String> {
     let policies = mesh
         .policies()
         .map(|p| (format!("policy {}", p.name), format!("{p:#?}")));
-    workloads.chain(services).chain(policies).collect()
+    let routes = mesh
+        .all_routes()
+        .map(|r| (format!("routes {}", r.service), format!("{r:#?}")));
+    workloads
+        .chain(services)
+        .chain(policies)
+        .chain(routes)
+        .collect()
 }
 
 proptest! {
@@ -153,6 +241,8 @@ proptest! {
         let wanted = contents(fresh.configuration.mesh());
         prop_assert_eq!(contents(folder.configuration.mesh()), wanted.clone());
         prop_assert_eq!(contents(&replica), wanted);
+        let said = |folder: &Folder| format!("{:#?}", folder.configuration.route_findings());
+        prop_assert_eq!(said(&folder), said(&fresh));
     }
 }
 

@@ -27,7 +27,7 @@ fn feed() -> (NodeFeed, watch::Receiver<Arc<Vec<NodeAgents>>>) {
 
 #[test]
 fn changes_that_come_close_together_are_looked_over_once() {
-    let mut survey = Survey::new(None, None);
+    let mut survey = Survey::new(None, None, None);
     let start = clock::now();
     for after in 0..1000 {
         let now = start + Duration::from_millis(after);
@@ -56,7 +56,7 @@ fn nodes_are_looked_over_when_one_or_an_agent_changes_and_somebody_wants_to_know
         (Kind::Service, "mesh", false),
     ] {
         let (feed, mut nodes) = feed();
-        let mut survey = Survey::new(None, Some(feed));
+        let mut survey = Survey::new(None, Some(feed), None);
         survey.note(&change(kind, namespace), now);
         let metrics = Metrics::new(&Registry::new());
         survey.look(&Configuration::default(), &metrics, now + SOON);
@@ -65,9 +65,31 @@ fn nodes_are_looked_over_when_one_or_an_agent_changes_and_somebody_wants_to_know
             expected,
             "{kind:?} {namespace}"
         );
-        let mut nobody = Survey::new(None, None);
+        let mut nobody = Survey::new(None, None, None);
         nobody.note(&change(kind, namespace), now);
         assert!(!nobody.due.contains_key(&Look::Nodes));
         nodes.mark_unchanged();
     }
+}
+
+#[test]
+fn waypoints_are_told_of_once_they_are_others_than_before() {
+    let (sender, mut told) = watch::channel(None);
+    let mut survey = Survey::new(None, None, Some(WaypointFeed(sender)));
+    let metrics = Metrics::new(&Registry::new());
+    let now = clock::now();
+    let mut look = |batch: &Batch| {
+        survey.note(batch, now);
+        survey.look(&Configuration::default(), &metrics, now + LATER);
+        let is_told = told.has_changed().unwrap();
+        told.mark_unchanged();
+        is_told
+    };
+    let shown = Batch {
+        shown: vec![(ObjectKey::new(Kind::Gateway, "shop", "w"), None)],
+        ..Batch::default()
+    };
+    assert!(look(&shown), "the first time");
+    assert!(!look(&shown), "nothing new");
+    assert!(!look(&change(Kind::Pod, "shop")));
 }

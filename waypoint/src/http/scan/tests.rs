@@ -2,6 +2,8 @@
 
 use super::*;
 
+mod naive;
+
 const LIMITS: Limits = Limits {
     line: 256,
     head: 1024,
@@ -171,13 +173,13 @@ fn a_head_that_does_not_end_is_a_fault_and_not_a_growing_buffer() {
 }
 
 #[test]
-fn a_connection_may_end_between_requests_only() {
+fn what_comes_next_is_a_head_or_the_rest_of_a_request() {
     let mut scanner = Scanner::new(LIMITS);
-    assert!(scanner.is_between());
+    assert_eq!(scanner.awaits(), Awaits::Head);
     let request = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nab";
     let (_, last) = request.split_at(request.len() - 1);
     scanner.passable(&request[..request.len() - 1]).1.unwrap();
-    assert!(!scanner.is_between());
+    assert_eq!(scanner.awaits(), Awaits::Rest);
     scanner.passable(last).1.unwrap();
-    assert!(scanner.is_between());
+    assert_eq!(scanner.awaits(), Awaits::Head);
 }

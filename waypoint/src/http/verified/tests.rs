@@ -14,6 +14,11 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, BufStream, DuplexStream, duplex};
 
 use super::*;
 
+const PATIENCE: Patience = Patience {
+    head: Duration::from_secs(30),
+    body: Duration::from_secs(60),
+};
+
 const LIMITS: Limits = Limits {
     line: 1024,
     head: 4096,
@@ -30,7 +35,7 @@ struct Server {
 impl Server {
     fn start() -> Self {
         let (client, server) = duplex(256);
-        let verified = Verified::new(BufStream::new(server), LIMITS);
+        let verified = Verified::new(BufStream::new(server), LIMITS, PATIENCE);
         let fault = verified.fault();
         let asked = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&asked);
@@ -133,4 +138,58 @@ async fn a_head_that_is_too_large_is_answered_with_its_own_status() {
     let answer = server.exchange(&text, 100).await;
     assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
     assert_eq!(server.asked.load(Ordering::Relaxed), 0);
+}
+
+/// Sends this and nothing more, for as long as the server has patience.
+async fn stall(text: &str) -> (String, Duration, Option<Fault>) {
+    let mut server = Server::start();
+    let began = tokio::time::Instant::now();
+    server.client.write_all(text.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    server.client.read_to_string(&mut answer).await.unwrap();
+    (answer, began.elapsed(), server.fault.get().copied())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_head_that_does_not_come_to_its_end_is_given_up() {
+    for text in ["G", "GET / HTTP/1.1\r\nHost: a\r\nX:", "\r"] {
+        let (answer, took, fault) = stall(text).await;
+        assert!(answer.starts_with("HTTP/1.1 408 "), "{text:?}: {answer}");
+        assert_eq!((took.as_secs(), fault), (30, Some(Fault::Late)), "{text:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_does_not_come_to_its_end_is_given_up_without_an_answer_of_ours() {
+    let heads = [
+        "Content-Length: 9\r\n\r\nhalf",
+        "Transfer-Encoding: chunked\r\n\r\n9\r\nhalf",
+        "Transfer-Encoding: chunked\r\n\r\n9",
+    ];
+    for head in heads {
+        let (answer, took, fault) = stall(&format!("POST / HTTP/1.1\r\nHost: a\r\n{head}")).await;
+        assert!(!answer.contains(" 408 "), "{head:?}: {answer}");
+        assert_eq!((took.as_secs(), fault), (60, Some(Fault::Late)), "{head:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_client_gets_all_its_time_for_each_request() {
+    let mut server = Server::start();
+    let pause = Duration::from_secs(25);
+    for _ in 0..3 {
+        // Between two requests there is no hurry.
+        sleep(pause * 4).await;
+        let begin = b"POST /1 HTTP/1.1\r\nHost: a\r\n";
+        server.client.write_all(begin).await.unwrap();
+        sleep(pause).await;
+        let end = b"Content-Length: 4\r\n\r\nha";
+        server.client.write_all(end).await.unwrap();
+        sleep(pause * 2).await;
+        server.client.write_all(b"lf").await.unwrap();
+        let mut answer = vec![0; 256];
+        let read = server.client.read(&mut answer).await.unwrap();
+        let answer = String::from_utf8_lossy(&answer[..read]).into_owned();
+        assert!(answer.ends_with("POST /1 4"), "{answer}");
+    }
 }

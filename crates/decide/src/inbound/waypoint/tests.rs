@@ -29,8 +29,10 @@ impl Default for Shop {
         let mut gate = workload("gate-1", &[GATE.0, "fd00::21"]);
         gate.service_account = GATE.1.into();
         gate.services.insert(service_name("waypoint"), Vec::new());
+        let mut web = endpoint_of("web", workload("web", &["10.0.0.1"]));
+        web.applicable_policies = Some(Vec::new());
         Self {
-            web: endpoint_of("web", workload("web", &["10.0.0.1"])),
+            web,
             services: vec![
                 service("web", &["10.96.0.1"]),
                 service("waypoint", &["10.96.0.2"]),
@@ -277,9 +279,19 @@ fn the_waypoint_of_others_is_judged_as_who_it_is() {
 }
 
 #[test]
+fn a_waypoint_under_a_foreign_control_plane_judges_nobody_and_is_believed_about_addresses() {
+    let mut shop = Shop::under(&[policy("allow", Action::Allow, one(of_client()))]);
+    shop.web.applicable_policies = None;
+    assert_eq!(shop.ask_as_gate(), Err(Reason::NoMatchingAllow));
+    shop.policies = vec![policy("deny", Action::Deny, one(of_client()))];
+    assert!(shop.knows_its_waypoint());
+}
+
+#[test]
 fn the_steps_name_the_waypoint() {
-    let shop = Shop::bound_itself();
-    let mesh = mesh([shop.web.clone(), shop.gate.clone()], shop.services, []);
+    let shop = Shop::under(&[policy("allow", Action::Allow, one(of_client()))]);
+    let workloads = [shop.web.clone(), shop.gate.clone()];
+    let mesh = mesh(workloads, shop.services, shop.policies);
     let peer = id("shop", GATE.1);
     let query = InboundQuery {
         workload: &shop.web,
@@ -288,14 +300,19 @@ fn the_steps_name_the_waypoint() {
         peer: Some(&peer),
     };
     let steps = explain_inbound(&mesh, &query).steps;
-    let said = steps.iter().find(|step| step.text.contains("waypoint"));
-    let said = said.unwrap();
+    let said: Vec<_> = steps
+        .iter()
+        .map(|step| (step.text.as_str(), step.object.as_deref().unwrap()))
+        .collect();
     assert_eq!(
-        said.text,
-        "is the workload's own waypoint, which judges clients"
-    );
-    assert_eq!(
-        said.object.as_deref(),
-        Some("workload Kubernetes//Pod/shop/gate-1")
+        said[1..],
+        [
+            (
+                "is the workload's own waypoint, which judges clients",
+                "workload Kubernetes//Pod/shop/gate-1"
+            ),
+            ("ALLOW policy matches, clients apart", "policy shop/allow"),
+            ("admitted", "policy shop/allow"),
+        ]
     );
 }

@@ -11,6 +11,7 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 
 use super::BITE;
+use super::said::said;
 
 const HELD: Duration = Duration::from_secs(90);
 const REFUSED: i32 = 1;
@@ -74,20 +75,6 @@ pub(super) fn run(cluster: &Cluster) -> Result<String> {
         enrolled.lines().last().unwrap_or_default().trim(),
         cut.lines().last().unwrap_or_default().trim()
     ))
-}
-
-/// What `ambit` prints, if it ends with that exit code.
-fn said(cluster: &Cluster, args: &[&str], code: i32) -> Result<String> {
-    let said = cluster.ambit(args)?;
-    ensure!(
-        said.status.code() == Some(code),
-        "`ambit {}` ended with {}: {}{}",
-        args.join(" "),
-        said.status,
-        said.out,
-        said.err
-    );
-    Ok(said.out)
 }
 
 /// Connections of a namespace that the status says are older than the capture.

@@ -1,0 +1,65 @@
+//! The line of a request, written at its end.
+//!
+//! The query is left out unless it is asked for: it is where clients put what must not be in logs.
+
+use ambit_kit::clock;
+
+use super::Exchange;
+use crate::object::Object;
+
+impl Exchange<'_> {
+    /// One line of JSON with its end, for the [`LineWriter`](crate::LineWriter); with the query of
+    /// the path only if that is asked for.
+    pub fn to_line(&self, with_query: bool) -> Vec<u8> {
+        let failed = self.reason.is_some() || self.error.is_some();
+        let mut line = Object::new("level", if failed { "error" } else { "info" });
+        line.address("time", clock::rfc3339(clock::wall()));
+        line.text("scope", b"access");
+        line.text("message", b"access");
+        self.write_request(&mut line, with_query);
+        self.write_outcome(&mut line);
+        line.address("src.addr", self.source);
+        line.address("dst.addr", self.destination);
+        line.ends(self.ends);
+        if let Some(upstream) = self.upstream {
+            line.address("upstream", upstream);
+        }
+        line.number("bytes_sent", self.sent);
+        line.number("bytes_recv", self.received);
+        let micros = self.duration.as_micros();
+        let (millis, rest) = (micros / 1000, micros % 1000);
+        line.number("duration_ms", format_args!("{millis}.{rest:03}"));
+        line.number("tries", self.tries);
+        line.into_line()
+    }
+
+    fn write_request(&self, line: &mut Object, with_query: bool) {
+        let before_query = || self.path.split(|byte| *byte == b'?').next();
+        let path = match with_query {
+            true => self.path,
+            false => before_query().unwrap_or_default(),
+        };
+        line.text("request_id", self.request_id);
+        line.text("method", self.method);
+        line.text("path", path);
+        line.text("host", self.host);
+        line.text("protocol", self.version.as_bytes());
+        line.text("user_agent", self.user_agent);
+        line.known("route", self.route);
+    }
+
+    fn write_outcome(&self, line: &mut Object) {
+        if let Some(status) = self.status {
+            line.number("status", status);
+        }
+        if let Some(status) = self.grpc_status {
+            line.number("grpc_status", status);
+        }
+        line.text("response_flags", self.flags.as_bytes());
+        line.known("reason", self.reason);
+        if let Some(policy) = self.policy {
+            line.text("policy", policy.to_string().as_bytes());
+        }
+        line.known("error", self.error);
+    }
+}

@@ -1,0 +1,359 @@
+//! Series have Istio's names and labels, answer the questions that dashboards ask, and go when
+//! their workloads go.
+
+use ambit_kit::metrics::Registry;
+use ambit_model::Change;
+
+use super::*;
+use crate::exchange::{Onward, Protocol};
+use crate::fixtures::{self, Sample, sum, workload};
+use crate::labels::UNKNOWN;
+
+/// Bounds that are soon reached.
+const FEW: Bounds = Bounds {
+    tallies: 30,
+    entries: 50,
+};
+
+fn requests() -> (Requests, Registry) {
+    let ledger = Ledger::default();
+    let requests = Requests::within(FEW, Reporter::Destination, ledger.clone());
+    let registry = Registry::new();
+    registry.register_collector(requests.page());
+    registry.register_collector(Box::new(ledger));
+    (requests, registry)
+}
+
+fn page(registry: &Registry) -> Vec<Sample> {
+    fixtures::samples(&registry.render(None).1)
+}
+
+/// The labels of the only series of that name, without those of the ends.
+fn outcome_labels(samples: &[Sample], name: &str) -> Vec<(String, String)> {
+    let found: Vec<&Sample> = samples.iter().filter(|s| s.name == name).collect();
+    assert_eq!(found.len(), 1, "{name}");
+    let of_ends = |name: &str| name.starts_with("source_") || name.starts_with("destination_");
+    let labels = found[0].labels.clone().into_iter();
+    labels.filter(|(name, _)| !of_ends(name)).collect()
+}
+
+fn owned<const N: usize>(pairs: [(&str, &str); N]) -> Vec<(String, String)> {
+    pairs.map(|(n, v)| (n.to_owned(), v.to_owned())).to_vec()
+}
+
+#[test]
+fn http_has_the_documented_labels_and_no_grpc_status() {
+    let (requests, registry) = requests();
+    let ends = fixtures::ends();
+    requests.record(&Exchange {
+        // A header that an HTTP server makes up is not a status of gRPC.
+        grpc_status: Some(3),
+        ..fixtures::exchange(&ends)
+    });
+    let samples = page(&registry);
+    let documented = owned([
+        ("connection_security_policy", "mutual_tls"),
+        ("reporter", "destination"),
+        ("request_protocol", "http"),
+        ("response_code", "200"),
+        ("response_flags", "-"),
+    ]);
+    for name in [
+        "istio_requests_total",
+        "istio_request_duration_milliseconds_count",
+        "istio_request_bytes_sum",
+        "istio_response_bytes_sum",
+    ] {
+        assert_eq!(outcome_labels(&samples, name), documented, "{name}");
+    }
+    assert!(samples.iter().all(|s| !s.name.contains("messages")));
+    let of_ends = [
+        ("source_workload", "web"),
+        ("destination_service_name", "cart"),
+    ];
+    assert_eq!(sum(&samples, "istio_requests_total", &of_ends), 1.0);
+}
+
+#[test]
+fn grpc_has_its_status_and_counts_messages() {
+    let (requests, registry) = requests();
+    let ends = fixtures::ends();
+    for _ in 0..2 {
+        requests.record(&Exchange {
+            protocol: Protocol::Grpc,
+            grpc_status: Some(14),
+            request_messages: 3,
+            response_messages: 5,
+            ..fixtures::exchange(&ends)
+        });
+    }
+    let samples = page(&registry);
+    let labels = outcome_labels(&samples, "istio_requests_total");
+    assert_eq!(
+        labels,
+        owned([
+            ("connection_security_policy", "mutual_tls"),
+            ("grpc_response_status", "14"),
+            ("reporter", "destination"),
+            ("request_protocol", "grpc"),
+            ("response_code", "200"),
+            ("response_flags", "-"),
+        ])
+    );
+    assert_eq!(
+        outcome_labels(&samples, "istio_request_messages_total"),
+        owned([
+            ("connection_security_policy", "mutual_tls"),
+            ("reporter", "destination"),
+            ("request_protocol", "grpc"),
+        ])
+    );
+    assert_eq!(sum(&samples, "istio_request_messages_total", &[]), 6.0);
+    assert_eq!(sum(&samples, "istio_response_messages_total", &[]), 10.0);
+}
+
+#[test]
+fn statuses_that_do_not_exist_have_one_word() {
+    let ends = fixtures::ends();
+    for (status, code) in [
+        (None, "0"),
+        (Some(99), UNKNOWN),
+        (Some(100), "100"),
+        (Some(599), "599"),
+        (Some(600), UNKNOWN),
+    ] {
+        for (grpc_status, grpc) in [(0, "0"), (16, "16"), (17, UNKNOWN), (u32::MAX, UNKNOWN)] {
+            let (requests, registry) = requests();
+            requests.record(&Exchange {
+                protocol: Protocol::Grpc,
+                status,
+                grpc_status: Some(grpc_status),
+                ..fixtures::exchange(&ends)
+            });
+            let labels = [("response_code", code), ("grpc_response_status", grpc)];
+            let samples = page(&registry);
+            assert_eq!(
+                sum(&samples, "istio_requests_total", &labels),
+                1.0,
+                "{status:?} {grpc_status}"
+            );
+        }
+    }
+}
+
+/// M14, M15 and M18 of published dashboards, over one page instead of a rate over time.
+#[test]
+fn published_dashboards_have_their_answers() {
+    let (requests, registry) = requests();
+    let ends = fixtures::ends();
+    let refused = Ends {
+        destination: None,
+        destination_id: None,
+        ..ends.clone()
+    };
+    for (ends, status, onward, micros) in [
+        (&ends, 200, Onward::MutualTls, 300),
+        (&ends, 200, Onward::MutualTls, 4_000),
+        (&ends, 503, Onward::MutualTls, 20_000),
+        (&refused, 503, Onward::Nothing, 100),
+    ] {
+        requests.record(&Exchange {
+            status: Some(status),
+            onward,
+            duration: std::time::Duration::from_micros(micros),
+            ..fixtures::exchange(ends)
+        });
+    }
+    let samples = page(&registry);
+    let total = "istio_requests_total";
+    let of_service = [
+        ("reporter", "destination"),
+        ("destination_service_name", "cart"),
+    ];
+    assert_eq!(sum(&samples, total, &of_service), 4.0, "M14");
+    let errors = [("reporter", "destination"), ("response_code", "503")];
+    assert_eq!(sum(&samples, total, &errors), 2.0, "M14");
+    for (bound, cumulative) in [
+        ("0.5", 2.0),
+        ("1.0", 2.0),
+        ("5.0", 3.0),
+        ("25.0", 4.0),
+        ("+Inf", 4.0),
+    ] {
+        let bucket = "istio_request_duration_milliseconds_bucket";
+        let labels = [("destination_service_name", "cart"), ("le", bound)];
+        assert_eq!(sum(&samples, bucket, &labels), cumulative, "M15 {bound}");
+    }
+    let milliseconds = sum(&samples, "istio_request_duration_milliseconds_sum", &[]);
+    assert!((milliseconds - 24.4).abs() < 1e-9, "M15 {milliseconds}");
+    let secured = [("connection_security_policy", "mutual_tls")];
+    assert_eq!(
+        sum(&samples, total, &secured),
+        sum(&samples, total, &[]),
+        "M18"
+    );
+
+    requests.record(&Exchange {
+        onward: Onward::Clear,
+        ..fixtures::exchange(&ends)
+    });
+    let samples = page(&registry);
+    assert_eq!(
+        sum(&samples, total, &secured),
+        4.0,
+        "plaintext is not hidden"
+    );
+    assert_eq!(sum(&samples, total, &[]), 5.0);
+}
+
+#[test]
+fn a_request_like_one_before_is_found_by_its_key() {
+    let (requests, _registry) = requests();
+    let ends = fixtures::ends();
+    // The same objects, and an identity that was read anew.
+    let again = Ends {
+        source_id: ends.source.as_ref().map(|source| source.identity()),
+        ..ends.clone()
+    };
+    for ends in [&ends, &again, &ends] {
+        requests.record(&fixtures::exchange(ends));
+    }
+    assert_eq!(requests.entries.load().len(), 1);
+    requests.record(&Exchange {
+        flags: "UF",
+        ..fixtures::exchange(&ends)
+    });
+    assert_eq!(requests.entries.load().len(), 2);
+}
+
+#[test]
+fn series_go_with_their_workloads_and_others_stay() {
+    let (requests, registry) = requests();
+    let ends = fixtures::ends();
+    let other = Ends {
+        source: Some(workload("shop", "till", "v1")),
+        ..ends.clone()
+    };
+    let mut mesh = Mesh::default();
+    for workload in [&ends.source, &other.source, &ends.destination] {
+        mesh.apply(Change::PutWorkload(Arc::clone(workload.as_ref().unwrap())));
+    }
+    let record = || {
+        requests.record(&fixtures::exchange(&ends));
+        requests.record(&fixtures::exchange(&other));
+    };
+    let total = |source| {
+        let labels = [("source_workload", source)];
+        sum(&page(&registry), "istio_requests_total", &labels)
+    };
+    record();
+    requests.sweep(&mesh);
+    assert_eq!((total("web"), total("till")), (1.0, 1.0), "both live");
+    mesh.apply(Change::RemoveWorkload(
+        ends.source.as_ref().unwrap().uid.clone(),
+    ));
+    requests.sweep(&mesh);
+    assert_eq!((total("web"), total("till")), (0.0, 1.0), "one is gone");
+    record();
+    assert_eq!(
+        (total("web"), total("till")),
+        (1.0, 2.0),
+        "and the other goes on"
+    );
+}
+
+#[test]
+fn too_many_series_are_counted_without_names() {
+    let (requests, registry) = requests();
+    let ends = fixtures::ends();
+    for number in 0..FEW.tallies + 20 {
+        let many = Ends {
+            source: Some(workload("shop", &format!("web-{number}"), "v1")),
+            ..ends.clone()
+        };
+        let status = if number % 2 == 0 { 200 } else { 503 };
+        requests.record(&Exchange {
+            status: Some(status),
+            ..fixtures::exchange(&many)
+        });
+    }
+    assert_eq!(requests.tallies.read().len(), FEW.tallies + 2);
+    let samples = page(&registry);
+    let all = sum(&samples, "istio_requests_total", &[]);
+    assert_eq!(all, (FEW.tallies + 20) as f64, "every request is counted");
+    for class in ["2xx", "5xx"] {
+        let labels = [
+            ("source_workload", UNKNOWN),
+            ("destination_service_name", UNKNOWN),
+            ("response_code", class),
+            ("connection_security_policy", "mutual_tls"),
+        ];
+        assert_eq!(
+            sum(&samples, "istio_requests_total", &labels),
+            10.0,
+            "{class}"
+        );
+    }
+}
+
+#[test]
+fn too_many_entries_cost_no_count() {
+    let (requests, registry) = requests();
+    let ends = fixtures::ends();
+    // Pods of one Deployment: one label set, an entry for each.
+    let pods: Vec<_> = (0..FEW.entries + 10)
+        .map(|_| ends.source.as_deref().cloned().map(Arc::new))
+        .collect();
+    for source in pods {
+        let of_pod = Ends {
+            source,
+            ..ends.clone()
+        };
+        requests.record(&fixtures::exchange(&of_pod));
+    }
+    assert_eq!(requests.entries.load().len(), 10);
+    let total = sum(&page(&registry), "istio_requests_total", &[]);
+    assert_eq!(total, (FEW.entries + 10) as f64);
+}
+
+#[test]
+fn a_request_is_counted_while_a_page_is_written() {
+    let (requests, registry) = requests();
+    let ends = fixtures::ends();
+    requests.record(&fixtures::exchange(&ends));
+    // More than a page holds while it is written: not even reading is possible.
+    let held = requests.tallies.exclusively();
+    requests.record(&fixtures::exchange(&ends));
+    drop(held);
+    assert_eq!(sum(&page(&registry), "istio_requests_total", &[]), 2.0);
+}
+
+#[test]
+fn only_tries_after_the_first_are_retries() {
+    let (requests, registry) = requests();
+    let ends = fixtures::ends();
+    for tries in [0, 1] {
+        requests.record(&Exchange {
+            tries,
+            ..fixtures::exchange(&ends)
+        });
+    }
+    let retries = || {
+        page(&registry)
+            .into_iter()
+            .filter(|s| s.name == "ambit_request_retries_total")
+    };
+    assert_eq!(retries().count(), 0, "a series for those that have some");
+    requests.record(&Exchange {
+        tries: 3,
+        ..fixtures::exchange(&ends)
+    });
+    let of_service = [
+        ("destination_service_name", "cart"),
+        ("response_code", "200"),
+    ];
+    assert_eq!(
+        sum(&page(&registry), "ambit_request_retries_total", &of_service),
+        2.0
+    );
+}

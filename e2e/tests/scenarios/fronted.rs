@@ -1,0 +1,115 @@
+//! A world in which the service `server` is behind a waypoint that runs, beside services that are
+//! behind none: what scenarios about requests start from.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use ambit_e2e::clients::Answer;
+use ambit_e2e::keepalive::Connection;
+use ambit_e2e::lab::Pod;
+use ambit_e2e::lab::address::Family;
+use ambit_e2e::mesh::{Options, Waypoint};
+use ambit_e2e::wait::{wait_for, wait_until};
+use ambit_e2e::world::{SPREAD, World};
+use serde_json::Value;
+
+/// A client, the service, and what its routes lead to.
+pub(crate) struct Fronted {
+    pub(crate) waypoint: Waypoint,
+    pub(crate) world: World,
+}
+
+impl Fronted {
+    /// With pods `client` and `server`, and one for each of these services too.
+    pub(crate) fn start(backends: &[&str]) -> Self {
+        let mut pods = vec![("client", 1), ("server", 2), ("waypoint", 2)];
+        pods.extend(backends.iter().map(|name| (*name, 2)));
+        let options = Options {
+            waypoints: vec!["waypoint".to_owned()],
+            bound: vec!["server".to_owned()],
+            ..Options::default()
+        };
+        let world = World::fronted(&pods, &options, &[]).unwrap();
+        let waypoint = world.waypoint("waypoint", &[]).unwrap();
+        Self { waypoint, world }
+    }
+
+    /// Writes routes as a user does, and waits until the waypoint has the rule of this name.
+    pub(crate) fn route(&self, text: &str, rule: &str) {
+        self.world.mesh.configuration.apply("routes", text).unwrap();
+        let known = wait_until(&format!("the waypoint to know {rule}"), SPREAD, || {
+            let dump = self.waypoint.config_dump().unwrap_or_default();
+            dump["routes"].to_string().contains(&format!("\"{rule}\""))
+        });
+        known.unwrap();
+    }
+
+    pub(crate) fn pod(&self, name: &str) -> Arc<Pod> {
+        self.world.pod(name).unwrap()
+    }
+
+    /// Where the service is reached.
+    pub(crate) fn at(&self, port: u16) -> SocketAddr {
+        self.world.service("server", Family::V4, port).unwrap()
+    }
+
+    /// A connection of the client to the service, kept open.
+    pub(crate) fn connect(&self, port: u16) -> Connection {
+        Connection::open(self.pod("client").namespace(), self.at(port)).unwrap()
+    }
+
+    /// A GET on a connection of its own.
+    pub(crate) fn get(&self, path: &str, headers: &str) -> Answer {
+        self.connect(80).get(path, headers).unwrap()
+    }
+
+    /// What a program prints in the client's pod.
+    pub(crate) fn run(&self, program: &str, args: &[&str]) -> String {
+        self.pod("client").run(program, args).unwrap()
+    }
+
+    /// The line of the access log about the only request for this path, once it is there.
+    pub(crate) fn logged(&self, path: &str) -> Logged {
+        let find = || {
+            let mut lines = self.waypoint.access_log().into_iter();
+            lines.find(|line| line["path"] == path)
+        };
+        Logged(wait_for("the access log's line", SPREAD, find).unwrap())
+    }
+}
+
+impl Drop for Fronted {
+    #[expect(clippy::print_stdout, reason = "shown beside why the test failed")]
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            println!("the waypoint's log:\n{}", self.waypoint.log());
+        }
+    }
+}
+
+/// A line of the access log.
+#[derive(Debug)]
+pub(crate) struct Logged(Value);
+
+impl Logged {
+    /// A field as text.
+    pub(crate) fn field(&self, name: &str) -> String {
+        match &self.0[name] {
+            Value::String(text) => text.clone(),
+            other => other.to_string(),
+        }
+    }
+}
+
+/// An HTTPRoute of the service, with rules given as YAML.
+pub(crate) fn http_route(name: &str, rules: &str) -> String {
+    route("gateway.networking.k8s.io/v1", "HTTPRoute", name, "", rules)
+}
+
+/// A route of the service: version, kind, name, lines of the spec, rules.
+pub(crate) fn route(version: &str, kind: &str, name: &str, spec: &str, rules: &str) -> String {
+    format!(
+        "---\napiVersion: {version}\nkind: {kind}\nmetadata: {{name: {name}, namespace: shop}}\n\
+         spec:\n  parentRefs: [{{group: \"\", kind: Service, name: server}}]\n{spec}  rules:\n{rules}"
+    )
+}

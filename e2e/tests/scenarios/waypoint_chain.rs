@@ -1,0 +1,94 @@
+//! A waypoint that calls a service which is behind another waypoint.
+
+use std::fs;
+
+use ambit_e2e::keepalive::Connection;
+use ambit_e2e::lab::address::Family;
+use ambit_e2e::mesh::Options;
+use ambit_e2e::scripted::Scripted;
+use ambit_e2e::wait::wait_until;
+use ambit_e2e::world::{HTTP, NAMESPACE, SPREAD, World, uid};
+use ambit_e2e::yaml;
+
+use crate::fronted::http_route;
+
+/// The objects of a world, with `one` behind the waypoint `second`.
+fn with_second(objects: &str) -> String {
+    let labelled = |kind: &str, name: &str, labels: &str| {
+        let head = format!("kind: {kind}\nmetadata:\n  name: {name}\n  namespace: {NAMESPACE}\n");
+        (head.clone(), format!("{head}  labels:\n{labels}"))
+    };
+    let made = yaml::made_for("second");
+    let (service, second) = labelled("Service", "second", &made);
+    let (backend, bound) = labelled("Service", "one", &yaml::bound_to("second"));
+    let pod = "    app: second\n";
+    let changed = objects
+        .replace(&service, &second)
+        .replace(&backend, &bound)
+        .replacen(pod, &format!("{pod}{made}"), 1);
+    format!("{changed}---\n{}", yaml::waypoint(NAMESPACE, "second"))
+}
+
+#[test]
+fn a_waypoint_reaches_what_is_behind_another_through_that_one_only() {
+    let pods = [
+        ("client", 1),
+        ("server", 2),
+        ("one", 1),
+        ("waypoint", 2),
+        ("second", 1),
+    ];
+    let options = Options {
+        waypoints: vec!["waypoint".to_owned()],
+        bound: vec!["server".to_owned()],
+        ..Options::default()
+    };
+    let world = World::prepare(&pods, &options).unwrap();
+    let file = world.mesh.configuration.dir().join("pods.yaml");
+    let objects = with_second(&fs::read_to_string(file).unwrap());
+    world.mesh.configuration.apply("pods", &objects).unwrap();
+    for name in ["client", "server", "one"] {
+        world.enrol(name).unwrap();
+    }
+    for (name, _) in pods {
+        world
+            .mesh
+            .await_advertised(&uid(name), true, SPREAD)
+            .unwrap();
+    }
+    for service in ["server", "one"] {
+        world.await_bound(service, true).unwrap();
+    }
+    let rules = "    - backendRefs: [{name: one, port: 80}]\n";
+    let route = http_route("further", rules);
+    world.mesh.configuration.apply("routes", &route).unwrap();
+    let first = world.waypoint("waypoint", &[]).unwrap();
+    let second = world.waypoint_of("second", "second", &[]).unwrap();
+    let server = Scripted::saying(&world.pod("one").unwrap(), HTTP.1, "one").unwrap();
+
+    let at = world.service("server", Family::V4, HTTP.0).unwrap();
+    let client = world.pod("client").unwrap();
+    let get = |path: &str| {
+        let mut connection = Connection::open(client.namespace(), at).unwrap();
+        connection.get(path, "").unwrap()
+    };
+    let through = || get("/ready").body == "one";
+    let reached = wait_until("the way through both", SPREAD, through);
+    reached.unwrap_or_else(|error| panic!("{error:#}:\n{}\n{}", first.log(), second.log()));
+    let by = server.heard().remove(0).header("x-forwarded-for");
+    let first_pod = world.pod("waypoint").unwrap().v4;
+    assert_eq!(by.unwrap_or_default(), format!("{},{first_pod}", client.v4));
+    let seen = || {
+        second
+            .access_log()
+            .iter()
+            .any(|line| line["path"] == "/ready")
+    };
+    wait_until("the second waypoint's line", SPREAD, seen).unwrap();
+
+    let before = server.count();
+    second.terminate().unwrap();
+    let answer = get("/without");
+    assert_eq!(answer.status, 503, "{answer:?}");
+    assert_eq!(server.count(), before, "a way around the second waypoint");
+}

@@ -1,0 +1,133 @@
+//! The pod of a waypoint: no power, no file system but what is mounted, its own identity by a token.
+
+use serde_json::{Value, json};
+
+use super::{CONTAINER, Design, STATUS_PORT};
+use crate::cluster::ROOTS;
+use crate::cluster::waypoints::fields::{is_empty, set};
+use crate::config::translate::WAYPOINT_PORT;
+
+/// Metrics.
+const METRICS_PORT: u16 = 15020;
+/// Whoever the container runs as.
+const USER: u32 = 65532;
+/// Where tokens and roots are mounted.
+const TOKENS: &str = "/var/run/secrets/tokens";
+const ROOT_CERTIFICATES: &str = "/var/run/secrets/ambit";
+/// A token's audience, and its life in seconds; the kubelet renews it in time.
+const AUDIENCE: &str = "ambit-ca";
+const TOKEN_LIFE: u32 = 43_200;
+/// Seconds that a pod which was asked to stop has for what is under way.
+const GRACE: u32 = 60;
+
+impl Design<'_> {
+    /// `spec` of the pod, without what only some settings ask for.
+    pub(super) fn pod(&self) -> Value {
+        let spread = |topology: &str| {
+            json!({
+                "topologyKey": topology,
+                "maxSkew": 1,
+                "whenUnsatisfiable": "ScheduleAnyway",
+                "labelSelector": self.selector(),
+                "matchLabelKeys": ["pod-template-hash"],
+            })
+        };
+        json!({
+            "serviceAccountName": self.name(),
+            "automountServiceAccountToken": false,
+            // Variables of services would begin as those of the settings do.
+            "enableServiceLinks": false,
+            "terminationGracePeriodSeconds": GRACE,
+            "securityContext": {
+                "runAsNonRoot": true,
+                "runAsUser": USER,
+                "runAsGroup": USER,
+                "fsGroup": USER,
+                "seccompProfile": {"type": "RuntimeDefault"},
+            },
+            "containers": [self.container()],
+            "volumes": [
+                {"name": "token", "projected": {"sources": [{"serviceAccountToken": {
+                    "audience": AUDIENCE,
+                    "expirationSeconds": TOKEN_LIFE,
+                    "path": "ambit-token",
+                }}]}},
+                {"name": "roots", "configMap": {"name": ROOTS}},
+            ],
+            "topologySpreadConstraints": [
+                spread("kubernetes.io/hostname"),
+                spread("topology.kubernetes.io/zone"),
+            ],
+        })
+    }
+
+    fn container(&self) -> Value {
+        let settings = self.settings;
+        let field = |name: &str, path: &str| json!({"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}});
+        let own = [
+            field("AMBIT_NODE", "spec.nodeName"),
+            field("AMBIT_POD_NAME", "metadata.name"),
+            field("AMBIT_POD_UID", "metadata.uid"),
+            field("AMBIT_POD_IP", "status.podIP"),
+        ];
+        let given = settings.environment.iter();
+        let given = given.map(|(name, value)| json!({"name": name, "value": value}));
+        let environment: Vec<Value> = own.into_iter().chain(given).collect();
+        let mut container = json!({
+            "name": CONTAINER,
+            "image": settings.image,
+            "args": [
+                format!("--control-plane={}", settings.control_plane),
+                format!("--token-file={TOKENS}/ambit-token"),
+                format!("--root-cert={ROOT_CERTIFICATES}/root-cert.pem"),
+                format!("--namespace={}", self.namespace()),
+                format!("--gateway={}", self.name()),
+                format!("--trust-domain={}", self.trust_domain),
+            ],
+            "env": environment,
+            "ports": [
+                {"name": "mesh", "containerPort": WAYPOINT_PORT, "protocol": "TCP"},
+                {"name": "metrics", "containerPort": METRICS_PORT, "protocol": "TCP"},
+                {"name": "status-port", "containerPort": STATUS_PORT, "protocol": "TCP"},
+            ],
+            "readinessProbe": {
+                "httpGet": {"path": "/healthz/ready", "port": STATUS_PORT},
+                "periodSeconds": 2,
+                "timeoutSeconds": 2,
+            },
+            "resources": self.resources(),
+            "securityContext": {
+                "allowPrivilegeEscalation": false,
+                "privileged": false,
+                "readOnlyRootFilesystem": true,
+                "runAsNonRoot": true,
+                "capabilities": {"drop": ["ALL"]},
+            },
+            "volumeMounts": [
+                {"name": "token", "mountPath": TOKENS, "readOnly": true},
+                {"name": "roots", "mountPath": ROOT_CERTIFICATES, "readOnly": true},
+            ],
+        });
+        if let Some(policy) = &settings.image_pull_policy {
+            set(&mut container, &["imagePullPolicy"], policy.as_str());
+        }
+        container
+    }
+
+    fn resources(&self) -> Value {
+        let mut resources = self.settings.resources.clone();
+        if is_empty(&resources) {
+            resources = json!({"requests": {"cpu": "100m", "memory": "64Mi"}});
+        }
+        let asked = [
+            ("cpu", &self.parameters.cpu),
+            ("memory", &self.parameters.memory),
+        ];
+        for (name, quantity) in asked {
+            if let Some(quantity) = quantity {
+                set(&mut resources, &["requests", name], quantity.as_str());
+            }
+        }
+        resources
+    }
+}

@@ -1,0 +1,155 @@
+use insta::assert_snapshot;
+
+use super::*;
+use crate::config::objects::{Object, read};
+
+fn gateway(more: &Value) -> Gateway {
+    let mut document = json!({
+        "apiVersion": "gateway.networking.k8s.io/v1",
+        "kind": "Gateway",
+        "metadata": {"name": "waypoint", "namespace": "shop"},
+        "spec": {
+            "gatewayClassName": "ambit-waypoint",
+            "listeners": [{"name": "mesh", "port": 15008, "protocol": "HBONE"}],
+        },
+    });
+    for (path, value) in more.as_object().unwrap() {
+        let (head, field) = path.split_once('.').unwrap();
+        document[head][field] = value.clone();
+    }
+    match read(document).unwrap() {
+        Object::Gateway(gateway) => *gateway,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn settings() -> WaypointSettings {
+    serde_json::from_value(json!({
+        "image": "localhost/ambit-waypoint:dev",
+        "imagePullPolicy": "IfNotPresent",
+        "controlPlane": "ambit-control-plane.ambit-system.svc:15012",
+    }))
+    .unwrap()
+}
+
+fn objects(more: &Value, overlays: &[(&str, &str)], running: Option<u32>) -> Vec<Desired> {
+    let gateway = gateway(more);
+    let map = overlays.iter();
+    let map = map
+        .map(|(key, text)| ((*key).to_owned(), (*text).to_owned()))
+        .collect();
+    let parameters = Parameters::of(&gateway, Some(&map)).unwrap();
+    let design = Design {
+        gateway: &gateway,
+        uid: "u-1",
+        settings: &settings(),
+        parameters: &parameters,
+        trust_domain: "cluster.local",
+    };
+    design.objects(running)
+}
+
+fn object(objects: &[Desired], part: Part) -> Option<&Value> {
+    let mut found = objects.iter().filter(|desired| desired.part == part);
+    found.next().map(|desired| &desired.object)
+}
+
+#[test]
+fn a_waypoint_is_made_of_these() {
+    let objects = objects(&json!({}), &[], None);
+    let texts = objects
+        .iter()
+        .map(|desired| serde_saphyr::to_string(&desired.object).unwrap());
+    assert_snapshot!(texts.collect::<Vec<_>>().join("---\n"));
+}
+
+#[test]
+fn the_autoscaler_decides_within_its_bounds() {
+    let replicas = |running| {
+        let objects = objects(&json!({}), &[], running);
+        object(&objects, Part::Deployment).unwrap()["spec"]["replicas"].clone()
+    };
+    assert_eq!(replicas(None), 2);
+    assert_eq!(replicas(Some(4)), 4);
+    assert_eq!(replicas(Some(1)), 2);
+    assert_eq!(replicas(Some(0)), 2);
+    assert_eq!(replicas(Some(40)), 5);
+}
+
+#[test]
+fn a_number_that_is_asked_for_is_kept_without_an_autoscaler() {
+    let annotations = json!({"metadata.annotations": {"ambit.mesh/waypoint-replicas": "3"}});
+    let asked = objects(&annotations, &[], Some(7));
+    assert_eq!(
+        object(&asked, Part::Deployment).unwrap()["spec"]["replicas"],
+        3
+    );
+    assert_eq!(object(&asked, Part::HorizontalPodAutoscaler), None);
+    let overlay = [("deployment", "spec: {replicas: 4}")];
+    let asked = objects(&json!({}), &overlay, Some(7));
+    assert_eq!(
+        object(&asked, Part::Deployment).unwrap()["spec"]["replicas"],
+        4
+    );
+    assert_eq!(object(&asked, Part::HorizontalPodAutoscaler), None);
+    let overlay = [
+        ("horizontalPodAutoscaler", "spec: {maxReplicas: 9}"),
+        ("deployment", "spec: {replicas: 4}"),
+    ];
+    let scaled = objects(&json!({}), &overlay, Some(7));
+    assert_eq!(
+        object(&scaled, Part::Deployment).unwrap()["spec"]["replicas"],
+        7
+    );
+    let scaler = object(&scaled, Part::HorizontalPodAutoscaler).unwrap();
+    assert_eq!(scaler["spec"]["maxReplicas"], 9);
+}
+
+#[test]
+fn what_the_gateway_says_of_its_infrastructure_is_passed_on() {
+    let more = json!({"spec.infrastructure": {
+        "labels": {"team": "a", "gateway.networking.k8s.io/gateway-name": "other"},
+        "annotations": {"note": "n"},
+    }});
+    for Desired { part, object } in objects(&more, &[], None) {
+        let labels = &object["metadata"]["labels"];
+        assert_eq!(labels["team"], "a", "{part:?}");
+        assert_eq!(labels[GATEWAY_NAME], "waypoint", "{part:?}");
+        assert_eq!(object["metadata"]["annotations"]["note"], "n", "{part:?}");
+        if part == Part::Deployment {
+            let pod = &object["spec"]["template"]["metadata"];
+            assert_eq!(pod["labels"]["team"], "a");
+            assert_eq!(pod["annotations"]["note"], "n");
+        }
+    }
+}
+
+#[test]
+fn no_overlay_reaches_what_tells_a_waypoint_from_others() {
+    let overlays = [(
+        "deployment",
+        "metadata: {labels: {app.kubernetes.io/managed-by: me, own: x}}\n\
+         spec: {template: {metadata: {labels: {ambit.mesh/dataplane-mode: ambient}}}}",
+    )];
+    let objects = objects(&json!({}), &overlays, None);
+    let deployment = object(&objects, Part::Deployment).unwrap();
+    assert_eq!(deployment["metadata"]["labels"]["own"], "x");
+    assert_eq!(
+        deployment["metadata"]["labels"]["app.kubernetes.io/managed-by"],
+        "ambit"
+    );
+    let labels = &deployment["spec"]["template"]["metadata"]["labels"];
+    assert_eq!(labels["ambit.mesh/dataplane-mode"], "none");
+}
+
+#[test]
+fn resources_are_asked_for_by_annotation() {
+    let annotations = json!({"metadata.annotations": {
+        "ambit.mesh/waypoint-cpu": "1", "ambit.mesh/waypoint-memory": "256Mi",
+    }});
+    let objects = objects(&annotations, &[], None);
+    let deployment = object(&objects, Part::Deployment).unwrap();
+    let container = &deployment["spec"]["template"]["spec"]["containers"][0];
+    let expected = json!({"requests": {"cpu": "1", "memory": "256Mi"}});
+    assert_eq!(container["resources"], expected);
+}

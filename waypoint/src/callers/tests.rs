@@ -1,0 +1,56 @@
+//! Who is asked for, and for how long.
+
+use ambit_model::ServiceName;
+
+use super::*;
+
+const CALLER: &str = "10.1.0.7";
+
+fn callers() -> (Callers, mpsc::Receiver<Want<Kind>>) {
+    let own = ServiceName::new("shop", "waypoint.shop.svc.cluster.local");
+    let view = View::new(own, "10.1.0.1".parse().unwrap());
+    let (wants, wanted) = mpsc::channel(8);
+    // Nothing is told any more: nobody is ever known.
+    let (_, views) = watch::channel(Arc::new(view));
+    (Callers::new(wants, views), wanted)
+}
+
+fn age(callers: &Callers) {
+    for asked in callers.asked.lock().values_mut() {
+        asked.last = clock::now().checked_sub(FORGOTTEN).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn an_address_is_asked_for_once_and_left_when_it_no_longer_calls() {
+    let (callers, mut wanted) = callers();
+    let address: IpAddr = CALLER.parse().unwrap();
+    for _ in 0..2 {
+        let (workload, presence) = callers.find(address).await;
+        assert!(workload.is_none() && presence.is_some());
+    }
+    let asked = wanted.try_recv().unwrap();
+    assert_eq!((asked.ask.len(), asked.leave.len()), (1, 0));
+    assert!(wanted.try_recv().is_err(), "asked for once");
+    callers.forget();
+    assert!(wanted.try_recv().is_err(), "it has just called");
+    age(&callers);
+    callers.forget();
+    let left = wanted.try_recv().unwrap();
+    assert_eq!(left.leave, asked.ask);
+}
+
+#[tokio::test]
+async fn an_address_with_something_open_is_not_left() {
+    let (callers, mut wanted) = callers();
+    let (_, presence) = callers.find(CALLER.parse().unwrap()).await;
+    wanted.try_recv().unwrap();
+    age(&callers);
+    callers.forget();
+    drop(presence);
+    callers.forget();
+    assert!(wanted.try_recv().is_err(), "its time begins at the end");
+    age(&callers);
+    callers.forget();
+    assert_eq!(wanted.try_recv().unwrap().leave.len(), 1);
+}

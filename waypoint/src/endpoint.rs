@@ -1,0 +1,149 @@
+//! Which endpoint a connection or request goes to, and whether this client may go there.
+//!
+//! A service that is bound to another waypoint is gone to through that one, or not at all: its
+//! endpoint is then a pod of that waypoint, which judges for itself who may go on.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use ambit_balance::{Ask, Pick};
+use ambit_decide::{
+    EgressMode, OutboundPlan, OutboundQuery, Reason, Refusal, at_waypoint, outbound,
+};
+use ambit_kit::clock;
+use ambit_model::{GatewayAddress, Service, ServiceName, SpiffeId, WorkloadUid};
+
+use crate::call::Client;
+use crate::request::Target;
+use crate::view::{Destination, View};
+
+/// A pod of another waypoint, on the way to what is bound to that.
+#[derive(Clone, Debug)]
+pub(crate) struct Via {
+    /// Where it takes tunnels.
+    pub(crate) to: SocketAddr,
+    /// The identities of which it must prove one.
+    pub(crate) expected: Arc<[SpiffeId]>,
+}
+
+/// An endpoint, chosen for one connection or try.
+#[derive(Debug)]
+pub(crate) struct Chosen {
+    pub(crate) destination: Arc<Destination>,
+    /// Counts as outstanding while this is kept.
+    _pick: Option<Pick<WorkloadUid, Arc<Destination>>>,
+}
+
+/// What is wished for beside the target.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Wish<'a> {
+    /// The endpoint of the session, taken if it may be picked and was not tried.
+    pub(crate) session: Option<&'a WorkloadUid>,
+    /// Endpoints that were tried.
+    pub(crate) tried: &'a [WorkloadUid],
+}
+
+/// An endpoint of the target that the client may call.
+pub(crate) fn choose(
+    view: &View,
+    client: &Client,
+    target: &Target,
+    wish: Wish<'_>,
+) -> Result<Chosen, Refusal> {
+    let chosen = match target {
+        Target::Workload(destination) => Chosen {
+            destination: Arc::clone(destination),
+            _pick: None,
+        },
+        Target::Service(name, port) => match view.mesh.service(name) {
+            Some(service) if is_of_another(view, service) => {
+                return beyond(view, service, *port, wish.tried);
+            }
+            _ => pick(view, name, *port, wish)?,
+        },
+    };
+    at_waypoint(
+        &view.mesh,
+        &chosen.destination.workload,
+        client.address.ip(),
+        chosen.destination.address,
+        client.identity.as_ref(),
+    )?;
+    Ok(chosen)
+}
+
+fn pick(view: &View, name: &ServiceName, port: u16, wish: Wish<'_>) -> Result<Chosen, Refusal> {
+    let none = |why: String| Refusal::new(Reason::NoEndpoint, why);
+    let endpoints = view.endpoints(name, port);
+    let endpoints = endpoints.ok_or_else(|| none(format!("{name} has no port {port}")))?;
+    let session = wish.session.filter(|uid| !wish.tried.contains(uid));
+    let pick = match session.and_then(|uid| endpoints.pick_this(uid)) {
+        Some(pick) => pick,
+        None => endpoints
+            .pick(&Ask {
+                now: clock::now(),
+                random: rand::random(),
+                hash: None,
+                tried: wish.tried,
+            })
+            .map_err(|shortage| none(format!("{name} port {port}: {shortage}")))?,
+    };
+    Ok(Chosen {
+        destination: Arc::clone(&pick.endpoint().payload),
+        _pick: Some(pick),
+    })
+}
+
+/// Whether another waypoint stands before a service. This one never goes through itself.
+fn is_of_another(view: &View, service: &Service) -> bool {
+    match &service.waypoint {
+        None => false,
+        Some(GatewayAddress::Service(name, _)) => *name != view.own,
+        Some(GatewayAddress::Address(..)) => true,
+    }
+}
+
+/// A pod of the waypoint that stands before a service.
+fn beyond(
+    view: &View,
+    service: &Service,
+    port: u16,
+    tried: &[WorkloadUid],
+) -> Result<Chosen, Refusal> {
+    let name = &service.name;
+    let missing = |what: &str| Refusal::new(Reason::NoWaypoint, format!("{name} {what}"));
+    let source = view.own_workload();
+    let source =
+        source.ok_or_else(|| missing("is behind a waypoint; this one is not known yet"))?;
+    let (address, _) = service
+        .vips
+        .first()
+        .ok_or_else(|| missing("is behind a waypoint and has no address to ask that for"))?;
+    let query = OutboundQuery {
+        source,
+        destination: SocketAddr::new(address.address, port),
+        egress: EgressMode::RegistryOnly,
+        pick: rand::random(),
+        avoid: tried.last(),
+    };
+    match outbound(&view.mesh, &query)? {
+        OutboundPlan::Tunnel {
+            to,
+            authority,
+            expected,
+            workload,
+            waypoint: true,
+            ..
+        } => Ok(Chosen {
+            destination: Arc::new(Destination {
+                via: Some(Via { to, expected }),
+                ..Destination::new(&workload, authority)
+            }),
+            _pick: None,
+        }),
+        _ => Err(missing("is behind a waypoint that cannot be told")),
+    }
+}
+
+#[cfg(test)]
+mod tests;

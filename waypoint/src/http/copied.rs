@@ -1,0 +1,128 @@
+//! Copies of a body while it goes by. A copy never holds the body up: where its reader is too far
+//! behind, it breaks off.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http::HeaderMap;
+use hyper::body::{Body as HttpBody, Frame, SizeHint};
+use tokio::sync::mpsc;
+
+use super::body::{BodyError, Watch};
+
+/// Pieces of a body that may wait for the reader of a copy.
+const PIECES: usize = 256;
+/// Bytes of them.
+const BYTES: usize = 256 * 1024;
+
+#[derive(Debug)]
+enum Piece {
+    Data(Bytes),
+    Trailers(HeaderMap),
+    End,
+}
+
+/// Where the pieces of one copy go.
+#[derive(Debug)]
+struct Feed {
+    pieces: mpsc::Sender<Piece>,
+    waiting: Arc<AtomicUsize>,
+}
+
+/// Looks at a body and feeds its copies.
+#[derive(Debug, Default)]
+pub(crate) struct Copier(Vec<Feed>);
+
+/// A copy, as far as it has come.
+#[derive(Debug)]
+pub(crate) struct Copied {
+    pieces: mpsc::Receiver<Piece>,
+    waiting: Arc<AtomicUsize>,
+    size: SizeHint,
+    ended: bool,
+}
+
+impl Copier {
+    /// One more copy of a body of this size.
+    pub(crate) fn copy(&mut self, size: SizeHint) -> Copied {
+        let (sender, receiver) = mpsc::channel(PIECES);
+        let waiting = Arc::<AtomicUsize>::default();
+        self.0.push(Feed {
+            pieces: sender,
+            waiting: Arc::clone(&waiting),
+        });
+        Copied {
+            pieces: receiver,
+            waiting,
+            size,
+            ended: false,
+        }
+    }
+
+    /// Feeds all copies; one that cannot take it is let go of.
+    fn feed(&mut self, piece: impl Fn() -> Piece) {
+        self.0.retain(|feed| feed.pieces.try_send(piece()).is_ok());
+    }
+}
+
+impl Watch for Copier {
+    fn data(&mut self, bytes: &Bytes) {
+        self.0.retain(|feed| {
+            let waiting = feed.waiting.fetch_add(bytes.len(), Ordering::Relaxed);
+            waiting < BYTES && feed.pieces.try_send(Piece::Data(bytes.clone())).is_ok()
+        });
+    }
+
+    fn trailers(&mut self, trailers: &HeaderMap) {
+        self.feed(|| Piece::Trailers(trailers.clone()));
+    }
+
+    fn end(&mut self) {
+        self.feed(|| Piece::End);
+    }
+
+    fn broken(&mut self, _error: &BodyError) {
+        self.0.clear();
+    }
+}
+
+impl HttpBody for Copied {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = self.get_mut();
+        if this.ended {
+            return Poll::Ready(None);
+        }
+        Poll::Ready(match ready!(this.pieces.poll_recv(cx)) {
+            Some(Piece::Data(bytes)) => {
+                this.waiting.fetch_sub(bytes.len(), Ordering::Relaxed);
+                Some(Ok(Frame::data(bytes)))
+            }
+            Some(Piece::Trailers(trailers)) => Some(Ok(Frame::trailers(trailers))),
+            Some(Piece::End) => {
+                this.ended = true;
+                None
+            }
+            None => Some(Err(BodyError::Abandoned)),
+        })
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.ended
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.size
+    }
+}
+
+#[cfg(test)]
+mod tests;

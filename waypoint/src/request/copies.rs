@@ -1,0 +1,127 @@
+//! Copies of a request that a route asks for (mirrors). They are sent on beside the request, and
+//! what comes of them is thrown away: a copy changes neither the answer nor when it comes.
+//!
+//! A copy is as the request is after the filters beside which it stands; its `Host` is the
+//! request's. It goes to an endpoint that the client may call, once. There are only so many at once
+//! for one service ([`View::copies`]) and each for so long; a request that comes while there is no
+//! room is not copied, nor one that asks to go on with another protocol.
+//!
+//! Tasks: "copy", one per copy, which ends with it.
+//!
+//! [`View::copies`]: crate::view::View::copies
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ambit_model::{BackendTarget, Mirror};
+use ambit_route::should_mirror;
+use http::request::Parts;
+use http_body_util::BodyExt as _;
+use hyper::body::Body as _;
+use tokio::time::timeout;
+
+use super::{Target, form};
+use crate::call::Call;
+use crate::endpoint::{Wish, choose};
+use crate::http::body::Body;
+use crate::http::copied::Copier;
+use crate::http::replay::Replayable;
+use crate::proxy::Proxy;
+use crate::upstream::pool::SendError;
+use crate::view::View;
+
+/// How long a copy may take, with its answer.
+const LONGEST: Duration = Duration::from_secs(60);
+
+/// A copy that is to be sent.
+#[derive(Debug)]
+pub(super) struct Copy {
+    target: Target,
+    head: Parts,
+}
+
+/// Why nothing became of a copy.
+#[derive(Debug, thiserror::Error)]
+enum CopyError {
+    #[error(transparent)]
+    Refused(#[from] ambit_decide::Refusal),
+    #[error(transparent)]
+    Send(#[from] SendError),
+    #[error("its answer broke off: {0}")]
+    Answer(#[from] hyper::Error),
+}
+
+/// The copies that filters ask for of a request as it is now.
+pub(super) fn asked<'a>(mirrors: &'a [Mirror], head: &'a Parts) -> impl Iterator<Item = Copy> + 'a {
+    let drawn = mirrors
+        .iter()
+        .filter(|mirror| should_mirror(mirror, rand::random()));
+    drawn.filter_map(|mirror| match &mirror.target {
+        BackendTarget::Service { name, port } => Some(Copy {
+            target: Target::Service(name.clone(), *port),
+            head: head.clone(),
+        }),
+        BackendTarget::Invalid { .. } => None,
+    })
+}
+
+/// Sends copies, with what comes of the body.
+pub(super) fn send(
+    proxy: &Arc<Proxy>,
+    call: &Arc<Call>,
+    view: &Arc<View>,
+    copies: Vec<Copy>,
+    body: Option<&Replayable>,
+) {
+    let mut copier = Copier::default();
+    for copy in copies {
+        let Target::Service(name, _) = &copy.target else {
+            continue;
+        };
+        let room = view.copies(name).map(Arc::clone);
+        let room = room.and_then(|room| room.try_acquire_owned().ok());
+        let Some(room) = room else {
+            tracing::debug!(service = %name, "a request is not copied: there is no room");
+            continue;
+        };
+        let copied = body.map(|body| copier.copy(body.once().size_hint()));
+        let body = copied.map_or_else(Body::empty, Body::copied);
+        let (proxy, call, view) = (Arc::clone(proxy), Arc::clone(call), Arc::clone(view));
+        let tasks = proxy.tasks.clone();
+        drop(tasks.spawn("copy", async move {
+            let sent = timeout(LONGEST, once(&proxy, &call, &view, &copy, body)).await;
+            match sent {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::debug!(%error, "nothing came of a copy of a request"),
+                Err(_elapsed) => tracing::debug!("a copy of a request took too long"),
+            }
+            drop(room);
+        }));
+    }
+    if let Some(body) = body {
+        body.copied_by(copier);
+    }
+}
+
+/// Sends a copy and throws away the answer, which is read so that the connection can be kept.
+async fn once(
+    proxy: &Proxy,
+    call: &Call,
+    view: &View,
+    copy: &Copy,
+    body: Body,
+) -> Result<(), CopyError> {
+    let chosen = choose(view, &call.client, &copy.target, Wish::default())?;
+    let version = form::version(view, &copy.target, &copy.head);
+    let request = form::request(&copy.head, version, body);
+    let sent = proxy
+        .http
+        .send(&chosen.destination, version, request, false);
+    let (answer, lease) = sent.await?;
+    let mut answer = answer.into_body();
+    while let Some(frame) = answer.frame().await {
+        drop(frame?);
+    }
+    lease.give_back();
+    Ok(())
+}

@@ -1,0 +1,80 @@
+//! A request as an endpoint takes it: in one version of HTTP or the other.
+
+use ambit_model::AppProtocol;
+use http::header::{HOST, HeaderValue};
+use http::request::Parts;
+use http::{Method, Request, Uri};
+
+use super::{Target, headers};
+use crate::http::body::Body;
+use crate::upstream::pool::Version;
+use crate::view::View;
+
+/// How the endpoints of a target are spoken to: as the port says, or else as the client spoke.
+pub(super) fn version(view: &View, target: &Target, head: &Parts) -> Version {
+    let protocol = match target {
+        Target::Service(name, number) => {
+            let service = view.mesh.service(name);
+            let mut ports = service.into_iter().flat_map(|service| &service.ports);
+            let port = ports.find(|port| port.service_port == *number);
+            port.map_or(AppProtocol::Unknown, |port| port.app_protocol)
+        }
+        Target::Workload(_) => AppProtocol::Unknown,
+    };
+    match protocol {
+        _ if headers::is_grpc(&head.headers) => Version::Http2,
+        AppProtocol::Http2 | AppProtocol::Grpc => Version::Http2,
+        AppProtocol::Http11 => Version::Http1,
+        _ if head.version == http::Version::HTTP_2 => Version::Http2,
+        _ => Version::Http1,
+    }
+}
+
+/// The request in the form of that version.
+pub(super) fn request(head: &Parts, version: Version, body: Body) -> Request<Body> {
+    let mut request = Request::new(body);
+    *request.method_mut() = head.method.clone();
+    *request.headers_mut() = head.headers.clone();
+    let host = authority(head);
+    match version {
+        Version::Http1 => {
+            *request.uri_mut() = match head.method {
+                Method::CONNECT => head.uri.clone(),
+                _ => origin_form(&head.uri),
+            };
+            if let Some(host) = host {
+                request.headers_mut().insert(HOST, host);
+            }
+        }
+        Version::Http2 => {
+            *request.version_mut() = http::Version::HTTP_2;
+            request.headers_mut().remove(HOST);
+            *request.uri_mut() = absolute_form(&head.uri, host.as_ref());
+        }
+    }
+    request
+}
+
+/// The host that the request is for.
+fn authority(head: &Parts) -> Option<HeaderValue> {
+    let of_target = head.uri.authority().map(http::uri::Authority::as_str);
+    let of_target = of_target.and_then(|host| HeaderValue::try_from(host).ok());
+    of_target.or_else(|| head.headers.get(HOST).cloned())
+}
+
+/// Path and query alone.
+fn origin_form(uri: &Uri) -> Uri {
+    let path = uri.path_and_query().cloned();
+    path.map_or_else(|| Uri::from_static("/"), Uri::from)
+}
+
+/// With scheme and host, which HTTP/2 sends apart. A request without a host goes without.
+fn absolute_form(uri: &Uri, host: Option<&HeaderValue>) -> Uri {
+    let path = uri.path_and_query().map_or("/", |path| path.as_str());
+    let host = host.and_then(|host| host.to_str().ok());
+    let whole = host.and_then(|host| {
+        let builder = Uri::builder().scheme("http").authority(host);
+        builder.path_and_query(path).build().ok()
+    });
+    whole.unwrap_or_else(|| origin_form(uri))
+}

@@ -1,0 +1,51 @@
+//! What is told of something that a client sent instead of a request: no parser has seen it, and
+//! nothing is known of it but what is wrong.
+
+use std::time::Instant;
+
+use ambit_decide::{Reason, Refusal};
+use ambit_kit::clock;
+use ambit_telemetry::{Exchange, Onward, Protocol};
+
+use super::local::Flag;
+use crate::call::Call;
+use crate::http::scan::Fault;
+use crate::proxy::Proxy;
+
+/// Counts it and writes it down. Its connection began then.
+pub(crate) fn tell(proxy: &Proxy, call: &Call, fault: Fault, began: Instant) {
+    let (client, error) = (&call.client, fault.to_string());
+    let reason = Reason::from_word(fault.word()).unwrap_or(Reason::MalformedRequest);
+    if matches!(fault, Fault::Chunk | Fault::Trailer) {
+        // The request is told of by itself: its head was in order.
+        let refusal = Refusal::new(reason, error);
+        return proxy.refused(&call.ends(), client.address, call.destination, &refusal);
+    }
+    proxy.telemetry.record(&Exchange {
+        ends: &call.ends(),
+        protocol: Protocol::Http,
+        version: "",
+        method: b"",
+        path: b"",
+        host: b"",
+        request_id: b"",
+        user_agent: b"",
+        status: Some(fault.status()),
+        grpc_status: None,
+        flags: Flag::Malformed.letters(),
+        reason: Some(reason.word()),
+        policy: None,
+        error: Some(&error),
+        route: None,
+        source: client.address,
+        destination: call.destination,
+        upstream: None,
+        onward: Onward::Nothing,
+        sent: 0,
+        received: 0,
+        request_messages: 0,
+        response_messages: 0,
+        duration: clock::now().duration_since(began),
+        tries: 0,
+    });
+}

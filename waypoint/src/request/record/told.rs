@@ -1,0 +1,123 @@
+//! What is told of a request that is over: by its series, and by its line in the access log.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use ambit_decide::Reason;
+use ambit_kit::clock;
+use ambit_model::TunnelProtocol;
+use ambit_telemetry::{Ends, Exchange, Onward};
+use http::HeaderValue;
+
+use super::Record;
+use crate::request::local::Flag;
+
+/// What is said of a client that did not wait for the end.
+const LEFT: &str = "the client left before the answer was complete";
+/// What is said of a client that was cut off.
+const CUT: &str = "not complete at the end of the drain";
+
+impl Record {
+    /// Counts it and writes it down.
+    pub(super) fn tell(&self) {
+        let ends = self.ends();
+        let (flags, reason, error) = self.outcome();
+        let (sent, request_messages) = self.sent();
+        let path = self.uri.path_and_query().map_or("", |path| path.as_str());
+        let destination = self.destination.as_deref();
+        self.proxy.telemetry.record(&Exchange {
+            ends: &ends,
+            protocol: self.protocol,
+            version: self.version,
+            method: self.method.as_str().as_bytes(),
+            path: path.as_bytes(),
+            host: self.host(),
+            request_id: text(self.request_id.as_ref()),
+            user_agent: text(self.user_agent.as_ref()),
+            status: self.status.map(|status| status.as_u16()),
+            grpc_status: self.grpc_status.map(u32::from),
+            flags,
+            reason,
+            policy: self.fault.as_ref().and_then(|fault| fault.policy.as_ref()),
+            error,
+            route: self.rule.as_ref().map(|rule| &*rule.model.name),
+            source: self.call.client.address,
+            destination: self.call.destination,
+            upstream: destination.map(|to| to.address),
+            onward: self.onward(),
+            sent,
+            received: self.answered_bytes,
+            request_messages,
+            response_messages: self.answered_messages,
+            duration: clock::now().duration_since(self.began),
+            tries: destination.map_or(0, |_| self.retries + 1),
+        });
+    }
+
+    /// The host that was asked for.
+    fn host(&self) -> &[u8] {
+        match self.uri.authority() {
+            Some(authority) => authority.as_str().as_bytes(),
+            None => text(self.host.as_ref()),
+        }
+    }
+
+    /// Bytes and messages of the client.
+    fn sent(&self) -> (u64, u64) {
+        let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        let sent = self.sent.as_deref();
+        sent.map_or((0, 0), |sent| (read(&sent.bytes), read(&sent.messages)))
+    }
+
+    fn ends(&self) -> Ends {
+        let destination = self.destination.as_deref();
+        let proved = destination.filter(|_| self.has_met_endpoint());
+        Ends {
+            service: self.service.clone(),
+            destination: destination.map(|to| Arc::clone(&to.workload)),
+            destination_id: proved.and_then(|to| to.identity.clone()),
+            ..self.call.client.ends()
+        }
+    }
+
+    /// True if it certainly was on a connection to its endpoint.
+    fn has_met_endpoint(&self) -> bool {
+        let flag = self.fault.as_ref().map(|fault| fault.flag);
+        self.answered || flag == Some(Flag::Reset)
+    }
+
+    /// How it was sent on, if it may have been.
+    fn onward(&self) -> Onward {
+        let Some(destination) = &self.destination else {
+            return Onward::Nothing;
+        };
+        let flag = self.fault.as_ref().map(|fault| fault.flag);
+        match destination.workload.protocol {
+            _ if matches!(flag, Some(Flag::ConnectFailure | Flag::NoEndpoint)) => Onward::Nothing,
+            TunnelProtocol::Hbone => Onward::MutualTls,
+            TunnelProtocol::None | TunnelProtocol::Unsupported(_) => Onward::Clear,
+        }
+    }
+
+    /// Why the answer is not an endpoint's own and whole: Envoy's letters, our word, the details.
+    fn outcome(&self) -> (&'static str, Option<&'static str>, Option<&str>) {
+        match &self.fault {
+            Some(fault) => (
+                fault.flag.letters(),
+                Some(fault.reason),
+                Some(&fault.detail),
+            ),
+            None if self.complete => (Flag::None.letters(), None, None),
+            None if self.proxy.over.is_cancelled() => (
+                Flag::None.letters(),
+                Some(Reason::Draining.word()),
+                Some(CUT),
+            ),
+            None => (Flag::ClientLeft.letters(), None, Some(LEFT)),
+        }
+    }
+}
+
+fn text(value: Option<&HeaderValue>) -> &[u8] {
+    value.map(HeaderValue::as_bytes).unwrap_or_default()
+}
