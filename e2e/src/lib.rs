@@ -11,6 +11,7 @@ pub mod bench;
 pub mod capture;
 pub mod clients;
 pub mod cluster;
+pub mod envoy;
 pub mod forge;
 pub mod interrupt;
 pub mod keepalive;

@@ -13,6 +13,7 @@ use ambit_model::SpiffeId;
 use ambit_telemetry::Ends;
 use ambit_tunnel::{Incoming, Pipe, Session, Settings, accept, forwarded};
 use tokio::net::{TcpListener, TcpStream};
+use tokio_util::either::Either;
 
 use crate::call::{Asked, Call, Client, asked_for};
 use crate::drain::{Drain, Step};
@@ -167,7 +168,8 @@ async fn take(proxy: &Arc<Proxy>, incoming: Incoming, peer: SpiffeId, from: Sock
                     destination,
                     tie,
                 };
-                Box::pin(stream::serve(proxy, Arc::new(call), Pipe::new(granted))).await;
+                let connection = Either::Left(Pipe::new(granted));
+                Box::pin(stream::serve(proxy, Arc::new(call), connection)).await;
             }
             Err(gone) => tracing::debug!(%from, "{gone}"),
         },

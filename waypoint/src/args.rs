@@ -7,6 +7,8 @@ use std::time::Duration;
 use ambit_model::ServiceName;
 use ambit_telemetry::Reporter;
 
+use crate::plain::Listen;
+
 /// The waypoint: the L7 proxy of a namespace or service.
 #[derive(Clone, Debug, clap::Parser)]
 #[command(name = "ambit-waypoint", version)]
@@ -81,6 +83,10 @@ pub struct Args {
     /// Log the queries of requests, which may hold secrets.
     #[arg(long, env = "AMBIT_LOG_QUERIES")]
     pub log_queries: bool,
+    /// Serve one service without tunnels too, at LISTEN=DESTINATION: to measure beside other
+    /// proxies. Clients prove no identity there.
+    #[arg(long, hide = true)]
+    pub plain: Option<Listen>,
     /// Log lines as JSON.
     #[arg(long, env = "AMBIT_LOG_JSON")]
     pub log_json: bool,

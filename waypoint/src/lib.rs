@@ -3,12 +3,15 @@
 //! The way of a request: [`accept`] (a tunnel, a stream, who calls and what for: [`call`]) →
 //! [`stream`] (which protocol) → [`http`] (read through a scan of its own) → [`request`] (the
 //! pipeline) → [`upstream`] (a connection to the endpoint's agent). What is no HTTP goes from
-//! [`stream`] to [`tcp`]. Both hand what ended to the telemetry of [`proxy`]. What decides all that is the [`view`], which [`follow`] keeps up to date.
+//! [`stream`] to [`tcp`]. Both hand what ended to the telemetry of [`proxy`]. What decides all that is
+//! the [`view`], which [`follow`] keeps up to date. ([`plain`] takes connections without a tunnel,
+//! where that is asked for to measure.)
 
 mod accept;
 mod args;
 mod call;
 mod callers;
+mod connection;
 mod drain;
 mod endpoint;
 #[cfg(test)]
@@ -19,6 +22,7 @@ mod hello;
 pub mod http;
 mod identity;
 mod pages;
+mod plain;
 mod protocol;
 mod proxy;
 mod request;
@@ -31,4 +35,5 @@ mod upstream;
 mod view;
 
 pub use args::Args;
+pub use plain::Listen;
 pub use serve::run;

@@ -25,6 +25,7 @@ use crate::follow::{self, Follower, Kind};
 use crate::gauges::{Away, Gauges};
 use crate::identity::Identity;
 use crate::pages::{self, Own, Pages};
+use crate::plain;
 use crate::proxy::{Bounds, Proxy};
 use crate::review::Review;
 use crate::room::Room;
@@ -99,6 +100,11 @@ async fn serve(args: &Args, telemetry: &Arc<Telemetry>) -> anyhow::Result<()> {
         "listener",
         accept::listen(Arc::clone(&proxy), listener, settings),
     ));
+    if let Some(plain) = args.plain {
+        let listener = bind(plain.at).await?;
+        let listening = plain::listen(Arc::clone(&proxy), listener, plain.destination);
+        drop(tasks.spawn("plain listener", listening));
+    }
     let signal = signals.asked().await;
     tracing::info!(signal, "stopping: open requests may end");
     leave(&proxy, &connections, args.drain_time).await;

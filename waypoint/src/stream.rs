@@ -8,12 +8,12 @@ use std::io;
 use std::sync::Arc;
 
 use ambit_model::AppProtocol;
-use ambit_tunnel::Pipe;
 use futures_util::FutureExt as _;
 use tokio::io::AsyncBufReadExt as _;
 use tokio::time::timeout;
 
 use crate::call::Call;
+use crate::connection::{Connection, fill_more};
 use crate::http::serve;
 use crate::protocol::{Protocol, Sniffed, is_settings, of_port, sniff};
 use crate::proxy::Proxy;
@@ -21,7 +21,7 @@ use crate::tcp::{self, Way};
 use crate::view::Routes;
 
 /// Serves a connection to its end.
-pub(crate) async fn serve(proxy: &Arc<Proxy>, call: Arc<Call>, mut client: Pipe) {
+pub(crate) async fn serve(proxy: &Arc<Proxy>, call: Arc<Call>, mut client: Connection) {
     let heard = match told(proxy, &call) {
         Told::Is(protocol) => Ok(First::Client(protocol)),
         Told::Requests => {
@@ -84,7 +84,7 @@ enum First {
 }
 
 /// Waits for the first to speak, who may be the server.
-async fn first_bytes(proxy: &Proxy, call: &Call, client: &mut Pipe) -> io::Result<First> {
+async fn first_bytes(proxy: &Proxy, call: &Call, client: &mut Connection) -> io::Result<First> {
     let at_hand = client.fill_buf().now_or_never().is_some();
     if !at_hand {
         let endpoint = async {
@@ -101,13 +101,13 @@ async fn first_bytes(proxy: &Proxy, call: &Call, client: &mut Pipe) -> io::Resul
 }
 
 /// What the client speaks, by its first bytes; they stay where they are.
-async fn client_speaks(proxy: &Proxy, client: &mut Pipe) -> io::Result<Protocol> {
+async fn client_speaks(proxy: &Proxy, client: &mut Connection) -> io::Result<Protocol> {
     let seen = async {
         loop {
             if let Sniffed::Is(protocol) = sniff(client.fill_buf().await?) {
                 return io::Result::Ok(protocol);
             }
-            if !client.fill_more().await? {
+            if !fill_more(client).await? {
                 return Ok(Protocol::Tcp);
             }
         }
@@ -117,7 +117,7 @@ async fn client_speaks(proxy: &Proxy, client: &mut Pipe) -> io::Result<Protocol>
     seen.unwrap_or(Ok(Protocol::Tcp))
 }
 
-async fn speak(proxy: &Arc<Proxy>, call: &Arc<Call>, protocol: Protocol, client: Pipe) {
+async fn speak(proxy: &Arc<Proxy>, call: &Arc<Call>, protocol: Protocol, client: Connection) {
     match protocol {
         Protocol::Http1 => serve::http1(proxy, call, client).await,
         Protocol::Http2 => serve::http2(proxy, call, client).await,

@@ -8,12 +8,13 @@ use std::time::Duration;
 use ambit_decide::{Reason, Refusal};
 use ambit_model::{Backend, BackendTarget, Service, WorkloadUid};
 use ambit_route::{choose, tls_route};
-use ambit_tunnel::{OpenError, Pipe};
+use ambit_tunnel::OpenError;
 use tokio::io::{AsyncBufReadExt as _, copy_bidirectional};
 use tokio::time::timeout;
 
 use self::recorded::Recorded;
 use crate::call::Call;
+use crate::connection::{Connection, fill_more};
 use crate::endpoint::{Chosen, Wish, choose as choose_endpoint};
 use crate::hello::{self, Hello};
 use crate::proxy::Proxy;
@@ -38,7 +39,7 @@ pub(crate) struct Way {
 }
 
 /// Passes a connection on, from its first byte to its last.
-pub(crate) async fn serve(proxy: &Arc<Proxy>, call: &Arc<Call>, mut client: Pipe) {
+pub(crate) async fn serve(proxy: &Arc<Proxy>, call: &Arc<Call>, mut client: Connection) {
     let name = match asks_for_name(proxy, call) {
         true => server_name(&mut client).await,
         false => None,
@@ -50,7 +51,7 @@ pub(crate) async fn serve(proxy: &Arc<Proxy>, call: &Arc<Call>, mut client: Pipe
 }
 
 /// Copies both ways until both have ended.
-pub(crate) async fn carry(proxy: &Proxy, call: &Call, client: Pipe, mut way: Way) {
+pub(crate) async fn carry(proxy: &Proxy, call: &Call, client: Connection, mut way: Way) {
     let mut client = Recorded::new(proxy, call, &way, client);
     let destination = Arc::clone(&way.chosen.destination);
     tokio::select! {
@@ -67,13 +68,13 @@ fn asks_for_name(proxy: &Proxy, call: &Call) -> bool {
 
 /// The server name in a hello; the bytes stay where they are. A client that sends nothing more is
 /// told by its time.
-async fn server_name(client: &mut Pipe) -> Option<String> {
+async fn server_name(client: &mut Connection) -> Option<String> {
     let reading = async {
         loop {
             match hello::server_name(client.fill_buf().await.ok()?) {
                 Hello::Name(name) => return name,
                 Hello::More => {
-                    if !client.fill_more().await.ok()? {
+                    if !fill_more(client).await.ok()? {
                         return None;
                     }
                 }

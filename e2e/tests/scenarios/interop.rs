@@ -1,42 +1,17 @@
 //! Envoy at the other end of a tunnel, in both directions: a real binary, none of our code.
 
-use std::fs;
 use std::net::SocketAddr;
 
 use ambit_e2e::clients::{connect, exchange};
-use ambit_e2e::forge::{Forger, Life};
+use ambit_e2e::envoy::{TLS, envoy};
+use ambit_e2e::lab::Pod;
 use ambit_e2e::lab::address::Family;
-use ambit_e2e::lab::{Pod, Program};
 use ambit_e2e::mesh::Options;
-use ambit_e2e::programs;
 use ambit_e2e::servers::{self, Server};
 use ambit_e2e::stream;
 use ambit_e2e::world::{World, identity};
 
 const LOCAL: u16 = 10_000;
-const TLS: &str = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3";
-
-/// Envoy in a pod, with a certificate of the mesh for `name`; `resources` may use `@TLS@` where
-/// the part of a TLS context goes that both sides share.
-fn envoy(world: &World, pod: &Pod, name: &str, resources: &str, port: u16) -> Program {
-    let forger = Forger::with_the_meshs_key(world.mesh.control_plane.state()).unwrap();
-    let leaf = forger.sign(&identity(name), Life::Now).unwrap();
-    let dir = world.dir("envoy");
-    fs::create_dir_all(&dir).unwrap();
-    fs::write(dir.join("leaf.pem"), &leaf.certificate_pem).unwrap();
-    fs::write(dir.join("key.pem"), &leaf.key_pem).unwrap();
-    fs::copy(world.mesh.control_plane.root(), dir.join("root.pem")).unwrap();
-    let here = dir.display();
-    let common = format!(
-        "alpn_protocols: [h2], tls_params: {{tls_minimum_protocol_version: TLSv1_3, \
-         tls_maximum_protocol_version: TLSv1_3}}, tls_certificates: [{{certificate_chain: \
-         {{filename: {here}/leaf.pem}}, private_key: {{filename: {here}/key.pem}}}}]"
-    );
-    let text = resources
-        .replace("@TLS@", &common)
-        .replace("@DIR@", &here.to_string());
-    programs::envoy(pod, &dir, &text, port).unwrap()
-}
 
 /// Bytes there and back, and a transfer that the other side must hear the end of.
 fn assert_carries(from: &Pod, echo: SocketAddr, digest: SocketAddr) {

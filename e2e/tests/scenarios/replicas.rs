@@ -108,6 +108,18 @@ impl Replicas {
         waypoint
     }
 
+    /// What all waypoints that ran in this pod have printed, line by line.
+    pub(crate) fn log_of(&self, pod: &str) -> Vec<String> {
+        let dir = self.world.lab.dir();
+        let files = ["out", "err"].map(|kind| dir.join(format!("waypoint-{pod}.{kind}")));
+        let texts = files.map(|file| fs::read_to_string(file).unwrap_or_default());
+        texts
+            .iter()
+            .flat_map(|text| text.lines())
+            .map(|line| format!("{pod}: {line}"))
+            .collect()
+    }
+
     /// Waits until clients are served.
     pub(crate) fn await_served(&self) {
         let (client, at) = (self.client(), self.at());

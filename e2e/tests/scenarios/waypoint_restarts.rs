@@ -68,11 +68,13 @@ fn replace(
     (server, served)
 }
 
-fn assert_none(failed: &[Failed], of: u64, waypoints: &[&Waypoint]) {
+/// Panics with what the waypoints say of the requests that were not answered well, if there are
+/// some. The logs of waypoints that have ended are looked at too.
+fn assert_none(failed: &[Failed], of: u64, replicas: &Replicas) {
     let Some(first) = failed.first() else { return };
-    let logs: Vec<_> = waypoints.iter().map(|waypoint| waypoint.log()).collect();
-    let bad = logs.iter().flat_map(|log| log.lines());
-    let bad: Vec<_> = bad.filter(|line| !line.contains("status=200")).collect();
+    let lines = WAYPOINTS.iter().flat_map(|name| replicas.log_of(name));
+    let bad = lines.filter(|line| !line.contains("\"status\":200"));
+    let bad: Vec<_> = bad.collect();
     let shown = failed.iter().take(20).collect::<Vec<_>>();
     panic!(
         "{} of {of} requests failed, the first {first:?}: {shown:#?}\n{}",
@@ -121,11 +123,38 @@ fn nothing_fails_while_waypoints_and_servers_come_and_go() {
     }
     let took = began.elapsed();
     let (count, failed) = load.stop();
-    assert_none(&failed, count, &[&one, &two]);
+    assert_none(&failed, count, &replicas);
     let rate = count / took.as_secs().max(1);
     println!("{count} requests, {rate}/s, 0 failed");
     let arrived = gone + first.served() + second.served() - before;
     assert_eq!(arrived, count, "a request arrived twice");
+}
+
+/// So many at once that no budget of retries would do.
+const BURSTS: Plan = Plan {
+    clients: &[(Use::Once, 60)],
+    rate: 600,
+    path: "/slow",
+};
+
+#[test]
+fn what_an_endpoint_did_not_take_goes_to_another_however_many_requests_there_are() {
+    let mut replicas = Replicas::start();
+    let _server = replicas.server(SERVERS[0]);
+    // Ready, they say; and nothing listens there.
+    replicas.set(SERVERS[1], Stands::Ready);
+    replicas.set(SERVERS[2], Stands::NotReady);
+    let _waypoint = replicas.waypoint(WAYPOINTS[0]);
+    replicas.await_served();
+    let load = Requests::start(&replicas.client(), replicas.at(), BURSTS);
+    load.go_on_for(600);
+    let (count, failed) = load.stop();
+    assert_none(&failed, count, &replicas);
+    let tried_again = replicas.log_of(WAYPOINTS[0]);
+    let tried_again = tried_again
+        .iter()
+        .filter(|line| line.contains("\"tries\":2"));
+    assert!(tried_again.count() > 50, "nothing was refused anywhere");
 }
 
 /// Many in flight at any moment, on every kind of connection.
@@ -149,7 +178,7 @@ fn where_one_waypoint_is_killed_only_requests_in_flight_fail_and_each_has_a_reas
     await_used(&one);
     await_used(&two);
     load.go_on_for(100);
-    assert_none(&load.failed(), load.count(), &[&one, &two]);
+    assert_none(&load.failed(), load.count(), &replicas);
 
     two.program.signal(Signal::SIGKILL).unwrap();
     let killed = Instant::now();

@@ -5,6 +5,10 @@
 //! before it took the request, and one that closes on an idempotent request without a byte of an
 //! answer (RFC 9110, 9.2.2). Both are sent once more on a new connection to the same endpoint. The
 //! second only where no route says how often a request may be tried: what a route says holds exactly.
+//!
+//! Where no route says anything, what no endpoint took goes to another one, and to a third. That is
+//! no load on anyone, so no budget limits it: when a pod ends, all requests that were about to go
+//! there are in that case at once.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -70,6 +74,7 @@ pub(super) async fn run(
     let retry = sending.retry().unwrap_or(&default);
     let budget = sending.budget();
     record.in_progress(budget.map(RetryBudget::request));
+    let limit = budget.filter(|_| sending.retry().is_some());
     let mut tried: Vec<WorkloadUid> = Vec::new();
     let mut permit = None;
     loop {
@@ -85,10 +90,10 @@ pub(super) async fn run(
         }
         // A request takes one place in the budget, however often it is tried.
         let taken = chosen.retry.take();
-        permit = taken.or_else(|| budget.and_then(RetryBudget::retry));
+        permit = taken.or_else(|| limit.and_then(RetryBudget::retry));
         let wait = backoff(retry).wait(used + 1, rand::random());
         let in_time = plan.deadline.is_none_or(|end| clock::now() + wait < end);
-        if (budget.is_some() && permit.is_none()) || !in_time {
+        if (limit.is_some() && permit.is_none()) || !in_time {
             return sending.conclude(result, chosen, deadline, record);
         }
         tried.push(destination.workload.uid.clone());
