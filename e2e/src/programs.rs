@@ -156,6 +156,14 @@ pub fn envoy(pod: &Pod, dir: &Path, config: &str, port: u16) -> Result<Program> 
     )
 }
 
+/// Starts HAProxy on a configuration, and waits until it listens on `port`.
+pub fn haproxy(pod: &Pod, dir: &Path, config: &str, port: u16) -> Result<Program> {
+    let file = dir.join("haproxy.cfg");
+    fs::write(&file, config).context("writing haproxy.cfg")?;
+    let program = pod.start("haproxy", &["-db", "-f", &file.display().to_string()])?;
+    await_listener(pod, port, program)
+}
+
 /// Starts a gRPC server of grpcio, which knows all kinds of calls.
 pub fn grpc(pod: &Pod, port: u16) -> Result<Program> {
     let command = grpc_peer(pod, &["serve", &port.to_string()])?;

@@ -83,10 +83,10 @@ pub struct Args {
     /// Log the queries of requests, which may hold secrets.
     #[arg(long, env = "AMBIT_LOG_QUERIES")]
     pub log_queries: bool,
-    /// Serve one service without tunnels too, at LISTEN=DESTINATION: to measure beside other
+    /// Serve a service without tunnels too, at LISTEN=DESTINATION: to measure beside other
     /// proxies. Clients prove no identity there.
     #[arg(long, hide = true)]
-    pub plain: Option<Listen>,
+    pub plain: Vec<Listen>,
     /// Log lines as JSON.
     #[arg(long, env = "AMBIT_LOG_JSON")]
     pub log_json: bool,

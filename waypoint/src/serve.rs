@@ -100,7 +100,7 @@ async fn serve(args: &Args, telemetry: &Arc<Telemetry>) -> anyhow::Result<()> {
         "listener",
         accept::listen(Arc::clone(&proxy), listener, settings),
     ));
-    if let Some(plain) = args.plain {
+    for plain in &args.plain {
         let listener = bind(plain.at).await?;
         let listening = plain::listen(Arc::clone(&proxy), listener, plain.destination);
         drop(tasks.spawn("plain listener", listening));

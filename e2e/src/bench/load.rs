@@ -18,7 +18,7 @@ use anyhow::{Context as _, Result, anyhow, bail};
 pub use self::bulk::bulk;
 pub use self::connections::connections;
 pub use self::http::{BODY, HTTP, http};
-pub use self::idle::idle;
+pub use self::idle::{idle, idle_http};
 pub use self::pace::{Latency, paced};
 use crate::lab::Namespace;
 

@@ -105,17 +105,22 @@ fn at_rest(agents: [&Agent; 2]) -> Result<[Roles; 2]> {
         Ok([roles(client)?, roles(server)?])
     };
     let total = |both: &[Roles; 2]| both.iter().flatten().map(|role| role.rss).sum::<f64>();
-    let mut last = look()?;
+    resting(look, total)
+}
+
+/// What is seen once its size, in kB, no longer changes.
+pub(super) fn resting<T>(look: impl Fn() -> Result<T>, size: impl Fn(&T) -> f64) -> Result<T> {
+    let mut last = size(&look()?);
     let mut since = 0;
     wait_for("memory to come to rest", REST, || {
         let now = match look() {
             Ok(now) => now,
             Err(error) => return Some(Err(error)),
         };
-        let still = (total(&now) - total(&last)).abs() < STILL;
+        let still = (size(&now) - last).abs() < STILL;
         since = if still { since + 1 } else { 0 };
         if !still {
-            last = now;
+            last = size(&now);
         }
         (since > LOOKS).then_some(Ok(now))
     })?

@@ -136,7 +136,7 @@ impl Measure {
                 1e4,
             ),
             Self::Latency => {
-                let latency = load::paced(route, time)?;
+                let latency = load::paced(route, load::HTTP, time)?;
                 return Ok([Some(latency.p50), Some(latency.p99)]);
             }
         };

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, DirEntry};
 
 use anyhow::{Context as _, Result};
+use nix::sched::{CpuSet, sched_setaffinity};
 use nix::unistd::{Pid, SysconfVar, sysconf};
 
 use crate::process;
@@ -26,6 +27,23 @@ pub fn family(root: Pid) -> Vec<Pid> {
     std::iter::once(root)
         .chain(descendants.map(Pid::from_raw))
         .collect()
+}
+
+/// Keeps all threads of these processes, and what they start from now on, on one processor.
+pub fn pin(pids: &[Pid], processor: usize) -> Result<()> {
+    let mut only = CpuSet::new();
+    only.set(processor)?;
+    for pid in pids {
+        let threads = fs::read_dir(format!("/proc/{pid}/task")).context("listing threads")?;
+        for thread in threads.flatten() {
+            let name = thread.file_name();
+            let thread = name.to_str().and_then(|name| name.parse().ok());
+            let Some(thread) = thread else { continue };
+            sched_setaffinity(Pid::from_raw(thread), &only)
+                .with_context(|| format!("keeping process {pid} on processor {processor}"))?;
+        }
+    }
+    Ok(())
 }
 
 /// CPU seconds that these processes have used so far, ended threads included, in steps of 10 ms

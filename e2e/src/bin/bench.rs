@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use ambit_e2e::bench::report::{Report, Section};
 use ambit_e2e::bench::speed::Measure;
-use ambit_e2e::bench::{Effort, memory, relay, scale, serve, setting, speed};
+use ambit_e2e::bench::{Effort, memory, relay, scale, serve, setting, speed, waypoint};
 use anyhow::{Result, bail};
 use clap::{Parser, Subcommand};
 use nix::unistd::Uid;
 
-/// Measures the mesh beside a raw relay, its memory, and how it scales. Needs root.
+/// Measures the mesh beside a raw relay, its memory, how it scales, and the waypoint beside other
+/// proxies. Needs root.
 #[derive(Debug, Parser)]
 struct Args {
     /// What to measure; everything if not said.
@@ -40,6 +41,12 @@ enum What {
     Memory,
     /// Thousands of workloads: time, memory, and what one change costs.
     Scale,
+    /// The waypoint beside Envoy, HAProxy and nginx.
+    Waypoint {
+        /// Only these parts.
+        #[arg(value_enum)]
+        parts: Vec<waypoint::Part>,
+    },
     /// Everything.
     All,
     /// One of the two relays (started by the bench itself).
@@ -56,30 +63,49 @@ fn main() -> Result<()> {
         What::Relay(relay) => relay::run(&relay),
         What::Serve => serve::run(),
         What::Speed => print(&args, &[speeds]),
-        What::Memory => print(&args, &[|_| memory::measure()]),
-        What::Scale => print(&args, &[|_| scale::measure()]),
-        What::All => print(
-            &args,
-            &[speeds, |_| memory::measure(), |_| scale::measure()],
-        ),
+        What::Memory => print(&args, &[memories]),
+        What::Scale => print(&args, &[scales]),
+        What::Waypoint { .. } => print(&args, &[waypoints]),
+        What::All => print(&args, &[speeds, memories, scales, waypoints]),
     }
 }
 
-fn speeds(args: &Args) -> Result<Section> {
+fn speeds(args: &Args) -> Result<Vec<Section>> {
     let measures = if args.only.is_empty() {
         &Measure::ALL[..]
     } else {
         &args.only
     };
-    let effort = Effort {
-        runs: args.runs.max(1),
-        time: Duration::from_secs(args.seconds.max(1)),
+    Ok(vec![speed::measure(measures, args.effort())?])
+}
+
+fn memories(_args: &Args) -> Result<Vec<Section>> {
+    Ok(vec![memory::measure()?])
+}
+
+fn scales(_args: &Args) -> Result<Vec<Section>> {
+    Ok(vec![scale::measure()?])
+}
+
+fn waypoints(args: &Args) -> Result<Vec<Section>> {
+    let parts = match &args.what {
+        Some(What::Waypoint { parts }) => parts.as_slice(),
+        _ => &[],
     };
-    speed::measure(measures, effort)
+    waypoint::measure(parts, args.effort())
+}
+
+impl Args {
+    fn effort(&self) -> Effort {
+        Effort {
+            runs: self.runs.max(1),
+            time: Duration::from_secs(self.seconds.max(1)),
+        }
+    }
 }
 
 /// Measures each part, prints its table when it is done, and writes the page at the end.
-fn print(args: &Args, parts: &[fn(&Args) -> Result<Section>]) -> Result<()> {
+fn print(args: &Args, parts: &[fn(&Args) -> Result<Vec<Section>>]) -> Result<()> {
     if !Uid::effective().is_root() {
         bail!("the bench makes network namespaces and needs root: run it with sudo");
     }
@@ -90,9 +116,10 @@ fn print(args: &Args, parts: &[fn(&Args) -> Result<Section>]) -> Result<()> {
     };
     println!("{}\n", report.setting);
     for part in parts {
-        let section = part(args)?;
-        println!("{}", section.plain());
-        report.sections.push(section);
+        for section in part(args)? {
+            println!("{}", section.plain());
+            report.sections.push(section);
+        }
     }
     if let Some(page) = &args.write {
         report.write(page)?;

@@ -1,5 +1,8 @@
-//! HTTP/1.1 with keepalive: wrk, which knows how to keep many connections busy.
+//! HTTP/1.1 with keepalive: wrk, which knows how to keep many connections busy, and the request that
+//! our own clients make.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
@@ -11,6 +14,8 @@ use crate::shell;
 pub const HTTP: u16 = 8080;
 /// What it answers.
 pub const BODY: &str = "ok, says the bench";
+/// What asks for it.
+pub(super) const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: bench\r\n\r\n";
 
 /// Keeps so many connections busy with one request after the other.
 pub fn http(route: Route<'_>, connections: usize, time: Duration) -> Result<Work> {
@@ -45,4 +50,23 @@ fn read(said: &str) -> Result<Work> {
         done,
         seconds: done / rate,
     })
+}
+
+/// Asks for the first time on a connection; how long an answer is.
+pub(super) fn first_answer(stream: &mut TcpStream) -> Result<usize> {
+    stream.write_all(REQUEST).context("asking")?;
+    let mut answer = [0; 4096];
+    let mut length = 0;
+    loop {
+        let rest = answer.get_mut(length..).unwrap_or_default();
+        let read = stream.read(rest).context("reading an answer")?;
+        if read == 0 {
+            bail!("the server answered {length} bytes and no body");
+        }
+        length += read;
+        let text = answer.get(..length).unwrap_or_default();
+        if text.starts_with(b"HTTP/1.1 200") && text.ends_with(BODY.as_bytes()) {
+            return Ok(length);
+        }
+    }
 }

@@ -5,15 +5,15 @@ use std::net::{SocketAddr, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 
 use super::super::figures::quantile;
-use super::{BODY, HTTP, Route, connect};
+use super::http::{REQUEST, first_answer};
+use super::{Route, connect};
 
 /// Requests per second, all connections together.
 const PACE: u32 = 1000;
 const CONNECTIONS: u32 = 4;
-const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: bench\r\n\r\n";
 
 /// How long answers took, in microseconds.
 #[derive(Debug, Clone, Copy)]
@@ -24,9 +24,9 @@ pub struct Latency {
     pub p99: f64,
 }
 
-/// Asks a thousand times a second.
-pub fn paced(route: Route<'_>, time: Duration) -> Result<Latency> {
-    let to = SocketAddr::new(route.to, HTTP);
+/// Asks a thousand times a second what answers on a port.
+pub fn paced(route: Route<'_>, port: u16, time: Duration) -> Result<Latency> {
+    let to = SocketAddr::new(route.to, port);
     let between = Duration::from_secs(1) * CONNECTIONS / PACE;
     let taken = route.threads(CONNECTIONS as usize, |number| {
         let offset = between * u32::try_from(number)? / CONNECTIONS;
@@ -68,22 +68,4 @@ fn ask(
         due += between;
     }
     Ok(taken)
-}
-
-fn first_answer(stream: &mut TcpStream) -> Result<usize> {
-    stream.write_all(REQUEST).context("asking")?;
-    let mut answer = [0; 4096];
-    let mut length = 0;
-    loop {
-        let rest = answer.get_mut(length..).unwrap_or_default();
-        let read = stream.read(rest).context("reading an answer")?;
-        if read == 0 {
-            bail!("the server answered {length} bytes and no body");
-        }
-        length += read;
-        let text = answer.get(..length).unwrap_or_default();
-        if text.starts_with(b"HTTP/1.1 200") && text.ends_with(BODY.as_bytes()) {
-            return Ok(length);
-        }
-    }
 }
