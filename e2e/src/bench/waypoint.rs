@@ -14,7 +14,7 @@ mod growth;
 mod plain;
 mod proxies;
 mod rounds;
-mod traffic;
+pub mod traffic;
 mod tunnels;
 
 use std::thread::available_parallelism;
@@ -22,6 +22,7 @@ use std::thread::available_parallelism;
 use anyhow::{Context as _, Result, bail};
 use nix::unistd::Pid;
 
+use self::traffic::Traffic;
 use super::report::Section;
 use super::{Effort, usage};
 use crate::lab::{Pod, Program};
@@ -45,8 +46,8 @@ pub enum Part {
     Growth,
 }
 
-/// Measures these parts, or everything, each in a world of its own.
-pub fn measure(parts: &[Part], effort: Effort) -> Result<Vec<Section>> {
+/// Measures these parts, or everything, each in a world of its own, with these kinds of traffic.
+pub fn measure(parts: &[Part], kinds: &[Traffic], effort: Effort) -> Result<Vec<Section>> {
     if available_parallelism()
         .context("counting processors")?
         .get()
@@ -59,10 +60,10 @@ pub fn measure(parts: &[Part], effort: Effort) -> Result<Vec<Section>> {
     let mut sections = Vec::new();
     let asked = |part| parts.is_empty() || parts.contains(&part);
     if asked(Part::Plain) {
-        sections.extend(plain::measure(effort)?);
+        sections.extend(plain::measure(kinds, effort)?);
     }
     if asked(Part::Mesh) {
-        sections.extend(tunnels::measure(effort)?);
+        sections.extend(tunnels::measure(kinds, effort)?);
     }
     if asked(Part::Growth) {
         sections.push(growth::measure(effort)?);

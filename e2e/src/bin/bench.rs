@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use ambit_e2e::bench::report::{Report, Section};
 use ambit_e2e::bench::speed::Measure;
+use ambit_e2e::bench::waypoint::traffic::Traffic;
 use ambit_e2e::bench::{Effort, memory, relay, scale, serve, setting, speed, waypoint};
 use anyhow::{Result, bail};
 use clap::{Parser, Subcommand};
@@ -46,6 +47,9 @@ enum What {
         /// Only these parts.
         #[arg(value_enum)]
         parts: Vec<waypoint::Part>,
+        /// Only these kinds of traffic.
+        #[arg(long, value_enum)]
+        traffic: Vec<Traffic>,
     },
     /// Everything.
     All,
@@ -88,11 +92,16 @@ fn scales(_args: &Args) -> Result<Vec<Section>> {
 }
 
 fn waypoints(args: &Args) -> Result<Vec<Section>> {
-    let parts = match &args.what {
-        Some(What::Waypoint { parts }) => parts.as_slice(),
-        _ => &[],
+    let (parts, traffic) = match &args.what {
+        Some(What::Waypoint { parts, traffic }) => (parts.as_slice(), traffic.as_slice()),
+        _ => (&[][..], &[][..]),
     };
-    waypoint::measure(parts, args.effort())
+    let traffic = if traffic.is_empty() {
+        &Traffic::ALL
+    } else {
+        traffic
+    };
+    waypoint::measure(parts, traffic, args.effort())
 }
 
 impl Args {

@@ -26,7 +26,7 @@ const FIRST: usize = 200;
 const WARM_UP: Duration = Duration::from_secs(1);
 
 /// Measures in a world of its own.
-pub(super) fn measure(effort: Effort) -> Result<Vec<Section>> {
+pub(super) fn measure(kinds: &[Traffic], effort: Effort) -> Result<Vec<Section>> {
     note("building the waypoint's world, one hop");
     let world = world()?;
     let server = world.pod("server")?;
@@ -54,13 +54,13 @@ pub(super) fn measure(effort: Effort) -> Result<Vec<Section>> {
         });
     }
     for contender in &contenders {
-        for traffic in Traffic::ALL {
+        for &traffic in kinds {
             contender.cost(traffic, WARM_UP)?;
         }
     }
     let mut taken = Taken::default();
     for _ in 0..effort.runs {
-        for traffic in Traffic::ALL {
+        for &traffic in kinds {
             for contender in &contenders {
                 taken.take(contender, traffic, effort.time)?;
             }

@@ -8,8 +8,8 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 
 use super::traffic::{HTTP1, HTTP2};
-use crate::lab::address::Family;
 use crate::lab::Program;
+use crate::lab::address::Family;
 use crate::mesh::Waypoint;
 use crate::programs;
 use crate::world::World;
@@ -124,6 +124,10 @@ pub(super) const ENVOY_HTTP2: &str = "typed_extension_protocol_options: \
      type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions, \
      explicit_http_config: {http2_protocol_options: {}}}}";
 
+/// Bounds of a cluster of Envoy's, far away: Istio has none either.
+pub(super) const ENVOY_BOUNDS: &str = "circuit_breakers: {thresholds: [{max_connections: 100000, \
+     max_pending_requests: 100000, max_requests: 100000}]}, ";
+
 fn envoy(dir: &Path, server: IpAddr) -> String {
     let listener = |name: &str, port: u16| {
         format!(
@@ -134,7 +138,7 @@ fn envoy(dir: &Path, server: IpAddr) -> String {
     };
     let cluster = |name: &str, port: u16, more: &str| {
         format!(
-            "  - {{name: {name}, {more}load_assignment: {{cluster_name: {name}, endpoints: \
+            "  - {{name: {name}, {ENVOY_BOUNDS}{more}load_assignment: {{cluster_name: {name}, endpoints: \
              [{{lb_endpoints: [{{endpoint: {{address: {{socket_address: {{address: {server}, \
              port_value: {port}}}}}}}}}]}}]}}}}\n"
         )

@@ -125,7 +125,10 @@ impl Taken {
             ),
             (Figure::P99, "1,000 requests/s: p99 µs".to_owned(), None),
         ];
-        let figures = of_traffic.chain(of_pace);
+        let taken = |figure| !self.of(figure, Proxy::Ambit).is_empty();
+        let figures = of_traffic
+            .chain(of_pace)
+            .filter(|(figure, _, _)| taken(*figure));
         figures
             .map(|(figure, what, goal)| self.row(figure, what, goal, proxies))
             .collect()

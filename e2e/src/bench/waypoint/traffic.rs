@@ -22,8 +22,8 @@ const METHOD: &str = "/bench.Echo/Unary";
 const HEADERS: [&str; 2] = ["content-type: application/grpc", "te: trailers"];
 
 /// One kind of traffic.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Traffic {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
+pub enum Traffic {
     /// HTTP/1.1 with keepalive, answers of 1 KiB.
     Http1,
     /// The same of 1 MiB.
@@ -49,7 +49,7 @@ pub(super) struct At {
 
 impl Traffic {
     /// Every kind.
-    pub(super) const ALL: [Self; 5] = [
+    pub const ALL: [Self; 5] = [
         Self::Http1,
         Self::Http1Large,
         Self::Http2,

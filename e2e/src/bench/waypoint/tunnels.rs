@@ -11,7 +11,7 @@ use super::super::memory::resting;
 use super::super::report::Section;
 use super::super::usage::{family, memory, pin};
 use super::super::{Effort, note};
-use super::proxies::{ENVOY_HTTP2, Proxy, ambit, envoy_http};
+use super::proxies::{ENVOY_BOUNDS, ENVOY_HTTP2, Proxy, ambit, envoy_http};
 use super::rounds::{Contender, Taken};
 use super::traffic::{At, HTTP1, HTTP2, Traffic};
 use super::{MEASURED, backend, name_ports, options};
@@ -31,7 +31,7 @@ const TUNNELS: u16 = 15008;
 const IDLE: usize = 5_000;
 
 /// Measures in a world of its own.
-pub(super) fn measure(effort: Effort) -> Result<Vec<Section>> {
+pub(super) fn measure(kinds: &[Traffic], effort: Effort) -> Result<Vec<Section>> {
     note("building the waypoint's world, in a mesh");
     let pods = [("client", 1), ("server", 2), ("waypoint", 1)];
     let world = World::fronted(&pods, &options(), &[])?;
@@ -67,9 +67,10 @@ pub(super) fn measure(effort: Effort) -> Result<Vec<Section>> {
                 files: &files,
             };
             if round == 0 {
-                memories.push((proxy, idle(&contender, &program)?));
+                let held = idle(&contender, &program);
+                memories.push((proxy, held.with_context(|| said(&world, proxy, &program))?));
             }
-            for traffic in Traffic::ALL {
+            for &traffic in kinds {
                 contender.cost(traffic, WARM_UP)?;
                 taken.take(&contender, traffic, effort.time)?;
             }
@@ -109,7 +110,11 @@ fn said(world: &World, proxy: Proxy, program: &Program) -> String {
     let log = world.dir(proxy.pod()).join("access.log");
     let log = std::fs::read_to_string(log).unwrap_or_default();
     let agents: String = world.mesh.agents.iter().map(Agent::log_end).collect();
-    format!("{} said: {}\n{log}\n{agents}", proxy.name(), program.errors())
+    format!(
+        "{} said: {}\n{log}\n{agents}",
+        proxy.name(),
+        program.errors()
+    )
 }
 
 /// Megabytes at rest, and kilobytes of an idle connection.
@@ -172,7 +177,7 @@ fn as_waypoint(dir: &Path, vip: &str, server: &str) -> String {
     });
     let internal = |cluster: &str, listener: &str, more: &str| {
         format!(
-            "  - {{name: {cluster}, {more}load_assignment: {{cluster_name: {cluster}, endpoints: \
+            "  - {{name: {cluster}, {ENVOY_BOUNDS}{more}load_assignment: {{cluster_name: {cluster}, endpoints: \
              [{{lb_endpoints: [{{endpoint: {{address: {{envoy_internal_address: \
              {{server_listener_name: {listener}}}}}}}}}]}}]}}, transport_socket: {{name: internal, \
              typed_config: {{\"@type\": type.googleapis.com/envoy.extensions.transport_sockets.\
@@ -218,6 +223,7 @@ static_resources:
             typed_config: {{"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}}
 {listeners}  clusters:
 {clusters}  - name: agent
+    {bounds}
     load_assignment: {{cluster_name: agent, endpoints: [{{lb_endpoints: [{{endpoint: {{address: {{socket_address: {{address: {server}, port_value: {TUNNELS}}}}}}}}}]}}]}}
     {ENVOY_HTTP2}
     transport_socket:
@@ -226,6 +232,7 @@ static_resources:
         "@type": {TLS}.UpstreamTlsContext
         common_tls_context: {{@TLS@, validation_context: {{trusted_ca: {{filename: @DIR@/root.pem}}, match_typed_subject_alt_names: [{{san_type: URI, matcher: {{exact: "{identity}"}}}}]}}}}
 "#,
+        bounds = ENVOY_BOUNDS.trim_end_matches(", "),
         identity = crate::world::identity("server"),
     )
 }
