@@ -45,6 +45,17 @@ impl Buffer {
         self.filled = filled.min(self.memory.len());
     }
 
+    /// Adds as many bytes as fit; how many did.
+    pub(crate) fn push(&mut self, bytes: &[u8]) -> usize {
+        let space = self.memory.get_mut(self.filled..).unwrap_or_default();
+        let fits = bytes.len().min(space.len());
+        if let (Some(space), Some(bytes)) = (space.get_mut(..fits), bytes.get(..fits)) {
+            space.copy_from_slice(bytes);
+        }
+        self.filled += fits;
+        fits
+    }
+
     /// What has been read.
     pub(crate) fn filled(&self) -> &[u8] {
         self.memory.get(..self.filled).unwrap_or_default()

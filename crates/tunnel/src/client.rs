@@ -19,6 +19,7 @@ use rustls::pki_types::{IpAddr, ServerName};
 use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsConnector;
 
+use crate::gather::{Gathered, InTurns};
 use crate::guard::Guard;
 use crate::keepalive::{Beat, Keepalive};
 use crate::open::{Dialled, Key, OpenError};
@@ -60,15 +61,15 @@ impl Connection {
         let (requests, mut connection, peer, watch) =
             shaken.map_err(|_elapsed| HandshakeFailure::Timeout)??;
         let usage = Arc::new(Usage::new(watch));
-        let driver = Box::new(Driver {
+        let driver = Driver {
             keepalive: Keepalive::new(connection.ping_pong(), settings),
             connection,
             window: Window::new(settings),
             usage: Arc::clone(&usage),
             leave: Some(leave),
             idle_release: settings.idle_release,
-        });
-        tokio::spawn(driver);
+        };
+        tokio::spawn(InTurns::new(driver));
         Ok(Arc::new(Self {
             requests,
             peer,
@@ -153,7 +154,7 @@ impl Connection {
 
 type Shaken = (
     SendRequest<Bytes>,
-    client::Connection<Transport, Bytes>,
+    client::Connection<Gathered<Transport>, Bytes>,
     SpiffeId,
     Arc<Watch>,
 );
@@ -191,7 +192,7 @@ async fn shake(
         .max_concurrent_reset_streams(settings.given_up)
         .header_table_size(0)
         .enable_push(false)
-        .handshake(transport)
+        .handshake(Gathered::new(transport))
         .await
         .map_err(|error| HandshakeFailure::NotHttp2(error.to_string()))?;
     Ok((requests, connection, peer, watch))
@@ -199,7 +200,7 @@ async fn shake(
 
 /// The task of one connection.
 struct Driver<L: FnOnce(&Arc<Usage>)> {
-    connection: client::Connection<Transport, Bytes>,
+    connection: client::Connection<Gathered<Transport>, Bytes>,
     keepalive: Keepalive,
     window: Window,
     usage: Arc<Usage>,

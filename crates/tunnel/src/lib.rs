@@ -17,6 +17,7 @@ mod buffers;
 mod client;
 mod copy;
 pub mod forwarded;
+mod gather;
 mod guard;
 mod keepalive;
 mod open;
@@ -32,6 +33,7 @@ mod usage;
 mod window;
 
 pub use copy::{Copier, CopyEnd, Meter, Paused, copy};
+pub use gather::{Gathered, InTurns, Turn};
 pub use guard::{Flood, Guard};
 pub use open::{Ask, DialError, Dialled, Key, OpenError, Opened};
 pub use pipe::Pipe;

@@ -22,6 +22,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
+use crate::gather::{Gathered, Turn};
 use crate::guard::{Flood, Guard};
 use crate::keepalive::{Beat, Keepalive};
 use crate::read_ahead::ReadAhead;
@@ -72,7 +73,8 @@ pub struct AnswerError(String);
 /// A peer's connection, and the streams that it opens.
 #[derive(Debug)]
 pub struct Session {
-    connection: Box<server::Connection<Transport, Bytes>>,
+    connection: Box<server::Connection<Gathered<Transport>, Bytes>>,
+    turn: Turn,
     keepalive: Keepalive,
     window: Window,
     watch: Arc<Watch>,
@@ -132,7 +134,7 @@ async fn shake(
         .max_pending_accept_reset_streams(PENDING_RESETS)
         .max_concurrent_reset_streams(settings.given_up)
         .header_table_size(0)
-        .handshake(transport)
+        .handshake(Gathered::new(transport))
         .await
         .map_err(|error| match watch.failure() {
             Some(failure) => failure.clone(),
@@ -141,6 +143,7 @@ async fn shake(
     let keepalive = Keepalive::new(connection.ping_pong(), settings);
     Ok(Session {
         connection: Box::new(connection),
+        turn: Turn::default(),
         keepalive,
         window: Window::new(settings),
         watch,
@@ -189,8 +192,10 @@ impl Session {
         if let Some(window) = self.window.grown(blocked, cx.waker()) {
             self.connection.set_target_window_size(window);
         }
+        let connection = &mut self.connection;
         // The future is only a way to poll: nothing is lost when it is made anew each time.
-        let accepted = ready!(pin!(self.connection.accept()).poll(cx));
+        let accept = |cx: &mut Context<'_>| pin!(connection.accept()).poll(cx);
+        let accepted = ready!(self.turn.poll(cx, accept));
         Poll::Ready(accepted.map(|accepted| match accepted {
             Ok((request, answer)) => Ok(Incoming::new(request, answer, &self.watch)),
             Err(error) => Err(session_error(&self.watch, &error)),

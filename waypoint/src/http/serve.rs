@@ -1,10 +1,12 @@
 //! A client's connection that speaks HTTP: its requests are answered one by one.
 
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::sync::Arc;
 
 use ambit_decide::{Reason, Refusal};
 use ambit_kit::clock;
+use ambit_tunnel::{Gathered, Turn};
 use http::header::{CONNECTION, HeaderValue};
 use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
@@ -82,18 +84,17 @@ where
         .enable_connect_protocol()
         .max_header_list_size(u32::try_from(proxy.bounds.head.head).unwrap_or(u32::MAX))
         .serve_connection(
-            TokioIo::new(guarded),
+            TokioIo::new(Gathered::new(guarded)),
             service_fn(answering(proxy, call, |_, _, response| response)),
         );
-    let mut serving = std::pin::pin!(serving);
+    let (mut serving, mut turn) = (std::pin::pin!(serving), Turn::default());
     let served = async {
         tokio::select! {
-            ended = serving.as_mut() => ended,
-            () = over(proxy, call, step, &activity) => {
-                serving.as_mut().graceful_shutdown();
-                serving.await
-            }
+            ended = poll_fn(|cx| turn.poll(cx, |cx| serving.as_mut().poll(cx))) => return ended,
+            () = over(proxy, call, step, &activity) => {}
         }
+        serving.as_mut().graceful_shutdown();
+        poll_fn(|cx| turn.poll(cx, |cx| serving.as_mut().poll(cx))).await
     };
     let Some(ended) = while_allowed(proxy, call, served).await else {
         return;
