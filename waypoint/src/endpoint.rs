@@ -18,7 +18,7 @@ use crate::request::Target;
 use crate::view::{Destination, View};
 
 /// A pod of another waypoint, on the way to what is bound to that.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Via {
     /// Where it takes tunnels.
     pub(crate) to: SocketAddr,

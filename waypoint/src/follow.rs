@@ -21,7 +21,7 @@ use tonic::transport::Channel;
 
 use crate::identity::Identity;
 use crate::proxy::Proxy;
-use crate::view::View;
+use crate::view::{View, identity_of};
 
 /// The kinds of resources, in the order in which they are asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -125,8 +125,10 @@ impl Follower {
         if judged_otherwise {
             self.proxy.review.begin();
         }
-        if gone {
+        if kind == Kind::Address {
             self.purge();
+        }
+        if gone {
             self.proxy.gone.notify_one();
         }
         if complete && self.told.insert(kind) && self.told.len() == 3 {
@@ -168,15 +170,17 @@ impl Follower {
         }
     }
 
-    /// Lets go of connections to pods that are gone.
+    /// Lets go of connections to pods that are gone, or are reached otherwise now.
     fn purge(&self) {
         let mesh = &self.view.mesh;
-        let is_gone = |pod: &str| {
-            mesh.workload_by_pod_uid(pod).is_none()
-                && mesh.workload(&WorkloadUid::new(pod)).is_none()
+        let known = |pod: &str| {
+            let by_uid = mesh.workload_by_pod_uid(pod);
+            by_uid.or_else(|| mesh.workload(&WorkloadUid::new(pod)))
         };
-        self.proxy.linker.purge(is_gone);
-        self.proxy.http.purge(is_gone);
+        self.proxy.linker.purge(|pod| known(pod).is_none());
+        self.proxy.http.purge(|pod, identity| {
+            known(pod).is_none_or(|now| identity_of(now).as_ref() != identity)
+        });
     }
 }
 

@@ -186,6 +186,7 @@ async fn start(
         gone: Notify::new(),
         away: Away::default(),
     });
+    drop(tasks.spawn("sweep connections", proxy.http.clone().sweep()));
     shown.registry.register_collector(Box::new(Gauges {
         proxy: Arc::clone(&proxy),
         tasks: tasks.clone(),

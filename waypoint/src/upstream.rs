@@ -1,4 +1,6 @@
 //! The way on: from an endpoint that was chosen to a connection to it.
 
+mod idle;
 pub(crate) mod link;
 pub(crate) mod pool;
+mod shared;

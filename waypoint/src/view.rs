@@ -43,10 +43,20 @@ impl Destination {
         Self {
             workload: Arc::clone(workload),
             address,
-            identity: (workload.protocol == TunnelProtocol::Hbone).then(|| workload.identity()),
+            identity: identity_of(workload),
             via: None,
         }
     }
+
+    /// Whether it is reached in a tunnel.
+    pub(crate) fn is_tunnelled(&self) -> bool {
+        self.via.is_some() || self.workload.protocol == TunnelProtocol::Hbone
+    }
+}
+
+/// The identity that a workload has to prove, if it takes tunnels.
+pub(crate) fn identity_of(workload: &Workload) -> Option<SpiffeId> {
+    (workload.protocol == TunnelProtocol::Hbone).then(|| workload.identity())
 }
 
 /// Routes of one port, made ready.

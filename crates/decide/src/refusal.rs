@@ -157,6 +157,8 @@ reasons! {
         "The answer did not come, or was not complete, within the time-out of the rule."
     UpstreamReset "upstream_reset" "-"
         "The endpoint closed its connection before the answer was complete. Look at the application's own log."
+    UpstreamLimit "upstream_limit" "-"
+        "The endpoint has as many open requests of HTTP/2, of this client or of all, as a waypoint puts on one endpoint. Run more endpoints, or see who keeps requests open."
 }
 
 impl Reason {

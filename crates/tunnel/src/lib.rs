@@ -9,7 +9,8 @@
 //! live connections handed to another process, without touching a caller.
 //!
 //! Tasks: one per client connection (`client::Driver`), started by the pool; it ends when the
-//! connection does, which is after the pool has let go of it and its last stream has ended.
+//! connection does, which is after the pool has let go of it and its last stream has ended. And one
+//! per stream that waits for its reset (`pace`), which is soon.
 //! Everything else runs in the caller's task. Every future here may be dropped at any await:
 //! what it had open is then reset, never left half done.
 
@@ -21,6 +22,7 @@ mod gather;
 mod guard;
 mod keepalive;
 mod open;
+mod pace;
 mod pipe;
 mod plain;
 mod pool;
@@ -29,6 +31,7 @@ mod server;
 mod settings;
 mod stream;
 mod transport;
+mod unread;
 mod usage;
 mod window;
 

@@ -8,6 +8,8 @@ use std::task::{Context, Poll, Waker, ready};
 use bytes::Bytes;
 use futures_util::task::AtomicWaker;
 use h2::{Reason, RecvStream, SendStream};
+use tokio::runtime::Handle;
+use tokio::time::{Instant, sleep_until};
 
 use crate::buffers::Buffer;
 use crate::transport::Watch;
@@ -76,8 +78,11 @@ pub struct Stream {
     unreleased: usize,
     connection: Arc<Watch>,
     stuck: bool,
-    // Tells the pool that the stream is over; streams of a session have none.
-    _lease: Option<Lease>,
+    /// Our way has ended.
+    finished: bool,
+    reset: bool,
+    /// Tells the pool that the stream is over; streams of a session have none.
+    lease: Option<Lease>,
 }
 
 impl Stream {
@@ -94,7 +99,9 @@ impl Stream {
             unreleased: 0,
             connection,
             stuck: false,
-            _lease: lease,
+            finished: false,
+            reset: false,
+            lease,
         }
     }
 
@@ -120,7 +127,9 @@ impl Stream {
 
     /// Ends our way; the far end may go on with its own.
     pub fn finish(&mut self) -> Result<(), StreamError> {
-        Ok(self.send.send_data(Bytes::new(), true)?)
+        self.send.send_data(Bytes::new(), true)?;
+        self.finished = true;
+        Ok(())
     }
 
     /// Gives up both ways at once, as a TCP reset does (RFC 9113 section 8.5).
@@ -130,6 +139,7 @@ impl Stream {
 
     /// The same, in place.
     pub(crate) fn send_reset(&mut self) {
+        self.reset = true;
         self.send.send_reset(Reason::CONNECT_ERROR);
     }
 
@@ -153,6 +163,11 @@ impl Stream {
             // Fails only for more than was received, which our own sums exclude.
             let _released = self.receive.flow_control().release_capacity(used);
         }
+    }
+
+    /// What is known of its connection.
+    pub(crate) fn connection(&self) -> &Arc<Watch> {
+        &self.connection
     }
 
     /// Says whether there are bytes that the receiver does not take, for the connection's window.
@@ -247,8 +262,35 @@ impl Stream {
     }
 }
 
+impl Stream {
+    /// Whether nothing is left to reset.
+    fn is_over(&mut self) -> bool {
+        let both_ended = self.finished && self.receive.is_end_stream();
+        let noop = &mut Context::from_waker(Waker::noop());
+        self.reset || both_ended || self.poll_reset(noop).is_ready()
+    }
+}
+
 impl Drop for Stream {
     fn drop(&mut self) {
         self.set_stuck(false);
+        let Some(lease) = self.lease.take() else {
+            return;
+        };
+        if self.is_over() {
+            return;
+        }
+        let now = Instant::now();
+        let turn = self.connection.resets.turn(now);
+        if turn > now
+            && let Ok(runtime) = Handle::try_current()
+        {
+            // The last handle of a stream resets it.
+            let held = (self.receive.flow_control().clone(), lease);
+            drop(runtime.spawn(async move {
+                sleep_until(turn).await;
+                drop(held);
+            }));
+        }
     }
 }

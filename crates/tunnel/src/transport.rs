@@ -18,6 +18,7 @@ use tokio::time::Instant;
 use tokio_rustls::TlsStream;
 
 use crate::guard::{Flood, Guard};
+use crate::pace::Pace;
 use crate::read_ahead::ReadAhead;
 use crate::window::Blocked;
 
@@ -35,6 +36,8 @@ pub(crate) struct Watch {
     pub(crate) moved: AtomicU64,
     /// Streams that are stuck.
     pub(crate) blocked: Blocked,
+    /// Resets that we send.
+    pub(crate) resets: Pace,
     /// Why reading or writing first failed.
     failure: OnceLock<HandshakeFailure>,
     flood: OnceLock<Flood>,

@@ -114,9 +114,8 @@ async fn once(
     let chosen = choose(view, &call.client, &copy.target, Wish::default())?;
     let version = form::version(view, &copy.target, &copy.head);
     let request = form::request(&copy.head, version, body);
-    let sent = proxy
-        .http
-        .send(&chosen.destination, version, request, false);
+    let (to, client) = (&chosen.destination, call.client.address.ip());
+    let sent = proxy.http.send(to, version, client, request, false);
     let (answer, lease) = sent.await?;
     let mut answer = answer.into_body();
     while let Some(frame) = answer.frame().await {

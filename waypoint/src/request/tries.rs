@@ -32,7 +32,7 @@ use crate::http::body::Body;
 use crate::http::replay::Replayable;
 use crate::proxy::Proxy;
 use crate::upstream::link::LinkError;
-use crate::upstream::pool::{Lease, SendError, Version};
+use crate::upstream::pool::{ConnectError, Lease, SendError, Version};
 use crate::view::Destination;
 
 /// Tries after the first where nobody has said how many, of requests that no endpoint took.
@@ -156,8 +156,8 @@ impl Sending<'_> {
             false => form::version(&self.plan.view, &self.plan.to, self.head),
         };
         let request = || form::request(self.head, version, self.body());
-        let pool = &self.proxy.http;
-        let first = pool.send(to, version, request(), false).await;
+        let (pool, client) = (&self.proxy.http, self.call.client.address.ip());
+        let first = pool.send(to, version, client, request(), false).await;
         let again = match &first {
             Err(SendError::NotTaken(..)) => true,
             Err(SendError::Reset { reused: true, .. }) => {
@@ -168,7 +168,7 @@ impl Sending<'_> {
         if !again || !self.may_repeat() {
             return first;
         }
-        pool.send(to, version, request(), true).await
+        pool.send(to, version, client, request(), true).await
     }
 
     fn body(&self) -> Body {
@@ -235,14 +235,14 @@ impl TryError {
         let detail = self.to_string();
         match self {
             Self::Timeout => Fault::new(504, Flag::Timeout, "timeout", detail),
-            Self::Send(SendError::Link(error)) => {
+            Self::Send(SendError::Connect(error)) => {
                 let flag = match error {
-                    LinkError::Unsupported(_) => Flag::NoEndpoint,
+                    ConnectError::Link(LinkError::Unsupported(_)) => Flag::NoEndpoint,
                     _ => Flag::ConnectFailure,
                 };
                 Fault::new(503, flag, error.word(), detail)
             }
-            Self::Send(SendError::Handshake(..) | SendError::NotTaken(..)) => {
+            Self::Send(SendError::NotTaken(..)) => {
                 Fault::new(503, Flag::ConnectFailure, "connect_failed", detail)
             }
             Self::Send(SendError::Reset { .. }) => {
@@ -260,8 +260,8 @@ fn outcome_of(result: &Result<(Response<Incoming>, Lease), TryError>) -> Option<
         },
         Err(TryError::Timeout) => TryOutcome::Timeout,
         Err(TryError::Send(error)) => match error {
-            SendError::Link(LinkError::Unsupported(_)) => return None,
-            SendError::Link(_) | SendError::Handshake(..) => TryOutcome::ConnectFailure,
+            SendError::Connect(ConnectError::Link(LinkError::Unsupported(_))) => return None,
+            SendError::Connect(_) => TryOutcome::ConnectFailure,
             SendError::NotTaken(..) => TryOutcome::RefusedStream,
             SendError::Reset { .. } => TryOutcome::Reset,
         },

@@ -9,7 +9,6 @@ use std::time::Instant;
 
 use ambit_decide::{Reason, Refusal};
 use ambit_kit::clock;
-use ambit_model::TunnelProtocol;
 use ambit_telemetry::{Connection, Ends, Passage};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -49,13 +48,14 @@ impl<'p, C> Recorded<'p, C> {
             destination_id: destination.identity.clone(),
             ..call.ends()
         };
-        let is_tunnel = destination.workload.protocol == TunnelProtocol::Hbone;
+        let direct = || SocketAddr::new(destination.address.ip(), HBONE_PORT);
+        let far = || destination.via.as_ref().map_or_else(direct, |via| via.to);
         let record = Record {
             proxy,
             call,
             passage: Some(proxy.telemetry.opened(&ends)),
             ends,
-            tunnel: is_tunnel.then(|| SocketAddr::new(destination.address.ip(), HBONE_PORT)),
+            tunnel: destination.is_tunnelled().then(far),
             began: clock::now(),
             ended: None,
             refused: None,

@@ -1,44 +1,57 @@
 //! HTTP connections to endpoints, kept and shared by the requests of all clients.
 //!
 //! HTTP/1.1 carries one request at a time: a connection is taken out and put back when its answer
-//! has been read to the end. HTTP/2 carries many: it stays in the pool while it is used.
+//! has been read to the end ([`Idle`]). HTTP/2 carries many: it stays in the pool while it is used
+//! ([`Shared`]).
+//!
+//! What is kept is kept by how the endpoint was reached ([`Key`]): a pod that takes tunnels from now
+//! on, or has another identity, is never sent anything on a connection of before.
 //!
 //! A connection that is being made is made to the end, and kept if nobody waits for it any more.
 //! Given up half way it would reach the endpoint's agent as a reset, and an agent ends a tunnel with
 //! too many of those: one client that comes and goes quickly would break the requests of others.
 //!
 //! Tasks: "connect", one per connection that is being made; "upstream connection", one per
-//! connection, which ends with it.
+//! connection, which ends with it; "sweep connections".
 
-use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
+use ambit_kit::clock;
 use ambit_kit::tasks::Tasks;
+use ambit_model::SpiffeId;
 use ambit_tunnel::OpenError;
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::client::conn::{http1, http2};
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use parking_lot::Mutex;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::oneshot;
+use tokio::time::timeout;
 
+use super::idle::Idle;
 use super::link::{LinkError, Linker, OnBehalf};
+use super::shared::{Dial, Found, Held, Load, Place, STREAMS, Shared, Slot, UNTOLD};
+use crate::endpoint::Via;
 use crate::gauges::UPSTREAM;
 use crate::http::body::Body;
 use crate::view::Destination;
 
-/// Connections of HTTP/1.1 to one endpoint that are kept without a request.
-const MOST_IDLE: usize = 256;
-/// Connections to one endpoint that are made at once.
-const CONNECTING: usize = 64;
 /// Window of one HTTP/2 stream.
-const STREAM_WINDOW: u32 = 1 << 20;
-/// Window of one HTTP/2 connection.
-const CONNECTION_WINDOW: u32 = 8 << 20;
+const STREAM_WINDOW: u32 = 256 << 10;
+/// Window of one HTTP/2 connection: all its streams fit, so that no answer that is not read keeps
+/// the others waiting.
+const CONNECTION_WINDOW: u32 = STREAMS * STREAM_WINDOW;
+/// Longest head, and trailers, of an answer of HTTP/2.
+const HEADERS: u32 = 64 << 10;
+/// How often connections that are not used are looked for.
+const SWEEP: Duration = Duration::from_secs(10);
+/// While a new connection has not been told how many requests it may carry, it is looked at: first
+/// after so long, and last.
+const LOOK: (Duration, Duration) = (Duration::from_millis(1), Duration::from_secs(1));
 
 /// Version of HTTP that an endpoint is spoken to in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Version {
     /// HTTP/1.1.
     Http1,
@@ -46,19 +59,58 @@ pub(crate) enum Version {
     Http2,
 }
 
-/// One endpoint, spoken to in one version.
+/// One endpoint, reached in one way.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Key {
+pub(super) struct Key {
+    /// What tells it from the next that has its address.
     pod: Arc<str>,
     address: SocketAddr,
-    version: Version,
+    /// Who it has proved to be; `None` for plaintext.
+    identity: Option<SpiffeId>,
+    via: Option<Via>,
 }
 
-/// A connection that takes requests.
-#[derive(Debug)]
-enum Sender {
-    Http1(http1::SendRequest<Body>),
-    Http2(http2::SendRequest<Body>),
+impl Key {
+    fn of(to: &Destination) -> Self {
+        let workload = &to.workload;
+        let pod = workload.pod_uid.clone();
+        Self {
+            pod: pod.unwrap_or_else(|| workload.uid.as_str().into()),
+            address: to.address,
+            identity: to.identity.clone(),
+            via: to.via.clone(),
+        }
+    }
+}
+
+/// Why there is no connection for a request.
+#[derive(Clone, Debug, thiserror::Error)]
+pub(crate) enum ConnectError {
+    /// The endpoint cannot be reached.
+    #[error(transparent)]
+    Link(#[from] LinkError),
+    /// It does not speak the version.
+    #[error("no HTTP connection to {0}: {1}")]
+    Handshake(SocketAddr, Arc<hyper::Error>),
+    /// It has as many requests as it may have.
+    #[error("{0} has as many requests of this client, or of all, as it may have")]
+    Full(SocketAddr),
+}
+
+impl ConnectError {
+    /// The reason word of logs and metrics.
+    pub(crate) fn word(&self) -> &'static str {
+        match self {
+            Self::Link(error) => error.word(),
+            Self::Handshake(..) => "connect_failed",
+            Self::Full(_) => "upstream_limit",
+        }
+    }
+
+    fn stopped(to: SocketAddr) -> Self {
+        let cause = OpenError::Closed("the waypoint stops".to_owned());
+        Self::Link(LinkError::Tunnel { to, cause })
+    }
 }
 
 /// Why a request got no answer.
@@ -66,10 +118,7 @@ enum Sender {
 pub(crate) enum SendError {
     /// No connection could be had.
     #[error(transparent)]
-    Link(#[from] LinkError),
-    /// The endpoint does not speak the version.
-    #[error("no HTTP connection to {0}: {1}")]
-    Handshake(SocketAddr, hyper::Error),
+    Connect(#[from] ConnectError),
     /// The request was not sent, or the endpoint said that it did not look at it.
     #[error("{0} did not take the request: {1}")]
     NotTaken(SocketAddr, hyper::Error),
@@ -87,20 +136,19 @@ pub(crate) enum SendError {
 
 /// A connection in use by one request; put back with [`Lease::give_back`] once it is done.
 #[derive(Debug)]
-pub(crate) struct Lease {
-    pool: HttpPool,
-    key: Key,
-    sender: Option<http1::SendRequest<Body>>,
+pub(crate) struct Lease(Use);
+
+#[derive(Debug)]
+enum Use {
+    Alone(HttpPool, Key, http1::SendRequest<Body>),
+    Among { _held: Held },
 }
 
 impl Lease {
     /// The answer has been read to the end: the connection may serve another request.
-    pub(crate) fn give_back(mut self) {
-        let Some(sender) = self.sender.take() else {
-            return;
-        };
-        if !sender.is_closed() {
-            self.pool.keep(&self.key, sender);
+    pub(crate) fn give_back(self) {
+        if let Use::Alone(pool, key, sender) = self.0 {
+            pool.inner.idle.keep(&key, sender, clock::now());
         }
     }
 }
@@ -108,110 +156,90 @@ impl Lease {
 /// The pool; clones share it.
 #[derive(Clone, Debug)]
 pub(crate) struct HttpPool {
-    shared: Arc<Shared>,
+    inner: Arc<Inner>,
 }
 
 #[derive(Debug)]
-struct Shared {
+struct Inner {
     linker: Linker,
     tasks: Tasks,
-    idle: Mutex<HashMap<Key, Vec<http1::SendRequest<Body>>>>,
-    open: Mutex<HashMap<Key, http2::SendRequest<Body>>>,
-    connecting: Mutex<HashMap<Key, Arc<Semaphore>>>,
+    idle: Idle,
+    shared: Shared,
 }
 
 impl HttpPool {
     /// An empty pool over these links.
     pub(crate) fn new(linker: Linker, tasks: Tasks) -> Self {
         Self {
-            shared: Arc::new(Shared {
+            inner: Arc::new(Inner {
                 linker,
                 tasks,
-                idle: Mutex::default(),
-                open: Mutex::default(),
-                connecting: Mutex::default(),
+                idle: Idle::default(),
+                shared: Shared::default(),
             }),
         }
     }
 
-    /// Sends a request to an endpoint and waits for the head of the answer.
+    /// Sends a client's request to an endpoint and waits for the head of the answer.
     ///
-    /// The request has the form that the version wants. `fresh` asks for a connection of its own.
+    /// The request has the form that the version wants. `fresh` asks for a new connection.
     pub(crate) async fn send(
         &self,
         to: &Arc<Destination>,
         version: Version,
+        client: IpAddr,
         request: Request<Body>,
         fresh: bool,
     ) -> Result<(Response<Incoming>, Lease), SendError> {
-        let key = Key {
-            pod: pod_of(to),
-            address: to.address,
-            version,
-        };
-        let kept = if fresh { None } else { self.kept(&key).await };
-        let reused = kept.is_some();
-        let sender = match kept {
-            Some(sender) => sender,
-            None => Box::pin(self.connect(&key, to, fresh)).await?,
-        };
-        let lease = |sender| Lease {
-            pool: self.clone(),
-            key: key.clone(),
-            sender,
-        };
-        let failed = |error: TrySend| match error.unsent {
-            true => SendError::NotTaken(to.address, error.cause),
-            false => SendError::Reset {
-                to: to.address,
-                cause: error.cause,
-                reused,
-            },
-        };
-        match sender {
-            Sender::Http1(mut sender) => {
-                let answer = sender.try_send_request(request).await;
-                let answer = answer.map_err(|error| failed(TrySend::of(error)))?;
-                Ok((answer, lease(Some(sender))))
-            }
-            Sender::Http2(mut sender) => {
-                let answer = sender.try_send_request(request).await;
-                let answer = answer.map_err(|error| failed(TrySend::of(error)))?;
-                Ok((answer, lease(None)))
-            }
+        match version {
+            Version::Http1 => self.send_alone(to, request, fresh).await,
+            Version::Http2 => self.send_among(to, client, request, fresh).await,
         }
     }
 
-    /// Lets go of connections to endpoints that are gone, by their pods' uids.
-    pub(crate) fn purge(&self, is_gone: impl Fn(&str) -> bool) {
-        self.shared.idle.lock().retain(|key, _| !is_gone(&key.pod));
-        self.shared.open.lock().retain(|key, _| !is_gone(&key.pod));
-        let mut connecting = self.shared.connecting.lock();
-        connecting.retain(|key, _| !is_gone(&key.pod));
+    /// Lets go of connections to endpoints that are gone, by their pods' uids, or are reached
+    /// otherwise than with this identity now.
+    pub(crate) fn purge(&self, is_gone: impl Fn(&str, Option<&SpiffeId>) -> bool) {
+        let is_gone = |key: &Key| is_gone(&key.pod, key.identity.as_ref());
+        self.inner.idle.purge(is_gone);
+        self.inner.shared.purge(is_gone);
+    }
+
+    /// Lets go of connections that are not used, for ever.
+    pub(crate) async fn sweep(self) {
+        loop {
+            tokio::time::sleep(SWEEP).await;
+            self.sweep_now(clock::now());
+        }
+    }
+
+    fn sweep_now(&self, now: Instant) {
+        self.inner.idle.sweep(now);
+        self.inner.shared.sweep(now);
     }
 }
 
+/// HTTP/1.1.
 impl HttpPool {
-    /// A connection that is there and takes requests.
-    async fn kept(&self, key: &Key) -> Option<Sender> {
-        match key.version {
-            Version::Http2 => {
-                let mut open = self.shared.open.lock();
-                let sender = open.get(key)?;
-                if sender.is_closed() {
-                    open.remove(key);
-                    return None;
-                }
-                Some(Sender::Http2(sender.clone()))
-            }
-            Version::Http1 => loop {
-                // The newest first: the oldest are those that the endpoint closes next.
-                let mut sender = self.shared.idle.lock().get_mut(key)?.pop()?;
-                if !sender.is_closed() && sender.ready().await.is_ok() {
-                    return Some(Sender::Http1(sender));
-                }
-            },
-        }
+    async fn send_alone(
+        &self,
+        to: &Arc<Destination>,
+        request: Request<Body>,
+        fresh: bool,
+    ) -> Result<(Response<Incoming>, Lease), SendError> {
+        let key = Key::of(to);
+        let kept = match fresh {
+            true => None,
+            false => self.inner.idle.take(&key).await,
+        };
+        let reused = kept.is_some();
+        let mut sender = match kept {
+            Some(sender) => sender,
+            None => Box::pin(self.connect(&key, to, fresh)).await?,
+        };
+        let answer = sender.try_send_request(request).await;
+        let answer = answer.map_err(|error| TrySend::of(error).told(to, reused))?;
+        Ok((answer, Lease(Use::Alone(self.clone(), key, sender))))
     }
 
     /// A new connection, or one that has become free while others were made.
@@ -219,84 +247,161 @@ impl HttpPool {
         &self,
         key: &Key,
         to: &Arc<Destination>,
-        own: bool,
-    ) -> Result<Sender, SendError> {
-        let turn = self.turn(key).await;
-        if !own && let Some(kept) = self.kept(key).await {
+        fresh: bool,
+    ) -> Result<http1::SendRequest<Body>, ConnectError> {
+        let turn = self.inner.idle.turn(key).await;
+        if !fresh && let Some(kept) = self.inner.idle.take(key).await {
             return Ok(kept);
         }
         let (tell, told) = oneshot::channel();
-        let (pool, home, to) = (self.clone(), key.clone(), Arc::clone(to));
-        let address = to.address;
-        drop(self.shared.tasks.spawn("connect", async move {
-            let made = pool.make(&home, &to, own).await;
+        let (pool, home, far) = (self.clone(), key.clone(), Arc::clone(to));
+        drop(self.inner.tasks.spawn("connect", async move {
+            let made = pool.make_http1(&far).await;
             drop(turn);
-            if let Err(Ok(Sender::Http1(unused))) = tell.send(made) {
-                pool.keep(&home, unused);
+            if let Err(Ok(unused)) = tell.send(made) {
+                pool.inner.idle.keep(&home, unused, clock::now());
             }
         }));
-        let stopped = |_| LinkError::Tunnel {
-            to: address,
-            cause: OpenError::Closed("the waypoint stops".to_owned()),
-        };
-        told.await.map_err(stopped)?
+        told.await
+            .map_err(|_stopped| ConnectError::stopped(to.address))?
     }
 
-    /// One's turn to make a connection; `None` if there is none to wait for.
-    async fn turn(&self, key: &Key) -> Option<OwnedSemaphorePermit> {
-        let turns = {
-            let mut connecting = self.shared.connecting.lock();
-            let new = || Arc::new(Semaphore::new(CONNECTING));
-            Arc::clone(connecting.entry(key.clone()).or_insert_with(new))
-        };
-        turns.acquire_owned().await.ok()
-    }
-
-    /// Keeps a connection that nobody uses.
-    fn keep(&self, key: &Key, sender: http1::SendRequest<Body>) {
-        let mut idle = self.shared.idle.lock();
-        let connections = idle.entry(key.clone()).or_default();
-        if connections.len() < MOST_IDLE {
-            connections.push(sender);
-        }
-    }
-
-    async fn make(&self, key: &Key, to: &Destination, own: bool) -> Result<Sender, SendError> {
+    async fn make_http1(&self, to: &Destination) -> Result<http1::SendRequest<Body>, ConnectError> {
         // The endpoint learns of clients by `x-forwarded-for`: the connection is not one client's.
-        let link = self.shared.linker.link(to, OnBehalf::default()).await?;
-        let failed = |error| SendError::Handshake(to.address, error);
-        let io = TokioIo::new(link);
-        match key.version {
-            Version::Http1 => {
-                let (sender, connection) =
-                    http1::Builder::new().handshake(io).await.map_err(failed)?;
-                self.drive(connection.with_upgrades());
-                Ok(Sender::Http1(sender))
-            }
-            Version::Http2 => {
-                let (sender, connection) = http2::Builder::new(TokioExecutor::new())
-                    .timer(TokioTimer::new())
-                    .initial_stream_window_size(STREAM_WINDOW)
-                    .initial_connection_window_size(CONNECTION_WINDOW)
-                    .handshake(io)
-                    .await
-                    .map_err(failed)?;
-                self.drive(connection);
-                if !own {
-                    self.shared.open.lock().insert(key.clone(), sender.clone());
+        let link = self.inner.linker.link(to, OnBehalf::default()).await?;
+        let shaken = http1::Builder::new().handshake(TokioIo::new(link)).await;
+        let (sender, connection) =
+            shaken.map_err(|error| ConnectError::Handshake(to.address, Arc::new(error)))?;
+        self.drive(connection.with_upgrades());
+        Ok(sender)
+    }
+}
+
+/// HTTP/2.
+impl HttpPool {
+    async fn send_among(
+        &self,
+        to: &Arc<Destination>,
+        client: IpAddr,
+        request: Request<Body>,
+        fresh: bool,
+    ) -> Result<(Response<Incoming>, Lease), SendError> {
+        let slot = self.inner.shared.slot(&Key::of(to));
+        let share = slot.share(client);
+        let share = share.ok_or(ConnectError::Full(to.address))?;
+        let newer_than = if fresh { slot.made() } else { 0 };
+        let (mut sender, place, reused) = match slot.find(newer_than) {
+            Found::Place(sender, place) => (sender, place, true),
+            found => Box::pin(self.place(found, &slot, to, newer_than)).await?,
+        };
+        let held = Held::new(place, share);
+        // The endpoint may answer before it has read all.
+        let request = request.map(|body| match body.is_end_stream() {
+            true => body,
+            false => body.watched(Box::new(held.clone())),
+        });
+        let answer = sender.try_send_request(request).await;
+        let answer = answer.map_err(|error| TrySend::of(error).told(to, reused))?;
+        Ok((answer, Lease(Use::Among { _held: held })))
+    }
+
+    /// A place on a connection that is made, by us or others; whether it was others.
+    async fn place(
+        &self,
+        mut found: Found,
+        slot: &Arc<Slot>,
+        to: &Arc<Destination>,
+        mut newer_than: u64,
+    ) -> Result<(http2::SendRequest<Body>, Place, bool), ConnectError> {
+        let stopped = || ConnectError::stopped(to.address);
+        loop {
+            match found {
+                Found::Place(sender, place) => return Ok((sender, place, true)),
+                Found::Dial(dial) => {
+                    let (sender, place) = self.dial(dial, to).await?;
+                    return Ok((sender, place, false));
                 }
-                Ok(Sender::Http2(sender))
+                Found::Wait(mut told) => {
+                    let told = told.wait_for(Option::is_some).await;
+                    told.map_err(|_stopped| stopped())?
+                        .clone()
+                        .ok_or_else(stopped)??;
+                }
+                Found::Full if newer_than > 0 => newer_than = 0,
+                Found::Full => return Err(ConnectError::Full(to.address)),
             }
+            found = slot.find(newer_than);
         }
     }
 
+    async fn dial(
+        &self,
+        dial: Dial,
+        to: &Arc<Destination>,
+    ) -> Result<(http2::SendRequest<Body>, Place), ConnectError> {
+        let (tell, told) = oneshot::channel();
+        let (pool, far) = (self.clone(), Arc::clone(to));
+        drop(self.inner.tasks.spawn("connect", async move {
+            let made = pool.make_http2(&far).await;
+            let told = match made {
+                Ok((sender, load)) => Ok((sender.clone(), dial.succeeded(sender, load))),
+                Err(error) => {
+                    dial.failed(&error);
+                    Err(error)
+                }
+            };
+            // If nobody waits any more, the connection is there for others.
+            tell.send(told).ok();
+        }));
+        told.await
+            .map_err(|_stopped| ConnectError::stopped(to.address))?
+    }
+
+    async fn make_http2(
+        &self,
+        to: &Destination,
+    ) -> Result<(http2::SendRequest<Body>, Arc<Load>), ConnectError> {
+        let link = self.inner.linker.link(to, OnBehalf::default()).await?;
+        let (sender, connection) = http2::Builder::new(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .initial_max_send_streams(UNTOLD)
+            .max_header_list_size(HEADERS)
+            .handshake(TokioIo::new(link))
+            .await
+            .map_err(|error| ConnectError::Handshake(to.address, Arc::new(error)))?;
+        let load = Load::new();
+        let noted = Arc::clone(&load);
+        let mut connection = Box::pin(connection);
+        // What the endpoint says of its limit wakes nobody: it is noted whenever something else does.
+        let mut noting = std::future::poll_fn(move |cx| {
+            let polled = connection.as_mut().poll(cx);
+            noted.limit(connection.current_max_send_streams());
+            polled
+        });
+        self.drive(async move {
+            let mut wait = LOOK.0;
+            while wait < LOOK.1 {
+                if let Ok(ended) = timeout(wait, &mut noting).await {
+                    return ended;
+                }
+                wait *= 2;
+            }
+            noting.await
+        });
+        Ok((sender, load))
+    }
+}
+
+impl HttpPool {
     fn drive(&self, connection: impl Future<Output = hyper::Result<()>> + Send + 'static) {
         let driven = async move {
             if let Err(error) = connection.await {
                 tracing::debug!(%error, "a connection to an endpoint ended");
             }
         };
-        drop(self.shared.tasks.spawn(UPSTREAM, driven));
+        drop(self.inner.tasks.spawn(UPSTREAM, driven));
     }
 }
 
@@ -315,6 +420,14 @@ impl TrySend {
             cause,
         }
     }
+
+    fn told(self, to: &Destination, reused: bool) -> SendError {
+        let (to, cause) = (to.address, self.cause);
+        match self.unsent {
+            true => SendError::NotTaken(to, cause),
+            false => SendError::Reset { to, cause, reused },
+        }
+    }
 }
 
 /// Whether the endpoint said that it did not look at the request (RFC 9113, 8.7).
@@ -328,9 +441,5 @@ fn is_refused(error: &hyper::Error) -> bool {
     })
 }
 
-/// What tells this endpoint from the next that has its address.
-fn pod_of(to: &Destination) -> Arc<str> {
-    let workload = &to.workload;
-    let pod = workload.pod_uid.clone();
-    pod.unwrap_or_else(|| workload.uid.as_str().into())
-}
+#[cfg(test)]
+mod tests;

@@ -65,6 +65,51 @@ async fn whoever_waits_learns_of_a_reset_by_flushing() {
     assert_eq!(soon(reset).await.kind(), io::ErrorKind::ConnectionReset);
 }
 
+/// Streams whose readers have read one byte of many: so many more than fit into a window.
+const UNREAD: usize = 12;
+
+#[tokio::test]
+async fn readers_that_stop_reading_do_not_stop_others() {
+    let world = World::new();
+    let settings = Settings {
+        stream_window: 65_535,
+        connection_window: 4 * 65_535,
+        ..Settings::default()
+    };
+    let (server, mut streams) = Server::hand(&world, settings).await;
+    let pool = Pool::new(Settings::default());
+    let mut kept = Vec::new();
+    for _ in 0..UNREAD {
+        let opened = world.open(&pool, server.address).await.unwrap();
+        let mut far = Pipe::new(soon(streams.recv()).await.unwrap());
+        let mut near = opened.stream;
+        near.write("1".into()).await.unwrap();
+        soon(far.read_exact(&mut [0])).await.unwrap();
+        // Nobody asks for this, and it comes later.
+        let writing = tokio::spawn(async move {
+            near.write(vec![2; 65_000].into()).await.unwrap();
+            near
+        });
+        kept.push((far, soon(writing).await.unwrap()));
+    }
+    let mut opened = world.open(&pool, server.address).await.unwrap();
+    let mut far = Pipe::new(soon(streams.recv()).await.unwrap());
+    let sent: Vec<u8> = vec![3; 300_000];
+    let sending = sent.clone();
+    let writing = tokio::spawn(async move {
+        opened.stream.write(sending.into()).await.unwrap();
+        opened.stream.finish().unwrap();
+        opened
+    });
+    let mut came = Vec::new();
+    soon(far.read_to_end(&mut came)).await.unwrap();
+    assert!(came == sent);
+    drop(writing);
+    let watch = Arc::clone(far.stream.connection());
+    drop((kept, far));
+    assert_eq!(watch.blocked.stuck(), 0);
+}
+
 #[tokio::test]
 async fn what_is_lent_grows_until_the_far_end_has_ended() {
     let mut pipe = pipe_to_an_echo(Settings::default()).await;

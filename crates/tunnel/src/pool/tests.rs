@@ -396,6 +396,39 @@ async fn a_request_that_cannot_be_written_is_refused_here() {
 }
 
 #[tokio::test]
+async fn streams_that_are_given_up_do_not_end_those_of_others() {
+    let world = World::new();
+    let (give, mut streams) = mpsc::unbounded_channel();
+    let serve = Serve::Hand(give);
+    let server = Server::start(&world, Settings::default(), serve).await;
+    let pool = Pool::new(Settings::default());
+    let mut others = world.open(&pool, server.address).await.unwrap();
+    let mut far = soon(streams.recv()).await.unwrap();
+    // What else is opened is kept open there.
+    let kept = tokio::spawn(async move {
+        let mut kept = Vec::new();
+        while let Some(stream) = streams.recv().await {
+            kept.push(stream);
+        }
+    });
+    for _ in 0..100 {
+        let opens = (0..50).map(|_| world.open(&pool, server.address));
+        for opened in futures_util::future::join_all(opens).await {
+            drop(opened.unwrap());
+        }
+    }
+    assert!(server.seen.errors.lock().is_empty());
+    far.write("still there".into()).await.unwrap();
+    assert_eq!(
+        soon(others.stream.read()).await.unwrap().unwrap(),
+        "still there"
+    );
+    drop(others);
+    until(|| pool.stats().streams == 0).await;
+    kept.abort();
+}
+
+#[tokio::test]
 async fn opening_costs_little_memory_while_it_waits() {
     let world = World::new();
     let pool = Pool::new(Settings::default());

@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use ambit_decide::Reason;
 use ambit_kit::clock;
-use ambit_model::TunnelProtocol;
 use ambit_telemetry::{Ends, Exchange, Onward};
 use http::HeaderValue;
 
@@ -92,10 +91,11 @@ impl Record {
             return Onward::Nothing;
         };
         let flag = self.fault.as_ref().map(|fault| fault.flag);
-        match destination.workload.protocol {
+        // The pool keeps connections by how they were made: it is as the endpoint was when it was chosen.
+        match destination.is_tunnelled() {
             _ if matches!(flag, Some(Flag::ConnectFailure | Flag::NoEndpoint)) => Onward::Nothing,
-            TunnelProtocol::Hbone => Onward::MutualTls,
-            TunnelProtocol::None | TunnelProtocol::Unsupported(_) => Onward::Clear,
+            true => Onward::MutualTls,
+            false => Onward::Clear,
         }
     }
 

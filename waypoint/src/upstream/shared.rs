@@ -1,0 +1,288 @@
+//! Connections of HTTP/2, each of which carries many requests.
+//!
+//! ```text
+//! find -> a connection with room -> a place on it
+//!           | all are full
+//!           v
+//!         one dial at a time: whoever dials has the first place, the others wait and look again
+//! ```
+//!
+//! What does not fit on the connections that there are would wait behind requests that may never end,
+//! so another one is made, up to [`MOST`]; then requests are refused. A place is held until the answer
+//! and the request are over, as the endpoint counts.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use ambit_kit::sources::{Share, Sources};
+use bytes::Bytes;
+use http::HeaderMap;
+use hyper::client::conn::http2::SendRequest;
+use parking_lot::Mutex;
+use tokio::sync::watch;
+
+use super::pool::{ConnectError, Key};
+use crate::http::body::{Body, BodyError, Watch};
+
+/// Requests at once on one connection, if the endpoint takes as many.
+pub(super) const STREAMS: u32 = 100;
+/// The same while the endpoint has not said how many it takes.
+pub(super) const UNTOLD: usize = 10;
+/// Connections to one endpoint.
+const MOST: usize = 64;
+/// Requests at once of one client, to one endpoint: a quarter of what fits.
+const OF_ONE: usize = MOST * STREAMS as usize / 4;
+/// A connection without a request is kept for so long.
+const LONGEST: Duration = Duration::from_secs(60);
+
+/// The connections of all endpoints.
+#[derive(Debug, Default)]
+pub(super) struct Shared {
+    slots: Mutex<HashMap<Key, Arc<Slot>>>,
+}
+
+/// Those of one endpoint.
+#[derive(Debug)]
+pub(super) struct Slot {
+    state: Mutex<State>,
+    clients: Sources,
+}
+
+impl Default for Slot {
+    fn default() -> Self {
+        Self {
+            state: Mutex::default(),
+            clients: Sources::new(OF_ONE),
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct State {
+    connections: Vec<Connection>,
+    /// Connections that there have been.
+    made: u64,
+    dialling: Option<watch::Receiver<Told>>,
+}
+
+#[derive(Debug)]
+struct Connection {
+    sender: SendRequest<Body>,
+    load: Arc<Load>,
+    number: u64,
+    /// Since when it has been seen without a request.
+    idle: Option<Instant>,
+}
+
+/// What came of a dial, once something has.
+pub(super) type Told = Option<Result<(), ConnectError>>;
+
+/// How many requests a connection carries.
+#[derive(Debug)]
+pub(super) struct Load {
+    streams: AtomicUsize,
+    limit: AtomicUsize,
+}
+
+impl Load {
+    /// Of a new connection.
+    pub(super) fn new() -> Arc<Self> {
+        Arc::new(Self {
+            streams: AtomicUsize::new(0),
+            limit: AtomicUsize::new(UNTOLD),
+        })
+    }
+
+    /// The endpoint takes so many.
+    pub(super) fn limit(&self, limit: usize) {
+        self.limit
+            .store(limit.min(STREAMS as usize), Ordering::Relaxed);
+    }
+
+    fn streams(&self) -> usize {
+        self.streams.load(Ordering::Acquire)
+    }
+
+    fn has_room(&self) -> bool {
+        self.streams() < self.limit.load(Ordering::Relaxed)
+    }
+
+    fn place(self: &Arc<Self>) -> Place {
+        self.streams.fetch_add(1, Ordering::AcqRel);
+        Place(Arc::clone(self))
+    }
+}
+
+/// A request's place on its connection.
+#[derive(Debug)]
+pub(super) struct Place(Arc<Load>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.streams.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// Where a request goes.
+#[derive(Debug)]
+pub(super) enum Found {
+    /// On this connection.
+    Place(SendRequest<Body>, Place),
+    /// On one that is being made, perhaps: look again.
+    Wait(watch::Receiver<Told>),
+    /// On one that the caller makes.
+    Dial(Dial),
+    /// Nowhere.
+    Full,
+}
+
+impl Shared {
+    /// The connections to an endpoint.
+    pub(super) fn slot(&self, key: &Key) -> Arc<Slot> {
+        let mut slots = self.slots.lock();
+        if let Some(slot) = slots.get(key) {
+            return Arc::clone(slot);
+        }
+        let slot = Arc::<Slot>::default();
+        slots.insert(key.clone(), Arc::clone(&slot));
+        slot
+    }
+
+    /// Lets go of the connections to these endpoints; requests on them may end.
+    pub(super) fn purge(&self, is_gone: impl Fn(&Key) -> bool) {
+        self.slots.lock().retain(|key, _| !is_gone(key));
+    }
+
+    /// Lets go of connections that have ended, or had no request for long.
+    pub(super) fn sweep(&self, now: Instant) {
+        self.slots.lock().retain(|_, slot| {
+            let mut state = slot.state.lock();
+            state.connections.retain_mut(|connection| {
+                let since = *connection.idle.get_or_insert(now);
+                if connection.load.streams() > 0 {
+                    connection.idle = None;
+                }
+                let is_old = now.saturating_duration_since(since) >= LONGEST;
+                !connection.sender.is_closed() && (connection.idle.is_none() || !is_old)
+            });
+            !state.connections.is_empty() || Arc::strong_count(slot) > 1
+        });
+    }
+
+    /// How many there are.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        let slots = self.slots.lock();
+        let lens = slots
+            .values()
+            .map(|slot| slot.state.lock().connections.len());
+        lens.sum()
+    }
+}
+
+impl Slot {
+    /// A client's share in the endpoint; `None` if it has all that it may.
+    pub(super) fn share(&self, client: IpAddr) -> Option<Share> {
+        self.clients.take(client)
+    }
+
+    /// How many connections have been made so far.
+    pub(super) fn made(&self) -> u64 {
+        self.state.lock().made
+    }
+
+    /// A place on the connection with the fewest requests, which has to be newer than so many.
+    pub(super) fn find(self: &Arc<Self>, newer_than: u64) -> Found {
+        let mut state = self.state.lock();
+        state.connections.retain(|c| !c.sender.is_closed());
+        let open = state.connections.iter_mut();
+        let open = open.filter(|c| c.number > newer_than && c.load.has_room());
+        if let Some(found) = open.min_by_key(|c| c.load.streams()) {
+            found.idle = None;
+            return Found::Place(found.sender.clone(), found.load.place());
+        }
+        if let Some(told) = &state.dialling {
+            return Found::Wait(told.clone());
+        }
+        if state.connections.len() >= MOST {
+            return Found::Full;
+        }
+        let (tell, told) = watch::channel(None);
+        state.dialling = Some(told);
+        Found::Dial(Dial {
+            slot: Arc::clone(self),
+            tell,
+            is_over: false,
+        })
+    }
+}
+
+/// The one dial of an endpoint. Given up, it is another one's turn.
+#[derive(Debug)]
+pub(super) struct Dial {
+    slot: Arc<Slot>,
+    tell: watch::Sender<Told>,
+    is_over: bool,
+}
+
+impl Dial {
+    /// Takes the connection in, and has the first place on it.
+    pub(super) fn succeeded(mut self, sender: SendRequest<Body>, load: Arc<Load>) -> Place {
+        let place = load.place();
+        let mut state = self.slot.state.lock();
+        state.made += 1;
+        let number = state.made;
+        state.connections.push(Connection {
+            sender,
+            load,
+            number,
+            idle: None,
+        });
+        state.dialling = None;
+        drop(state);
+        self.is_over = true;
+        self.tell.send_replace(Some(Ok(())));
+        place
+    }
+
+    /// Tells everybody who waits.
+    pub(super) fn failed(mut self, error: &ConnectError) {
+        self.slot.state.lock().dialling = None;
+        self.is_over = true;
+        self.tell.send_replace(Some(Err(error.clone())));
+    }
+}
+
+impl Drop for Dial {
+    fn drop(&mut self) {
+        if !self.is_over {
+            self.slot.state.lock().dialling = None;
+        }
+    }
+}
+
+/// What a request holds while it, or its answer, is on its way.
+#[derive(Clone, Debug)]
+pub(super) struct Held {
+    _both: Arc<(Place, Share)>,
+}
+
+impl Held {
+    /// A place, and the client's share.
+    pub(super) fn new(place: Place, share: Share) -> Self {
+        Self {
+            _both: Arc::new((place, share)),
+        }
+    }
+}
+
+/// Kept by the body of a request.
+impl Watch for Held {
+    fn data(&mut self, _bytes: &Bytes) {}
+    fn trailers(&mut self, _trailers: &HeaderMap) {}
+    fn end(&mut self) {}
+    fn broken(&mut self, _error: &BodyError) {}
+}
