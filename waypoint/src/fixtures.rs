@@ -1,12 +1,35 @@
 //! Objects for tests.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use ambit_model::{
     AppProtocol, Change, GatewayAddress, Health, IpFamilies, LoadBalancing, Locality, PortMapping,
     Service, ServiceName, ServicePort, TunnelProtocol, Workload, WorkloadType, WorkloadUid,
 };
+
+use crate::call::{Asked, Call, Client};
+use crate::drain::Drain;
+
+/// A connection of a client at this address, for the service `server`.
+pub(crate) fn call(client: &str) -> Call {
+    let Change::PutService(server) = service("server") else {
+        panic!("no service")
+    };
+    let port = server.ports[0].clone();
+    Call {
+        client: Client {
+            identity: None,
+            address: client.parse().unwrap(),
+            workload: None,
+            _presence: None,
+        },
+        asked: Asked::Service(server, port),
+        destination: SocketAddr::from(([10, 96, 0, 1], 80)),
+        tie: Arc::new(Drain::new()),
+    }
+}
 
 /// The name of a service of the namespace `shop`.
 pub(crate) fn name(service: &str) -> ServiceName {
