@@ -93,6 +93,10 @@ impl Fault {
                 let detail = refusal.detail.as_str();
                 Self::new(503, Flag::NoEndpoint, reason.word(), detail)
             }
+            // It passes by itself, and the client did nothing wrong.
+            Reason::PoliciesUnknown => {
+                Self::new(503, Flag::Denied, reason.word(), refusal.to_string())
+            }
             _ => Self::new(403, Flag::Denied, reason.word(), refusal.to_string()),
         };
         Self {
@@ -135,3 +139,6 @@ fn grpc_code(status: StatusCode) -> u16 {
         _ => 2,
     }
 }
+
+#[cfg(test)]
+mod tests;
