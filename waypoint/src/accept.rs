@@ -19,7 +19,7 @@ use crate::call::{Asked, Call, Client, asked_for};
 use crate::drain::{Drain, Step};
 use crate::gauges::{SESSION, STREAM};
 use crate::proxy::Proxy;
-use crate::room::Room;
+use crate::room::{Place, Room};
 use crate::stream;
 use crate::upstream::link::HBONE_PORT;
 
@@ -121,8 +121,7 @@ async fn serve(proxy: &Arc<Proxy>, mut session: Session, from: SocketAddr) {
                 let (proxy, peer) = (Arc::clone(proxy), peer.clone());
                 let tasks = proxy.tasks.clone();
                 drop(tasks.spawn(STREAM, async move {
-                    take(&proxy, incoming, peer, from).await;
-                    drop(place);
+                    take(&proxy, incoming, peer, from, place).await;
                 }));
             }
             Some(Err(error)) => {
@@ -136,7 +135,13 @@ async fn serve(proxy: &Arc<Proxy>, mut session: Session, from: SocketAddr) {
 }
 
 /// Answers a client that asks for a stream, and serves that.
-async fn take(proxy: &Arc<Proxy>, incoming: Incoming, peer: SpiffeId, from: SocketAddr) {
+async fn take(
+    proxy: &Arc<Proxy>,
+    incoming: Incoming,
+    peer: SpiffeId,
+    from: SocketAddr,
+    place: Place,
+) {
     let destination = destination(&incoming);
     if let Some(routes) = destination.as_ref().ok().and_then(|to| proxy.own.at(*to)) {
         if let Ok(granted) = incoming.accept(None) {
@@ -167,6 +172,7 @@ async fn take(proxy: &Arc<Proxy>, incoming: Incoming, peer: SpiffeId, from: Sock
                     asked,
                     destination,
                     tie,
+                    _place: Some(place),
                 };
                 let connection = Either::Left(Pipe::new(granted));
                 Box::pin(stream::serve(proxy, Arc::new(call), connection)).await;

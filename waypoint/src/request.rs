@@ -66,7 +66,8 @@ pub(crate) async fn answer(
     let response = match routed {
         Ok(Onward::Send(mut plan)) => {
             plan.switches = switch.as_ref().is_some_and(Switch::is_passed_on);
-            let body = (!body.is_end_stream()).then(|| Replayable::new(body, REPLAYED));
+            let patience = proxy.bounds.patience.body;
+            let body = (!body.is_end_stream()).then(|| Replayable::new(body, REPLAYED, patience));
             if let Some(body) = &body {
                 record.sends(body);
             }
@@ -77,11 +78,11 @@ pub(crate) async fn answer(
             }
             match Box::pin(tries::run(proxy, call, &plan, &head, body, &mut record)).await {
                 Ok(response) => after(response, &plan),
-                Err(fault) => local::refuse(&fault, &head, &mut record),
+                Err(fault) => local::refuse(&fault, &head, switch.is_some(), &mut record),
             }
         }
         Ok(Onward::Answer(response)) => response.map(|()| Body::empty()),
-        Err(fault) => local::refuse(&fault, &head, &mut record),
+        Err(fault) => local::refuse(&fault, &head, switch.is_some(), &mut record),
     };
     match switch {
         Some(switch) => switch.answer(proxy, response, record),
