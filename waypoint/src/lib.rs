@@ -28,6 +28,8 @@ mod proxy;
 mod request;
 mod review;
 mod room;
+#[cfg(test)]
+mod scene;
 mod serve;
 mod stream;
 mod tcp;
