@@ -20,7 +20,7 @@ pub(crate) fn call(client: &str) -> Call {
     let Change::PutService(server) = service("server") else {
         panic!("no service")
     };
-    let port = server.ports[0].clone();
+    let port = server.ports[0];
     Call {
         client: Client {
             identity: None,

@@ -31,6 +31,7 @@ mod room;
 #[cfg(test)]
 mod scene;
 mod serve;
+mod strangers;
 mod stream;
 mod tcp;
 mod upstream;
