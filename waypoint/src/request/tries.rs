@@ -163,7 +163,11 @@ impl Sending<'_> {
             true => Version::Http1,
             false => form::version(&self.plan.view, &self.plan.to, self.head),
         };
-        let request = || form::request(self.head, version, self.body());
+        let request = || {
+            let mut request = form::request(self.head, version, self.body());
+            self.plan.hops.tell(to, request.headers_mut());
+            request
+        };
         let pool = &self.proxy.http;
         let first = pool.send(to, version, request(), false).await;
         let again = match &first {
