@@ -12,10 +12,9 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
 
 use ambit_decide::{InboundQuery, Reason, Refusal};
-use ambit_kit::clock;
+use ambit_kit::expiry::Expiry;
 use ambit_model::{SpiffeId, Workload};
 use ambit_telemetry::{Ends, Reporter};
 use ambit_tunnel::{Incoming, Session, forwarded};
@@ -27,8 +26,6 @@ use crate::proxy::datapath::{Arrival, DataPath, Far, not_reached, reason_for};
 use crate::proxy::pods::LocalPod;
 use crate::proxy::{baggage, reach};
 
-/// How long a peer whose certificate has expired may go on opening streams in an old tunnel.
-const TIME_TO_LEAVE: Duration = Duration::from_secs(60);
 /// Bytes of an authority that a refusal quotes.
 const MAX_QUOTED: usize = 100;
 
@@ -93,10 +90,8 @@ async fn streams(
     client: SocketAddr,
 ) {
     let peer = session.peer().clone();
-    let proved_until = session.proved_until();
-    let proved = proved_until.duration_since(clock::wall());
-    let expired = tokio::time::sleep(proved.unwrap_or_default());
-    tokio::pin!(expired);
+    let proved = Expiry::new(session.proved_until());
+    let mut expired = std::pin::pin!(proved.reached());
     let mut leaving = false;
     loop {
         let next = tokio::select! {
@@ -106,7 +101,7 @@ async fn streams(
                 session.drain();
                 continue;
             }
-            () = &mut expired, if !leaving => {
+            () = expired.as_mut(), if !leaving => {
                 leaving = true;
                 session.drain();
                 continue;
@@ -114,11 +109,7 @@ async fn streams(
         };
         match next {
             // Whoever does not heed the request to leave.
-            Some(Ok(incoming))
-                if clock::wall()
-                    .duration_since(proved_until)
-                    .is_ok_and(|late| late > TIME_TO_LEAVE) =>
-            {
+            Some(Ok(incoming)) if proved.is_outstayed() => {
                 path.count_tunnel_error("certificate_expired");
                 incoming.refuse(status_of(Reason::CertificateExpired));
             }

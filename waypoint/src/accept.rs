@@ -1,7 +1,8 @@
 //! Tunnels of clients: a listener, a session for each connection, a task for each stream.
 //!
 //! Tasks: "session", one per connection of an agent; "stream", one per stream, which ends with its
-//! session. When the program is to stop, sessions take no new streams and end with their last.
+//! session. When the program is to stop, or a certificate of the handshake has expired, sessions take
+//! no new streams and end with their last.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -9,6 +10,7 @@ use std::time::Duration;
 
 use ambit_decide::{Reason, Refusal};
 use ambit_kit::clock;
+use ambit_kit::expiry::Expiry;
 use ambit_model::SpiffeId;
 use ambit_telemetry::Ends;
 use ambit_tunnel::{Incoming, Pipe, Session, Settings, accept, forwarded};
@@ -19,12 +21,11 @@ use crate::call::{Asked, Call, Client, asked_for};
 use crate::drain::{Drain, Step};
 use crate::gauges::{SESSION, STREAM};
 use crate::proxy::Proxy;
-use crate::room::Room;
+use crate::room::{Place, Room};
+use crate::strangers::{self, Strangers};
 use crate::stream;
 use crate::upstream::link::HBONE_PORT;
 
-/// Handshakes under way at once, and of one client.
-const HANDSHAKES: (usize, usize) = (256, 32);
 /// Sessions at once, and of one client: its agent puts a hundred streams on each.
 const SESSIONS: (usize, usize) = (8192, 512);
 /// How much later than an agent this waypoint may learn of what is bound to it.
@@ -35,7 +36,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// Accepts until told to stop.
 pub(crate) async fn listen(proxy: Arc<Proxy>, listener: TcpListener, settings: Settings) {
     let settings = Arc::new(settings);
-    let handshakes = Room::new(HANDSHAKES.0, HANDSHAKES.1);
+    let strangers = Arc::new(Strangers::new());
     let sessions = Room::new(SESSIONS.0, SESSIONS.1);
     loop {
         let accepted = tokio::select! {
@@ -51,26 +52,36 @@ pub(crate) async fn listen(proxy: Arc<Proxy>, listener: TcpListener, settings: S
                 continue;
             }
         };
-        let turn = handshakes.take(from.ip()).ok_or(Reason::HandshakeLimit);
-        let place = sessions.take(from.ip()).ok_or(Reason::PodLimit);
-        let (turn, place) = match (turn, place) {
-            (Ok(turn), Ok(place)) => (turn, place),
-            (Err(reason), _) | (_, Err(reason)) => {
-                let detail = "too many tunnels, or handshakes, of one client or of all";
-                refuse_tunnel(&proxy, from, &Refusal::new(reason, detail));
-                continue;
-            }
+        let is_known = proxy
+            .view()
+            .mesh
+            .workloads_at(from.ip().to_canonical())
+            .next()
+            .is_some();
+        let Some(turn) = strangers.turn(from.ip(), is_known) else {
+            let detail = "too many handshakes, of one client or of all";
+            let refusal = Refusal::new(Reason::HandshakeLimit, detail);
+            refuse_tunnel(&proxy, &strangers, from, &refusal);
+            continue;
         };
         let (proxy, settings) = (Arc::clone(&proxy), Arc::clone(&settings));
+        let (strangers, sessions) = (Arc::clone(&strangers), sessions.clone());
         let tasks = proxy.tasks.clone();
         drop(tasks.spawn(SESSION, async move {
             let shaken = shake(&proxy, tcp, &settings).await;
             drop(turn);
-            match shaken {
-                Ok(session) => serve(&proxy, session, from).await,
-                Err(refusal) => refuse_tunnel(&proxy, from, &refusal),
+            // Who has not proved who it is takes no place from those who have.
+            let placed = shaken.and_then(|session| {
+                let place = sessions.take(from.ip()).ok_or_else(|| {
+                    let detail = "too many tunnels, of one client or of all";
+                    Refusal::new(Reason::PodLimit, detail)
+                })?;
+                Ok((session, place))
+            });
+            match placed {
+                Ok((session, _place)) => serve(&proxy, session, from).await,
+                Err(refusal) => refuse_tunnel(&proxy, &strangers, from, &refusal),
             }
-            drop(place);
         }));
     }
 }
@@ -81,7 +92,10 @@ async fn shake(proxy: &Proxy, tcp: TcpStream, settings: &Settings) -> Result<Ses
         let detail = "the waypoint has no certificate yet";
         Refusal::new(Reason::NoCertificate, detail)
     })?;
-    let accepted = accept(tcp, &credential, &trust, settings).await;
+    let accepted = match strangers::hello(&tcp).await {
+        Ok(()) => accept(tcp, &credential, &trust, settings).await,
+        Err(failure) => Err(failure),
+    };
     let result = accepted
         .as_ref()
         .map_or_else(|failure| failure.word(), |_| "ok");
@@ -92,27 +106,46 @@ async fn shake(proxy: &Proxy, tcp: TcpStream, settings: &Settings) -> Result<Ses
     })
 }
 
-/// Writes down a client that did not get a tunnel.
-fn refuse_tunnel(proxy: &Proxy, from: SocketAddr, refusal: &Refusal) {
+/// Counts a client that did not get a tunnel, and writes it down unless one like it just was.
+fn refuse_tunnel(proxy: &Proxy, strangers: &Strangers, from: SocketAddr, refusal: &Refusal) {
     let own = SocketAddr::new(proxy.own.address(), HBONE_PORT);
-    proxy.refused(&Ends::default(), from, own, refusal);
+    if strangers.is_due(from.ip(), refusal.reason) {
+        proxy.refused(&Ends::default(), from, own, refusal);
+    } else {
+        proxy
+            .telemetry
+            .refused_unwritten(&Ends::default(), refusal.reason);
+    }
 }
 
 /// Serves the streams of one session to its end.
 async fn serve(proxy: &Arc<Proxy>, mut session: Session, from: SocketAddr) {
     let peer = session.peer().clone();
-    let mut draining = false;
-    let mut drain = std::pin::pin!(proxy.drain.reached(Step::Draining));
+    let proved = Expiry::new(session.proved_until());
+    let mut leaving = false;
+    let mut leave = std::pin::pin!(async {
+        tokio::select! {
+            () = proxy.drain.reached(Step::Draining) => {}
+            () = proved.reached() => {}
+        }
+    });
     loop {
         let next = tokio::select! {
             next = session.next() => next,
-            () = drain.as_mut(), if !draining => {
-                draining = true;
+            () = leave.as_mut(), if !leaving => {
+                leaving = true;
                 session.drain();
                 continue;
             }
         };
         match next {
+            // Whoever does not heed the request to leave.
+            Some(Ok(incoming)) if proved.is_outstayed() => {
+                proxy
+                    .telemetry
+                    .tunnel_error(Reason::CertificateExpired.word());
+                incoming.refuse(status_of(Reason::CertificateExpired));
+            }
             Some(Ok(incoming)) => {
                 let Some(place) = proxy.room.take(from.ip()) else {
                     refuse_full(proxy, incoming, from);
@@ -121,8 +154,7 @@ async fn serve(proxy: &Arc<Proxy>, mut session: Session, from: SocketAddr) {
                 let (proxy, peer) = (Arc::clone(proxy), peer.clone());
                 let tasks = proxy.tasks.clone();
                 drop(tasks.spawn(STREAM, async move {
-                    take(&proxy, incoming, peer, from).await;
-                    drop(place);
+                    take(&proxy, incoming, peer, from, place).await;
                 }));
             }
             Some(Err(error)) => {
@@ -136,7 +168,13 @@ async fn serve(proxy: &Arc<Proxy>, mut session: Session, from: SocketAddr) {
 }
 
 /// Answers a client that asks for a stream, and serves that.
-async fn take(proxy: &Arc<Proxy>, incoming: Incoming, peer: SpiffeId, from: SocketAddr) {
+async fn take(
+    proxy: &Arc<Proxy>,
+    incoming: Incoming,
+    peer: SpiffeId,
+    from: SocketAddr,
+    place: Place,
+) {
     let destination = destination(&incoming);
     if let Some(routes) = destination.as_ref().ok().and_then(|to| proxy.own.at(*to)) {
         if let Ok(granted) = incoming.accept(None) {
@@ -167,6 +205,7 @@ async fn take(proxy: &Arc<Proxy>, incoming: Incoming, peer: SpiffeId, from: Sock
                     asked,
                     destination,
                     tie,
+                    _place: Some(place),
                 };
                 let connection = Either::Left(Pipe::new(granted));
                 Box::pin(stream::serve(proxy, Arc::new(call), connection)).await;
@@ -235,3 +274,6 @@ fn status_of(reason: Reason) -> u16 {
         _ => 503,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,6 +11,7 @@ use ambit_telemetry::Ends;
 use crate::callers::Presence;
 use crate::drain::Drain;
 use crate::request::Target;
+use crate::room::Place;
 use crate::view::{Destination, Routes, View};
 
 /// Who called.
@@ -47,7 +48,7 @@ pub(crate) enum Asked {
 }
 
 /// A connection of a client.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Call {
     /// Who.
     pub(crate) client: Client,
@@ -57,6 +58,8 @@ pub(crate) struct Call {
     pub(crate) destination: SocketAddr,
     /// What was asked for is bound to this waypoint by it: that may end before the connection.
     pub(crate) tie: Arc<Drain>,
+    /// Its place among the client's connections, held while anything of it goes on.
+    pub(crate) _place: Option<Place>,
 }
 
 impl Call {

@@ -2,7 +2,8 @@
 //! by themselves: they are asked for when one of them first calls.
 //!
 //! Nothing is decided by what is found, which is for logs and metrics: a client is who its
-//! certificate says. So a call waits for it briefly, and goes on without.
+//! certificate says. So a call waits for it briefly, and goes on without; who calls after that time
+//! does not wait again.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -33,6 +34,8 @@ pub(crate) struct Presence(Arc<()>);
 /// An address that is asked for.
 #[derive(Debug)]
 struct Asked {
+    /// Until when calls wait to learn of it.
+    until: Instant,
     /// When it called last.
     last: Instant,
     presence: Presence,
@@ -61,14 +64,17 @@ impl Callers {
         let address = address.to_canonical();
         let known = |view: &Arc<View>| view.mesh.workloads_at(address).next().cloned();
         if let Some(known) = known(&self.views.borrow()) {
-            return (Some(known), self.note(address));
+            return (
+                Some(known),
+                self.note(address).map(|(presence, _)| presence),
+            );
         }
-        let Some(presence) = self.ask(address) else {
+        let Some((presence, until)) = self.ask(address) else {
             return (None, None);
         };
         let mut views = self.views.clone();
         let seen = views.wait_for(|view| known(view).is_some());
-        let seen = tokio::time::timeout(PATIENCE, seen).await;
+        let seen = tokio::time::timeout_at(until.into(), seen).await;
         let workload = seen.ok().and_then(Result::ok).and_then(|seen| known(&seen));
         (workload, Some(presence))
     }
@@ -99,17 +105,18 @@ impl Callers {
         }
     }
 
-    fn note(&self, address: IpAddr) -> Option<Presence> {
+    fn note(&self, address: IpAddr) -> Option<(Presence, Instant)> {
         let mut asked = self.asked.lock();
         let asked = asked.get_mut(&address)?;
         asked.last = clock::now();
-        Some(asked.presence.clone())
+        Some((asked.presence.clone(), asked.until))
     }
 
-    /// What keeps the address asked for, now or already; `None` if it is not.
-    fn ask(&self, address: IpAddr) -> Option<Presence> {
-        if let Some(presence) = self.note(address) {
-            return Some(presence);
+    /// What keeps the address asked for, now or already, and until when to wait for it; `None` if it
+    /// is not.
+    fn ask(&self, address: IpAddr) -> Option<(Presence, Instant)> {
+        if let Some(noted) = self.note(address) {
+            return Some(noted);
         }
         let mut asked = self.asked.lock();
         if asked.len() >= MOST {
@@ -122,10 +129,11 @@ impl Callers {
         };
         self.wants.try_send(want).ok()?;
         let asked = asked.entry(address).or_insert_with(|| Asked {
+            until: clock::now() + PATIENCE,
             last: clock::now(),
             presence: Presence::default(),
         });
-        Some(asked.presence.clone())
+        Some((asked.presence.clone(), asked.until))
     }
 }
 

@@ -95,7 +95,7 @@ fn pick(view: &View, name: &ServiceName, port: u16, wish: Wish<'_>) -> Result<Ch
 }
 
 /// Whether another waypoint stands before a service. This one never goes through itself.
-fn is_of_another(view: &View, service: &Service) -> bool {
+pub(crate) fn is_of_another(view: &View, service: &Service) -> bool {
     match &service.waypoint {
         None => false,
         Some(GatewayAddress::Service(name, _)) => *name != view.own,
@@ -126,7 +126,12 @@ fn beyond(
         pick: rand::random(),
         avoid: tried.last(),
     };
-    match outbound(&view.mesh, &query)? {
+    // Where there is no other pod, the one that was tried is asked again.
+    let plan = outbound(&view.mesh, &query).or_else(|_| {
+        let avoid = None;
+        outbound(&view.mesh, &OutboundQuery { avoid, ..query })
+    });
+    match plan? {
         OutboundPlan::Tunnel {
             to,
             authority,

@@ -1,12 +1,39 @@
 //! Objects for tests.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use ambit_model::{
-    AppProtocol, Change, GatewayAddress, Health, IpFamilies, LoadBalancing, Locality, PortMapping,
-    Service, ServiceName, ServicePort, TunnelProtocol, Workload, WorkloadType, WorkloadUid,
+    Action, AppProtocol, Backend, BackendTarget, Change, GatewayAddress, Health, HttpBackend,
+    HttpFilters, HttpMatch, HttpRoutes, HttpRule, IpFamilies, LoadBalancing, Locality, Policy,
+    PolicyName, PolicyOrigin, PortMapping, PortRoutes, RouteList, RoutedMatch, Rule, Scope,
+    Service, ServiceName, ServicePort, ServiceRoutes, TunnelProtocol, Workload, WorkloadType,
+    WorkloadUid,
 };
+
+use crate::call::{Asked, Call, Client};
+use crate::drain::Drain;
+
+/// A connection of a client at this address, for the service `server`.
+pub(crate) fn call(client: &str) -> Call {
+    let Change::PutService(server) = service("server") else {
+        panic!("no service")
+    };
+    let port = server.ports[0];
+    Call {
+        client: Client {
+            identity: None,
+            address: client.parse().unwrap(),
+            workload: None,
+            _presence: None,
+        },
+        asked: Asked::Service(server, port),
+        destination: SocketAddr::from(([10, 96, 0, 1], 80)),
+        tie: Arc::new(Drain::new()),
+        _place: None,
+    }
+}
 
 /// The name of a service of the namespace `shop`.
 pub(crate) fn name(service: &str) -> ServiceName {
@@ -69,5 +96,63 @@ pub(crate) fn endpoint(pod: &str, service: &str, address: &str, health: Health) 
         health,
         locality: Locality::default(),
         capacity: 0,
+    }))
+}
+
+/// The same pod, to which no client may connect.
+pub(crate) fn closed(pod: Change) -> [Change; 2] {
+    let Change::PutWorkload(workload) = pod else {
+        panic!("no workload")
+    };
+    let closed = PolicyName::new("shop", "closed");
+    let workload = Workload {
+        policies: vec![closed.clone()],
+        ..Workload::clone(&workload)
+    };
+    let deny = Policy {
+        name: closed,
+        scope: Scope::Workload,
+        action: Action::Deny,
+        rules: vec![Rule::default()],
+        dry_run: false,
+        origin: PolicyOrigin::AuthorizationPolicy,
+    };
+    [
+        Change::PutPolicy(Arc::new(deny)),
+        Change::PutWorkload(Arc::new(workload)),
+    ]
+}
+
+/// A route of the service `server` for all requests, to port 80 of these services.
+pub(crate) fn routed(to: &[&str], rule: HttpRule) -> Change {
+    let backends = to.iter().map(|service| HttpBackend {
+        backend: Backend {
+            weight: 1,
+            target: BackendTarget::Service {
+                name: name(service),
+                port: 80,
+            },
+        },
+        filters: HttpFilters::default(),
+    });
+    let rule = HttpRule {
+        name: "HTTPRoute/shop/all/0".into(),
+        backends: backends.collect(),
+        ..rule
+    };
+    let routes = HttpRoutes {
+        matches: vec![RoutedMatch {
+            when: HttpMatch::default(),
+            rule: 0,
+        }],
+        rules: vec![Arc::new(rule)],
+    };
+    let of_port = PortRoutes {
+        producer: Some(RouteList::Http(routes)),
+        consumers: BTreeMap::new(),
+    };
+    Change::PutRoutes(Arc::new(ServiceRoutes {
+        service: name("server"),
+        ports: BTreeMap::from([(80, of_port)]),
     }))
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod activity;
 pub(crate) mod body;
+pub(crate) mod busy;
 pub(crate) mod copied;
 pub(crate) mod grpc;
 pub(crate) mod guarded;

@@ -28,7 +28,10 @@ mod proxy;
 mod request;
 mod review;
 mod room;
+#[cfg(test)]
+mod scene;
 mod serve;
+mod strangers;
 mod stream;
 mod tcp;
 mod upstream;

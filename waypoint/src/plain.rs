@@ -12,6 +12,7 @@ use crate::call::{Call, Client, asked_for};
 use crate::connection::Plain;
 use crate::gauges::STREAM;
 use crate::proxy::Proxy;
+use crate::room::Place;
 use crate::stream;
 
 /// Where it listens, and the address of the service it is for: `LISTEN=DESTINATION`.
@@ -49,13 +50,18 @@ pub(crate) async fn listen(proxy: Arc<Proxy>, listener: TcpListener, destination
         };
         let (proxy, tasks) = (Arc::clone(&proxy), proxy.tasks.clone());
         drop(tasks.spawn(STREAM, async move {
-            take(&proxy, tcp, from, destination).await;
-            drop(place);
+            take(&proxy, tcp, from, destination, place).await;
         }));
     }
 }
 
-async fn take(proxy: &Arc<Proxy>, tcp: TcpStream, from: SocketAddr, destination: SocketAddr) {
+async fn take(
+    proxy: &Arc<Proxy>,
+    tcp: TcpStream,
+    from: SocketAddr,
+    destination: SocketAddr,
+    place: Place,
+) {
     let (workload, presence) = proxy.callers.find(from.ip()).await;
     let client = Client {
         address: from,
@@ -74,6 +80,7 @@ async fn take(proxy: &Arc<Proxy>, tcp: TcpStream, from: SocketAddr, destination:
                 asked,
                 destination,
                 tie,
+                _place: Some(place),
             };
             let connection = Either::Right(Plain::new(tcp));
             Box::pin(stream::serve(proxy, Arc::new(call), connection)).await;

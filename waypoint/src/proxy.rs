@@ -16,7 +16,6 @@ use crate::callers::Callers;
 use crate::drain::Drain;
 use crate::gauges::Away;
 use crate::http::scan::Limits;
-use crate::http::verified::Patience;
 use crate::identity::Identity;
 use crate::pages::Own;
 use crate::review::Review;
@@ -24,6 +23,15 @@ use crate::room::Room;
 use crate::upstream::link::Linker;
 use crate::upstream::pool::HttpPool;
 use crate::view::View;
+
+/// How long a client may take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Patience {
+    /// From the first byte of a head to its last.
+    pub(crate) head: Duration,
+    /// Between two pieces of a body, where we wait for it.
+    pub(crate) body: Duration,
+}
 
 /// Bounds on what one client may send and take.
 #[derive(Clone, Copy, Debug)]
@@ -53,7 +61,7 @@ impl Default for Bounds {
                 body: Duration::from_secs(300),
             },
             idle: Duration::from_secs(3600),
-            requests: 1024,
+            requests: 250,
             connections: 40_000,
         }
     }

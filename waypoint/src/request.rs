@@ -1,6 +1,7 @@
 //! A request, from its head to the end of its answer. [`answer`] is the story, in order:
 //!
-//! 1. [`headers::take_in`]: what belongs to one hop goes, who called is noted
+//! 1. [`headers::take_in`]: what belongs to one hop goes, who called is noted; the path gets its normal
+//!    form; [`hops`]: a request that goes in circles ends
 //! 2. [`find_rule`]: which rule of the service's routes it meets
 //! 3. [`before`]: the rule's filters, which may answer by themselves
 //! 4. [`choose`]: a backend by weight or [`session`], with filters of its own
@@ -15,6 +16,7 @@
 mod copies;
 mod form;
 mod headers;
+mod hops;
 mod local;
 pub(crate) mod malformed;
 pub(crate) mod record;
@@ -27,13 +29,14 @@ use std::time::Instant;
 
 use ambit_kit::clock;
 use ambit_model::BackendTarget;
-use ambit_route::{CorsHeaders, CorsVerdict, Covered, Filters, Found, Head, Rule};
+use ambit_route::{CorsHeaders, CorsVerdict, Covered, Filters, Found, Head, Rule, normalize};
 use http::request::Parts;
 use http::uri::Scheme;
 use http::{Request, Response};
 use hyper::body::{Body as _, Incoming};
 
 use self::copies::Copy;
+use self::hops::Hops;
 use self::local::{Fault, Flag};
 use self::record::Record;
 use self::session::Stay;
@@ -58,30 +61,34 @@ pub(crate) async fn answer(
     let switch = Switch::asked(&mut request);
     let (mut head, body) = request.into_parts();
     headers::take_in(&mut head, call);
+    normalize(&mut head);
+    let hops = Hops::take(&mut head.headers);
     if let Some(switch) = &switch {
         switch.ask(&mut head);
     }
     let mut record = Record::begin(proxy, call, &head, began);
-    let routed = route(&view, call, &mut head, &mut record);
+    let checked = hops.check();
+    let routed = checked.and_then(|()| route(&view, call, &mut head, &mut record));
     let response = match routed {
         Ok(Onward::Send(mut plan)) => {
             plan.switches = switch.as_ref().is_some_and(Switch::is_passed_on);
-            let body = (!body.is_end_stream()).then(|| Replayable::new(body, REPLAYED));
+            plan.hops = hops;
+            let patience = proxy.bounds.patience.body;
+            let body = (!body.is_end_stream()).then(|| Replayable::new(body, REPLAYED, patience));
             if let Some(body) = &body {
                 record.sends(body);
             }
             record.service(call.service_behind(&plan.to, &view.mesh));
-            if !plan.copies.is_empty() && switch.is_none() {
-                let copies = std::mem::take(&mut plan.copies);
-                copies::send(proxy, call, &view, copies, body.as_ref());
+            if !plan.copies.is_empty() && switch.is_none() && !hops.is_copy {
+                copies::send(proxy, call, &mut plan, body.as_ref());
             }
             match Box::pin(tries::run(proxy, call, &plan, &head, body, &mut record)).await {
                 Ok(response) => after(response, &plan),
-                Err(fault) => local::refuse(&fault, &head, &mut record),
+                Err(fault) => local::refuse(&fault, &head, switch.is_some(), &mut record),
             }
         }
         Ok(Onward::Answer(response)) => response.map(|()| Body::empty()),
-        Err(fault) => local::refuse(&fault, &head, &mut record),
+        Err(fault) => local::refuse(&fault, &head, switch.is_some(), &mut record),
     };
     match switch {
         Some(switch) => switch.answer(proxy, response, record),
@@ -114,6 +121,8 @@ pub(crate) struct Plan {
     pub(crate) switches: bool,
     /// When the answer has to be complete.
     pub(crate) deadline: Option<Instant>,
+    /// What it has come through.
+    pub(crate) hops: Hops,
 }
 
 /// A port of a service, or of one workload.
@@ -176,6 +185,7 @@ impl Plan {
             session: None,
             switches: false,
             deadline: None,
+            hops: Hops::default(),
         }
     }
 }

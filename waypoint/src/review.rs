@@ -1,18 +1,20 @@
 //! Open connections under changed policy: what policy refuses now is ended.
 //!
 //! A connection that is passed on is judged again by the workload it goes to. One of HTTP is ended
-//! when no endpoint of what was asked for may be called any more, with the requests that are still
-//! open on it; where some may, it goes on, and each new request is judged by itself.
+//! when none of the endpoints that its requests may lead to may be called any more, with the requests
+//! that are still open on it; where some may, it goes on, and each new request is judged by itself.
+//! One that went on with another protocol is judged like one that is passed on.
 
 use std::net::SocketAddr;
 
 use ambit_decide::{Reason, Refusal, at_waypoint};
-use ambit_model::Workload;
+use ambit_model::{BackendTarget, ServiceName, Workload};
 use tokio::sync::watch;
 
 use crate::call::{Asked, Call};
+use crate::endpoint::is_of_another;
 use crate::proxy::Proxy;
-use crate::view::{Destination, View};
+use crate::view::{Destination, Routes, View};
 
 /// Tells connections that policies have changed.
 #[derive(Debug)]
@@ -72,20 +74,56 @@ pub(crate) async fn all_refused(proxy: &Proxy, call: &Call) -> Refusal {
     proxy.review.refused(changes, judge).await
 }
 
-/// The first endpoint that is allowed decides; where there is none, nothing is refused.
+/// Wherever its requests may lead, the first endpoint that is allowed decides; where there is none,
+/// nothing is refused.
 fn judge_all(view: &View, call: &Call) -> Result<(), Refusal> {
     let (service, port) = match &call.asked {
         Asked::Workload(to) => return judge(view, call, &to.workload, to.address),
         Asked::Service(service, port) => (service, port),
     };
+    let routes = call.routes(view);
+    let Some(Routes::Http(compiled)) = routes.as_deref() else {
+        return judge_service(view, call, &service.name, port.service_port).unwrap_or(Ok(()));
+    };
+    let backends = compiled.rules().flat_map(|rule| &rule.backends);
     let mut judged = Ok(());
-    for workload in view.mesh.endpoints(&service.name) {
-        let port = workload.target_port(&service.name, port.service_port);
+    for backend in backends {
+        let BackendTarget::Service { name, port } = &backend.target else {
+            continue;
+        };
+        match judge_service(view, call, name, *port) {
+            Some(Ok(())) => return Ok(()),
+            Some(refused) => judged = refused,
+            None => {}
+        }
+    }
+    judged
+}
+
+/// Whether the client may call any endpoint of a service; `None` if there is none. Behind another
+/// waypoint that one judges.
+fn judge_service(
+    view: &View,
+    call: &Call,
+    name: &ServiceName,
+    port: u16,
+) -> Option<Result<(), Refusal>> {
+    if view
+        .mesh
+        .service(name)
+        .is_some_and(|s| is_of_another(view, s))
+    {
+        return Some(Ok(()));
+    }
+    let mut judged = None;
+    for workload in view.mesh.endpoints(name) {
+        let port = workload.target_port(name, port);
         if let (Some(ip), Some(port)) = (workload.addresses.first(), port) {
-            judged = judge(view, call, workload, SocketAddr::new(*ip, port));
-            if judged.is_ok() {
-                break;
+            let allowed = judge(view, call, workload, SocketAddr::new(*ip, port));
+            if allowed.is_ok() {
+                return Some(allowed);
             }
+            judged = Some(allowed);
         }
     }
     judged
@@ -99,3 +137,6 @@ fn judge(view: &View, call: &Call, to: &Workload, address: SocketAddr) -> Result
     let peer = client.identity.as_ref();
     at_waypoint(&view.mesh, to, client.address.ip(), address, peer).map(drop)
 }
+
+#[cfg(test)]
+mod tests;

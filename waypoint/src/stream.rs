@@ -1,14 +1,14 @@
 //! A connection of a client, from its first byte: which protocol it speaks, and on from there.
 //!
 //! Where the port does not say, the first bytes do. A protocol in which the server speaks first is
-//! not kept waiting: while the client says nothing an endpoint is connected to, and if that begins
-//! to speak, the connection is passed on as it is.
+//! not kept waiting: where the client says nothing at first an endpoint is connected to, and if that
+//! begins to speak, the connection is passed on as it is.
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ambit_model::AppProtocol;
-use futures_util::FutureExt as _;
 use tokio::io::AsyncBufReadExt as _;
 use tokio::time::timeout;
 
@@ -19,6 +19,10 @@ use crate::protocol::{Protocol, Sniffed, is_settings, of_port, sniff};
 use crate::proxy::Proxy;
 use crate::tcp::{self, Way};
 use crate::view::Routes;
+
+/// How long a client may take for its first byte before an endpoint is connected to. Its agent sends
+/// on what it said no sooner than we have let it in.
+const GRACE: Duration = Duration::from_millis(20);
 
 /// Serves a connection to its end.
 pub(crate) async fn serve(proxy: &Arc<Proxy>, call: Arc<Call>, mut client: Connection) {
@@ -85,8 +89,8 @@ enum First {
 
 /// Waits for the first to speak, who may be the server.
 async fn first_bytes(proxy: &Proxy, call: &Call, client: &mut Connection) -> io::Result<First> {
-    let at_hand = client.fill_buf().now_or_never().is_some();
-    if !at_hand {
+    let at_once = timeout(GRACE, client.fill_buf()).await;
+    if at_once.is_err() {
         let endpoint = async {
             let mut way = tcp::way(proxy, call, None).await.ok()?;
             let is_http2 = is_settings(way.link.fill_buf().await.ok()?);

@@ -151,6 +151,8 @@ reasons! {
         "The rule that the request met has no backend with a weight above 0."
     InvalidBackend "invalid_backend" "-"
         "The backend that was chosen cannot be used: it does not exist, or the route may not refer to it. The status of the route says which."
+    TooManyHops "too_many_hops" "-"
+        "The request came through ten waypoints: routes of services that are behind several waypoints lead in a circle."
     PathTooLong "path_too_long" "-"
         "The path would be too long after the rule's rewrite."
     Timeout "timeout" "-"

@@ -95,6 +95,11 @@ impl Compiled {
         })))
     }
 
+    /// Every rule that some match leads to; one that several lead to comes as often.
+    pub fn rules(&self) -> impl Iterator<Item = &Rule> {
+        self.0.entries.iter().map(|entry| &*entry.rule)
+    }
+
     /// The first match that a request meets; `None` if it meets none.
     pub fn find<'c>(&'c self, head: &Head<'_>) -> Option<Found<'c>> {
         let inner = &*self.0;

@@ -7,7 +7,7 @@
 //! request, the control plane to judge objects before it sends them, `ambit explain` to tell what
 //! would happen.
 //!
-//! The steps of a request, in order: [`Compiled::find`]; of the rule, then of the chosen backend,
+//! The steps of a request, in order: [`normalize`]; [`Compiled::find`]; of the rule, then of the chosen backend,
 //! [`Filters`] in the order of its fields; [`Rule::choose`]; [`worth_another_try`] after each try.
 
 mod asked;
@@ -20,6 +20,7 @@ mod host;
 mod index;
 mod matching;
 mod mirror;
+mod normal;
 mod path;
 mod pattern;
 mod problem;
@@ -37,6 +38,7 @@ pub use cors::{CorsHeaders, CorsPolicy, CorsVerdict};
 pub use head::Head;
 pub use headers::{HeaderEdits, RequestEdits};
 pub use mirror::should_mirror;
+pub use normal::normalize;
 pub use path::Covered;
 pub use pattern::check_pattern;
 pub use problem::Problem;

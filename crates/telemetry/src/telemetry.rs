@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::atomic::Ordering;
 
+use ambit_decide::Reason;
 use ambit_kit::metrics::Registry;
 use ambit_model::Mesh;
 
@@ -91,15 +92,26 @@ impl Telemetry {
 
     /// Counts a connection that was refused or could not be made, and writes it down.
     pub fn refused(&self, connection: &Connection<'_>) {
-        let reason = connection.refusal.map(|refusal| refusal.reason);
-        let flags = reason.map_or("-", ambit_decide::Reason::response_flag);
-        let labels = tcp_labels(self.settings.reporter, connection.ends, flags);
+        self.failed(
+            connection.ends,
+            connection.refusal.map(|refusal| refusal.reason),
+        );
+        self.write(connection.to_line());
+    }
+
+    /// Counts a connection that was refused, of which one line more would say nothing new.
+    pub fn refused_unwritten(&self, ends: &Ends, reason: Reason) {
+        self.failed(ends, Some(reason));
+    }
+
+    fn failed(&self, ends: &Ends, reason: Option<Reason>) {
+        let flags = reason.map_or("-", Reason::response_flag);
+        let labels = tcp_labels(self.settings.reporter, ends, flags);
         let failed = self.ledger.cell(Families::Failed, &labels);
         failed.fetch_add(1, Ordering::Relaxed);
         if let Some(reason) = reason {
             self.count_refusal(reason.word());
         }
-        self.write(connection.to_line());
     }
 
     /// Counts handshakes of tunnels, by side (`server`, `client`) and result.

@@ -15,6 +15,27 @@ fn callers() -> (Callers, mpsc::Receiver<Want<Kind>>) {
     (Callers::new(wants, views), wanted)
 }
 
+/// A caller that stays unknown holds its first connections up, and no later one.
+#[tokio::test(start_paused = true)]
+async fn only_the_first_calls_of_a_stranger_wait() {
+    let (mut callers, _wanted) = callers();
+    let own = ServiceName::new("shop", "waypoint.shop.svc.cluster.local");
+    let view = View::new(own, "10.1.0.1".parse().unwrap());
+    let (_views, seen) = watch::channel(Arc::new(view));
+    callers.views = seen;
+    let waited = async || {
+        let began = tokio::time::Instant::now();
+        callers.find(CALLER.parse().unwrap()).await;
+        began.elapsed()
+    };
+    let first = waited().await;
+    assert!(first > PATIENCE / 2 && first <= PATIENCE * 2, "{first:?}");
+    for _ in 0..3 {
+        let next = waited().await;
+        assert!(next < PATIENCE / 10, "{next:?}");
+    }
+}
+
 fn age(callers: &Callers) {
     for asked in callers.asked.lock().values_mut() {
         asked.last = clock::now().checked_sub(FORGOTTEN).unwrap();

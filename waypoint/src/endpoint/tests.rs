@@ -106,4 +106,12 @@ fn a_service_of_another_waypoint_is_reached_through_that_or_not_at_all() {
     assert_eq!(&*destination.workload.name, "second-0");
     let via = destination.via.as_ref().unwrap();
     assert_eq!(via.to, "10.0.0.4:15008".parse().unwrap());
+    // It is the only one: tried or not.
+    let tried = [destination.workload.uid.clone()];
+    let wish = Wish {
+        session: None,
+        tried: &tried,
+    };
+    let again = choose(&view, &client(), &cart(), wish).unwrap();
+    assert_eq!(again.destination.workload.uid, tried[0]);
 }

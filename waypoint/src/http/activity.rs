@@ -1,8 +1,13 @@
 //! Whether bytes go by on a connection: noted for nothing, looked at seldom.
 
+use std::io::{self, IoSlice};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// Whether bytes go by; clones are the same.
 #[derive(Clone, Debug, Default)]
@@ -22,5 +27,68 @@ impl Activity {
                 return;
             }
         }
+    }
+}
+
+/// A connection on which bytes both ways are noted.
+#[derive(Debug)]
+pub(crate) struct Active<C> {
+    connection: C,
+    activity: Activity,
+}
+
+impl<C> Active<C> {
+    /// Notes there what goes by.
+    pub(crate) fn new(connection: C, activity: Activity) -> Self {
+        Self {
+            connection,
+            activity,
+        }
+    }
+}
+
+impl<C: AsyncRead + Unpin> AsyncRead for Active<C> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        ready!(Pin::new(&mut self.connection).poll_read(cx, buffer))?;
+        self.activity.note();
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<C: AsyncWrite + Unpin> AsyncWrite for Active<C> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = ready!(Pin::new(&mut self.connection).poll_write(cx, bytes))?;
+        self.activity.note();
+        Poll::Ready(Ok(written))
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        parts: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = ready!(Pin::new(&mut self.connection).poll_write_vectored(cx, parts))?;
+        self.activity.note();
+        Poll::Ready(Ok(written))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.connection.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.connection).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.connection).poll_shutdown(cx)
     }
 }

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
 use tokio::time::{Sleep, sleep_until};
 
+use super::busy::Answering;
 use super::copied::Copied;
 use super::replay::Replay;
 
@@ -20,7 +21,7 @@ pub(crate) enum BodyError {
     #[error(transparent)]
     Broken(#[from] hyper::Error),
     /// It took longer than it may.
-    #[error("the answer was not complete in time")]
+    #[error("it was not complete in time")]
     Late,
     /// It is a copy that fell too far behind, or what it is a copy of broke off.
     #[error("the copy was given up")]
@@ -46,6 +47,8 @@ pub(crate) struct Body {
     watch: Option<Box<dyn Watch>>,
     /// When it has to be complete.
     end: Option<Pin<Box<Sleep>>>,
+    /// The request that it answers counts as being answered while it is there.
+    _answering: Option<Answering>,
 }
 
 #[derive(Debug)]
@@ -95,6 +98,14 @@ impl Body {
         body
     }
 
+    /// The same, as the answer to this.
+    pub(crate) fn answering(self, answering: Answering) -> Self {
+        Self {
+            _answering: Some(answering),
+            ..self
+        }
+    }
+
     /// The same, to be complete by then.
     pub(crate) fn until(self, deadline: Option<Instant>) -> Self {
         let end = deadline.map(|deadline| Box::pin(sleep_until(deadline.into())));
@@ -106,6 +117,7 @@ impl Body {
             source,
             watch: None,
             end: None,
+            _answering: None,
         }
     }
 

@@ -4,19 +4,23 @@
 //! One try reads at a time: the next begins after the last was dropped. A body that has outgrown
 //! the bound cannot be sent again ([`Replayable::may_repeat`]).
 
+use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::HeaderMap;
 use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
 use parking_lot::Mutex;
+use tokio::time::{Sleep, sleep};
 
 use super::body::{BodyError, Watch as _};
 use super::copied::Copier;
 use super::grpc::Messages;
+use super::scan::Fault;
 
 /// What a client has sent of a body, however often that was sent on.
 #[derive(Debug, Default)]
@@ -25,6 +29,32 @@ pub(crate) struct Sent {
     pub(crate) bytes: AtomicU64,
     /// Messages, if it is gRPC.
     pub(crate) messages: AtomicU64,
+    /// How it broke off, if it did.
+    pub(crate) broke: OnceLock<Broke>,
+}
+
+/// Why what a client sends broke off: that is not the endpoint's fault, whatever it looks like there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Broke {
+    /// It left, or took the request back.
+    #[error("the client left in the middle of the request")]
+    Left,
+    /// It sent something else than HTTP.
+    #[error(transparent)]
+    Malformed(Fault),
+    /// It sent nothing for too long.
+    #[error("the body did not come in time")]
+    Late,
+}
+
+impl Broke {
+    fn of(error: &hyper::Error) -> Self {
+        let source = std::error::Error::source(error);
+        let of_connection = source.and_then(|source| source.downcast_ref::<io::Error>());
+        let inner = of_connection.and_then(io::Error::get_ref);
+        let fault = inner.and_then(|inner| inner.downcast_ref::<Fault>());
+        fault.map_or(Self::Left, |fault| Self::Malformed(*fault))
+    }
 }
 
 /// A body, kept as it goes by.
@@ -41,14 +71,16 @@ struct Kept {
     sent: Arc<Sent>,
     messages: Option<Messages>,
     most: usize,
+    /// How long the next piece may take.
+    patience: Duration,
     /// More went by than is kept.
     outgrown: bool,
     ended: bool,
 }
 
 impl Replayable {
-    /// Keeps at most so many bytes.
-    pub(crate) fn new(body: Incoming, most: usize) -> Self {
+    /// Keeps at most so many bytes. Whoever waits for a piece waits no longer than `patience`.
+    pub(crate) fn new(body: Incoming, most: usize, patience: Duration) -> Self {
         Self(Arc::new(Mutex::new(Kept {
             ended: body.is_end_stream(),
             rest: body,
@@ -59,6 +91,7 @@ impl Replayable {
             sent: Arc::default(),
             messages: None,
             most,
+            patience,
             outgrown: false,
         })))
     }
@@ -75,6 +108,11 @@ impl Replayable {
         self.0.lock().copier = Some(copier);
     }
 
+    /// How it broke off, if it did.
+    pub(crate) fn broke(&self) -> Option<Broke> {
+        self.0.lock().sent.broke.get().copied()
+    }
+
     /// Whether all of it could be sent once more.
     pub(crate) fn may_repeat(&self) -> bool {
         !self.0.lock().outgrown
@@ -86,6 +124,7 @@ impl Replayable {
             body: self.clone(),
             next: 0,
             trailers_sent: false,
+            late: None,
         }
     }
 }
@@ -96,6 +135,8 @@ pub(crate) struct Replay {
     body: Replayable,
     next: usize,
     trailers_sent: bool,
+    /// When the piece that is waited for is late.
+    late: Option<Pin<Box<Sleep>>>,
 }
 
 impl HttpBody for Replay {
@@ -117,7 +158,14 @@ impl HttpBody for Replay {
             this.trailers_sent = true;
             return Poll::Ready(trailers.map(|trailers| Ok(Frame::trailers(trailers))));
         }
-        let next = ready!(Pin::new(&mut kept.rest).poll_frame(cx));
+        let Poll::Ready(next) = Pin::new(&mut kept.rest).poll_frame(cx) else {
+            let patience = kept.patience;
+            let late = this.late.get_or_insert_with(|| Box::pin(sleep(patience)));
+            ready!(late.as_mut().poll(cx));
+            kept.break_off(Broke::Late);
+            return Poll::Ready(Some(Err(BodyError::Late)));
+        };
+        this.late = None;
         match &next {
             Some(Ok(frame)) => {
                 if let Some(data) = frame.data_ref() {
@@ -129,7 +177,7 @@ impl HttpBody for Replay {
                     this.trailers_sent = true;
                 }
             }
-            Some(Err(_)) => kept.outgrown = true,
+            Some(Err(error)) => kept.break_off(Broke::of(error)),
             None => kept.ended = true,
         }
         kept.feed(next.as_ref());
@@ -163,6 +211,12 @@ impl HttpBody for Replay {
 }
 
 impl Kept {
+    /// Nothing more comes, and nothing is sent again.
+    fn break_off(&mut self, why: Broke) {
+        self.sent.broke.get_or_init(|| why);
+        self.outgrown = true;
+    }
+
     /// Shows the copies what came.
     fn feed(&mut self, next: Option<&Result<Frame<Bytes>, hyper::Error>>) {
         let Some(copier) = &mut self.copier else {

@@ -30,6 +30,8 @@ use crate::view::LINGER;
 const STREAM_WINDOW: u32 = 1 << 20;
 /// Window of one HTTP/2 connection.
 const CONNECTION_WINDOW: u32 = 4 << 20;
+/// Bytes of one HTTP/2 stream that may wait for a client that does not read.
+const UNREAD: usize = 64 << 10;
 
 /// Serves HTTP/1.
 pub(crate) async fn http1<C>(proxy: &Arc<Proxy>, call: &Arc<Call>, connection: C)
@@ -37,16 +39,22 @@ where
     C: AsyncBufRead + AsyncWrite + Unpin + Send + 'static,
 {
     let began = clock::now();
-    let verified = Verified::new(connection, proxy.bounds.head, proxy.bounds.patience);
-    let (fault, activity) = (verified.fault(), verified.activity());
+    let verified = Verified::new(connection, proxy.bounds.head, proxy.bounds.patience.head);
+    let (fault, activity, busy) = (verified.fault(), verified.activity(), verified.busy());
+    let answer = answering(proxy, call, last_if_draining);
+    let service = service_fn(move |request| {
+        let (answered, mark) = (answer(request), busy.begin());
+        async move {
+            let response = answered.await?;
+            Ok::<_, Infallible>(response.map(|body| body.answering(mark)))
+        }
+    });
     let serving = http1::Builder::new()
-        .half_close(true)
+        // A client that closes its connection does not wait for an answer.
+        .half_close(false)
         // What it would wait for has passed us already.
         .header_read_timeout(None)
-        .serve_connection(
-            verified,
-            service_fn(answering(proxy, call, last_if_draining)),
-        )
+        .serve_connection(verified, service)
         .with_upgrades();
     let mut serving = std::pin::pin!(serving);
     let served = async {
@@ -80,6 +88,7 @@ where
         .timer(TokioTimer::new())
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_send_buf_size(UNREAD)
         .max_concurrent_streams(proxy.bounds.requests)
         .enable_connect_protocol()
         .max_header_list_size(u32::try_from(proxy.bounds.head.head).unwrap_or(u32::MAX))
@@ -181,3 +190,6 @@ fn answering(
 }
 
 type Answering = std::pin::Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
+#[cfg(test)]
+mod tests;

@@ -4,9 +4,13 @@
 //!  connection --lent--> Scanner --passed--> hyper
 //!                          | not complete: held until more has come
 //!                          | not complete for too long: a fault
-//!                          | fault: what was passed before it, then the end; and, once hyper has
-//!                          |        answered what came before, our own answer on the wire
+//!                          | fault: what was passed before it, then the end, or an error within a
+//!                          |        body; and, once hyper has answered what came before, our own
+//!                          |        answer on the wire
 //! ```
+//!
+//! To hyper the end of a connection in the middle of an exchange means that the client has left. So
+//! what is ended by a fault ends when nothing is being answered any more ([`Busy`]).
 
 use std::future::Future as _;
 use std::io::{self, IoSlice};
@@ -21,16 +25,8 @@ use tokio::io::{AsyncBufRead, AsyncWrite};
 use tokio::time::{Sleep, sleep};
 
 use super::activity::Activity;
+use super::busy::Busy;
 use super::scan::{Awaits, Fault, Limits, Scanner};
-
-/// How long a client may take.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Patience {
-    /// From the first byte of a head to its last.
-    pub(crate) head: Duration,
-    /// Between two pieces of a body, where we wait for it.
-    pub(crate) body: Duration,
-}
 
 /// What a client did wrong, for whoever drives the connection.
 pub(crate) type FaultCell = Arc<OnceLock<Fault>>;
@@ -46,7 +42,9 @@ pub(crate) struct Verified<C> {
     passed: usize,
     fault: FaultCell,
     activity: Activity,
-    patience: Patience,
+    busy: Busy,
+    /// From the first byte of a head to its last.
+    patience: Duration,
     /// When patience with what is not complete ends.
     end: Option<Pin<Box<Sleep>>>,
     /// Our answer to a fault, as far as it is not written yet.
@@ -54,8 +52,8 @@ pub(crate) struct Verified<C> {
 }
 
 impl<C> Verified<C> {
-    /// Reads through a scanner with these limits.
-    pub(crate) fn new(connection: C, limits: Limits, patience: Patience) -> Self {
+    /// Reads through a scanner with these limits. A head that has begun may take so long.
+    pub(crate) fn new(connection: C, limits: Limits, patience: Duration) -> Self {
         Self {
             connection,
             scanner: Scanner::new(limits),
@@ -63,6 +61,7 @@ impl<C> Verified<C> {
             passed: 0,
             fault: FaultCell::default(),
             activity: Activity::default(),
+            busy: Busy::default(),
             patience,
             end: None,
             answer: None,
@@ -72,6 +71,11 @@ impl<C> Verified<C> {
     /// Where the fault will be, if there is one.
     pub(crate) fn fault(&self) -> FaultCell {
         Arc::clone(&self.fault)
+    }
+
+    /// Where to say that a request is being answered.
+    pub(crate) fn busy(&self) -> Busy {
+        self.busy.clone()
     }
 
     /// Where to see whether bytes go by.
@@ -139,13 +143,12 @@ impl<C: AsyncBufRead + Unpin> Verified<C> {
         Poll::Ready(Ok(()))
     }
 
-    /// Waits for a client in the middle of something, but not for ever.
+    /// Waits for a client in the middle of a head, but not for ever.
     fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let patience = match self.scanner.awaits() {
-            Awaits::Head if !self.held.is_empty() => self.patience.head,
-            Awaits::Rest => self.patience.body,
-            Awaits::Head | Awaits::Anything => return Poll::Pending,
-        };
+        if self.scanner.awaits() != Awaits::Head || self.held.is_empty() {
+            return Poll::Pending;
+        }
+        let patience = self.patience;
         let end = self.end.get_or_insert_with(|| Box::pin(sleep(patience)));
         ready!(end.as_mut().poll(cx));
         self.note(Err(Fault::Late));
@@ -180,8 +183,13 @@ impl<C: AsyncBufRead + Unpin> Read for Verified<C> {
         ready!(this.poll_passed(cx))?;
         if this.passed > 0 {
             this.hand_on(cx, to)?;
+            return Poll::Ready(Ok(()));
         }
-        Poll::Ready(Ok(()))
+        match this.fault.get() {
+            Some(_) if this.answer.is_some() => this.busy.poll_over(cx).map(Ok),
+            Some(fault) => Poll::Ready(Err(io::Error::other(*fault))),
+            None => Poll::Ready(Ok(())),
+        }
     }
 }
 

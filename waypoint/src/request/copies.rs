@@ -4,7 +4,8 @@
 //! A copy is as the request is after the filters beside which it stands; its `Host` is the
 //! request's. It goes to an endpoint that the client may call, once. There are only so many at once
 //! for one service ([`View::copies`]) and each for so long; a request that comes while there is no
-//! room is not copied, nor one that asks to go on with another protocol.
+//! room is not copied, nor one that asks to go on with another protocol, nor a copy that another
+//! waypoint made.
 //!
 //! Tasks: "copy", one per copy, which ends with it.
 //!
@@ -20,7 +21,8 @@ use http_body_util::BodyExt as _;
 use hyper::body::Body as _;
 use tokio::time::timeout;
 
-use super::{Target, form};
+use super::hops::Hops;
+use super::{Plan, Target, form};
 use crate::call::Call;
 use crate::endpoint::{Wish, choose};
 use crate::http::body::Body;
@@ -69,12 +71,12 @@ pub(super) fn asked<'a>(mirrors: &'a [Mirror], head: &'a Parts) -> impl Iterator
 pub(super) fn send(
     proxy: &Arc<Proxy>,
     call: &Arc<Call>,
-    view: &Arc<View>,
-    copies: Vec<Copy>,
+    plan: &mut Plan,
     body: Option<&Replayable>,
 ) {
     let mut copier = Copier::default();
-    for copy in copies {
+    let (view, hops) = (Arc::clone(&plan.view), plan.hops.of_copy());
+    for copy in plan.copies.drain(..) {
         let Target::Service(name, _) = &copy.target else {
             continue;
         };
@@ -86,10 +88,10 @@ pub(super) fn send(
         };
         let copied = body.map(|body| copier.copy(body.once().size_hint()));
         let body = copied.map_or_else(Body::empty, Body::copied);
-        let (proxy, call, view) = (Arc::clone(proxy), Arc::clone(call), Arc::clone(view));
+        let (proxy, call, view) = (Arc::clone(proxy), Arc::clone(call), Arc::clone(&view));
         let tasks = proxy.tasks.clone();
         drop(tasks.spawn("copy", async move {
-            let sent = timeout(LONGEST, once(&proxy, &call, &view, &copy, body)).await;
+            let sent = timeout(LONGEST, once((&proxy, &call, &view), &copy, hops, body)).await;
             match sent {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => tracing::debug!(%error, "nothing came of a copy of a request"),
@@ -105,15 +107,15 @@ pub(super) fn send(
 
 /// Sends a copy and throws away the answer, which is read so that the connection can be kept.
 async fn once(
-    proxy: &Proxy,
-    call: &Call,
-    view: &View,
+    (proxy, call, view): (&Proxy, &Call, &View),
     copy: &Copy,
+    hops: Hops,
     body: Body,
 ) -> Result<(), CopyError> {
     let chosen = choose(view, &call.client, &copy.target, Wish::default())?;
     let version = form::version(view, &copy.target, &copy.head);
-    let request = form::request(&copy.head, version, body);
+    let mut request = form::request(&copy.head, version, body);
+    hops.tell(&chosen.destination, request.headers_mut());
     let (to, client) = (&chosen.destination, call.client.address.ip());
     let sent = proxy.http.send(to, version, client, request, false);
     let (answer, lease) = sent.await?;

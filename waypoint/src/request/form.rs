@@ -1,9 +1,10 @@
 //! A request as an endpoint takes it: in one version of HTTP or the other.
 
 use ambit_model::AppProtocol;
-use http::header::{HOST, HeaderValue};
+use http::header::{HOST, HeaderValue, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::{Method, Request, Uri};
+use hyper::body::Body as _;
 
 use super::{Target, headers};
 use crate::http::body::Body;
@@ -45,6 +46,10 @@ pub(super) fn request(head: &Parts, version: Version, body: Body) -> Request<Bod
             if let Some(host) = host {
                 request.headers_mut().insert(HOST, host);
             }
+            if is_unforeseen(head, request.body()) {
+                let chunked = HeaderValue::from_static("chunked");
+                request.headers_mut().insert(TRANSFER_ENCODING, chunked);
+            }
         }
         Version::Http2 => {
             *request.version_mut() = http::Version::HTTP_2;
@@ -53,6 +58,14 @@ pub(super) fn request(head: &Parts, version: Version, body: Body) -> Request<Bod
         }
     }
     request
+}
+
+/// Whether a request has a body where the parser expects none, and would leave it out unless the
+/// headers say so.
+fn is_unforeseen(head: &Parts, body: &Body) -> bool {
+    matches!(head.method, Method::GET | Method::HEAD)
+        && !body.is_end_stream()
+        && body.size_hint().exact().is_none()
 }
 
 /// The host that the request is for.

@@ -1,4 +1,8 @@
 //! Headers between two hops: what belongs to one connection goes, what tells of the client comes.
+//!
+//! Of what clients say of themselves, `x-forwarded-for` and `x-forwarded-proto` are passed on, for
+//! they are how proxies in front of them tell. What names an identity that we did not see proved
+//! goes ([`CLAIMS`]).
 
 use http::header::{
     CONNECTION, EXPECT, HOST, HeaderName, HeaderValue, PROXY_AUTHENTICATE, TE, TRANSFER_ENCODING,
@@ -24,6 +28,13 @@ const HOP: [HeaderName; 5] = [
     UPGRADE,
 ];
 
+/// What whoever terminated mutual TLS says of its client. Between a client and its waypoint that is
+/// nobody but us, and we say it by none of these.
+const CLAIMS: [HeaderName; 2] = [
+    HeaderName::from_static("x-forwarded-client-cert"),
+    HeaderName::from_static("forwarded"),
+];
+
 /// Makes a client's request ready to be routed and sent on.
 pub(super) fn take_in(head: &mut Parts, call: &Call) {
     let takes_trailers = head
@@ -38,6 +49,9 @@ pub(super) fn take_in(head: &mut Parts, call: &Call) {
     }
     // The parser answers it when the body is asked for.
     head.headers.remove(EXPECT);
+    for name in &CLAIMS {
+        head.headers.remove(name);
+    }
     name_host(head, call);
     note_client(&mut head.headers, call);
     if !head.headers.contains_key(REQUEST_ID)
@@ -81,14 +95,15 @@ fn name_host(head: &mut Parts, call: &Call) {
     }
 }
 
-/// The client's address goes behind those that are there.
+/// The client's address goes behind those that are there, in however many lines.
 fn note_client(headers: &mut HeaderMap, call: &Call) {
     let address = call.client.address.ip().to_canonical().to_string();
-    let before = headers.get(FORWARDED_FOR).and_then(|v| v.to_str().ok());
-    let all = match before {
-        Some(before) => format!("{before},{address}"),
-        None => address,
-    };
+    let mut all = Vec::new();
+    for before in headers.get_all(FORWARDED_FOR) {
+        all.extend_from_slice(before.as_bytes());
+        all.push(b',');
+    }
+    all.extend_from_slice(address.as_bytes());
     if let Ok(value) = HeaderValue::try_from(all) {
         headers.insert(FORWARDED_FOR, value);
     }

@@ -9,6 +9,7 @@ use http::{Response, StatusCode};
 use super::headers;
 use super::record::Record;
 use crate::http::body::Body;
+use crate::http::replay::Broke;
 
 const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 
@@ -85,6 +86,18 @@ impl Fault {
         }
     }
 
+    /// That of a client whose body broke off.
+    pub(super) fn of_client(broke: Broke) -> Self {
+        let detail = broke.to_string();
+        match broke {
+            Broke::Left => Self::new(400, Flag::ClientLeft, "malformed_request", detail),
+            Broke::Malformed(fault) => {
+                Self::new(fault.status(), Flag::Malformed, fault.word(), detail)
+            }
+            Broke::Late => Self::new(408, Flag::Malformed, "slow_request", detail),
+        }
+    }
+
     /// That of a refusal: no endpoint can be gone to, or this client may not.
     pub(super) fn of(refusal: &Refusal) -> Self {
         let reason = refusal.reason;
@@ -92,6 +105,10 @@ impl Fault {
             Reason::NoEndpoint | Reason::NoWaypoint => {
                 let detail = refusal.detail.as_str();
                 Self::new(503, Flag::NoEndpoint, reason.word(), detail)
+            }
+            // It passes by itself, and the client did nothing wrong.
+            Reason::PoliciesUnknown => {
+                Self::new(503, Flag::Denied, reason.word(), refusal.to_string())
             }
             _ => Self::new(403, Flag::Denied, reason.word(), refusal.to_string()),
         };
@@ -102,14 +119,20 @@ impl Fault {
     }
 }
 
-/// The answer to a request that goes nowhere. A gRPC client gets it in its own form.
-pub(super) fn refuse(fault: &Fault, head: &Parts, record: &mut Record) -> Response<Body> {
+/// The answer to a request that goes nowhere. A gRPC client gets it in its own form, unless it asks to
+/// go on with another protocol: that form has a status that would agree.
+pub(super) fn refuse(
+    fault: &Fault,
+    head: &Parts,
+    switches: bool,
+    record: &mut Record,
+) -> Response<Body> {
     record.fault(fault);
     // The client learns the reason, the log the detail: that names objects of others.
     let text = format!("{}\n", fault.reason);
     let mut response = Response::new(Body::empty());
     let fields = response.headers_mut();
-    if headers::is_grpc(&head.headers) {
+    if headers::is_grpc(&head.headers) && !switches {
         let code = grpc_code(fault.status);
         fields.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
         fields.insert(headers::GRPC_STATUS, HeaderValue::from(code));
@@ -135,3 +158,6 @@ fn grpc_code(status: StatusCode) -> u16 {
         _ => 2,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use ambit_balance::ActiveRequest;
+use ambit_decide::Refusal;
 use ambit_model::Service;
 use ambit_route::Rule;
 use ambit_telemetry::Protocol;
@@ -21,8 +22,9 @@ use super::tries::Try;
 use crate::call::Call;
 use crate::http::body::{Body, BodyError, Watch};
 use crate::http::grpc::Messages;
-use crate::http::replay::{Replayable, Sent};
+use crate::http::replay::{Broke, Replayable, Sent};
 use crate::proxy::Proxy;
+use crate::review;
 use crate::upstream::pool::Lease;
 use crate::view::Destination;
 
@@ -137,11 +139,29 @@ impl Record {
         self.retries += 1;
     }
 
+    /// How the client's body broke off, if it did.
+    fn broke(&self) -> Option<Broke> {
+        self.sent.as_ref()?.broke.get().copied()
+    }
+
     /// It is answered by an endpoint, over this connection.
     pub(super) fn answered(&mut self, chosen: Try, lease: Lease) {
         self.answered = true;
         self.chosen = Some(chosen);
         self.lease = Some(lease);
+    }
+
+    /// Whether an endpoint has answered it.
+    pub(super) fn is_answered(&self) -> bool {
+        self.answered
+    }
+
+    /// Waits until policy refuses the client its endpoint.
+    pub(super) async fn refused(&self) -> Refusal {
+        match &self.destination {
+            Some(to) => review::refused(&self.proxy, &self.call, to).await,
+            None => std::future::pending().await,
+        }
     }
 
     /// It is answered here, for this reason.
@@ -186,6 +206,7 @@ impl Watch for Record {
 
     fn broken(&mut self, error: &BodyError) {
         let fault = match error {
+            BodyError::Broken(_) if let Some(broke) = self.broke() => Fault::of_client(broke),
             BodyError::Late => Fault::new(504, Flag::Timeout, "timeout", error.to_string()),
             BodyError::Broken(_) | BodyError::Abandoned => {
                 Fault::new(502, Flag::Reset, "upstream_reset", error.to_string())

@@ -2,13 +2,14 @@
 //! `Upgrade`, CONNECT, and CONNECT with a protocol (RFC 8441), which goes on as an `Upgrade`.
 //!
 //! Once the endpoint has agreed, bytes are copied both ways until both have ended, and only then is
-//! the request over. If it does not agree the answer goes back like any other; of HTTP/1 the
+//! the request over. A changed policy ends it, and so does silence. If it does not agree the answer goes back like any other; of HTTP/1 the
 //! connection ends with it, because what follows an `Upgrade` was not looked at as HTTP.
 //!
 //! Tasks: "switched", one per connection that goes on so, and "refused switch", one per connection
 //! that ends so; they end with the connection.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::header::{CONNECTION, HeaderMap, HeaderName, HeaderValue, UPGRADE};
 use http::{Method, Request, Response, StatusCode, Version};
@@ -18,7 +19,9 @@ use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncWriteExt as _, copy_bidirectional};
 
+use super::local::Fault;
 use super::record::Record;
+use crate::http::activity::{Active, Activity};
 use crate::http::body::Body;
 use crate::proxy::Proxy;
 
@@ -102,10 +105,12 @@ impl Switch {
         record: Record,
     ) -> Response<Body> {
         let status = response.status();
-        let agreed = match self.wanted {
-            Wanted::Connect => status.is_success(),
-            _ => status == StatusCode::SWITCHING_PROTOCOLS,
-        };
+        // An answer of our own may be a 200 that says no, to a client of gRPC.
+        let agreed = record.is_answered()
+            && match self.wanted {
+                Wanted::Connect => status.is_success(),
+                _ => status == StatusCode::SWITCHING_PROTOCOLS,
+            };
         if !agreed {
             if self.is_http1 {
                 let close = HeaderValue::from_static("close");
@@ -128,7 +133,8 @@ impl Switch {
             Wanted::Connect | Wanted::Nothing => {}
         }
         let status = response.status();
-        let copying = copy(self.client, server, record, status);
+        let idle = proxy.bounds.idle;
+        let copying = copy(self.client, server, record, status, idle);
         drop(proxy.tasks.spawn("switched", copying));
         response.map(|_| Body::empty())
     }
@@ -144,22 +150,41 @@ async fn end(client: OnUpgrade) {
     }
 }
 
-/// Copies both ways until both have ended.
-async fn copy(client: OnUpgrade, server: OnUpgrade, record: Record, status: StatusCode) {
+/// Copies both ways until both have ended, policy refuses it, or nothing has gone by for so long.
+async fn copy(
+    client: OnUpgrade,
+    server: OnUpgrade,
+    mut record: Record,
+    status: StatusCode,
+    idle: Duration,
+) {
+    let activity = Activity::default();
     let both = async {
         let (client, server) = tokio::try_join!(client, server)?;
-        let (mut client, mut server) = (TokioIo::new(client), TokioIo::new(server));
+        let mut client = Active::new(TokioIo::new(client), activity.clone());
+        let mut server = TokioIo::new(server);
         let copied = copy_bidirectional(&mut client, &mut server).await;
         Ok::<_, hyper::Error>(copied)
     };
-    let received = match both.await {
-        Ok(Ok((_, received))) => Some(received),
-        Ok(Err(error)) => {
-            tracing::debug!(%error, "a connection that was switched broke");
+    let refused = record.refused();
+    let received = tokio::select! {
+        copied = both => match copied {
+            Ok(Ok((_, received))) => Some(received),
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "a connection that was switched broke");
+                None
+            }
+            Err(error) => {
+                tracing::debug!(%error, "a connection could not be switched");
+                None
+            }
+        },
+        refusal = refused => {
+            record.fault(&Fault::of(&refusal));
             None
         }
-        Err(error) => {
-            tracing::debug!(%error, "a connection could not be switched");
+        () = activity.ceased(idle) => {
+            tracing::debug!("a connection that was switched had no byte for long");
             None
         }
     };

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use ambit_balance::{ActiveRetry, Backoff, RetryBudget};
+use ambit_decide::Refusal;
 use ambit_kit::clock;
 use ambit_model::{Retry, RetryOn, WorkloadUid};
 use ambit_route::{TryOutcome, worth_another_try};
@@ -76,9 +77,8 @@ pub(super) async fn run(
     record.in_progress(budget.map(RetryBudget::request));
     let limit = budget.filter(|_| sending.retry().is_some());
     let mut tried: Vec<WorkloadUid> = Vec::new();
-    let mut permit = None;
+    let mut chosen = sending.choose(&tried).map_err(|why| Fault::of(&why))?;
     loop {
-        let mut chosen = sending.choose(&tried, permit.take())?;
         let destination = &chosen.chosen.destination;
         record.to(destination);
         let deadline = sending.deadline();
@@ -90,15 +90,23 @@ pub(super) async fn run(
         }
         // A request takes one place in the budget, however often it is tried.
         let taken = chosen.retry.take();
-        permit = taken.or_else(|| limit.and_then(RetryBudget::retry));
+        let permit = taken.or_else(|| limit.and_then(RetryBudget::retry));
         let wait = backoff(retry).wait(used + 1, rand::random());
         let in_time = plan.deadline.is_none_or(|end| clock::now() + wait < end);
         if (limit.is_some() && permit.is_none()) || !in_time {
             return sending.conclude(result, chosen, deadline, record);
         }
         tried.push(destination.workload.uid.clone());
+        // The answer that is there is better than our own that there is nobody else to ask.
+        let Ok(next) = sending.choose(&tried) else {
+            return sending.conclude(result, chosen, deadline, record);
+        };
         record.again();
         drop((result, chosen));
+        chosen = Try {
+            retry: permit,
+            ..next
+        };
         tokio::time::sleep(wait).await;
     }
 }
@@ -112,17 +120,17 @@ impl Sending<'_> {
     }
 
     /// An endpoint that the client may call.
-    fn choose(&self, tried: &[WorkloadUid], retry: Option<ActiveRetry>) -> Result<Try, Fault> {
+    fn choose(&self, tried: &[WorkloadUid]) -> Result<Try, Refusal> {
         let (plan, client) = (self.plan, &self.call.client);
         let session = plan.session.as_ref();
         let wish = Wish {
             session: session.and_then(|session| session.endpoint()),
             tried,
         };
-        let chosen = endpoint::choose(&plan.view, client, &plan.to, wish);
+        let chosen = endpoint::choose(&plan.view, client, &plan.to, wish)?;
         Ok(Try {
-            chosen: chosen.map_err(|refusal| Fault::of(&refusal))?,
-            retry,
+            chosen,
+            retry: None,
         })
     }
 
@@ -155,7 +163,11 @@ impl Sending<'_> {
             true => Version::Http1,
             false => form::version(&self.plan.view, &self.plan.to, self.head),
         };
-        let request = || form::request(self.head, version, self.body());
+        let request = || {
+            let mut request = form::request(self.head, version, self.body());
+            self.plan.hops.tell(to, request.headers_mut());
+            request
+        };
         let (pool, client) = (&self.proxy.http, self.call.client.address.ip());
         let first = pool.send(to, version, client, request(), false).await;
         let again = match &first {
@@ -193,6 +205,16 @@ impl Sending<'_> {
             && worth_another_try(&retry.on, outcome, &self.head.method, false)
     }
 
+    /// Why there is no answer. A connection that ended because the client's body broke is the
+    /// client's doing.
+    fn fault(&self, error: TryError) -> Fault {
+        let body = self.body.as_ref();
+        match body.and_then(Replayable::broke) {
+            Some(broke) if error.is_reset() => Fault::of_client(broke),
+            _ => error.fault(),
+        }
+    }
+
     /// The answer to give after the last try.
     fn conclude(
         &self,
@@ -201,7 +223,7 @@ impl Sending<'_> {
         deadline: Option<Instant>,
         record: &mut Record,
     ) -> Result<Response<Body>, Fault> {
-        let (mut response, lease) = result.map_err(TryError::fault)?;
+        let (mut response, lease) = result.map_err(|error| self.fault(error))?;
         let switches = response.status() == StatusCode::SWITCHING_PROTOCOLS;
         if switches && !self.plan.switches {
             let detail = "the endpoint wants to go on with another protocol, unasked";
@@ -231,6 +253,10 @@ enum TryError {
 }
 
 impl TryError {
+    fn is_reset(&self) -> bool {
+        matches!(self, Self::Send(SendError::Reset { .. }))
+    }
+
     fn fault(self) -> Fault {
         let detail = self.to_string();
         match self {
@@ -286,3 +312,6 @@ fn backoff(retry: &Retry) -> Backoff {
         .backoff
         .map_or_else(Backoff::default, Backoff::at_least)
 }
+
+#[cfg(test)]
+mod tests;

@@ -33,7 +33,7 @@ impl Record {
             host: self.host(),
             request_id: text(self.request_id.as_ref()),
             user_agent: text(self.user_agent.as_ref()),
-            status: self.status.map(|status| status.as_u16()),
+            status: self.told_status(),
             grpc_status: self.grpc_status.map(u32::from),
             flags,
             reason,
@@ -51,6 +51,13 @@ impl Record {
             duration: clock::now().duration_since(self.began),
             tries: destination.map_or(0, |_| self.retries + 1),
         });
+    }
+
+    /// What the client was answered, if it was there to be answered.
+    fn told_status(&self) -> Option<u16> {
+        let fault = self.fault.as_ref();
+        let left = !self.answered && fault.is_some_and(|fault| fault.flag == Flag::ClientLeft);
+        self.status.filter(|_| !left).map(|status| status.as_u16())
     }
 
     /// The host that was asked for.
@@ -102,6 +109,15 @@ impl Record {
     /// Why the answer is not an endpoint's own and whole: Envoy's letters, our word, the details.
     fn outcome(&self) -> (&'static str, Option<&'static str>, Option<&str>) {
         match &self.fault {
+            // The first refuses nothing; whoever reads the connection counts the second.
+            Some(fault)
+                if matches!(
+                    (fault.flag, fault.reason),
+                    (Flag::ClientLeft, _) | (Flag::Malformed, "malformed_request")
+                ) =>
+            {
+                (fault.flag.letters(), None, Some(&fault.detail))
+            }
             Some(fault) => (
                 fault.flag.letters(),
                 Some(fault.reason),

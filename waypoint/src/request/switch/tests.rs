@@ -1,6 +1,13 @@
 //! What is asked for, by headers.
 
+use tokio::io::AsyncReadExt as _;
+use tokio::net::TcpStream;
+
 use super::*;
+use crate::fixtures::{call, closed, service};
+use crate::proxy::Bounds;
+use crate::room::Room;
+use crate::scene::{CLIENT, Peer, Scene, head, soon};
 
 fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
     let pairs = pairs.iter().map(|(name, value)| {
@@ -36,4 +43,95 @@ fn a_key_is_sixteen_bytes_in_base64() {
     assert_eq!(one.len(), 24);
     assert!(one.ends_with("=="));
     assert!(matches!(one.as_bytes()[21], b'A' | b'Q' | b'g' | b'w'));
+}
+
+const UPGRADE_ASKED: &[u8] =
+    b"GET / HTTP/1.1\r\nHost: s\r\nConnection: upgrade\r\nUpgrade: chat\r\n\r\n";
+const UPGRADED: &[u8] = b"HTTP/1.1 101 Switching\r\nConnection: upgrade\r\nUpgrade: chat\r\n\r\n";
+
+/// A connection that went on with another protocol: its client, its endpoint.
+async fn switched(scene: &Scene, peer: &Peer, room: &Room) -> (tokio::io::DuplexStream, TcpStream) {
+    let place = room.take("10.244.1.10".parse().unwrap());
+    assert!(place.is_some());
+    let mut client = scene.client_of(crate::call::Call {
+        _place: place,
+        ..call(CLIENT)
+    });
+    client.write_all(UPGRADE_ASKED).await.unwrap();
+    let (mut endpoint, _) = peer.asked().await;
+    endpoint.write_all(UPGRADED).await.unwrap();
+    assert!(head(&mut client).await.starts_with("HTTP/1.1 101 "));
+    client.write_all(b"hello").await.unwrap();
+    soon(endpoint.read_exact(&mut [0; 5])).await.unwrap();
+    (client, endpoint)
+}
+
+async fn ends(client: &mut tokio::io::DuplexStream) {
+    assert!(matches!(soon(client.read(&mut [0])).await, Ok(0) | Err(_)));
+}
+
+#[tokio::test]
+async fn a_switched_connection_keeps_its_place_until_policy_ends_it() {
+    let peer = Peer::start().await;
+    let pod = peer.serves("server-0", "server");
+    let mut scene = Scene::new([service("server"), pod.clone()]);
+    let room = Room::new(1, 1);
+    let (mut client, _endpoint) = switched(&scene, &peer, &room).await;
+    assert!(room.take("10.244.1.10".parse().unwrap()).is_none());
+    for change in closed(pod) {
+        scene.apply(change);
+    }
+    ends(&mut client).await;
+    let labels = ["response_code=\"101\"", "destination_workload=\"server-0\""];
+    scene.await_request(&labels).await;
+    let counted = scene.sum("ambit_refusals_total", &["policy_changed"]);
+    assert!((counted - 1.0).abs() < 1e-9, "{counted}");
+    let freed = async {
+        while room.take("10.244.1.10".parse().unwrap()).is_none() {
+            tokio::task::yield_now().await;
+        }
+    };
+    soon(freed).await;
+}
+
+#[tokio::test]
+async fn a_switched_connection_without_a_byte_for_long_is_ended() {
+    let peer = Peer::start().await;
+    let bounds = Bounds {
+        idle: Duration::from_millis(50),
+        ..Bounds::default()
+    };
+    let scene = Scene::bounded(
+        bounds,
+        [service("server"), peer.serves("server-0", "server")],
+    );
+    let (mut client, _endpoint) = switched(&scene, &peer, &Room::new(1, 1)).await;
+    ends(&mut client).await;
+}
+
+#[tokio::test]
+async fn a_refusal_agrees_to_nothing() {
+    // Nobody serves it.
+    let scene = Scene::new([service("server")]);
+    let kind = ("content-type", "application/grpc");
+    let mut connect = Request::connect("db.example:5432").body(()).unwrap();
+    let mut extended = Request::connect("http://s/chat").body(()).unwrap();
+    let protocol = h2::ext::Protocol::from_static("websocket");
+    extended.extensions_mut().insert(protocol);
+    for request in [&mut connect, &mut extended] {
+        request
+            .headers_mut()
+            .insert(kind.0, HeaderValue::from_static(kind.1));
+        let mut client = scene.client_of_http2().await;
+        let (answer, _body) = client.send_request(request.clone(), false).unwrap();
+        let mut answer = soon(answer).await.unwrap();
+        assert_eq!(answer.status(), 503);
+        while let Some(piece) = soon(answer.body_mut().data()).await {
+            piece.unwrap();
+        }
+    }
+    let mut client = scene.client();
+    let connect = b"CONNECT db:1 HTTP/1.1\r\nHost: db:1\r\nContent-Type: application/grpc\r\n\r\n";
+    client.write_all(connect).await.unwrap();
+    assert!(head(&mut client).await.starts_with("HTTP/1.1 503 "));
 }

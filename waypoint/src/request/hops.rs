@@ -1,0 +1,80 @@
+//! How many waypoints a request has come through. Routes of two services that lead to each other, each
+//! behind a waypoint of its own, would send it around for ever; and a copy of it for each turn.
+//!
+//! One waypoint tells the next by a header, which nobody else is sent. A client may say what it likes
+//! there: what is believed can only make an end of its own request sooner.
+
+use http::HeaderMap;
+use http::header::{HeaderName, HeaderValue};
+
+use super::local::{Fault, Flag};
+use crate::view::Destination;
+
+const HOPS: HeaderName = HeaderName::from_static("x-ambit-hops");
+/// What is said of a copy, behind the number.
+const COPY: &str = "copy";
+/// Waypoints that a request may come through.
+const MOST: u32 = 10;
+
+/// What a request has come through.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Hops {
+    waypoints: u32,
+    /// It is a copy that one of them made.
+    pub(crate) is_copy: bool,
+}
+
+impl Hops {
+    /// Takes what is told of a request out of its headers.
+    pub(super) fn take(headers: &mut HeaderMap) -> Self {
+        let mut hops = Self::default();
+        let lines = headers.get_all(HOPS).iter();
+        for line in lines.filter_map(|line| line.to_str().ok()) {
+            for word in line.split([',', ' ']) {
+                hops.is_copy |= word == COPY;
+                let told = word.parse().unwrap_or_default();
+                hops.waypoints = hops.waypoints.max(told);
+            }
+        }
+        headers.remove(HOPS);
+        hops
+    }
+
+    /// The end of a request that has come through too many.
+    pub(super) fn check(self) -> Result<(), Fault> {
+        if self.waypoints < MOST {
+            return Ok(());
+        }
+        let detail = format!(
+            "through {} waypoints: routes lead in a circle",
+            self.waypoints
+        );
+        Err(Fault::new(508, Flag::None, "too_many_hops", detail))
+    }
+
+    /// That of a copy.
+    pub(super) fn of_copy(self) -> Self {
+        Self {
+            is_copy: true,
+            ..self
+        }
+    }
+
+    /// Tells the waypoint of a destination that is behind one.
+    pub(super) fn tell(self, to: &Destination, headers: &mut HeaderMap) {
+        if to.via.is_none() {
+            return;
+        }
+        let waypoints = self.waypoints.saturating_add(1);
+        let told = match self.is_copy {
+            true => HeaderValue::try_from(format!("{waypoints} {COPY}")),
+            false => Ok(HeaderValue::from(waypoints)),
+        };
+        if let Ok(told) = told {
+            headers.insert(HOPS, told);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

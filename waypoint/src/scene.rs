@@ -1,0 +1,238 @@
+//! A waypoint for tests: its clients are in memory, its endpoints on loopback.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ambit_kit::metrics::Registry;
+use ambit_kit::tasks::Tasks;
+use ambit_model::{Change, Health, PortMapping, TunnelProtocol, Workload};
+use ambit_telemetry::Telemetry;
+use ambit_tunnel::Settings;
+use arc_swap::ArcSwap;
+use clap::Parser as _;
+use tokio::io::{
+    AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, BufStream, DuplexStream, duplex,
+};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Notify, mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::call::Call;
+use crate::callers::Callers;
+use crate::drain::Drain;
+use crate::fixtures::{call, endpoint, name};
+use crate::gauges::Away;
+use crate::http::serve;
+use crate::identity::Identity;
+use crate::pages::{Own, Pages, Shown};
+use crate::proxy::{Bounds, Proxy};
+use crate::review::Review;
+use crate::room::Room;
+use crate::upstream::link::Linker;
+use crate::upstream::pool::HttpPool;
+use crate::view::View;
+
+/// Longest that anything may take.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Where the client of a scene is.
+pub(crate) const CLIENT: &str = "10.244.1.10:4000";
+
+/// Waits for something that must happen.
+pub(crate) async fn soon<T>(what: impl Future<Output = T>) -> T {
+    let waited = tokio::time::timeout(PATIENCE, Box::pin(what)).await;
+    waited.expect("took too long")
+}
+
+/// A waypoint.
+pub(crate) struct Scene {
+    pub(crate) proxy: Arc<Proxy>,
+    view: View,
+    registry: Registry,
+}
+
+impl Scene {
+    /// One that knows this.
+    pub(crate) fn new(changes: impl IntoIterator<Item = Change>) -> Self {
+        Self::bounded(Bounds::default(), changes)
+    }
+
+    /// The same with other bounds.
+    pub(crate) fn bounded(bounds: Bounds, changes: impl IntoIterator<Item = Change>) -> Self {
+        let telemetry = Telemetry::start(ambit_telemetry::Settings::default()).unwrap();
+        let (telemetry, identity) = (Arc::new(telemetry), Identity::new());
+        let linker = Linker::new(identity.clone(), "waypoint", Settings::default());
+        let (_, complete) = watch::channel(true);
+        let shown = Shown {
+            registry: Registry::new(),
+            telemetry,
+            linker: linker.clone(),
+            identity: identity.clone(),
+            complete,
+            drain: Arc::new(Drain::new()),
+        };
+        let args = crate::Args::parse_from([
+            "ambit-waypoint",
+            "--control-plane=control-plane:15012",
+            "--token-file=/token",
+            "--root-cert=/root.pem",
+            "--namespace=shop",
+            "--gateway=waypoint",
+            "--pod-ip=10.1.0.5",
+        ]);
+        let own = Own::new(&args, &Pages::new(&shown));
+        let view = View::new(name("waypoint"), args.pod_ip);
+        let (_, views) = watch::channel(Arc::new(view.clone()));
+        let (wants, _) = mpsc::channel(1);
+        let proxy = Arc::new(Proxy {
+            view: ArcSwap::from_pointee(view.clone()),
+            views: views.clone(),
+            identity,
+            http: HttpPool::new(linker.clone(), Tasks::new()),
+            linker,
+            callers: Callers::new(wants, views),
+            room: Room::new(bounds.connections, bounds.connections.div_ceil(4)),
+            bounds,
+            review: Review::new(),
+            tasks: Tasks::new(),
+            own,
+            drain: shown.drain,
+            over: CancellationToken::new(),
+            telemetry: shown.telemetry,
+            gone: Notify::new(),
+            away: Away::default(),
+        });
+        let mut scene = Self {
+            proxy,
+            view,
+            registry: shown.registry,
+        };
+        for change in changes {
+            scene.apply(change);
+        }
+        scene
+    }
+
+    /// Puts a change in force, and has open connections judged by it.
+    pub(crate) fn apply(&mut self, change: Change) {
+        self.view.apply(change, Instant::now()).unwrap();
+        self.proxy.view.store(Arc::new(self.view.clone()));
+        self.proxy.review.begin();
+    }
+
+    /// A connection of a client that speaks HTTP/1 to the service `server`.
+    pub(crate) fn client(&self) -> DuplexStream {
+        self.client_of(call(CLIENT))
+    }
+
+    /// The same of this call.
+    pub(crate) fn client_of(&self, call: Call) -> DuplexStream {
+        let (client, server) = duplex(64 << 10);
+        let proxy = Arc::clone(&self.proxy);
+        let serving = async move {
+            serve::http1(&proxy, &Arc::new(call), BufStream::new(server)).await;
+        };
+        self.proxy.tasks.spawn("stream", serving);
+        client
+    }
+
+    /// A connection of a client that speaks HTTP/2.
+    pub(crate) async fn client_of_http2(&self) -> h2::client::SendRequest<bytes::Bytes> {
+        let (client, server) = duplex(64 << 10);
+        let proxy = Arc::clone(&self.proxy);
+        let serving = async move { serve::http2(&proxy, &Arc::new(call(CLIENT)), server).await };
+        self.proxy.tasks.spawn("stream", serving);
+        let (sender, connection) = soon(h2::client::handshake(client)).await.unwrap();
+        tokio::spawn(connection);
+        soon(sender.ready()).await.unwrap()
+    }
+
+    /// The sum of the series with this name that have all of these labels.
+    pub(crate) fn sum(&self, name: &str, labels: &[&str]) -> f64 {
+        let (_, page) = self.registry.render(None);
+        let series = page.lines().filter(|line| line.starts_with(name));
+        let with = series.filter(|line| labels.iter().all(|label| line.contains(label)));
+        with.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+            .sum()
+    }
+
+    /// Waits until one request has been told of that has these labels.
+    pub(crate) async fn await_request(&self, labels: &[&str]) {
+        let told = async {
+            while self.sum("istio_requests_total", labels) < 1.0 {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        };
+        if tokio::time::timeout(PATIENCE, told).await.is_err() {
+            panic!("{labels:?} not in {}", self.registry.render(None).1);
+        }
+    }
+}
+
+/// An endpoint that does what the test does.
+pub(crate) struct Peer(TcpListener);
+
+impl Peer {
+    /// One that listens.
+    pub(crate) async fn start() -> Self {
+        Self(TcpListener::bind("127.0.0.1:0").await.unwrap())
+    }
+
+    /// The pod of that name, which serves the service in plaintext here.
+    pub(crate) fn serves(&self, pod: &str, service: &str) -> Change {
+        let Change::PutWorkload(workload) = endpoint(pod, service, "127.0.0.1", Health::Healthy)
+        else {
+            panic!("no workload")
+        };
+        let mapping = PortMapping {
+            service_port: 80,
+            target_port: self.0.local_addr().unwrap().port(),
+        };
+        Change::PutWorkload(Arc::new(Workload {
+            protocol: TunnelProtocol::None,
+            services: [(name(service), vec![mapping])].into(),
+            ..Workload::clone(&workload)
+        }))
+    }
+
+    /// The next connection, and the head of its first request.
+    pub(crate) async fn asked(&self) -> (TcpStream, String) {
+        let (mut stream, _) = soon(self.0.accept()).await.unwrap();
+        let head = head(&mut stream).await;
+        (stream, head)
+    }
+
+    /// Answers all requests with this, and counts them.
+    pub(crate) fn answer(self, answer: &'static str) -> Arc<std::sync::atomic::AtomicUsize> {
+        let count: Arc<std::sync::atomic::AtomicUsize> = Arc::default();
+        let counted = Arc::clone(&count);
+        tokio::spawn(async move {
+            loop {
+                let (mut stream, _) = self.asked().await;
+                counted.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                stream.write_all(answer.as_bytes()).await.unwrap();
+            }
+        });
+        count
+    }
+}
+
+/// Reads a head, up to the empty line.
+pub(crate) async fn head(from: &mut (impl AsyncRead + Unpin)) -> String {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let Ok(byte) = soon(from.read_u8()).await else {
+            break;
+        };
+        head.push(byte);
+    }
+    String::from_utf8(head).unwrap()
+}
+
+/// Reads to the end.
+pub(crate) async fn rest(from: &mut (impl AsyncRead + Unpin)) -> String {
+    let mut rest = Vec::new();
+    // However it ends.
+    soon(from.read_to_end(&mut rest)).await.ok();
+    String::from_utf8(rest).unwrap()
+}
