@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use ambit_model::{
     AppProtocol, Change, GatewayAddress, Health, IpFamilies, LoadBalancing, Locality, PortMapping,
-    Service, ServiceName, ServicePort, TunnelProtocol, Workload, WorkloadType, WorkloadUid,
+    Service, ServiceName, ServicePort, ServiceRoutes, TunnelProtocol, Workload, WorkloadType,
+    WorkloadUid,
 };
 
 /// The name of a service of the namespace `shop`.
@@ -34,6 +35,14 @@ pub(crate) fn bound(short: &str, waypoint: Option<&str>) -> Change {
         waypoint,
         load_balancing: LoadBalancing::default(),
         ip_families: IpFamilies::Automatic,
+    }))
+}
+
+/// That a service has no routes.
+pub(crate) fn empty(short: &str) -> Change {
+    Change::PutRoutes(Arc::new(ServiceRoutes {
+        service: name(short),
+        ports: BTreeMap::new(),
     }))
 }
 

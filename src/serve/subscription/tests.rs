@@ -1,7 +1,9 @@
 use std::time::Instant;
 
 use ambit_kit::clock;
-use ambit_model::{Change, Mesh, Policy, PolicyName, PolicyOrigin, Service, ServiceName};
+use ambit_model::{
+    Change, GatewayAddress, Mesh, Policy, PolicyName, PolicyOrigin, Service, ServiceName,
+};
 use ambit_wire::delta::Client;
 use ambit_wire::discovery::Node;
 
@@ -248,4 +250,39 @@ fn a_foreign_type_is_not_served() {
     let now = Arc::clone(&line.now);
     assert_eq!(line.subscription.request(request, &now), None);
     assert!(line.subscription.poll(&now).is_none());
+}
+
+#[test]
+fn a_waypoint_learns_of_routes_before_the_services_that_they_are_for() {
+    let own = ServiceName::new("shop", "waypoint");
+    let bound = |name: &str| match address(name, "1") {
+        Change::PutService(service) => Change::PutService(Arc::new(Service {
+            waypoint: Some(GatewayAddress::Service(own.clone(), 15008)),
+            ..Service::clone(&service)
+        })),
+        other => other,
+    };
+    let mut mesh = Mesh::default();
+    let mut line = Line::new(&[]);
+    let scope = Scope::new(own.clone(), Arc::new([]), &mesh);
+    line.subscription = Subscription::new(&line.now, Some(scope));
+    line.connect(&[Kind::Policy, Kind::Routes, Kind::Address]);
+    line.exchange();
+    let mut publish = |line: &mut Line, change: Change| {
+        line.publisher.apply(&change);
+        mesh.apply(change);
+        line.now = line.publisher.publish(&mesh, Instant::now()).unwrap();
+        line.subscription.published(&line.now, clock::now());
+    };
+    publish(&mut line, bound("web"));
+    let (kind, nonce, words) = line.sent().unwrap();
+    assert_eq!(words, "routes +shop/web");
+    assert_eq!(line.sent(), None, "until it has them");
+    line.acknowledge(kind, &nonce);
+    assert_eq!(line.exchange(), ["wds +shop/web"]);
+    publish(
+        &mut line,
+        Change::RemoveService(ServiceName::new("shop", "web")),
+    );
+    assert_eq!(line.exchange(), ["routes -shop/web", "wds -shop/web"]);
 }
