@@ -51,8 +51,8 @@ pub(crate) struct Changes {
     pub(crate) addresses: BTreeSet<Arc<str>>,
     /// New, changed and gone routes.
     pub(crate) routes: BTreeSet<Arc<str>>,
-    /// True if services are among the addresses.
-    pub(crate) services: bool,
+    /// True if services are among the addresses, or pods that are bound to a waypoint.
+    pub(crate) bindings: bool,
 }
 
 impl Changes {
@@ -169,9 +169,12 @@ impl Publisher {
     /// Encodes one change; it is seen with the next publication.
     pub(crate) fn apply(&mut self, change: &Change) {
         match change {
-            Change::PutWorkload(workload) => self.put_address(encode::workload_entry(workload)),
+            Change::PutWorkload(workload) => {
+                self.pending.bindings |= workload.waypoint.is_some();
+                self.put_address(encode::workload_entry(workload));
+            }
             Change::PutService(service) => {
-                self.pending.services = true;
+                self.pending.bindings = true;
                 self.put_address(encode::service_entry(service));
                 if self.latest.routes.get(&service.name.to_string()).is_none() {
                     self.put_no_routes(&service.name);
@@ -180,7 +183,7 @@ impl Publisher {
             Change::PutPolicy(policy) => self.put_policy(encode::policy_entry(policy)),
             Change::RemoveWorkload(uid) => self.remove_address(uid.as_str()),
             Change::RemoveService(name) => {
-                self.pending.services = true;
+                self.pending.bindings = true;
                 self.remove_address(&name.to_string());
                 self.remove_routes(&name.to_string());
             }

@@ -219,7 +219,7 @@ impl Subscription {
             self.routes
                 .changed(sequence, &change.routes, &sights.routes);
         }
-        let bound = changes.iter().any(|c| c.services || !c.routes.is_empty());
+        let bound = changes.iter().any(|c| c.bindings || !c.routes.is_empty());
         if bound {
             self.look_at_scope(now, time);
         }
