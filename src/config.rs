@@ -51,7 +51,7 @@ use self::objects::{Kind, Object, ObjectKey};
 use self::problem::{Finding, Problem, Severity};
 use self::statuses::Shown;
 use self::store::{Claim, ObjectEvent, Objects};
-use self::translate::{Dirty, Inputs, RouteVerdicts};
+use self::translate::{Dirty, Inputs, Judged, RouteVerdicts};
 
 pub use self::pods::PodOnNode;
 pub use self::settings::{CaptureRecord, EXCLUDED_NAMESPACES, ROOT_NAMESPACES, Settings};
@@ -78,6 +78,8 @@ pub struct Configuration {
     captured: HashSet<Arc<str>>,
     withheld: HashSet<Arc<str>>,
     mesh: Mesh,
+    /// Regular expressions of routes that were judged before.
+    judged: Judged,
     /// Workloads of slices' endpoints that are not pods: their names cannot be told from the
     /// slice's once it is gone.
     outside: HashMap<ObjectKey, BTreeSet<WorkloadUid>>,
@@ -196,6 +198,7 @@ impl Configuration {
             objects: &self.objects,
             captured: &self.captured,
             withheld: &self.withheld,
+            judged: &self.judged,
         }
     }
 

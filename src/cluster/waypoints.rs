@@ -43,9 +43,10 @@ use tokio::sync::{mpsc, watch};
 use self::api::{Api, Refused};
 use self::desired::{Design, Part};
 use self::ledger::{Ledger, Seen};
-use self::parameters::{ParameterError, Parameters};
+use self::parameters::{NamedMap, ParameterError, Parameters};
 use self::settings::WaypointSettings;
 use self::status::{Acceptance, Making};
+use super::call::CallError;
 use crate::config::objects::gateway::GatewayKey;
 use crate::config::objects::{Kind, ObjectKey};
 use crate::config::translate::{CLASS, CONTROLLER};
@@ -100,6 +101,7 @@ impl Maker {
             maker: self,
             ledger: Ledger::default(),
             making: HashMap::new(),
+            maps: HashMap::new(),
             statuses: Written::default(),
             classes: None,
         };
@@ -121,6 +123,8 @@ struct Work {
     ledger: Ledger,
     /// How far each Gateway's objects have come.
     making: HashMap<GatewayKey, Making>,
+    /// What the ConfigMaps that Gateways name were like last.
+    maps: HashMap<GatewayKey, NamedMap>,
     statuses: Written<ObjectKey>,
     /// When it was last tried to make classes.
     classes: Option<Instant>,
@@ -163,6 +167,8 @@ impl Work {
         async move {
             let mut wrote = self.see_to_classes(waypoints).await;
             self.making
+                .retain(|key, _| waypoints.gateways.contains_key(key));
+            self.maps
                 .retain(|key, _| waypoints.gateways.contains_key(key));
             for (key, seen) in &waypoints.gateways {
                 wrote |= self.see_to_gateway(key, seen).await;
@@ -215,7 +221,9 @@ impl Work {
             // What was made is being deleted with it.
             return false;
         }
-        let parameters = self.parameters(key, seen).await;
+        let Some(parameters) = self.parameters(key, seen).await else {
+            return false;
+        };
         let acceptance = Acceptance::of(seen, parameters.as_ref().map(|_| ()));
         let mut wrote = false;
         if let Ok(parameters) = parameters.as_ref()
@@ -233,27 +241,31 @@ impl Work {
         wrote
     }
 
+    /// What a Gateway asks for; none if that cannot be told now, and could not before.
     async fn parameters(
-        &self,
+        &mut self,
         key: &GatewayKey,
         seen: &SeenGateway,
-    ) -> Result<Parameters, ParameterError> {
+    ) -> Option<Result<Parameters, ParameterError>> {
         let Some(reference) = &seen.gateway.spec.infrastructure.parameters_ref else {
-            return Parameters::of(&seen.gateway, None);
+            self.maps.remove(key);
+            return Some(Parameters::of(&seen.gateway, None));
         };
         if !reference.group.is_empty() || &*reference.kind != "ConfigMap" {
             let what = "infrastructure.parametersRef: only a ConfigMap (group \"\") can be named";
-            return Err(ParameterError(what.to_owned()));
+            return Some(Err(ParameterError(what.to_owned())));
         }
-        let data = self.api.config_map(&key.namespace, &reference.name).await;
-        let data = data.map_err(|why| {
-            let name = &reference.name;
-            ParameterError(format!(
-                "infrastructure.parametersRef: ConfigMap {name}: {why}"
-            ))
-        })?;
-        Parameters::of(&seen.gateway, Some(&data))
-            .map_err(|error| ParameterError(format!("ConfigMap {}: {error}", reference.name)))
+        let read = self.api.config_map(&key.namespace, &reference.name).await;
+        if let Err(error) = &read
+            && !matches!(error, CallError::Missing(_))
+        {
+            tracing::warn!(gateway = %key, %error, "a ConfigMap cannot be read now; what it said last counts");
+        }
+        let before = self.maps.remove(key);
+        let map = NamedMap::after(&reference.name, read, before)?;
+        let parameters = Parameters::of_map(&seen.gateway, &map);
+        self.maps.insert(key.clone(), map);
+        Some(parameters)
     }
 
     /// Applies what differs and deletes what is no longer asked for.

@@ -32,7 +32,7 @@ pub(crate) use self::enrolment::{CUT_EXISTING, LABELS};
 pub use self::enrolment::{cut_existing, enrolled, enrolled_namespaces, is_recorded};
 pub use self::peer_authentication::deciding as deciding_peer_authentication;
 pub use self::rivals::{outdone, rivals_of};
-pub use self::routes::{RouteCondition, RouteVerdict, RouteVerdicts, TranslatedRoutes};
+pub use self::routes::{Judged, RouteCondition, RouteVerdict, RouteVerdicts, TranslatedRoutes};
 pub use self::tunnel_port::closed_by;
 pub use self::waypoint::{
     Binding, Bound, CLASS, CONTROLLER, GATEWAY_NAME, HBONE, Scope, WAYPOINT_PORT, WhyRefused,
@@ -52,6 +52,8 @@ pub struct Inputs<'a> {
     pub captured: &'a HashSet<Arc<str>>,
     /// Uids of pods that are about to be released, whatever is recorded of them.
     pub withheld: &'a HashSet<Arc<str>>,
+    /// Regular expressions that were judged before.
+    pub judged: &'a Judged,
 }
 
 /// A policy object in the model's terms.

@@ -20,6 +20,7 @@ use std::sync::Arc;
 
 use ambit_kit::clock;
 use ambit_model::{Change, SpiffeId, TunnelProtocol};
+use tokio::runtime::{Handle as Runtime, RuntimeFlavor};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -130,7 +131,7 @@ impl Keeper {
                 biased;
                 () = stop.cancelled() => return,
                 batch = batches.recv(), if source_is_there => match batch {
-                    Some(batch) => self.take_batch(batch),
+                    Some(batch) => at_length(|| self.take_batch(batch)),
                     None => {
                         source_is_there = false;
                         tracing::error!("the source of the configuration is gone; serving the last state");
@@ -233,7 +234,10 @@ impl Keeper {
                     namespace,
                     object,
                     reply,
-                } => answer_to(reply, self.configuration.judge(&namespace, &object)),
+                } => {
+                    let verdict = at_length(|| self.configuration.judge(&namespace, &object));
+                    answer_to(reply, verdict);
+                }
                 Request::Problems { reply } => {
                     answer_to(reply, self.survey.problems().cloned().collect());
                 }
@@ -250,6 +254,14 @@ impl Keeper {
                 *pod.namespace == *identity.namespace()
                     && *pod.service_account == *identity.service_account()
             })
+    }
+}
+
+/// Does what may take a while, as many regular expressions do, without keeping other tasks waiting.
+fn at_length<T>(work: impl FnOnce() -> T) -> T {
+    match Runtime::current().runtime_flavor() {
+        RuntimeFlavor::MultiThread => tokio::task::block_in_place(work),
+        _ => work(),
     }
 }
 

@@ -6,13 +6,14 @@
 //! slept longer than the log reaches compares versions instead.
 //!
 //! Invariants: the log's entries are consecutive and end at the publication's own sequence; an
-//! object whose encoding did not change is not in it.
+//! object whose encoding did not change is not in it. Every service has routes, if only empty ones:
+//! a waypoint that has not been told them knows that, and serves nothing.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
 
-use ambit_model::{Change, Mesh};
+use ambit_model::{Change, Mesh, ServiceName, ServiceRoutes};
 use ambit_wire::delta::{Catalog, Entry};
 use ambit_wire::encode;
 
@@ -50,8 +51,8 @@ pub(crate) struct Changes {
     pub(crate) addresses: BTreeSet<Arc<str>>,
     /// New, changed and gone routes.
     pub(crate) routes: BTreeSet<Arc<str>>,
-    /// True if services are among the addresses.
-    pub(crate) services: bool,
+    /// True if services are among the addresses, or pods that are bound to a waypoint.
+    pub(crate) bindings: bool,
 }
 
 impl Changes {
@@ -168,20 +169,33 @@ impl Publisher {
     /// Encodes one change; it is seen with the next publication.
     pub(crate) fn apply(&mut self, change: &Change) {
         match change {
-            Change::PutWorkload(workload) => self.put_address(encode::workload_entry(workload)),
+            Change::PutWorkload(workload) => {
+                self.pending.bindings |= workload.waypoint.is_some();
+                self.put_address(encode::workload_entry(workload));
+            }
             Change::PutService(service) => {
-                self.pending.services = true;
+                self.pending.bindings = true;
                 self.put_address(encode::service_entry(service));
+                if self.latest.routes.get(&service.name.to_string()).is_none() {
+                    self.put_no_routes(&service.name);
+                }
             }
             Change::PutPolicy(policy) => self.put_policy(encode::policy_entry(policy)),
             Change::RemoveWorkload(uid) => self.remove_address(uid.as_str()),
             Change::RemoveService(name) => {
-                self.pending.services = true;
+                self.pending.bindings = true;
                 self.remove_address(&name.to_string());
+                self.remove_routes(&name.to_string());
             }
             Change::RemovePolicy(name) => self.remove_policy(&name.to_string()),
             Change::PutRoutes(routes) => self.put_routes(encode::routes_entry(routes)),
-            Change::RemoveRoutes(service) => self.remove_routes(&service.to_string()),
+            Change::RemoveRoutes(service) => {
+                let name = service.to_string();
+                match self.latest.addresses.get(&name) {
+                    Some(_) => self.put_no_routes(service),
+                    None => self.remove_routes(&name),
+                }
+            }
         }
     }
 
@@ -219,6 +233,13 @@ impl Publisher {
         if self.latest.routes.put(&name, entry) {
             self.pending.routes.insert(name);
         }
+    }
+
+    fn put_no_routes(&mut self, service: &ServiceName) {
+        self.put_routes(encode::routes_entry(&ServiceRoutes {
+            service: service.clone(),
+            ports: BTreeMap::new(),
+        }));
     }
 
     fn remove_routes(&mut self, name: &str) {

@@ -15,8 +15,8 @@ use ambit_kit::clock;
 use ambit_model::{GatewayAddress, Mesh, PolicyName, ServiceName, Workload, WorkloadUid};
 use ambit_wire::encode::alias;
 
-/// Callers that one waypoint may ask for.
-const MOST_ASKED: usize = 100_000;
+/// Callers that one waypoint may ask for: as many as it asks for at the most.
+const MOST_ASKED: usize = 10_000;
 
 /// How long a service is told of that is bound no longer.
 pub(crate) const LINGER: Duration = Duration::from_secs(60);
@@ -31,6 +31,8 @@ pub(crate) struct Scope {
     bound: BTreeSet<ServiceName>,
     /// Of these, those that were, and until when they count.
     leaving: BTreeMap<ServiceName, Instant>,
+    /// Those of what it has to judge for.
+    namespaces: BTreeSet<Arc<str>>,
     /// Aliases of addresses.
     asked: BTreeSet<Arc<str>>,
 }
@@ -55,6 +57,7 @@ impl Scope {
             services: BTreeSet::new(),
             bound: BTreeSet::new(),
             leaving: BTreeMap::new(),
+            namespaces: BTreeSet::new(),
             asked: BTreeSet::new(),
         };
         // Nothing was bound before, so that nothing lingers and the time does not matter.
@@ -62,7 +65,7 @@ impl Scope {
         scope
     }
 
-    /// Looks again at which services it is about: bindings or routes have changed, or
+    /// Looks again at which services and namespaces it is about: bindings or routes have changed, or
     /// [`Self::due`] has come.
     pub(crate) fn refresh(&mut self, mesh: &Mesh, now: Instant) -> Moved {
         let bound = mesh.bound_services(&self.own);
@@ -84,8 +87,10 @@ impl Scope {
             moved
                 .addresses
                 .extend(endpoints.map(|endpoint| endpoint.uid.as_str().into()));
-            moved.policies = true;
         }
+        let namespaces = self.judged_in(mesh);
+        moved.policies = namespaces != self.namespaces;
+        self.namespaces = namespaces;
         let routes = self.bound.symmetric_difference(&bound_before);
         moved.routes = routes.map(|service| service.to_string().into()).collect();
         moved
@@ -128,11 +133,7 @@ impl Scope {
         };
         policy.namespace.is_empty()
             || self.root_namespaces.contains(&policy.namespace)
-            || policy.namespace == self.own.namespace
-            || self
-                .services
-                .iter()
-                .any(|service| service.namespace == policy.namespace)
+            || self.namespaces.contains(&policy.namespace)
     }
 
     /// Names of all workloads and services that it is told of.
@@ -152,6 +153,16 @@ impl Scope {
         names
             .chain(workloads.map(|workload| workload.uid.as_str().into()))
             .collect()
+    }
+
+    /// Its own namespace, and those of services that it reaches and of pods that are bound to it.
+    fn judged_in(&self, mesh: &Mesh) -> BTreeSet<Arc<str>> {
+        let services = self.services.iter();
+        let of_services = services.map(|service| Arc::clone(&service.namespace));
+        let bound = mesh.bound_workloads(&self.own);
+        let of_workloads = bound.map(|workload| Arc::clone(&workload.namespace));
+        let own = Arc::clone(&self.own.namespace);
+        of_services.chain(of_workloads).chain([own]).collect()
     }
 
     fn has_workload(&self, workload: &Workload) -> bool {
@@ -187,4 +198,4 @@ impl Scope {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -3,8 +3,8 @@
 //! ```text
 //!  request(), published()          poll(), again and again
 //!        |                            1. policies, new and changed ---- until all are acknowledged
-//!        v                            2. workloads and services ------- until all are acknowledged
-//!  a delta server for each type       3. routes of services
+//!        v                            2. routes of services ----------- until all are acknowledged
+//!  a delta server for each type       3. workloads and services ------- until all are acknowledged
 //!                                     4. policies that are gone
 //! ```
 //!
@@ -12,7 +12,8 @@
 //! and of routes.
 //!
 //! Invariants: a workload never reaches an agent before a policy that it lists, and a policy
-//! leaves it only after every workload that listed it has changed. A client that does not ask for
+//! leaves it only after every workload that listed it has changed; a service, or a new port of it,
+//! reaches a waypoint after its routes. A client that does not ask for
 //! one of the types is not waited for on that type.
 
 use std::collections::HashMap;
@@ -218,7 +219,7 @@ impl Subscription {
             self.routes
                 .changed(sequence, &change.routes, &sights.routes);
         }
-        let bound = changes.iter().any(|c| c.services || !c.routes.is_empty());
+        let bound = changes.iter().any(|c| c.bindings || !c.routes.is_empty());
         if bound {
             self.look_at_scope(now, time);
         }
@@ -262,14 +263,17 @@ impl Subscription {
         if !is_settled(&self.policies, self.seen) {
             return None;
         }
+        if let Some(response) = self.routes.poll(&sights.routes) {
+            return Some((Kind::Routes, response));
+        }
+        if !is_settled(&self.routes, self.seen) {
+            return None;
+        }
         if let Some(response) = self.addresses.poll(&sights.addresses) {
             return Some((Kind::Address, response));
         }
         if !is_settled(&self.addresses, self.seen) {
             return None;
-        }
-        if let Some(response) = self.routes.poll(&sights.routes) {
-            return Some((Kind::Routes, response));
         }
         if self.lingering.is_empty() {
             return None;

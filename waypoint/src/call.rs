@@ -103,6 +103,14 @@ impl Call {
         routes.map(Arc::clone)
     }
 
+    /// Why nothing is served where the routes cannot be used.
+    pub(crate) fn unroutable(&self) -> Refusal {
+        let service = self.service().map(|(service, _)| service.name.to_string());
+        let service = service.unwrap_or_default();
+        let detail = format!("the routes of {service} are not known, or cannot be read");
+        Refusal::new(Reason::InvalidRoute, detail)
+    }
+
     /// Where it goes if no route says otherwise.
     pub(crate) fn target(&self) -> Target {
         match &self.asked {

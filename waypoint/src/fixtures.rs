@@ -64,6 +64,14 @@ pub(crate) fn bound(short: &str, waypoint: Option<&str>) -> Change {
     }))
 }
 
+/// That a service has no routes.
+pub(crate) fn empty(short: &str) -> Change {
+    Change::PutRoutes(Arc::new(ServiceRoutes {
+        service: name(short),
+        ports: BTreeMap::new(),
+    }))
+}
+
 /// A pod that serves it on port 8080 and takes tunnels.
 pub(crate) fn endpoint(pod: &str, service: &str, address: &str, health: Health) -> Change {
     let mapping = PortMapping {

@@ -1,15 +1,18 @@
 //! Following the control plane: one task that owns the [`View`], brings what comes into it, and puts
 //! each new one in force. Trust and the certificate have a task each.
 //!
-//! What cannot be understood or used leaves what was there before it; what the control plane no
-//! longer says while it is away stays in force.
+//! What cannot be understood leaves what was there before it; what the control plane no longer says
+//! while it is away stays in force.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use ambit_identity::{Credential, Trust};
 use ambit_kit::clock;
-use ambit_model::{Change, PolicyName, ServiceName, SpiffeId, TrustDomain, WorkloadUid};
+use ambit_model::{
+    Change, PolicyName, ServiceName, ServiceRoutes, SpiffeId, TrustDomain, WorkloadUid,
+};
+use ambit_route::CompileError;
 use ambit_telemetry::Telemetry;
 use ambit_uplink::certificates::{self, Issued};
 use ambit_uplink::trust::Trusted;
@@ -21,17 +24,17 @@ use tonic::transport::Channel;
 
 use crate::identity::Identity;
 use crate::proxy::Proxy;
-use crate::view::{View, identity_of};
+use crate::view::{Table, View, identity_of};
 
 /// The kinds of resources, in the order in which they are asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Kind {
     /// Authorization policies: before the workloads that they apply to.
     Policy,
+    /// Routes: before the services whose requests they are for.
+    Routes,
     /// Workloads and services.
     Address,
-    /// Routes of services.
-    Routes,
 }
 
 /// How long after a workload went its series are looked for, and after which time in any case.
@@ -53,11 +56,11 @@ pub(crate) fn subscriptions(
         let read = decode::policy_from_bytes(&received.body);
         read.map(drop).map_err(|error| error.to_string())
     });
-    let routes: Check = Box::new(|received| usable_routes(&received.body));
+    let routes: Check = Box::new(|received| readable_routes(&received.body));
     [
         (Kind::Policy, AUTHORIZATION_TYPE, policy),
-        (Kind::Address, ADDRESS_TYPE, address),
         (Kind::Routes, ROUTES_TYPE, routes),
+        (Kind::Address, ADDRESS_TYPE, address),
     ]
     .into_iter()
     .map(|(kind, type_url, check)| Subscription {
@@ -74,10 +77,10 @@ fn counted(check: Check, telemetry: &Arc<Telemetry>) -> Check {
     Box::new(move |received| check(received).inspect_err(|_| telemetry.config_rejected()))
 }
 
-/// Whether routes can be read and compiled: if not, the control plane is told.
-fn usable_routes(body: &[u8]) -> Result<(), String> {
-    let routes = decode::routes_from_bytes(body).map_err(|error| error.to_string())?;
-    crate::view::check(&routes).map_err(|error| error.to_string())
+/// Whether routes can be read: if not, the control plane is told.
+fn readable_routes(body: &[u8]) -> Result<(), String> {
+    let read = decode::routes_from_bytes(body);
+    read.map(drop).map_err(|error| error.to_string())
 }
 
 /// The owner of the view.
@@ -104,12 +107,12 @@ impl Follower {
                     self.proxy.away.set(true);
                     tracing::warn!("the control plane is away; what is known stays in force");
                 }
-                Discovered::Update(delivery) => self.take(delivery),
+                Discovered::Update(delivery) => self.take(delivery).await,
             }
         }
     }
 
-    fn take(&mut self, delivery: Delivery<Kind>) {
+    async fn take(&mut self, delivery: Delivery<Kind>) {
         let Delivery {
             kind,
             update,
@@ -118,7 +121,16 @@ impl Follower {
         } = delivery;
         let gone = kind == Kind::Address && !update.removed.is_empty();
         let complete = update.complete;
-        let judged_otherwise = self.bring_in(kind, &update);
+        let judged_otherwise = match kind {
+            Kind::Routes => {
+                for service in bring_in_routes(&mut self.view, &update).await {
+                    tracing::error!(%service, "some of its routes cannot be used");
+                    self.proxy.telemetry.config_rejected();
+                }
+                false
+            }
+            Kind::Policy | Kind::Address => self.bring_in(kind, &update),
+        };
         let view = Arc::new(self.view.clone());
         self.proxy.view.store(Arc::clone(&view));
         self.views.send_replace(view);
@@ -149,9 +161,7 @@ impl Follower {
         let mut judged_otherwise = false;
         for change in changes {
             judged_otherwise |= self.changes_judgement(&change);
-            if let Err(error) = self.view.apply(change, now) {
-                tracing::error!(%error, "routes cannot be used; those before them stay");
-            }
+            self.view.apply(change, now);
         }
         judged_otherwise
     }
@@ -184,6 +194,52 @@ impl Follower {
     }
 }
 
+/// Takes routes in, and says of which services some cannot be used. They are made ready on a thread of
+/// their own: expressions take their time.
+async fn bring_in_routes(view: &mut View, update: &Update) -> Vec<ServiceName> {
+    let changed = update.changed.clone();
+    let ready = tokio::task::spawn_blocking(move || {
+        let ready = changed.iter().filter_map(made_ready);
+        ready.collect::<Vec<_>>()
+    });
+    let mut unreadable: Vec<&Arc<str>> = update.rejected.iter().map(|one| &one.name).collect();
+    let ready = ready.await.unwrap_or_else(|error| {
+        tracing::error!(%error, "routes could not be made ready");
+        unreadable.extend(update.changed.iter().map(|received| &received.name));
+        Vec::new()
+    });
+    let mut wrong = Vec::new();
+    for (routes, table, problems) in ready {
+        for problem in &problems {
+            let service = &routes.service;
+            tracing::error!(%service, %problem, "a rule cannot be used; what it matches is refused");
+        }
+        if !problems.is_empty() {
+            wrong.push(routes.service.clone());
+        }
+        view.put_routes(routes, table);
+    }
+    for service in unreadable
+        .into_iter()
+        .filter_map(|name| ServiceName::parse(name))
+    {
+        view.reject_routes(service);
+    }
+    for name in &update.removed {
+        for change in removal(Kind::Routes, name) {
+            view.apply(change, clock::now());
+        }
+    }
+    wrong
+}
+
+fn made_ready(received: &Received) -> Option<(Arc<ServiceRoutes>, Table, Vec<CompileError>)> {
+    // What cannot be read was rejected before it came here.
+    let routes = decode::routes_from_bytes(&received.body).ok()?;
+    let (table, problems) = Table::new(&routes);
+    Some((Arc::new(routes), table, problems))
+}
+
 fn change(kind: Kind, received: &Received, trust_domain: &str) -> Option<Change> {
     // What cannot be read was rejected before it came here.
     match kind {
@@ -197,10 +253,8 @@ fn change(kind: Kind, received: &Received, trust_domain: &str) -> Option<Change>
                 Decoded::Service(service) => Change::PutService(Arc::new(service)),
             },
         ),
-        Kind::Routes => {
-            let routes = decode::routes_from_bytes(&received.body).ok()?;
-            Some(Change::PutRoutes(Arc::new(routes)))
-        }
+        // Made ready elsewhere.
+        Kind::Routes => None,
     }
 }
 
@@ -318,3 +372,6 @@ fn put_in_force(identity: &Identity, issued: &Issued, domain: &TrustDomain) -> O
             .max(RETRY.0),
     )
 }
+
+#[cfg(test)]
+mod tests;

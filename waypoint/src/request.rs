@@ -145,8 +145,10 @@ fn route(
     let Some(routes) = call.routes(view) else {
         return Ok(Onward::Send(plan));
     };
-    let Routes::Http(compiled) = &*routes else {
-        return Ok(Onward::Send(plan));
+    let compiled = match &*routes {
+        Routes::Http(compiled) => compiled,
+        Routes::Tls(_) | Routes::Tcp(_) => return Ok(Onward::Send(plan)),
+        Routes::Unusable => return Err(Fault::unroutable(call.unroutable().detail)),
     };
     let found = find_rule(compiled, head)?;
     let (rule, covered) = (Arc::clone(found.rule), found.covered);
@@ -191,10 +193,17 @@ impl Plan {
 }
 
 fn find_rule<'c>(compiled: &'c ambit_route::Compiled, head: &Parts) -> Result<Found<'c>, Fault> {
-    compiled.find(&Head::of(head)).ok_or_else(|| {
+    let found = compiled.find(&Head::of(head)).ok_or_else(|| {
         let detail = format!("no route matches {} {}", head.method, head.uri.path());
         Fault::new(404, Flag::NoRoute, "no_route", detail)
-    })
+    })?;
+    match &found.rule.broken {
+        None => Ok(found),
+        Some(problem) => {
+            let name = &found.rule.model.name;
+            Err(Fault::unroutable(format!("{name}: {problem}")))
+        }
+    }
 }
 
 /// The filters of a request, in the order of the model's fields. The inner error is an answer.

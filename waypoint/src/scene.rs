@@ -115,7 +115,7 @@ impl Scene {
 
     /// Puts a change in force, and has open connections judged by it.
     pub(crate) fn apply(&mut self, change: Change) {
-        self.view.apply(change, Instant::now()).unwrap();
+        self.view.apply(change, Instant::now());
         self.proxy.view.store(Arc::new(self.view.clone()));
         self.proxy.review.begin();
     }

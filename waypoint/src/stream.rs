@@ -65,8 +65,8 @@ fn told(proxy: &Proxy, call: &Call) -> Told {
         Some(Routes::Tcp(_)) => Told::Is(Protocol::Tcp),
         Some(Routes::Tls(_)) => Told::Is(Protocol::Tls),
         Some(Routes::Http(_)) => Told::Requests,
-        None if port.app_protocol == AppProtocol::Unknown => Told::Nothing,
-        None => Told::Requests,
+        None | Some(Routes::Unusable) if port.app_protocol == AppProtocol::Unknown => Told::Nothing,
+        None | Some(Routes::Unusable) => Told::Requests,
     }
 }
 

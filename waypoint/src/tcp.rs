@@ -143,6 +143,7 @@ fn target(view: &View, call: &Call, server_name: Option<&str>) -> Result<Target,
     };
     let (name, backends): (_, &[Backend]) = match &*routes {
         Routes::Http(_) => return Ok(call.target()),
+        Routes::Unusable => return Err(call.unroutable()),
         Routes::Tcp(route) => (&route.name, &route.backends),
         Routes::Tls(routes) => {
             let route = tls_route(routes, server_name).ok_or_else(|| {

@@ -5,21 +5,24 @@
 //! ([`View::apply`], O(change)) and puts a clone where requests find it. What lives on, such as how
 //! many requests are outstanding at an endpoint, is shared by all clones.
 
-use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ambit_balance::{Endpoint, EndpointSet, Place, RetryBudget, RetryLimits, Settings};
 use ambit_model::{
-    Change, GatewayAddress, Mesh, PortRoutes, RouteList, Service, ServiceName, ServiceRoutes,
-    SpiffeId, TcpRoute, TlsRoute, TunnelProtocol, Workload, WorkloadUid,
+    Change, GatewayAddress, Mesh, Service, ServiceName, ServiceRoutes, SpiffeId, TunnelProtocol,
+    Workload, WorkloadUid,
 };
-use ambit_route::{CompileError, Compiled, EndpointTag};
+use ambit_route::EndpointTag;
 use tokio::sync::Semaphore;
 
 use crate::drain::{Drain, Step};
 use crate::endpoint::Via;
+
+mod routes;
+
+pub(crate) use routes::{Routes, Table};
 
 /// The endpoints of one port of a service.
 pub(crate) type Endpoints = EndpointSet<WorkloadUid, Arc<Destination>>;
@@ -59,23 +62,6 @@ pub(crate) fn identity_of(workload: &Workload) -> Option<SpiffeId> {
     (workload.protocol == TunnelProtocol::Hbone).then(|| workload.identity())
 }
 
-/// Routes of one port, made ready.
-#[derive(Debug)]
-pub(crate) enum Routes {
-    /// For requests.
-    Http(Compiled),
-    /// For TLS connections that are passed through.
-    Tls(Vec<TlsRoute>),
-    /// For connections.
-    Tcp(TcpRoute),
-}
-
-#[derive(Debug, Default)]
-struct PortTable {
-    producer: Option<Arc<Routes>>,
-    consumers: BTreeMap<Arc<str>, Arc<Routes>>,
-}
-
 /// Copies of requests that are under way to one service at once.
 const COPIES: usize = 128;
 
@@ -104,7 +90,9 @@ pub(crate) struct View {
     pub(crate) own: ServiceName,
     address: IpAddr,
     place: Place,
-    routes: imbl::HashMap<ServiceName, Arc<BTreeMap<u16, PortTable>>>,
+    routes: imbl::HashMap<ServiceName, Arc<Table>>,
+    /// Those of a service without an entry there.
+    unusable: Arc<Routes>,
     endpoints: imbl::HashMap<PortName, Endpoints>,
     limits: imbl::HashMap<ServiceName, Limits>,
     /// Endpoints by what stands for them in sessions.
@@ -141,23 +129,25 @@ impl View {
             address,
             place: Place::default(),
             routes: imbl::HashMap::new(),
+            unusable: Arc::new(Routes::Unusable),
             endpoints: imbl::HashMap::new(),
             limits: imbl::HashMap::new(),
             tags: imbl::HashMap::new(),
         }
     }
 
-    /// The routes for a client of a namespace, on a port of a service.
+    /// The routes for a client of a namespace, on a port of a service. Where it is not known whether
+    /// there are some, these cannot be used.
     pub(crate) fn routes(
         &self,
         service: &ServiceName,
         port: u16,
         client: Option<&str>,
     ) -> Option<&Arc<Routes>> {
-        let table = self.routes.get(service)?.get(&port)?;
-        client
-            .and_then(|namespace| table.consumers.get(namespace))
-            .or(table.producer.as_ref())
+        match self.routes.get(service).map(AsRef::as_ref) {
+            Some(Table::Ports(ports)) => ports.get(&port)?.for_client(client),
+            Some(Table::Rejected) | None => Some(&self.unusable),
+        }
     }
 
     /// The endpoints of a port of a service.
@@ -185,9 +175,11 @@ impl View {
         self.mesh.workloads_at(self.address).next()
     }
 
-    /// What ties a service that is bound to this waypoint, or was a moment ago.
+    /// What ties a service that is bound to this waypoint, or was a moment ago. One whose routes have
+    /// not been told yet is not tied: every service has some, if only empty ones.
     pub(crate) fn tie(&self, service: &ServiceName, now: Instant) -> Option<&Arc<Drain>> {
         let tie = self.ties.get(service)?;
+        self.routes.get(service)?;
         let holds = tie.until.is_none_or(|until| now < until);
         holds.then_some(&tie.drain)
     }
@@ -202,15 +194,14 @@ impl View {
         matches!(waypoint, Some(GatewayAddress::Service(name, _)) if *name == self.own)
     }
 
-    /// Takes one change in. Routes that cannot be used leave those before them in force; the error
-    /// says why.
-    pub(crate) fn apply(&mut self, change: Change, now: Instant) -> Result<(), CompileError> {
+    /// Takes one change in.
+    pub(crate) fn apply(&mut self, change: Change, now: Instant) {
         match &change {
             Change::PutService(service) => {
                 self.mesh.apply(change.clone());
                 self.put_service(service, now);
                 self.retie(service, now);
-                return Ok(());
+                return;
             }
             Change::RemoveService(name) => self.forget_service(name),
             Change::PutWorkload(workload) => {
@@ -222,24 +213,30 @@ impl View {
                 }
             }
             Change::RemoveWorkload(uid) => self.leave_workload(uid, None, now),
-            Change::PutRoutes(routes) => self.put_routes(routes)?,
+            Change::PutRoutes(routes) => {
+                let (table, _problems) = Table::new(routes);
+                self.put_routes(Arc::clone(routes), table);
+                return;
+            }
             Change::RemoveRoutes(service) => {
                 self.routes.remove(service);
             }
             Change::PutPolicy(_) | Change::RemovePolicy(_) => {}
         }
         self.mesh.apply(change);
-        Ok(())
     }
 
-    fn put_routes(&mut self, routes: &ServiceRoutes) -> Result<(), CompileError> {
-        let tables = routes
-            .ports
-            .iter()
-            .map(|(port, routes)| Ok((*port, PortTable::new(routes)?)))
-            .collect::<Result<_, _>>()?;
-        self.routes.insert(routes.service.clone(), Arc::new(tables));
-        Ok(())
+    /// Takes in routes that have been made ready.
+    pub(crate) fn put_routes(&mut self, routes: Arc<ServiceRoutes>, table: Table) {
+        self.routes.insert(routes.service.clone(), Arc::new(table));
+        self.mesh.apply(Change::PutRoutes(routes));
+    }
+
+    /// Notes that there are routes of a service that cannot be read. Those before them stay; without
+    /// any nothing is served.
+    pub(crate) fn reject_routes(&mut self, service: ServiceName) {
+        let rejected = || Arc::new(Table::Rejected);
+        self.routes.entry(service).or_insert_with(rejected);
     }
 
     /// Makes or reconfigures the endpoint sets of a service, which may have got other ports.
@@ -343,35 +340,6 @@ impl View {
             }
         }
     }
-}
-
-impl PortTable {
-    fn new(routes: &PortRoutes) -> Result<Self, CompileError> {
-        let producer = routes.producer.as_ref().map(compiled).transpose()?;
-        let consumers = routes
-            .consumers
-            .iter()
-            .map(|(namespace, list)| Ok((Arc::clone(namespace), compiled(list)?)))
-            .collect::<Result<_, _>>()?;
-        Ok(Self {
-            producer,
-            consumers,
-        })
-    }
-}
-
-fn compiled(list: &RouteList) -> Result<Arc<Routes>, CompileError> {
-    Ok(Arc::new(match list {
-        RouteList::Http(http) => Routes::Http(Compiled::new(http)?),
-        RouteList::Tls(routes) => Routes::Tls(routes.clone()),
-        RouteList::Tcp(route) => Routes::Tcp(route.clone()),
-    }))
-}
-
-/// Whether routes can be made ready.
-pub(crate) fn check(routes: &ServiceRoutes) -> Result<(), CompileError> {
-    let mut ports = routes.ports.values();
-    ports.try_for_each(|port| PortTable::new(port).map(drop))
 }
 
 /// What stands for an endpoint in sessions: no other has its pod's uid.

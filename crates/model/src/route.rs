@@ -6,7 +6,8 @@
 //!
 //! These types are also the form in which routes travel to waypoints (as JSON). A field that a
 //! waypoint does not know is an error there, so that a route that asks for more than the waypoint
-//! can do is rejected as a whole and its last good version stays.
+//! can do is rejected as a whole and its last good version stays; without one, the service is not
+//! served.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ambit_model::{HttpRoutes, RoutedMatch};
+use ambit_model::HttpRoutes;
 
 use crate::asked::{Asked, Names};
 use crate::cookie_path::cookie_path;
@@ -10,6 +10,7 @@ use crate::head::Head;
 use crate::index::Index;
 use crate::matching::Matching;
 use crate::path::Covered;
+use crate::pattern::Patterns;
 use crate::problem::Problem;
 use crate::rule::Rule;
 
@@ -26,6 +27,8 @@ struct Inner {
 
 #[derive(Debug)]
 struct Entry {
+    /// Position in [`HttpRoutes::matches`].
+    position: usize,
     matching: Matching,
     rule: Arc<Rule>,
     cookie_path: Box<str>,
@@ -44,7 +47,7 @@ pub struct Found<'c> {
     pub cookie_path: &'c str,
 }
 
-/// Why routes cannot be used: none of them is.
+/// What of routes cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CompileError {
     /// A match leads nowhere.
@@ -75,24 +78,61 @@ impl Compiled {
     ///
     /// If one of them cannot be used; the error names the rule.
     pub fn new(routes: &HttpRoutes) -> Result<Self, CompileError> {
-        let rules: Vec<Arc<Rule>> = routes
-            .rules
-            .iter()
-            .map(|rule| Rule::new(rule).map(Arc::new).map_err(|p| of(&rule.name, p)))
-            .collect::<Result<_, _>>()?;
-        let mut names = Names::default();
-        let entries: Vec<Entry> = routes
-            .matches
-            .iter()
-            .enumerate()
-            .map(|(position, routed)| Entry::new(position, routed, &rules, &mut names))
-            .collect::<Result<_, _>>()?;
+        let (made, problems) = Self::rule_by_rule(routes, &mut Patterns::default());
+        problems.into_iter().next().map_or(Ok(made), Err)
+    }
+
+    /// Makes ready what can be used, and says what cannot.
+    ///
+    /// A rule of which a value or a match cannot be used is [broken](Rule::broken): what its other
+    /// matches lead to it is answered with 500. A match that cannot be used matches nothing, as where
+    /// the control plane leaves it out.
+    pub fn rule_by_rule(routes: &HttpRoutes, patterns: &mut Patterns) -> (Self, Vec<CompileError>) {
+        let mut problems = Vec::new();
+        let mut rules: Vec<Arc<Rule>> = Vec::with_capacity(routes.rules.len());
+        for model in &routes.rules {
+            rules.push(Arc::new(Rule::new(model).unwrap_or_else(|problem| {
+                problems.push(of(&model.name, problem.clone()));
+                Rule::broken(model, problem)
+            })));
+        }
+        let (mut names, mut matchings) = (Names::default(), Vec::new());
+        for (position, routed) in routes.matches.iter().enumerate() {
+            let index = usize::try_from(routed.rule).unwrap_or(usize::MAX);
+            let count = rules.len();
+            let Some(rule) = rules.get_mut(index) else {
+                problems.push(CompileError::NoSuchRule {
+                    position,
+                    rule: routed.rule,
+                    rules: count,
+                });
+                continue;
+            };
+            match Matching::new(&routed.when, &mut names, patterns) {
+                Ok(matching) => matchings.push((position, index, matching)),
+                Err(problem) => {
+                    problems.push(of(&rule.model.name, problem.clone()));
+                    *rule = Arc::new(Rule::broken(&rule.model, problem));
+                }
+            }
+        }
+        let entry = |(position, index, matching): (usize, usize, Matching)| {
+            let when = &routes.matches.get(position)?.when;
+            Some(Entry {
+                position,
+                matching,
+                rule: Arc::clone(rules.get(index)?),
+                cookie_path: cookie_path(when.path.as_ref()).into(),
+            })
+        };
+        let entries: Vec<Entry> = matchings.into_iter().filter_map(entry).collect();
         let index = Index::new(entries.iter().map(|entry| &entry.matching.path));
-        Ok(Self(Arc::new(Inner {
+        let inner = Inner {
             index,
             entries,
             names,
-        })))
+        };
+        (Self(Arc::new(inner)), problems)
     }
 
     /// Every rule that some match leads to; one that several lead to comes as often.
@@ -104,46 +144,26 @@ impl Compiled {
     pub fn find<'c>(&'c self, head: &Head<'_>) -> Option<Found<'c>> {
         let inner = &*self.0;
         let asked = Asked::new(head, &inner.names);
-        let mut first: Option<Found<'c>> = None;
-        for positions in inner.index.candidates(head.path) {
-            let bound = first.map_or(usize::MAX, |found| found.position);
-            let earlier = positions.iter().take_while(|position| **position < bound);
-            let found = earlier.copied().find_map(|position| {
-                let entry = inner.entries.get(position)?;
+        let mut first: Option<(usize, Found<'c>)> = None;
+        for places in inner.index.candidates(head.path) {
+            let bound = first.map_or(usize::MAX, |(place, _)| place);
+            let earlier = places.iter().take_while(|place| **place < bound);
+            let found = earlier.copied().find_map(|place| {
+                let entry = inner.entries.get(place)?;
                 let covered = entry.matching.covers(&asked)?;
-                Some(entry.found(position, covered))
+                Some((place, entry.found(covered)))
             });
             first = found.or(first);
         }
-        first
+        first.map(|(_, found)| found)
     }
 }
 
 impl Entry {
-    fn new(
-        position: usize,
-        routed: &RoutedMatch,
-        rules: &[Arc<Rule>],
-        names: &mut Names,
-    ) -> Result<Self, CompileError> {
-        let index = usize::try_from(routed.rule).unwrap_or(usize::MAX);
-        let rule = rules.get(index).ok_or(CompileError::NoSuchRule {
-            position,
-            rule: routed.rule,
-            rules: rules.len(),
-        })?;
-        let matching = Matching::new(&routed.when, names);
-        Ok(Self {
-            matching: matching.map_err(|problem| of(&rule.model.name, problem))?,
-            rule: Arc::clone(rule),
-            cookie_path: cookie_path(routed.when.path.as_ref()).into(),
-        })
-    }
-
-    fn found(&self, position: usize, covered: Covered) -> Found<'_> {
+    fn found(&self, covered: Covered) -> Found<'_> {
         Found {
             rule: &self.rule,
-            position,
+            position: self.position,
             covered,
             cookie_path: &self.cookie_path,
         }

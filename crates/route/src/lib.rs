@@ -4,8 +4,8 @@
 //! Everything here is a pure function of plain values: no async, no I/O, no clock, no hidden
 //! randomness. [`Compiled`] is made once, when routes arrive, and finds all that could be wrong with
 //! them; what is left for a request cannot fail or is an answer. The waypoint calls it for every
-//! request, the control plane to judge objects before it sends them, `ambit explain` to tell what
-//! would happen.
+//! request. The control plane makes [`Filters`], [`Session`] and expressions ([`check_pattern`]) of
+//! what people wrote before it sends it; a rule that cannot be used after all is answered with 500.
 //!
 //! The steps of a request, in order: [`normalize`]; [`Compiled::find`]; of the rule, then of the chosen backend,
 //! [`Filters`] in the order of its fields; [`Rule::choose`]; [`worth_another_try`] after each try.
@@ -40,7 +40,7 @@ pub use headers::{HeaderEdits, RequestEdits};
 pub use mirror::should_mirror;
 pub use normal::normalize;
 pub use path::Covered;
-pub use pattern::check_pattern;
+pub use pattern::{Patterns, check_pattern};
 pub use problem::Problem;
 pub use redirect::Redirection;
 pub use retry::{TryOutcome, worth_another_try};

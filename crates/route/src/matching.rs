@@ -11,7 +11,7 @@ use regex::bytes::Regex;
 
 use crate::asked::{Asked, Names};
 use crate::path::Covered;
-use crate::pattern::{TextTest, beginning, whole};
+use crate::pattern::{Patterns, TextTest, beginning};
 use crate::problem::Problem;
 
 /// A match: all of it must hold.
@@ -33,7 +33,7 @@ pub(crate) enum PathTest {
     Regex {
         /// What every path that matches begins with.
         begins: Arc<str>,
-        regex: Regex,
+        regex: Arc<Regex>,
     },
 }
 
@@ -46,25 +46,31 @@ struct FieldTest {
 }
 
 impl Matching {
-    pub(crate) fn new(when: &HttpMatch, names: &mut Names) -> Result<Self, Problem> {
+    pub(crate) fn new(
+        when: &HttpMatch,
+        names: &mut Names,
+        patterns: &mut Patterns,
+    ) -> Result<Self, Problem> {
         let headers = when.headers.iter().map(|field| {
             let name = HeaderName::from_bytes(field.name.as_bytes());
             let name = name.ok().ok_or_else(|| {
                 Problem::new("header of a match", &*field.name, "is not a header name")
             })?;
-            FieldTest::new("header of a match", names.header(name), field)
+            FieldTest::new("header of a match", names.header(name), field, patterns)
         });
         let headers = headers.collect::<Result<_, _>>()?;
         let query = when.query.iter().map(|field| {
             let slot = names.parameter(&field.name);
-            FieldTest::new("query parameter of a match", slot, field)
+            FieldTest::new("query parameter of a match", slot, field, patterns)
         });
-        let method = |text| TextTest::new("method of a match", text);
+        let query = query.collect::<Result<_, _>>()?;
+        let path = PathTest::new(when.path.as_ref(), patterns)?;
+        let method = |text| TextTest::new("method of a match", text, patterns);
         Ok(Self {
-            path: PathTest::new(when.path.as_ref())?,
+            path,
             method: when.method.as_ref().map(method).transpose()?,
             headers,
-            query: query.collect::<Result<_, _>>()?,
+            query,
         })
     }
 
@@ -83,7 +89,7 @@ impl Matching {
 }
 
 impl PathTest {
-    fn new(path: Option<&PathMatch>) -> Result<Self, Problem> {
+    fn new(path: Option<&PathMatch>, patterns: &mut Patterns) -> Result<Self, Problem> {
         Ok(match path {
             None => Self::Segments("".into()),
             Some(PathMatch::Exact(path)) => Self::Exact(Arc::clone(path)),
@@ -91,7 +97,7 @@ impl PathTest {
             Some(PathMatch::Prefix(path)) => Self::Prefix(Arc::clone(path)),
             Some(PathMatch::Regex(pattern)) => Self::Regex {
                 begins: beginning(&pattern.0).into(),
-                regex: whole("path of a match", pattern)?,
+                regex: patterns.whole("path of a match", pattern)?,
             },
         })
     }
@@ -115,10 +121,15 @@ impl PathTest {
 }
 
 impl FieldTest {
-    fn new(what: &'static str, slot: usize, field: &FieldMatch) -> Result<Self, Problem> {
+    fn new(
+        what: &'static str,
+        slot: usize,
+        field: &FieldMatch,
+        patterns: &mut Patterns,
+    ) -> Result<Self, Problem> {
         Ok(Self {
             slot,
-            value: TextTest::new(what, &field.value)?,
+            value: TextTest::new(what, &field.value, patterns)?,
             invert: field.invert,
         })
     }

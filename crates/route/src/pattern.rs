@@ -5,6 +5,7 @@
 //! that RE2 does not have are refused. Matching takes time linear in the text, memory is bounded.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use ambit_model::{Pattern, TextMatch};
@@ -12,9 +13,9 @@ use regex::bytes::{Regex, RegexBuilder};
 
 use crate::problem::Problem;
 
-/// Most memory of one compiled expression, in bytes: far more than any that a person wrote needs,
-/// little enough for a thousand of them.
-const LARGEST: usize = 256 * 1024;
+/// Most memory of one compiled expression, in bytes: more than any that a person wrote needs, little
+/// enough for hundreds of them.
+const LARGEST: usize = 64 * 1024;
 
 /// Most memory that one thread keeps for one expression while it matches.
 const LARGEST_CACHE: usize = 128 * 1024;
@@ -24,16 +25,38 @@ const LARGEST_CACHE: usize = 128 * 1024;
 pub(crate) enum TextTest {
     Exact(Arc<str>),
     Prefix(Arc<str>),
-    Regex(Regex),
+    Regex(Arc<Regex>),
     Present,
 }
 
+/// Expressions that were made ready: each once, however many matches of a service's routes have it.
+#[derive(Debug, Default)]
+pub struct Patterns(HashMap<Arc<str>, Result<Arc<Regex>, Cow<'static, str>>>);
+
+impl Patterns {
+    /// The expression that matches where `pattern` matches all of a text.
+    pub(crate) fn whole(
+        &mut self,
+        field: &'static str,
+        pattern: &Pattern,
+    ) -> Result<Arc<Regex>, Problem> {
+        let made = self.0.entry(Arc::clone(&pattern.0));
+        let made = made.or_insert_with(|| whole(&pattern.0).map(Arc::new));
+        let made = made.as_ref().map(Arc::clone);
+        made.map_err(|why| Problem::new(field, &*pattern.0, why.clone()))
+    }
+}
+
 impl TextTest {
-    pub(crate) fn new(field: &'static str, text: &TextMatch) -> Result<Self, Problem> {
+    pub(crate) fn new(
+        field: &'static str,
+        text: &TextMatch,
+        patterns: &mut Patterns,
+    ) -> Result<Self, Problem> {
         Ok(match text {
             TextMatch::Exact(text) => Self::Exact(Arc::clone(text)),
             TextMatch::Prefix(text) => Self::Prefix(Arc::clone(text)),
-            TextMatch::Regex(pattern) => Self::Regex(whole(field, pattern)?),
+            TextMatch::Regex(pattern) => Self::Regex(patterns.whole(field, pattern)?),
             TextMatch::Present => Self::Present,
         })
     }
@@ -55,27 +78,29 @@ impl TextTest {
 ///
 /// If it cannot; the reason is for the person who wrote it.
 pub fn check_pattern(pattern: &str) -> Result<(), Problem> {
-    whole("expression", &Pattern(pattern.into())).map(drop)
+    let wrong = |why| Problem::new("expression", pattern, why);
+    whole(pattern).map(drop).map_err(wrong)
 }
 
-/// The expression that matches where `pattern` matches all of a text.
-pub(crate) fn whole(field: &'static str, pattern: &Pattern) -> Result<Regex, Problem> {
-    let text: &str = &pattern.0;
-    let problem = |why: Cow<'static, str>| Problem::new(field, text, why);
+fn whole(text: &str) -> Result<Regex, Cow<'static, str>> {
     if let Some(flag) = foreign_flag(text) {
-        let why = format!("RE2 has no flag `{flag}`; take it out of the expression");
-        return Err(problem(why.into()));
+        return Err(format!("RE2 has no flag `{flag}`; take it out of the expression").into());
     }
-    // Alone first: `a)(b` would be one expression within the parentheses.
-    compile(text)
-        .and_then(|_| compile(&format!(r"\A(?:{text})\z")))
-        .map_err(|error| problem(in_one_line(&error).into()))
+    // Alone first: `a)(b` would be one expression within the parentheses. For that it need not be made:
+    // it is read before its size counts.
+    let alone = match compile(text, 0) {
+        Err(regex::Error::CompiledTooBig(_)) => Ok(()),
+        other => other.map(drop),
+    };
+    alone
+        .and_then(|()| compile(&format!(r"\A(?:{text})\z"), LARGEST))
+        .map_err(|error| in_one_line(&error).into())
 }
 
-fn compile(text: &str) -> Result<Regex, regex::Error> {
+fn compile(text: &str, largest: usize) -> Result<Regex, regex::Error> {
     RegexBuilder::new(text)
         .unicode(false)
-        .size_limit(LARGEST)
+        .size_limit(largest)
         .dfa_size_limit(LARGEST_CACHE)
         .build()
 }

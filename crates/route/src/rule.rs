@@ -12,7 +12,7 @@ use crate::rewrite::Rewriting;
 use crate::session::Session;
 use crate::weight::choose;
 
-/// What happens to a request that matched.
+/// What happens to a request that matched. One that is broken has nothing but its name.
 #[derive(Debug)]
 pub struct Rule {
     /// The rule as it was written: its name, time-outs and retries.
@@ -23,6 +23,8 @@ pub struct Rule {
     pub backends: Vec<RuleBackend>,
     /// Requests of one session go to one endpoint.
     pub session: Option<Session>,
+    /// Why it cannot be used, nor what leads to it: every request that meets it is answered with 500.
+    pub broken: Option<Problem>,
 }
 
 /// A destination of a rule.
@@ -37,7 +39,7 @@ pub struct RuleBackend {
 }
 
 /// Changes of a request and its response, in the order of the fields.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Filters {
     /// Answers requests of other origins, and says so on responses.
     pub cors: Option<CorsPolicy>,
@@ -62,7 +64,18 @@ impl Rule {
             filters: Filters::new(&model.filters)?,
             backends: backends.collect::<Result<_, _>>()?,
             session: session.transpose()?,
+            broken: None,
         })
+    }
+
+    pub(crate) fn broken(model: &Arc<HttpRule>, problem: Problem) -> Self {
+        Self {
+            model: Arc::clone(model),
+            filters: Filters::default(),
+            backends: Vec::new(),
+            session: None,
+            broken: Some(problem),
+        }
     }
 
     /// A destination by weight; `None` if there is none with a weight.
@@ -82,7 +95,12 @@ impl RuleBackend {
 }
 
 impl Filters {
-    fn new(model: &HttpFilters) -> Result<Self, Problem> {
+    /// Checks filters.
+    ///
+    /// # Errors
+    ///
+    /// If one of them has a value that cannot be used.
+    pub fn new(model: &HttpFilters) -> Result<Self, Problem> {
         Ok(Self {
             cors: model.cors.as_ref().map(CorsPolicy::new).transpose()?,
             request_headers: RequestEdits::new(&model.request_headers)?,

@@ -7,10 +7,12 @@
 //! that only the fields listed here can be set: no other field reaches what a container may do.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
 use super::desired::CONTAINER;
+use crate::cluster::call::CallError;
 use crate::config::objects::gateway::Gateway;
 
 /// How many pods, whatever the load.
@@ -101,6 +103,32 @@ pub(super) struct Parameters {
     overlays: BTreeMap<String, Value>,
 }
 
+/// The ConfigMap that a Gateway names, as it was read last.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct NamedMap {
+    name: Arc<str>,
+    /// Its data, or that there is none of that name, in the API server's words.
+    data: Result<BTreeMap<String, String>, String>,
+}
+
+impl NamedMap {
+    /// As it was read now, or else before: that it cannot be read says nothing about it. None if it
+    /// never could.
+    pub(super) fn after(
+        name: &Arc<str>,
+        read: Result<BTreeMap<String, String>, CallError>,
+        before: Option<Self>,
+    ) -> Option<Self> {
+        let data = match read {
+            Ok(data) => Ok(data),
+            Err(CallError::Missing(why)) => Err(why),
+            Err(_) => return before.filter(|before| before.name == *name),
+        };
+        let name = Arc::clone(name);
+        Some(Self { name, data })
+    }
+}
+
 /// What is asked for cannot be.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
@@ -134,6 +162,18 @@ impl Parameters {
                 .transpose()?,
             overlays,
         })
+    }
+
+    /// What a Gateway and the ConfigMap that it names ask for.
+    pub(super) fn of_map(gateway: &Gateway, map: &NamedMap) -> Result<Self, ParameterError> {
+        let NamedMap { name, data } = map;
+        let data = data.as_ref().map_err(|why| {
+            ParameterError(format!(
+                "infrastructure.parametersRef: ConfigMap {name}: {why}"
+            ))
+        })?;
+        Self::of(gateway, Some(data))
+            .map_err(|error| ParameterError(format!("ConfigMap {name}: {error}")))
     }
 
     /// Whether there is an overlay of that key.

@@ -103,6 +103,7 @@ fn work(client: Client) -> Work {
         },
         ledger,
         making: HashMap::new(),
+        maps: HashMap::new(),
         statuses: Written::default(),
         classes: None,
     }

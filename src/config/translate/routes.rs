@@ -10,7 +10,9 @@
 //! - `hostnames` mean nothing in a mesh (GEP-1294), but for a TLSRoute: it has nothing else to
 //!   tell connections by.
 //! - A rule that is wrong never opens a door. Where it can be told what it matches, it is answered with
-//!   500; where not, it is left out. Either way the status says so ([`verdict`]).
+//!   500; where not, it is left out. Either way the status says so ([`verdict`]). What is left of a
+//!   route counts, even if that is nothing: then no request is for it, which is 404. Whatever is said
+//!   here, waypoints can use: values and expressions are checked by what they are made to there.
 //! - A backend of another namespace needs a ReferenceGrant there, since a waypoint calls it with an
 //!   identity of its own; but for the very service that the traffic was for anyway.
 //! - Parents that are no services are somebody else's, and left alone; so are Gateways, also those
@@ -19,6 +21,7 @@
 mod attach;
 mod backends;
 mod compile;
+mod expressions;
 mod filters;
 mod grpc;
 mod http;
@@ -30,13 +33,16 @@ mod verdict;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use ambit_model::{PortRoutes, RouteList, ServiceRoutes};
+use ambit_model::{PortRoutes, RouteList, ServiceRoutes, TcpRoute};
 
 use self::attach::{Attached, attached};
 use self::compile::{Compiled, Rules};
 use super::Inputs;
 use crate::config::objects::{Kind, ObjectKey};
 
+pub use self::expressions::Judged;
+#[cfg(test)]
+pub(super) use self::expressions::{MOST_OF_NAMESPACE, MOST_OF_ROUTE};
 pub(super) use self::verdict::findings;
 pub use self::verdict::{RouteCondition, RouteVerdict};
 
@@ -58,10 +64,7 @@ type Place = (u16, Option<Arc<str>>);
 pub(super) fn translate(inputs: &Inputs<'_>, service: &ObjectKey) -> TranslatedRoutes {
     let attached = attached(inputs, service);
     let mut places: BTreeMap<Place, Vec<&Attached<'_>>> = BTreeMap::new();
-    for route in attached
-        .iter()
-        .filter(|route| route.compiled.rules.are_some())
-    {
+    for route in &attached {
         for port in route.ports.iter().flatten() {
             let place = (*port, route.consumer(service));
             places.entry(place).or_default().push(route);
@@ -135,14 +138,23 @@ fn merged<'a>(routes: &[&'a Attached<'_>]) -> (Option<RouteList>, BTreeSet<&'a O
     of_kind.dedup_by_key(|route| route.key);
     let compiled: Vec<&Compiled> = of_kind.iter().map(|route| &*route.compiled).collect();
     let list = match kind {
-        Kind::TcpRoute => compiled.iter().find_map(|compiled| match &compiled.rules {
-            Rules::Tcp(route) => Some(RouteList::Tcp(route.clone())),
-            _ => None,
-        }),
-        Kind::TlsRoute => Some(RouteList::Tls(stream::merged(&compiled))),
-        _ => Some(RouteList::Http(precedence::merged(&compiled))),
+        Kind::TcpRoute => {
+            let mut routes = compiled
+                .iter()
+                .filter_map(|compiled| match &compiled.rules {
+                    Rules::Tcp(route) => Some(route.clone()),
+                    _ => None,
+                });
+            RouteList::Tcp(routes.next().unwrap_or_else(|| TcpRoute {
+                name: kind.name().into(),
+                backends: Vec::new(),
+            }))
+        }
+        Kind::TlsRoute => RouteList::Tls(stream::merged(&compiled)),
+        _ => RouteList::Http(precedence::merged(&compiled)),
     };
-    (list, of_kind.into_iter().map(|route| route.key).collect())
+    let winning = of_kind.into_iter().map(|route| route.key).collect();
+    (Some(list), winning)
 }
 
 /// The least one counts.

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use ambit_model::{
-    Action, Policy, PolicyName, PolicyOrigin, Scope, Service, ServiceName, WorkloadUid,
+    Action, Policy, PolicyName, PolicyOrigin, PortRoutes, Scope, Service, ServiceName, WorkloadUid,
 };
 use ambit_wire::delta::Catalog;
 
@@ -144,4 +144,35 @@ fn resources_are_found_by_their_addresses_until_they_move() {
         ),
         ["shop/web"]
     );
+}
+
+#[test]
+fn a_service_has_routes_if_only_empty_ones() {
+    let name = ServiceName::new("shop", "web");
+    let shown = |publication: &Publication| {
+        let entry = publication.routes.get("shop/web")?;
+        let read = ambit_wire::decode::routes_from_bytes(&entry.body).unwrap();
+        Some(read.ports.len())
+    };
+    let put = Change::PutRoutes(Arc::new(ServiceRoutes {
+        service: name.clone(),
+        ports: [(80, PortRoutes::default())].into(),
+    }));
+    let mut source = Source::new();
+    let bare = source.change([service("web", "10.0.0.1")]).unwrap();
+    assert_eq!(shown(&bare), Some(0));
+    let routed = source
+        .change([service("web", "10.0.0.2"), put.clone()])
+        .unwrap();
+    assert_eq!(shown(&routed), Some(1));
+    let moved = source.change([service("web", "10.0.0.3")]).unwrap();
+    assert_eq!(shown(&moved), Some(1));
+    let bare = source.change([Change::RemoveRoutes(name.clone())]).unwrap();
+    assert_eq!(shown(&bare), Some(0));
+    source.change([put]);
+    let gone = [
+        Change::RemoveRoutes(name.clone()),
+        Change::RemoveService(name),
+    ];
+    assert_eq!(shown(&source.change(gone).unwrap()), None);
 }

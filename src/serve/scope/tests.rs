@@ -9,7 +9,7 @@ use ambit_model::{
 
 use super::*;
 
-fn name(service: &str) -> ServiceName {
+pub(in crate::serve) fn name(service: &str) -> ServiceName {
     ServiceName::new("shop", format!("{service}.shop.svc.cluster.local"))
 }
 
@@ -202,4 +202,50 @@ fn a_service_that_is_gone_does_not_linger() {
     drop(scope.refresh(&mesh, clock::now()));
     assert_eq!(scope.due(), None);
     assert!(!told(&scope, &mesh).contains(&"cart".to_owned()));
+}
+
+/// A pod of another namespace that is bound by itself.
+pub(in crate::serve) fn bound_pod(pod: &str, namespace: &str) -> Change {
+    match endpoint(pod, "none", "10.0.0.9") {
+        Change::PutWorkload(workload) => Change::PutWorkload(Arc::new(Workload {
+            namespace: namespace.into(),
+            services: BTreeMap::new(),
+            waypoint: Some(GatewayAddress::Service(name("waypoint"), 15008)),
+            ..Workload::clone(&workload)
+        })),
+        other => other,
+    }
+}
+
+#[test]
+fn policies_of_pods_that_are_bound_from_elsewhere_are_told() {
+    let mut mesh = mesh();
+    let mut scope = scope(&mesh);
+    mesh.apply(bound_pod("ledger-0", "bank"));
+    assert!(scope.refresh(&mesh, clock::now()).policies);
+    assert!(scope.has_policy("bank/a") && !scope.has_policy("other/a"));
+    mesh.apply(bound_pod("ledger-1", "bank"));
+    assert_eq!(scope.refresh(&mesh, clock::now()), Moved::default());
+    for pod in ["ledger-0", "ledger-1"] {
+        mesh.apply(Change::RemoveWorkload(WorkloadUid::pod(
+            "Kubernetes",
+            "shop",
+            pod,
+        )));
+    }
+    assert!(scope.refresh(&mesh, clock::now()).policies);
+    assert!(!scope.has_policy("bank/a"));
+}
+
+#[test]
+fn callers_that_can_be_asked_for_are_bounded() {
+    let mesh = mesh();
+    let mut scope = scope(&mesh);
+    let address = |n: usize| format!("/10.{}.{}.{}", n >> 16, n >> 8 & 255, n & 255);
+    let most: Vec<String> = (100_000..100_000 + MOST_ASKED).map(address).collect();
+    scope.ask(&most, &[]);
+    scope.ask(&["/10.0.0.4".to_owned()], &[]);
+    assert!(!told(&scope, &mesh).contains(&"other-0".to_owned()));
+    scope.ask(&["/10.0.0.4".to_owned()], &most[..1]);
+    assert!(told(&scope, &mesh).contains(&"other-0".to_owned()));
 }

@@ -1,12 +1,15 @@
 use std::time::Instant;
 
 use ambit_kit::clock;
-use ambit_model::{Change, Mesh, Policy, PolicyName, PolicyOrigin, Service, ServiceName};
+use ambit_model::{
+    Change, GatewayAddress, Mesh, Policy, PolicyName, PolicyOrigin, Service, ServiceName,
+};
 use ambit_wire::delta::Client;
 use ambit_wire::discovery::Node;
 
 use super::*;
 use crate::serve::publication::Publisher;
+use crate::serve::scope::tests::{bound_pod, name};
 
 /// A stream between a publisher and a client, one step at a time.
 struct Line {
@@ -248,4 +251,69 @@ fn a_foreign_type_is_not_served() {
     let now = Arc::clone(&line.now);
     assert_eq!(line.subscription.request(request, &now), None);
     assert!(line.subscription.poll(&now).is_none());
+}
+
+/// A line to a waypoint, and the mesh that it is told of.
+struct Told {
+    line: Line,
+    mesh: Mesh,
+}
+
+impl Told {
+    fn new() -> Self {
+        let mut line = Line::new(&[]);
+        let mesh = Mesh::default();
+        let scope = Scope::new(name("waypoint"), Arc::new([]), &mesh);
+        line.subscription = Subscription::new(&line.now, Some(scope));
+        line.connect(&[Kind::Policy, Kind::Routes, Kind::Address]);
+        line.exchange();
+        Self { line, mesh }
+    }
+
+    fn publish(&mut self, change: Change) {
+        let line = &mut self.line;
+        line.publisher.apply(&change);
+        self.mesh.apply(change);
+        line.now = line.publisher.publish(&self.mesh, Instant::now()).unwrap();
+        line.subscription.published(&line.now, clock::now());
+    }
+}
+
+#[test]
+fn a_waypoint_learns_of_routes_before_the_services_that_they_are_for() {
+    let mut told = Told::new();
+    let Change::PutService(web) = address("web", "1") else {
+        panic!("a service");
+    };
+    told.publish(Change::PutService(Arc::new(Service {
+        waypoint: Some(GatewayAddress::Service(name("waypoint"), 15008)),
+        ..Service::clone(&web)
+    })));
+    let (kind, nonce, words) = told.line.sent().unwrap();
+    assert_eq!(words, "routes +shop/web");
+    assert_eq!(told.line.sent(), None, "until it has them");
+    told.line.acknowledge(kind, &nonce);
+    assert_eq!(told.line.exchange(), ["wds +shop/web"]);
+    told.publish(Change::RemoveService(web.name.clone()));
+    let gone = ["routes -shop/web", "wds -shop/web"];
+    assert_eq!(told.line.exchange(), gone);
+}
+
+#[test]
+fn a_pod_that_is_bound_from_elsewhere_brings_the_policies_of_its_namespace() {
+    let mut told = Told::new();
+    told.publish(Change::PutPolicy(Arc::new(Policy {
+        name: PolicyName::new("bank", "a"),
+        scope: ambit_model::Scope::Namespace,
+        action: ambit_model::Action::Deny,
+        rules: Vec::new(),
+        dry_run: false,
+        origin: PolicyOrigin::AuthorizationPolicy,
+    })));
+    assert_eq!(told.line.exchange(), Vec::<String>::new());
+    told.publish(bound_pod("ledger-0", "bank"));
+    let sent = told.line.exchange();
+    assert_eq!(sent.len(), 2, "{sent:?}");
+    assert_eq!(sent[0], "wads +bank/a");
+    assert!(sent[1].ends_with("ledger-0"), "{sent:?}");
 }

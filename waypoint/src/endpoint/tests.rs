@@ -37,7 +37,7 @@ fn behind(short: &str, waypoint: &str) -> Change {
 fn view(changes: impl IntoIterator<Item = Change>) -> View {
     let mut view = View::new(name("waypoint"), "10.0.0.1".parse().unwrap());
     for change in changes {
-        view.apply(change, Instant::now()).unwrap();
+        view.apply(change, Instant::now());
     }
     view
 }

@@ -98,6 +98,11 @@ impl Fault {
         }
     }
 
+    /// That of routes, or a rule, that cannot be used.
+    pub(super) fn unroutable(detail: String) -> Self {
+        Self::new(500, Flag::NoRoute, Reason::InvalidRoute.word(), detail)
+    }
+
     /// That of a refusal: no endpoint can be gone to, or this client may not.
     pub(super) fn of(refusal: &Refusal) -> Self {
         let reason = refusal.reason;

@@ -10,7 +10,7 @@ use crate::fixtures::{bound, call, closed, endpoint, name, routed, service};
 fn view(changes: impl IntoIterator<Item = Change>) -> View {
     let mut view = View::new(name("waypoint"), "10.0.0.1".parse().unwrap());
     for change in changes {
-        view.apply(change, Instant::now()).unwrap();
+        view.apply(change, Instant::now());
     }
     view
 }

@@ -21,11 +21,11 @@ use std::time::{Duration, Instant};
 use ambit_kit::clock;
 use ambit_kit::tasks::Tasks;
 use ambit_model::SpiffeId;
-use ambit_tunnel::OpenError;
+use ambit_tunnel::{Gathered, InTurns, OpenError};
 use hyper::body::{Body as _, Incoming};
 use hyper::client::conn::{http1, http2};
 use hyper::{Request, Response};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
@@ -362,13 +362,13 @@ impl HttpPool {
         to: &Destination,
     ) -> Result<(http2::SendRequest<Body>, Arc<Load>), ConnectError> {
         let link = self.inner.linker.link(to, OnBehalf::default()).await?;
-        let (sender, connection) = http2::Builder::new(TokioExecutor::new())
+        let (sender, connection) = http2::Builder::new(Turns)
             .timer(TokioTimer::new())
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
             .initial_max_send_streams(UNTOLD)
             .max_header_list_size(HEADERS)
-            .handshake(TokioIo::new(link))
+            .handshake(TokioIo::new(Gathered::new(link)))
             .await
             .map_err(|error| ConnectError::Handshake(to.address, Arc::new(error)))?;
         let load = Load::new();
@@ -402,6 +402,20 @@ impl HttpPool {
             }
         };
         drop(self.inner.tasks.spawn(UPSTREAM, driven));
+    }
+}
+
+/// Runs what drives a connection of HTTP/2, in turns.
+#[derive(Clone, Copy, Debug)]
+struct Turns;
+
+impl<F> hyper::rt::Executor<F> for Turns
+where
+    F: Future<Output: Send> + Send + 'static,
+{
+    fn execute(&self, future: F) {
+        // Ends with the connection.
+        drop(tokio::spawn(InTurns::new(future)));
     }
 }
 

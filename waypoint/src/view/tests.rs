@@ -3,11 +3,11 @@
 use ambit_balance::Ask;
 use ambit_model::{
     Backend, BackendTarget, Health, HttpBackend, HttpFilters, HttpMatch, HttpRoutes, HttpRule,
-    PathMatch, Pattern, RoutedMatch,
+    PathMatch, Pattern, PortRoutes, RouteList, RoutedMatch,
 };
 
 use super::*;
-use crate::fixtures::{bound, endpoint, name, service};
+use crate::fixtures::{bound, empty, endpoint, name, service};
 
 /// One rule for everything below a path, or for what an expression matches.
 fn routes(path: PathMatch) -> Change {
@@ -45,7 +45,7 @@ fn routes(path: PathMatch) -> Change {
 fn view(changes: impl IntoIterator<Item = Change>) -> View {
     let mut view = View::new(name("waypoint"), "10.0.0.1".parse().unwrap());
     for change in changes {
-        view.apply(change, Instant::now()).unwrap();
+        view.apply(change, Instant::now());
     }
     view
 }
@@ -99,54 +99,111 @@ fn an_endpoint_that_leaves_moves_or_falls_ill_is_not_picked_where_it_was() {
         endpoint("cart-2", "cart", "10.0.0.4", Health::Unhealthy),
         endpoint("cart-3", "other", "10.0.0.5", Health::Healthy),
     ] {
-        view.apply(change, now).unwrap();
+        view.apply(change, now);
     }
     assert_eq!(picked(&view), ["10.0.0.9:8080"]);
-    view.apply(Change::RemoveService(name("cart")), now)
-        .unwrap();
+    view.apply(Change::RemoveService(name("cart")), now);
     assert_eq!(picked(&view), Vec::<String>::new());
 }
 
+/// Routes with a list for all clients and one for those of a namespace.
+fn with_consumers(producer: PathMatch, consumer: (&str, PathMatch)) -> Change {
+    let list = |path| match routes(path) {
+        Change::PutRoutes(routes) => routes.ports[&80].producer.clone(),
+        _ => None,
+    };
+    let port = PortRoutes {
+        producer: list(producer),
+        consumers: [(consumer.0.into(), list(consumer.1).unwrap())].into(),
+    };
+    Change::PutRoutes(Arc::new(ServiceRoutes {
+        service: name("cart"),
+        ports: [(80, port)].into(),
+    }))
+}
+
+/// What becomes of a request of a client for `/`.
+fn found(view: &View, client: Option<&str>) -> &'static str {
+    let request = http::Request::get("/").body(()).unwrap().into_parts().0;
+    match view.routes(&name("cart"), 80, client).map(AsRef::as_ref) {
+        None => "unrouted",
+        Some(Routes::Unusable) => "refused",
+        Some(Routes::Http(http)) => match http.find(&ambit_route::Head::of(&request)) {
+            None => "not found",
+            Some(found) if found.rule.broken.is_some() => "broken",
+            Some(_) => "routed",
+        },
+        Some(_) => "other",
+    }
+}
+
 #[test]
-fn routes_that_cannot_be_used_leave_those_before_them() {
-    let mut view = view([routes(PathMatch::Exact("/".into()))]);
-    let before = view.routes(&name("cart"), 80, None).map(Arc::as_ptr);
-    assert!(before.is_some());
-    let broken = routes(PathMatch::Regex(Pattern("(".into())));
-    let error = view.apply(broken, Instant::now()).unwrap_err();
+fn a_broken_list_of_one_namespace_is_no_matter_of_others() {
+    let typo = || PathMatch::Regex(Pattern("(".into()));
+    let good = || PathMatch::Exact("/".into());
+    let view = view([with_consumers(good(), ("team", typo()))]);
+    assert_eq!(found(&view, Some("shop")), "routed");
+    assert_eq!(found(&view, Some("team")), "not found");
+    let view = self::view([with_consumers(typo(), ("team", good()))]);
+    assert_eq!(found(&view, Some("shop")), "not found");
+    assert_eq!(found(&view, Some("team")), "routed");
+}
+
+#[test]
+fn a_service_whose_routes_are_not_known_is_neither_tied_nor_unrouted() {
+    let now = Instant::now();
+    let mut view = view([bound("cart", Some("waypoint"))]);
+    assert!(view.tie(&name("cart"), now).is_none());
+    assert_eq!(found(&view, None), "refused");
+    view.apply(empty("cart"), now);
+    assert!(view.tie(&name("cart"), now).is_some());
+    assert_eq!(found(&view, None), "unrouted");
+    view.apply(Change::RemoveRoutes(name("cart")), now);
+    assert!(view.tie(&name("cart"), now).is_none());
+    assert_eq!(found(&view, None), "refused");
+}
+
+#[test]
+fn rejected_routes_leave_those_before_them_or_else_refuse() {
+    let now = Instant::now();
+    let mut view = view([
+        bound("cart", Some("waypoint")),
+        routes(PathMatch::Exact("/".into())),
+    ]);
+    view.reject_routes(name("cart"));
+    assert_eq!(found(&view, None), "routed");
+    view.apply(Change::RemoveRoutes(name("cart")), now);
+    view.reject_routes(name("cart"));
+    assert_eq!(found(&view, None), "refused");
     assert!(
-        error.to_string().contains("HTTPRoute/shop/cart/0"),
-        "{error}"
+        view.tie(&name("cart"), now).is_some(),
+        "requests are answered"
     );
-    assert_eq!(
-        view.routes(&name("cart"), 80, None).map(Arc::as_ptr),
-        before
-    );
-    assert_eq!(view.mesh.all_routes().len(), 1);
 }
 
 #[test]
 fn a_service_is_served_while_it_is_bound_and_for_a_while_after() {
     let now = Instant::now();
     let mut view = view([
+        empty("cart"),
         bound("cart", Some("waypoint")),
+        empty("stock"),
         bound("stock", Some("other")),
     ]);
     assert!(view.tie(&name("stock"), now).is_none());
     let tie = view.tie(&name("cart"), now).unwrap().clone();
-    view.apply(bound("cart", Some("waypoint")), now).unwrap();
+    view.apply(bound("cart", Some("waypoint")), now);
     assert!(!tie.has_reached(Step::Draining), "nothing has changed");
 
-    view.apply(bound("cart", None), now).unwrap();
+    view.apply(bound("cart", None), now);
     assert!(tie.has_reached(Step::Draining));
     let late = view.tie(&name("cart"), now + LINGER / 2);
     assert!(late.is_some_and(|tie| tie.has_reached(Step::Draining)));
     assert!(view.tie(&name("cart"), now + LINGER).is_none());
 
-    view.apply(bound("cart", Some("waypoint")), now).unwrap();
+    view.apply(bound("cart", Some("waypoint")), now);
     let tie = view.tie(&name("cart"), now + LINGER).unwrap().clone();
     assert!(!tie.has_reached(Step::Draining));
-    view.apply(Change::RemoveService(name("cart")), now)
-        .unwrap();
+    view.apply(Change::RemoveService(name("cart")), now);
     assert!(tie.has_reached(Step::Draining) && view.tie(&name("cart"), now).is_none());
 }

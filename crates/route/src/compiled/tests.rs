@@ -1,6 +1,6 @@
 use ambit_model::{
     Backend, BackendTarget, HeaderChanges, HttpBackend, HttpFilters, HttpMatch, HttpRule,
-    PathChange, PathMatch, Pattern, Redirect, TextMatch,
+    PathChange, PathMatch, Pattern, Redirect, RoutedMatch, TextMatch,
 };
 use http::{HeaderMap, Method, Request};
 
@@ -72,6 +72,50 @@ fn what_is_found_tells_what_was_covered_and_the_path_of_cookies() {
     let found = compiled.find(&Head::of(&request.into_parts().0)).unwrap();
     assert_eq!(found.covered, Covered::Segments(2));
     assert_eq!(found.cookie_path, "/a");
+}
+
+#[test]
+fn a_rule_that_cannot_be_used_is_broken_and_the_others_are_not() {
+    let bad = Arc::new(HttpRule {
+        filters: HttpFilters {
+            request_headers: HeaderChanges {
+                remove: vec!["te".into()],
+                ..HeaderChanges::default()
+            },
+            ..HttpFilters::default()
+        },
+        ..rule("bad value")
+    });
+    let exact = |path: &str, rule| to(Some(PathMatch::Exact(path.into())), rule);
+    let typo = PathMatch::Regex(Pattern("(".into()));
+    let matches = vec![
+        exact("/value", 0),
+        exact("/other-match", 1),
+        to(Some(typo), 1),
+        exact("/nowhere", 7),
+        exact("/good", 2),
+    ];
+    let mut routes = routes(matches, vec![rule(""), rule("bad match"), rule("good")]);
+    routes.rules[0] = bad;
+    let (compiled, problems) = Compiled::rule_by_rule(&routes, &mut Patterns::default());
+    let found = |path: &str| {
+        let request = Request::get(path).body(()).unwrap().into_parts().0;
+        let found = compiled.find(&Head::of(&request))?;
+        assert_eq!(
+            found.rule.model.name,
+            routes.rules[routes.matches[found.position].rule as usize].name
+        );
+        Some(found.rule.broken.is_some())
+    };
+    assert_eq!(found("/value"), Some(true));
+    assert_eq!(found("/other-match"), Some(true));
+    assert_eq!(found("/good"), Some(false));
+    assert_eq!(found("/nowhere"), None);
+    let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    assert_eq!(problems.len(), 3, "{problems:?}");
+    assert!(problems[0].starts_with("bad value: request header"));
+    assert!(problems[1].starts_with("bad match: path of a match"));
+    assert!(Compiled::new(&routes).is_err());
 }
 
 #[test]

@@ -52,7 +52,7 @@ fn a_path_meets_few_of_a_thousand() {
             1 => PathTest::Segments(format!("/shop/{n}").into()),
             2 => PathTest::Regex {
                 begins: format!("/shop/{n}/").into(),
-                regex: Regex::new("x").unwrap(),
+                regex: Regex::new("x").unwrap().into(),
             },
             _ => PathTest::Prefix(format!("/shop/{n}/").into()),
         })

@@ -6,7 +6,7 @@ use crate::head::Head;
 
 fn covers(when: &HttpMatch, head: &Head<'_>) -> Option<Covered> {
     let mut names = Names::default();
-    let matching = Matching::new(when, &mut names).unwrap();
+    let matching = Matching::new(when, &mut names, &mut Patterns::default()).unwrap();
     matching.covers(&Asked::new(head, &names))
 }
 
@@ -141,7 +141,8 @@ fn a_name_that_no_header_can_have_is_refused() {
         headers: vec![field(":path", TextMatch::Present, false)],
         ..HttpMatch::default()
     };
-    let problem = Matching::new(&when, &mut Names::default()).unwrap_err();
+    let problem =
+        Matching::new(&when, &mut Names::default(), &mut Patterns::default()).unwrap_err();
     assert_eq!(
         problem.to_string(),
         r#"header of a match ":path": is not a header name"#

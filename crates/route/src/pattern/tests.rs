@@ -2,8 +2,8 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn regex(pattern: &str) -> Result<Regex, Problem> {
-    whole("path", &Pattern(pattern.into()))
+fn regex(pattern: &str) -> Result<Arc<Regex>, Problem> {
+    Patterns::default().whole("path", &Pattern(pattern.into()))
 }
 
 #[test]
@@ -48,7 +48,10 @@ fn what_is_no_expression_of_ours_is_refused_in_one_line() {
         ("(?=a)", "RE2 has no flag `=`"),
         (r"\p{Greek}", "Unicode"),
         (r"(a)\1", "backreferences"),
-        ("(?:(?:a{1000}){1000}){1000}", "bytes of memory"),
+        (
+            "(?:(?:a{1000}){1000}){1000}",
+            "more than 65536 bytes of memory",
+        ),
     ];
     for (pattern, why) in table {
         let problem = regex(pattern).unwrap_err();
@@ -57,6 +60,15 @@ fn what_is_no_expression_of_ours_is_refused_in_one_line() {
         assert!(check_pattern(pattern).is_err());
     }
     assert_eq!(check_pattern("/a/.*"), Ok(()));
+}
+
+#[test]
+fn an_expression_is_made_once() {
+    let mut patterns = Patterns::default();
+    let mut whole = |text: &str| patterns.whole("path", &Pattern(text.into()));
+    let made = whole("/a/.*").unwrap();
+    assert!(Arc::ptr_eq(&made, &whole("/a/.*").unwrap()));
+    assert_eq!(whole("(").unwrap_err(), whole("(").unwrap_err());
 }
 
 /// Pieces of expressions, put together at random.

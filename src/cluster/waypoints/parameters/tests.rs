@@ -145,3 +145,26 @@ fn an_overlay_is_merged() {
     }}}});
     assert_eq!(object, expected);
 }
+
+#[test]
+fn a_map_that_cannot_be_read_now_is_as_it_was_and_only_a_missing_one_is_wrong() {
+    let of = |text: &str| Ok(BTreeMap::from([("service".to_owned(), text.to_owned())]));
+    let name: Arc<str> = "a".into();
+    let failed = || Err(CallError::Failed("no quorum".to_owned()));
+    let verdict = |map: &NamedMap| Parameters::of_map(&gateway(&json!({})), map).is_ok();
+
+    assert_eq!(NamedMap::after(&name, failed(), None), None);
+    let read = NamedMap::after(&name, of("metadata: {}"), None);
+    assert!(verdict(read.as_ref().unwrap()));
+    let late = Err(CallError::Late(std::time::Duration::ZERO));
+    assert_eq!(NamedMap::after(&name, late, read.clone()), read);
+    assert_eq!(NamedMap::after(&"b".into(), failed(), read.clone()), None);
+
+    let missing = Err(CallError::Missing("not found".to_owned()));
+    let missing = NamedMap::after(&name, missing, read).unwrap();
+    assert!(!verdict(&missing));
+    assert_eq!(
+        NamedMap::after(&name, failed(), Some(missing.clone())),
+        Some(missing)
+    );
+}

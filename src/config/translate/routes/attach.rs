@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::compile::{Compiled, compile};
+use super::expressions::MOST_OF_NAMESPACE;
 use crate::config::objects::ObjectKey;
 use crate::config::objects::route_parts::{ParentReference, Route};
 use crate::config::objects::service::{Service, ServicePort};
@@ -31,21 +32,23 @@ impl Attached<'_> {
     }
 }
 
-/// Routes that name a service as a parent; twice, those that name it twice.
+/// Routes that name a service as a parent, the oldest first; twice, those that name it twice.
 pub(super) fn attached<'a>(inputs: &Inputs<'a>, service: &ObjectKey) -> Vec<Attached<'a>> {
+    let mut routes: Vec<_> = inputs.objects.routes_of(service).collect();
+    routes.sort_by_key(|(key, route)| (route.metadata().age(), *key));
+    let mut left: BTreeMap<&str, usize> = BTreeMap::new();
     let mut attached = Vec::new();
-    for (key, route) in inputs.objects.routes_of(service) {
-        let mut compiled: BTreeMap<&ObjectKey, Arc<Compiled>> = BTreeMap::new();
+    for (key, route) in routes {
+        let left = left.entry(&key.namespace).or_insert(MOST_OF_NAMESPACE);
+        let compiled = Arc::new(compile(inputs, key, route, service, *left));
+        *left = left.saturating_sub(compiled.expressions);
         for (index, parent) in parents(key, route, service) {
-            let compiled = compiled
-                .entry(key)
-                .or_insert_with(|| Arc::new(compile(inputs, key, route, service)));
             attached.push(Attached {
                 key,
                 route,
                 index,
                 ports: ports(inputs, service, index, parent),
-                compiled: Arc::clone(compiled),
+                compiled: Arc::clone(&compiled),
             });
         }
     }

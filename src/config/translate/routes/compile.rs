@@ -2,18 +2,15 @@
 
 use std::sync::Arc;
 
-use ambit_model::{HttpMatch, HttpRule, Pattern, TcpRoute};
-use regex::bytes::RegexBuilder;
+use ambit_model::{HttpMatch, HttpRule, TcpRoute};
 
+use super::expressions::Room;
 use super::precedence::Rank;
 use super::stream::RankedTls;
 use crate::config::objects::ObjectKey;
 use crate::config::objects::route_parts::{Route, RuleName};
 use crate::config::problem::Finding;
 use crate::config::translate::Inputs;
-
-/// Largest program of a regular expression, in bytes, as in waypoints.
-const LARGEST_PATTERN: usize = 256 * 1024;
 
 /// A route as it is for one parent.
 #[derive(Debug)]
@@ -25,6 +22,8 @@ pub(super) struct Compiled {
     pub(super) unresolved: Vec<Unresolved>,
     /// How many rules it has.
     pub(super) count: usize,
+    /// How many regular expressions it has, as far as there was room.
+    pub(super) expressions: usize,
 }
 
 /// What can be followed of a route.
@@ -68,18 +67,6 @@ pub(super) struct Unresolved {
     pub(super) finding: Finding,
 }
 
-impl Rules {
-    /// False if nothing can be followed.
-    pub(super) fn are_some(&self) -> bool {
-        match self {
-            Self::Http(rules) => !rules.is_empty(),
-            Self::Tls(routes) => !routes.is_empty(),
-            Self::Tcp(_) => true,
-            Self::None => false,
-        }
-    }
-}
-
 impl Wrong {
     /// Something that we do not know, or not yet.
     pub(super) fn unsupported(
@@ -112,20 +99,25 @@ pub(super) struct Compiler<'a> {
     pub(super) inputs: &'a Inputs<'a>,
     pub(super) key: &'a ObjectKey,
     pub(super) parent: &'a ObjectKey,
+    pub(super) room: Room<'a>,
     pub(super) wrong: Vec<WrongRule>,
     pub(super) unresolved: Vec<Unresolved>,
 }
 
+/// Reads a route for one parent, where other routes of its namespace have left so many regular
+/// expressions.
 pub(super) fn compile(
     inputs: &Inputs<'_>,
     key: &ObjectKey,
     route: Route<'_>,
     parent: &ObjectKey,
+    left: usize,
 ) -> Compiled {
     let mut compiler = Compiler {
         inputs,
         key,
         parent,
+        room: Room::new(inputs.judged, left),
         wrong: Vec::new(),
         unresolved: Vec::new(),
     };
@@ -140,6 +132,7 @@ pub(super) fn compile(
         wrong: compiler.wrong,
         unresolved: compiler.unresolved,
         count,
+        expressions: compiler.room.taken(),
     }
 }
 
@@ -153,7 +146,8 @@ impl Compiler<'_> {
         });
     }
 
-    /// A rule of requests: left out if its matches are wrong, answered with 500 if the rest of it is.
+    /// A rule of requests: left out if its matches are wrong, answered with 500 if the rest of it is, or
+    /// if they are too many.
     pub(super) fn ranked(
         &mut self,
         index: usize,
@@ -161,6 +155,7 @@ impl Compiler<'_> {
         matches: Result<Vec<(Rank, HttpMatch)>, Wrong>,
         follow: impl FnOnce(&mut Self) -> Result<HttpRule, Wrong>,
     ) -> Option<RankedRule> {
+        let bounded = self.room.check(&format!("spec.rules[{index}]"));
         let matches = match matches {
             Ok(matches) => matches,
             Err(wrong) => {
@@ -168,7 +163,7 @@ impl Compiler<'_> {
                 return None;
             }
         };
-        let rule = follow(self).unwrap_or_else(|wrong| {
+        let rule = bounded.and_then(|()| follow(self)).unwrap_or_else(|wrong| {
             self.note(index, wrong, true);
             HttpRule::default()
         });
@@ -190,24 +185,6 @@ impl Compiler<'_> {
         match name {
             Some(name) => format!("{kind}/{namespace}/{route}/{name}").into(),
             None => format!("{kind}/{namespace}/{route}/{index}").into(),
-        }
-    }
-}
-
-/// A regular expression that compiles by itself, so that it means the same in parentheses.
-pub(super) fn pattern(field: &str, text: &str) -> Result<Pattern, Wrong> {
-    let compiled = RegexBuilder::new(text)
-        .unicode(false)
-        .size_limit(LARGEST_PATTERN)
-        .build();
-    match compiled {
-        Ok(_) => Ok(Pattern(text.into())),
-        Err(error) => {
-            let error = error.to_string();
-            let why = error.lines().last().unwrap_or_default();
-            let why = why.trim_start_matches("error: ").trim_end_matches('.');
-            let what = format!("not a regular expression that can be used: {why}");
-            Err(Wrong::unsupported(field, what, "write it in RE2 syntax"))
         }
     }
 }

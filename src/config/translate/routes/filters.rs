@@ -2,8 +2,8 @@
 //!
 //! All of a kind that is known can be combined, in the order of the fields of
 //! [`HttpFilters`] whatever the order in the route; but for a redirect and a
-//! rewrite, and for two of one type other than copies. What is not known is never passed over: its
-//! rule is answered with 500.
+//! rewrite, and for two of one type other than copies. What is not known, or not taken by waypoints
+//! ([`ambit_route::Filters`]), is never passed over: its rule is answered with 500.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -27,6 +27,8 @@ const OF_GRPC: [&str; 3] = [
 ];
 /// Statuses of redirects that are known.
 const REDIRECTS: [u16; 5] = [301, 302, 303, 307, 308];
+/// What to do about a value that waypoints do not take.
+pub(super) const CORRECT: &str = "correct it, or do without it";
 /// How long a browser may remember an answer where nothing is said, in seconds.
 const MAX_AGE: u32 = 5;
 
@@ -61,7 +63,13 @@ impl Compiler<'_> {
             let field = format!("{}.filters", place.field);
             return Err(Wrong::incompatible(field, what, "remove one of the two"));
         }
-        Ok(filters)
+        match ambit_route::Filters::new(&filters) {
+            Ok(_) => Ok(filters),
+            Err(problem) => {
+                let field = format!("{}.filters", place.field);
+                Err(Wrong::unsupported(field, problem.to_string(), CORRECT))
+            }
+        }
     }
 
     fn add(

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use ambit_model::{HttpMatch, HttpRule, PathMatch};
 
-use super::compile::{Compiler, RankedRule, Rules, Wrong, pattern};
+use super::compile::{Compiler, RankedRule, Rules, Wrong};
+use super::expressions::Room;
 use super::filters::Place;
 use super::http::session;
-use super::matches::fields;
+use super::matches::{any_path, fields};
 use super::precedence::Rank;
 use crate::config::objects::grpc_route::{GrpcRoute, GrpcRouteMatch, GrpcRouteRule, MethodMatch};
 
@@ -30,7 +31,7 @@ impl Compiler<'_> {
             field: &field,
             has_one_prefix: false,
         };
-        let matches = grpc_matches(&field, &rule.matches);
+        let matches = grpc_matches(&mut self.room, &field, &rule.matches);
         self.ranked(index, rule.name.as_ref(), matches, |compiler| {
             let action = compiler.action(&place, &rule.filters, &rule.backend_refs)?;
             let session = session(&field, rule.session_persistence.as_ref())?;
@@ -39,7 +40,11 @@ impl Compiler<'_> {
     }
 }
 
-fn grpc_matches(rule: &str, matches: &[GrpcRouteMatch]) -> Result<Vec<(Rank, HttpMatch)>, Wrong> {
+fn grpc_matches(
+    room: &mut Room<'_>,
+    rule: &str,
+    matches: &[GrpcRouteMatch],
+) -> Result<Vec<(Rank, HttpMatch)>, Wrong> {
     let default = [GrpcRouteMatch::default()];
     let matches = if matches.is_empty() {
         &default
@@ -47,11 +52,15 @@ fn grpc_matches(rule: &str, matches: &[GrpcRouteMatch]) -> Result<Vec<(Rank, Htt
         matches
     };
     let each = matches.iter().enumerate();
-    each.map(|(index, given)| grpc_match(&format!("{rule}.matches[{index}]"), given))
+    each.map(|(index, given)| grpc_match(room, &format!("{rule}.matches[{index}]"), given))
         .collect()
 }
 
-fn grpc_match(field: &str, given: &GrpcRouteMatch) -> Result<(Rank, HttpMatch), Wrong> {
+fn grpc_match(
+    room: &mut Room<'_>,
+    field: &str,
+    given: &GrpcRouteMatch,
+) -> Result<(Rank, HttpMatch), Wrong> {
     let method = given.method.clone().unwrap_or_default();
     let headers = given.headers.iter().map(|header| {
         (
@@ -61,8 +70,8 @@ fn grpc_match(field: &str, given: &GrpcRouteMatch) -> Result<(Rank, HttpMatch), 
         )
     });
     let when = HttpMatch {
-        path: path(&format!("{field}.method"), &method)?,
-        headers: fields(&format!("{field}.headers"), headers)?,
+        path: path(room, &format!("{field}.method"), &method)?,
+        headers: fields(room, &format!("{field}.headers"), headers)?,
         ..HttpMatch::default()
     };
     let length = |part: Option<Arc<str>>| part.map_or(0, |part| part.chars().count());
@@ -74,7 +83,7 @@ fn grpc_match(field: &str, given: &GrpcRouteMatch) -> Result<(Rank, HttpMatch), 
     Ok((rank, when))
 }
 
-fn path(field: &str, given: &MethodMatch) -> Result<Option<PathMatch>, Wrong> {
+fn path(room: &mut Room<'_>, field: &str, given: &MethodMatch) -> Result<Option<PathMatch>, Wrong> {
     let service = given.service.as_ref().map(|service| service.shared());
     let method = given.method.as_ref().map(|method| method.shared());
     if service.is_none() && method.is_none() {
@@ -82,7 +91,7 @@ fn path(field: &str, given: &MethodMatch) -> Result<Option<PathMatch>, Wrong> {
     }
     let kind = given.kind.as_deref().unwrap_or("Exact");
     if kind == "RegularExpression" {
-        return expressions(field, service.as_deref(), method.as_deref()).map(Some);
+        return expressions(room, field, service.as_deref(), method.as_deref()).map(Some);
     }
     if kind != "Exact" {
         let what = format!("unknown type `{kind}`");
@@ -98,7 +107,8 @@ fn path(field: &str, given: &MethodMatch) -> Result<Option<PathMatch>, Wrong> {
         (Some(service), None) => Some(PathMatch::Prefix(format!("/{service}/").into())),
         (None, Some(method)) => {
             let text = format!("/{ANY}/{method}");
-            Some(PathMatch::Regex(pattern(field, &text)?))
+            let pattern = room.pattern(field, &text)?;
+            Some(pattern.map_or_else(any_path, PathMatch::Regex))
         }
         (None, None) => None,
     })
@@ -106,10 +116,15 @@ fn path(field: &str, given: &MethodMatch) -> Result<Option<PathMatch>, Wrong> {
 
 /// Each compiles by itself, so that neither reaches into the other.
 fn expressions(
+    room: &mut Room<'_>,
     field: &str,
     service: Option<&str>,
     method: Option<&str>,
 ) -> Result<PathMatch, Wrong> {
+    if !room.take() {
+        return Ok(any_path());
+    }
+    let pattern = |field: &str, text: &str| room.judged.pattern(field, text);
     let part = |name: &str, text: Option<&str>| match text {
         Some(text) => pattern(&format!("{field}.{name}"), text).map(|one| format!("(?:{})", one.0)),
         None => Ok(ANY.to_owned()),

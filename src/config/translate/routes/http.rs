@@ -1,9 +1,13 @@
 //! Rules of an HTTPRoute.
 
-use ambit_model::{HttpBackend, HttpRule, Retry, RetryOn, SessionCarrier, SessionPersistence};
+use ambit_model::{
+    HttpBackend, HttpFilters, HttpRule, PathChange, Retry, RetryOn, SessionCarrier,
+    SessionPersistence,
+};
+use ambit_route::Session;
 
 use super::compile::{Compiler, RankedRule, Rules, Wrong};
-use super::filters::Place;
+use super::filters::{CORRECT, Place};
 use super::matches::{has_one_prefix, http_matches};
 use crate::config::objects::http_route::{HttpRoute, HttpRouteRule, RouteRetry};
 use crate::config::objects::route_filters::Filter;
@@ -36,7 +40,7 @@ impl Compiler<'_> {
             field: &field,
             has_one_prefix: has_one_prefix(&rule.matches),
         };
-        let matches = http_matches(&field, &rule.matches);
+        let matches = http_matches(&mut self.room, &field, &rule.matches);
         self.ranked(index, rule.name.as_ref(), matches, |compiler| {
             let action = compiler.action(&place, &rule.filters, &rule.backend_refs)?;
             with_options(&field, action, rule)
@@ -64,9 +68,15 @@ impl Compiler<'_> {
                 field: &field,
                 ..*place
             };
+            let own = self.filters(&place, &reference.filters)?;
+            if changes_path(&filters) && replaces_prefix(&own) {
+                let what = "ReplacePrefixMatch after the rule's own change of the path";
+                let field = format!("{field}.filters");
+                return Err(Wrong::incompatible(field, what, "remove one of the two"));
+            }
             destinations.push(HttpBackend {
                 backend,
-                filters: self.filters(&place, &reference.filters)?,
+                filters: own,
             });
         }
         Ok(HttpRule {
@@ -75,6 +85,19 @@ impl Compiler<'_> {
             ..HttpRule::default()
         })
     }
+}
+
+fn changes_path(filters: &HttpFilters) -> bool {
+    let rewrite = filters.rewrite.as_ref();
+    rewrite.is_some_and(|rewrite| rewrite.path.is_some())
+}
+
+/// What a match covered of a path is known of the path that the client asked for only.
+fn replaces_prefix(filters: &HttpFilters) -> bool {
+    let rewrite = filters.rewrite.as_ref().map(|rewrite| &rewrite.path);
+    let redirect = filters.redirect.as_ref().map(|redirect| &redirect.path);
+    let mut paths = rewrite.into_iter().chain(redirect);
+    paths.any(|path| matches!(path, Some(PathChange::Prefix(_))))
 }
 
 fn with_options(field: &str, action: HttpRule, rule: &HttpRouteRule) -> Result<HttpRule, Wrong> {
@@ -132,9 +155,13 @@ pub(super) fn session(
         }
     };
     let name = given.session_name.as_ref();
-    Ok(Some(SessionPersistence {
+    let session = SessionPersistence {
         name: name.map_or_else(|| SESSION.into(), |name| name.shared()),
         by,
         absolute_timeout: given.absolute_timeout.and_then(|timeout| timeout.limit()),
-    }))
+    };
+    match Session::new(&session) {
+        Ok(_) => Ok(Some(session)),
+        Err(problem) => Err(Wrong::unsupported(field, problem.to_string(), CORRECT)),
+    }
 }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use ambit_model::{FieldMatch, HttpMatch, PathMatch, TextMatch};
 
-use super::compile::{Wrong, pattern};
+use super::compile::Wrong;
+use super::expressions::Room;
 use super::precedence::{PathRank, Rank};
 use crate::config::objects::http_route::{HttpRouteMatch, PathMatch as GivenPath};
 
@@ -28,6 +29,7 @@ pub(super) fn has_one_prefix(matches: &[HttpRouteMatch]) -> bool {
 }
 
 pub(super) fn http_matches(
+    room: &mut Room<'_>,
     rule: &str,
     matches: &[HttpRouteMatch],
 ) -> Result<Vec<(Rank, HttpMatch)>, Wrong> {
@@ -38,12 +40,16 @@ pub(super) fn http_matches(
         matches
     };
     let each = matches.iter().enumerate();
-    each.map(|(index, given)| http_match(&format!("{rule}.matches[{index}]"), given))
+    each.map(|(index, given)| http_match(room, &format!("{rule}.matches[{index}]"), given))
         .collect()
 }
 
-fn http_match(field: &str, given: &HttpRouteMatch) -> Result<(Rank, HttpMatch), Wrong> {
-    let (rank, path) = path(&format!("{field}.path"), given.path.as_ref())?;
+fn http_match(
+    room: &mut Room<'_>,
+    field: &str,
+    given: &HttpRouteMatch,
+) -> Result<(Rank, HttpMatch), Wrong> {
+    let (rank, path) = path(room, &format!("{field}.path"), given.path.as_ref())?;
     let method = given.method.as_ref().map(|method| {
         if METHODS.contains(&&**method) {
             return Ok(TextMatch::Exact(Arc::clone(method)));
@@ -73,15 +79,19 @@ fn http_match(field: &str, given: &HttpRouteMatch) -> Result<(Rank, HttpMatch), 
     let when = HttpMatch {
         path: Some(path),
         method: method.transpose()?,
-        headers: fields(&format!("{field}.headers"), headers)?,
-        query: fields(&format!("{field}.queryParams"), query)?,
+        headers: fields(room, &format!("{field}.headers"), headers)?,
+        query: fields(room, &format!("{field}.queryParams"), query)?,
     };
     let has_method = when.method.is_some();
     let rank = Rank::http(rank, has_method, when.headers.len(), when.query.len());
     Ok((rank, when))
 }
 
-fn path(field: &str, given: Option<&GivenPath>) -> Result<(PathRank, PathMatch), Wrong> {
+fn path(
+    room: &mut Room<'_>,
+    field: &str,
+    given: Option<&GivenPath>,
+) -> Result<(PathRank, PathMatch), Wrong> {
     let value = given.and_then(|path| path.value.as_ref());
     let value = value.map_or_else(|| "/".into(), |value| value.shared());
     let kind = given
@@ -103,10 +113,9 @@ fn path(field: &str, given: Option<&GivenPath>) -> Result<(PathRank, PathMatch),
         }
         "RegularExpression" => {
             let length = value.chars().count();
-            Ok((
-                PathRank::Regex(length),
-                PathMatch::Regex(pattern(field, &value)?),
-            ))
+            let pattern = room.pattern(field, &value)?;
+            let path = pattern.map_or_else(any_path, PathMatch::Regex);
+            Ok((PathRank::Regex(length), path))
         }
         kind => {
             let what = format!("unknown type `{kind}`");
@@ -114,6 +123,11 @@ fn path(field: &str, given: Option<&GivenPath>) -> Result<(PathRank, PathMatch),
             Err(Wrong::unsupported(format!("{field}.type"), what, advice))
         }
     }
+}
+
+/// In place of an expression that there are too many of.
+pub(super) fn any_path() -> PathMatch {
+    PathMatch::Prefix("".into())
 }
 
 /// What a path cannot be once a server has looked at it never matches.
@@ -138,6 +152,7 @@ fn check_path(field: &str, path: &str) -> Result<(), Wrong> {
 
 /// Of several with one name the first counts.
 pub(super) fn fields<'a>(
+    room: &mut Room<'_>,
     field: &str,
     given: impl Iterator<Item = (Arc<str>, Option<&'a str>, Arc<str>)>,
 ) -> Result<Vec<FieldMatch>, Wrong> {
@@ -150,7 +165,10 @@ pub(super) fn fields<'a>(
         let field = format!("{field}[{index}]");
         let value = match kind.unwrap_or("Exact") {
             "Exact" => TextMatch::Exact(value),
-            "RegularExpression" => TextMatch::Regex(pattern(&format!("{field}.value"), &value)?),
+            "RegularExpression" => {
+                let pattern = room.pattern(&format!("{field}.value"), &value)?;
+                pattern.map_or(TextMatch::Present, TextMatch::Regex)
+            }
             kind => {
                 let what = format!("unknown type `{kind}`");
                 let advice = "write Exact or RegularExpression";

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::Winners;
 use super::attach::{Attached, parents, ports};
 use super::compile::{Compiled, WrongRule, compile};
+use super::expressions::MOST_OF_NAMESPACE;
 use crate::config::objects::ObjectKey;
 use crate::config::objects::route_parts::Route;
 use crate::config::problem::{Finding, Severity, sentences};
@@ -224,7 +225,7 @@ pub(in crate::config::translate) fn findings(
 ) -> Vec<(Severity, Finding)> {
     let mut all: Vec<(Severity, Finding)> = Vec::new();
     for service in service_parents(key, route) {
-        let compiled = compile(inputs, key, route, &service);
+        let compiled = compile(inputs, key, route, &service, MOST_OF_NAMESPACE);
         let wrong = wrong(&compiled)
             .cloned()
             .map(|finding| (Severity::Error, finding));

@@ -1,6 +1,7 @@
 //! Routes of services as waypoints get them.
 
 mod precedence;
+mod usable;
 
 use ambit_model::{BackendTarget, HttpMatch, HttpRule, RouteList, ServiceName, ServiceRoutes};
 use insta::assert_snapshot;
