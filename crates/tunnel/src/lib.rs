@@ -30,6 +30,7 @@ mod server;
 mod settings;
 mod stream;
 mod transport;
+mod unread;
 mod usage;
 mod window;
 

@@ -2,17 +2,20 @@
 //!
 //! [`copy()`](crate::copy()) is for what is passed on untouched; this is for a program that speaks
 //! HTTP inside the tunnel. Reading buffers nothing: what came is lent until it is consumed, and
-//! only then may the far end send more.
+//! only then may the far end send more. What comes while nobody reads is noticed all the same
+//! ([`Unread`]), for the window of the connection.
 
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker, ready};
 
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::stream::{Stream, StreamError};
+use crate::unread::Unread;
 
 /// The longest piece that is sent at once; more waits for the next call.
 const LONGEST_PIECE: usize = 64 * 1024;
@@ -26,20 +29,24 @@ pub struct Pipe {
     /// The far end has ended its way.
     ended: bool,
     finished: bool,
+    unread: Arc<Unread>,
 }
 
 impl Pipe {
     /// Reads and writes this stream.
     pub fn new(stream: Stream) -> Self {
+        let unread = Unread::new(Arc::clone(stream.connection()));
         Self {
             stream,
             came: Bytes::new(),
             ended: false,
             finished: false,
+            unread,
         }
     }
 
     fn poll_came(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.unread.asked();
         if self.came.is_empty() && !self.ended {
             match ready!(self.stream.poll_read(cx)) {
                 Some(bytes) => self.came = bytes.map_err(broken)?,
@@ -53,6 +60,7 @@ impl Pipe {
     ///
     /// How much may be lent is for the caller to bound: the far end may send a window of it.
     pub async fn fill_more(&mut self) -> io::Result<bool> {
+        self.unread.asked();
         if self.ended {
             return Ok(false);
         }
@@ -76,6 +84,27 @@ impl Pipe {
     fn use_up(&mut self, used: usize) {
         self.came.advance(used.min(self.came.len()));
         self.stream.release(used);
+        self.leave();
+    }
+
+    /// The reader goes away, and may not come back for long.
+    fn leave(&mut self) {
+        if self.came.is_empty() && !self.ended {
+            self.unread.quiet();
+            let nobody = Waker::from(Arc::clone(&self.unread));
+            match self.stream.poll_read(&mut Context::from_waker(&nobody)) {
+                Poll::Pending => return,
+                Poll::Ready(Some(Ok(bytes))) => self.came = bytes,
+                // Told again to whoever asks next.
+                Poll::Ready(Some(Err(_))) => {}
+                Poll::Ready(None) => self.ended = true,
+            }
+        }
+        if self.came.is_empty() {
+            self.unread.asked();
+        } else {
+            self.unread.left();
+        }
     }
 
     /// Sends as much of these as there is room for.
@@ -123,6 +152,9 @@ impl AsyncBufRead for Pipe {
     fn poll_fill_buf(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<&[u8]>> {
         let this = self.get_mut();
         ready!(this.poll_came(cx))?;
+        if !this.came.is_empty() {
+            this.unread.left();
+        }
         Poll::Ready(Ok(&this.came))
     }
 
@@ -167,6 +199,12 @@ impl AsyncWrite for Pipe {
             self.stream.finish().map_err(broken)?;
         }
         Poll::Ready(Ok(()))
+    }
+}
+
+impl Drop for Pipe {
+    fn drop(&mut self) {
+        self.unread.asked();
     }
 }
 

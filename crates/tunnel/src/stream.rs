@@ -165,6 +165,11 @@ impl Stream {
         }
     }
 
+    /// What is known of its connection.
+    pub(crate) fn connection(&self) -> &Arc<Watch> {
+        &self.connection
+    }
+
     /// Says whether there are bytes that the receiver does not take, for the connection's window.
     pub(crate) fn set_stuck(&mut self, stuck: bool) {
         if stuck == self.stuck {

@@ -3,7 +3,7 @@
 //! HTTP/2 bounds what a peer may send by a window per stream and one per connection (RFC 9113
 //! section 5.2). A stream that its application does not read fills its own and keeps as much of
 //! the connection's; after a few of them nobody could send any more. So each stream that is stuck
-//! beyond the first [`FREE`] adds its window to the connection's, as long as the process has
+//! beyond those that fit beside busy ones ([`BUSY`]) adds its window to the connection's, as long as the process has
 //! something of its [`Budget`] left: memory stays bounded, whoever does not read.
 //!
 //! [`Blocked`] is the count, kept by the streams; [`Window`] the decision, taken by whoever drives
@@ -16,7 +16,9 @@ use futures_util::task::AtomicWaker;
 
 use crate::settings::Settings;
 
-/// Stuck streams that the connection's own window has room for beside a busy one.
+/// Windows of streams that the connection's own window keeps for those that are not stuck.
+const BUSY: usize = 2;
+/// So many may be stuck in any case before a window is added.
 const FREE: usize = 2;
 
 /// What all connections of the process together may add to their windows: 128 MiB.
@@ -64,6 +66,12 @@ impl Blocked {
         }
     }
 
+    /// How many are stuck.
+    #[cfg(test)]
+    pub(crate) fn stuck(&self) -> usize {
+        self.streams.load(Ordering::Acquire)
+    }
+
     /// One goes on.
     pub(crate) fn leave(&self) {
         self.streams.fetch_sub(1, Ordering::AcqRel);
@@ -75,6 +83,8 @@ impl Blocked {
 pub(crate) struct Window {
     base: u32,
     per_stream: u32,
+    /// Stuck streams beyond [`FREE`] that fit into `base`.
+    fit: usize,
     added: usize,
     budget: &'static Budget,
 }
@@ -86,9 +96,11 @@ impl Window {
     }
 
     fn within(settings: &Settings, budget: &'static Budget) -> Self {
+        let windows = settings.connection_window / settings.stream_window.max(1);
         Self {
             base: settings.connection_window,
             per_stream: settings.stream_window,
+            fit: (windows as usize).saturating_sub(BUSY + FREE),
             added: 0,
             budget,
         }
@@ -97,7 +109,10 @@ impl Window {
     /// The window to announce if more streams are stuck than it was made for.
     pub(crate) fn grown(&mut self, blocked: &Blocked, driver: &Waker) -> Option<u32> {
         blocked.driver.register(driver);
-        let wanted = blocked.streams.load(Ordering::Acquire).saturating_sub(FREE);
+        blocked
+            .allowed
+            .store(self.fit + self.added, Ordering::Release);
+        let wanted = self.wanted(blocked);
         if wanted <= self.added {
             return None;
         }
@@ -106,22 +121,30 @@ impl Window {
         while self.added < wanted && self.budget.take(one) {
             self.added += 1;
         }
-        blocked.allowed.store(self.added, Ordering::Release);
+        blocked
+            .allowed
+            .store(self.fit + self.added, Ordering::Release);
         (self.added > before).then(|| self.size())
     }
 
     /// The window to announce now that some are no longer stuck. For use now and then: streams
     /// that are merely slow come and go all the time.
     pub(crate) fn shrunk(&mut self, blocked: &Blocked) -> Option<u32> {
-        let wanted = blocked.streams.load(Ordering::Acquire).saturating_sub(FREE);
+        let wanted = self.wanted(blocked);
         if wanted >= self.added {
             return None;
         }
         self.budget
             .give_back((self.added - wanted) * self.per_stream as usize);
         self.added = wanted;
-        blocked.allowed.store(wanted, Ordering::Release);
+        blocked.allowed.store(self.fit + wanted, Ordering::Release);
         Some(self.size())
+    }
+
+    /// The windows to add.
+    fn wanted(&self, blocked: &Blocked) -> usize {
+        let stuck = blocked.streams.load(Ordering::Acquire);
+        stuck.saturating_sub(FREE + self.fit)
     }
 
     fn size(&self) -> u32 {

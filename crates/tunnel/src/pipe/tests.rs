@@ -65,6 +65,71 @@ async fn whoever_waits_learns_of_a_reset_by_flushing() {
     assert_eq!(soon(reset).await.kind(), io::ErrorKind::ConnectionReset);
 }
 
+/// Streams whose readers have read one byte of many: so many more than fit into a window.
+const UNREAD: usize = 12;
+
+#[tokio::test]
+async fn readers_that_stop_reading_do_not_stop_others() {
+    let world = World::new();
+    let settings = Settings {
+        stream_window: 65_535,
+        connection_window: 4 * 65_535,
+        ..Settings::default()
+    };
+    let (server, mut streams) = Server::hand(&world, settings).await;
+    let pool = Pool::new(Settings::default());
+    let mut kept = Vec::new();
+    for _ in 0..UNREAD {
+        let opened = world.open(&pool, server.address).await.unwrap();
+        let mut far = Pipe::new(soon(streams.recv()).await.unwrap());
+        let mut near = opened.stream;
+        near.write("1".into()).await.unwrap();
+        soon(far.read_exact(&mut [0])).await.unwrap();
+        // Nobody asks for this, and it comes later.
+        let writing = tokio::spawn(async move {
+            near.write(vec![2; 65_000].into()).await.unwrap();
+            near
+        });
+        kept.push((far, soon(writing).await.unwrap()));
+    }
+    let mut opened = world.open(&pool, server.address).await.unwrap();
+    let mut far = Pipe::new(soon(streams.recv()).await.unwrap());
+    let sent: Vec<u8> = vec![3; 300_000];
+    let sending = sent.clone();
+    let writing = tokio::spawn(async move {
+        opened.stream.write(sending.into()).await.unwrap();
+        opened.stream.finish().unwrap();
+        opened
+    });
+    let mut came = Vec::new();
+    soon(far.read_to_end(&mut came)).await.unwrap();
+    assert!(came == sent);
+    drop(writing);
+    let watch = Arc::clone(far.stream.connection());
+    drop((kept, far));
+    assert_eq!(watch.blocked.stuck(), 0);
+}
+
+#[tokio::test]
+async fn whoever_reads_after_a_reset_is_told_of_it() {
+    let world = World::new();
+    let (server, mut streams) = Server::hand(&world, Settings::default()).await;
+    let pool = Pool::new(Settings::default());
+    let opened = world.open(&pool, server.address).await.unwrap();
+    let mut pipe = Pipe::new(opened.stream);
+    let mut far = soon(streams.recv()).await.unwrap();
+    far.write("some".into()).await.unwrap();
+    assert_eq!(soon(pipe.fill_buf()).await.unwrap(), b"some");
+    far.reset();
+    let gone = poll_fn(|cx| match Pin::new(&mut pipe).poll_flush(cx) {
+        Poll::Ready(Err(_)) => Poll::Ready(()),
+        _ => Poll::Pending,
+    });
+    soon(gone).await;
+    pipe.consume(4);
+    assert!(soon(pipe.read_u8()).await.is_err());
+}
+
 #[tokio::test]
 async fn what_is_lent_grows_until_the_far_end_has_ended() {
     let mut pipe = pipe_to_an_echo(Settings::default()).await;

@@ -41,6 +41,25 @@ fn stuck_streams_beyond_the_first_add_their_window() {
 }
 
 #[test]
+fn a_window_for_all_streams_is_never_added_to() {
+    static BUDGET: Budget = Budget::new(100 << 20);
+    let settings = Settings {
+        stream_window: 1 << 18,
+        connection_window: 100 << 18,
+        ..Settings::default()
+    };
+    let (blocked, woken) = (Blocked::default(), Arc::new(Woken::default()));
+    let driver = Waker::from(woken.clone());
+    let mut window = Window::within(&settings, &BUDGET);
+    assert_eq!(window.grown(&blocked, &driver), None);
+    for _ in 0..98 {
+        blocked.enter();
+    }
+    assert_eq!(window.grown(&blocked, &driver), None);
+    assert_eq!(woken.0.load(Ordering::SeqCst), 0);
+}
+
+#[test]
 fn the_budget_bounds_all_connections_together_and_comes_back() {
     static BUDGET: Budget = Budget::new(100 << 20);
     let blocked = Blocked::default();
