@@ -4,7 +4,6 @@ use std::convert::Infallible;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ambit_model::{Change, Health, TunnelProtocol, Workload};
-use ambit_tunnel::Settings;
 use http_body_util::{BodyExt as _, Full, StreamBody, combinators::BoxBody};
 use hyper::body::{Bytes, SizeHint};
 use hyper::service::service_fn;
@@ -34,7 +33,7 @@ async fn until(mut condition: impl FnMut() -> bool) {
 }
 
 fn pool() -> HttpPool {
-    let linker = Linker::new(Identity::new(), "own", Settings::default());
+    let linker = Linker::new(Identity::new(), "own");
     HttpPool::new(linker, Tasks::new())
 }
 
