@@ -24,7 +24,8 @@ use hyper::client::conn::http2::SendRequest;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use super::pool::{ConnectError, Key};
+use super::make::ConnectError;
+use super::pool::Key;
 use crate::http::body::{Body, BodyError, Watch};
 
 /// Requests at once on one connection, if the endpoint takes as many.

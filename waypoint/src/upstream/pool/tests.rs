@@ -7,11 +7,16 @@ use ambit_model::{Change, Health, TunnelProtocol, Workload};
 use http_body_util::{BodyExt as _, Full, StreamBody, combinators::BoxBody};
 use hyper::body::{Bytes, SizeHint};
 use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::time::timeout;
 
+use super::super::link::LinkError;
+use super::super::shared::UNTOLD;
 use super::*;
 use crate::fixtures;
+use crate::gauges::UPSTREAM;
 use crate::http::copied::Copier;
 use crate::identity::Identity;
 
