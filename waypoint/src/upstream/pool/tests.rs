@@ -213,7 +213,7 @@ async fn one_client_leaves_room_for_others() {
         }
     };
     assert!(matches!(refused, SendError::Connect(ConnectError::Full(_))));
-    assert_eq!(open.len(), 1600);
+    assert_eq!(open.len(), 3200);
     let request = request(to.address, "/", Body::empty());
     let other = IpAddr::from([10, 0, 0, 2]);
     let sent = pool.send(&to, Version::Http2, other, request, false);
