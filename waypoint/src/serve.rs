@@ -151,7 +151,7 @@ async fn start(
     let tasks = shared.tasks.clone();
     let (complete, is_complete) = watch::channel(false);
     let identity = Identity::new();
-    let linker = Linker::new(identity.clone(), &args.pod_uid, Settings::default());
+    let linker = Linker::new(identity.clone(), &args.pod_uid);
     let shown = pages::Shown {
         registry: Registry::new(),
         telemetry: shared.telemetry,

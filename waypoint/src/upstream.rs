@@ -2,5 +2,6 @@
 
 mod idle;
 pub(crate) mod link;
+pub(crate) mod make;
 pub(crate) mod pool;
 mod shared;

@@ -28,12 +28,8 @@ pub struct Pipe {
     came: Bytes,
     /// The far end has ended its way.
     ended: bool,
-    /// Why it is no longer of use, if nobody has been told yet.
-    broken: Option<StreamError>,
     finished: bool,
     unread: Arc<Unread>,
-    /// The same, as what waits for bytes.
-    nobody: Waker,
 }
 
 impl Pipe {
@@ -44,18 +40,13 @@ impl Pipe {
             stream,
             came: Bytes::new(),
             ended: false,
-            broken: None,
             finished: false,
-            nobody: Waker::from(Arc::clone(&unread)),
             unread,
         }
     }
 
     fn poll_came(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.unread.asked();
-        if let Some(error) = self.broken.take() {
-            return Poll::Ready(Err(broken(error)));
-        }
         if self.came.is_empty() && !self.ended {
             match ready!(self.stream.poll_read(cx)) {
                 Some(bytes) => self.came = bytes.map_err(broken)?,
@@ -70,9 +61,6 @@ impl Pipe {
     /// How much may be lent is for the caller to bound: the far end may send a window of it.
     pub async fn fill_more(&mut self) -> io::Result<bool> {
         self.unread.asked();
-        if let Some(error) = self.broken.take() {
-            return Err(broken(error));
-        }
         if self.ended {
             return Ok(false);
         }
@@ -101,15 +89,14 @@ impl Pipe {
 
     /// The reader goes away, and may not come back for long.
     fn leave(&mut self) {
-        if self.came.is_empty() && !self.ended && self.broken.is_none() {
+        if self.came.is_empty() && !self.ended {
             self.unread.quiet();
-            match self
-                .stream
-                .poll_read(&mut Context::from_waker(&self.nobody))
-            {
+            let nobody = Waker::from(Arc::clone(&self.unread));
+            match self.stream.poll_read(&mut Context::from_waker(&nobody)) {
                 Poll::Pending => return,
                 Poll::Ready(Some(Ok(bytes))) => self.came = bytes,
-                Poll::Ready(Some(Err(error))) => self.broken = Some(error),
+                // Told again to whoever asks next.
+                Poll::Ready(Some(Err(_))) => {}
                 Poll::Ready(None) => self.ended = true,
             }
         }

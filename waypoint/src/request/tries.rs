@@ -33,7 +33,8 @@ use crate::http::body::Body;
 use crate::http::replay::Replayable;
 use crate::proxy::Proxy;
 use crate::upstream::link::LinkError;
-use crate::upstream::pool::{ConnectError, Lease, SendError, Version};
+use crate::upstream::make::ConnectError;
+use crate::upstream::pool::{Lease, SendError, Version};
 use crate::view::Destination;
 
 /// Tries after the first where nobody has said how many, of requests that no endpoint took.

@@ -67,9 +67,25 @@ pub(crate) struct OnBehalf {
     pub(crate) client: Option<SocketAddr>,
 }
 
+/// Window of one stream of a tunnel to an endpoint.
+const STREAM_WINDOW: u32 = 256 << 10;
+
+/// The numbers of tunnels to endpoints. Clients share them, so that all streams of one fit into its
+/// window: however many answers one client leaves unread, those of others go by.
+fn settings() -> Settings {
+    let common = Settings::default();
+    let streams = u32::try_from(common.streams_per_connection).unwrap_or(u32::MAX);
+    Settings {
+        stream_window: STREAM_WINDOW,
+        connection_window: streams.saturating_mul(STREAM_WINDOW),
+        ..common
+    }
+}
+
 impl Linker {
     /// Opens as the pod with this uid.
-    pub(crate) fn new(identity: Identity, own_pod: &str, settings: Settings) -> Self {
+    pub(crate) fn new(identity: Identity, own_pod: &str) -> Self {
+        let settings = settings();
         Self {
             identity,
             tunnels: Pool::new(settings.clone()),
@@ -168,3 +184,6 @@ impl Linker {
         Ok(tcp)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,8 +11,7 @@
 //! Given up half way it would reach the endpoint's agent as a reset, and an agent ends a tunnel with
 //! too many of those: one client that comes and goes quickly would break the requests of others.
 //!
-//! Tasks: "connect", one per connection that is being made; "upstream connection", one per
-//! connection, which ends with it; "sweep connections".
+//! Tasks: "connect", one per connection that is being made; "sweep connections".
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -21,34 +20,21 @@ use std::time::{Duration, Instant};
 use ambit_kit::clock;
 use ambit_kit::tasks::Tasks;
 use ambit_model::SpiffeId;
-use ambit_tunnel::{Gathered, InTurns, OpenError};
 use hyper::body::{Body as _, Incoming};
 use hyper::client::conn::{http1, http2};
 use hyper::{Request, Response};
-use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::sync::oneshot;
-use tokio::time::timeout;
 
 use super::idle::Idle;
-use super::link::{LinkError, Linker, OnBehalf};
-use super::shared::{Dial, Found, Held, Load, Place, STREAMS, Shared, Slot, UNTOLD};
+use super::link::Linker;
+use super::make::{ConnectError, Maker};
+use super::shared::{Dial, Found, Held, Place, Shared, Slot};
 use crate::endpoint::Via;
-use crate::gauges::UPSTREAM;
 use crate::http::body::Body;
 use crate::view::Destination;
 
-/// Window of one HTTP/2 stream.
-const STREAM_WINDOW: u32 = 256 << 10;
-/// Window of one HTTP/2 connection: all its streams fit, so that no answer that is not read keeps
-/// the others waiting.
-const CONNECTION_WINDOW: u32 = STREAMS * STREAM_WINDOW;
-/// Longest head, and trailers, of an answer of HTTP/2.
-const HEADERS: u32 = 64 << 10;
 /// How often connections that are not used are looked for.
 const SWEEP: Duration = Duration::from_secs(10);
-/// While a new connection has not been told how many requests it may carry, it is looked at: first
-/// after so long, and last.
-const LOOK: (Duration, Duration) = (Duration::from_millis(1), Duration::from_secs(1));
 
 /// Version of HTTP that an endpoint is spoken to in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,36 +66,6 @@ impl Key {
             identity: to.identity.clone(),
             via: to.via.clone(),
         }
-    }
-}
-
-/// Why there is no connection for a request.
-#[derive(Clone, Debug, thiserror::Error)]
-pub(crate) enum ConnectError {
-    /// The endpoint cannot be reached.
-    #[error(transparent)]
-    Link(#[from] LinkError),
-    /// It does not speak the version.
-    #[error("no HTTP connection to {0}: {1}")]
-    Handshake(SocketAddr, Arc<hyper::Error>),
-    /// It has as many requests as it may have.
-    #[error("{0} has as many requests of this client, or of all, as it may have")]
-    Full(SocketAddr),
-}
-
-impl ConnectError {
-    /// The reason word of logs and metrics.
-    pub(crate) fn word(&self) -> &'static str {
-        match self {
-            Self::Link(error) => error.word(),
-            Self::Handshake(..) => "connect_failed",
-            Self::Full(_) => "upstream_limit",
-        }
-    }
-
-    fn stopped(to: SocketAddr) -> Self {
-        let cause = OpenError::Closed("the waypoint stops".to_owned());
-        Self::Link(LinkError::Tunnel { to, cause })
     }
 }
 
@@ -161,7 +117,7 @@ pub(crate) struct HttpPool {
 
 #[derive(Debug)]
 struct Inner {
-    linker: Linker,
+    maker: Maker,
     tasks: Tasks,
     idle: Idle,
     shared: Shared,
@@ -172,7 +128,7 @@ impl HttpPool {
     pub(crate) fn new(linker: Linker, tasks: Tasks) -> Self {
         Self {
             inner: Arc::new(Inner {
-                linker,
+                maker: Maker::new(linker, tasks.clone()),
                 tasks,
                 idle: Idle::default(),
                 shared: Shared::default(),
@@ -256,7 +212,7 @@ impl HttpPool {
         let (tell, told) = oneshot::channel();
         let (pool, home, far) = (self.clone(), key.clone(), Arc::clone(to));
         drop(self.inner.tasks.spawn("connect", async move {
-            let made = pool.make_http1(&far).await;
+            let made = pool.inner.maker.http1(&far).await;
             drop(turn);
             if let Err(Ok(unused)) = tell.send(made) {
                 pool.inner.idle.keep(&home, unused, clock::now());
@@ -264,16 +220,6 @@ impl HttpPool {
         }));
         told.await
             .map_err(|_stopped| ConnectError::stopped(to.address))?
-    }
-
-    async fn make_http1(&self, to: &Destination) -> Result<http1::SendRequest<Body>, ConnectError> {
-        // The endpoint learns of clients by `x-forwarded-for`: the connection is not one client's.
-        let link = self.inner.linker.link(to, OnBehalf::default()).await?;
-        let shaken = http1::Builder::new().handshake(TokioIo::new(link)).await;
-        let (sender, connection) =
-            shaken.map_err(|error| ConnectError::Handshake(to.address, Arc::new(error)))?;
-        self.drive(connection.with_upgrades());
-        Ok(sender)
     }
 }
 
@@ -342,7 +288,7 @@ impl HttpPool {
         let (tell, told) = oneshot::channel();
         let (pool, far) = (self.clone(), Arc::clone(to));
         drop(self.inner.tasks.spawn("connect", async move {
-            let made = pool.make_http2(&far).await;
+            let made = pool.inner.maker.http2(&far).await;
             let told = match made {
                 Ok((sender, load)) => Ok((sender.clone(), dial.succeeded(sender, load))),
                 Err(error) => {
@@ -355,67 +301,6 @@ impl HttpPool {
         }));
         told.await
             .map_err(|_stopped| ConnectError::stopped(to.address))?
-    }
-
-    async fn make_http2(
-        &self,
-        to: &Destination,
-    ) -> Result<(http2::SendRequest<Body>, Arc<Load>), ConnectError> {
-        let link = self.inner.linker.link(to, OnBehalf::default()).await?;
-        let (sender, connection) = http2::Builder::new(Turns)
-            .timer(TokioTimer::new())
-            .initial_stream_window_size(STREAM_WINDOW)
-            .initial_connection_window_size(CONNECTION_WINDOW)
-            .initial_max_send_streams(UNTOLD)
-            .max_header_list_size(HEADERS)
-            .handshake(TokioIo::new(Gathered::new(link)))
-            .await
-            .map_err(|error| ConnectError::Handshake(to.address, Arc::new(error)))?;
-        let load = Load::new();
-        let noted = Arc::clone(&load);
-        let mut connection = Box::pin(connection);
-        // What the endpoint says of its limit wakes nobody: it is noted whenever something else does.
-        let mut noting = std::future::poll_fn(move |cx| {
-            let polled = connection.as_mut().poll(cx);
-            noted.limit(connection.current_max_send_streams());
-            polled
-        });
-        self.drive(async move {
-            let mut wait = LOOK.0;
-            while wait < LOOK.1 {
-                if let Ok(ended) = timeout(wait, &mut noting).await {
-                    return ended;
-                }
-                wait *= 2;
-            }
-            noting.await
-        });
-        Ok((sender, load))
-    }
-}
-
-impl HttpPool {
-    fn drive(&self, connection: impl Future<Output = hyper::Result<()>> + Send + 'static) {
-        let driven = async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "a connection to an endpoint ended");
-            }
-        };
-        drop(self.inner.tasks.spawn(UPSTREAM, driven));
-    }
-}
-
-/// Runs what drives a connection of HTTP/2, in turns.
-#[derive(Clone, Copy, Debug)]
-struct Turns;
-
-impl<F> hyper::rt::Executor<F> for Turns
-where
-    F: Future<Output: Send> + Send + 'static,
-{
-    fn execute(&self, future: F) {
-        // Ends with the connection.
-        drop(tokio::spawn(InTurns::new(future)));
     }
 }
 

@@ -24,7 +24,8 @@ use hyper::client::conn::http2::SendRequest;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use super::pool::{ConnectError, Key};
+use super::make::ConnectError;
+use super::pool::Key;
 use crate::http::body::{Body, BodyError, Watch};
 
 /// Requests at once on one connection, if the endpoint takes as many.
@@ -33,8 +34,8 @@ pub(super) const STREAMS: u32 = 100;
 pub(super) const UNTOLD: usize = 10;
 /// Connections to one endpoint.
 const MOST: usize = 64;
-/// Requests at once of one client, to one endpoint: a quarter of what fits.
-const OF_ONE: usize = MOST * STREAMS as usize / 4;
+/// Requests at once of one client, to one endpoint: half of what fits. A gateway is one client.
+const OF_ONE: usize = MOST * STREAMS as usize / 2;
 /// A connection without a request is kept for so long.
 const LONGEST: Duration = Duration::from_secs(60);
 

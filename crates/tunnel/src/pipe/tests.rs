@@ -111,6 +111,26 @@ async fn readers_that_stop_reading_do_not_stop_others() {
 }
 
 #[tokio::test]
+async fn whoever_reads_after_a_reset_is_told_of_it() {
+    let world = World::new();
+    let (server, mut streams) = Server::hand(&world, Settings::default()).await;
+    let pool = Pool::new(Settings::default());
+    let opened = world.open(&pool, server.address).await.unwrap();
+    let mut pipe = Pipe::new(opened.stream);
+    let mut far = soon(streams.recv()).await.unwrap();
+    far.write("some".into()).await.unwrap();
+    assert_eq!(soon(pipe.fill_buf()).await.unwrap(), b"some");
+    far.reset();
+    let gone = poll_fn(|cx| match Pin::new(&mut pipe).poll_flush(cx) {
+        Poll::Ready(Err(_)) => Poll::Ready(()),
+        _ => Poll::Pending,
+    });
+    soon(gone).await;
+    pipe.consume(4);
+    assert!(soon(pipe.read_u8()).await.is_err());
+}
+
+#[tokio::test]
 async fn what_is_lent_grows_until_the_far_end_has_ended() {
     let mut pipe = pipe_to_an_echo(Settings::default()).await;
     pipe.write_all(b"one ").await.unwrap();

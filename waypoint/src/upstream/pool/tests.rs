@@ -4,15 +4,19 @@ use std::convert::Infallible;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ambit_model::{Change, Health, TunnelProtocol, Workload};
-use ambit_tunnel::Settings;
 use http_body_util::{BodyExt as _, Full, StreamBody, combinators::BoxBody};
 use hyper::body::{Bytes, SizeHint};
 use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::time::timeout;
 
+use super::super::link::LinkError;
+use super::super::shared::UNTOLD;
 use super::*;
 use crate::fixtures;
+use crate::gauges::UPSTREAM;
 use crate::http::copied::Copier;
 use crate::identity::Identity;
 
@@ -34,7 +38,7 @@ async fn until(mut condition: impl FnMut() -> bool) {
 }
 
 fn pool() -> HttpPool {
-    let linker = Linker::new(Identity::new(), "own", Settings::default());
+    let linker = Linker::new(Identity::new(), "own");
     HttpPool::new(linker, Tasks::new())
 }
 
@@ -210,7 +214,7 @@ async fn one_client_leaves_room_for_others() {
         }
     };
     assert!(matches!(refused, SendError::Connect(ConnectError::Full(_))));
-    assert_eq!(open.len(), 1600);
+    assert_eq!(open.len(), 3200);
     let request = request(to.address, "/", Body::empty());
     let other = IpAddr::from([10, 0, 0, 2]);
     let sent = pool.send(&to, Version::Http2, other, request, false);

@@ -1,0 +1,157 @@
+//! New HTTP connections to endpoints, up to where they take requests.
+//!
+//! Tasks: "upstream connection", one per connection, which ends with it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ambit_kit::tasks::Tasks;
+use ambit_tunnel::{Gathered, InTurns, OpenError};
+use hyper::client::conn::{http1, http2};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::BufReader;
+use tokio::time::timeout;
+use tokio_util::either::Either;
+
+use super::link::{LinkError, Linker, OnBehalf};
+use super::shared::{Load, STREAMS, UNTOLD};
+use crate::gauges::UPSTREAM;
+use crate::http::body::Body;
+use crate::view::Destination;
+
+/// Window of one HTTP/2 stream.
+const STREAM_WINDOW: u32 = 256 << 10;
+/// Window of one HTTP/2 connection: all its streams fit, so that no answer that is not read keeps
+/// the others waiting.
+const CONNECTION_WINDOW: u32 = STREAMS * STREAM_WINDOW;
+/// Longest head, and trailers, of an answer of HTTP/2.
+const HEADERS: u32 = 64 << 10;
+/// While a new connection has not been told how many requests it may carry, it is looked at: first
+/// after so long, and last.
+const LOOK: (Duration, Duration) = (Duration::from_millis(1), Duration::from_secs(1));
+
+/// Bytes that are read at once from a connection that carries many answers.
+const READ: usize = 64 << 10;
+
+/// Why there is no connection for a request.
+#[derive(Clone, Debug, thiserror::Error)]
+pub(crate) enum ConnectError {
+    /// The endpoint cannot be reached.
+    #[error(transparent)]
+    Link(#[from] LinkError),
+    /// It does not speak the version.
+    #[error("no HTTP connection to {0}: {1}")]
+    Handshake(SocketAddr, Arc<hyper::Error>),
+    /// It has as many requests as it may have.
+    #[error("{0} has as many requests of this client, or of all, as it may have")]
+    Full(SocketAddr),
+}
+
+impl ConnectError {
+    /// The reason word of logs and metrics.
+    pub(crate) fn word(&self) -> &'static str {
+        match self {
+            Self::Link(error) => error.word(),
+            Self::Handshake(..) => "connect_failed",
+            Self::Full(_) => "upstream_limit",
+        }
+    }
+
+    /// The waypoint stops.
+    pub(super) fn stopped(to: SocketAddr) -> Self {
+        let cause = OpenError::Closed("the waypoint stops".to_owned());
+        Self::Link(LinkError::Tunnel { to, cause })
+    }
+}
+
+/// Makes connections.
+#[derive(Debug)]
+pub(super) struct Maker {
+    linker: Linker,
+    tasks: Tasks,
+}
+
+impl Maker {
+    /// Makes them over these links.
+    pub(super) fn new(linker: Linker, tasks: Tasks) -> Self {
+        Self { linker, tasks }
+    }
+
+    /// One that speaks HTTP/1.1.
+    pub(super) async fn http1(
+        &self,
+        to: &Destination,
+    ) -> Result<http1::SendRequest<Body>, ConnectError> {
+        // The endpoint learns of clients by `x-forwarded-for`: the connection is not one client's.
+        let link = self.linker.link(to, OnBehalf::default()).await?;
+        let shaken = http1::Builder::new().handshake(TokioIo::new(link)).await;
+        let (sender, connection) =
+            shaken.map_err(|error| ConnectError::Handshake(to.address, Arc::new(error)))?;
+        self.drive(connection.with_upgrades());
+        Ok(sender)
+    }
+
+    /// One that speaks HTTP/2, and what it carries.
+    pub(super) async fn http2(
+        &self,
+        to: &Destination,
+    ) -> Result<(http2::SendRequest<Body>, Arc<Load>), ConnectError> {
+        let link = match self.linker.link(to, OnBehalf::default()).await? {
+            Either::Left(pipe) => Either::Left(pipe),
+            Either::Right(tcp) => Either::Right(BufReader::with_capacity(READ, tcp)),
+        };
+        let (sender, connection) = http2::Builder::new(Turns)
+            .timer(TokioTimer::new())
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .initial_max_send_streams(UNTOLD)
+            .max_header_list_size(HEADERS)
+            .handshake(TokioIo::new(Gathered::new(link)))
+            .await
+            .map_err(|error| ConnectError::Handshake(to.address, Arc::new(error)))?;
+        let load = Load::new();
+        let noted = Arc::clone(&load);
+        let mut connection = Box::pin(connection);
+        // What the endpoint says of its limit wakes nobody: it is noted whenever something else does.
+        let mut noting = std::future::poll_fn(move |cx| {
+            let polled = connection.as_mut().poll(cx);
+            noted.limit(connection.current_max_send_streams());
+            polled
+        });
+        self.drive(async move {
+            let mut wait = LOOK.0;
+            while wait < LOOK.1 {
+                if let Ok(ended) = timeout(wait, &mut noting).await {
+                    return ended;
+                }
+                wait *= 2;
+            }
+            noting.await
+        });
+        Ok((sender, load))
+    }
+
+    fn drive(&self, connection: impl Future<Output = hyper::Result<()>> + Send + 'static) {
+        let driven = async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "a connection to an endpoint ended");
+            }
+        };
+        drop(self.tasks.spawn(UPSTREAM, driven));
+    }
+}
+
+/// Runs what drives a connection of HTTP/2, in turns.
+#[derive(Clone, Copy, Debug)]
+struct Turns;
+
+impl<F> hyper::rt::Executor<F> for Turns
+where
+    F: Future<Output: Send> + Send + 'static,
+{
+    fn execute(&self, future: F) {
+        // Ends with the connection.
+        drop(tokio::spawn(InTurns::new(future)));
+    }
+}
