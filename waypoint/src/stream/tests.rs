@@ -43,7 +43,8 @@ async fn a_client_that_speaks_a_moment_later_costs_one_connection() {
         let (tcp, _) = listener.accept().await.unwrap();
         let proxy = Arc::clone(&scene.proxy);
         tokio::spawn(async move {
-            serve(&proxy, Arc::new(unknown()), Either::Right(Plain::new(tcp))).await;
+            let connection = Either::Right(Plain::new(tcp));
+            Box::pin(serve(&proxy, Arc::new(unknown()), connection)).await;
         });
         // It is looked at before it has said anything.
         tokio::task::yield_now().await;
