@@ -72,7 +72,8 @@ pub(crate) async fn listen(proxy: Arc<Proxy>, listener: TcpListener, settings: S
             drop(turn);
             // Who has not proved who it is takes no place from those who have.
             let placed = shaken.and_then(|session| {
-                let place = sessions.take(from.ip()).ok_or_else(|| {
+                let namespace = session.peer().namespace();
+                let place = sessions.take_of(from.ip(), namespace).ok_or_else(|| {
                     let detail = "too many tunnels, of one client or of all";
                     Refusal::new(Reason::PodLimit, detail)
                 })?;
@@ -147,7 +148,7 @@ async fn serve(proxy: &Arc<Proxy>, mut session: Session, from: SocketAddr) {
                 incoming.refuse(status_of(Reason::CertificateExpired));
             }
             Some(Ok(incoming)) => {
-                let Some(place) = proxy.room.take(from.ip()) else {
+                let Some(place) = proxy.room.take_of(from.ip(), peer.namespace()) else {
                     refuse_full(proxy, incoming, from);
                     continue;
                 };
@@ -222,7 +223,7 @@ async fn take(
 /// Refuses a stream for which there is no room.
 fn refuse_full(proxy: &Proxy, incoming: Incoming, from: SocketAddr) {
     let ip = from.ip();
-    let detail = format!("{ip} has its share of connections, or all are taken");
+    let detail = format!("{ip} or its namespace has its share of connections, or all are taken");
     let refusal = Refusal::new(Reason::PodLimit, detail);
     let own = SocketAddr::new(proxy.own.address(), HBONE_PORT);
     proxy.refused(&Ends::default(), from, own, &refusal);

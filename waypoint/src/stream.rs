@@ -128,3 +128,6 @@ async fn speak(proxy: &Arc<Proxy>, call: &Arc<Call>, protocol: Protocol, client:
         Protocol::Tls | Protocol::Tcp => tcp::serve(proxy, call, client).await,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,7 +4,7 @@ use std::fs;
 
 use ambit_e2e::keepalive::Connection;
 use ambit_e2e::lab::address::Family;
-use ambit_e2e::mesh::Options;
+use ambit_e2e::mesh::{Options, Waypoint};
 use ambit_e2e::scripted::Scripted;
 use ambit_e2e::wait::wait_until;
 use ambit_e2e::world::{HTTP, NAMESPACE, SPREAD, World, uid};
@@ -85,6 +85,25 @@ fn a_waypoint_reaches_what_is_behind_another_through_that_one_only() {
             .any(|line| line["path"] == "/ready")
     };
     wait_until("the second waypoint's line", SPREAD, seen).unwrap();
+
+    // Routes in a circle: each waypoint has the other one's service go on to its own.
+    let back = "    - matches: [{path: {type: PathPrefix, value: /circle}}]\n      \
+                backendRefs: [{name: server, port: 80}]\n\
+                \x20   - backendRefs: [{name: one, port: 80}]\n";
+    let back =
+        http_route("back", back).replace("kind: Service, name: server", "kind: Service, name: one");
+    world.mesh.configuration.apply("back", &back).unwrap();
+    let circles = || get("/circle").status == 508;
+    wait_until("a circle to be found", SPREAD, circles).unwrap();
+    let reasons = || {
+        let logs = [&first, &second].map(Waypoint::access_log);
+        let mut lines = logs.iter().flatten();
+        lines.any(|line| line["reason"] == "too_many_hops")
+    };
+    wait_until("its line", SPREAD, reasons).unwrap();
+    assert_eq!(get("/straight").body, "one");
+    let told = server.heard_at("/straight").remove(0);
+    assert_eq!(told.header("x-ambit-hops"), None);
 
     let before = server.count();
     second.terminate().unwrap();

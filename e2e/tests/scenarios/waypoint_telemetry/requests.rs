@@ -212,24 +212,27 @@ fn what_breaks_off_says_why() {
         1.0,
     );
     let to_silent = at(&world, "server", TCP.0);
-    let stream = send(&client, to_silent, b"GET /wait HTTP/1.1\r\nHost: s\r\n\r\n");
-    wait_until("the request to be with its server", SOON, || {
-        silent.count() > 0
-    })
-    .unwrap();
-    let reset = SockRef::from(&stream).set_linger(Some(Duration::ZERO));
-    reset.unwrap();
-    drop(stream);
-    await_sum(
-        &waypoint,
-        REQUESTS,
-        "response_code=0 response_flags=DC",
-        1.0,
-    );
-    await_line(
-        &waypoint,
-        &json!({"response_flags": "DC", "path": "/wait", "status": null}),
-    );
+    for (path, resets, left) in [("/reset", true, 1), ("/close", false, 2)] {
+        let get = format!("GET {path} HTTP/1.1\r\nHost: s\r\n\r\n");
+        let stream = send(&client, to_silent, get.as_bytes());
+        let is_there = || silent.count() == left;
+        wait_until("the request to be with its server", SOON, is_there).unwrap();
+        if resets {
+            let reset = SockRef::from(&stream).set_linger(Some(Duration::ZERO));
+            reset.unwrap();
+        }
+        drop(stream);
+        await_sum(
+            &waypoint,
+            REQUESTS,
+            "response_code=0 response_flags=DC",
+            f64::from(u32::try_from(left).unwrap()),
+        );
+        await_line(
+            &waypoint,
+            &json!({"response_flags": "DC", "path": path, "status": null}),
+        );
+    }
 
     // What the client sends is no HTTP.
     let lengths = "Content-Length: 3\r\nTransfer-Encoding: chunked";

@@ -154,3 +154,29 @@ async fn a_body_that_no_one_expects_is_sent_on() {
         "{asked}"
     );
 }
+
+#[tokio::test]
+async fn a_client_has_only_so_many_requests_at_once_on_a_connection() {
+    let (scene, _peer) = scene().await;
+    let mut client = scene.client_of_http2().await;
+    // The waypoint's settings come with its first answer.
+    let wrong = http::Request::get("http://s/..").header("x-ambit-hops", "10");
+    let (answer, _) = client.send_request(wrong.body(()).unwrap(), true).unwrap();
+    assert_eq!(soon(answer).await.unwrap().status(), 508);
+    assert_eq!(client.current_max_send_streams(), 250);
+}
+
+#[tokio::test]
+async fn a_client_of_http2_that_takes_its_upload_back_has_left() {
+    let (scene, peer) = scene().await;
+    let mut client = scene.client_of_http2().await;
+    let request = http::Request::post("http://s/").body(()).unwrap();
+    let (_answer, mut body) = client.send_request(request, false).unwrap();
+    body.send_data(Bytes::from_static(b"half"), false).unwrap();
+    let (_endpoint, _) = peer.asked().await;
+    body.send_reset(h2::Reason::CANCEL);
+    scene
+        .await_request(&["response_flags=\"DC\"", "response_code=\"0\""])
+        .await;
+    assert!(scene.sum("ambit_refusals_total", &[]) < 1.0);
+}

@@ -1,0 +1,62 @@
+//! When an endpoint is connected to.
+
+use ambit_model::ServicePort;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::either::Either;
+
+use super::*;
+use crate::call::Asked;
+use crate::connection::Plain;
+use crate::fixtures::{call, service};
+use crate::scene::{CLIENT, Peer, Scene, rest};
+
+const CLOSED: &[u8] = b"HTTP/1.1 204 Well\r\nConnection: close\r\n\r\n";
+const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: s\r\nConnection: close\r\n\r\n";
+
+/// A call for a port that says nothing of its protocol.
+fn unknown() -> Call {
+    let of_http = call(CLIENT);
+    let Asked::Service(service, port) = &of_http.asked else {
+        panic!("no service")
+    };
+    let port = ServicePort {
+        app_protocol: AppProtocol::Unknown,
+        ..*port
+    };
+    Call {
+        asked: Asked::Service(Arc::clone(service), port),
+        ..call(CLIENT)
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_speaks_a_moment_later_costs_one_connection() {
+    const TIMES: usize = 20;
+    let peer = Peer::start().await;
+    let scene = Scene::new([service("server"), peer.serves("server-0", "server")]);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let to = listener.local_addr().unwrap();
+    let mut at_once = 0;
+    for _ in 0..TIMES {
+        let mut client = TcpStream::connect(to).await.unwrap();
+        let (tcp, _) = listener.accept().await.unwrap();
+        let proxy = Arc::clone(&scene.proxy);
+        tokio::spawn(async move {
+            let connection = Either::Right(Plain::new(tcp));
+            Box::pin(serve(&proxy, Arc::new(unknown()), connection)).await;
+        });
+        // It is looked at before it has said anything.
+        tokio::task::yield_now().await;
+        client.write_all(GET).await.unwrap();
+        let (mut endpoint, mut head) = peer.asked().await;
+        at_once += usize::from(!head.is_empty());
+        while head.is_empty() {
+            (endpoint, head) = peer.asked().await;
+        }
+        endpoint.write_all(CLOSED).await.unwrap();
+        assert!(rest(&mut client).await.starts_with("HTTP/1.1 204 "));
+    }
+    // The machine may stop us for longer than such a moment, but not always.
+    assert!(at_once > TIMES / 2, "{at_once} of {TIMES}");
+}
