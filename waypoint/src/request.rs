@@ -261,3 +261,6 @@ fn after(mut response: Response<Body>, plan: &Plan) -> Response<Body> {
     }
     response
 }
+
+#[cfg(test)]
+mod tests;
