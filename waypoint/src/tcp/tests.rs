@@ -12,7 +12,7 @@ fn nothing_is_passed_on_where_the_routes_are_not_known() {
     let Change::PutService(service) = bound("cart", Some("waypoint")) else {
         panic!("a service");
     };
-    let port = service.ports[0].clone();
+    let port = service.ports[0];
     let call = Call {
         client: Client {
             identity: None,
