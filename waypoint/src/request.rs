@@ -271,3 +271,6 @@ fn after(mut response: Response<Body>, plan: &Plan) -> Response<Body> {
     }
     response
 }
+
+#[cfg(test)]
+mod tests;

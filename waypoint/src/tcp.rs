@@ -166,3 +166,6 @@ fn target(view: &View, call: &Call, server_name: Option<&str>) -> Result<Target,
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,6 +2,8 @@
 //! request goes, what is changed on the way, and what the waypoint answers itself.
 
 use ambit_e2e::scripted::{Deed, Scripted};
+use ambit_e2e::wait::wait_until;
+use ambit_e2e::world::SPREAD;
 
 use crate::fronted::{Fronted, http_route};
 
@@ -169,6 +171,40 @@ fn cors(fronted: &Fronted) {
     let allowed = actual.header("access-control-allow-origin");
     assert_eq!(allowed.as_deref(), Some("https://shop.example"));
     assert!(actual.body.starts_with("GET /cors"), "{actual:?}");
+}
+
+#[test]
+fn what_is_wrong_with_routes_is_answered_and_nothing_gets_around_them() {
+    let fronted = Fronted::start(&[]);
+    let server = Scripted::saying(&fronted.pod("server"), 8080, "server").unwrap();
+    let known = |rule: &str| {
+        let known = wait_until("the waypoint to know the routes", SPREAD, || {
+            let dump = fronted.waypoint.config_dump().unwrap_or_default();
+            dump["routes"].to_string().contains(rule)
+        });
+        known.unwrap();
+    };
+    assert_eq!(fronted.get("/", "").body, "server");
+    // Nothing of it can be followed: what is left is no rule at all.
+    let typo = "    - matches: [{path: {type: RegularExpression, value: '('}}]\n";
+    let configuration = &fronted.world.mesh.configuration;
+    let typo = http_route("typo", typo);
+    configuration.apply("routes", &typo).unwrap();
+    known("\"matches\":[]");
+    let answer = fronted.get("/", "");
+    assert_eq!((answer.status, answer.body.trim()), (404, "no_route"));
+    // Waypoints change no header of the connection, whoever asks for it; the other rules are followed.
+    let rules = "
+    - matches: [{path: {value: /wrong}}]
+      filters: [{type: RequestHeaderModifier, requestHeaderModifier: {remove: [Connection]}}]
+      backendRefs: [{name: server, port: 80}]
+    - matches: [{path: {value: /right}}]
+      backendRefs: [{name: server, port: 80}]
+";
+    fronted.route(&http_route("parts", rules), "HTTPRoute/shop/parts/1");
+    assert_eq!(fronted.get("/wrong", "").status, 500);
+    assert_eq!(fronted.get("/right", "").body, "server");
+    assert!(server.heard_at("/wrong").is_empty());
 }
 
 #[test]

@@ -124,6 +124,18 @@ fn a_route_is_refused_for_what_is_wrong_with_it_and_warned_of_what_it_misses() {
         (web, "backendRefs: [{name: web, port: 80}]", None, None),
         (
             web,
+            "filters: [{type: RequestHeaderModifier, requestHeaderModifier: {remove: [Connection]}}]",
+            Some("spec.rules[0].filters"),
+            None,
+        ),
+        (
+            web,
+            "matches: [{path: {type: RegularExpression, value: '(?x)a # b'}}]",
+            Some("spec.rules[0].matches[0].path"),
+            None,
+        ),
+        (
+            web,
             "backendRefs: [{name: later, port: 80}]",
             None,
             Some("spec.rules[0].backendRefs[0]"),
