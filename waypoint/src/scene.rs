@@ -7,7 +7,6 @@ use ambit_kit::metrics::Registry;
 use ambit_kit::tasks::Tasks;
 use ambit_model::{Change, Health, PortMapping, TunnelProtocol, Workload};
 use ambit_telemetry::Telemetry;
-use ambit_tunnel::Settings;
 use arc_swap::ArcSwap;
 use clap::Parser as _;
 use tokio::io::{
@@ -61,7 +60,7 @@ impl Scene {
     pub(crate) fn bounded(bounds: Bounds, changes: impl IntoIterator<Item = Change>) -> Self {
         let telemetry = Telemetry::start(ambit_telemetry::Settings::default()).unwrap();
         let (telemetry, identity) = (Arc::new(telemetry), Identity::new());
-        let linker = Linker::new(identity.clone(), "waypoint", Settings::default());
+        let linker = Linker::new(identity.clone(), "waypoint");
         let (_, complete) = watch::channel(true);
         let shown = Shown {
             registry: Registry::new(),

@@ -128,8 +128,7 @@ async fn http2_endpoint(limit: u32) -> (Arc<Destination>, Arc<AtomicUsize>) {
             }
             Ok::<_, Infallible>(response)
         });
-        let mut builder =
-            hyper::server::conn::http2::Builder::new(hyper_util::rt::TokioExecutor::new());
+        let mut builder = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
         builder.max_concurrent_streams(limit);
         builder
             .serve_connection(TokioIo::new(tcp), service)
