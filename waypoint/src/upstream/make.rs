@@ -25,7 +25,7 @@ const STREAM_WINDOW: u32 = 256 << 10;
 /// Window of one HTTP/2 connection: all its streams fit, so that no answer that is not read keeps
 /// the others waiting.
 const CONNECTION_WINDOW: u32 = STREAMS * STREAM_WINDOW;
-/// Longest head, and trailers, of an answer of HTTP/2.
+/// Longest head, and trailers, of an answer; of HTTP/1 also what is read at once.
 const HEADERS: u32 = 64 << 10;
 /// While a new connection has not been told how many requests it may carry, it is looked at: first
 /// after so long, and last.
@@ -85,7 +85,10 @@ impl Maker {
     ) -> Result<http1::SendRequest<Body>, ConnectError> {
         // The endpoint learns of clients by `x-forwarded-for`: the connection is not one client's.
         let link = self.linker.link(to, OnBehalf::default()).await?;
-        let shaken = http1::Builder::new().handshake(TokioIo::new(link)).await;
+        let shaken = http1::Builder::new()
+            .max_buf_size(HEADERS as usize)
+            .handshake(TokioIo::new(link))
+            .await;
         let (sender, connection) =
             shaken.map_err(|error| ConnectError::Handshake(to.address, Arc::new(error)))?;
         self.drive(connection.with_upgrades());

@@ -195,13 +195,13 @@ impl Slot {
         self.state.lock().made
     }
 
-    /// A place on the connection with the fewest requests, which has to be newer than so many.
+    /// A place on the oldest connection that has room, and is newer than so many: what many requests
+    /// have to say on one connection is written together, and connections that are not needed end.
     pub(super) fn find(self: &Arc<Self>, newer_than: u64) -> Found {
         let mut state = self.state.lock();
         state.connections.retain(|c| !c.sender.is_closed());
-        let open = state.connections.iter_mut();
-        let open = open.filter(|c| c.number > newer_than && c.load.has_room());
-        if let Some(found) = open.min_by_key(|c| c.load.streams()) {
+        let mut open = state.connections.iter_mut();
+        if let Some(found) = open.find(|c| c.number > newer_than && c.load.has_room()) {
             found.idle = None;
             return Found::Place(found.sender.clone(), found.load.place());
         }
