@@ -26,9 +26,9 @@ use crate::support::SOON;
 
 /// What any attack may cost in memory, in KiB.
 const GROWTH: u64 = 64 << 10;
-/// What a connection of HTTP/2 may cost whose answers are not read, in KiB: of each of them a window
-/// of the tunnel, a buffer to read into, and what waits to be written.
-const UNREAD: u64 = 250 * (256 + 64 + 64) + (16 << 10);
+/// What a connection of HTTP/2 may cost whose answers are not read, in KiB: of each of its 250 a
+/// window of the tunnel, whose pieces lie in larger buffers, and 64 KiB each to read and to write.
+const UNREAD: u64 = 250 * (448 + 64 + 64);
 /// Between two looks at the memory.
 const PAUSE: Duration = Duration::from_millis(300);
 /// Connections of each attack.
