@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::call::Call;
 use crate::callers::Callers;
 use crate::drain::Drain;
-use crate::fixtures::{call, endpoint, name};
+use crate::fixtures::{call, empty, endpoint, name};
 use crate::gauges::Away;
 use crate::http::serve;
 use crate::identity::Identity;
@@ -51,7 +51,7 @@ pub(crate) struct Scene {
 }
 
 impl Scene {
-    /// One that knows this.
+    /// One that knows this, and that the service `server` has no routes if nothing else is said.
     pub(crate) fn new(changes: impl IntoIterator<Item = Change>) -> Self {
         Self::bounded(Bounds::default(), changes)
     }
@@ -106,7 +106,7 @@ impl Scene {
             view,
             registry: shown.registry,
         };
-        for change in changes {
+        for change in [empty("server")].into_iter().chain(changes) {
             scene.apply(change);
         }
         scene

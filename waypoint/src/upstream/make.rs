@@ -28,8 +28,12 @@ const CONNECTION_WINDOW: u32 = STREAMS * STREAM_WINDOW;
 /// Longest head, and trailers, of an answer; of HTTP/1 also what is read at once.
 const HEADERS: u32 = 64 << 10;
 /// While a new connection has not been told how many requests it may carry, it is looked at: first
-/// after so long, and last.
-const LOOK: (Duration, Duration) = (Duration::from_millis(1), Duration::from_secs(1));
+/// after so long, for so long before it is used, and last.
+const LOOK: (Duration, Duration, Duration) = (
+    Duration::from_millis(1),
+    Duration::from_millis(32),
+    Duration::from_secs(1),
+);
 
 /// Bytes that are read at once from a connection that carries many answers.
 const READ: usize = 64 << 10;
@@ -122,9 +126,20 @@ impl Maker {
             noted.limit(connection.current_max_send_streams());
             polled
         });
+        // A request too many would wait behind others, for ever perhaps: so it is waited for a little.
+        let mut wait = LOOK.0;
+        while wait < LOOK.1 && !load.is_told() {
+            match timeout(wait, &mut noting).await {
+                Err(_elapsed) => wait *= 2,
+                Ok(Err(error)) => {
+                    return Err(ConnectError::Handshake(to.address, Arc::new(error)));
+                }
+                // Whoever sends on it will see.
+                Ok(Ok(())) => return Ok((sender, load)),
+            }
+        }
         self.drive(async move {
-            let mut wait = LOOK.0;
-            while wait < LOOK.1 {
+            while wait < LOOK.2 {
                 if let Ok(ended) = timeout(wait, &mut noting).await {
                     return ended;
                 }

@@ -30,8 +30,8 @@ use crate::http::body::{Body, BodyError, Watch};
 
 /// Requests at once on one connection, if the endpoint takes as many.
 pub(super) const STREAMS: u32 = 100;
-/// The same while the endpoint has not said how many it takes.
-pub(super) const UNTOLD: usize = 10;
+/// The same while the endpoint has not said how many it takes: a number that none would say.
+pub(super) const UNTOLD: usize = 11;
 /// Connections to one endpoint.
 const MOST: usize = 64;
 /// Requests at once of one client, to one endpoint: half of what fits. A gateway is one client.
@@ -101,6 +101,11 @@ impl Load {
     pub(super) fn limit(&self, limit: usize) {
         self.limit
             .store(limit.min(STREAMS as usize), Ordering::Relaxed);
+    }
+
+    /// Whether the endpoint has said how many it takes.
+    pub(super) fn is_told(&self) -> bool {
+        self.limit.load(Ordering::Relaxed) != UNTOLD
     }
 
     fn streams(&self) -> usize {
