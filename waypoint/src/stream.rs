@@ -35,7 +35,7 @@ pub(crate) async fn serve(proxy: &Arc<Proxy>, call: Arc<Call>, mut client: Conne
         Told::Nothing => Box::pin(first_bytes(proxy, &call, &mut client)).await,
     };
     match heard {
-        Ok(First::Client(protocol)) => speak(proxy, &call, protocol, client).await,
+        Ok(First::Client(protocol)) => Box::pin(speak(proxy, &call, protocol, client)).await,
         Ok(First::Server(way)) => tcp::carry(proxy, &call, client, way).await,
         Err(error) => {
             tracing::debug!(client = %call.client.address, %error, "a client left without a word");

@@ -113,8 +113,11 @@ impl Args {
     }
 }
 
+/// Measures one part.
+type Measured = fn(&Args) -> Result<Vec<Section>>;
+
 /// Measures each part, prints its table when it is done, and writes the page at the end.
-fn print(args: &Args, parts: &[fn(&Args) -> Result<Vec<Section>>]) -> Result<()> {
+fn print(args: &Args, parts: &[Measured]) -> Result<()> {
     if !Uid::effective().is_root() {
         bail!("the bench makes network namespaces and needs root: run it with sudo");
     }

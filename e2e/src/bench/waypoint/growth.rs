@@ -169,7 +169,10 @@ fn await_known(waypoint: &Waypoint, size: Size) -> Result<()> {
     let mut seen = String::new();
     let known = wait_until("the waypoint to know everything", SPREAD * 3, || {
         let dump = waypoint.config_dump().unwrap_or_default();
-        let routes = dump["routes"].to_string();
+        let routes = dump
+            .get("routes")
+            .map(ToString::to_string)
+            .unwrap_or_default();
         let page = waypoint.metrics().unwrap_or_default();
         let workloads = sum_of(&page, "ambit_workloads", &[]);
         seen = format!("{workloads} workloads, {} bytes of routes", routes.len());
