@@ -16,7 +16,7 @@ const RULES: &str = "
       retry: {attempts: 3, codes: [500, 503, 409], backoff: 25ms}
       backendRefs: [{name: one, port: 80}]
     - matches: [{path: {type: PathPrefix, value: /tight}}]
-      timeouts: {request: 1s, backendRequest: 400ms}
+      timeouts: {request: 4s, backendRequest: 1500ms}
       retry: {attempts: 3, codes: [503], backoff: 25ms}
       backendRefs: [{name: one, port: 80}]
     - matches: [{path: {type: PathPrefix, value: /once}}]
@@ -143,7 +143,7 @@ fn one_slow_head(fronted: &Fronted, server: &Scripted) {
 /// The time of all tries together ends the third.
 fn total_time(fronted: &Fronted, server: &Scripted) {
     for (path, limit, tries) in [
-        ("/tight/slow-head/9", 1000, 3),
+        ("/tight/slow-head/9", 4000, 3),
         ("/once/slow-head/9", 500, 1),
     ] {
         let case = ask(fronted, server, "GET", path);

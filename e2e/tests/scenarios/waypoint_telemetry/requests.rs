@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Read as _;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use ambit_e2e::clients::get;
+use ambit_e2e::clients::{connect, get};
 use ambit_e2e::mesh::series_of;
 use ambit_e2e::scripted::{Deed, Scripted, Then};
 use ambit_e2e::servers::{self, Server};
@@ -255,6 +256,10 @@ fn what_breaks_off_says_why() {
 
     // Nothing listens at the endpoint any more.
     drop(nginx);
+    let own = SocketAddr::from((Ipv4Addr::LOCALHOST, HTTP.1));
+    let server = world.pod("server").unwrap();
+    let is_closed = || connect(server.namespace(), own).is_err();
+    wait_until("the server's port to be closed", SOON, is_closed).unwrap();
     let gone = get(client.namespace(), to, "/hello").unwrap();
     assert_eq!(gone.status, 503, "{gone:?}");
     await_sum(
