@@ -19,7 +19,7 @@ use rustls::pki_types::{IpAddr, ServerName};
 use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsConnector;
 
-use crate::gather::{Gathered, InTurns};
+use crate::gather::{Gathered, in_turns};
 use crate::guard::Guard;
 use crate::keepalive::{Beat, Keepalive};
 use crate::open::{Dialled, Key, OpenError};
@@ -61,15 +61,15 @@ impl Connection {
         let (requests, mut connection, peer, watch) =
             shaken.map_err(|_elapsed| HandshakeFailure::Timeout)??;
         let usage = Arc::new(Usage::new(watch));
-        let driver = Driver {
+        let driver = Box::new(Driver {
             keepalive: Keepalive::new(connection.ping_pong(), settings),
             connection,
             window: Window::new(settings),
             usage: Arc::clone(&usage),
             leave: Some(leave),
             idle_release: settings.idle_release,
-        };
-        tokio::spawn(InTurns::new(driver));
+        });
+        tokio::spawn(in_turns(driver));
         Ok(Arc::new(Self {
             requests,
             peer,

@@ -12,8 +12,9 @@
 //! anything else writes straight through.
 
 use std::cell::Cell;
+use std::future::poll_fn;
 use std::io::{self, IoSlice};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite, ReadBuf};
@@ -40,13 +41,13 @@ thread_local! {
 
 /// The turns of one connection.
 #[derive(Debug, Default)]
-pub struct Turn {
+pub(crate) struct Turn {
     waited: bool,
 }
 
 impl Turn {
     /// Polls what drives a connection.
-    pub fn poll<T>(
+    pub(crate) fn poll<T>(
         &mut self,
         cx: &mut Context<'_>,
         mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>,
@@ -69,30 +70,10 @@ impl Turn {
     }
 }
 
-/// A future that drives a connection, polled in turns.
-#[derive(Debug)]
-pub struct InTurns<F> {
-    future: Pin<Box<F>>,
-    turn: Turn,
-}
-
-impl<F> InTurns<F> {
-    /// Drives with this.
-    pub fn new(future: F) -> Self {
-        Self {
-            future: Box::pin(future),
-            turn: Turn::default(),
-        }
-    }
-}
-
-impl<F: Future> Future for InTurns<F> {
-    type Output = F::Output;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        let this = &mut *self;
-        this.turn.poll(cx, |cx| this.future.as_mut().poll(cx))
-    }
+/// Polls a future that drives a connection, in turns, to its end.
+pub async fn in_turns<F: Future>(future: F) -> F::Output {
+    let (mut future, mut turn) = (pin!(future), Turn::default());
+    poll_fn(|cx| turn.poll(cx, |cx| future.as_mut().poll(cx))).await
 }
 
 /// A connection whose bytes are gathered where it is polled in turns.

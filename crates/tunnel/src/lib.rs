@@ -36,7 +36,7 @@ mod usage;
 mod window;
 
 pub use copy::{Copier, CopyEnd, Meter, Paused, copy};
-pub use gather::{Gathered, InTurns, Turn};
+pub use gather::{Gathered, in_turns};
 pub use guard::{Flood, Guard};
 pub use open::{Ask, DialError, Dialled, Key, OpenError, Opened};
 pub use pipe::Pipe;

@@ -1,12 +1,11 @@
 //! A client's connection that speaks HTTP: its requests are answered one by one.
 
 use std::convert::Infallible;
-use std::future::poll_fn;
 use std::sync::Arc;
 
 use ambit_decide::{Reason, Refusal};
 use ambit_kit::clock;
-use ambit_tunnel::{Gathered, Turn};
+use ambit_tunnel::{Gathered, in_turns};
 use http::header::{CONNECTION, HeaderValue};
 use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
@@ -96,14 +95,14 @@ where
             TokioIo::new(Gathered::new(guarded)),
             service_fn(answering(proxy, call, |_, _, response| response)),
         );
-    let (mut serving, mut turn) = (std::pin::pin!(serving), Turn::default());
+    let mut serving = std::pin::pin!(serving);
     let served = async {
         tokio::select! {
-            ended = poll_fn(|cx| turn.poll(cx, |cx| serving.as_mut().poll(cx))) => return ended,
+            ended = in_turns(serving.as_mut()) => return ended,
             () = over(proxy, call, step, &activity) => {}
         }
         serving.as_mut().graceful_shutdown();
-        poll_fn(|cx| turn.poll(cx, |cx| serving.as_mut().poll(cx))).await
+        in_turns(serving).await
     };
     let Some(ended) = while_allowed(proxy, call, served).await else {
         return;

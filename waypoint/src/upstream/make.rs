@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ambit_kit::tasks::Tasks;
-use ambit_tunnel::{Gathered, InTurns, OpenError};
+use ambit_tunnel::{Gathered, OpenError, in_turns};
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::BufReader;
@@ -170,6 +170,6 @@ where
 {
     fn execute(&self, future: F) {
         // Ends with the connection.
-        drop(tokio::spawn(InTurns::new(future)));
+        drop(tokio::spawn(in_turns(future)));
     }
 }

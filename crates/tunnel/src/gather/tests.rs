@@ -1,5 +1,3 @@
-use std::future::poll_fn;
-
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
 use tokio::task::yield_now;
 
@@ -148,7 +146,7 @@ async fn a_full_connection_makes_writers_wait_and_loses_nothing() {
 async fn others_run_before_the_connection_does() {
     let (order, mut seen) = tokio::sync::mpsc::unbounded_channel();
     let driven = order.clone();
-    let connection = tokio::spawn(InTurns::new(async move { driven.send("connection") }));
+    let connection = tokio::spawn(in_turns(async move { driven.send("connection") }));
     let stream = tokio::spawn(async move { order.send("stream") });
     while !(connection.is_finished() && stream.is_finished()) {
         yield_now().await;
