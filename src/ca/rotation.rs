@@ -15,6 +15,9 @@
 //! gets the bundle before anything else, and what it cannot verify until then is new connections
 //! from peers with certificates of the new root.
 //!
+//! A waypoint holds a rotation up while it is connected, like an agent; one that is away is not
+//! waited for and not written down: a node's agent comes back, a pod of a waypoint does not.
+//!
 //! An agent of another make, which follows no trust stream, is not waited for: it learns of a new
 //! root with its next certificate.
 //!
@@ -104,14 +107,22 @@ pub struct Report {
     /// During a rotation, agents that hold that bundle, connected or not.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub holding: Vec<String>,
-    /// During a rotation, connected agents that do not.
+    /// During a rotation, connected agents and waypoints that do not.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub lacking: Vec<String>,
 }
 
-/// What an agent is known to hold.
+impl Report {
+    /// The agents that it speaks of.
+    pub(crate) fn agents(&self) -> impl Iterator<Item = &String> {
+        let names = self.holding.iter().chain(&self.lacking);
+        names.filter(|name| !is_waypoint(name))
+    }
+}
+
+/// What a caller is known to hold.
 #[derive(Clone, Copy, Debug, Default)]
-struct Agent {
+struct Holder {
     connections: usize,
     held: u64,
 }
@@ -120,23 +131,27 @@ struct Agent {
 #[derive(Debug)]
 pub(crate) struct Rotation {
     phase: Phase,
-    agents: BTreeMap<String, Agent>,
+    /// Agents by node, connected or not.
+    agents: BTreeMap<String, Holder>,
+    /// Connected waypoints, by names that no node has.
+    waypoints: BTreeMap<String, Holder>,
 }
 
 impl Rotation {
     /// A machine that stands where it was left, with the agents known from before, all away.
     pub(crate) fn resumed(phase: Phase, agents: &BTreeSet<String>) -> Self {
-        let away = |node: &String| (node.clone(), Agent::default());
+        let away = |node: &String| (node.clone(), Holder::default());
         Self {
             phase,
             agents: agents.iter().map(away).collect(),
+            waypoints: BTreeMap::new(),
         }
     }
 
     /// The agents to be known from now on: those that were not heard of in all of a rotation are
     /// forgotten, so that a node taken out of service holds up one rotation only.
     pub(crate) fn heard_of(&self) -> BTreeSet<String> {
-        let heard = |agent: &Agent| agent.connections > 0 || agent.held > 0;
+        let heard = |agent: &Holder| agent.connections > 0 || agent.held > 0;
         let nodes = self.agents.iter().filter(|(_, agent)| heard(agent));
         nodes.map(|(node, _)| node.clone()).collect()
     }
@@ -154,7 +169,7 @@ impl Rotation {
     pub(crate) fn know(&mut self, agents: &BTreeSet<String>) {
         for node in agents {
             if !self.agents.contains_key(node) {
-                self.agents.insert(node.clone(), Agent::default());
+                self.agents.insert(node.clone(), Holder::default());
             }
         }
     }
@@ -180,6 +195,8 @@ impl Rotation {
                     report.lacking.push(node.clone());
                 }
             }
+            let lacking = self.waypoints.iter().filter(|(_, w)| w.held < generation);
+            report.lacking.extend(lacking.map(|(name, _)| name.clone()));
         }
         report
     }
@@ -193,23 +210,35 @@ impl Rotation {
         self.phase = phase;
     }
 
-    /// An agent has connected, once more perhaps.
-    pub(crate) fn connected(&mut self, node: &str) {
-        self.agents.entry(node.to_owned()).or_default().connections += 1;
+    /// A caller has connected, once more perhaps.
+    pub(crate) fn connected(&mut self, name: &str) {
+        let same_kind = if is_waypoint(name) {
+            &mut self.waypoints
+        } else {
+            &mut self.agents
+        };
+        same_kind.entry(name.to_owned()).or_default().connections += 1;
     }
 
-    /// One of an agent's connections has ended.
-    pub(crate) fn gone(&mut self, node: &str) {
-        if let Some(agent) = self.agents.get_mut(node) {
-            agent.connections = agent.connections.saturating_sub(1);
+    /// One of a caller's connections has ended.
+    pub(crate) fn gone(&mut self, name: &str) {
+        for same_kind in [&mut self.agents, &mut self.waypoints] {
+            if let Some(holder) = same_kind.get_mut(name) {
+                holder.connections = holder.connections.saturating_sub(1);
+            }
         }
+        self.waypoints.retain(|_, waypoint| waypoint.connections > 0);
     }
 
-    /// An agent says that it and its proxies hold the bundle of this generation.
+    /// A caller says that it and its proxies hold the bundle of this generation.
     ///
     /// The latest word counts, not the highest: an agent that lost its state holds less.
-    pub(crate) fn held(&mut self, node: &str, generation: u64) {
-        self.agents.entry(node.to_owned()).or_default().held = generation;
+    pub(crate) fn held(&mut self, name: &str, generation: u64) {
+        if !is_waypoint(name) {
+            self.agents.entry(name.to_owned()).or_default().held = generation;
+        } else if let Some(waypoint) = self.waypoints.get_mut(name) {
+            waypoint.held = generation;
+        }
     }
 
     /// The step that is due, by what this replica and those others know.
@@ -238,8 +267,9 @@ impl Rotation {
         else {
             return (Vec::new(), Vec::new());
         };
-        let here = self.agents.iter().filter(|(_, a)| a.connections > 0);
-        let lacking_here = here.filter(|(_, agent)| agent.held < *generation);
+        let here = self.agents.iter().chain(&self.waypoints);
+        let here = here.filter(|(_, holder)| holder.connections > 0);
+        let lacking_here = here.filter(|(_, holder)| holder.held < *generation);
         let elsewhere = |of: fn(&Report) -> &Vec<String>| {
             let reports = others
                 .iter()
@@ -247,7 +277,7 @@ impl Rotation {
             reports.flat_map(move |other| of(other).iter().map(String::as_str))
         };
         let mut lacking: BTreeSet<&str> = elsewhere(|other| &other.lacking).collect();
-        lacking.extend(lacking_here.map(|(node, _)| node.as_str()));
+        lacking.extend(lacking_here.map(|(name, _)| name.as_str()));
         let mut holding: BTreeSet<&str> = elsewhere(|other| &other.holding).collect();
         let held = self.agents.iter().filter(|(_, a)| a.held >= *generation);
         holding.extend(held.map(|(node, _)| node.as_str()));
@@ -255,6 +285,11 @@ impl Rotation {
         let away = away.filter(|node| !lacking.contains(node) && !holding.contains(node));
         (lacking.iter().copied().collect(), away.collect())
     }
+}
+
+/// Callers' names: a waypoint's has a slash in it, and no node's has.
+fn is_waypoint(name: &str) -> bool {
+    name.contains('/')
 }
 
 #[cfg(test)]

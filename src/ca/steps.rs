@@ -103,10 +103,7 @@ pub(super) fn stepped(
         },
         Step::DropOld => {
             let mut agents = rotation.heard_of();
-            let elsewhere = others
-                .iter()
-                .flat_map(|o| o.holding.iter().chain(&o.lacking));
-            agents.extend(elsewhere.cloned());
+            agents.extend(others.iter().flat_map(Report::agents).cloned());
             Kept {
                 phase: Phase::Steady,
                 generation: kept.generation + 1,

@@ -187,3 +187,24 @@ fn a_report_tells_who_holds_the_bundle_and_is_short_otherwise() {
     rotation.performed(Phase::Steady);
     assert_eq!(rotation.report(3), report(3, &[], &[]));
 }
+
+#[test]
+fn a_waypoint_holds_a_rotation_up_while_it_is_connected_and_is_forgotten_when_it_goes() {
+    let mut rotation = distributing(&["n1", "waypoint/shop/w-1", "waypoint/shop/w-2"]);
+    rotation.held("n1", 2);
+    rotation.held("waypoint/shop/w-1", 2);
+    assert_eq!(rotation.due(at(100_000), &[]), None);
+    let late = vec!["waypoint/shop/w-2"];
+    assert_eq!(rotation.waiting_for(&[]), (late.clone(), vec![]));
+    assert_eq!(rotation.report(2), report(2, &["n1"], &late));
+    let elsewhere = [report(2, &[], &["waypoint/shop/w-3"])];
+    rotation.gone("waypoint/shop/w-2");
+    assert_eq!(rotation.due(at(1), &elsewhere), None);
+    assert_eq!(rotation.due(at(1), &[]), Some(Step::SignWithNext));
+    // The word of one that has gone is no presence.
+    rotation.held("waypoint/shop/w-2", 1);
+    assert_eq!(rotation.due(at(1), &[]), Some(Step::SignWithNext));
+    // Nor is any of them written down.
+    assert_eq!(rotation.heard_of(), ["n1".to_owned()].into());
+    assert_eq!(rotation.connected_beside(&["n1".to_owned()].into()), [""; 0]);
+}

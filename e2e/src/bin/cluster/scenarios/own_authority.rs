@@ -1,5 +1,6 @@
 //! A user's intermediate in Secret `cacerts` takes over from the root that the mesh made, under load:
-//! both roots are trusted, then new pods have certificates of the intermediate, and no call fails.
+//! both roots are trusted, then new pods have certificates of the intermediate, and no call fails. A
+//! waypoint that is there takes part; one that has gone is not waited for.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -13,6 +14,7 @@ use serde_json::{Value, json};
 
 use super::BITE;
 use super::pair::Pair;
+use super::said::make_waypoint;
 
 const LOAD: Duration = Duration::from_secs(90);
 const PER_SECOND: u32 = 50;
@@ -23,6 +25,12 @@ const INTERMEDIATE: &str = "an intermediate of e2e";
 pub(super) fn run(cluster: &Cluster) -> Result<String> {
     let shop = cluster.sandbox("authority")?;
     let pair = Pair::captured(cluster, &shop, BITE)?;
+    cluster.install_gateway_api()?;
+    make_waypoint(cluster, &shop.name)?;
+    for step in ["restart", "status"] {
+        let args = ["-n", &shop.name, "rollout", step, "deployment/waypoint"];
+        shop.kubectl.run(&args)?;
+    }
     let (client, pace) = (pair.client.name(), (PER_SECOND, LOAD));
     let mut calls = Traffic::calls(cluster, &shop, client, pair.to()?, pace)?;
 
@@ -52,8 +60,9 @@ pub(super) fn run(cluster: &Cluster) -> Result<String> {
 
     let late = Echo::one("late").on(cluster.node(0)?);
     shop.apply(&late.objects(&shop))?;
-    let late = shop.ready_one(&late.selector())?;
-    shop.captured("", BITE)?;
+    let selector = late.selector();
+    let late = shop.ready_one(&selector)?;
+    shop.captured(&selector, BITE)?;
     for (from, to) in [(late.name(), "server"), (client, "late")] {
         shop.curl(from, &format!("http://{to}/"))?;
     }
