@@ -9,6 +9,10 @@ use parking_lot::Mutex;
 /// Bytes read at once, and so the payload of a full DATA frame.
 pub(crate) const SIZE: usize = 128 << 10;
 
+/// More room in each, for the heads of frames: bodies come in powers of two, and what does not fit
+/// would be a short write of its own.
+const HEADS: usize = 2 << 10;
+
 /// Buffers kept for the next reader: 4 MiB.
 const KEPT: usize = 32;
 
@@ -29,14 +33,14 @@ impl Buffer {
     pub(crate) fn take() -> Self {
         let memory = FREE.lock().pop();
         Self {
-            memory: memory.unwrap_or_else(|| vec![0; SIZE].into_boxed_slice()),
+            memory: memory.unwrap_or_else(|| vec![0; SIZE + HEADS].into_boxed_slice()),
             filled: 0,
         }
     }
 
     /// At most `limit` bytes to read into.
     pub(crate) fn space(&mut self, limit: usize) -> &mut [u8] {
-        let end = limit.min(self.memory.len());
+        let end = limit.min(SIZE);
         self.memory.get_mut(..end).unwrap_or_default()
     }
 

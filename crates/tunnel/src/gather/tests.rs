@@ -79,6 +79,20 @@ async fn all_frames_of_a_turn_are_one_write_and_nothing_waits_for_another_event(
 }
 
 #[tokio::test]
+async fn full_frames_and_their_heads_are_one_write() {
+    let (mut turn, mut left) = (Turn::default(), [8 << 10, 9].repeat(16));
+    let mut connection = Gathered::new(Counting::default());
+    let mut polls = 0;
+    poll_fn(|cx| {
+        polls += 1;
+        let polled = turn.poll(cx, |cx| chatter(&mut connection, cx, &mut left));
+        if polls < 2 { polled } else { Poll::Ready(()) }
+    })
+    .await;
+    assert_eq!(connection.connection.writes, [(128 << 10) + 16 * 9]);
+}
+
+#[tokio::test]
 async fn without_turns_every_write_goes_through() {
     let mut connection = Gathered::new(Counting::default());
     for _ in 0..3 {
