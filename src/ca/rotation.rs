@@ -227,7 +227,8 @@ impl Rotation {
                 holder.connections = holder.connections.saturating_sub(1);
             }
         }
-        self.waypoints.retain(|_, waypoint| waypoint.connections > 0);
+        self.waypoints
+            .retain(|_, waypoint| waypoint.connections > 0);
     }
 
     /// A caller says that it and its proxies hold the bundle of this generation.

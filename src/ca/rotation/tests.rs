@@ -206,5 +206,8 @@ fn a_waypoint_holds_a_rotation_up_while_it_is_connected_and_is_forgotten_when_it
     assert_eq!(rotation.due(at(1), &[]), Some(Step::SignWithNext));
     // Nor is any of them written down.
     assert_eq!(rotation.heard_of(), ["n1".to_owned()].into());
-    assert_eq!(rotation.connected_beside(&["n1".to_owned()].into()), [""; 0]);
+    assert_eq!(
+        rotation.connected_beside(&["n1".to_owned()].into()),
+        [""; 0]
+    );
 }
