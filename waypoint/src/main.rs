@@ -5,6 +5,11 @@ use std::process::ExitCode;
 use ambit_kit::environment;
 use ambit_waypoint::Args;
 use clap::Parser as _;
+use mimalloc::MiMalloc;
+
+/// A request is many small allocations.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
     let args = Args::parse();

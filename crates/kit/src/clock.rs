@@ -50,7 +50,7 @@ pub fn unix_millis(time: SystemTime) -> u64 {
     u64::try_from(since_epoch(time).as_millis()).unwrap_or(u64::MAX)
 }
 
-/// The time of day as RFC 3339 writes it, in UTC with milliseconds.
+/// The time of day as RFC 3339 writes it, in UTC with milliseconds. Every line of a log has it.
 pub fn rfc3339(time: SystemTime) -> String {
     let since = since_epoch(time);
     let (days, seconds) = (
@@ -58,13 +58,22 @@ pub fn rfc3339(time: SystemTime) -> String {
         since.as_secs() % SECONDS_PER_DAY,
     );
     let (year, month, day) = civil(days);
-    format!(
-        "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}.{:03}Z",
-        seconds / 3600,
-        seconds / 60 % 60,
-        seconds % 60,
-        since.subsec_millis()
-    )
+    let clock = [seconds / 3600, seconds / 60 % 60, seconds % 60];
+    let mut text = String::with_capacity("0000-00-00T00:00:00.000Z".len());
+    let mut digits = |value: u64, powers: &[u64], after: char| {
+        for power in powers {
+            text.push(char::from(b'0' + (value / power % 10) as u8));
+        }
+        text.push(after);
+    };
+    digits(year, &[1000, 100, 10, 1], '-');
+    digits(month, &[10, 1], '-');
+    digits(day, &[10, 1], 'T');
+    for (value, after) in clock.into_iter().zip([':', ':', '.']) {
+        digits(value, &[10, 1], after);
+    }
+    digits(since.subsec_millis().into(), &[100, 10, 1], 'Z');
+    text
 }
 
 /// Reads a span of time as people write it: `250ms`, `90s`, `10m`, `24h`, `7d`.

@@ -6,7 +6,6 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use ambit_decide::Refusal;
-use ambit_kit::clock;
 
 use crate::ends::Ends;
 use crate::object::Object;
@@ -43,7 +42,7 @@ impl Connection<'_> {
     pub fn to_line(&self) -> Vec<u8> {
         let failed = self.refusal.is_some() || self.error.is_some();
         let mut line = Object::new("level", if failed { "error" } else { "info" });
-        line.address("time", clock::rfc3339(clock::wall()));
+        line.now("time");
         line.text("scope", b"access");
         let message = match self.refusal {
             Some(_) => "connection refused",
@@ -62,8 +61,7 @@ impl Connection<'_> {
         line.text("direction", self.direction.as_bytes());
         line.number("bytes_sent", self.sent);
         line.number("bytes_recv", self.received);
-        let millis = self.duration.as_millis();
-        line.address("duration", format_args!("{millis}ms"));
+        line.span("duration", self.duration);
         self.write_failure(&mut line);
         line.into_line()
     }

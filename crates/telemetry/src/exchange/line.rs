@@ -2,8 +2,6 @@
 //!
 //! The query is left out unless it is asked for: it is where clients put what must not be in logs.
 
-use ambit_kit::clock;
-
 use super::Exchange;
 use crate::object::Object;
 
@@ -13,7 +11,7 @@ impl Exchange<'_> {
     pub fn to_line(&self, with_query: bool) -> Vec<u8> {
         let failed = self.reason.is_some() || self.error.is_some();
         let mut line = Object::new("level", if failed { "error" } else { "info" });
-        line.address("time", clock::rfc3339(clock::wall()));
+        line.now("time");
         line.text("scope", b"access");
         line.text("message", b"access");
         self.write_request(&mut line, with_query);
@@ -26,9 +24,7 @@ impl Exchange<'_> {
         }
         line.number("bytes_sent", self.sent);
         line.number("bytes_recv", self.received);
-        let micros = self.duration.as_micros();
-        let (millis, rest) = (micros / 1000, micros % 1000);
-        line.number("duration_ms", format_args!("{millis}.{rest:03}"));
+        line.millis("duration_ms", self.duration);
         line.number("tries", self.tries);
         line.into_line()
     }

@@ -53,3 +53,28 @@ proptest! {
         prop_assert_eq!(&read(object)["text"], &*String::from_utf8_lossy(&bytes));
     }
 }
+
+#[test]
+fn numbers_addresses_and_times_are_written_as_everywhere() {
+    let addresses = ["10.0.255.7:80", "[2001:db8::1]:65535", "0.0.0.0:0"];
+    for text in addresses {
+        let mut object = Object::new("level", "info");
+        object.address("address", text.parse().unwrap());
+        assert_eq!(read(object)["address"], text);
+    }
+    for (micros, millis, span) in [
+        (0, 0.0, "0ms"),
+        (1_007, 1.007, "1ms"),
+        (65_123_450, 65_123.45, "65123ms"),
+    ] {
+        let value = Duration::from_micros(micros);
+        let mut object = Object::new("level", "info");
+        object.millis("millis", value);
+        object.span("span", value);
+        object.number("bytes", u64::MAX - micros);
+        let object = read(object);
+        assert_eq!(object["millis"], millis);
+        assert_eq!(object["span"], span);
+        assert_eq!(object["bytes"], u64::MAX - micros);
+    }
+}
