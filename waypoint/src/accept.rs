@@ -21,6 +21,7 @@ use crate::call::{Asked, Call, Client, asked_for};
 use crate::drain::{Drain, Step};
 use crate::gauges::{SESSION, STREAM};
 use crate::proxy::Proxy;
+use crate::request::hops;
 use crate::room::{Place, Room};
 use crate::strangers::{self, Strangers};
 use crate::stream;
@@ -186,13 +187,15 @@ async fn take(
     let own = SocketAddr::new(proxy.own.address(), HBONE_PORT);
     let named = destination.as_ref().map_or(own, |to| *to);
     let (workload, presence) = proxy.callers.find(from.ip()).await;
+    let passed = hops::of_connection(incoming.header(hops::NAME));
     let client = Client {
         address: client_address(&incoming, from),
+        waypoints: passed.as_ref().copied().unwrap_or_default(),
         workload,
         _presence: presence,
         identity: Some(peer),
     };
-    let asked = match destination {
+    let asked = match passed.and(destination) {
         Ok(destination) => find(proxy, destination)
             .await
             .map(|found| (found, destination)),

@@ -23,6 +23,8 @@ pub(crate) struct Client {
     pub(crate) address: SocketAddr,
     /// The workload with that address, if it is known.
     pub(crate) workload: Option<Arc<Workload>>,
+    /// Waypoints that its connection has come through already.
+    pub(crate) waypoints: u32,
     /// While this is kept, it goes on being known.
     pub(crate) _presence: Option<Presence>,
 }

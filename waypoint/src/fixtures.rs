@@ -26,6 +26,7 @@ pub(crate) fn call(client: &str) -> Call {
             identity: None,
             address: client.parse().unwrap(),
             workload: None,
+            waypoints: 0,
             _presence: None,
         },
         asked: Asked::Service(server, port),

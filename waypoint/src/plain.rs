@@ -66,6 +66,7 @@ async fn take(
     let client = Client {
         address: from,
         workload,
+        waypoints: 0,
         _presence: presence,
         identity: None,
     };

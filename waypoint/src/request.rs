@@ -16,7 +16,7 @@
 mod copies;
 mod form;
 mod headers;
-mod hops;
+pub(crate) mod hops;
 mod local;
 pub(crate) mod malformed;
 pub(crate) mod record;

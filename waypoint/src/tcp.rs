@@ -95,6 +95,7 @@ pub(crate) async fn way(
     let mut tried: Vec<WorkloadUid> = Vec::new();
     let by = OnBehalf {
         client: Some(call.client.address),
+        hops: Some(call.client.waypoints.saturating_add(1)),
     };
     loop {
         let wish = Wish {

@@ -152,7 +152,7 @@ reasons! {
     InvalidBackend "invalid_backend" "-"
         "The backend that was chosen cannot be used: it does not exist, or the route may not refer to it. The status of the route says which."
     TooManyHops "too_many_hops" "-"
-        "The request came through ten waypoints: routes of services that are behind several waypoints lead in a circle."
+        "The request or connection came through ten waypoints: routes of services that are behind several waypoints lead in a circle."
     InvalidRoute "invalid_route" "-"
         "The rule that the request met cannot be used by the waypoint, or the routes of the service cannot be read or have not arrived yet. The waypoint's log says which; if it stays, look at the route's status, and whether the control plane is newer than the waypoint."
     PathTooLong "path_too_long" "-"

@@ -10,7 +10,7 @@ use ambit_e2e::wait::wait_until;
 use ambit_e2e::world::{HTTP, NAMESPACE, SPREAD, World, uid};
 use ambit_e2e::yaml;
 
-use crate::fronted::http_route;
+use crate::fronted::{http_route, route};
 
 /// The objects of a world, with `one` behind the waypoint `second`.
 fn with_second(objects: &str) -> String {
@@ -60,18 +60,19 @@ fn a_waypoint_reaches_what_is_behind_another_through_that_one_only() {
         world.await_bound(service, true).unwrap();
     }
     let rules = "    - backendRefs: [{name: one, port: 80}]\n";
-    let route = http_route("further", rules);
-    world.mesh.configuration.apply("routes", &route).unwrap();
+    let further = http_route("further", rules);
+    world.mesh.configuration.apply("routes", &further).unwrap();
     let first = world.waypoint("waypoint", &[]).unwrap();
     let second = world.waypoint_of("second", "second", &[]).unwrap();
     let server = Scripted::saying(&world.pod("one").unwrap(), HTTP.1, "one").unwrap();
 
     let at = world.service("server", Family::V4, HTTP.0).unwrap();
     let client = world.pod("client").unwrap();
-    let get = |path: &str| {
+    let try_get = |path: &str| {
         let mut connection = Connection::open(client.namespace(), at).unwrap();
-        connection.get(path, "").unwrap()
+        connection.get(path, "")
     };
+    let get = |path: &str| try_get(path).unwrap();
     let through = || get("/ready").body == "one";
     let reached = wait_until("the way through both", SPREAD, through);
     reached.unwrap_or_else(|error| panic!("{error:#}:\n{}\n{}", first.log(), second.log()));
@@ -104,6 +105,30 @@ fn a_waypoint_reaches_what_is_behind_another_through_that_one_only() {
     assert_eq!(get("/straight").body, "one");
     let told = server.heard_at("/straight").remove(0);
     assert_eq!(told.header("x-ambit-hops"), None);
+
+    // The same with connections that are passed on as they are.
+    for (name, parent, to) in [("routes", "server", "one"), ("back", "one", "server")] {
+        let rules = format!("    - backendRefs: [{{name: {to}, port: 80}}]\n");
+        let kind = ("gateway.networking.k8s.io/v1alpha2", "TCPRoute");
+        let text = route(kind.0, kind.1, name, "", &rules);
+        let text = text.replace(
+            "kind: Service, name: server",
+            &format!("kind: Service, name: {parent}"),
+        );
+        world.mesh.configuration.apply(name, &text).unwrap();
+    }
+    let circles = || try_get("/circle").is_err();
+    wait_until("a circle of connections to end", SPREAD, circles).unwrap();
+    let ended = || {
+        let logs = [&first, &second].map(Waypoint::access_log);
+        let mut lines = logs.iter().flatten();
+        lines.any(|line| line["reason"] == "too_many_hops" && line["method"].is_null())
+    };
+    wait_until("the line of the connection", SPREAD, ended).unwrap();
+    world.mesh.configuration.apply("routes", &further).unwrap();
+    world.mesh.configuration.remove("back").unwrap();
+    let through = || try_get("/ready").is_ok_and(|answer| answer.body == "one");
+    wait_until("the way through both again", SPREAD, through).unwrap();
 
     let before = server.count();
     second.terminate().unwrap();

@@ -1,16 +1,21 @@
-//! How many waypoints a request has come through. Routes of two services that lead to each other, each
-//! behind a waypoint of its own, would send it around for ever; and a copy of it for each turn.
+//! How many waypoints a request has come through, or a connection that is passed on as it is. Routes of
+//! two services that lead to each other, each behind a waypoint of its own, would send it around for
+//! ever; and a copy of it for each turn.
 //!
-//! One waypoint tells the next by a header, which nobody else is sent. A client may say what it likes
-//! there: what is believed can only make an end of its own request sooner.
+//! One waypoint tells the next by a header, which nobody else is sent: of the request, or of the CONNECT
+//! of the connection's own tunnel. A client may say what it likes there: what is believed can only make
+//! an end of its own request sooner.
 
+use ambit_decide::{Reason, Refusal};
 use http::HeaderMap;
 use http::header::{HeaderName, HeaderValue};
 
 use super::local::{Fault, Flag};
 use crate::view::Destination;
 
-const HOPS: HeaderName = HeaderName::from_static("x-ambit-hops");
+/// Name of the header.
+pub(crate) const NAME: &str = "x-ambit-hops";
+const HOPS: HeaderName = HeaderName::from_static(NAME);
 /// What is said of a copy, behind the number.
 const COPY: &str = "copy";
 /// Waypoints that a request may come through.
@@ -45,10 +50,7 @@ impl Hops {
         if self.waypoints < MOST {
             return Ok(());
         }
-        let detail = format!(
-            "through {} waypoints: routes lead in a circle",
-            self.waypoints
-        );
+        let detail = in_a_circle(self.waypoints);
         Err(Fault::new(508, Flag::None, "too_many_hops", detail))
     }
 
@@ -74,6 +76,19 @@ impl Hops {
             headers.insert(HOPS, told);
         }
     }
+}
+
+/// How many waypoints a connection has come through, by what its CONNECT tells.
+pub(crate) fn of_connection(told: Option<&str>) -> Result<u32, Refusal> {
+    let waypoints = told.and_then(|told| told.parse().ok()).unwrap_or_default();
+    match waypoints < MOST {
+        true => Ok(waypoints),
+        false => Err(Refusal::new(Reason::TooManyHops, in_a_circle(waypoints))),
+    }
+}
+
+fn in_a_circle(waypoints: u32) -> String {
+    format!("through {waypoints} waypoints: routes lead in a circle")
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use tokio::time::timeout;
 use tokio_util::either::Either;
 
 use crate::identity::Identity;
+use crate::request::hops;
 use crate::view::Destination;
 
 /// Port on which agents and waypoints take tunnels.
@@ -65,6 +66,8 @@ pub(crate) struct Linker {
 pub(crate) struct OnBehalf {
     /// Its address, where the connection is its own and no one else's.
     pub(crate) client: Option<SocketAddr>,
+    /// How many waypoints that has come through, this one too: the next waypoint is told.
+    pub(crate) hops: Option<u32>,
 }
 
 /// Window of one stream of a tunnel to an endpoint.
@@ -102,6 +105,7 @@ impl Linker {
                 .tunnel(&to.workload, via.to, expected, to.address, by)
                 .await;
         }
+        let by = OnBehalf { hops: None, ..by };
         match to.workload.protocol {
             TunnelProtocol::Hbone => {
                 let far = SocketAddr::new(to.address.ip(), HBONE_PORT);
@@ -138,6 +142,9 @@ impl Linker {
         let mut headers = vec![("x-istio-source", "waypoint".to_owned())];
         if let Some(client) = by.client {
             headers.push(("forwarded", forwarded::of(client)));
+        }
+        if let Some(hops) = by.hops {
+            headers.push((hops::NAME, hops.to_string()));
         }
         let ask = Ask {
             authority: authority.to_string(),
