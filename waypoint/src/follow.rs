@@ -17,8 +17,9 @@ use ambit_telemetry::Telemetry;
 use ambit_uplink::certificates::{self, Issued};
 use ambit_uplink::trust::Trusted;
 use ambit_uplink::{Access, Check, Delivery, Discovered, Subscription};
-use ambit_wire::decode::{self, Decoded};
+use ambit_wire::decode::{self, Decoded, RoutesReader};
 use ambit_wire::delta::{ADDRESS_TYPE, AUTHORIZATION_TYPE, Client, ROUTES_TYPE, Received, Update};
+use parking_lot::Mutex;
 use tokio::sync::{mpsc, watch};
 use tonic::transport::Channel;
 
@@ -42,10 +43,14 @@ const SWEEP: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs
 /// The first wait after a certificate that did not come, and the longest.
 const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(60));
 
+/// Reads routes: whoever checks them and whoever brings them in share what was read.
+pub(crate) type SharedReader = Arc<Mutex<RoutesReader>>;
+
 /// Subscriptions to all kinds; nothing is held yet.
 pub(crate) fn subscriptions(
     trust_domain: &Arc<str>,
     telemetry: &Arc<Telemetry>,
+    reader: &SharedReader,
 ) -> Vec<Subscription<Kind>> {
     let domain = Arc::clone(trust_domain);
     let address: Check = Box::new(move |received| {
@@ -56,7 +61,8 @@ pub(crate) fn subscriptions(
         let read = decode::policy_from_bytes(&received.body);
         read.map(drop).map_err(|error| error.to_string())
     });
-    let routes: Check = Box::new(|received| readable_routes(&received.body));
+    let reader = Arc::clone(reader);
+    let routes: Check = Box::new(move |received| readable_routes(&reader, received));
     [
         (Kind::Policy, AUTHORIZATION_TYPE, policy),
         (Kind::Routes, ROUTES_TYPE, routes),
@@ -78,8 +84,8 @@ fn counted(check: Check, telemetry: &Arc<Telemetry>) -> Check {
 }
 
 /// Whether routes can be read: if not, the control plane is told.
-fn readable_routes(body: &[u8]) -> Result<(), String> {
-    let read = decode::routes_from_bytes(body);
+fn readable_routes(reader: &SharedReader, received: &Received) -> Result<(), String> {
+    let read = reader.lock().read(&received.name, &received.body);
     read.map(drop).map_err(|error| error.to_string())
 }
 
@@ -89,6 +95,7 @@ pub(crate) struct Follower {
     pub(crate) view: View,
     pub(crate) views: watch::Sender<Arc<View>>,
     pub(crate) trust_domain: Arc<str>,
+    pub(crate) reader: SharedReader,
     /// True once all kinds have been told whole.
     pub(crate) complete: watch::Sender<bool>,
     pub(crate) told: std::collections::BTreeSet<Kind>,
@@ -123,7 +130,7 @@ impl Follower {
         let complete = update.complete;
         let judged_otherwise = match kind {
             Kind::Routes => {
-                for service in bring_in_routes(&mut self.view, &update).await {
+                for service in bring_in_routes(&mut self.view, &self.reader, &update).await {
                     tracing::error!(%service, "some of its routes cannot be used");
                     self.proxy.telemetry.config_rejected();
                 }
@@ -195,11 +202,23 @@ impl Follower {
 }
 
 /// Takes routes in, and says of which services some cannot be used. They are made ready on a thread of
-/// their own: expressions take their time.
-async fn bring_in_routes(view: &mut View, update: &Update) -> Vec<ServiceName> {
-    let changed = update.changed.clone();
+/// their own: new expressions take their time. What has not changed is as it was.
+async fn bring_in_routes(
+    view: &mut View,
+    reader: &SharedReader,
+    update: &Update,
+) -> Vec<ServiceName> {
+    let with_table = |received: &Received| {
+        let service = ServiceName::parse(&received.name);
+        let before = service.and_then(|service| view.table(&service).cloned());
+        (received.clone(), before)
+    };
+    let changed: Vec<_> = update.changed.iter().map(with_table).collect();
+    let its_reader = Arc::clone(reader);
     let ready = tokio::task::spawn_blocking(move || {
-        let ready = changed.iter().filter_map(made_ready);
+        let ready = changed
+            .iter()
+            .filter_map(|(received, before)| made_ready(&its_reader, received, before.as_deref()));
         ready.collect::<Vec<_>>()
     });
     let mut unreadable: Vec<&Arc<str>> = update.rejected.iter().map(|one| &one.name).collect();
@@ -226,6 +245,7 @@ async fn bring_in_routes(view: &mut View, update: &Update) -> Vec<ServiceName> {
         view.reject_routes(service);
     }
     for name in &update.removed {
+        reader.lock().forget(name);
         for change in removal(Kind::Routes, name) {
             view.apply(change, clock::now());
         }
@@ -233,11 +253,16 @@ async fn bring_in_routes(view: &mut View, update: &Update) -> Vec<ServiceName> {
     wrong
 }
 
-fn made_ready(received: &Received) -> Option<(Arc<ServiceRoutes>, Table, Vec<CompileError>)> {
+fn made_ready(
+    reader: &SharedReader,
+    received: &Received,
+    before: Option<&Table>,
+) -> Option<(Arc<ServiceRoutes>, Table, Vec<CompileError>)> {
     // What cannot be read was rejected before it came here.
-    let routes = decode::routes_from_bytes(&received.body).ok()?;
-    let (table, problems) = Table::new(&routes);
-    Some((Arc::new(routes), table, problems))
+    let read = reader.lock().read(&received.name, &received.body);
+    let routes = read.ok()?;
+    let (table, problems) = Table::new(&routes, before);
+    Some((routes, table, problems))
 }
 
 fn change(kind: Kind, received: &Received, trust_domain: &str) -> Option<Change> {
