@@ -9,23 +9,25 @@ use std::time::Duration;
 
 use ambit_identity::{Credential, Trust};
 use ambit_kit::clock;
-use ambit_model::{
-    Change, PolicyName, ServiceName, ServiceRoutes, SpiffeId, TrustDomain, WorkloadUid,
-};
-use ambit_route::CompileError;
+use ambit_model::{Change, PolicyName, ServiceName, SpiffeId, TrustDomain, WorkloadUid};
 use ambit_telemetry::Telemetry;
 use ambit_uplink::certificates::{self, Issued};
 use ambit_uplink::trust::Trusted;
 use ambit_uplink::{Access, Check, Delivery, Discovered, Subscription};
-use ambit_wire::decode::{self, Decoded, RoutesReader};
+use ambit_wire::decode::{self, Decoded};
 use ambit_wire::delta::{ADDRESS_TYPE, AUTHORIZATION_TYPE, Client, ROUTES_TYPE, Received, Update};
-use parking_lot::Mutex;
 use tokio::sync::{mpsc, watch};
 use tonic::transport::Channel;
 
 use crate::identity::Identity;
 use crate::proxy::Proxy;
-use crate::view::{Table, View, identity_of};
+use crate::view::{View, identity_of};
+
+mod routes;
+
+use routes::{bring_in_routes, readable_routes};
+
+pub(crate) use routes::SharedReader;
 
 /// The kinds of resources, in the order in which they are asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -42,9 +44,6 @@ pub(crate) enum Kind {
 const SWEEP: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(60));
 /// The first wait after a certificate that did not come, and the longest.
 const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(60));
-
-/// Reads routes: whoever checks them and whoever brings them in share what was read.
-pub(crate) type SharedReader = Arc<Mutex<RoutesReader>>;
 
 /// Subscriptions to all kinds; nothing is held yet.
 pub(crate) fn subscriptions(
@@ -81,12 +80,6 @@ pub(crate) fn subscriptions(
 fn counted(check: Check, telemetry: &Arc<Telemetry>) -> Check {
     let telemetry = Arc::clone(telemetry);
     Box::new(move |received| check(received).inspect_err(|_| telemetry.config_rejected()))
-}
-
-/// Whether routes can be read: if not, the control plane is told.
-fn readable_routes(reader: &SharedReader, received: &Received) -> Result<(), String> {
-    let read = reader.lock().read(&received.name, &received.body);
-    read.map(drop).map_err(|error| error.to_string())
 }
 
 /// The owner of the view.
@@ -199,70 +192,6 @@ impl Follower {
             known(pod).is_none_or(|now| identity_of(now).as_ref() != identity)
         });
     }
-}
-
-/// Takes routes in, and says of which services some cannot be used. They are made ready on a thread of
-/// their own: new expressions take their time. What has not changed is as it was.
-async fn bring_in_routes(
-    view: &mut View,
-    reader: &SharedReader,
-    update: &Update,
-) -> Vec<ServiceName> {
-    let with_table = |received: &Received| {
-        let service = ServiceName::parse(&received.name);
-        let before = service.and_then(|service| view.table(&service).cloned());
-        (received.clone(), before)
-    };
-    let changed: Vec<_> = update.changed.iter().map(with_table).collect();
-    let its_reader = Arc::clone(reader);
-    let ready = tokio::task::spawn_blocking(move || {
-        let ready = changed
-            .iter()
-            .filter_map(|(received, before)| made_ready(&its_reader, received, before.as_deref()));
-        ready.collect::<Vec<_>>()
-    });
-    let mut unreadable: Vec<&Arc<str>> = update.rejected.iter().map(|one| &one.name).collect();
-    let ready = ready.await.unwrap_or_else(|error| {
-        tracing::error!(%error, "routes could not be made ready");
-        unreadable.extend(update.changed.iter().map(|received| &received.name));
-        Vec::new()
-    });
-    let mut wrong = Vec::new();
-    for (routes, table, problems) in ready {
-        for problem in &problems {
-            let service = &routes.service;
-            tracing::error!(%service, %problem, "a rule cannot be used; what it matches is refused");
-        }
-        if !problems.is_empty() {
-            wrong.push(routes.service.clone());
-        }
-        view.put_routes(routes, table);
-    }
-    for service in unreadable
-        .into_iter()
-        .filter_map(|name| ServiceName::parse(name))
-    {
-        view.reject_routes(service);
-    }
-    for name in &update.removed {
-        reader.lock().forget(name);
-        for change in removal(Kind::Routes, name) {
-            view.apply(change, clock::now());
-        }
-    }
-    wrong
-}
-
-fn made_ready(
-    reader: &SharedReader,
-    received: &Received,
-    before: Option<&Table>,
-) -> Option<(Arc<ServiceRoutes>, Table, Vec<CompileError>)> {
-    // What cannot be read was rejected before it came here.
-    let read = reader.lock().read(&received.name, &received.body);
-    let routes = read.ok()?;
-    let (table, problems) = Table::new(&routes, before);
-    Some((routes, table, problems))
 }
 
 fn change(kind: Kind, received: &Received, trust_domain: &str) -> Option<Change> {
@@ -397,6 +326,3 @@ fn put_in_force(identity: &Identity, issued: &Issued, domain: &TrustDomain) -> O
             .max(RETRY.0),
     )
 }
-
-#[cfg(test)]
-mod tests;

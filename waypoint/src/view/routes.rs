@@ -92,20 +92,17 @@ impl Maker {
     }
 
     fn make_port(&mut self, routes: &PortRoutes, before: Option<&PortTable>) -> PortTable {
-        let producer = before.and_then(|before| before.producer.as_deref());
+        let known = before.and_then(|before| before.producer.as_deref());
+        let producer = routes.producer.as_ref();
+        let producer = producer.map(|list| self.make(list, known));
         let consumers = routes.consumers.iter().map(|(namespace, list)| {
-            let before = before.and_then(|before| before.consumers.get(namespace));
-            (
-                Arc::clone(namespace),
-                self.make(list, before.map(|list| &**list)),
-            )
+            let known = before.and_then(|before| before.consumers.get(namespace));
+            let made = self.make(list, known.map(AsRef::as_ref));
+            (Arc::clone(namespace), made)
         });
         PortTable {
             consumers: consumers.collect(),
-            producer: routes
-                .producer
-                .as_ref()
-                .map(|list| self.make(list, producer)),
+            producer,
         }
     }
 

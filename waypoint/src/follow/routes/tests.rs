@@ -1,4 +1,4 @@
-//! Routes as they come over the wire.
+//! Good ones, ones that cannot be used or read, and changed ones.
 
 use std::time::Instant;
 
