@@ -15,6 +15,8 @@ use ambit_kit::clock;
 use ambit_model::{GatewayAddress, Mesh, PolicyName, ServiceName, Workload, WorkloadUid};
 use ambit_wire::encode::alias;
 
+use super::publication::Changes;
+
 /// Callers that one waypoint may ask for: as many as it asks for at the most.
 const MOST_ASKED: usize = 10_000;
 
@@ -94,6 +96,12 @@ impl Scope {
         let routes = self.bound.symmetric_difference(&bound_before);
         moved.routes = routes.map(|service| service.to_string().into()).collect();
         moved
+    }
+
+    /// Whether it may be about other services after a change: what is bound may be, or where the routes
+    /// of that lead. Routes of other services are no matter of it, be they thousands.
+    pub(crate) fn is_moved_by(&self, changes: &Changes) -> bool {
+        changes.bindings || changes.routes.iter().any(|name| self.has_routes(name))
     }
 
     /// When to look again for a service that has lingered long enough.
@@ -185,7 +193,9 @@ impl Scope {
         for service in &self.bound {
             reached.insert(service.clone());
             let routes = mesh.routes(service);
-            for target in routes.into_iter().flat_map(|routes| routes.targets()) {
+            // Of thousands of rules most lead to the same few.
+            let targets: BTreeSet<_> = routes.into_iter().flat_map(|r| r.targets()).collect();
+            for target in targets {
                 reached.insert(target.clone());
                 let waypoint = mesh.service(target).and_then(|s| s.waypoint.as_ref());
                 if let Some(GatewayAddress::Service(waypoint, _)) = waypoint {

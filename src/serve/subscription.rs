@@ -219,8 +219,8 @@ impl Subscription {
             self.routes
                 .changed(sequence, &change.routes, &sights.routes);
         }
-        let bound = changes.iter().any(|c| c.bindings || !c.routes.is_empty());
-        if bound {
+        let scope = self.scope.as_ref();
+        if scope.is_some_and(|scope| changes.iter().any(|changes| scope.is_moved_by(changes))) {
             self.look_at_scope(now, time);
         }
         self.seen = now.sequence;

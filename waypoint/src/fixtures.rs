@@ -151,7 +151,7 @@ pub(crate) fn routed(to: &[&str], rule: HttpRule) -> Change {
     };
     let routes = HttpRoutes {
         matches: vec![RoutedMatch {
-            when: HttpMatch::default(),
+            when: HttpMatch::default().into(),
             rule: 0,
         }],
         rules: vec![Arc::new(rule)],

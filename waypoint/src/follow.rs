@@ -9,10 +9,7 @@ use std::time::Duration;
 
 use ambit_identity::{Credential, Trust};
 use ambit_kit::clock;
-use ambit_model::{
-    Change, PolicyName, ServiceName, ServiceRoutes, SpiffeId, TrustDomain, WorkloadUid,
-};
-use ambit_route::CompileError;
+use ambit_model::{Change, PolicyName, ServiceName, SpiffeId, TrustDomain, WorkloadUid};
 use ambit_telemetry::Telemetry;
 use ambit_uplink::certificates::{self, Issued};
 use ambit_uplink::trust::Trusted;
@@ -24,7 +21,13 @@ use tonic::transport::Channel;
 
 use crate::identity::Identity;
 use crate::proxy::Proxy;
-use crate::view::{Table, View, identity_of};
+use crate::view::{View, identity_of};
+
+mod routes;
+
+use routes::{bring_in_routes, readable_routes};
+
+pub(crate) use routes::SharedReader;
 
 /// The kinds of resources, in the order in which they are asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -46,6 +49,7 @@ const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_
 pub(crate) fn subscriptions(
     trust_domain: &Arc<str>,
     telemetry: &Arc<Telemetry>,
+    reader: &SharedReader,
 ) -> Vec<Subscription<Kind>> {
     let domain = Arc::clone(trust_domain);
     let address: Check = Box::new(move |received| {
@@ -56,7 +60,8 @@ pub(crate) fn subscriptions(
         let read = decode::policy_from_bytes(&received.body);
         read.map(drop).map_err(|error| error.to_string())
     });
-    let routes: Check = Box::new(|received| readable_routes(&received.body));
+    let reader = Arc::clone(reader);
+    let routes: Check = Box::new(move |received| readable_routes(&reader, received));
     [
         (Kind::Policy, AUTHORIZATION_TYPE, policy),
         (Kind::Routes, ROUTES_TYPE, routes),
@@ -77,18 +82,13 @@ fn counted(check: Check, telemetry: &Arc<Telemetry>) -> Check {
     Box::new(move |received| check(received).inspect_err(|_| telemetry.config_rejected()))
 }
 
-/// Whether routes can be read: if not, the control plane is told.
-fn readable_routes(body: &[u8]) -> Result<(), String> {
-    let read = decode::routes_from_bytes(body);
-    read.map(drop).map_err(|error| error.to_string())
-}
-
 /// The owner of the view.
 pub(crate) struct Follower {
     pub(crate) proxy: Arc<Proxy>,
     pub(crate) view: View,
     pub(crate) views: watch::Sender<Arc<View>>,
     pub(crate) trust_domain: Arc<str>,
+    pub(crate) reader: SharedReader,
     /// True once all kinds have been told whole.
     pub(crate) complete: watch::Sender<bool>,
     pub(crate) told: std::collections::BTreeSet<Kind>,
@@ -123,7 +123,7 @@ impl Follower {
         let complete = update.complete;
         let judged_otherwise = match kind {
             Kind::Routes => {
-                for service in bring_in_routes(&mut self.view, &update).await {
+                for service in bring_in_routes(&mut self.view, &self.reader, &update).await {
                     tracing::error!(%service, "some of its routes cannot be used");
                     self.proxy.telemetry.config_rejected();
                 }
@@ -192,52 +192,6 @@ impl Follower {
             known(pod).is_none_or(|now| identity_of(now).as_ref() != identity)
         });
     }
-}
-
-/// Takes routes in, and says of which services some cannot be used. They are made ready on a thread of
-/// their own: expressions take their time.
-async fn bring_in_routes(view: &mut View, update: &Update) -> Vec<ServiceName> {
-    let changed = update.changed.clone();
-    let ready = tokio::task::spawn_blocking(move || {
-        let ready = changed.iter().filter_map(made_ready);
-        ready.collect::<Vec<_>>()
-    });
-    let mut unreadable: Vec<&Arc<str>> = update.rejected.iter().map(|one| &one.name).collect();
-    let ready = ready.await.unwrap_or_else(|error| {
-        tracing::error!(%error, "routes could not be made ready");
-        unreadable.extend(update.changed.iter().map(|received| &received.name));
-        Vec::new()
-    });
-    let mut wrong = Vec::new();
-    for (routes, table, problems) in ready {
-        for problem in &problems {
-            let service = &routes.service;
-            tracing::error!(%service, %problem, "a rule cannot be used; what it matches is refused");
-        }
-        if !problems.is_empty() {
-            wrong.push(routes.service.clone());
-        }
-        view.put_routes(routes, table);
-    }
-    for service in unreadable
-        .into_iter()
-        .filter_map(|name| ServiceName::parse(name))
-    {
-        view.reject_routes(service);
-    }
-    for name in &update.removed {
-        for change in removal(Kind::Routes, name) {
-            view.apply(change, clock::now());
-        }
-    }
-    wrong
-}
-
-fn made_ready(received: &Received) -> Option<(Arc<ServiceRoutes>, Table, Vec<CompileError>)> {
-    // What cannot be read was rejected before it came here.
-    let routes = decode::routes_from_bytes(&received.body).ok()?;
-    let (table, problems) = Table::new(&routes);
-    Some((Arc::new(routes), table, problems))
 }
 
 fn change(kind: Kind, received: &Received, trust_domain: &str) -> Option<Change> {
@@ -372,6 +326,3 @@ fn put_in_force(identity: &Identity, issued: &Issued, domain: &TrustDomain) -> O
             .max(RETRY.0),
     )
 }
-
-#[cfg(test)]
-mod tests;

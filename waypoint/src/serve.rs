@@ -196,6 +196,7 @@ async fn start(
         view,
         views,
         trust_domain: args.trust_domain.as_str().into(),
+        reader: follow::SharedReader::default(),
         complete,
         told: std::collections::BTreeSet::new(),
     };
@@ -233,7 +234,8 @@ fn follow(
     let (proxy, identity) = (Arc::clone(&follower.proxy), follower.proxy.identity.clone());
     let (events, discovered) = mpsc::channel(EVENTS);
     let node = node_of(&args.pod_name, &args.pod_ip.to_string(), &args.cluster);
-    let subscriptions = follow::subscriptions(&follower.trust_domain, &proxy.telemetry);
+    let subscriptions =
+        follow::subscriptions(&follower.trust_domain, &proxy.telemetry, &follower.reader);
     let way = (Arc::clone(&access), channel.clone());
     let discovery = Discovery::new(way, node, subscriptions, wanted, events);
     drop(tasks.spawn("discovery", discovery.run()));

@@ -150,6 +150,11 @@ impl View {
         }
     }
 
+    /// All routes of a service.
+    pub(crate) fn table(&self, service: &ServiceName) -> Option<&Arc<Table>> {
+        self.routes.get(service)
+    }
+
     /// The endpoints of a port of a service.
     pub(crate) fn endpoints(&self, service: &ServiceName, port: u16) -> Option<&Endpoints> {
         self.endpoints.get(&(service.clone(), port))
@@ -214,7 +219,8 @@ impl View {
             }
             Change::RemoveWorkload(uid) => self.leave_workload(uid, None, now),
             Change::PutRoutes(routes) => {
-                let (table, _problems) = Table::new(routes);
+                let before = self.table(&routes.service).map(AsRef::as_ref);
+                let (table, _problems) = Table::new(routes, before);
                 self.put_routes(Arc::clone(routes), table);
                 return;
             }

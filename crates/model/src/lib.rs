@@ -14,6 +14,7 @@ mod names;
 mod policy;
 mod prefix;
 mod route;
+mod same;
 mod service;
 mod spiffe;
 mod workload;
@@ -31,6 +32,7 @@ pub use route::{
     RetryOn, Rewrite, RouteList, RoutedMatch, ServiceRoutes, SessionCarrier, SessionPersistence,
     TcpRoute, TextMatch, TlsRoute,
 };
+pub use same::Same;
 pub use service::{AppProtocol, IpFamilies, LoadBalancing, PortMapping, Service, ServicePort};
 pub use spiffe::{SpiffeId, SpiffeIdError, TrustDomain};
 pub use workload::{

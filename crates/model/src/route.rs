@@ -7,7 +7,10 @@
 //! These types are also the form in which routes travel to waypoints (as JSON). A field that a
 //! waypoint does not know is an error there, so that a route that asks for more than the waypoint
 //! can do is rejected as a whole and its last good version stays; without one, the service is not
-//! served.
+//! served. Of rules and matches, which there may be thousands of, what is not asked for is left out.
+//!
+//! Rules and matches are shared: what has not changed of a list is the very object that it was, and
+//! what is made of it need not be made again.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -40,6 +43,27 @@ impl ServiceRoutes {
                 BackendTarget::Service { name, .. } => Some(name),
                 BackendTarget::Invalid { .. } => None,
             })
+    }
+
+    /// Its lists for requests, in the order of its ports, of one port the producer's first.
+    pub fn http_lists(&self) -> impl Iterator<Item = &HttpRoutes> {
+        let ports = self.ports.values();
+        let lists = ports.flat_map(|port| port.producer.iter().chain(port.consumers.values()));
+        lists.filter_map(|list| match list {
+            RouteList::Http(http) => Some(http),
+            RouteList::Tls(_) | RouteList::Tcp(_) => None,
+        })
+    }
+
+    /// The same, to be changed.
+    pub fn http_lists_mut(&mut self) -> impl Iterator<Item = &mut HttpRoutes> {
+        let ports = self.ports.values_mut();
+        let lists =
+            ports.flat_map(|port| port.producer.iter_mut().chain(port.consumers.values_mut()));
+        lists.filter_map(|list| match list {
+            RouteList::Http(http) => Some(http),
+            RouteList::Tls(_) | RouteList::Tcp(_) => None,
+        })
     }
 }
 
@@ -105,7 +129,7 @@ pub struct HttpRoutes {
 #[serde(deny_unknown_fields)]
 pub struct RoutedMatch {
     /// What a request must be like.
-    pub when: HttpMatch,
+    pub when: Arc<HttpMatch>,
     /// Index in [`HttpRoutes::rules`].
     pub rule: u32,
 }
@@ -115,12 +139,16 @@ pub struct RoutedMatch {
 #[serde(deny_unknown_fields)]
 pub struct HttpMatch {
     /// Its path, without the query.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<PathMatch>,
     /// Its method.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub method: Option<TextMatch>,
     /// Its headers, names in lower case. Several values of one name count as one, joined by commas.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub headers: Vec<FieldMatch>,
     /// Parameters of its query. Of several with one name the first counts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub query: Vec<FieldMatch>,
 }
 
@@ -177,17 +205,23 @@ pub struct HttpRule {
     /// name in place of its index.
     pub name: Arc<str>,
     /// Changes on the way.
+    #[serde(default, skip_serializing_if = "HttpFilters::is_empty")]
     pub filters: HttpFilters,
     /// Where it goes, by weight. None of them, or none with a weight, answers 500, unless a filter
     /// answers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub backends: Vec<HttpBackend>,
     /// How long the whole exchange may take, all tries included; `None`: as long as it wants.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Duration>,
     /// When and how often it is tried again; `None`: by the waypoint's default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry: Option<Retry>,
     /// How long one try may take, up to the end of its answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub try_timeout: Option<Duration>,
     /// Requests of one session go to one endpoint.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session: Option<SessionPersistence>,
 }
 
@@ -208,6 +242,7 @@ pub struct HttpBackend {
     /// Where.
     pub backend: Backend,
     /// Changes for this destination, after those of the rule.
+    #[serde(default, skip_serializing_if = "HttpFilters::is_empty")]
     pub filters: HttpFilters,
 }
 
@@ -245,20 +280,41 @@ pub enum BackendTarget {
 #[serde(deny_unknown_fields)]
 pub struct HttpFilters {
     /// Answers requests of other origins, and says so on responses.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cors: Option<Cors>,
     /// Headers of the request.
+    #[serde(default, skip_serializing_if = "HeaderChanges::is_empty")]
     pub request_headers: HeaderChanges,
     /// Answers with a redirect; nothing is sent on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub redirect: Option<Redirect>,
     /// Host and path of the request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rewrite: Option<Rewrite>,
     /// Copies of the request, whose answers are ignored.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub mirrors: Vec<Mirror>,
     /// Headers of the response.
+    #[serde(default, skip_serializing_if = "HeaderChanges::is_empty")]
     pub response_headers: HeaderChanges,
 }
 
 impl HttpFilters {
+    /// True if there is nothing to change.
+    pub fn is_empty(&self) -> bool {
+        let Self {
+            cors,
+            request_headers,
+            redirect,
+            rewrite,
+            mirrors,
+            response_headers,
+        } = self;
+        let answers = cors.is_some() || redirect.is_some() || rewrite.is_some();
+        let changes = !(request_headers.is_empty() && response_headers.is_empty());
+        !answers && !changes && mirrors.is_empty()
+    }
+
     fn mirrored(&self) -> impl Iterator<Item = &BackendTarget> {
         self.mirrors.iter().map(|mirror| &mirror.target)
     }
@@ -269,10 +325,13 @@ impl HttpFilters {
 #[serde(deny_unknown_fields)]
 pub struct HeaderChanges {
     /// Replaces what there is.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub set: Vec<(Arc<str>, Arc<str>)>,
     /// Beside what there is.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub add: Vec<(Arc<str>, Arc<str>)>,
     /// Takes away.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub remove: Vec<Arc<str>>,
 }
 

@@ -21,6 +21,13 @@ pub(crate) struct Names {
     query: QueryNames,
 }
 
+/// Which names some match asks for.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Uses {
+    headers: Vec<bool>,
+    query: Vec<bool>,
+}
+
 /// A request with what it has for the slots.
 pub(crate) struct Asked<'h> {
     pub(crate) head: &'h Head<'h>,
@@ -39,6 +46,37 @@ impl Names {
     /// The slot of a query parameter, made if there is none.
     pub(crate) fn parameter(&mut self, name: &str) -> usize {
         self.query.slot(name)
+    }
+
+    /// Nothing noted yet of which are asked for.
+    pub(crate) fn uses(&self) -> Uses {
+        Uses {
+            headers: vec![false; self.headers.len()],
+            query: vec![false; self.query.len()],
+        }
+    }
+}
+
+impl Uses {
+    /// Somebody asks for the header of this slot.
+    pub(crate) fn header(&mut self, slot: usize) {
+        self.headers
+            .get_mut(slot)
+            .into_iter()
+            .for_each(|used| *used = true);
+    }
+
+    /// Somebody asks for the query parameter of this slot.
+    pub(crate) fn parameter(&mut self, slot: usize) {
+        self.query
+            .get_mut(slot)
+            .into_iter()
+            .for_each(|used| *used = true);
+    }
+
+    /// True if there is a name that nobody asks for.
+    pub(crate) fn has_idle(&self) -> bool {
+        self.headers.iter().chain(&self.query).any(|used| !used)
     }
 }
 

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use ambit_model::HttpRoutes;
+use ambit_model::{HttpMatch, HttpRoutes};
+use regex::bytes::Regex;
 
 use crate::asked::{Asked, Names};
-use crate::cookie_path::cookie_path;
 use crate::head::Head;
 use crate::index::Index;
 use crate::matching::Matching;
@@ -14,14 +14,18 @@ use crate::pattern::Patterns;
 use crate::problem::Problem;
 use crate::rule::Rule;
 
+mod make;
+
 /// Routes that were checked and made ready. A clone is the same routes.
 #[derive(Clone, Debug)]
 pub struct Compiled(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    index: Index,
+    index: Arc<Index>,
     entries: Vec<Entry>,
+    /// In the order of [`HttpRoutes::rules`].
+    rules: Vec<Arc<Rule>>,
     names: Names,
 }
 
@@ -29,9 +33,10 @@ struct Inner {
 struct Entry {
     /// Position in [`HttpRoutes::matches`].
     position: usize,
+    when: Arc<HttpMatch>,
     matching: Matching,
     rule: Arc<Rule>,
-    cookie_path: Box<str>,
+    cookie_path: Arc<str>,
 }
 
 /// Where a request goes.
@@ -88,56 +93,30 @@ impl Compiled {
     /// matches lead to it is answered with 500. A match that cannot be used matches nothing, as where
     /// the control plane leaves it out.
     pub fn rule_by_rule(routes: &HttpRoutes, patterns: &mut Patterns) -> (Self, Vec<CompileError>) {
-        let mut problems = Vec::new();
-        let mut rules: Vec<Arc<Rule>> = Vec::with_capacity(routes.rules.len());
-        for model in &routes.rules {
-            rules.push(Arc::new(Rule::new(model).unwrap_or_else(|problem| {
-                problems.push(of(&model.name, problem.clone()));
-                Rule::broken(model, problem)
-            })));
-        }
-        let (mut names, mut matchings) = (Names::default(), Vec::new());
-        for (position, routed) in routes.matches.iter().enumerate() {
-            let index = usize::try_from(routed.rule).unwrap_or(usize::MAX);
-            let count = rules.len();
-            let Some(rule) = rules.get_mut(index) else {
-                problems.push(CompileError::NoSuchRule {
-                    position,
-                    rule: routed.rule,
-                    rules: count,
-                });
-                continue;
-            };
-            match Matching::new(&routed.when, &mut names, patterns) {
-                Ok(matching) => matchings.push((position, index, matching)),
-                Err(problem) => {
-                    problems.push(of(&rule.model.name, problem.clone()));
-                    *rule = Arc::new(Rule::broken(&rule.model, problem));
-                }
-            }
-        }
-        let entry = |(position, index, matching): (usize, usize, Matching)| {
-            let when = &routes.matches.get(position)?.when;
-            Some(Entry {
-                position,
-                matching,
-                rule: Arc::clone(rules.get(index)?),
-                cookie_path: cookie_path(when.path.as_ref()).into(),
-            })
-        };
-        let entries: Vec<Entry> = matchings.into_iter().filter_map(entry).collect();
-        let index = Index::new(entries.iter().map(|entry| &entry.matching.path));
-        let inner = Inner {
-            index,
-            entries,
-            names,
-        };
-        (Self(Arc::new(inner)), problems)
+        Self::after(None, routes, patterns)
+    }
+
+    /// The same, given the routes before them: a rule or a match that is the very object that it was
+    /// is as it was made then, wherever in the order it stands.
+    pub fn after(
+        before: Option<&Self>,
+        routes: &HttpRoutes,
+        patterns: &mut Patterns,
+    ) -> (Self, Vec<CompileError>) {
+        let before = before.map(|before| &*before.0);
+        let (made, problems) = make::make(routes, before, patterns);
+        (Self(Arc::new(made)), problems)
     }
 
     /// Every rule that some match leads to; one that several lead to comes as often.
     pub fn rules(&self) -> impl Iterator<Item = &Rule> {
         self.0.entries.iter().map(|entry| &*entry.rule)
+    }
+
+    /// The expressions of its matches.
+    pub(crate) fn expressions(&self) -> impl Iterator<Item = &Arc<Regex>> {
+        let entries = self.0.entries.iter();
+        entries.flat_map(|entry| entry.matching.expressions())
     }
 
     /// The first match that a request meets; `None` if it meets none.
@@ -167,13 +146,6 @@ impl Entry {
             covered,
             cookie_path: &self.cookie_path,
         }
-    }
-}
-
-fn of(rule: &Arc<str>, problem: Problem) -> CompileError {
-    CompileError::Rule {
-        rule: Arc::clone(rule),
-        problem,
     }
 }
 

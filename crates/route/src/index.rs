@@ -7,17 +7,20 @@
 //!
 //! The index only narrows: whoever asks still applies every test of a match.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::iter;
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::matching::PathTest;
 
-/// Positions of matches by their paths. Every list is in ascending order.
+/// Positions of matches by their paths.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Index {
-    exact: HashMap<Arc<str>, Vec<usize>>,
+    exact: HashMap<Arc<str>, Range<usize>>,
     prefixes: Vec<Prefix>,
+    /// The lists of all texts, one after the other, each in ascending order.
+    positions: Vec<usize>,
 }
 
 #[derive(Clone, Debug)]
@@ -25,44 +28,65 @@ struct Prefix {
     text: Arc<str>,
     /// The longest other prefix that `text` begins with.
     shorter: Option<usize>,
-    positions: Vec<usize>,
+    positions: Range<usize>,
 }
+
+/// A text, and the position of one of its matches.
+type Placed<'t> = (&'t Arc<str>, usize);
 
 impl Index {
     /// An index of tests, whose positions are their places in the order.
     pub(crate) fn new<'t>(paths: impl IntoIterator<Item = &'t PathTest>) -> Self {
-        let mut index = Self::default();
-        let mut prefixes: BTreeMap<Arc<str>, Vec<usize>> = BTreeMap::new();
+        let (mut exact, mut prefixes) = (Vec::new(), Vec::new());
         for (position, path) in paths.into_iter().enumerate() {
-            let list = match path {
-                PathTest::Exact(text) => index.exact.entry(Arc::clone(text)).or_default(),
-                PathTest::Segments(text)
-                | PathTest::Prefix(text)
-                | PathTest::Regex { begins: text, .. } => {
-                    prefixes.entry(Arc::clone(text)).or_default()
+            match path {
+                PathTest::Exact(_) => exact.push((path.begins(), position)),
+                PathTest::Segments(_) | PathTest::Prefix(_) | PathTest::Regex { .. } => {
+                    prefixes.push((path.begins(), position));
                 }
-            };
-            list.push(position);
+            }
         }
-        index.prefixes = linked(prefixes);
-        index
+        let mut positions = Vec::with_capacity(exact.len() + prefixes.len());
+        let exact = lists(&mut exact, &mut positions);
+        let exact = exact.map(|(text, list)| (Arc::clone(text), list)).collect();
+        let prefixes = linked(lists(&mut prefixes, &mut positions));
+        Self {
+            exact,
+            prefixes,
+            positions,
+        }
     }
 
     /// Lists of the positions that a path can meet; those that name more of it come first.
     pub(crate) fn candidates<'i>(&'i self, path: &str) -> impl Iterator<Item = &'i [usize]> {
-        let exact = self.exact.get(path).map(Vec::as_slice);
+        let exact = self.exact.get(path);
         let after = self.prefixes.partition_point(|p| *p.text <= *path);
         let last = after.checked_sub(1).and_then(|at| self.prefixes.get(at));
         let chain = iter::successors(last, |p| self.prefixes.get(p.shorter?));
         let prefixes = chain.skip_while(|p| !path.starts_with(&*p.text));
-        let prefixes = prefixes.map(|p| p.positions.as_slice());
-        exact.into_iter().chain(prefixes)
+        let lists = exact.into_iter().chain(prefixes.map(|p| &p.positions));
+        lists.filter_map(|list| self.positions.get(list.clone()))
     }
 }
 
+/// Texts in their order, and where in `positions` the list of each is put.
+fn lists<'t, 'l>(
+    placed: &'l mut [Placed<'t>],
+    positions: &'l mut Vec<usize>,
+) -> impl Iterator<Item = (&'t Arc<str>, Range<usize>)> + use<'t, 'l> {
+    placed.sort_unstable();
+    let lists = placed.chunk_by(|(text, _), (next, _)| text == next);
+    lists.filter_map(|list| {
+        let start = positions.len();
+        positions.extend(list.iter().map(|(_, position)| *position));
+        let (text, _) = list.first()?;
+        Some((*text, start..positions.len()))
+    })
+}
+
 /// Links sorted texts to the longest others that they begin with.
-fn linked(sorted: BTreeMap<Arc<str>, Vec<usize>>) -> Vec<Prefix> {
-    let mut prefixes: Vec<Prefix> = Vec::with_capacity(sorted.len());
+fn linked<'t>(sorted: impl Iterator<Item = (&'t Arc<str>, Range<usize>)>) -> Vec<Prefix> {
+    let mut prefixes: Vec<Prefix> = Vec::new();
     for (text, positions) in sorted {
         // The text before this one begins with all prefixes of this one, or is the longest itself.
         let mut shorter = prefixes.len().checked_sub(1);
@@ -73,7 +97,7 @@ fn linked(sorted: BTreeMap<Arc<str>, Vec<usize>>) -> Vec<Prefix> {
             shorter = other.shorter;
         }
         prefixes.push(Prefix {
-            text,
+            text: Arc::clone(text),
             shorter,
             positions,
         });

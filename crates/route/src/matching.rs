@@ -9,7 +9,7 @@ use ambit_model::{FieldMatch, HttpMatch, PathMatch};
 use http::header::HeaderName;
 use regex::bytes::Regex;
 
-use crate::asked::{Asked, Names};
+use crate::asked::{Asked, Names, Uses};
 use crate::path::Covered;
 use crate::pattern::{Patterns, TextTest, beginning};
 use crate::problem::Problem;
@@ -74,6 +74,24 @@ impl Matching {
         })
     }
 
+    /// Its expressions.
+    pub(crate) fn expressions(&self) -> impl Iterator<Item = &Arc<Regex>> {
+        let path = match &self.path {
+            PathTest::Regex { regex, .. } => Some(regex),
+            PathTest::Exact(_) | PathTest::Segments(_) | PathTest::Prefix(_) => None,
+        };
+        let fields = self.headers.iter().chain(&self.query);
+        let texts = self.method.iter().chain(fields.map(|field| &field.value));
+        path.into_iter()
+            .chain(texts.filter_map(TextTest::expression))
+    }
+
+    /// Notes the names that it asks for.
+    pub(crate) fn note_names(&self, uses: &mut Uses) {
+        self.headers.iter().for_each(|test| uses.header(test.slot));
+        self.query.iter().for_each(|test| uses.parameter(test.slot));
+    }
+
     /// What of the path is covered, if the request matches.
     pub(crate) fn covers(&self, asked: &Asked<'_>) -> Option<Covered> {
         let head = asked.head;
@@ -100,6 +118,24 @@ impl PathTest {
                 regex: patterns.whole("path of a match", pattern)?,
             },
         })
+    }
+
+    /// Whether an index finds it as it finds another one.
+    pub(crate) fn is_found_as(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Exact(text), Self::Exact(other)) => text == other,
+            (Self::Exact(_), _) | (_, Self::Exact(_)) => false,
+            _ => self.begins() == other.begins(),
+        }
+    }
+
+    /// What every path that it covers begins with.
+    pub(crate) fn begins(&self) -> &Arc<str> {
+        let (Self::Exact(text)
+        | Self::Segments(text)
+        | Self::Prefix(text)
+        | Self::Regex { begins: text, .. }) = self;
+        text
     }
 
     fn covers(&self, path: &str) -> Option<Covered> {

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use ambit_model::{Pattern, TextMatch};
 use regex::bytes::{Regex, RegexBuilder};
 
+use crate::compiled::Compiled;
 use crate::problem::Problem;
 
 /// Most memory of one compiled expression, in bytes: more than any that a person wrote needs, little
@@ -29,18 +30,26 @@ pub(crate) enum TextTest {
     Present,
 }
 
-/// Expressions that were made ready: each once, however many matches of a service's routes have it.
+/// Expressions that were made ready, as they stand there: each once, however many matches of a
+/// service's routes have it.
 #[derive(Debug, Default)]
 pub struct Patterns(HashMap<Arc<str>, Result<Arc<Regex>, Cow<'static, str>>>);
 
 impl Patterns {
+    /// Those that some routes have, so that others of the service need not make them anew.
+    pub fn of<'c>(all: impl IntoIterator<Item = &'c Compiled>) -> Self {
+        let expressions = all.into_iter().flat_map(Compiled::expressions);
+        let known = expressions.map(|regex| (regex.as_str().into(), Ok(Arc::clone(regex))));
+        Self(known.collect())
+    }
+
     /// The expression that matches where `pattern` matches all of a text.
     pub(crate) fn whole(
         &mut self,
         field: &'static str,
         pattern: &Pattern,
     ) -> Result<Arc<Regex>, Problem> {
-        let made = self.0.entry(Arc::clone(&pattern.0));
+        let made = self.0.entry(anchored(&pattern.0).into());
         let made = made.or_insert_with(|| whole(&pattern.0).map(Arc::new));
         let made = made.as_ref().map(Arc::clone);
         made.map_err(|why| Problem::new(field, &*pattern.0, why.clone()))
@@ -59,6 +68,14 @@ impl TextTest {
             TextMatch::Regex(pattern) => Self::Regex(patterns.whole(field, pattern)?),
             TextMatch::Present => Self::Present,
         })
+    }
+
+    /// The expression, if it is one.
+    pub(crate) fn expression(&self) -> Option<&Arc<Regex>> {
+        match self {
+            Self::Regex(regex) => Some(regex),
+            Self::Exact(_) | Self::Prefix(_) | Self::Present => None,
+        }
     }
 
     /// Whether a text that is there passes.
@@ -93,8 +110,13 @@ fn whole(text: &str) -> Result<Regex, Cow<'static, str>> {
         other => other.map(drop),
     };
     alone
-        .and_then(|()| compile(&format!(r"\A(?:{text})\z"), LARGEST))
+        .and_then(|()| compile(&anchored(text), LARGEST))
         .map_err(|error| in_one_line(&error).into())
+}
+
+/// The expression that is met by all of a text where this one is. Different ones stay different.
+fn anchored(text: &str) -> String {
+    format!(r"\A(?:{text})\z")
 }
 
 fn compile(text: &str, largest: usize) -> Result<Regex, regex::Error> {

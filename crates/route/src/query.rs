@@ -23,6 +23,11 @@ impl QueryNames {
         *self.0.entry(name.as_bytes().into()).or_insert(next)
     }
 
+    /// How many slots there are.
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// Reads the parameters that have a slot.
     pub(crate) fn read<'q>(&self, query: &'q str) -> QueryValues<'q> {
         let mut values = vec![None; self.0.len()];

@@ -7,16 +7,18 @@
 
 mod address;
 mod authorization;
+mod routes;
 
 use std::net::IpAddr;
 
-use ambit_model::{Policy, RouteList, Service, ServiceRoutes, Workload};
+use ambit_model::{Policy, Service, Workload};
 use prost::Message;
 
-use crate::{security, waypoint, workload as wire};
+use crate::{security, workload as wire};
 
 pub use address::{service_from_wire, workload_from_wire};
 pub use authorization::policy_from_wire;
+pub use routes::{RoutesReader, routes_from_bytes};
 
 /// What an `istio.workload.Address` holds.
 #[derive(Clone, Debug, PartialEq)]
@@ -90,31 +92,6 @@ pub fn policy_from_bytes(body: &[u8]) -> Result<Policy, DecodeError> {
     let message =
         security::Authorization::decode(body).map_err(|e| DecodeError::Message(e.to_string()))?;
     policy_from_wire(message)
-}
-
-/// Reads the routes of a service from their encoding.
-pub fn routes_from_bytes(body: &[u8]) -> Result<ServiceRoutes, DecodeError> {
-    let message = waypoint::ServiceRoutes::decode(body)
-        .map_err(|error| DecodeError::Message(error.to_string()))?;
-    let routes: ServiceRoutes = serde_json::from_slice(&message.document)
-        .map_err(|error| DecodeError::Message(error.to_string()))?;
-    for list in routes
-        .ports
-        .values()
-        .flat_map(|port| port.producer.iter().chain(port.consumers.values()))
-    {
-        if let RouteList::Http(http) = list {
-            let missing = http
-                .matches
-                .iter()
-                .find(|m| usize::try_from(m.rule).map_or(true, |index| index >= http.rules.len()));
-            if let Some(missing) = missing {
-                let expected = "the index of a rule";
-                return Err(DecodeError::field("rule", &missing.rule, expected));
-            }
-        }
-    }
-    Ok(routes)
 }
 
 /// An address of 4 or 16 bytes.

@@ -6,6 +6,7 @@
 
 mod address;
 mod authorization;
+mod routes;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -15,10 +16,10 @@ use bytes::Bytes;
 use prost::Message;
 
 use crate::delta::Entry;
-use crate::waypoint;
 
 pub use address::{service_to_wire, workload_to_wire};
 pub use authorization::policy_to_wire;
+pub use routes::routes_to_wire;
 
 /// Name of our extension of a workload.
 pub const WORKLOAD_EXTENSION: &str = "ambit.mesh/workload";
@@ -81,14 +82,9 @@ pub fn policy_entry(policy: &Policy) -> (Arc<str>, Entry) {
 
 /// The routes of a service as a named, versioned resource.
 pub fn routes_entry(routes: &ServiceRoutes) -> (Arc<str>, Entry) {
-    // No type of the model has a map whose keys are not texts or numbers: this does not fail.
-    let document = serde_json::to_vec(routes).unwrap_or_default();
-    let message = waypoint::ServiceRoutes {
-        document: document.into(),
-    };
     (
         routes.service.to_string().into(),
-        entry(&message, Arc::from([])),
+        entry(&routes_to_wire(routes), Arc::from([])),
     )
 }
 

@@ -103,7 +103,10 @@ fn routes() -> ServiceRoutes {
         ..HttpMatch::default()
     };
     let http = HttpRoutes {
-        matches: vec![RoutedMatch { when, rule: 0 }],
+        matches: vec![RoutedMatch {
+            when: when.into(),
+            rule: 0,
+        }],
         rules: vec![HttpRule::default().into()],
     };
     let port = PortRoutes {

@@ -6,10 +6,11 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use ambit_model::{
     FieldMatch, HttpMatch, HttpRoutes, HttpRule, PathChange, PathMatch, Pattern, Redirect, Rewrite,
-    RouteList, RoutedMatch, SessionCarrier, SessionPersistence, TextMatch,
+    RoutedMatch, SessionCarrier, SessionPersistence, TextMatch,
 };
 use ambit_route::{Compiled, Covered, EndpointTag, Head, Redirection, Rewriting, Session};
-use ambit_wire::{decode, encode};
+use ambit_wire::decode::{self, RoutesReader};
+use ambit_wire::encode;
 use http::header::{COOKIE, LOCATION, SET_COOKIE};
 use http::uri::Scheme;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
@@ -129,22 +130,31 @@ pub fn redirect(bytes: &[u8]) {
     }
 }
 
-/// Routes of a service: from a control plane. What can be read can be written, and read again.
+/// Routes of a service: from a control plane. What can be read can be written, and read again, after
+/// anything else too.
 pub fn service_routes(bytes: &[u8]) {
     let Ok(routes) = decode::routes_from_bytes(bytes) else {
         return;
     };
-    let (_, entry) = encode::routes_entry(&routes);
-    assert_eq!(
-        decode::routes_from_bytes(&entry.body).ok(),
-        Some(routes.clone())
-    );
-    let ports = routes.ports.values();
-    for list in ports.flat_map(|port| port.producer.iter().chain(port.consumers.values())) {
-        if let RouteList::Http(routes) = list {
-            // Either usable or an error that says what is not.
-            drop(Compiled::new(routes));
-        }
+    let (name, entry) = encode::routes_entry(&routes);
+    let mut backwards = routes.clone();
+    for list in backwards.http_lists_mut() {
+        list.matches.reverse();
+        list.rules.push(HttpRule::default().into());
+    }
+    let (_, other) = encode::routes_entry(&backwards);
+    let mut reader = RoutesReader::default();
+    for (body, expected) in [
+        (&entry.body, &routes),
+        (&other.body, &backwards),
+        (&entry.body, &routes),
+    ] {
+        let read = reader.read(&name, body);
+        assert_eq!(read.as_deref().ok(), Some(expected));
+    }
+    for list in routes.http_lists() {
+        // Either usable or an error that says what is not.
+        drop(Compiled::new(list));
     }
 }
 
@@ -174,7 +184,12 @@ pub fn session_cookie(bytes: &[u8]) {
 fn compiled(matches: &[HttpMatch]) -> Option<Compiled> {
     let routed = matches.iter().cloned();
     let routes = HttpRoutes {
-        matches: routed.map(|when| RoutedMatch { when, rule: 0 }).collect(),
+        matches: routed
+            .map(|when| RoutedMatch {
+                when: when.into(),
+                rule: 0,
+            })
+            .collect(),
         rules: vec![HttpRule::default().into()],
     };
     Compiled::new(&routes).ok()

@@ -138,6 +138,29 @@ fn where_routes_lead_belongs_to_it_while_they_do() {
 }
 
 #[test]
+fn routes_of_what_is_not_bound_do_not_move_it() {
+    let mut mesh = mesh();
+    let scope = scope(&mesh);
+    let changed = |service: &str| Changes {
+        routes: [name(service).to_string().into()].into(),
+        ..Changes::default()
+    };
+    assert!(scope.is_moved_by(&changed("cart")));
+    for service in ["waypoint", "stock", "other", "unknown"] {
+        assert!(!scope.is_moved_by(&changed(service)), "{service}");
+        mesh.apply(routes(service, "elsewhere"));
+    }
+    let mut later = self::scope(&mesh);
+    assert_eq!(told(&later, &mesh), told(&scope, &mesh));
+    assert_eq!(later.refresh(&mesh, clock::now()), Moved::default());
+    let bindings = Changes {
+        bindings: true,
+        ..Changes::default()
+    };
+    assert!(scope.is_moved_by(&bindings));
+}
+
+#[test]
 fn a_backend_that_is_bound_later_has_its_routes_told() {
     let mut mesh = mesh();
     mesh.apply(routes("cart", "stock"));

@@ -9,7 +9,8 @@ fn a_rule_that_cannot_be_used_is_answered_with_500() {
         when: HttpMatch {
             path: Some(path),
             ..HttpMatch::default()
-        },
+        }
+        .into(),
         rule: 0,
     };
     let routes = HttpRoutes {

@@ -20,7 +20,8 @@ fn routes(path: PathMatch) -> Change {
             when: HttpMatch {
                 path: Some(path),
                 ..HttpMatch::default()
-            },
+            }
+            .into(),
             rule: 0,
         }],
         rules: vec![Arc::new(HttpRule {

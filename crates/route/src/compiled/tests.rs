@@ -6,6 +6,7 @@ use http::{HeaderMap, Method, Request};
 
 use super::*;
 
+mod changes;
 mod naive;
 
 fn rule(name: &str) -> HttpRule {
@@ -20,7 +21,10 @@ fn to(path: Option<PathMatch>, rule: u32) -> RoutedMatch {
         path,
         ..HttpMatch::default()
     };
-    RoutedMatch { when, rule }
+    RoutedMatch {
+        when: when.into(),
+        rule,
+    }
 }
 
 fn routes(matches: Vec<RoutedMatch>, rules: Vec<HttpRule>) -> HttpRoutes {
@@ -131,7 +135,7 @@ fn an_index_without_a_rule_is_an_error() {
 fn what_cannot_be_used_is_an_error_that_names_the_rule() {
     let bad_path = to(Some(PathMatch::Regex(Pattern("(".into()))), 1);
     let mut bad_method = to(None, 1);
-    bad_method.when.method = Some(TextMatch::Regex(Pattern("(".into())));
+    Arc::make_mut(&mut bad_method.when).method = Some(TextMatch::Regex(Pattern("(".into())));
     for bad in [bad_path, bad_method] {
         let routes = routes(vec![to(None, 0), bad], vec![rule("good"), rule("bad")]);
         assert_names_bad(&routes);

@@ -1,10 +1,8 @@
 //! Tables: elisions, and what cannot be understood.
 
-use std::sync::Arc;
-
 use ambit_model::{
-    Action, GatewayAddress, Health, HttpMatch, HttpRoutes, HttpRule, PolicyName, PolicyOrigin,
-    PortRoutes, RoutedMatch, Rule, Scope, ServiceName, TunnelProtocol,
+    Action, GatewayAddress, Health, PolicyName, PolicyOrigin, Rule, Scope, ServiceName,
+    TunnelProtocol,
 };
 use bytes::Bytes;
 
@@ -304,59 +302,4 @@ fn converted_peer_authentication_is_told_by_its_name() {
         ..policy()
     };
     assert_eq!(policy_from_wire(nameless), Err(DecodeError::Empty("name")));
-}
-
-fn routes(document: &serde_json::Value) -> Result<ServiceRoutes, DecodeError> {
-    let message = waypoint::ServiceRoutes {
-        document: document.to_string().into(),
-    };
-    routes_from_bytes(&message.encode_to_vec())
-}
-
-/// Routes with one rule, as JSON.
-fn one_rule() -> (ServiceRoutes, serde_json::Value) {
-    let http = HttpRoutes {
-        matches: vec![RoutedMatch {
-            when: HttpMatch::default(),
-            rule: 0,
-        }],
-        rules: vec![Arc::new(HttpRule {
-            timeout: Some(std::time::Duration::from_millis(1500)),
-            ..HttpRule::default()
-        })],
-    };
-    let port = PortRoutes {
-        producer: Some(RouteList::Http(http)),
-        ..PortRoutes::default()
-    };
-    let routes = ServiceRoutes {
-        service: ServiceName::new("shop", "cart.shop.svc.cluster.local"),
-        ports: [(80, port)].into(),
-    };
-    let document = serde_json::to_value(&routes).unwrap();
-    (routes, document)
-}
-
-#[test]
-fn routes_come_back_as_they_went() {
-    let (before, _) = one_rule();
-    let (name, entry) = crate::encode::routes_entry(&before);
-    assert_eq!(&*name, "shop/cart.shop.svc.cluster.local");
-    assert_eq!(routes_from_bytes(&entry.body).unwrap(), before);
-}
-
-#[test]
-fn a_route_that_asks_for_more_than_is_known_is_rejected_as_a_whole() {
-    let (_, mut document) = one_rule();
-    document["ports"]["80"]["producer"]["Http"]["rules"][0]["rate_limit"] = 5.into();
-    let error = routes(&document).unwrap_err().to_string();
-    assert!(error.contains("rate_limit"), "{error}");
-}
-
-#[test]
-fn a_match_that_leads_nowhere_is_rejected() {
-    let (_, mut document) = one_rule();
-    document["ports"]["80"]["producer"]["Http"]["matches"][0]["rule"] = 1.into();
-    let error = routes(&document).unwrap_err().to_string();
-    assert!(error.contains("`rule` is `1`"), "{error}");
 }

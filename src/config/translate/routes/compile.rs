@@ -39,7 +39,7 @@ pub(super) enum Rules {
 #[derive(Debug)]
 pub(super) struct RankedRule {
     pub(super) rule: Arc<HttpRule>,
-    pub(super) matches: Vec<(Rank, HttpMatch)>,
+    pub(super) matches: Vec<(Rank, Arc<HttpMatch>)>,
 }
 
 /// A rule that is not in force as it is written.
@@ -168,9 +168,10 @@ impl Compiler<'_> {
             HttpRule::default()
         });
         let name = self.rule_name(name.map(|name| &**name), index);
+        let matches = matches.into_iter();
         Some(RankedRule {
             rule: Arc::new(HttpRule { name, ..rule }),
-            matches,
+            matches: matches.map(|(rank, when)| (rank, when.into())).collect(),
         })
     }
 

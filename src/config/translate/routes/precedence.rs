@@ -56,7 +56,7 @@ pub(super) fn merged(routes: &[&Compiled]) -> HttpRoutes {
         rules.push(Arc::clone(&given.rule));
         let matches = given.matches.iter();
         ranked.extend(matches.map(|(rank, when)| {
-            let when = when.clone();
+            let when = Arc::clone(when);
             (*rank, RoutedMatch { when, rule })
         }));
     }

@@ -78,6 +78,26 @@ impl Asked {
             && query.all(|test| field_matches(test, parameter(&test.name)))
     }
 
+    /// Where it goes: which match it meets, and what else is found.
+    fn find(&self, compiled: &Compiled) -> Option<(usize, String)> {
+        let mut headers = HeaderMap::new();
+        for (name, value) in &self.headers {
+            headers.append(
+                HeaderName::from_static(name),
+                HeaderValue::from_static(value),
+            );
+        }
+        let query = self.query();
+        let found = compiled.find(&Head {
+            method: &self.method.parse().unwrap(),
+            path: &self.path,
+            query: query.as_deref(),
+            authority: None,
+            headers: &headers,
+        })?;
+        Some((found.position, format!("{found:?}")))
+    }
+
     /// The query as a client might write it: every other character encoded.
     fn query(&self) -> Option<String> {
         let encode = |text: &str| -> String {
@@ -184,23 +204,40 @@ proptest! {
         matches in prop::collection::vec(http_match(), 0..40),
         requests in prop::collection::vec(asked(), 1..8),
     ) {
-        let routed = matches.iter().map(|when| RoutedMatch { when: when.clone(), rule: 0 });
+        let routed = matches.iter().map(|when| RoutedMatch { when: when.clone().into(), rule: 0 });
         let compiled = Compiled::new(&routes(routed.collect(), vec![rule("one")])).unwrap();
         for request in requests {
-            let mut headers = HeaderMap::new();
-            for (name, value) in &request.headers {
-                headers.append(HeaderName::from_static(name), HeaderValue::from_static(value));
-            }
-            let query = request.query();
-            let found = compiled.find(&Head {
-                method: &request.method.parse().unwrap(),
-                path: &request.path,
-                query: query.as_deref(),
-                authority: None,
-                headers: &headers,
-            });
             let expected = matches.iter().position(|when| request.matches(when));
-            prop_assert_eq!(found.map(|found| found.position), expected, "{:?}", request);
+            let found = request.find(&compiled).map(|(position, _)| position);
+            prop_assert_eq!(found, expected, "{:?}", request);
+        }
+    }
+
+    #[test]
+    fn what_was_made_of_others_before_answers_as_what_is_made_anew(
+        pool in prop::collection::vec(http_match(), 12),
+        states in prop::collection::vec(prop::collection::vec((0..13_usize, 0..4_u32), 0..12), 2..6),
+        requests in prop::collection::vec(asked(), 1..6),
+    ) {
+        let mut pool: Vec<Arc<HttpMatch>> = pool.into_iter().map(Arc::new).collect();
+        // One that cannot be used breaks the rule that it leads to, for as long as it does.
+        pool.push(to(Some(PathMatch::Regex(Pattern("(".into()))), 0).when);
+        let rules: Vec<Arc<HttpRule>> = ["a", "b", "c", "d"].map(|name| rule(name).into()).into();
+        let mut before: Option<Compiled> = None;
+        for state in states {
+            let matches = state.iter().map(|(at, rule)| RoutedMatch {
+                when: Arc::clone(&pool[*at]),
+                rule: *rule,
+            });
+            let routes = HttpRoutes { matches: matches.collect(), rules: rules.clone() };
+            let (anew, problems) = Compiled::rule_by_rule(&routes, &mut Patterns::default());
+            let mut patterns = Patterns::of(before.as_ref());
+            let (now, told) = Compiled::after(before.as_ref(), &routes, &mut patterns);
+            prop_assert_eq!(told, problems);
+            for request in &requests {
+                prop_assert_eq!(request.find(&now), request.find(&anew), "{:?}", request);
+            }
+            before = Some(now);
         }
     }
 }
