@@ -13,6 +13,7 @@ mod figures;
 mod images;
 mod kubectl;
 mod objects;
+mod prometheus;
 mod release;
 mod sandbox;
 mod view;
@@ -31,6 +32,7 @@ pub use self::bounded::Said;
 pub use self::figures::Figures;
 pub use self::kubectl::Kubectl;
 pub use self::objects::{Echo, HTTP, LINES, peer_authentication};
+pub use self::prometheus::{Prometheus, Sample};
 pub use self::release::Release;
 pub use self::sandbox::Sandbox;
 pub use self::view::Pod;
@@ -60,6 +62,7 @@ pub struct Cluster {
     /// What is installed.
     pub release: Release,
     tools: String,
+    prometheus: Option<String>,
     dir: PathBuf,
     access: Arc<Access>,
 }
@@ -83,6 +86,7 @@ impl Cluster {
             kubectl,
             nodes,
             tools: options.tools_image.clone(),
+            prometheus: options.prometheus_image.clone(),
             dir,
             access,
         })
@@ -91,6 +95,14 @@ impl Cluster {
     /// Builds the images and puts them where the nodes find them.
     pub fn build_images(&self, options: &Options) -> Result<()> {
         images::build(&self.access, options)
+    }
+
+    /// An image of Prometheus on the nodes: the one that was given, or Debian's.
+    pub fn prometheus_image(&self) -> Result<String> {
+        match self.prometheus.as_deref() {
+            Some(image) if !image.is_empty() => Ok(image.to_owned()),
+            _ => images::prometheus(&self.access),
+        }
     }
 
     /// A node by its number, from 0.

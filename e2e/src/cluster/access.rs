@@ -42,6 +42,10 @@ pub struct Options {
     /// Image of the scenarios' pods: sh, curl, nginx and socat.
     #[arg(long, env = "TOOLS_IMAGE", default_value = "localhost/tools:local")]
     pub(super) tools_image: String,
+    /// Image of Prometheus, such as `docker.io/prom/prometheus`; without, the kit makes one of
+    /// Debian's /usr/bin/prometheus.
+    #[arg(long, env = "PROMETHEUS_IMAGE")]
+    pub(super) prometheus_image: Option<String>,
 }
 
 /// The way to a cluster.

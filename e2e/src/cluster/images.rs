@@ -39,6 +39,30 @@ pub(super) fn build(access: &Access, options: &Options) -> Result<()> {
     Ok(())
 }
 
+/// Debian's Prometheus as an image, which only the kit can make.
+pub(super) fn prometheus(access: &Access) -> Result<String> {
+    let missing =
+        "set PROMETHEUS_IMAGE to an image of Prometheus, such as docker.io/prom/prometheus";
+    let kube = access.kit().context(missing)?;
+    let root = repository()?.join("target/prometheus-image");
+    fs::remove_dir_all(&root).ok();
+    let folder = root.to_string_lossy();
+    let program = "/usr/bin/prometheus";
+    let words = |words: &[&str]| {
+        let mut command = Command::new(kube);
+        command.args(words);
+        bounded::run(command, LOAD)
+    };
+    words(&["rootfs", &folder, program])
+        .context("is Debian's package prometheus there? e2e/install-packages.sh installs it")?;
+    let entrypoint = format!("[\"{program}\"]");
+    let reference = "localhost/prometheus:dev";
+    let image = ["image", reference, &folder];
+    words(&[&image[..], &["--entrypoint", &entrypoint, "--cmd", "[]"]].concat())?;
+    fs::remove_dir_all(&root).ok();
+    Ok(reference.to_owned())
+}
+
 /// One of our programs, linked so that it runs in any image.
 pub(super) fn portable(program: &str) -> Result<Vec<u8>> {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));

@@ -6,6 +6,7 @@ mod broken_objects;
 mod churn;
 mod command_line;
 mod control_plane_away;
+mod dashboards;
 mod enrolment;
 mod first_byte;
 mod identity;
@@ -133,6 +134,11 @@ pub(crate) const MIDDLE: &[Scenario] = &[
         name: "waypoint-restart",
         shows: "a waypoint is restarted, scaled and unbound at 500 requests/s and none fails",
         run: waypoint_restart::run,
+    },
+    Scenario {
+        name: "dashboards",
+        shows: "Prometheus, in the mesh and outside, answers dashboards with what was sent",
+        run: dashboards::run,
     },
     Scenario {
         name: "agent-away",
