@@ -41,11 +41,8 @@ fn normal_path(path: &str) -> Option<String> {
 fn unescaped(path: &str) -> String {
     let mut parts = path.split('%');
     let mut plain = parts.next().unwrap_or_default().replace('\\', "/");
-    let parts: Vec<(Option<u8>, &str)> = parts.map(|part| (escaped(part), part)).collect();
-    // What follows a stray `%` could become an escape by being resolved.
-    let is_clean = parts.iter().all(|(byte, _)| byte.is_some());
-    for (byte, part) in parts {
-        let needless = byte.filter(|byte| is_clean && is_unreserved(*byte));
+    for part in parts {
+        let needless = escaped(part).filter(|byte| is_unreserved(*byte) && !ends(&plain, *byte));
         let rest = match needless {
             Some(byte) => {
                 plain.push(char::from(byte));
@@ -59,6 +56,14 @@ fn unescaped(path: &str) -> String {
         plain.push_str(&rest.replace('\\', "/"));
     }
     plain
+}
+
+/// Whether this would end an escape that is none without it: `%%32e` does not become `%2e`.
+fn ends(plain: &str, byte: u8) -> bool {
+    let last = plain.as_bytes();
+    let is_open =
+        last.ends_with(b"%") || matches!(last, [.., b'%', digit] if digit.is_ascii_hexdigit());
+    is_open && byte.is_ascii_hexdigit()
 }
 
 /// The byte that two digits stand for.
