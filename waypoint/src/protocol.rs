@@ -4,7 +4,7 @@ use ambit_model::AppProtocol;
 
 /// What is spoken on a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Protocol {
+pub enum Protocol {
     /// HTTP/1.
     Http1,
     /// HTTP/2 with prior knowledge.
@@ -17,7 +17,7 @@ pub(crate) enum Protocol {
 
 /// What can be said of a connection's first bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Sniffed {
+pub enum Sniffed {
     /// They tell.
     Is(Protocol),
     /// More are needed.
@@ -28,6 +28,9 @@ pub(crate) enum Sniffed {
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// The longest method that is taken for one of HTTP.
 const LONGEST_METHOD: usize = 24;
+/// The longest rest of its line, whether the end has come or not: what a connection is taken for does
+/// not depend on the pieces in which it comes.
+const LONGEST_REST: usize = 16 << 10;
 
 /// What a port says; `None` if that has to be seen.
 pub(crate) fn of_port(protocol: AppProtocol) -> Option<Protocol> {
@@ -41,7 +44,7 @@ pub(crate) fn of_port(protocol: AppProtocol) -> Option<Protocol> {
 
 /// Whether a server's first bytes are those of HTTP/2, of which the server may begin before the
 /// client has said a word: its settings (RFC 9113, 3.4 and 6.5).
-pub(crate) fn is_settings(bytes: &[u8]) -> bool {
+pub fn is_settings(bytes: &[u8]) -> bool {
     match bytes {
         [0, high, low, 4, 0, 0, 0, 0, 0, ..] => u16::from_be_bytes([*high, *low]).is_multiple_of(6),
         _ => false,
@@ -49,7 +52,7 @@ pub(crate) fn is_settings(bytes: &[u8]) -> bool {
 }
 
 /// What a client's first bytes say.
-pub(crate) fn sniff(bytes: &[u8]) -> Sniffed {
+pub fn sniff(bytes: &[u8]) -> Sniffed {
     let begin = bytes.get(..PREFACE.len()).unwrap_or(bytes);
     if PREFACE.starts_with(begin) {
         return if begin.len() == PREFACE.len() {
@@ -82,9 +85,10 @@ fn after_method(rest: &[u8]) -> Sniffed {
         None => Sniffed::More,
         Some(byte) if *byte == b'/' || *byte == b'*' || byte.is_ascii_alphanumeric() => {
             // Text protocols have lines that look alike (`SET key`): the version decides.
-            let line_end = rest.iter().position(|byte| *byte == b'\n');
+            let within = rest.get(..=LONGEST_REST).unwrap_or(rest);
+            let line_end = within.iter().position(|byte| *byte == b'\n');
             match line_end {
-                None if rest.len() > 16 << 10 => Sniffed::Is(Protocol::Tcp),
+                None if rest.len() > LONGEST_REST => Sniffed::Is(Protocol::Tcp),
                 None => Sniffed::More,
                 Some(end) => {
                     let line = rest.get(..end).unwrap_or_default();

@@ -33,6 +33,9 @@ fn first_bytes_tell_the_protocol() {
 fn a_line_without_an_end_is_not_waited_for_for_ever() {
     let long = [b"GET /".as_slice(), &[b'a'; 20_000]].concat();
     assert_eq!(sniff(&long), Sniffed::Is(Protocol::Tcp));
+    // Nor does it matter whether its end has come with it.
+    let whole = [long.as_slice(), b" HTTP/1.1\r\n"].concat();
+    assert_eq!(sniff(&whole), Sniffed::Is(Protocol::Tcp));
 }
 
 #[test]
