@@ -5,11 +5,11 @@
 //! that has come so far until there is an answer, which at [`LONGEST`] bytes there always is.
 
 /// Bytes after which a hello has no name.
-pub(crate) const LONGEST: usize = 16 * 1024;
+pub const LONGEST: usize = 16 * 1024;
 
 /// What the bytes so far say.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Hello {
+pub enum Hello {
     /// The name that is asked for; none if none is, or if this is no hello.
     Name(Option<String>),
     /// More bytes are needed.
@@ -25,7 +25,7 @@ const SERVER_NAME: u16 = 0;
 const HOST_NAME: u8 = 0;
 
 /// Reads the server name.
-pub(crate) fn server_name(bytes: &[u8]) -> Hello {
+pub fn server_name(bytes: &[u8]) -> Hello {
     let message = match message(bytes) {
         Ok(message) => message,
         Err(End::Short) if bytes.len() < LONGEST => return Hello::More,

@@ -13,11 +13,15 @@ use ambit_wire::{discovery, node};
 use prost::Message as _;
 use rustls_pki_types::CertificateDer;
 
+mod plugin;
 mod requests;
 mod routes;
 
-pub use requests::{forwarded, request_head};
-pub use routes::{query, redirect, route, service_routes, session_cookie};
+pub use plugin::{network_list, plugin_input};
+pub use requests::{
+    client_hello, client_reader, first_bytes, forwarded, grpc_messages, request_head,
+};
+pub use routes::{path, query, redirect, route, service_routes, session_cookie};
 
 /// A function from any bytes to nothing.
 pub type Body = fn(&[u8]);
@@ -41,6 +45,13 @@ pub const TARGETS: &[(&str, Body)] = &[
     ("service_routes", service_routes),
     ("request_head", request_head),
     ("forwarded", forwarded),
+    ("client_reader", client_reader),
+    ("client_hello", client_hello),
+    ("first_bytes", first_bytes),
+    ("grpc_messages", grpc_messages),
+    ("path", path),
+    ("plugin_input", plugin_input),
+    ("network_list", network_list),
 ];
 
 /// Configuration files: from users.

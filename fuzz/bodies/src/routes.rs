@@ -8,7 +8,9 @@ use ambit_model::{
     FieldMatch, HttpMatch, HttpRoutes, HttpRule, PathChange, PathMatch, Pattern, Redirect, Rewrite,
     RoutedMatch, SessionCarrier, SessionPersistence, TextMatch,
 };
-use ambit_route::{Compiled, Covered, EndpointTag, Head, Redirection, Rewriting, Session};
+use ambit_route::{
+    Compiled, Covered, EndpointTag, Head, Redirection, Rewriting, Session, normalize,
+};
 use ambit_wire::decode::{self, RoutesReader};
 use ambit_wire::encode;
 use http::header::{COOKIE, LOCATION, SET_COOKIE};
@@ -51,6 +53,24 @@ pub fn route(bytes: &[u8]) {
     };
     let found = all.find(&head).map(|found| found.position);
     assert_eq!(found, matches.iter().position(alone));
+}
+
+/// Paths: from clients. Their normal form is one, has no segments of dots, and the query stays.
+pub fn path(bytes: &[u8]) {
+    let Ok(request) = Request::get(bytes).body(()) else {
+        return;
+    };
+    let mut parts = request.into_parts().0;
+    let before = parts.uri.clone();
+    normalize(&mut parts);
+    let after = parts.uri.clone();
+    normalize(&mut parts);
+    assert_eq!(after, parts.uri);
+    assert_eq!(after.query(), before.query());
+    assert_eq!(after.authority(), before.authority());
+    let has_dots = |segment| matches!(segment, "." | "..");
+    assert!(!after.path().starts_with('/') || !after.path().split('/').any(has_dots));
+    assert!(after.path().starts_with('/') == before.path().starts_with('/'));
 }
 
 /// Queries: from clients.

@@ -6,7 +6,7 @@ const PREFIX: u8 = 5;
 
 /// How far the messages of a body have gone by.
 #[derive(Debug, Default)]
-pub(crate) struct Messages {
+pub struct Messages {
     /// Bytes of the prefix that have gone by.
     prefix: u8,
     /// Bytes of the message that are still to come.
@@ -15,7 +15,7 @@ pub(crate) struct Messages {
 
 impl Messages {
     /// How many messages end in this piece.
-    pub(crate) fn ended_by(&mut self, mut piece: &[u8]) -> u64 {
+    pub fn ended_by(&mut self, mut piece: &[u8]) -> u64 {
         let mut ended = 0;
         loop {
             if self.prefix == PREFIX {

@@ -29,11 +29,11 @@ use super::busy::Busy;
 use super::scan::{Awaits, Fault, Limits, Scanner};
 
 /// What a client did wrong, for whoever drives the connection.
-pub(crate) type FaultCell = Arc<OnceLock<Fault>>;
+pub type FaultCell = Arc<OnceLock<Fault>>;
 
 /// A client's connection, read through the scanner.
 #[derive(Debug)]
-pub(crate) struct Verified<C> {
+pub struct Verified<C> {
     connection: C,
     scanner: Scanner,
     /// The beginning of something that was not complete when it came.
@@ -53,7 +53,7 @@ pub(crate) struct Verified<C> {
 
 impl<C> Verified<C> {
     /// Reads through a scanner with these limits. A head that has begun may take so long.
-    pub(crate) fn new(connection: C, limits: Limits, patience: Duration) -> Self {
+    pub fn new(connection: C, limits: Limits, patience: Duration) -> Self {
         Self {
             connection,
             scanner: Scanner::new(limits),
@@ -69,7 +69,7 @@ impl<C> Verified<C> {
     }
 
     /// Where the fault will be, if there is one.
-    pub(crate) fn fault(&self) -> FaultCell {
+    pub fn fault(&self) -> FaultCell {
         Arc::clone(&self.fault)
     }
 
