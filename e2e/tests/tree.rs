@@ -56,6 +56,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "ambit-identity",
             "ambit-kit",
             "ambit-model",
+            "ambit-netsys",
             "ambit-route",
             "ambit-telemetry",
             "ambit-tunnel",

@@ -24,6 +24,7 @@ use crate::gauges::Away;
 use crate::http::serve;
 use crate::identity::Identity;
 use crate::pages::{Own, Pages, Shown};
+use crate::pressure::Pressure;
 use crate::proxy::{Bounds, Proxy};
 use crate::review::Review;
 use crate::room::Room;
@@ -92,6 +93,7 @@ impl Scene {
             callers: Callers::new(wants, views),
             room: Room::new(bounds.connections, bounds.connections.div_ceil(4)),
             bounds,
+            pressure: Pressure::new(u64::MAX),
             review: Review::new(),
             tasks: Tasks::new(),
             own,

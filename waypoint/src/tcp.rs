@@ -96,6 +96,7 @@ pub(crate) async fn way(
     let by = OnBehalf {
         client: Some(call.client.address),
         hops: Some(call.client.waypoints.saturating_add(1)),
+        ..OnBehalf::default()
     };
     loop {
         let wish = Wish {

@@ -72,5 +72,21 @@ pub fn keep_freed_memory(_kept: i32) -> bool {
     false
 }
 
+/// Has the allocator give back to the kernel what was freed and lies in whole pages; `false` if this
+/// one cannot be asked. It takes a while where there is much.
+#[cfg(target_env = "gnu")]
+pub fn give_back_freed_memory() -> bool {
+    // SAFETY: malloc_trim takes a plain number, may be called at any time, and frees nothing that is
+    // in use.
+    unsafe { libc::malloc_trim(0) };
+    true
+}
+
+/// As above; other C libraries decide for themselves.
+#[cfg(not(target_env = "gnu"))]
+pub fn give_back_freed_memory() -> bool {
+    false
+}
+
 #[cfg(test)]
 mod tests;

@@ -1,0 +1,180 @@
+//! Clients that do not read what they ask for: one of them is kept little, and however many there are,
+//! the waypoint stays within its memory, says why it refuses, and serves when they have gone.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::Write as _;
+use std::net::TcpStream;
+use std::time::Duration;
+
+use ambit_e2e::clients::{connect, get as get_page};
+use ambit_e2e::lab::Program;
+use ambit_e2e::mesh::sum_of;
+use ambit_e2e::process::{peak_kib, resident_kib};
+use ambit_e2e::programs;
+use ambit_e2e::wait::{wait_until, wait_with_pauses};
+use ambit_e2e::world::SPREAD;
+
+use crate::frames::{
+    END_HEADERS, END_STREAM, HEADERS, SETTINGS, WINDOW_UPDATE, frame, get, preface,
+};
+use crate::fronted::Fronted;
+use crate::support::SOON;
+
+/// What a connection of HTTP/2 may cost whose answers are not read, in KiB: of 16 of its 250 a window
+/// of the tunnel, whose pieces lie in larger buffers, and 64 KiB each to read and to write; of the
+/// others a small window and one piece.
+const UNREAD: u64 = 16 * (448 + 64 + 64) + 234 * (64 + 64);
+/// Between two looks at the memory.
+const PAUSE: Duration = Duration::from_millis(300);
+/// The waypoint's memory where it is short, in MiB.
+const LIMIT: u64 = 256;
+/// Clients that come while it is, each of which asks for half as much.
+const MANY: usize = 20;
+
+/// A service whose answers are large, behind a waypoint with these arguments.
+struct Scene {
+    fronted: Fronted,
+    _nginx: Program,
+}
+
+impl Scene {
+    fn start(more: &[&str]) -> Self {
+        let fronted = Fronted::start_with(&[], more);
+        let dir = fronted.world.dir("nginx");
+        fs::create_dir_all(&dir).unwrap();
+        fs::write(dir.join("large"), vec![b'x'; 8 << 20]).unwrap();
+        fs::write(dir.join("small"), "small").unwrap();
+        let block = format!("server {{ listen 8080; root {}; }}", dir.display());
+        let nginx = programs::nginx(&fronted.pod("server"), &dir, &block, 8080).unwrap();
+        // A connection for each request, towards the server.
+        let file = fronted.world.mesh.configuration.dir().join("pods.yaml");
+        let objects = fs::read_to_string(file).unwrap();
+        let named = objects.replace("name: p80\n", "name: http\n");
+        let configuration = &fronted.world.mesh.configuration;
+        configuration.apply("pods", &named).unwrap();
+        let scene = Self {
+            fronted,
+            _nginx: nginx,
+        };
+        let large = [
+            "--http2-prior-knowledge",
+            "-sSf",
+            "-o",
+            "/dev/null",
+            "http://server/large",
+        ];
+        let client = scene.fronted.pod("client");
+        let is_served = || client.run("curl", &large).is_ok();
+        wait_until("the port's protocol to be known", SPREAD, is_served).unwrap();
+        scene
+    }
+
+    fn pid(&self) -> i32 {
+        self.fronted.waypoint.program.pid().as_raw()
+    }
+
+    fn metric(&self, name: &str, labels: &[&str]) -> f64 {
+        let page = self.fronted.waypoint.metrics().unwrap();
+        sum_of(&page, name, labels)
+    }
+
+    /// A client that asks for more than it may, and reads nothing.
+    fn greedy(&self) -> Option<TcpStream> {
+        let fronted = &self.fronted;
+        let mut client = connect(fronted.pod("client").namespace(), fronted.at(80)).ok()?;
+        client.write_all(&everything()).ok()?;
+        Some(client)
+    }
+
+    /// The status and body of a small answer on a connection of its own; `None` if that was refused.
+    fn asks(&self) -> Option<(u16, String)> {
+        let fronted = &self.fronted;
+        let client = fronted.pod("client");
+        let answer = get_page(client.namespace(), fronted.at(80), "/small").ok()?;
+        Some((answer.status, answer.body))
+    }
+}
+
+/// A thousand requests, with windows as large as can be, so that nothing but the waypoint's own bounds
+/// holds answers back.
+fn everything() -> Vec<u8> {
+    let widest = 0x7fff_ffff_u32.to_be_bytes();
+    let mut bytes = preface();
+    bytes.extend(frame(SETTINGS, 0, 0, &[&[0, 4], &widest[..]].concat()));
+    let rest = (0x7fff_ffff_u32 - 65_535).to_be_bytes();
+    bytes.extend(frame(WINDOW_UPDATE, 0, 0, &rest));
+    let ask = |stream| frame(HEADERS, END_HEADERS | END_STREAM, stream, &get("/large"));
+    bytes.extend((0..1000).flat_map(|index| ask(index * 2 + 1)));
+    bytes
+}
+
+#[test]
+fn a_client_that_does_not_read_what_it_asked_for_is_kept_little() {
+    let scene = Scene::start(&[]);
+    let before = resident_kib(scene.pid()).unwrap();
+    let attacker = scene.greedy().unwrap();
+    let asked = || scene.metric("ambit_pool_connections", &[]) > 200.0;
+    wait_until("as many requests as there may be", SOON, asked).unwrap();
+    // Until it has no more of them than a moment ago.
+    let mut last = 0;
+    let settled = || {
+        let now = resident_kib(scene.pid()).unwrap();
+        (std::mem::replace(&mut last, now) == now).then_some(())
+    };
+    wait_with_pauses(PAUSE, "the memory to settle", SOON, settled).unwrap();
+    assert!(last < before + UNREAD, "{before} KiB became {last} KiB");
+    drop(attacker);
+    let serves = || scene.asks() == Some((200, "small".to_owned()));
+    wait_until("the waypoint to serve on", SPREAD, serves).unwrap();
+}
+
+#[test]
+fn clients_that_read_nothing_cannot_take_all_the_memory_of_a_waypoint() {
+    let limit = LIMIT.to_string();
+    let scene = Scene::start(&["--memory-limit", &limit]);
+    let overloaded = || scene.metric("ambit_overloaded", &[]) > 0.0;
+    let own = scene.metric("ambit_memory_limit_bytes", &[]);
+    assert_eq!(own.to_string(), (LIMIT << 20).to_string());
+    assert!(!overloaded());
+
+    // Connections from before are served, or told why not; new ones are served or refused.
+    let mut kept = scene.fronted.connect(80);
+    let served = (200, "small".to_owned());
+    let refused = (503, "overloaded\n".to_owned());
+    let mut seen = BTreeSet::new();
+    let mut held = Vec::new();
+    let mut ask = |held: &mut Vec<TcpStream>| {
+        held.extend(scene.greedy());
+        let answer = kept.get("/small", "").unwrap();
+        seen.insert((answer.status, answer.body));
+        seen.extend(scene.asks());
+        seen.contains(&refused)
+    };
+    wait_until("memory to be short", SOON, || ask(&mut held)).unwrap();
+    for _ in 0..MANY {
+        ask(&mut held);
+        scene.fronted.waypoint.await_ready().unwrap();
+    }
+    seen.retain(|one| *one != served && *one != refused);
+    assert!(seen.is_empty(), "{seen:?}");
+
+    drop(held);
+    wait_until("memory to be had again", SPREAD, || !overloaded()).unwrap();
+    for _ in 0..20 {
+        assert_eq!(scene.asks().as_ref(), Some(&served));
+    }
+    let peak = peak_kib(scene.pid()).unwrap();
+    assert!(peak < LIMIT << 10, "{peak} KiB at most, of {LIMIT} MiB");
+
+    let log = scene.fronted.waypoint.log();
+    for word in ["memory is short", "memory is no longer short"] {
+        assert!(log.contains(word), "{word:?} in {log}");
+    }
+    let counted = scene.metric("ambit_refusals_total", &["reason=\"overloaded\""]);
+    assert!(counted > 0.0);
+    let lines = scene.fronted.waypoint.access_log();
+    let mut told = lines.iter().filter(|line| line["reason"] == "overloaded");
+    assert!(told.any(|line| line["response_flags"] == "OM"), "requests");
+    assert!(told.any(|line| line["status"].is_null()), "connections");
+}

@@ -1,0 +1,212 @@
+//! Memory: however many clients there are, the process stays within its limit.
+//!
+//! Every bound on one client is one that many clients together go beyond. So the process looks at how
+//! much memory it has, some times a second, and a request looks at what came of it: one number.
+//!
+//! | of the limit | |
+//! |---|---|
+//! | [`HIGH`] | what begins is refused; what is under way goes on |
+//! | [`LAST`] | connections that hold much are ended too ([`holders`]), and no tunnel is taken |
+//!
+//! Each ends somewhat below where it begins, so that it does not come and go with every connection.
+//! Readiness does not change: a pod that is taken out of its service for this would leave its load, and
+//! whoever makes it, to the next.
+//!
+//! What counts is resident memory. That of the control group has the page cache in it, of which the
+//! kernel frees what it needs, and in a group that is not a container's own other processes. It lacks
+//! what the kernel holds for sockets: the rest of the limit is for that, and for what comes between
+//! two looks. An allocator that keeps what was freed would keep the waypoint refusing; so it is asked
+//! to give that back first.
+
+pub(crate) mod holders;
+mod limit;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use ambit_decide::{Reason, Refusal};
+use ambit_kit::clock;
+use ambit_kit::process::resident_bytes;
+
+use self::holders::Holders;
+use crate::proxy::Proxy;
+
+pub(crate) use self::limit::limit;
+
+/// Parts of a hundred of the limit: where refusing begins, and where it ends.
+const HIGH: (u64, u64) = (85, 75);
+/// The same of ending what holds much.
+const LAST: (u64, u64) = (92, 88);
+/// Between two looks, and the same from half of the limit on.
+const LOOK: (Duration, Duration) = (Duration::from_millis(250), Duration::from_millis(25));
+
+/// How often freed memory is given back while it is short.
+const TIDY: Duration = Duration::from_secs(1);
+
+/// How short memory is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub(crate) enum Level {
+    /// There is enough.
+    Enough,
+    /// Nothing new is begun.
+    High,
+    /// What holds much is ended.
+    Last,
+}
+
+impl Level {
+    /// What follows on this level when so much of the limit is used.
+    fn after(self, used: u64, limit: u64) -> Self {
+        let is_above = |part: u64| u128::from(used) * 100 >= u128::from(limit) * u128::from(part);
+        let holds = |level: Self, (begin, end): (u64, u64)| {
+            is_above(if self >= level { end } else { begin })
+        };
+        match () {
+            () if holds(Self::Last, LAST) => Self::Last,
+            () if holds(Self::High, HIGH) => Self::High,
+            () => Self::Enough,
+        }
+    }
+}
+
+/// How short memory is, as all connections see it.
+#[derive(Debug)]
+pub(crate) struct Pressure {
+    level: AtomicU8,
+    used: AtomicU64,
+    limit: u64,
+    holders: Holders,
+}
+
+/// What a look has brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Seen {
+    before: Level,
+    now: Level,
+}
+
+impl Pressure {
+    /// Enough of this, in bytes.
+    pub(crate) fn new(limit: u64) -> Self {
+        Self {
+            level: AtomicU8::new(Level::Enough as u8),
+            used: AtomicU64::new(0),
+            limit,
+            holders: Holders::default(),
+        }
+    }
+
+    /// Whether it is as short as that.
+    pub(crate) fn has_reached(&self, level: Level) -> bool {
+        self.level.load(Ordering::Relaxed) >= level as u8
+    }
+
+    /// Nothing new is begun while memory is short.
+    pub(crate) fn check(&self) -> Result<(), Refusal> {
+        match self.has_reached(Level::High) {
+            false => Ok(()),
+            true => Err(self.refusal()),
+        }
+    }
+
+    /// Why something is refused or ended for it.
+    pub(crate) fn refusal(&self) -> Refusal {
+        let detail = "the waypoint has next to no memory left";
+        Refusal::new(Reason::Overloaded, detail)
+    }
+
+    /// Who holds memory.
+    pub(crate) fn holders(&self) -> &Holders {
+        &self.holders
+    }
+
+    /// Bytes in use when they were last looked at.
+    pub(crate) fn used(&self) -> u64 {
+        self.used.load(Ordering::Relaxed)
+    }
+
+    /// Bytes that may be in use.
+    pub(crate) fn limit(&self) -> u64 {
+        self.limit
+    }
+
+    fn level(&self) -> Level {
+        let levels = [Level::Last, Level::High];
+        let reached = levels.into_iter().find(|level| self.has_reached(*level));
+        reached.unwrap_or(Level::Enough)
+    }
+
+    /// So much is in use.
+    fn see(&self, used: u64) -> Seen {
+        self.used.store(used, Ordering::Relaxed);
+        let before = self.level();
+        let now = before.after(used, self.limit);
+        self.level.store(now as u8, Ordering::Relaxed);
+        Seen { before, now }
+    }
+
+    /// Bytes beyond which memory is short.
+    fn high(&self) -> u64 {
+        self.limit / 100 * HIGH.0
+    }
+}
+
+/// Looks for ever.
+pub(crate) async fn watch(proxy: Arc<Proxy>) {
+    let pressure = &proxy.pressure;
+    let limit = pressure.limit;
+    tracing::info!(limit, "memory is held under its limit");
+    let (mut ended, mut tidied) = (0, None);
+    loop {
+        let Some(used) = look(pressure, &mut tidied).await else {
+            tracing::warn!("this process cannot see how much memory it has");
+            return;
+        };
+        let seen = pressure.see(used);
+        let reason = Reason::Overloaded;
+        match (seen.before, seen.now) {
+            (Level::Enough, Level::High | Level::Last) => {
+                tracing::warn!(%reason, used, limit, "memory is short: what begins is refused");
+            }
+            (Level::High | Level::Last, Level::Enough) => {
+                tracing::warn!(%reason, used, limit, ended, "memory is no longer short");
+                ended = 0;
+            }
+            _ => {}
+        }
+        if seen.now > Level::Enough {
+            pressure.holders.look();
+        }
+        if seen.now == Level::Last {
+            let now = pressure.holders.end(used.saturating_sub(pressure.high()));
+            ended += now;
+            // What they held is to be seen by the next look.
+            tidied = tidied.filter(|_| now == 0);
+        }
+        let is_far = used < limit / 2;
+        tokio::time::sleep(if is_far { LOOK.0 } else { LOOK.1 }).await;
+    }
+}
+
+/// Bytes in use, without those that the allocator merely keeps where that would make a difference.
+async fn look(pressure: &Pressure, tidied: &mut Option<Instant>) -> Option<u64> {
+    let used = resident()?;
+    let next = pressure.level().after(used, pressure.limit);
+    let is_due = tidied.is_none_or(|last| last.elapsed() >= TIDY);
+    if next == Level::Enough || !is_due {
+        return Some(used);
+    }
+    let tidying = tokio::task::spawn_blocking(ambit_netsys::limits::give_back_freed_memory);
+    tidying.await.ok();
+    *tidied = Some(clock::now());
+    resident()
+}
+
+fn resident() -> Option<u64> {
+    u64::try_from(resident_bytes()?).ok()
+}
+
+#[cfg(test)]
+mod tests;
