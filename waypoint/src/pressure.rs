@@ -37,9 +37,13 @@ pub(crate) use self::limit::limit;
 /// Parts of a hundred of the limit: where refusing begins, and where it ends.
 const HIGH: (u64, u64) = (85, 75);
 /// The same of ending what holds much.
-const LAST: (u64, u64) = (92, 88);
-/// Between two looks, and the same from half of the limit on.
-const LOOK: (Duration, Duration) = (Duration::from_millis(250), Duration::from_millis(25));
+const LAST: (u64, u64) = (90, 87);
+/// Between two looks, the same from half of the limit on, and while memory is short.
+const LOOK: [Duration; 3] = [
+    Duration::from_millis(250),
+    Duration::from_millis(25),
+    Duration::from_millis(10),
+];
 
 /// How often freed memory is given back while it is short.
 const TIDY: Duration = Duration::from_secs(1);
@@ -147,9 +151,9 @@ impl Pressure {
         Seen { before, now }
     }
 
-    /// Bytes beyond which memory is short.
-    fn high(&self) -> u64 {
-        self.limit / 100 * HIGH.0
+    /// Bytes that are to be left in use when what holds much is ended.
+    fn goal(&self) -> u64 {
+        self.limit / 200 * (HIGH.0 + HIGH.1)
     }
 }
 
@@ -160,6 +164,7 @@ pub(crate) async fn watch(proxy: Arc<Proxy>) {
     tracing::info!(limit, "memory is held under its limit");
     let (mut ended, mut tidied) = (0, None);
     loop {
+        let before = pressure.used();
         let Some(used) = look(pressure, &mut tidied).await else {
             tracing::warn!("this process cannot see how much memory it has");
             return;
@@ -180,13 +185,20 @@ pub(crate) async fn watch(proxy: Arc<Proxy>) {
             pressure.holders.look();
         }
         if seen.now == Level::Last {
-            let now = pressure.holders.end(used.saturating_sub(pressure.high()));
+            // As much more as came since the last look may come until the next.
+            let excess = used.saturating_sub(pressure.goal()) + used.saturating_sub(before);
+            let now = pressure.holders.end(excess);
             ended += now;
             // What they held is to be seen by the next look.
             tidied = tidied.filter(|_| now == 0);
         }
-        let is_far = used < limit / 2;
-        tokio::time::sleep(if is_far { LOOK.0 } else { LOOK.1 }).await;
+        let [far, near, short] = LOOK;
+        let pause = match seen.now {
+            Level::Enough if used < limit / 2 => far,
+            Level::Enough => near,
+            Level::High | Level::Last => short,
+        };
+        tokio::time::sleep(pause).await;
     }
 }
 

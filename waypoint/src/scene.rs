@@ -131,7 +131,7 @@ impl Scene {
         let (client, server) = duplex(64 << 10);
         let proxy = Arc::clone(&self.proxy);
         let serving = async move {
-            serve::http1(&proxy, &Arc::new(call), BufStream::new(server)).await;
+            serve::http1(&proxy, &Arc::new(call), BufStream::new(server), None).await;
         };
         self.proxy.tasks.spawn("stream", serving);
         client
@@ -141,7 +141,8 @@ impl Scene {
     pub(crate) async fn client_of_http2(&self) -> h2::client::SendRequest<bytes::Bytes> {
         let (client, server) = duplex(64 << 10);
         let proxy = Arc::clone(&self.proxy);
-        let serving = async move { serve::http2(&proxy, &Arc::new(call(CLIENT)), server).await };
+        let serving =
+            async move { serve::http2(&proxy, &Arc::new(call(CLIENT)), server, None).await };
         self.proxy.tasks.spawn("stream", serving);
         let (sender, connection) = soon(h2::client::handshake(client)).await.unwrap();
         tokio::spawn(connection);

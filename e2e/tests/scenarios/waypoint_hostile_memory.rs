@@ -15,6 +15,8 @@ use ambit_e2e::programs;
 use ambit_e2e::wait::{wait_until, wait_with_pauses};
 use ambit_e2e::world::SPREAD;
 
+use serde_json::Value;
+
 use crate::frames::{
     END_HEADERS, END_STREAM, HEADERS, SETTINGS, WINDOW_UPDATE, frame, get, preface,
 };
@@ -25,11 +27,19 @@ use crate::support::SOON;
 /// of the tunnel, whose pieces lie in larger buffers, and 64 KiB each to read and to write; of the
 /// others a small window and one piece.
 const UNREAD: u64 = 16 * (448 + 64 + 64) + 234 * (64 + 64);
+/// Bytes of a large answer: more than is kept of any, and not so many that all of them would be too much
+/// for the kernel.
+const LARGE: usize = 400 << 10;
+/// Names of ports.
+const HTTP: (&str, &str) = ("http", "Http11");
+const TCP: (&str, &str) = ("tcp", "Tcp");
+/// Connections that are passed on, which together would take more than there is.
+const PASSED: u32 = 1700;
 /// Between two looks at the memory.
 const PAUSE: Duration = Duration::from_millis(300);
 /// The waypoint's memory where it is short, in MiB.
-const LIMIT: u64 = 256;
-/// Clients that come while it is, each of which asks for half as much.
+const LIMIT: u64 = 192;
+/// Clients that come while it is, each of which takes a sixth of it.
 const MANY: usize = 20;
 
 /// A service whose answers are large, behind a waypoint with these arguments.
@@ -39,34 +49,32 @@ struct Scene {
 }
 
 impl Scene {
-    fn start(more: &[&str]) -> Self {
+    /// What is spoken is as the port is named, and so the waypoint knows it.
+    fn start((port, known): (&str, &str), more: &[&str]) -> Self {
         let fronted = Fronted::start_with(&[], more);
         let dir = fronted.world.dir("nginx");
         fs::create_dir_all(&dir).unwrap();
-        fs::write(dir.join("large"), vec![b'x'; 8 << 20]).unwrap();
+        fs::write(dir.join("large"), vec![b'x'; LARGE]).unwrap();
         fs::write(dir.join("small"), "small").unwrap();
         let block = format!("server {{ listen 8080; root {}; }}", dir.display());
         let nginx = programs::nginx(&fronted.pod("server"), &dir, &block, 8080).unwrap();
         // A connection for each request, towards the server.
         let file = fronted.world.mesh.configuration.dir().join("pods.yaml");
         let objects = fs::read_to_string(file).unwrap();
-        let named = objects.replace("name: p80\n", "name: http\n");
+        let named = objects.replace("name: p80\n", &format!("name: {port}\n"));
         let configuration = &fronted.world.mesh.configuration;
         configuration.apply("pods", &named).unwrap();
         let scene = Self {
             fronted,
             _nginx: nginx,
         };
-        let large = [
-            "--http2-prior-knowledge",
-            "-sSf",
-            "-o",
-            "/dev/null",
-            "http://server/large",
-        ];
-        let client = scene.fronted.pod("client");
-        let is_served = || client.run("curl", &large).is_ok();
-        wait_until("the port's protocol to be known", SPREAD, is_served).unwrap();
+        let is_known = || {
+            let dump = scene.fronted.waypoint.config_dump().unwrap_or_default();
+            dump["services"]
+                .to_string()
+                .contains(&format!("\"{known}\""))
+        };
+        wait_until("the port's protocol to be known", SPREAD, is_known).unwrap();
         scene
     }
 
@@ -77,6 +85,26 @@ impl Scene {
     fn metric(&self, name: &str, labels: &[&str]) -> f64 {
         let page = self.fronted.waypoint.metrics().unwrap();
         sum_of(&page, name, labels)
+    }
+
+    fn is_short(&self) -> bool {
+        self.metric("ambit_overloaded", &[]) > 0.0
+    }
+
+    /// Once those who held memory have gone there is enough, and there never was too little.
+    fn recovers(&self) {
+        wait_until("memory to be had again", SPREAD, || !self.is_short()).unwrap();
+        for _ in 0..20 {
+            assert_eq!(self.asks(), Some((200, "small".to_owned())));
+        }
+        let peak = peak_kib(self.pid()).unwrap();
+        assert!(peak < LIMIT << 10, "{peak} KiB at most, of {LIMIT} MiB");
+        let counted = self.metric("ambit_refusals_total", &["reason=\"overloaded\""]);
+        assert!(counted > 0.0);
+        let log = self.fronted.waypoint.log();
+        for word in ["memory is short", "memory is no longer short"] {
+            assert!(log.contains(word), "{word:?} in {log}");
+        }
     }
 
     /// A client that asks for more than it may, and reads nothing.
@@ -111,7 +139,7 @@ fn everything() -> Vec<u8> {
 
 #[test]
 fn a_client_that_does_not_read_what_it_asked_for_is_kept_little() {
-    let scene = Scene::start(&[]);
+    let scene = Scene::start(HTTP, &[]);
     let before = resident_kib(scene.pid()).unwrap();
     let attacker = scene.greedy().unwrap();
     let asked = || scene.metric("ambit_pool_connections", &[]) > 200.0;
@@ -132,11 +160,10 @@ fn a_client_that_does_not_read_what_it_asked_for_is_kept_little() {
 #[test]
 fn clients_that_read_nothing_cannot_take_all_the_memory_of_a_waypoint() {
     let limit = LIMIT.to_string();
-    let scene = Scene::start(&["--memory-limit", &limit]);
-    let overloaded = || scene.metric("ambit_overloaded", &[]) > 0.0;
+    let scene = Scene::start(HTTP, &["--memory-limit", &limit]);
     let own = scene.metric("ambit_memory_limit_bytes", &[]);
     assert_eq!(own.to_string(), (LIMIT << 20).to_string());
-    assert!(!overloaded());
+    assert!(!scene.is_short());
 
     // Connections from before are served, or told why not; new ones are served or refused.
     let mut kept = scene.fronted.connect(80);
@@ -160,21 +187,35 @@ fn clients_that_read_nothing_cannot_take_all_the_memory_of_a_waypoint() {
     assert!(seen.is_empty(), "{seen:?}");
 
     drop(held);
-    wait_until("memory to be had again", SPREAD, || !overloaded()).unwrap();
-    for _ in 0..20 {
-        assert_eq!(scene.asks().as_ref(), Some(&served));
-    }
-    let peak = peak_kib(scene.pid()).unwrap();
-    assert!(peak < LIMIT << 10, "{peak} KiB at most, of {LIMIT} MiB");
-
-    let log = scene.fronted.waypoint.log();
-    for word in ["memory is short", "memory is no longer short"] {
-        assert!(log.contains(word), "{word:?} in {log}");
-    }
-    let counted = scene.metric("ambit_refusals_total", &["reason=\"overloaded\""]);
-    assert!(counted > 0.0);
+    scene.recovers();
     let lines = scene.fronted.waypoint.access_log();
     let mut told = lines.iter().filter(|line| line["reason"] == "overloaded");
     assert!(told.any(|line| line["response_flags"] == "OM"), "requests");
     assert!(told.any(|line| line["status"].is_null()), "connections");
+}
+
+#[test]
+fn connections_that_are_passed_on_cannot_take_it_either() {
+    let limit = LIMIT.to_string();
+    let scene = Scene::start(TCP, &["--memory-limit", &limit]);
+    let fronted = &scene.fronted;
+    let client = fronted.pod("client");
+    let open = || connect(client.namespace(), fronted.at(80)).unwrap();
+    let mut held: Vec<TcpStream> = (0..PASSED).map(|_| open()).collect();
+    let all = || scene.metric("ambit_connections_open", &[]) >= f64::from(PASSED);
+    wait_until("all to be open", SOON, all).unwrap();
+    for stream in &mut held {
+        // It may have been ended already.
+        let ask = b"GET /large HTTP/1.1\r\nHost: s\r\n\r\n";
+        stream.write_all(ask).ok();
+    }
+    // Those that had been let in.
+    let ended = || {
+        let lines = fronted.waypoint.access_log();
+        let of = |line: &Value| line["reason"] == "overloaded" && !line["dst.workload"].is_null();
+        lines.iter().any(of)
+    };
+    wait_until("connections to be ended", SOON, ended).unwrap();
+    drop(held);
+    scene.recovers();
 }

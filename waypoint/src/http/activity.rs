@@ -83,6 +83,7 @@ impl<C: AsyncWrite + Unpin> AsyncWrite for Active<C> {
     ) -> Poll<io::Result<usize>> {
         let written = ready!(Pin::new(&mut self.connection).poll_write(cx, bytes))?;
         self.activity.note();
+        self.activity.wrote();
         Poll::Ready(Ok(written))
     }
 
@@ -93,6 +94,7 @@ impl<C: AsyncWrite + Unpin> AsyncWrite for Active<C> {
     ) -> Poll<io::Result<usize>> {
         let written = ready!(Pin::new(&mut self.connection).poll_write_vectored(cx, parts))?;
         self.activity.note();
+        self.activity.wrote();
         Poll::Ready(Ok(written))
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use ambit_decide::{Reason, Refusal};
 use ambit_kit::clock;
-use ambit_tunnel::{Gathered, in_turns};
+use ambit_tunnel::{Gathered, Held, in_turns};
 use http::header::{CONNECTION, HeaderValue};
 use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
@@ -37,15 +37,22 @@ const UNREAD: usize = 64 << 10;
 /// Bytes of an answer of HTTP/1 that may wait for a client that does not read; a head is shorter.
 const WAITING: usize = 128 << 10;
 
-/// Serves HTTP/1.
-pub(crate) async fn http1<C>(proxy: &Arc<Proxy>, call: &Arc<Call>, connection: C)
-where
+/// Serves HTTP/1, on a connection in this tunnel.
+pub(crate) async fn http1<C>(
+    proxy: &Arc<Proxy>,
+    call: &Arc<Call>,
+    connection: C,
+    tunnel: Option<Held>,
+) where
     C: AsyncBufRead + AsyncWrite + Unpin + Send + 'static,
 {
     let began = clock::now();
     let verified = Verified::new(connection, proxy.bounds.head, proxy.bounds.patience.head);
     let (fault, busy) = (verified.fault(), verified.busy());
-    let open = proxy.pressure.holders().open(verified.activity());
+    let open = proxy
+        .pressure
+        .holders()
+        .open(verified.activity(), [tunnel, None]);
     let answer = answering(proxy, call, open.holder(), last_if_draining);
     let service = service_fn(move |request| {
         let (answered, mark) = (answer(request), busy.begin());
@@ -82,15 +89,22 @@ where
     }
 }
 
-/// Serves HTTP/2 with prior knowledge.
-pub(crate) async fn http2<C>(proxy: &Arc<Proxy>, call: &Arc<Call>, connection: C)
-where
+/// Serves HTTP/2 with prior knowledge, on a connection in this tunnel.
+pub(crate) async fn http2<C>(
+    proxy: &Arc<Proxy>,
+    call: &Arc<Call>,
+    connection: C,
+    tunnel: Option<Held>,
+) where
     C: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let step = last_step(proxy, call);
     let guarded = Guarded::new(connection);
     let flood = guarded.flood();
-    let open = proxy.pressure.holders().open(guarded.activity());
+    let open = proxy
+        .pressure
+        .holders()
+        .open(guarded.activity(), [tunnel, None]);
     let serving = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
         .initial_stream_window_size(STREAM_WINDOW)

@@ -1,6 +1,5 @@
-//! Who holds memory: the connections of clients that speak HTTP, what waits for each of them to read,
-//! and how many requests each has under way. When nothing is left, those are ended that hold most for
-//! longest.
+//! Who holds memory: the connections of clients, what waits for each of them to read, and how many
+//! requests each has under way. When nothing is left, those are ended that hold most for longest.
 //!
 //! What waits for one connection is bounded too. Beyond [`BUDGET`] each of its answers hands on one
 //! piece at a time: none of them can stop the others.
@@ -11,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
+use ambit_tunnel::Held;
 use bytes::Bytes;
 use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
@@ -22,8 +22,10 @@ use crate::http::activity::Activity;
 const COUNTED: usize = 4 << 10;
 /// Bytes that may wait for one connection before its answers take turns.
 const BUDGET: usize = 1 << 20;
-/// What a request costs beside them where its answer is not read: what waits behind them.
-const BEHIND: u64 = 128 << 10;
+/// What has come in a tunnel and is not read is at least so much, and a window of it in the end.
+const UNREAD: usize = 64 << 10;
+/// What a request costs at least beside them where its answer is not read: what waits behind them.
+const BEHIND: u64 = 32 << 10;
 
 /// All of them.
 #[derive(Debug, Default)]
@@ -43,6 +45,8 @@ pub(crate) struct Holder {
     /// Looks since the client has taken any.
     stalled: AtomicU32,
     activity: Activity,
+    /// Its tunnel, and the one that it is passed on to.
+    tunnels: [Option<Held>; 2],
     ends: AtomicBool,
     end: Notify,
 }
@@ -55,10 +59,10 @@ pub(crate) struct Open<'h> {
 }
 
 impl Holders {
-    /// One more connection, on which bytes go by as noted here.
-    pub(crate) fn open(&self, activity: Activity) -> Open<'_> {
+    /// One more connection, on which bytes go by as noted here, in these tunnels.
+    pub(crate) fn open(&self, activity: Activity, tunnels: [Option<Held>; 2]) -> Open<'_> {
         let number = self.made.fetch_add(1, Ordering::Relaxed);
-        let holder = Arc::new(Holder::new(number, activity));
+        let holder = Arc::new(Holder::new(number, activity, tunnels));
         self.open.lock().insert(number, Arc::clone(&holder));
         Open {
             holders: self,
@@ -127,13 +131,14 @@ impl Drop for Open<'_> {
 }
 
 impl Holder {
-    fn new(number: u64, activity: Activity) -> Self {
+    fn new(number: u64, activity: Activity, tunnels: [Option<Held>; 2]) -> Self {
         Self {
             number,
             requests: AtomicUsize::new(0),
             unread: AtomicUsize::new(0),
             stalled: AtomicU32::new(0),
             activity,
+            tunnels,
             ends: AtomicBool::new(false),
             end: Notify::new(),
         }
@@ -158,12 +163,20 @@ impl Holder {
     }
 
     fn holds(&self) -> bool {
-        self.requests.load(Ordering::Relaxed) > 0 || self.unread.load(Ordering::Relaxed) > 0
+        self.requests.load(Ordering::Relaxed) > 0 || self.unread() > 0
+    }
+
+    /// Bytes that wait for somebody to take them.
+    fn unread(&self) -> usize {
+        let tunnels = self.tunnels.iter().flatten();
+        let unread = |tunnel: &Held| usize::from(tunnel.is_unread()) * UNREAD;
+        let held = tunnels.map(|tunnel| tunnel.unsent() + unread(tunnel));
+        self.unread.load(Ordering::Relaxed) + held.sum::<usize>()
     }
 
     /// How soon it is to end: first whose answers wait for it, by how much that is, and how long.
     fn weight(&self) -> (bool, u64) {
-        let unread = self.unread.load(Ordering::Relaxed);
+        let unread = self.unread();
         let requests = self.requests.load(Ordering::Relaxed);
         let held = if unread > 0 { unread } else { requests };
         let looks = u64::from(self.stalled.load(Ordering::Relaxed)) + 1;
@@ -172,7 +185,7 @@ impl Holder {
 
     /// Bytes that come back when it ends, more or less.
     fn cost(&self) -> u64 {
-        let unread = self.unread.load(Ordering::Relaxed) as u64;
+        let unread = self.unread() as u64;
         let requests = self.requests.load(Ordering::Relaxed) as u64;
         unread.saturating_add(requests.saturating_mul(BEHIND))
     }

@@ -30,7 +30,7 @@ async fn is_ended(open: &Open<'_>) -> bool {
 #[tokio::test(start_paused = true)]
 async fn who_leaves_most_unread_is_ended_first_and_no_more_than_needed() {
     let holders = Holders::default();
-    let [much, little, idle] = [(); 3].map(|()| holders.open(Activity::default()));
+    let [much, little, idle] = [(); 3].map(|()| holders.open(Activity::default(), [None, None]));
     let mut requests = [much.holder().begin(), little.holder().begin()];
     let waiting = [
         requests[0].waits(piece(1 << 20)),
@@ -51,8 +51,8 @@ async fn of_two_that_leave_the_same_unread_the_one_that_takes_nothing_is_ended()
     let holders = Holders::default();
     let reading = Activity::default();
     let (slow, stalled) = (
-        holders.open(reading.clone()),
-        holders.open(Activity::default()),
+        holders.open(reading.clone(), [None, None]),
+        holders.open(Activity::default(), [None, None]),
     );
     let mut requests = [&slow, &stalled].map(|open| open.holder().begin());
     let _waiting = requests
@@ -70,7 +70,7 @@ async fn of_two_that_leave_the_same_unread_the_one_that_takes_nothing_is_ended()
 #[tokio::test(start_paused = true)]
 async fn who_waits_for_its_answers_is_ended_last() {
     let holders = Holders::default();
-    let [waits, leaves] = [(); 2].map(|()| holders.open(Activity::default()));
+    let [waits, leaves] = [(); 2].map(|()| holders.open(Activity::default(), [None, None]));
     let _many: Vec<_> = (0..100).map(|_| waits.holder().begin()).collect();
     let mut one = leaves.holder().begin();
     let unread = one.waits(piece(COUNTED));
@@ -85,7 +85,7 @@ async fn who_waits_for_its_answers_is_ended_last() {
 #[test]
 fn what_is_over_is_not_held() {
     let holders = Holders::default();
-    let open = holders.open(Activity::default());
+    let open = holders.open(Activity::default(), [None, None]);
     let mut request = open.holder().begin();
     let waiting = request.waits(piece(COUNTED));
     let small = request.waits(piece(COUNTED - 1));
@@ -101,7 +101,7 @@ fn what_is_over_is_not_held() {
 #[test]
 fn beyond_its_budget_a_connection_gets_a_piece_of_each_answer_at_a_time() {
     let holders = Holders::default();
-    let open = holders.open(Activity::default());
+    let open = holders.open(Activity::default(), [None, None]);
     let [mut one, mut other] = [(); 2].map(|()| open.holder().begin());
     assert_eq!((one.others(), other.others()), (0, 1));
     let wakes = Arc::<Wakes>::default();
