@@ -44,7 +44,6 @@ const LOOK: [Duration; 3] = [
     Duration::from_millis(25),
     Duration::from_millis(10),
 ];
-
 /// How often freed memory is given back while it is short.
 const TIDY: Duration = Duration::from_secs(1);
 
