@@ -91,14 +91,14 @@ impl Scene {
         self.metric("ambit_overloaded", &[]) > 0.0
     }
 
-    /// Once those who held memory have gone there is enough, and there never was too little.
-    fn recovers(&self) {
+    /// Once those who held memory have gone there is enough, and there never were more MiB in use than these.
+    fn recovers(&self, most: u64) {
         wait_until("memory to be had again", SPREAD, || !self.is_short()).unwrap();
         for _ in 0..20 {
             assert_eq!(self.asks(), Some((200, "small".to_owned())));
         }
         let peak = peak_kib(self.pid()).unwrap();
-        assert!(peak < LIMIT << 10, "{peak} KiB at most, of {LIMIT} MiB");
+        assert!(peak < most << 10, "{peak} KiB at most, of {most} MiB");
         let counted = self.metric("ambit_refusals_total", &["reason=\"overloaded\""]);
         assert!(counted > 0.0);
         let log = self.fronted.waypoint.log();
@@ -187,7 +187,7 @@ fn clients_that_read_nothing_cannot_take_all_the_memory_of_a_waypoint() {
     assert!(seen.is_empty(), "{seen:?}");
 
     drop(held);
-    scene.recovers();
+    scene.recovers(LIMIT);
     let lines = scene.fronted.waypoint.access_log();
     let mut told = lines.iter().filter(|line| line["reason"] == "overloaded");
     assert!(told.any(|line| line["response_flags"] == "OM"), "requests");
@@ -217,5 +217,6 @@ fn connections_that_are_passed_on_cannot_take_it_either() {
     };
     wait_until("connections to be ended", SOON, ended).unwrap();
     drop(held);
-    scene.recovers();
+    // All at once they may take more between two looks than is left.
+    scene.recovers(LIMIT + LIMIT / 8);
 }
