@@ -20,6 +20,7 @@ use tokio_util::either::Either;
 use crate::call::{Asked, Call, Client, asked_for};
 use crate::drain::{Drain, Step};
 use crate::gauges::{SESSION, STREAM};
+use crate::pressure::Level;
 use crate::proxy::Proxy;
 use crate::request::hops;
 use crate::room::{Place, Room};
@@ -53,6 +54,10 @@ pub(crate) async fn listen(proxy: Arc<Proxy>, listener: TcpListener, settings: S
                 continue;
             }
         };
+        if proxy.pressure.has_reached(Level::Last) {
+            refuse_tunnel(&proxy, &strangers, from, &proxy.pressure.refusal());
+            continue;
+        }
         let is_known = proxy
             .view()
             .mesh
@@ -186,6 +191,11 @@ async fn take(
     }
     let own = SocketAddr::new(proxy.own.address(), HBONE_PORT);
     let named = destination.as_ref().map_or(own, |to| *to);
+    if let Err(refusal) = proxy.pressure.check() {
+        proxy.refused(&Ends::default(), from, named, &refusal);
+        incoming.refuse(status_of(refusal.reason));
+        return;
+    }
     let (workload, presence) = proxy.callers.find(from.ip()).await;
     let passed = hops::of_connection(incoming.header(hops::NAME));
     let client = Client {

@@ -8,6 +8,7 @@ use ambit_model::ServiceName;
 use ambit_telemetry::Reporter;
 
 use crate::plain::Listen;
+use crate::pressure;
 
 /// The waypoint: the L7 proxy of a namespace or service.
 #[derive(Clone, Debug, clap::Parser)]
@@ -76,6 +77,9 @@ pub struct Args {
     /// Connections that all clients together may have open; each may have a quarter of them.
     #[arg(long, env = "AMBIT_MAX_CONNECTIONS", default_value_t = 40_000)]
     pub max_connections: usize,
+    /// Memory that the process may have, in MiB; 0 is what its control group may, or the machine has.
+    #[arg(long, env = "AMBIT_MEMORY_LIMIT", default_value_t = 0)]
+    pub memory_limit: u64,
     /// Who reports requests, in their series: `destination`, which dashboards ask for, or
     /// `waypoint`, as Istio's waypoints say.
     #[arg(long, env = "AMBIT_REPORTER", default_value = "destination", value_parser = reporter)]
@@ -101,6 +105,14 @@ impl Args {
         let (gateway, namespace) = (&self.gateway, &self.namespace);
         let hostname = format!("{gateway}.{namespace}.svc.{}", self.cluster_domain);
         ServiceName::new(namespace.as_str(), hostname)
+    }
+
+    /// Bytes of memory that the process may have; as good as no limit if nothing tells one.
+    pub(crate) fn memory(&self) -> u64 {
+        match self.memory_limit {
+            0 => pressure::limit().unwrap_or(u64::MAX),
+            mib => mib.saturating_mul(1 << 20),
+        }
     }
 
     /// The service account whose identity the waypoint has.

@@ -79,29 +79,33 @@ impl Callers {
         (workload, Some(presence))
     }
 
-    /// Lets go of addresses that have not called for long, and have nothing open.
+    /// Lets go of addresses that have not called for long, and have nothing open. While the line is
+    /// full that is left for the next time.
     pub(crate) fn forget(&self) {
         let now = clock::now();
+        let room = self.wants.try_reserve().ok();
         let mut gone = Vec::new();
-        self.asked.lock().retain(|address, asked| {
+        let mut asked = self.asked.lock();
+        asked.retain(|address, asked| {
             let is_present = Arc::strong_count(&asked.presence.0) > 1;
             if is_present {
                 asked.last = now;
             }
-            let keep = now.duration_since(asked.last) < FORGOTTEN;
+            let keep = room.is_none() || now.duration_since(asked.last) < FORGOTTEN;
             if !keep {
                 gone.push(alias("", *address));
             }
             keep
         });
-        if !gone.is_empty() {
-            let want = Want {
+        if let Some(room) = room
+            && !gone.is_empty()
+        {
+            // Under the lock: who calls again now is asked for after this, not before.
+            room.send(Want {
                 kind: Kind::Address,
                 ask: Vec::new(),
                 leave: gone,
-            };
-            // A line that is full is read later; then they are asked for a little longer.
-            self.wants.try_send(want).ok();
+            });
         }
     }
 

@@ -4,7 +4,7 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use ambit_tunnel::Pipe;
+use ambit_tunnel::{Held, Pipe};
 use bytes::{Buf as _, BytesMut};
 use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -24,6 +24,14 @@ pub(crate) async fn fill_more(connection: &mut Connection) -> io::Result<bool> {
     match connection {
         Either::Left(pipe) => pipe.fill_more().await,
         Either::Right(plain) => plain.fill_more().await,
+    }
+}
+
+/// Where to see what waits in its tunnel, if it has one: without, it waits in the kernel.
+pub(crate) fn held<C>(connection: &Either<Pipe, C>) -> Option<Held> {
+    match connection {
+        Either::Left(pipe) => Some(pipe.held()),
+        Either::Right(_) => None,
     }
 }
 

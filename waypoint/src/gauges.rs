@@ -14,6 +14,7 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::gauge::ConstGauge;
 
+use crate::pressure::Level;
 use crate::proxy::Proxy;
 
 /// Task of one tunnel of a client.
@@ -86,6 +87,28 @@ impl Gauges {
         ]
     }
 
+    fn memory(&self) -> [Gauge; 3] {
+        let pressure = &self.proxy.pressure;
+        let bytes = |bytes| usize::try_from(bytes).unwrap_or(usize::MAX);
+        [
+            (
+                "ambit_memory_bytes",
+                "Resident memory, as it is held under its limit",
+                bytes(pressure.used()),
+            ),
+            (
+                "ambit_memory_limit_bytes",
+                "Memory that the process may have",
+                bytes(pressure.limit()),
+            ),
+            (
+                "ambit_overloaded",
+                "1 while memory is short and what begins is refused",
+                usize::from(pressure.has_reached(Level::High)),
+            ),
+        ]
+    }
+
     fn known(&self) -> [Gauge; 5] {
         let view = self.proxy.view();
         let mesh = &view.mesh;
@@ -123,7 +146,8 @@ impl Gauges {
 
 impl Collector for Gauges {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        for (name, help, value) in self.open().into_iter().chain(self.known()) {
+        let gauges = self.open().into_iter().chain(self.memory());
+        for (name, help, value) in gauges.chain(self.known()) {
             let metric = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
             ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX)).encode(metric)?;
         }

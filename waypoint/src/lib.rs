@@ -23,6 +23,7 @@ pub mod http;
 mod identity;
 mod pages;
 mod plain;
+mod pressure;
 pub mod protocol;
 mod proxy;
 mod request;

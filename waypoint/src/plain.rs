@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use ambit_kit::clock;
+use ambit_telemetry::Ends;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::either::Either;
 
@@ -48,6 +49,10 @@ pub(crate) async fn listen(proxy: Arc<Proxy>, listener: TcpListener, destination
         let Some(place) = proxy.room.take(from.ip()) else {
             continue;
         };
+        if let Err(refusal) = proxy.pressure.check() {
+            proxy.refused(&Ends::default(), from, destination, &refusal);
+            continue;
+        }
         let (proxy, tasks) = (Arc::clone(&proxy), proxy.tasks.clone());
         drop(tasks.spawn(STREAM, async move {
             take(&proxy, tcp, from, destination, place).await;

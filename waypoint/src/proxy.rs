@@ -18,6 +18,7 @@ use crate::gauges::Away;
 use crate::http::scan::Limits;
 use crate::identity::Identity;
 use crate::pages::Own;
+use crate::pressure::Pressure;
 use crate::review::Review;
 use crate::room::Room;
 use crate::upstream::link::Linker;
@@ -86,6 +87,8 @@ pub(crate) struct Proxy {
     pub(crate) bounds: Bounds,
     /// Room for the connections of clients.
     pub(crate) room: Room,
+    /// How short memory is, and who holds it.
+    pub(crate) pressure: Pressure,
     /// Has open connections judged again.
     pub(crate) review: Review,
     /// Everything that runs for connections.

@@ -45,6 +45,7 @@ use crate::call::Call;
 use crate::http::body::Body;
 use crate::http::replay::Replayable;
 use crate::proxy::Proxy;
+use crate::upstream::link::Width;
 use crate::view::{Routes, View};
 
 /// Bytes of a request's body that are kept for another try.
@@ -55,6 +56,7 @@ pub(crate) async fn answer(
     proxy: &Arc<Proxy>,
     call: &Arc<Call>,
     mut request: Request<Incoming>,
+    width: Width,
 ) -> Response<Body> {
     let began = clock::now();
     let view = proxy.view();
@@ -67,12 +69,13 @@ pub(crate) async fn answer(
         switch.ask(&mut head);
     }
     let mut record = Record::begin(proxy, call, &head, began);
-    let checked = hops.check();
+    let room = proxy.pressure.check().map_err(|full| Fault::of(&full));
+    let checked = room.and_then(|()| hops.check());
     let routed = checked.and_then(|()| route(&view, call, &mut head, &mut record));
     let response = match routed {
         Ok(Onward::Send(mut plan)) => {
             plan.switches = switch.as_ref().is_some_and(Switch::is_passed_on);
-            plan.hops = hops;
+            (plan.hops, plan.width) = (hops, width);
             let patience = proxy.bounds.patience.body;
             let body = (!body.is_end_stream()).then(|| Replayable::new(body, REPLAYED, patience));
             if let Some(body) = &body {
@@ -123,6 +126,8 @@ pub(crate) struct Plan {
     pub(crate) deadline: Option<Instant>,
     /// What it has come through.
     pub(crate) hops: Hops,
+    /// How much of its answer may wait.
+    pub(crate) width: Width,
 }
 
 /// A port of a service, or of one workload.
@@ -188,6 +193,7 @@ impl Plan {
             switches: false,
             deadline: None,
             hops: Hops::default(),
+            width: Width::default(),
         }
     }
 }

@@ -24,6 +24,7 @@ use crate::gauges::Away;
 use crate::http::serve;
 use crate::identity::Identity;
 use crate::pages::{Own, Pages, Shown};
+use crate::pressure::Pressure;
 use crate::proxy::{Bounds, Proxy};
 use crate::review::Review;
 use crate::room::Room;
@@ -92,6 +93,7 @@ impl Scene {
             callers: Callers::new(wants, views),
             room: Room::new(bounds.connections, bounds.connections.div_ceil(4)),
             bounds,
+            pressure: Pressure::new(u64::MAX),
             review: Review::new(),
             tasks: Tasks::new(),
             own,
@@ -129,7 +131,7 @@ impl Scene {
         let (client, server) = duplex(64 << 10);
         let proxy = Arc::clone(&self.proxy);
         let serving = async move {
-            serve::http1(&proxy, &Arc::new(call), BufStream::new(server)).await;
+            serve::http1(&proxy, &Arc::new(call), BufStream::new(server), None).await;
         };
         self.proxy.tasks.spawn("stream", serving);
         client
@@ -139,7 +141,8 @@ impl Scene {
     pub(crate) async fn client_of_http2(&self) -> h2::client::SendRequest<bytes::Bytes> {
         let (client, server) = duplex(64 << 10);
         let proxy = Arc::clone(&self.proxy);
-        let serving = async move { serve::http2(&proxy, &Arc::new(call(CLIENT)), server).await };
+        let serving =
+            async move { serve::http2(&proxy, &Arc::new(call(CLIENT)), server, None).await };
         self.proxy.tasks.spawn("stream", serving);
         let (sender, connection) = soon(h2::client::handshake(client)).await.unwrap();
         tokio::spawn(connection);

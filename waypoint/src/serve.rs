@@ -26,6 +26,7 @@ use crate::gauges::{Away, Gauges};
 use crate::identity::Identity;
 use crate::pages::{self, Own, Pages};
 use crate::plain;
+use crate::pressure::{self, Pressure};
 use crate::proxy::{Bounds, Proxy};
 use crate::review::Review;
 use crate::room::Room;
@@ -177,6 +178,7 @@ async fn start(
         callers: Callers::new(wants, seen),
         room: Room::new(bounds.connections, bounds.connections.div_ceil(4)),
         bounds,
+        pressure: Pressure::new(args.memory()),
         review: Review::new(),
         tasks: shared.connections,
         own: Own::new(args, &pages),
@@ -187,6 +189,7 @@ async fn start(
         away: Away::default(),
     });
     drop(tasks.spawn("sweep connections", proxy.http.clone().sweep()));
+    drop(tasks.spawn("watch memory", pressure::watch(Arc::clone(&proxy))));
     shown.registry.register_collector(Box::new(Gauges {
         proxy: Arc::clone(&proxy),
         tasks: tasks.clone(),

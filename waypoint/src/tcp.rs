@@ -14,9 +14,10 @@ use tokio::time::timeout;
 
 use self::recorded::Recorded;
 use crate::call::Call;
-use crate::connection::{Connection, fill_more};
+use crate::connection::{Connection, fill_more, held};
 use crate::endpoint::{Chosen, Wish, choose as choose_endpoint};
 use crate::hello::{self, Hello};
+use crate::http::activity::{Active, Activity};
 use crate::proxy::Proxy;
 use crate::request::Target;
 use crate::review;
@@ -52,11 +53,16 @@ pub(crate) async fn serve(proxy: &Arc<Proxy>, call: &Arc<Call>, mut client: Conn
 
 /// Copies both ways until both have ended.
 pub(crate) async fn carry(proxy: &Proxy, call: &Call, client: Connection, mut way: Way) {
+    let tunnels = [held(&client), held(&way.link)];
+    let activity = Activity::default();
+    let open = proxy.pressure.holders().open(activity.clone(), tunnels);
+    let client = Active::new(client, activity);
     let mut client = Recorded::new(proxy, call, &way, client);
     let destination = Arc::clone(&way.chosen.destination);
     tokio::select! {
         ended = copy_bidirectional(&mut client, &mut way.link) => client.ended(ended.map(drop)),
         refusal = review::refused(proxy, call, &destination) => client.refused(refusal),
+        () = open.ended() => client.refused(proxy.pressure.refusal()),
     }
 }
 
@@ -96,6 +102,7 @@ pub(crate) async fn way(
     let by = OnBehalf {
         client: Some(call.client.address),
         hops: Some(call.client.waypoints.saturating_add(1)),
+        ..OnBehalf::default()
     };
     loop {
         let wish = Wish {

@@ -161,6 +161,8 @@ reasons! {
         "The answer did not come, or was not complete, within the time-out of the rule."
     UpstreamReset "upstream_reset" "-"
         "The endpoint closed its connection before the answer was complete. Look at the application's own log."
+    Overloaded "overloaded" "-"
+        "The waypoint has nearly as much memory as it may have: what begins is refused, and if that is not enough, connections that hold much are ended. See who holds it (connections and requests of each client), run more pods, or give them more memory."
     UpstreamLimit "upstream_limit" "-"
         "The endpoint has as many open requests of HTTP/2, of this client or of all, as a waypoint puts on one endpoint. Run more endpoints, or see who keeps requests open."
 }

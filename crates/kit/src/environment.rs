@@ -30,6 +30,7 @@ pub const NAMES: &[&str] = &[
     "AMBIT_LOG_LEVEL",
     "AMBIT_LOG_QUERIES",
     "AMBIT_MAX_CONNECTIONS",
+    "AMBIT_MEMORY_LIMIT",
     "AMBIT_METRICS",
     "AMBIT_NAMESPACE",
     "AMBIT_NODE",

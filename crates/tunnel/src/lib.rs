@@ -39,7 +39,7 @@ pub use copy::{Copier, CopyEnd, Meter, Paused, copy};
 pub use gather::{Gathered, in_turns};
 pub use guard::{Flood, Guard};
 pub use open::{Ask, DialError, Dialled, Key, OpenError, Opened};
-pub use pipe::Pipe;
+pub use pipe::{Held, Pipe};
 pub use plain::copy_plain;
 pub use pool::{Pool, PoolStats};
 pub use server::{AnswerError, Incoming, Session, SessionError, accept};

@@ -14,7 +14,7 @@ use std::task::{Context, Poll, Waker, ready};
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::stream::{Stream, StreamError};
+use crate::stream::{Stream, StreamError, Waiting};
 use crate::unread::Unread;
 
 /// The longest piece that is sent at once; more waits for the next call.
@@ -32,7 +32,35 @@ pub struct Pipe {
     unread: Arc<Unread>,
 }
 
+/// Where to see what waits in a pipe, while others read and write it.
+#[derive(Clone, Debug)]
+pub struct Held {
+    unread: Arc<Unread>,
+    waiting: Arc<Waiting>,
+}
+
+impl Held {
+    /// Whether bytes have come that the reader leaves where they are.
+    pub fn is_unread(&self) -> bool {
+        self.unread.is_stuck()
+    }
+
+    /// Bytes that were written and that the far end does not take. Not those of one piece: the
+    /// connection keeps the last for a while when it has gone.
+    pub fn unsent(&self) -> usize {
+        self.waiting.bytes().saturating_sub(LONGEST_PIECE)
+    }
+}
+
 impl Pipe {
+    /// Where to see what waits in it.
+    pub fn held(&self) -> Held {
+        Held {
+            unread: Arc::clone(&self.unread),
+            waiting: Arc::clone(self.stream.waiting()),
+        }
+    }
+
     /// Reads and writes this stream.
     pub fn new(stream: Stream) -> Self {
         let unread = Unread::new(Arc::clone(stream.connection()));

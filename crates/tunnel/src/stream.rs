@@ -43,16 +43,36 @@ impl From<h2::Error> for StreamError {
 
 /// How many pieces of a stream wait for the connection.
 #[derive(Debug, Default)]
-struct Waiting {
+pub(crate) struct Waiting {
     pieces: AtomicUsize,
+    bytes: AtomicUsize,
     reader: AtomicWaker,
+}
+
+impl Waiting {
+    /// Bytes of them.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
+    }
 }
 
 /// A piece on its way to the connection; says so when it has gone.
 #[derive(Debug)]
-struct Piece<T> {
+struct Piece<T: AsRef<[u8]>> {
     bytes: T,
     waiting: Arc<Waiting>,
+}
+
+impl<T: AsRef<[u8]>> Piece<T> {
+    fn new(bytes: T, waiting: &Arc<Waiting>) -> Self {
+        let length = bytes.as_ref().len();
+        waiting.pieces.fetch_add(1, Ordering::AcqRel);
+        waiting.bytes.fetch_add(length, Ordering::Relaxed);
+        Self {
+            bytes,
+            waiting: Arc::clone(waiting),
+        }
+    }
 }
 
 impl<T: AsRef<[u8]>> AsRef<[u8]> for Piece<T> {
@@ -61,8 +81,10 @@ impl<T: AsRef<[u8]>> AsRef<[u8]> for Piece<T> {
     }
 }
 
-impl<T> Drop for Piece<T> {
+impl<T: AsRef<[u8]>> Drop for Piece<T> {
     fn drop(&mut self) {
+        let length = self.bytes.as_ref().len();
+        self.waiting.bytes.fetch_sub(length, Ordering::Relaxed);
         if self.waiting.pieces.fetch_sub(1, Ordering::AcqRel) == MAX_PIECES {
             self.waiting.reader.wake();
         }
@@ -165,6 +187,11 @@ impl Stream {
         }
     }
 
+    /// What waits for its connection.
+    pub(crate) fn waiting(&self) -> &Arc<Waiting> {
+        &self.waiting
+    }
+
     /// What is known of its connection.
     pub(crate) fn connection(&self) -> &Arc<Watch> {
         &self.connection
@@ -222,26 +249,16 @@ impl Stream {
 
     /// Sends what has been read into a buffer.
     pub(crate) fn send(&mut self, buffer: Buffer) -> Result<(), StreamError> {
-        self.waiting.pieces.fetch_add(1, Ordering::AcqRel);
-        let waiting = Arc::clone(&self.waiting);
         let bytes = match buffer.compact() {
-            Ok(small) => Bytes::from_owner(Piece {
-                bytes: small,
-                waiting,
-            }),
-            Err(large) => Bytes::from_owner(Piece {
-                bytes: large,
-                waiting,
-            }),
+            Ok(small) => Bytes::from_owner(Piece::new(small, &self.waiting)),
+            Err(large) => Bytes::from_owner(Piece::new(large, &self.waiting)),
         };
         Ok(self.send.send_data(bytes, false)?)
     }
 
     /// Sends a piece for which there is room.
     pub(crate) fn send_piece(&mut self, bytes: Bytes) -> Result<(), StreamError> {
-        self.waiting.pieces.fetch_add(1, Ordering::AcqRel);
-        let waiting = Arc::clone(&self.waiting);
-        let piece = Bytes::from_owner(Piece { bytes, waiting });
+        let piece = Bytes::from_owner(Piece::new(bytes, &self.waiting));
         Ok(self.send.send_data(piece, false)?)
     }
 

@@ -35,6 +35,11 @@ impl Unread {
         })
     }
 
+    /// Whether something is there that nobody asks for.
+    pub(crate) fn is_stuck(&self) -> bool {
+        self.state.load(Ordering::Acquire) == STUCK
+    }
+
     /// The reader asks.
     pub(crate) fn asked(&self) {
         self.turn(ASKED);

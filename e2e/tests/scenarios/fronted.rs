@@ -22,6 +22,11 @@ pub(crate) struct Fronted {
 impl Fronted {
     /// With pods `client` and `server`, and one for each of these services too.
     pub(crate) fn start(backends: &[&str]) -> Self {
+        Self::start_with(backends, &[])
+    }
+
+    /// The same, the waypoint with these arguments too.
+    pub(crate) fn start_with(backends: &[&str], more: &[&str]) -> Self {
         let mut pods = vec![("client", 1), ("server", 2), ("waypoint", 2)];
         pods.extend(backends.iter().map(|name| (*name, 2)));
         let options = Options {
@@ -30,7 +35,7 @@ impl Fronted {
             ..Options::default()
         };
         let world = World::fronted(&pods, &options, &[]).unwrap();
-        let waypoint = world.waypoint("waypoint", &[]).unwrap();
+        let waypoint = world.waypoint("waypoint", more).unwrap();
         Self { waypoint, world }
     }
 

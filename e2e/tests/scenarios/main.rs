@@ -32,6 +32,7 @@ mod waypoint_binding;
 mod waypoint_chain;
 mod waypoint_connections;
 mod waypoint_hostile;
+mod waypoint_hostile_memory;
 mod waypoint_http;
 mod waypoint_http2;
 mod waypoint_l4;

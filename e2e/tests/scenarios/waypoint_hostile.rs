@@ -1,36 +1,26 @@
 //! Clients that send what nobody should: the waypoint's memory stays bounded, what it refuses is
 //! counted with a reason, and a client that behaves notices nothing.
 
-use std::fs;
 use std::io::Write as _;
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
-use std::time::Duration;
 
 use ambit_e2e::clients::connect;
 use ambit_e2e::lab::Pod;
 use ambit_e2e::mesh::{Waypoint, sum_of};
 use ambit_e2e::process::resident_kib;
-use ambit_e2e::programs;
-use ambit_e2e::wait::{wait_until, wait_with_pauses};
-use ambit_e2e::world::SPREAD;
+use ambit_e2e::wait::wait_until;
 
 use crate::frames::{
-    CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, PING, RST_STREAM, SETTINGS,
-    WINDOW_UPDATE, block, frame, get, preface, send,
+    CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, PING, RST_STREAM, block, frame, get,
+    preface, send,
 };
-use crate::fronted::Fronted;
 use crate::replicas::{Replica, Replicas, SERVERS, Stands, WAYPOINTS};
 use crate::requests::{Plan, Requests, Use};
 use crate::support::SOON;
 
 /// What any attack may cost in memory, in KiB.
 const GROWTH: u64 = 64 << 10;
-/// What a connection of HTTP/2 may cost whose answers are not read, in KiB: of each of its 250 a
-/// window of the tunnel, whose pieces lie in larger buffers, and 64 KiB each to read and to write.
-const UNREAD: u64 = 250 * (448 + 64 + 64);
-/// Between two looks at the memory.
-const PAUSE: Duration = Duration::from_millis(300);
 /// Connections of each attack.
 const MANY: usize = 20;
 
@@ -217,76 +207,6 @@ fn floods_of_frames_end_their_connection_and_harm_nobody() {
         .concat()
     });
     scene.survives("streams that do not end", None, |scene| scene.each(&halves));
-}
-
-#[test]
-fn a_client_that_does_not_read_what_it_asked_for_is_kept_little() {
-    let fronted = Fronted::start(&[]);
-    let dir = fronted.world.dir("nginx");
-    fs::create_dir_all(&dir).unwrap();
-    fs::write(dir.join("large"), vec![b'x'; 8 << 20]).unwrap();
-    let block = format!("server {{ listen 8080; root {}; }}", dir.display());
-    let _nginx = programs::nginx(&fronted.pod("server"), &dir, &block, 8080).unwrap();
-    // A connection for each request, towards the server.
-    let file = fronted.world.mesh.configuration.dir().join("pods.yaml");
-    let objects = fs::read_to_string(file).unwrap();
-    let named = objects.replace("name: p80\n", "name: http\n");
-    fronted
-        .world
-        .mesh
-        .configuration
-        .apply("pods", &named)
-        .unwrap();
-    let large = [
-        "--http2-prior-knowledge",
-        "-sSf",
-        "-o",
-        "/dev/null",
-        "http://server/large",
-    ];
-    let is_served = || fronted.pod("client").run("curl", &large).is_ok();
-    wait_until("the port's protocol to be known", SPREAD, is_served).unwrap();
-    let waypoint = fronted.waypoint.program.pid().as_raw();
-    let before = resident_kib(waypoint).unwrap();
-
-    // Windows as large as can be, so that nothing but the waypoint's own bounds holds answers back.
-    let widest = 0x7fff_ffff_u32.to_be_bytes();
-    let mut bytes = preface();
-    bytes.extend(frame(SETTINGS, 0, 0, &[&[0, 4], &widest[..]].concat()));
-    let rest = (0x7fff_ffff_u32 - 65_535).to_be_bytes();
-    bytes.extend(frame(WINDOW_UPDATE, 0, 0, &rest));
-    for index in 0..1000 {
-        let open = frame(
-            HEADERS,
-            END_HEADERS | END_STREAM,
-            index * 2 + 1,
-            &get("/large"),
-        );
-        bytes.extend(open);
-    }
-    let mut attacker = connect(fronted.pod("client").namespace(), fronted.at(80)).unwrap();
-    attacker.write_all(&bytes).unwrap();
-    let asked = || {
-        let page = fronted.waypoint.metrics().unwrap();
-        sum_of(&page, "ambit_pool_connections", &[]) > 200.0
-    };
-    wait_until("as many requests as there may be", SOON, asked).unwrap();
-    // Until it has no more of them than a moment ago.
-    let mut last = 0;
-    let settled = || {
-        let now = resident_kib(waypoint).unwrap();
-        (std::mem::replace(&mut last, now) == now).then_some(())
-    };
-    wait_with_pauses(PAUSE, "the memory to settle", SOON, settled).unwrap();
-    assert!(last < before + UNREAD, "{before} KiB became {last} KiB");
-    drop(attacker);
-    let serves = || {
-        fronted
-            .connect(80)
-            .get("/none", "")
-            .is_ok_and(|answer| answer.status == 404)
-    };
-    wait_until("the waypoint to serve on", SPREAD, serves).unwrap();
 }
 
 #[test]

@@ -75,3 +75,24 @@ async fn an_address_with_something_open_is_not_left() {
     callers.forget();
     assert_eq!(wanted.try_recv().unwrap().leave.len(), 1);
 }
+
+/// What is not told to the control plane is not forgotten here: it would be asked for to the end.
+#[tokio::test]
+async fn an_address_that_cannot_be_left_now_is_left_later() {
+    let (callers, mut wanted) = callers();
+    let address: IpAddr = CALLER.parse().unwrap();
+    callers.find(address).await;
+    let asked = wanted.try_recv().unwrap();
+    let other = |_| Want {
+        kind: Kind::Address,
+        ask: Vec::new(),
+        leave: Vec::new(),
+    };
+    let mut filled = (0..8).map(other).map(|want| callers.wants.try_send(want));
+    assert!(filled.all(|sent| sent.is_ok()));
+    age(&callers);
+    callers.forget();
+    while wanted.try_recv().is_ok() {}
+    callers.forget();
+    assert_eq!(wanted.try_recv().unwrap().leave, asked.ask);
+}

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::future::Future as _;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -13,6 +13,7 @@ use tokio::time::{Sleep, sleep_until};
 use super::busy::Answering;
 use super::copied::Copied;
 use super::replay::Replay;
+use crate::pressure::holders::UnderWay;
 
 /// Why a body broke off.
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +50,8 @@ pub(crate) struct Body {
     end: Option<Pin<Box<Sleep>>>,
     /// The request that it answers counts as being answered while it is there.
     _answering: Option<Answering>,
+    /// The request that it answers, on a client's connection.
+    under_way: Option<UnderWay>,
 }
 
 #[derive(Debug)]
@@ -106,6 +109,14 @@ impl Body {
         }
     }
 
+    /// The same, as the answer to this request, which is under way while it is there.
+    pub(crate) fn under_way(self, under_way: UnderWay) -> Self {
+        Self {
+            under_way: Some(under_way),
+            ..self
+        }
+    }
+
     /// The same, to be complete by then.
     pub(crate) fn until(self, deadline: Option<Instant>) -> Self {
         let end = deadline.map(|deadline| Box::pin(sleep_until(deadline.into())));
@@ -118,6 +129,7 @@ impl Body {
             watch: None,
             end: None,
             _answering: None,
+            under_way: None,
         }
     }
 
@@ -125,7 +137,9 @@ impl Body {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let turn = self.under_way.as_ref().map(|it| it.poll_turn(cx));
         let polled = match &mut self.source {
+            _ if turn.is_some_and(|turn| turn.is_pending()) => Poll::Pending,
             Source::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             Source::Incoming(body) => Pin::new(body)
                 .poll_frame(cx)
@@ -140,6 +154,30 @@ impl Body {
             return Poll::Ready(Some(Err(BodyError::Late)));
         }
         polled
+    }
+
+    /// Has who watches see what comes next.
+    fn note(&mut self, next: Option<&Result<Frame<Bytes>, BodyError>>) {
+        let Some(watch) = &mut self.watch else {
+            return;
+        };
+        match next {
+            Some(Ok(frame)) => {
+                if let Some(data) = frame.data_ref() {
+                    watch.data(data);
+                } else if let Some(trailers) = frame.trailers_ref() {
+                    watch.trailers(trailers);
+                }
+                if self.is_end_stream() {
+                    self.over();
+                }
+            }
+            Some(Err(error)) => {
+                watch.broken(error);
+                self.watch = None;
+            }
+            None => self.over(),
+        }
     }
 
     /// The end is told once, and what watched is let go of at once: the peer need not close first.
@@ -159,31 +197,14 @@ impl HttpBody for Body {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = self.get_mut();
-        let polled = this.poll_source(cx);
-        let Poll::Ready(next) = &polled else {
-            return polled;
-        };
-        let Some(watch) = &mut this.watch else {
-            return polled;
-        };
-        match next {
-            Some(Ok(frame)) => {
-                if let Some(data) = frame.data_ref() {
-                    watch.data(data);
-                } else if let Some(trailers) = frame.trailers_ref() {
-                    watch.trailers(trailers);
-                }
-                if this.is_end_stream() {
-                    this.over();
-                }
+        let next = ready!(this.poll_source(cx));
+        this.note(next.as_ref());
+        Poll::Ready(match &mut this.under_way {
+            Some(under_way) => {
+                next.map(|next| next.map(|frame| frame.map_data(|bytes| under_way.waits(bytes))))
             }
-            Some(Err(error)) => {
-                watch.broken(error);
-                this.watch = None;
-            }
-            None => this.over(),
-        }
-        polled
+            None => next,
+        })
     }
 
     fn is_end_stream(&self) -> bool {

@@ -70,7 +70,9 @@ impl<C: AsyncWrite + Unpin> AsyncWrite for Guarded<C> {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.connection).poll_write(cx, bytes)
+        let written = ready!(Pin::new(&mut self.connection).poll_write(cx, bytes))?;
+        self.activity.wrote();
+        Poll::Ready(Ok(written))
     }
 
     fn poll_write_vectored(
@@ -78,7 +80,9 @@ impl<C: AsyncWrite + Unpin> AsyncWrite for Guarded<C> {
         cx: &mut Context<'_>,
         parts: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.connection).poll_write_vectored(cx, parts)
+        let written = ready!(Pin::new(&mut self.connection).poll_write_vectored(cx, parts))?;
+        self.activity.wrote();
+        Poll::Ready(Ok(written))
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use ambit_decide::{Reason, Refusal};
 use ambit_kit::clock;
-use ambit_tunnel::{Gathered, in_turns};
+use ambit_tunnel::{Gathered, Held, in_turns};
 use http::header::{CONNECTION, HeaderValue};
 use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
@@ -20,9 +20,11 @@ use super::guarded::Guarded;
 use super::verified::Verified;
 use crate::call::Call;
 use crate::drain::Step;
+use crate::pressure::holders::{Holder, Open};
 use crate::proxy::Proxy;
 use crate::request::{self, malformed};
 use crate::review;
+use crate::upstream::link::Width;
 use crate::view::LINGER;
 
 /// Window of one HTTP/2 stream, for what clients send.
@@ -32,15 +34,26 @@ const CONNECTION_WINDOW: u32 = 4 << 20;
 /// Bytes of one HTTP/2 stream that may wait for a client that does not read.
 const UNREAD: usize = 64 << 10;
 
-/// Serves HTTP/1.
-pub(crate) async fn http1<C>(proxy: &Arc<Proxy>, call: &Arc<Call>, connection: C)
-where
+/// Bytes of an answer of HTTP/1 that may wait for a client that does not read; a head is shorter.
+const WAITING: usize = 128 << 10;
+
+/// Serves HTTP/1, on a connection in this tunnel.
+pub(crate) async fn http1<C>(
+    proxy: &Arc<Proxy>,
+    call: &Arc<Call>,
+    connection: C,
+    tunnel: Option<Held>,
+) where
     C: AsyncBufRead + AsyncWrite + Unpin + Send + 'static,
 {
     let began = clock::now();
     let verified = Verified::new(connection, proxy.bounds.head, proxy.bounds.patience.head);
-    let (fault, activity, busy) = (verified.fault(), verified.activity(), verified.busy());
-    let answer = answering(proxy, call, last_if_draining);
+    let (fault, busy) = (verified.fault(), verified.busy());
+    let open = proxy
+        .pressure
+        .holders()
+        .open(verified.activity(), [tunnel, None]);
+    let answer = answering(proxy, call, open.holder(), last_if_draining);
     let service = service_fn(move |request| {
         let (answered, mark) = (answer(request), busy.begin());
         async move {
@@ -53,19 +66,20 @@ where
         .half_close(false)
         // What it would wait for has passed us already.
         .header_read_timeout(None)
+        .max_buf_size(WAITING)
         .serve_connection(verified, service)
         .with_upgrades();
     let mut serving = std::pin::pin!(serving);
     let served = async {
         tokio::select! {
             ended = serving.as_mut() => ended,
-            () = over(proxy, call, Step::Closing, &activity) => {
+            () = over(proxy, call, Step::Closing, open.activity()) => {
                 serving.as_mut().graceful_shutdown();
                 serving.await
             }
         }
     };
-    let Some(ended) = while_allowed(proxy, call, served).await else {
+    let Some(ended) = while_allowed(proxy, call, &open, served).await else {
         return;
     };
     if let Some(fault) = fault.get() {
@@ -75,14 +89,22 @@ where
     }
 }
 
-/// Serves HTTP/2 with prior knowledge.
-pub(crate) async fn http2<C>(proxy: &Arc<Proxy>, call: &Arc<Call>, connection: C)
-where
+/// Serves HTTP/2 with prior knowledge, on a connection in this tunnel.
+pub(crate) async fn http2<C>(
+    proxy: &Arc<Proxy>,
+    call: &Arc<Call>,
+    connection: C,
+    tunnel: Option<Held>,
+) where
     C: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let step = last_step(proxy, call);
     let guarded = Guarded::new(connection);
-    let (flood, activity) = (guarded.flood(), guarded.activity());
+    let flood = guarded.flood();
+    let open = proxy
+        .pressure
+        .holders()
+        .open(guarded.activity(), [tunnel, None]);
     let serving = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
         .initial_stream_window_size(STREAM_WINDOW)
@@ -93,18 +115,20 @@ where
         .max_header_list_size(u32::try_from(proxy.bounds.head.head).unwrap_or(u32::MAX))
         .serve_connection(
             TokioIo::new(Gathered::new(guarded)),
-            service_fn(answering(proxy, call, |_, _, response| response)),
+            service_fn(answering(proxy, call, open.holder(), |_, _, response| {
+                response
+            })),
         );
     let mut serving = std::pin::pin!(serving);
     let served = async {
         tokio::select! {
             ended = in_turns(serving.as_mut()) => return ended,
-            () = over(proxy, call, step, &activity) => {}
+            () = over(proxy, call, step, open.activity()) => {}
         }
         serving.as_mut().graceful_shutdown();
         in_turns(serving).await
     };
-    let Some(ended) = while_allowed(proxy, call, served).await else {
+    let Some(ended) = while_allowed(proxy, call, &open, served).await else {
         return;
     };
     if let Some(flood) = flood.get() {
@@ -115,16 +139,22 @@ where
     }
 }
 
-/// Serves until a changed policy refuses the client; `None` if it did.
+/// Serves until a changed policy refuses the client, or there is no memory left for it; `None` if that
+/// ended it.
 async fn while_allowed<T>(
     proxy: &Proxy,
     call: &Call,
+    open: &Open<'_>,
     serving: impl Future<Output = T>,
 ) -> Option<T> {
     tokio::select! {
         ended = serving => Some(ended),
         refusal = review::all_refused(proxy, call) => {
             proxy.cut(call, &refusal);
+            None
+        }
+        () = open.ended() => {
+            proxy.cut(call, &proxy.pressure.refusal());
             None
         }
     }
@@ -176,13 +206,17 @@ fn last_if_draining(proxy: &Proxy, call: &Call, mut response: Response<Body>) ->
 fn answering(
     proxy: &Arc<Proxy>,
     call: &Arc<Call>,
+    holder: &Arc<Holder>,
     finish: fn(&Proxy, &Call, Response<Body>) -> Response<Body>,
 ) -> impl Fn(Request<Incoming>) -> Answering + Send + 'static {
-    let (proxy, call) = (Arc::clone(proxy), Arc::clone(call));
+    let (proxy, call, holder) = (Arc::clone(proxy), Arc::clone(call), Arc::clone(holder));
     move |request| {
+        let under_way = holder.begin();
         let (proxy, call) = (Arc::clone(&proxy), Arc::clone(&call));
         Box::pin(async move {
-            let response = request::answer(&proxy, &call, request).await;
+            let width = Width::beside(under_way.others());
+            let response = request::answer(&proxy, &call, request, width).await;
+            let response = response.map(|body| body.under_way(under_way));
             Ok(finish(&proxy, &call, response))
         })
     }

@@ -200,7 +200,9 @@ impl<C: AsyncWrite + Unpin> Write for Verified<C> {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         self.activity.note();
-        Pin::new(&mut self.connection).poll_write(cx, bytes)
+        let written = ready!(Pin::new(&mut self.connection).poll_write(cx, bytes))?;
+        self.activity.wrote();
+        Poll::Ready(Ok(written))
     }
 
     fn poll_write_vectored(
@@ -209,7 +211,9 @@ impl<C: AsyncWrite + Unpin> Write for Verified<C> {
         parts: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         self.activity.note();
-        Pin::new(&mut self.connection).poll_write_vectored(cx, parts)
+        let written = ready!(Pin::new(&mut self.connection).poll_write_vectored(cx, parts))?;
+        self.activity.wrote();
+        Poll::Ready(Ok(written))
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -34,6 +34,8 @@ pub(crate) enum Flag {
     Malformed,
     /// The client did not wait for the end.
     ClientLeft,
+    /// There is no memory left for it.
+    Overloaded,
 }
 
 impl Flag {
@@ -48,6 +50,7 @@ impl Flag {
             Self::Timeout => "UT",
             Self::Malformed => "DPE",
             Self::ClientLeft => "DC",
+            Self::Overloaded => "OM",
         }
     }
 }
@@ -110,6 +113,10 @@ impl Fault {
             Reason::NoEndpoint | Reason::NoWaypoint => {
                 let detail = refusal.detail.as_str();
                 Self::new(503, Flag::NoEndpoint, reason.word(), detail)
+            }
+            Reason::Overloaded => {
+                let detail = refusal.detail.as_str();
+                Self::new(503, Flag::Overloaded, reason.word(), detail)
             }
             // It passes by itself, and the client did nothing wrong.
             Reason::PoliciesUnknown => {

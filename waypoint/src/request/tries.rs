@@ -169,7 +169,8 @@ impl Sending<'_> {
             self.plan.hops.tell(to, request.headers_mut());
             request
         };
-        let (pool, client) = (&self.proxy.http, self.call.client.address.ip());
+        let pool = self.proxy.http.of(self.plan.width);
+        let client = self.call.client.address.ip();
         let first = pool.send(to, version, client, request(), false).await;
         let again = match &first {
             Err(SendError::NotTaken(..)) => true,

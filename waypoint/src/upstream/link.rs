@@ -56,7 +56,8 @@ pub(crate) type Link = Either<Pipe, BufReader<TcpStream>>;
 #[derive(Clone, Debug)]
 pub(crate) struct Linker {
     identity: Identity,
-    tunnels: Arc<Pool>,
+    wide: Arc<Pool>,
+    narrow: Arc<Pool>,
     settings: Arc<Settings>,
     own_pod: Arc<str>,
 }
@@ -68,19 +69,50 @@ pub(crate) struct OnBehalf {
     pub(crate) client: Option<SocketAddr>,
     /// How many waypoints that has come through, this one too: the next waypoint is told.
     pub(crate) hops: Option<u32>,
+    /// How much of what the endpoint says may wait.
+    pub(crate) width: Width,
 }
 
-/// Window of one stream of a tunnel to an endpoint.
-const STREAM_WINDOW: u32 = 256 << 10;
+/// How much of an answer an endpoint may send before it is read. HTTP/2 has no window of one stream
+/// that could grow while it is used: so there are connections of either kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Width {
+    /// As much as makes it fast, over some distance too.
+    #[default]
+    Wide,
+    /// Little: one of many answers on its way to one client.
+    Narrow,
+}
+
+impl Width {
+    /// Of a request that comes while its connection has so many others under way.
+    pub(crate) fn beside(others: usize) -> Self {
+        match others < WIDE {
+            true => Self::Wide,
+            false => Self::Narrow,
+        }
+    }
+
+    /// Window of one stream of HTTP/2.
+    pub(crate) fn window(self) -> u32 {
+        match self {
+            Self::Wide => 256 << 10,
+            Self::Narrow => 32 << 10,
+        }
+    }
+}
+
+/// Requests of one connection that are sent the wide way at once.
+const WIDE: usize = 16;
 
 /// The numbers of tunnels to endpoints. Clients share them, so that all streams of one fit into its
 /// window: however many answers one client leaves unread, those of others go by.
-fn settings() -> Settings {
+fn settings(width: Width) -> Settings {
     let common = Settings::default();
     let streams = u32::try_from(common.streams_per_connection).unwrap_or(u32::MAX);
     Settings {
-        stream_window: STREAM_WINDOW,
-        connection_window: streams.saturating_mul(STREAM_WINDOW),
+        stream_window: width.window(),
+        connection_window: streams.saturating_mul(width.window()),
         ..common
     }
 }
@@ -88,10 +120,11 @@ fn settings() -> Settings {
 impl Linker {
     /// Opens as the pod with this uid.
     pub(crate) fn new(identity: Identity, own_pod: &str) -> Self {
-        let settings = settings();
+        let settings = settings(Width::Wide);
         Self {
             identity,
-            tunnels: Pool::new(settings.clone()),
+            wide: Pool::new(settings.clone()),
+            narrow: Pool::new(self::settings(Width::Narrow)),
             settings: Arc::new(settings),
             own_pod: own_pod.into(),
         }
@@ -162,7 +195,11 @@ impl Linker {
                 trust,
             })
         };
-        let opened = self.tunnels.open(&key, dial, &ask).await;
+        let tunnels = match by.width {
+            Width::Wide => &self.wide,
+            Width::Narrow => &self.narrow,
+        };
+        let opened = tunnels.open(&key, dial, &ask).await;
         let opened = opened.map_err(|cause| LinkError::Tunnel {
             to: authority,
             cause,
@@ -172,12 +209,23 @@ impl Linker {
 
     /// How many tunnels there are, and have been.
     pub(crate) fn stats(&self) -> PoolStats {
-        self.tunnels.stats()
+        let (wide, narrow) = (self.wide.stats(), self.narrow.stats());
+        PoolStats {
+            keys: wide.keys.max(narrow.keys),
+            connections: wide.connections + narrow.connections,
+            streams: wide.streams + narrow.streams,
+            handshakes: wide.handshakes + narrow.handshakes,
+            failures: wide.failures + narrow.failures,
+            reused: wide.reused + narrow.reused,
+            retried: wide.retried + narrow.retried,
+        }
     }
 
     /// Lets go of the tunnels to pods that are gone, by their uids.
     pub(crate) fn purge(&self, is_gone: impl Fn(&str) -> bool) {
-        self.tunnels.purge(|key| is_gone(&key.destination_pod));
+        for tunnels in [&self.wide, &self.narrow] {
+            tunnels.purge(|key| is_gone(&key.destination_pod));
+        }
     }
 
     async fn dial(&self, to: SocketAddr) -> Result<TcpStream, DialError> {

@@ -14,17 +14,12 @@ use tokio::io::BufReader;
 use tokio::time::timeout;
 use tokio_util::either::Either;
 
-use super::link::{LinkError, Linker, OnBehalf};
+use super::link::{LinkError, Linker, OnBehalf, Width};
 use super::shared::{Load, STREAMS, UNTOLD};
 use crate::gauges::UPSTREAM;
 use crate::http::body::Body;
 use crate::view::Destination;
 
-/// Window of one HTTP/2 stream.
-const STREAM_WINDOW: u32 = 256 << 10;
-/// Window of one HTTP/2 connection: all its streams fit, so that no answer that is not read keeps
-/// the others waiting.
-const CONNECTION_WINDOW: u32 = STREAMS * STREAM_WINDOW;
 /// Longest head, and trailers, of an answer; of HTTP/1 also what is read at once.
 const HEADERS: u32 = 64 << 10;
 /// While a new connection has not been told how many requests it may carry, it is looked at: first
@@ -73,13 +68,18 @@ impl ConnectError {
 #[derive(Debug)]
 pub(super) struct Maker {
     linker: Linker,
+    width: Width,
     tasks: Tasks,
 }
 
 impl Maker {
     /// Makes them over these links.
-    pub(super) fn new(linker: Linker, tasks: Tasks) -> Self {
-        Self { linker, tasks }
+    pub(super) fn new(linker: Linker, width: Width, tasks: Tasks) -> Self {
+        Self {
+            linker,
+            width,
+            tasks,
+        }
     }
 
     /// One that speaks HTTP/1.1.
@@ -88,7 +88,11 @@ impl Maker {
         to: &Destination,
     ) -> Result<http1::SendRequest<Body>, ConnectError> {
         // The endpoint learns of clients by `x-forwarded-for`: the connection is not one client's.
-        let link = self.linker.link(to, OnBehalf::default()).await?;
+        let by = OnBehalf {
+            width: self.width,
+            ..OnBehalf::default()
+        };
+        let link = self.linker.link(to, by).await?;
         let shaken = http1::Builder::new()
             .max_buf_size(HEADERS as usize)
             .handshake(TokioIo::new(link))
@@ -104,14 +108,16 @@ impl Maker {
         &self,
         to: &Destination,
     ) -> Result<(http2::SendRequest<Body>, Arc<Load>), ConnectError> {
+        // The link is for all its streams, each of which has a window of its own.
         let link = match self.linker.link(to, OnBehalf::default()).await? {
             Either::Left(pipe) => Either::Left(pipe),
             Either::Right(tcp) => Either::Right(BufReader::with_capacity(READ, tcp)),
         };
         let (sender, connection) = http2::Builder::new(Turns)
             .timer(TokioTimer::new())
-            .initial_stream_window_size(STREAM_WINDOW)
-            .initial_connection_window_size(CONNECTION_WINDOW)
+            .initial_stream_window_size(self.width.window())
+            // All its streams fit, so that no answer that is not read keeps the others waiting.
+            .initial_connection_window_size(STREAMS * self.width.window())
             .initial_max_send_streams(UNTOLD)
             .max_header_list_size(HEADERS)
             .handshake(TokioIo::new(Gathered::new(link)))

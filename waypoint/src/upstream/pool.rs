@@ -26,7 +26,7 @@ use hyper::{Request, Response};
 use tokio::sync::oneshot;
 
 use super::idle::Idle;
-use super::link::Linker;
+use super::link::{Linker, Width};
 use super::make::{ConnectError, Maker};
 use super::shared::{Dial, Found, Held, Place, Shared, Slot};
 use crate::endpoint::Via;
@@ -113,6 +113,7 @@ impl Lease {
 #[derive(Clone, Debug)]
 pub(crate) struct HttpPool {
     inner: Arc<Inner>,
+    narrow: Arc<Inner>,
 }
 
 #[derive(Debug)]
@@ -123,17 +124,41 @@ struct Inner {
     shared: Shared,
 }
 
+impl Inner {
+    fn new(linker: Linker, width: Width, tasks: Tasks) -> Arc<Self> {
+        Arc::new(Self {
+            maker: Maker::new(linker, width, tasks.clone()),
+            tasks,
+            idle: Idle::default(),
+            shared: Shared::default(),
+        })
+    }
+}
+
 impl HttpPool {
     /// An empty pool over these links.
     pub(crate) fn new(linker: Linker, tasks: Tasks) -> Self {
         Self {
-            inner: Arc::new(Inner {
-                maker: Maker::new(linker, tasks.clone()),
-                tasks,
-                idle: Idle::default(),
-                shared: Shared::default(),
-            }),
+            inner: Inner::new(linker.clone(), Width::Wide, tasks.clone()),
+            narrow: Inner::new(linker, Width::Narrow, tasks),
         }
+    }
+
+    /// The same, over connections of this width.
+    pub(crate) fn of(&self, width: Width) -> Self {
+        let inner = match width {
+            Width::Wide => &self.inner,
+            Width::Narrow => &self.narrow,
+        };
+        Self {
+            inner: Arc::clone(inner),
+            narrow: Arc::clone(&self.narrow),
+        }
+    }
+
+    /// Those of either width.
+    fn both(&self) -> [&Inner; 2] {
+        [&self.inner, &self.narrow]
     }
 
     /// Sends a client's request to an endpoint and waits for the head of the answer.
@@ -157,8 +182,10 @@ impl HttpPool {
     /// otherwise than with this identity now.
     pub(crate) fn purge(&self, is_gone: impl Fn(&str, Option<&SpiffeId>) -> bool) {
         let is_gone = |key: &Key| is_gone(&key.pod, key.identity.as_ref());
-        self.inner.idle.purge(is_gone);
-        self.inner.shared.purge(is_gone);
+        for inner in self.both() {
+            inner.idle.purge(is_gone);
+            inner.shared.purge(is_gone);
+        }
     }
 
     /// Lets go of connections that are not used, for ever.
@@ -170,8 +197,10 @@ impl HttpPool {
     }
 
     fn sweep_now(&self, now: Instant) {
-        self.inner.idle.sweep(now);
-        self.inner.shared.sweep(now);
+        for inner in self.both() {
+            inner.idle.sweep(now);
+            inner.shared.sweep(now);
+        }
     }
 }
 

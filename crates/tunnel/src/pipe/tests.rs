@@ -111,6 +111,37 @@ async fn readers_that_stop_reading_do_not_stop_others() {
 }
 
 #[tokio::test]
+async fn what_waits_in_a_pipe_is_seen_from_outside() {
+    let world = World::new();
+    let (server, mut streams) = Server::hand(&world, Settings::default()).await;
+    let pool = Pool::new(Settings::default());
+    let opened = world.open(&pool, server.address).await.unwrap();
+    let mut pipe = Pipe::new(opened.stream);
+    let held = pipe.held();
+    let mut far = soon(streams.recv()).await.unwrap();
+    assert!(!held.is_unread() && held.unsent() == 0);
+    // The connection has had no turn yet.
+    let written = soon(pipe.write_all(&[7; 262_140])).await;
+    written.unwrap();
+    assert!(held.unsent() > 0);
+    far.write(Bytes::from_static(b"unread")).await.unwrap();
+    let mut one = [0];
+    soon(pipe.read_exact(&mut one)).await.unwrap();
+    assert!(held.is_unread());
+    let mut rest = [0; 5];
+    soon(pipe.read_exact(&mut rest)).await.unwrap();
+    assert!(!held.is_unread());
+    let taking = async {
+        let mut taken = 0;
+        while taken < 262_140 {
+            taken += far.read().await.unwrap().unwrap().len();
+        }
+    };
+    soon(taking).await;
+    assert_eq!(held.unsent(), 0);
+}
+
+#[tokio::test]
 async fn whoever_reads_after_a_reset_is_told_of_it() {
     let world = World::new();
     let (server, mut streams) = Server::hand(&world, Settings::default()).await;

@@ -1,0 +1,127 @@
+//! Readings in, levels out.
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+use super::*;
+use crate::fixtures::service;
+use crate::scene::{Peer, Scene, head, rest, soon};
+
+const LIMIT: u64 = 1000;
+
+fn levels(readings: &[u64]) -> Vec<Level> {
+    let pressure = Pressure::new(LIMIT);
+    let seen = readings.iter().map(|used| pressure.see(*used).now);
+    seen.collect()
+}
+
+#[test]
+fn what_begins_is_refused_from_high_water_on_and_until_well_below_it() {
+    use Level::{Enough, High};
+    assert_eq!(
+        levels(&[849, 850, 849, 750, 749]),
+        [Enough, High, High, High, Enough]
+    );
+    // It does not come and go.
+    assert_eq!(
+        levels(&[851, 760, 849, 760, 740, 849]),
+        [High, High, High, High, Enough, Enough]
+    );
+}
+
+#[test]
+fn connections_are_ended_near_the_limit_only() {
+    use Level::{Enough, High, Last};
+    assert_eq!(
+        levels(&[899, 900, 870, 869, 899]),
+        [High, Last, Last, High, High]
+    );
+    assert_eq!(levels(&[2000, 10]), [Last, Enough]);
+    assert_eq!(levels(&[0, 900, 760]), [Enough, Last, High]);
+}
+
+#[test]
+fn a_refusal_has_its_reason_and_lasts_as_long_as_the_level() {
+    let pressure = Pressure::new(LIMIT);
+    assert!(pressure.check().is_ok());
+    pressure.see(899);
+    assert_eq!(pressure.check().unwrap_err().reason, Reason::Overloaded);
+    assert!(!pressure.has_reached(Level::Last));
+    pressure.see(100);
+    assert!(pressure.check().is_ok());
+    assert_eq!((pressure.used(), pressure.limit()), (100, LIMIT));
+}
+
+#[test]
+fn limits_as_large_as_can_be_do_not_overflow() {
+    assert_eq!(Level::Enough.after(u64::MAX, u64::MAX), Level::Last);
+    assert_eq!(Level::Last.after(0, u64::MAX), Level::Enough);
+    // Nobody could be served, and says so instead of dividing by it.
+    assert_eq!(Level::Enough.after(0, 0), Level::Last);
+}
+
+async fn scene() -> (Scene, Peer) {
+    let peer = Peer::start().await;
+    let scene = Scene::new([service("server"), peer.serves("server-0", "server")]);
+    (scene, peer)
+}
+
+const ASK: &[u8] = b"GET / HTTP/1.1\r\nHost: s\r\n\r\n";
+
+#[tokio::test]
+async fn requests_are_refused_while_it_is_short_and_those_under_way_go_on() {
+    let (scene, peer) = scene().await;
+    let (mut before, mut during) = (scene.client(), scene.client());
+    before.write_all(ASK).await.unwrap();
+    let (mut endpoint, _) = peer.asked().await;
+    scene.proxy.pressure.see(u64::MAX);
+    during.write_all(ASK).await.unwrap();
+    let refused = head(&mut during).await;
+    assert!(refused.starts_with("HTTP/1.1 503 "), "{refused}");
+    let mut why = [0; 11];
+    soon(during.read_exact(&mut why)).await.unwrap();
+    assert_eq!(&why, b"overloaded\n");
+    let well = b"HTTP/1.1 204 No Content\r\n\r\n";
+    endpoint.write_all(well).await.unwrap();
+    assert!(head(&mut before).await.starts_with("HTTP/1.1 204 "));
+    scene.proxy.pressure.see(0);
+    // The same connection, and an endpoint that is free again.
+    during.write_all(ASK).await.unwrap();
+    head(&mut endpoint).await;
+    endpoint.write_all(well).await.unwrap();
+    assert!(head(&mut during).await.starts_with("HTTP/1.1 204 "));
+    let labels = ["response_flags=\"OM\"", "response_code=\"503\""];
+    scene.await_request(&labels).await;
+    let refusals = scene.sum("ambit_refusals_total", &["reason=\"overloaded\""]);
+    assert!((refusals - 1.0).abs() < f64::EPSILON, "{refusals}");
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_is_ended_and_one_that_waits_is_not() {
+    let (scene, peer) = scene().await;
+    let (mut waits, mut greedy) = (scene.client(), scene.client());
+    waits.write_all(ASK).await.unwrap();
+    let (mut slow, _) = peer.asked().await;
+    greedy.write_all(ASK).await.unwrap();
+    let (mut fast, _) = peer.asked().await;
+    let length = 1 << 20;
+    let told = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n");
+    fast.write_all(told.as_bytes()).await.unwrap();
+    let sending = tokio::spawn(async move {
+        // It breaks off.
+        fast.write_all(&vec![b'x'; length]).await.ok();
+    });
+    let holders = &scene.proxy.pressure.holders;
+    soon(async {
+        while !holders.leave_unread() {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    })
+    .await;
+    assert_eq!(holders.end(1), 1);
+    assert!(rest(&mut greedy).await.len() < length);
+    soon(sending).await.unwrap();
+    slow.write_all(b"HTTP/1.1 204 No Content\r\n\r\n")
+        .await
+        .unwrap();
+    assert!(head(&mut waits).await.starts_with("HTTP/1.1 204 "));
+}
