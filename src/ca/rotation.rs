@@ -140,12 +140,13 @@ pub(crate) struct Rotation {
 impl Rotation {
     /// A machine that stands where it was left, with the agents known from before, all away.
     pub(crate) fn resumed(phase: Phase, agents: &BTreeSet<String>) -> Self {
-        let away = |node: &String| (node.clone(), Holder::default());
-        Self {
+        let mut rotation = Self {
             phase,
-            agents: agents.iter().map(away).collect(),
+            agents: BTreeMap::new(),
             waypoints: BTreeMap::new(),
-        }
+        };
+        rotation.know(agents);
+        rotation
     }
 
     /// The agents to be known from now on: those that were not heard of in all of a rotation are
@@ -167,7 +168,7 @@ impl Rotation {
 
     /// These agents are known too, away as far as this replica sees.
     pub(crate) fn know(&mut self, agents: &BTreeSet<String>) {
-        for node in agents {
+        for node in agents.iter().filter(|name| !is_waypoint(name)) {
             if !self.agents.contains_key(node) {
                 self.agents.insert(node.clone(), Holder::default());
             }

@@ -214,14 +214,17 @@ async fn take(
     match asked {
         Ok(((asked, tie), destination)) => match incoming.accept(None) {
             Ok(granted) => {
+                let pipe = Pipe::new(granted);
+                let ip = client.address.ip();
                 let call = Call {
                     client,
                     asked,
                     destination,
                     tie,
+                    holder: proxy.pressure.holders().open(ip, Some(pipe.held())),
                     _place: Some(place),
                 };
-                let connection = Either::Left(Pipe::new(granted));
+                let connection = Either::Left(pipe);
                 Box::pin(stream::serve(proxy, Arc::new(call), connection)).await;
             }
             Err(gone) => tracing::debug!(%from, "{gone}"),

@@ -10,6 +10,7 @@ use ambit_telemetry::Ends;
 
 use crate::callers::Presence;
 use crate::drain::Drain;
+use crate::pressure::holders::Holder;
 use crate::request::Target;
 use crate::room::Place;
 use crate::view::{Destination, Routes, View};
@@ -60,6 +61,8 @@ pub(crate) struct Call {
     pub(crate) destination: SocketAddr,
     /// What was asked for is bound to this waypoint by it: that may end before the connection.
     pub(crate) tie: Arc<Drain>,
+    /// The memory that it holds.
+    pub(crate) holder: Arc<Holder>,
     /// Its place among the client's connections, held while anything of it goes on.
     pub(crate) _place: Option<Place>,
 }

@@ -1,7 +1,7 @@
 //! Objects for tests.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use ambit_model::{
@@ -14,6 +14,7 @@ use ambit_model::{
 
 use crate::call::{Asked, Call, Client};
 use crate::drain::Drain;
+use crate::pressure::holders::Holders;
 
 /// A connection of a client at this address, for the service `server`.
 pub(crate) fn call(client: &str) -> Call {
@@ -32,6 +33,7 @@ pub(crate) fn call(client: &str) -> Call {
         asked: Asked::Service(server, port),
         destination: SocketAddr::from(([10, 96, 0, 1], 80)),
         tie: Arc::new(Drain::new()),
+        holder: Holders::default().open(IpAddr::V4(Ipv4Addr::LOCALHOST), None),
         _place: None,
     }
 }

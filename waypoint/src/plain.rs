@@ -86,6 +86,7 @@ async fn take(
                 asked,
                 destination,
                 tie,
+                holder: proxy.pressure.holders().open(from.ip(), None),
                 _place: Some(place),
             };
             let connection = Either::Right(Plain::new(tcp));

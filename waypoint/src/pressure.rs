@@ -5,10 +5,12 @@
 //!
 //! | of the limit | |
 //! |---|---|
-//! | [`HIGH`] | what begins is refused; what is under way goes on |
-//! | [`LAST`] | connections that hold much are ended too ([`holders`]), and no tunnel is taken |
+//! | [`HIGH`] | what begins is refused; what is under way goes on, for [`PATIENCE`] |
+//! | [`LAST`], or [`HIGH`] for that long | connections are ended too, down to [`GOAL`] ([`holders`]) |
+//! | [`LAST`] | no tunnel is taken |
 //!
 //! Each ends somewhat below where it begins, so that it does not come and go with every connection.
+//! Whoever leaves memory in use keeps it no longer than that: others would be refused for as long.
 //! Readiness does not change: a pod that is taken out of its service for this would leave its load, and
 //! whoever makes it, to the next.
 //!
@@ -23,12 +25,13 @@ mod limit;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ambit_decide::{Reason, Refusal};
+use ambit_kit::clock;
 use ambit_kit::process::resident_bytes;
 
-use self::holders::Holders;
+use self::holders::{Ended, Holders};
 use crate::proxy::Proxy;
 
 pub(crate) use self::limit::limit;
@@ -37,6 +40,12 @@ pub(crate) use self::limit::limit;
 const HIGH: (u64, u64) = (85, 75);
 /// The same of ending what holds much.
 const LAST: (u64, u64) = (90, 87);
+/// What is left in use when connections are ended: less than where refusing ends.
+const GOAL: u64 = 70;
+/// How long what is under way goes on while what begins is refused.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// How long it takes until what was held can be seen to be free, at most.
+const FREED: Duration = Duration::from_millis(1500);
 /// Between two looks, the same from half of the limit on, and while memory is short.
 const LOOK: [Duration; 3] = [
     Duration::from_millis(250),
@@ -146,10 +155,43 @@ impl Pressure {
         self.level.store(now as u8, Ordering::Relaxed);
         Seen { before, now }
     }
+}
 
-    /// Bytes that are to be left in use when what holds much is ended.
-    fn goal(&self) -> u64 {
-        self.limit / 200 * (HIGH.0 + HIGH.1)
+/// What is to be ended, by what has been seen and ended so far.
+#[derive(Debug, Default)]
+struct Ending {
+    /// Since when memory is short.
+    since: Option<Instant>,
+    /// What was ended a moment ago, in bytes: it is still seen in use.
+    freed: Vec<(Instant, u64)>,
+    /// Until when nothing is ended, as nobody held enough.
+    rests: Option<Instant>,
+    /// Connections ended since memory is short.
+    count: usize,
+}
+
+impl Ending {
+    /// Bytes that connections have to give back now.
+    fn excess(&mut self, level: Level, used: u64, limit: u64, now: Instant) -> u64 {
+        self.freed.retain(|(at, _)| now.duration_since(*at) < FREED);
+        if level == Level::Enough {
+            self.since = None;
+            return 0;
+        }
+        let since = *self.since.get_or_insert(now);
+        let is_patient = level < Level::Last && now.duration_since(since) < PATIENCE;
+        if is_patient || self.rests.is_some_and(|until| now < until) {
+            return 0;
+        }
+        let freed = self.freed.iter().map(|(_, bytes)| bytes).sum();
+        let goal = limit / 100 * GOAL;
+        used.saturating_sub(goal).saturating_sub(freed)
+    }
+
+    fn ended(&mut self, ended: Ended, now: Instant) {
+        self.count += ended.count;
+        self.freed.push((now, ended.bytes));
+        self.rests = (ended.count == 0).then_some(now + FREED);
     }
 }
 
@@ -158,9 +200,8 @@ pub(crate) async fn watch(proxy: Arc<Proxy>) {
     let pressure = &proxy.pressure;
     let limit = pressure.limit;
     tracing::info!(limit, "memory is held under its limit");
-    let mut ended = 0;
+    let mut ending = Ending::default();
     loop {
-        let before = pressure.used();
         let Some(used) = resident() else {
             tracing::warn!("this process cannot see how much memory it has");
             return;
@@ -172,18 +213,15 @@ pub(crate) async fn watch(proxy: Arc<Proxy>) {
                 tracing::warn!(%reason, used, limit, "memory is short: what begins is refused");
             }
             (Level::High | Level::Last, Level::Enough) => {
+                let ended = std::mem::take(&mut ending.count);
                 tracing::warn!(%reason, used, limit, ended, "memory is no longer short");
-                ended = 0;
             }
             _ => {}
         }
-        if seen.now > Level::Enough {
-            pressure.holders.look();
-        }
-        if seen.now == Level::Last {
-            // As much more as came since the last look may come until the next.
-            let excess = used.saturating_sub(pressure.goal()) + used.saturating_sub(before);
-            ended += pressure.holders.end(excess);
+        let now = clock::now();
+        let excess = ending.excess(seen.now, used, limit, now);
+        if excess > 0 {
+            ending.ended(pressure.holders.end(excess), now);
         }
         let [far, near, short] = LOOK;
         let pause = match seen.now {

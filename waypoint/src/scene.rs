@@ -127,11 +127,16 @@ impl Scene {
     }
 
     /// The same of this call.
-    pub(crate) fn client_of(&self, call: Call) -> DuplexStream {
+    pub(crate) fn client_of(&self, mut call: Call) -> DuplexStream {
         let (client, server) = duplex(64 << 10);
+        call.holder = self
+            .proxy
+            .pressure
+            .holders()
+            .open(call.client.address.ip(), None);
         let proxy = Arc::clone(&self.proxy);
         let serving = async move {
-            serve::http1(&proxy, &Arc::new(call), BufStream::new(server), None).await;
+            serve::http1(&proxy, &Arc::new(call), BufStream::new(server)).await;
         };
         self.proxy.tasks.spawn("stream", serving);
         client
@@ -141,8 +146,7 @@ impl Scene {
     pub(crate) async fn client_of_http2(&self) -> h2::client::SendRequest<bytes::Bytes> {
         let (client, server) = duplex(64 << 10);
         let proxy = Arc::clone(&self.proxy);
-        let serving =
-            async move { serve::http2(&proxy, &Arc::new(call(CLIENT)), server, None).await };
+        let serving = async move { serve::http2(&proxy, &Arc::new(call(CLIENT)), server).await };
         self.proxy.tasks.spawn("stream", serving);
         let (sender, connection) = soon(h2::client::handshake(client)).await.unwrap();
         tokio::spawn(connection);

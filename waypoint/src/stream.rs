@@ -13,7 +13,7 @@ use tokio::io::AsyncBufReadExt as _;
 use tokio::time::timeout;
 
 use crate::call::Call;
-use crate::connection::{Connection, fill_more, held};
+use crate::connection::{Connection, fill_more};
 use crate::http::serve;
 use crate::protocol::{Protocol, Sniffed, is_settings, of_port, sniff};
 use crate::proxy::Proxy;
@@ -122,10 +122,9 @@ async fn client_speaks(proxy: &Proxy, client: &mut Connection) -> io::Result<Pro
 }
 
 async fn speak(proxy: &Arc<Proxy>, call: &Arc<Call>, protocol: Protocol, client: Connection) {
-    let tunnel = held(&client);
     match protocol {
-        Protocol::Http1 => serve::http1(proxy, call, client, tunnel).await,
-        Protocol::Http2 => Box::pin(serve::http2(proxy, call, client, tunnel)).await,
+        Protocol::Http1 => serve::http1(proxy, call, client).await,
+        Protocol::Http2 => Box::pin(serve::http2(proxy, call, client)).await,
         Protocol::Tls | Protocol::Tcp => tcp::serve(proxy, call, client).await,
     }
 }

@@ -17,7 +17,6 @@ use crate::call::Call;
 use crate::connection::{Connection, fill_more, held};
 use crate::endpoint::{Chosen, Wish, choose as choose_endpoint};
 use crate::hello::{self, Hello};
-use crate::http::activity::{Active, Activity};
 use crate::proxy::Proxy;
 use crate::request::Target;
 use crate::review;
@@ -53,16 +52,13 @@ pub(crate) async fn serve(proxy: &Arc<Proxy>, call: &Arc<Call>, mut client: Conn
 
 /// Copies both ways until both have ended.
 pub(crate) async fn carry(proxy: &Proxy, call: &Call, client: Connection, mut way: Way) {
-    let tunnels = [held(&client), held(&way.link)];
-    let activity = Activity::default();
-    let open = proxy.pressure.holders().open(activity.clone(), tunnels);
-    let client = Active::new(client, activity);
+    call.holder.passed_on(held(&way.link));
     let mut client = Recorded::new(proxy, call, &way, client);
     let destination = Arc::clone(&way.chosen.destination);
     tokio::select! {
         ended = copy_bidirectional(&mut client, &mut way.link) => client.ended(ended.map(drop)),
         refusal = review::refused(proxy, call, &destination) => client.refused(refusal),
-        () = open.ended() => client.refused(proxy.pressure.refusal()),
+        () = call.holder.ended() => client.refused(proxy.pressure.refusal()),
     }
 }
 

@@ -23,10 +23,10 @@ use crate::frames::{
 use crate::fronted::Fronted;
 use crate::support::SOON;
 
-/// What a connection of HTTP/2 may cost whose answers are not read, in KiB: of 16 of its 250 a window
+/// What a connection of HTTP/2 may cost whose answers are not read, in KiB: of 32 of its 250 a window
 /// of the tunnel, whose pieces lie in larger buffers, and 64 KiB each to read and to write; of the
 /// others a small window and some pieces.
-const UNREAD: u64 = 16 * (448 + 64 + 64) + 234 * (64 + 96);
+const UNREAD: u64 = 32 * (448 + 64 + 64) + 218 * (64 + 96);
 /// Bytes of a large answer: more than is kept of any, and not so many that all of them would be too much
 /// for the kernel.
 const LARGE: usize = 400 << 10;
@@ -186,6 +186,12 @@ fn clients_that_read_nothing_cannot_take_all_the_memory_of_a_waypoint() {
     seen.retain(|one| *one != served && *one != refused);
     assert!(seen.is_empty(), "{seen:?}");
 
+    // They stay, and keep nobody out.
+    wait_until("memory to be had again", SOON, || !scene.is_short()).unwrap();
+    wait_until("to be served", SOON, || {
+        scene.asks() == Some((200, "small".to_owned()))
+    })
+    .unwrap();
     drop(held);
     scene.recovers(LIMIT);
     let lines = scene.fronted.waypoint.access_log();

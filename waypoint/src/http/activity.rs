@@ -11,35 +11,19 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// Whether bytes go by; clones are the same.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Activity(Arc<State>);
-
-#[derive(Debug, Default)]
-struct State {
-    any: AtomicBool,
-    written: AtomicBool,
-}
+pub(crate) struct Activity(Arc<AtomicBool>);
 
 impl Activity {
     /// Bytes go by.
     pub(crate) fn note(&self) {
-        self.0.any.store(true, Ordering::Relaxed);
-    }
-
-    /// The peer has taken some.
-    pub(crate) fn wrote(&self) {
-        self.0.written.store(true, Ordering::Relaxed);
-    }
-
-    /// Whether the peer has taken some since this was asked last.
-    pub(crate) fn has_written(&self) -> bool {
-        self.0.written.swap(false, Ordering::Relaxed)
+        self.0.store(true, Ordering::Relaxed);
     }
 
     /// Waits until none has gone by for `idle`, or up to twice as long.
     pub(crate) async fn ceased(&self, idle: Duration) {
         loop {
             tokio::time::sleep(idle).await;
-            if !self.0.any.swap(false, Ordering::Relaxed) {
+            if !self.0.swap(false, Ordering::Relaxed) {
                 return;
             }
         }
@@ -83,7 +67,6 @@ impl<C: AsyncWrite + Unpin> AsyncWrite for Active<C> {
     ) -> Poll<io::Result<usize>> {
         let written = ready!(Pin::new(&mut self.connection).poll_write(cx, bytes))?;
         self.activity.note();
-        self.activity.wrote();
         Poll::Ready(Ok(written))
     }
 
@@ -94,7 +77,6 @@ impl<C: AsyncWrite + Unpin> AsyncWrite for Active<C> {
     ) -> Poll<io::Result<usize>> {
         let written = ready!(Pin::new(&mut self.connection).poll_write_vectored(cx, parts))?;
         self.activity.note();
-        self.activity.wrote();
         Poll::Ready(Ok(written))
     }
 

@@ -70,9 +70,7 @@ impl<C: AsyncWrite + Unpin> AsyncWrite for Guarded<C> {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let written = ready!(Pin::new(&mut self.connection).poll_write(cx, bytes))?;
-        self.activity.wrote();
-        Poll::Ready(Ok(written))
+        Pin::new(&mut self.connection).poll_write(cx, bytes)
     }
 
     fn poll_write_vectored(
@@ -80,9 +78,7 @@ impl<C: AsyncWrite + Unpin> AsyncWrite for Guarded<C> {
         cx: &mut Context<'_>,
         parts: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = ready!(Pin::new(&mut self.connection).poll_write_vectored(cx, parts))?;
-        self.activity.wrote();
-        Poll::Ready(Ok(written))
+        Pin::new(&mut self.connection).poll_write_vectored(cx, parts)
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use ambit_decide::{Reason, Refusal};
 use ambit_kit::clock;
-use ambit_tunnel::{Gathered, Held, in_turns};
+use ambit_tunnel::{Gathered, in_turns};
 use http::header::{CONNECTION, HeaderValue};
 use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
@@ -20,7 +20,6 @@ use super::guarded::Guarded;
 use super::verified::Verified;
 use crate::call::Call;
 use crate::drain::Step;
-use crate::pressure::holders::{Holder, Open};
 use crate::proxy::Proxy;
 use crate::request::{self, malformed};
 use crate::review;
@@ -37,23 +36,15 @@ const UNREAD: usize = 64 << 10;
 /// Bytes of an answer of HTTP/1 that may wait for a client that does not read; a head is shorter.
 const WAITING: usize = 128 << 10;
 
-/// Serves HTTP/1, on a connection in this tunnel.
-pub(crate) async fn http1<C>(
-    proxy: &Arc<Proxy>,
-    call: &Arc<Call>,
-    connection: C,
-    tunnel: Option<Held>,
-) where
+/// Serves HTTP/1.
+pub(crate) async fn http1<C>(proxy: &Arc<Proxy>, call: &Arc<Call>, connection: C)
+where
     C: AsyncBufRead + AsyncWrite + Unpin + Send + 'static,
 {
     let began = clock::now();
     let verified = Verified::new(connection, proxy.bounds.head, proxy.bounds.patience.head);
-    let (fault, busy) = (verified.fault(), verified.busy());
-    let open = proxy
-        .pressure
-        .holders()
-        .open(verified.activity(), [tunnel, None]);
-    let answer = answering(proxy, call, open.holder(), last_if_draining);
+    let (fault, activity, busy) = (verified.fault(), verified.activity(), verified.busy());
+    let answer = answering(proxy, call, last_if_draining);
     let service = service_fn(move |request| {
         let (answered, mark) = (answer(request), busy.begin());
         async move {
@@ -73,13 +64,13 @@ pub(crate) async fn http1<C>(
     let served = async {
         tokio::select! {
             ended = serving.as_mut() => ended,
-            () = over(proxy, call, Step::Closing, open.activity()) => {
+            () = over(proxy, call, Step::Closing, &activity) => {
                 serving.as_mut().graceful_shutdown();
                 serving.await
             }
         }
     };
-    let Some(ended) = while_allowed(proxy, call, &open, served).await else {
+    let Some(ended) = while_allowed(proxy, call, served).await else {
         return;
     };
     if let Some(fault) = fault.get() {
@@ -89,22 +80,14 @@ pub(crate) async fn http1<C>(
     }
 }
 
-/// Serves HTTP/2 with prior knowledge, on a connection in this tunnel.
-pub(crate) async fn http2<C>(
-    proxy: &Arc<Proxy>,
-    call: &Arc<Call>,
-    connection: C,
-    tunnel: Option<Held>,
-) where
+/// Serves HTTP/2 with prior knowledge.
+pub(crate) async fn http2<C>(proxy: &Arc<Proxy>, call: &Arc<Call>, connection: C)
+where
     C: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let step = last_step(proxy, call);
     let guarded = Guarded::new(connection);
-    let flood = guarded.flood();
-    let open = proxy
-        .pressure
-        .holders()
-        .open(guarded.activity(), [tunnel, None]);
+    let (flood, activity) = (guarded.flood(), guarded.activity());
     let serving = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
         .initial_stream_window_size(STREAM_WINDOW)
@@ -115,20 +98,18 @@ pub(crate) async fn http2<C>(
         .max_header_list_size(u32::try_from(proxy.bounds.head.head).unwrap_or(u32::MAX))
         .serve_connection(
             TokioIo::new(Gathered::new(guarded)),
-            service_fn(answering(proxy, call, open.holder(), |_, _, response| {
-                response
-            })),
+            service_fn(answering(proxy, call, |_, _, response| response)),
         );
     let mut serving = std::pin::pin!(serving);
     let served = async {
         tokio::select! {
             ended = in_turns(serving.as_mut()) => return ended,
-            () = over(proxy, call, step, open.activity()) => {}
+            () = over(proxy, call, step, &activity) => {}
         }
         serving.as_mut().graceful_shutdown();
         in_turns(serving).await
     };
-    let Some(ended) = while_allowed(proxy, call, &open, served).await else {
+    let Some(ended) = while_allowed(proxy, call, served).await else {
         return;
     };
     if let Some(flood) = flood.get() {
@@ -144,7 +125,6 @@ pub(crate) async fn http2<C>(
 async fn while_allowed<T>(
     proxy: &Proxy,
     call: &Call,
-    open: &Open<'_>,
     serving: impl Future<Output = T>,
 ) -> Option<T> {
     tokio::select! {
@@ -153,7 +133,7 @@ async fn while_allowed<T>(
             proxy.cut(call, &refusal);
             None
         }
-        () = open.ended() => {
+        () = call.holder.ended() => {
             proxy.cut(call, &proxy.pressure.refusal());
             None
         }
@@ -206,12 +186,11 @@ fn last_if_draining(proxy: &Proxy, call: &Call, mut response: Response<Body>) ->
 fn answering(
     proxy: &Arc<Proxy>,
     call: &Arc<Call>,
-    holder: &Arc<Holder>,
     finish: fn(&Proxy, &Call, Response<Body>) -> Response<Body>,
 ) -> impl Fn(Request<Incoming>) -> Answering + Send + 'static {
-    let (proxy, call, holder) = (Arc::clone(proxy), Arc::clone(call), Arc::clone(holder));
+    let (proxy, call) = (Arc::clone(proxy), Arc::clone(call));
     move |request| {
-        let under_way = holder.begin();
+        let under_way = call.holder.begin();
         let (proxy, call) = (Arc::clone(&proxy), Arc::clone(&call));
         Box::pin(async move {
             let width = Width::beside(under_way.others());

@@ -200,9 +200,7 @@ impl<C: AsyncWrite + Unpin> Write for Verified<C> {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         self.activity.note();
-        let written = ready!(Pin::new(&mut self.connection).poll_write(cx, bytes))?;
-        self.activity.wrote();
-        Poll::Ready(Ok(written))
+        Pin::new(&mut self.connection).poll_write(cx, bytes)
     }
 
     fn poll_write_vectored(
@@ -211,9 +209,7 @@ impl<C: AsyncWrite + Unpin> Write for Verified<C> {
         parts: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         self.activity.note();
-        let written = ready!(Pin::new(&mut self.connection).poll_write_vectored(cx, parts))?;
-        self.activity.wrote();
-        Poll::Ready(Ok(written))
+        Pin::new(&mut self.connection).poll_write_vectored(cx, parts)
     }
 
     fn is_write_vectored(&self) -> bool {

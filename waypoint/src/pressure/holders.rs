@@ -1,22 +1,21 @@
 //! Who holds memory: the connections of clients, what waits for each of them to read, and how many
-//! requests each has under way. When nothing is left, those are ended that hold most for longest.
+//! requests each has under way. When little is left, the client that holds most loses connections.
 //!
 //! What waits for one connection is bounded too. Beyond [`BUDGET`] each of its answers hands on one
 //! piece at a time: none of them can stop the others.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
 use std::task::{Context, Poll};
 
 use ambit_tunnel::Held;
 use bytes::Bytes;
 use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
-use tokio::sync::Notify;
-
-use crate::http::activity::Activity;
+use tokio_util::sync::CancellationToken;
 
 /// Pieces of this length are counted while they wait for the client.
 const COUNTED: usize = 4 << 10;
@@ -24,126 +23,127 @@ const COUNTED: usize = 4 << 10;
 const BUDGET: usize = 1 << 20;
 /// What has come in a tunnel and is not read is at least so much, and a window of it in the end.
 const UNREAD: usize = 64 << 10;
-/// What a request costs at least beside them where its answer is not read: what waits behind them.
+/// What a request costs at least beside them where its answer is not read, and a connection that is
+/// passed on: what waits behind them.
 const BEHIND: u64 = 32 << 10;
 
-/// All of them.
+/// All of them; clones are the same.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Holders(Arc<Registry>);
+
 #[derive(Debug, Default)]
-pub(crate) struct Holders {
-    open: Mutex<HashMap<u64, Arc<Holder>>>,
+struct Registry {
+    open: Mutex<HashMap<u64, Weak<Holder>>>,
     made: AtomicU64,
 }
 
-/// One connection.
+/// One connection, known here until this is dropped.
 #[derive(Debug)]
 pub(crate) struct Holder {
+    registry: Arc<Registry>,
     number: u64,
+    client: IpAddr,
     /// Requests under way.
     requests: AtomicUsize,
     /// Bytes of their answers that the client has not taken.
     unread: AtomicUsize,
-    /// Looks since the client has taken any.
-    stalled: AtomicU32,
-    activity: Activity,
-    /// Its tunnel, and the one that it is passed on to.
-    tunnels: [Option<Held>; 2],
-    ends: AtomicBool,
-    end: Notify,
+    /// Its tunnel.
+    tunnel: Option<Held>,
+    /// The one that it is passed on to as it is.
+    onward: OnceLock<Held>,
+    end: CancellationToken,
 }
 
-/// A connection that is open until this is dropped.
-#[derive(Debug)]
-pub(crate) struct Open<'h> {
-    holders: &'h Holders,
-    holder: Arc<Holder>,
+/// What one client holds, in bytes, and by which connections.
+#[derive(Default)]
+struct OfClient {
+    held: u64,
+    connections: Vec<(u64, Arc<Holder>)>,
+}
+
+/// What has been ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Ended {
+    /// Connections.
+    pub(super) count: usize,
+    /// What they held, more or less, in bytes.
+    pub(super) bytes: u64,
 }
 
 impl Holders {
-    /// One more connection, on which bytes go by as noted here, in these tunnels.
-    pub(crate) fn open(&self, activity: Activity, tunnels: [Option<Held>; 2]) -> Open<'_> {
-        let number = self.made.fetch_add(1, Ordering::Relaxed);
-        let holder = Arc::new(Holder::new(number, activity, tunnels));
-        self.open.lock().insert(number, Arc::clone(&holder));
-        Open {
-            holders: self,
-            holder,
-        }
+    /// One more connection of a client, in this tunnel.
+    pub(crate) fn open(&self, client: IpAddr, tunnel: Option<Held>) -> Arc<Holder> {
+        let number = self.0.made.fetch_add(1, Ordering::Relaxed);
+        let holder = Arc::new(Holder {
+            registry: Arc::clone(&self.0),
+            number,
+            client,
+            requests: AtomicUsize::new(0),
+            unread: AtomicUsize::new(0),
+            tunnel,
+            onward: OnceLock::new(),
+            end: CancellationToken::new(),
+        });
+        self.0.open.lock().insert(number, Arc::downgrade(&holder));
+        holder
     }
 
     /// Whether anything waits for a client.
     #[cfg(test)]
     pub(super) fn leave_unread(&self) -> bool {
-        let open = self.open.lock();
-        let mut unread = open
-            .values()
-            .map(|open| open.unread.load(Ordering::Relaxed));
-        unread.any(|unread| unread > 0)
+        let open = self.all();
+        open.iter()
+            .any(|holder| holder.unread.load(Ordering::Relaxed) > 0)
     }
 
-    /// Notes who has taken something since the last look.
-    pub(super) fn look(&self) {
-        for holder in self.open.lock().values() {
-            holder.look();
-        }
-    }
-
-    /// Ends those that hold most, until they held so many bytes; how many that are.
-    pub(super) fn end(&self, excess: u64) -> usize {
-        let mut all: Vec<_> = {
-            let open = self.open.lock();
-            let holding = open.values().filter(|holder| holder.holds());
-            holding.map(Arc::clone).collect()
-        };
-        all.sort_by_cached_key(|holder| Reverse(holder.weight()));
-        let (mut freed, mut count) = (0_u64, 0);
-        for holder in all {
-            if freed >= excess {
-                break;
+    /// Ends connections that held so many bytes together: of the client that holds most those that
+    /// hold most, then of the next. None if all of them hold less than half of that: it is somebody
+    /// else's then, and ending them would not bring it back.
+    pub(super) fn end(&self, excess: u64) -> Ended {
+        let mut clients: HashMap<IpAddr, OfClient> = HashMap::new();
+        let mut held = 0_u64;
+        for holder in self.all() {
+            let cost = holder.cost();
+            if cost > 0 && !holder.end.is_cancelled() {
+                let client = clients.entry(holder.client).or_default();
+                client.held = client.held.saturating_add(cost);
+                held = held.saturating_add(cost);
+                client.connections.push((cost, holder));
             }
-            freed = freed.saturating_add(holder.cost());
-            count += usize::from(holder.tell_to_end());
         }
-        count
+        let mut ended = Ended::default();
+        if held < excess / 2 {
+            return ended;
+        }
+        let mut clients: Vec<_> = clients.into_values().collect();
+        clients.sort_by_key(|client| Reverse(client.held));
+        for mut client in clients {
+            client.connections.sort_by_key(|(cost, _)| Reverse(*cost));
+            for (cost, holder) in client.connections {
+                if ended.bytes >= excess {
+                    return ended;
+                }
+                holder.end.cancel();
+                ended.count += 1;
+                ended.bytes = ended.bytes.saturating_add(cost);
+            }
+        }
+        ended
+    }
+
+    fn all(&self) -> Vec<Arc<Holder>> {
+        let open = self.0.open.lock();
+        open.values().filter_map(Weak::upgrade).collect()
     }
 }
 
-impl Open<'_> {
-    /// The connection.
-    pub(crate) fn holder(&self) -> &Arc<Holder> {
-        &self.holder
-    }
-
-    /// Whether bytes go by on it.
-    pub(crate) fn activity(&self) -> &Activity {
-        &self.holder.activity
-    }
-
-    /// Waits until it has to end.
-    pub(crate) async fn ended(&self) {
-        self.holder.end.notified().await;
-    }
-}
-
-impl Drop for Open<'_> {
+impl Drop for Holder {
     fn drop(&mut self) {
-        self.holders.open.lock().remove(&self.holder.number);
+        self.registry.open.lock().remove(&self.number);
     }
 }
 
 impl Holder {
-    fn new(number: u64, activity: Activity, tunnels: [Option<Held>; 2]) -> Self {
-        Self {
-            number,
-            requests: AtomicUsize::new(0),
-            unread: AtomicUsize::new(0),
-            stalled: AtomicU32::new(0),
-            activity,
-            tunnels,
-            ends: AtomicBool::new(false),
-            end: Notify::new(),
-        }
-    }
-
     /// A request has come.
     pub(crate) fn begin(self: &Arc<Self>) -> UnderWay {
         let others = self.requests.fetch_add(1, Ordering::Relaxed);
@@ -154,46 +154,27 @@ impl Holder {
         }
     }
 
-    fn look(&self) {
-        let stalled = match self.activity.has_written() {
-            true => 0,
-            false => self.stalled.load(Ordering::Relaxed).saturating_add(1),
-        };
-        self.stalled.store(stalled, Ordering::Relaxed);
+    /// It is passed on as it is, in this tunnel.
+    pub(crate) fn passed_on(&self, tunnel: Option<Held>) {
+        if let Some(tunnel) = tunnel {
+            self.onward.get_or_init(|| tunnel);
+        }
     }
 
-    fn holds(&self) -> bool {
-        self.requests.load(Ordering::Relaxed) > 0 || self.unread() > 0
-    }
-
-    /// Bytes that wait for somebody to take them.
-    fn unread(&self) -> usize {
-        let tunnels = self.tunnels.iter().flatten();
-        let unread = |tunnel: &Held| usize::from(tunnel.is_unread()) * UNREAD;
-        let held = tunnels.map(|tunnel| tunnel.unsent() + unread(tunnel));
-        self.unread.load(Ordering::Relaxed) + held.sum::<usize>()
-    }
-
-    /// How soon it is to end: first whose answers wait for it, by how much that is, and how long.
-    fn weight(&self) -> (bool, u64) {
-        let unread = self.unread();
-        let requests = self.requests.load(Ordering::Relaxed);
-        let held = if unread > 0 { unread } else { requests };
-        let looks = u64::from(self.stalled.load(Ordering::Relaxed)) + 1;
-        (unread > 0, (held as u64).saturating_mul(looks))
+    /// Waits until it has to end.
+    pub(crate) async fn ended(&self) {
+        self.end.cancelled().await;
     }
 
     /// Bytes that come back when it ends, more or less.
     fn cost(&self) -> u64 {
-        let unread = self.unread() as u64;
+        let tunnels = self.tunnel.iter().chain(self.onward.get());
+        let unread = |tunnel: &Held| usize::from(tunnel.is_unread()) * UNREAD;
+        let held = tunnels.map(|tunnel| tunnel.unsent() + unread(tunnel));
+        let unread = self.unread.load(Ordering::Relaxed) + held.sum::<usize>();
         let requests = self.requests.load(Ordering::Relaxed) as u64;
-        unread.saturating_add(requests.saturating_mul(BEHIND))
-    }
-
-    /// False if it was told before.
-    fn tell_to_end(&self) -> bool {
-        self.end.notify_one();
-        !self.ends.swap(true, Ordering::Relaxed)
+        let ways = requests + u64::from(self.onward.get().is_some());
+        (unread as u64).saturating_add(ways.saturating_mul(BEHIND))
     }
 }
 

@@ -59,6 +59,45 @@ fn limits_as_large_as_can_be_do_not_overflow() {
     assert_eq!(Level::Enough.after(0, 0), Level::Last);
 }
 
+/// What is to be ended at each of these moments, in ms, with so much in use, where what is asked for
+/// ends or does not.
+fn excesses(readings: &[(u64, u64)], ends: bool) -> Vec<u64> {
+    let (pressure, mut ending) = (Pressure::new(LIMIT), Ending::default());
+    let began = clock::now();
+    let mut excess = |(at, used): (u64, u64)| {
+        let now = began + Duration::from_millis(at);
+        let excess = ending.excess(pressure.see(used).now, used, LIMIT, now);
+        if excess > 0 {
+            let bytes = if ends { excess } else { 0 };
+            let count = usize::from(ends);
+            ending.ended(Ended { count, bytes }, now);
+        }
+        excess
+    };
+    readings.iter().map(|reading| excess(*reading)).collect()
+}
+
+#[test]
+fn what_is_ended_is_not_asked_for_again_before_it_can_be_seen_to_be_free() {
+    let readings = [(0, 900), (10, 900), (20, 930), (30, 930), (1600, 930)];
+    assert_eq!(excesses(&readings, true), [200, 0, 30, 0, 230]);
+}
+
+#[test]
+fn whoever_keeps_others_out_for_long_is_ended_too() {
+    let readings = [(0, 860), (900, 860), (1000, 860), (1010, 850), (3000, 700)];
+    assert_eq!(excesses(&readings, true), [0, 0, 160, 0, 0]);
+    // It begins anew.
+    let readings = [(0, 860), (900, 700), (1000, 860), (1900, 860)];
+    assert_eq!(excesses(&readings, true), [0; 4]);
+}
+
+#[test]
+fn where_nobody_holds_it_nobody_is_looked_for_all_the_time() {
+    let readings = [(0, 950), (10, 950), (1000, 960), (1500, 960)];
+    assert_eq!(excesses(&readings, false), [250, 0, 0, 260]);
+}
+
 async fn scene() -> (Scene, Peer) {
     let peer = Peer::start().await;
     let scene = Scene::new([service("server"), peer.serves("server-0", "server")]);
@@ -117,7 +156,8 @@ async fn a_client_that_does_not_read_is_ended_and_one_that_waits_is_not() {
         }
     })
     .await;
-    assert_eq!(holders.end(1), 1);
+    // What waits and what waits behind it, of one of the two.
+    assert_eq!(holders.end(1).count, 1);
     assert!(rest(&mut greedy).await.len() < length);
     soon(sending).await.unwrap();
     slow.write_all(b"HTTP/1.1 204 No Content\r\n\r\n")

@@ -164,6 +164,13 @@ impl Record {
         }
     }
 
+    /// Waits until its connection has to end for want of memory, of which it holds some till then.
+    pub(super) async fn ended(&self) -> Refusal {
+        let _under_way = self.call.holder.begin();
+        self.call.holder.ended().await;
+        self.proxy.pressure.refusal()
+    }
+
     /// It is answered here, for this reason.
     pub(super) fn fault(&mut self, fault: &Fault) {
         self.fault = Some(fault.clone());

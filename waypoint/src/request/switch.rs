@@ -166,7 +166,7 @@ async fn copy(
         let copied = copy_bidirectional(&mut client, &mut server).await;
         Ok::<_, hyper::Error>(copied)
     };
-    let refused = record.refused();
+    let (refused, ended) = (record.refused(), record.ended());
     let received = tokio::select! {
         copied = both => match copied {
             Ok(Ok((_, received))) => Some(received),
@@ -180,6 +180,10 @@ async fn copy(
             }
         },
         refusal = refused => {
+            record.fault(&Fault::of(&refusal));
+            None
+        }
+        refusal = ended => {
             record.fault(&Fault::of(&refusal));
             None
         }

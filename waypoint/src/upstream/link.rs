@@ -103,7 +103,7 @@ impl Width {
 }
 
 /// Requests of one connection that are sent the wide way at once.
-const WIDE: usize = 16;
+const WIDE: usize = 32;
 
 /// The numbers of tunnels to endpoints. Clients share them, so that all streams of one fit into its
 /// window: however many answers one client leaves unread, those of others go by.

@@ -21,88 +21,74 @@ impl Wake for Wakes {
     }
 }
 
-async fn is_ended(open: &Open<'_>) -> bool {
-    timeout(Duration::from_millis(1), open.ended())
+fn client(last: u8) -> IpAddr {
+    IpAddr::from([10, 0, 0, last])
+}
+
+async fn is_ended(holder: &Holder) -> bool {
+    timeout(Duration::from_millis(1), holder.ended())
         .await
         .is_ok()
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_leaves_most_unread_is_ended_first_and_no_more_than_needed() {
+async fn the_client_that_holds_most_is_ended_first_and_no_more_than_needed() {
     let holders = Holders::default();
-    let [much, little, idle] = [(); 3].map(|()| holders.open(Activity::default(), [None, None]));
-    let mut requests = [much.holder().begin(), little.holder().begin()];
-    let waiting = [
-        requests[0].waits(piece(1 << 20)),
-        requests[1].waits(piece(COUNTED)),
-    ];
-    assert_eq!(holders.end(1 << 20), 1);
-    assert!(is_ended(&much).await);
-    assert!(!is_ended(&little).await);
-    assert_eq!(waiting[0], piece(1 << 20), "bytes stay what they are");
-    // The first is still there, and not counted again.
-    assert_eq!(holders.end(u64::MAX), 1);
-    assert!(is_ended(&little).await);
+    // Many connections that hold little each, together more than one that holds more than any.
+    let many: Vec<_> = (0..8).map(|_| holders.open(client(1), None)).collect();
+    let [one, idle] = [2, 3].map(|last| holders.open(client(last), None));
+    let mut requests: Vec<_> = many.iter().map(Holder::begin).collect();
+    let mut of_one = one.begin();
+    let mut waiting: Vec<_> = requests
+        .iter_mut()
+        .map(|request| request.waits(piece(1 << 18)))
+        .collect();
+    waiting.push(of_one.waits(piece(1 << 20)));
+    assert_eq!(waiting[8], piece(1 << 20), "bytes stay what they are");
+    let ended = holders.end(1 << 20);
+    assert_eq!((ended.count, ended.bytes), (4, 4 * ((1 << 18) + BEHIND)));
+    let of_many = many.iter().filter(|holder| holder.end.is_cancelled());
+    assert_eq!(of_many.count(), 4);
+    assert!(!is_ended(&one).await);
+    // They are still there, and are not ended twice.
+    let rest = 4 * ((1 << 18) + BEHIND) + (1 << 20) + BEHIND;
+    assert_eq!(holders.end(rest).count, 5);
+    assert!(is_ended(&one).await);
     assert!(!is_ended(&idle).await, "it holds nothing");
 }
 
 #[tokio::test(start_paused = true)]
-async fn of_two_that_leave_the_same_unread_the_one_that_takes_nothing_is_ended() {
+async fn nobody_is_ended_for_memory_that_none_of_them_holds() {
     let holders = Holders::default();
-    let reading = Activity::default();
-    let (slow, stalled) = (
-        holders.open(reading.clone(), [None, None]),
-        holders.open(Activity::default(), [None, None]),
-    );
-    let mut requests = [&slow, &stalled].map(|open| open.holder().begin());
-    let _waiting = requests
-        .each_mut()
-        .map(|request| request.waits(piece(1 << 16)));
-    for _ in 0..3 {
-        reading.wrote();
-        holders.look();
-    }
-    assert_eq!(holders.end(1), 1);
-    assert!(is_ended(&stalled).await);
-    assert!(!is_ended(&slow).await);
-}
-
-#[tokio::test(start_paused = true)]
-async fn who_waits_for_its_answers_is_ended_last() {
-    let holders = Holders::default();
-    let [waits, leaves] = [(); 2].map(|()| holders.open(Activity::default(), [None, None]));
-    let _many: Vec<_> = (0..100).map(|_| waits.holder().begin()).collect();
-    let mut one = leaves.holder().begin();
-    let unread = one.waits(piece(COUNTED));
-    drop(one);
-    assert_eq!(holders.end(1), 1);
-    assert!(is_ended(&leaves).await);
-    drop((unread, leaves));
-    assert_eq!(holders.end(1), 1);
-    assert!(is_ended(&waits).await);
+    let small = holders.open(client(1), None);
+    let mut request = small.begin();
+    let _waiting = request.waits(piece(1 << 16));
+    assert_eq!(holders.end(1 << 20), Ended::default());
+    assert!(!is_ended(&small).await);
+    assert_eq!(holders.end(1 << 17).count, 1);
 }
 
 #[test]
-fn what_is_over_is_not_held() {
+fn what_is_over_is_not_held_and_what_goes_on_is() {
     let holders = Holders::default();
-    let open = holders.open(Activity::default(), [None, None]);
-    let mut request = open.holder().begin();
+    let open = holders.open(client(1), None);
+    let mut request = open.begin();
     let waiting = request.waits(piece(COUNTED));
     let small = request.waits(piece(COUNTED - 1));
-    assert_eq!(open.holder().unread.load(Ordering::Relaxed), COUNTED);
-    drop((request, waiting, small));
-    assert!(!open.holder().holds());
-    assert_eq!(holders.end(u64::MAX), 0);
-    drop(open);
-    assert!(holders.open.lock().is_empty());
+    assert_eq!(open.cost(), COUNTED as u64 + BEHIND);
+    // A request of it may outlive the connection: it is a connection by itself then.
+    drop((open, waiting, small));
+    assert_eq!(holders.end(1).count, 1);
+    drop(request);
+    assert!(holders.0.open.lock().is_empty());
 }
 
 /// One answer that is not read stops no other, and bounds itself.
 #[test]
 fn beyond_its_budget_a_connection_gets_a_piece_of_each_answer_at_a_time() {
     let holders = Holders::default();
-    let open = holders.open(Activity::default(), [None, None]);
-    let [mut one, mut other] = [(); 2].map(|()| open.holder().begin());
+    let open = holders.open(client(1), None);
+    let [mut one, mut other] = [(); 2].map(|()| open.begin());
     assert_eq!((one.others(), other.others()), (0, 1));
     let wakes = Arc::<Wakes>::default();
     let waker = Arc::clone(&wakes).into();
