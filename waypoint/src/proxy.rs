@@ -22,7 +22,7 @@ use crate::pressure::Pressure;
 use crate::review::Review;
 use crate::room::Room;
 use crate::upstream::link::Linker;
-use crate::upstream::pool::HttpPool;
+use crate::upstream::pool::HttpPools;
 use crate::view::View;
 
 /// How long a client may take.
@@ -80,7 +80,7 @@ pub(crate) struct Proxy {
     /// Connections to endpoints, for TCP.
     pub(crate) linker: Linker,
     /// Connections to endpoints, for requests.
-    pub(crate) http: HttpPool,
+    pub(crate) http: HttpPools,
     /// Who callers are.
     pub(crate) callers: Callers,
     /// Bounds on clients.

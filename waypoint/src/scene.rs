@@ -29,7 +29,7 @@ use crate::proxy::{Bounds, Proxy};
 use crate::review::Review;
 use crate::room::Room;
 use crate::upstream::link::Linker;
-use crate::upstream::pool::HttpPool;
+use crate::upstream::pool::HttpPools;
 use crate::view::View;
 
 /// Longest that anything may take.
@@ -88,7 +88,7 @@ impl Scene {
             view: ArcSwap::from_pointee(view.clone()),
             views: views.clone(),
             identity,
-            http: HttpPool::new(linker.clone(), Tasks::new()),
+            http: HttpPools::new(linker.clone(), Tasks::new()),
             linker,
             callers: Callers::new(wants, views),
             room: Room::new(bounds.connections, bounds.connections.div_ceil(4)),

@@ -31,7 +31,7 @@ use crate::proxy::{Bounds, Proxy};
 use crate::review::Review;
 use crate::room::Room;
 use crate::upstream::link::Linker;
-use crate::upstream::pool::HttpPool;
+use crate::upstream::pool::HttpPools;
 use crate::view::View;
 
 /// Resources that may wait to be taken in.
@@ -173,7 +173,7 @@ async fn start(
         view: ArcSwap::from_pointee(view.clone()),
         views: seen.clone(),
         identity,
-        http: HttpPool::new(linker.clone(), tasks.clone()),
+        http: HttpPools::new(linker.clone(), tasks.clone()),
         linker,
         callers: Callers::new(wants, seen),
         room: Room::new(bounds.connections, bounds.connections.div_ceil(4)),

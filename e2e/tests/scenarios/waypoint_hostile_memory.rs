@@ -24,9 +24,9 @@ use crate::fronted::Fronted;
 use crate::support::SOON;
 
 /// What a connection of HTTP/2 may cost whose answers are not read, in KiB: of 32 of its 250 a window
-/// of the tunnel, whose pieces lie in larger buffers, and 64 KiB each to read and to write; of the
+/// of the tunnel, whose pieces lie in larger buffers, and 128 KiB each to read and to write; of the
 /// others a small window and some pieces.
-const UNREAD: u64 = 32 * (448 + 64 + 64) + 218 * (64 + 96);
+const UNREAD: u64 = 32 * (448 + 128 + 128) + 218 * (64 + 96);
 /// Bytes of a large answer: more than is kept of any, and not so many that all of them would be too much
 /// for the kernel.
 const LARGE: usize = 400 << 10;

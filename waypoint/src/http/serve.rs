@@ -31,7 +31,7 @@ const STREAM_WINDOW: u32 = 1 << 20;
 /// Window of one HTTP/2 connection.
 const CONNECTION_WINDOW: u32 = 4 << 20;
 /// Bytes of one HTTP/2 stream that may wait for a client that does not read.
-const UNREAD: usize = 64 << 10;
+const UNREAD: usize = 128 << 10;
 
 /// Bytes of an answer of HTTP/1 that may wait for a client that does not read; a head is shorter.
 const WAITING: usize = 128 << 10;

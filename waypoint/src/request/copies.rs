@@ -29,6 +29,7 @@ use crate::http::body::Body;
 use crate::http::copied::Copier;
 use crate::http::replay::Replayable;
 use crate::proxy::Proxy;
+use crate::upstream::link::Width;
 use crate::upstream::pool::SendError;
 use crate::view::View;
 
@@ -117,7 +118,10 @@ async fn once(
     let mut request = form::request(&copy.head, version, body);
     hops.tell(&chosen.destination, request.headers_mut());
     let (to, client) = (&chosen.destination, call.client.address.ip());
-    let sent = proxy.http.send(to, version, client, request, false);
+    let sent = proxy
+        .http
+        .of(Width::default())
+        .send(to, version, client, request, false);
     let (answer, lease) = sent.await?;
     let mut answer = answer.into_body();
     while let Some(frame) = answer.frame().await {

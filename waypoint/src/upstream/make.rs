@@ -20,7 +20,7 @@ use crate::gauges::UPSTREAM;
 use crate::http::body::Body;
 use crate::view::Destination;
 
-/// Longest head, and trailers, of an answer; of HTTP/1 also what is read at once.
+/// Longest head, and trailers, of an answer.
 const HEADERS: u32 = 64 << 10;
 /// While a new connection has not been told how many requests it may carry, it is looked at: first
 /// after so long, for so long before it is used, and last.
@@ -32,6 +32,8 @@ const LOOK: (Duration, Duration, Duration) = (
 
 /// Bytes that are read at once from a connection that carries many answers.
 const READ: usize = 64 << 10;
+/// The same of one that carries one, whose head has to fit in.
+const READ_ALONE: usize = 128 << 10;
 
 /// Why there is no connection for a request.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -94,7 +96,10 @@ impl Maker {
         };
         let link = self.linker.link(to, by).await?;
         let shaken = http1::Builder::new()
-            .max_buf_size(HEADERS as usize)
+            .max_buf_size(match self.width {
+                Width::Wide => READ_ALONE,
+                Width::Narrow => HEADERS as usize,
+            })
             .handshake(TokioIo::new(link))
             .await;
         let (sender, connection) =

@@ -109,11 +109,17 @@ impl Lease {
     }
 }
 
-/// The pool; clones share it.
+/// The pools of either width; clones share them.
+#[derive(Clone, Debug)]
+pub(crate) struct HttpPools {
+    wide: HttpPool,
+    narrow: HttpPool,
+}
+
+/// Connections of one width; clones share them.
 #[derive(Clone, Debug)]
 pub(crate) struct HttpPool {
     inner: Arc<Inner>,
-    narrow: Arc<Inner>,
 }
 
 #[derive(Debug)]
@@ -124,41 +130,52 @@ struct Inner {
     shared: Shared,
 }
 
-impl Inner {
-    fn new(linker: Linker, width: Width, tasks: Tasks) -> Arc<Self> {
-        Arc::new(Self {
-            maker: Maker::new(linker, width, tasks.clone()),
-            tasks,
-            idle: Idle::default(),
-            shared: Shared::default(),
-        })
+impl HttpPools {
+    /// Empty pools over these links.
+    pub(crate) fn new(linker: Linker, tasks: Tasks) -> Self {
+        Self {
+            wide: HttpPool::new(linker.clone(), Width::Wide, tasks.clone()),
+            narrow: HttpPool::new(linker, Width::Narrow, tasks),
+        }
+    }
+
+    /// That of this width.
+    pub(crate) fn of(&self, width: Width) -> &HttpPool {
+        match width {
+            Width::Wide => &self.wide,
+            Width::Narrow => &self.narrow,
+        }
+    }
+
+    /// Lets go of connections to endpoints that are gone, by their pods' uids, or are reached
+    /// otherwise than with this identity now.
+    pub(crate) fn purge(&self, is_gone: impl Fn(&str, Option<&SpiffeId>) -> bool) {
+        for pool in [&self.wide, &self.narrow] {
+            pool.purge(&is_gone);
+        }
+    }
+
+    /// Lets go of connections that are not used, for ever.
+    pub(crate) async fn sweep(self) {
+        loop {
+            tokio::time::sleep(SWEEP).await;
+            for pool in [&self.wide, &self.narrow] {
+                pool.sweep(clock::now());
+            }
+        }
     }
 }
 
 impl HttpPool {
-    /// An empty pool over these links.
-    pub(crate) fn new(linker: Linker, tasks: Tasks) -> Self {
+    fn new(linker: Linker, width: Width, tasks: Tasks) -> Self {
         Self {
-            inner: Inner::new(linker.clone(), Width::Wide, tasks.clone()),
-            narrow: Inner::new(linker, Width::Narrow, tasks),
+            inner: Arc::new(Inner {
+                maker: Maker::new(linker, width, tasks.clone()),
+                tasks,
+                idle: Idle::default(),
+                shared: Shared::default(),
+            }),
         }
-    }
-
-    /// The same, over connections of this width.
-    pub(crate) fn of(&self, width: Width) -> Self {
-        let inner = match width {
-            Width::Wide => &self.inner,
-            Width::Narrow => &self.narrow,
-        };
-        Self {
-            inner: Arc::clone(inner),
-            narrow: Arc::clone(&self.narrow),
-        }
-    }
-
-    /// Those of either width.
-    fn both(&self) -> [&Inner; 2] {
-        [&self.inner, &self.narrow]
     }
 
     /// Sends a client's request to an endpoint and waits for the head of the answer.
@@ -178,29 +195,15 @@ impl HttpPool {
         }
     }
 
-    /// Lets go of connections to endpoints that are gone, by their pods' uids, or are reached
-    /// otherwise than with this identity now.
-    pub(crate) fn purge(&self, is_gone: impl Fn(&str, Option<&SpiffeId>) -> bool) {
+    fn purge(&self, is_gone: impl Fn(&str, Option<&SpiffeId>) -> bool) {
         let is_gone = |key: &Key| is_gone(&key.pod, key.identity.as_ref());
-        for inner in self.both() {
-            inner.idle.purge(is_gone);
-            inner.shared.purge(is_gone);
-        }
+        self.inner.idle.purge(is_gone);
+        self.inner.shared.purge(is_gone);
     }
 
-    /// Lets go of connections that are not used, for ever.
-    pub(crate) async fn sweep(self) {
-        loop {
-            tokio::time::sleep(SWEEP).await;
-            self.sweep_now(clock::now());
-        }
-    }
-
-    fn sweep_now(&self, now: Instant) {
-        for inner in self.both() {
-            inner.idle.sweep(now);
-            inner.shared.sweep(now);
-        }
+    fn sweep(&self, now: Instant) {
+        self.inner.idle.sweep(now);
+        self.inner.shared.sweep(now);
     }
 }
 

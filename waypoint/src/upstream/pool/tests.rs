@@ -39,7 +39,7 @@ async fn until(mut condition: impl FnMut() -> bool) {
 
 fn pool() -> HttpPool {
     let linker = Linker::new(Identity::new(), "own");
-    HttpPool::new(linker, Tasks::new())
+    HttpPool::new(linker, Width::Wide, Tasks::new())
 }
 
 /// A pod at this address, which takes tunnels or does not.
@@ -295,9 +295,9 @@ async fn idle_connections_go_after_a_while() {
     exchange(&pool, &one, Version::Http1).await;
     exchange(&pool, &other, Version::Http2).await;
     let lens = || (pool.inner.idle.len(), pool.inner.shared.len());
-    pool.sweep_now(now + Duration::from_secs(30));
+    pool.sweep(now + Duration::from_secs(30));
     assert_eq!(lens(), (1, 1));
-    pool.sweep_now(now + Duration::from_secs(120));
+    pool.sweep(now + Duration::from_secs(120));
     assert_eq!(lens(), (0, 0));
     until(|| !pool.inner.tasks.running().contains_key(UPSTREAM)).await;
 }
@@ -308,7 +308,7 @@ async fn a_connection_with_a_request_stays() {
     let (to, connections) = http2_endpoint(200).await;
     let watch = ask(&pool, &to, Version::Http2, "/watch").await.unwrap();
     for minutes in 1..5 {
-        pool.sweep_now(now + Duration::from_secs(60 * minutes));
+        pool.sweep(now + Duration::from_secs(60 * minutes));
     }
     assert_eq!(pool.inner.shared.len(), 1);
     exchange(&pool, &to, Version::Http2).await;
@@ -322,7 +322,7 @@ async fn connections_that_the_endpoint_has_closed_go_at_once() {
     let pool = pool();
     exchange(&pool, &to, Version::Http1).await;
     until(|| {
-        pool.sweep_now(clock::now());
+        pool.sweep(clock::now());
         pool.inner.idle.len() == 0
     })
     .await;
@@ -350,6 +350,6 @@ async fn a_pod_that_takes_tunnels_now_gets_nothing_in_plaintext() {
     }
     let (identity, before) = (SpiffeId::from_parts("d", "n", "a"), clock::now());
     pool.purge(|_, of| of != Some(&identity));
-    pool.sweep_now(before);
+    pool.sweep(before);
     assert_eq!((pool.inner.idle.len(), pool.inner.shared.len()), (0, 0));
 }
