@@ -4,6 +4,7 @@
 use std::net::SocketAddr;
 
 use ambit_e2e::cluster::{Cluster, Echo, HTTP, peer_authentication};
+use ambit_e2e::wait::wait_until;
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::{Value, json};
 
@@ -38,14 +39,16 @@ pub(super) fn run(cluster: &Cluster) -> Result<String> {
         SocketAddr::new(ip.context("no address")?, HTTP)
     );
     let service = format!("http://server.{}/", shop.name);
+    // The node's rules for a new service come a moment after its pods are ready.
+    let known = || strangers.curl(stranger, &service).is_ok();
+    wait_until("the service to be reached", BITE, known)?;
     for (client, url) in [(stranger, &pod), (stranger, &service), ("host", &pod)] {
         strangers
             .curl(client, url)
             .context("PERMISSIVE lets strangers in")?;
     }
-    if let Some(said) = by_node_port(cluster, &shop.name, far)? {
-        said.context("PERMISSIVE lets clients outside in")?;
-    }
+    let known = || !matches!(by_node_port(cluster, &shop.name, far), Ok(Some(Err(_))));
+    wait_until("PERMISSIVE to let clients outside in", BITE, known)?;
     shop.apply(&[peer_authentication("STRICT")])?;
     strangers.becomes_refused(stranger, &pod, BITE)?;
     strangers.refused(stranger, &service)?;
