@@ -33,6 +33,11 @@ impl Answer {
     }
 }
 
+/// A text as it may stand in a query, whatever is in it.
+pub fn percent_encoded(text: &str) -> String {
+    text.bytes().map(|byte| format!("%{byte:02X}")).collect()
+}
+
 /// Connects from inside a namespace.
 pub fn connect(from: &Namespace, to: SocketAddr) -> Result<TcpStream> {
     let stream = from

@@ -6,7 +6,6 @@
 //! and where, is left to what users have in their `relabel_configs`.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
@@ -15,6 +14,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::Sandbox;
+use crate::clients::percent_encoded;
 use crate::wait::wait_with_pauses;
 
 /// Its name, its label `app` and its service account.
@@ -153,14 +153,6 @@ impl<'a> Prometheus<'a> {
         ensure!(said.contains(r#""status":"success""#), "{what}: {said}");
         serde_json::from_str(&said).with_context(|| format!("reading {said:?}"))
     }
-}
-
-fn percent_encoded(text: &str) -> String {
-    text.bytes().fold(String::new(), |mut all, byte| {
-        // Writing to a string does not fail.
-        write!(all, "%{byte:02X}").ok();
-        all
-    })
 }
 
 /// What `kubernetes_sd_configs` would say of a pod: a target for each port of each container, and one

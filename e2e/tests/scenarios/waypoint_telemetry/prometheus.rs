@@ -4,7 +4,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use ambit_e2e::clients::get;
+use ambit_e2e::clients::{get, percent_encoded};
 use ambit_e2e::lab::Pod;
 use ambit_e2e::lab::address::{Family, node_v4};
 use ambit_e2e::mesh::Waypoint;
@@ -153,7 +153,7 @@ fn await_answer(pod: &Pod, query: &str, is_wanted: impl Fn(f64) -> bool) -> f64 
 }
 
 fn asked(pod: &Pod, query: &str) -> Value {
-    let query: String = query.bytes().map(|byte| format!("%{byte:02x}")).collect();
+    let query = percent_encoded(query);
     let at = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), PROMETHEUS);
     let answer = get(pod.namespace(), at, &format!("/api/v1/query?query={query}"));
     answer.map_or(Value::Null, |answer| {

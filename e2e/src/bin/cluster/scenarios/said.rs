@@ -3,6 +3,9 @@
 use ambit_e2e::cluster::Cluster;
 use anyhow::{Result, ensure};
 
+/// The label by which a namespace or an object names its waypoint.
+pub(super) const BOUND: &str = "ambit.mesh/use-waypoint";
+
 /// What `ambit` prints, if it ends with that exit code.
 pub(super) fn said(cluster: &Cluster, args: &[&str], code: i32) -> Result<String> {
     let said = cluster.ambit(args)?;

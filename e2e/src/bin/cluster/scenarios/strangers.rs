@@ -47,7 +47,10 @@ pub(super) fn run(cluster: &Cluster) -> Result<String> {
             .curl(client, url)
             .context("PERMISSIVE lets strangers in")?;
     }
-    let known = || !matches!(by_node_port(cluster, &shop.name, far), Ok(Some(Err(_))));
+    let known = || {
+        let said = by_node_port(cluster, &shop.name, far);
+        matches!(said, Ok(None | Some(Ok(_))))
+    };
     wait_until("PERMISSIVE to let clients outside in", BITE, known)?;
     shop.apply(&[peer_authentication("STRICT")])?;
     strangers.becomes_refused(stranger, &pod, BITE)?;

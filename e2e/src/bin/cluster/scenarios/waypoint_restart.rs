@@ -9,14 +9,13 @@ use ambit_e2e::cluster::{Cluster, Echo, Sandbox};
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 
-use super::said::make_waypoint;
+use super::said::{BOUND, make_waypoint};
 
 const PER_SECOND: u32 = 500;
 /// Requests, some of them before and after all that is done.
 const REQUESTS: u32 = 30_000;
 const CAPTURE: Duration = Duration::from_secs(30);
 const ROLLED: Duration = Duration::from_secs(90);
-const BOUND: &str = "ambit.mesh/use-waypoint";
 
 pub(super) fn run(cluster: &Cluster) -> Result<String> {
     cluster.install_gateway_api()?;

@@ -8,9 +8,9 @@ use anyhow::{Result, ensure};
 use serde_json::{Value, json};
 
 use crate::scenarios::BITE;
+use crate::scenarios::said::BOUND;
 
 const CAPTURE: Duration = Duration::from_secs(30);
-const BOUND: &str = "ambit.mesh/use-waypoint";
 /// A line that an echo sends back.
 pub(super) const LINE: &str = "0123456789";
 
