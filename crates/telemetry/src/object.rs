@@ -61,7 +61,7 @@ impl Object {
     /// Adds a number.
     pub(crate) fn number(&mut self, name: &'static str, value: impl itoa::Integer) {
         self.name(name);
-        self.digits(value);
+        digits(&mut self.0, value);
     }
 
     /// Adds a number of milliseconds with three places.
@@ -75,36 +75,31 @@ impl Object {
 
     /// Adds a text such as `12ms`.
     pub(crate) fn span(&mut self, name: &'static str, value: Duration) {
-        self.name(name);
-        self.0.push(b'"');
-        self.digits(value.as_millis());
-        self.0.extend_from_slice(b"ms\"");
+        self.quoted(name, |line| {
+            digits(line, value.as_millis());
+            line.extend_from_slice(b"ms");
+        });
     }
 
     /// Adds the time of day.
     pub(crate) fn now(&mut self, name: &'static str) {
-        self.text(name, clock::rfc3339(clock::wall()).as_bytes());
+        let now = clock::rfc3339(clock::wall());
+        self.quoted(name, |line| line.extend_from_slice(now.as_bytes()));
     }
 
     /// Adds an address and port.
     pub(crate) fn address(&mut self, name: &'static str, value: SocketAddr) {
-        self.name(name);
-        self.0.push(b'"');
-        match value.ip() {
+        self.quoted(name, |line| match value.ip() {
             IpAddr::V4(ip) => {
-                for (number, octet) in ip.octets().into_iter().enumerate() {
-                    if number > 0 {
-                        self.0.push(b'.');
-                    }
-                    self.digits(octet);
+                for (octet, after) in ip.octets().into_iter().zip(*b"...:") {
+                    digits(line, octet);
+                    line.push(after);
                 }
-                self.0.push(b':');
-                self.digits(value.port());
+                digits(line, value.port());
             }
             // Writing to memory does not fail.
-            IpAddr::V6(_) => drop(write!(self.0, "{value}")),
-        }
-        self.0.push(b'"');
+            IpAddr::V6(_) => drop(write!(line, "{value}")),
+        });
     }
 
     /// Adds who is who, as far as it is known.
@@ -134,9 +129,12 @@ impl Object {
         self.0
     }
 
-    fn digits(&mut self, value: impl itoa::Integer) {
-        let mut text = itoa::Buffer::new();
-        self.0.extend_from_slice(text.format(value).as_bytes());
+    /// Adds a text that has nothing to escape.
+    fn quoted(&mut self, name: &'static str, write: impl FnOnce(&mut Vec<u8>)) {
+        self.name(name);
+        self.0.push(b'"');
+        write(&mut self.0);
+        self.0.push(b'"');
     }
 
     fn name(&mut self, name: &'static str) {
@@ -173,6 +171,11 @@ impl Object {
         }
         self.0.extend_from_slice(rest);
     }
+}
+
+fn digits(line: &mut Vec<u8>, value: impl itoa::Integer) {
+    let mut text = itoa::Buffer::new();
+    line.extend_from_slice(text.format(value).as_bytes());
 }
 
 /// No more than the longest text, whole characters where it is UTF-8.
