@@ -169,9 +169,7 @@ impl Rotation {
     /// These agents are known too, away as far as this replica sees.
     pub(crate) fn know(&mut self, agents: &BTreeSet<String>) {
         for node in agents.iter().filter(|name| !is_waypoint(name)) {
-            if !self.agents.contains_key(node) {
-                self.agents.insert(node.clone(), Holder::default());
-            }
+            self.agents.entry(node.clone()).or_default();
         }
     }
 
@@ -213,23 +211,28 @@ impl Rotation {
 
     /// A caller has connected, once more perhaps.
     pub(crate) fn connected(&mut self, name: &str) {
-        let same_kind = if is_waypoint(name) {
-            &mut self.waypoints
-        } else {
-            &mut self.agents
-        };
-        same_kind.entry(name.to_owned()).or_default().connections += 1;
+        let callers = self.callers_like(name);
+        callers.entry(name.to_owned()).or_default().connections += 1;
     }
 
     /// One of a caller's connections has ended.
     pub(crate) fn gone(&mut self, name: &str) {
-        for same_kind in [&mut self.agents, &mut self.waypoints] {
-            if let Some(holder) = same_kind.get_mut(name) {
-                holder.connections = holder.connections.saturating_sub(1);
-            }
+        let callers = self.callers_like(name);
+        let Some(holder) = callers.get_mut(name) else {
+            return;
+        };
+        holder.connections = holder.connections.saturating_sub(1);
+        if holder.connections == 0 && is_waypoint(name) {
+            callers.remove(name);
         }
-        self.waypoints
-            .retain(|_, waypoint| waypoint.connections > 0);
+    }
+
+    fn callers_like(&mut self, name: &str) -> &mut BTreeMap<String, Holder> {
+        if is_waypoint(name) {
+            &mut self.waypoints
+        } else {
+            &mut self.agents
+        }
     }
 
     /// A caller says that it and its proxies hold the bundle of this generation.

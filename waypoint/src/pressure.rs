@@ -72,10 +72,12 @@ impl Level {
         let holds = |level: Self, (begin, end): (u64, u64)| {
             is_above(if self >= level { end } else { begin })
         };
-        match () {
-            () if holds(Self::Last, LAST) => Self::Last,
-            () if holds(Self::High, HIGH) => Self::High,
-            () => Self::Enough,
+        if holds(Self::Last, LAST) {
+            Self::Last
+        } else if holds(Self::High, HIGH) {
+            Self::High
+        } else {
+            Self::Enough
         }
     }
 }

@@ -137,9 +137,10 @@ impl Body {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let turn = self.under_way.as_ref().map(|it| it.poll_turn(cx));
+        let under_way = self.under_way.as_ref();
+        let waits = under_way.is_some_and(|it| it.poll_turn(cx).is_pending());
         let polled = match &mut self.source {
-            _ if turn.is_some_and(|turn| turn.is_pending()) => Poll::Pending,
+            _ if waits => Poll::Pending,
             Source::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             Source::Incoming(body) => Pin::new(body)
                 .poll_frame(cx)

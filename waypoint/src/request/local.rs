@@ -111,13 +111,9 @@ impl Fault {
         let reason = refusal.reason;
         let fault = match reason {
             Reason::NoEndpoint | Reason::NoWaypoint => {
-                let detail = refusal.detail.as_str();
-                Self::new(503, Flag::NoEndpoint, reason.word(), detail)
+                Self::new(503, Flag::NoEndpoint, reason.word(), &*refusal.detail)
             }
-            Reason::Overloaded => {
-                let detail = refusal.detail.as_str();
-                Self::new(503, Flag::Overloaded, reason.word(), detail)
-            }
+            Reason::Overloaded => Self::new(503, Flag::Overloaded, reason.word(), &*refusal.detail),
             // It passes by itself, and the client did nothing wrong.
             Reason::PoliciesUnknown => {
                 Self::new(503, Flag::Denied, reason.word(), refusal.to_string())
