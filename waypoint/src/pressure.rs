@@ -1,9 +1,10 @@
 //! Memory: however many clients there are, the process stays within its limit.
 //!
-//! Every bound on one client is one that many clients together go beyond. So the process looks at how
-//! much memory it has, some times a second, and a request looks at what came of it: one number.
+//! Every bound on one client is one that many clients together go beyond. So a thread of its own looks
+//! at how much memory the process has, the more often the less is left, and a request looks at what
+//! came of it: one number.
 //!
-//! | of the limit | |
+//! | of what may be held | |
 //! |---|---|
 //! | [`HIGH`] | what begins is refused; what is under way goes on, for [`PATIENCE`] |
 //! | [`LAST`], or [`HIGH`] for that long | connections are ended too, down to [`GOAL`] ([`holders`]) |
@@ -16,15 +17,18 @@
 //!
 //! What counts is resident memory. That of the control group has the page cache in it, of which the
 //! kernel frees what it needs, and in a group that is not a container's own other processes. It lacks
-//! what the kernel holds for sockets: the rest of the limit is for that, and for what comes between
-//! two looks. An allocator that keeps what was freed would keep the waypoint refusing: ours gives it
+//! what the kernel holds for sockets: the rest of the limit is for that, and for what comes until a look
+//! has its effect, which is a [`BURST`] whatever the limit is. An allocator that keeps what was freed would keep the waypoint refusing: ours gives it
 //! back within a second.
 
 pub(crate) mod holders;
 mod limit;
 
+use std::io;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use ambit_decide::{Reason, Refusal};
@@ -36,7 +40,10 @@ use crate::proxy::Proxy;
 
 pub(crate) use self::limit::limit;
 
-/// Parts of a hundred of the limit: where refusing begins, and where it ends.
+/// What clients can make the process take from one look to the end of what is ended for it: some tens
+/// of milliseconds, at as much as can be copied in them.
+const BURST: u64 = 48 << 20;
+/// Parts of a hundred of what may be held: where refusing begins, and where it ends.
 const HIGH: (u64, u64) = (85, 75);
 /// The same of ending what holds much.
 const LAST: (u64, u64) = (90, 87);
@@ -46,12 +53,10 @@ const GOAL: u64 = 70;
 const PATIENCE: Duration = Duration::from_secs(1);
 /// How long it takes until what was held can be seen to be free, at most.
 const FREED: Duration = Duration::from_millis(1500);
-/// Between two looks, the same from half of the limit on, and while memory is short.
-const LOOK: [Duration; 3] = [
-    Duration::from_millis(250),
-    Duration::from_millis(25),
-    Duration::from_millis(10),
-];
+/// Bytes that can be taken in a millisecond, for how long it is until the next look.
+const RATE: u64 = 4 << 20;
+/// Between two looks, in milliseconds.
+const LOOKS: RangeInclusive<u64> = 5..=250;
 
 /// How short memory is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -66,9 +71,9 @@ pub(crate) enum Level {
 }
 
 impl Level {
-    /// What follows on this level when so much of the limit is used.
-    fn after(self, used: u64, limit: u64) -> Self {
-        let is_above = |part: u64| u128::from(used) * 100 >= u128::from(limit) * u128::from(part);
+    /// What follows on this level when so much is used of what may be held.
+    fn after(self, used: u64, most: u64) -> Self {
+        let is_above = |part: u64| u128::from(used) * 100 >= u128::from(most) * u128::from(part);
         let holds = |level: Self, (begin, end): (u64, u64)| {
             is_above(if self >= level { end } else { begin })
         };
@@ -88,6 +93,8 @@ pub(crate) struct Pressure {
     level: AtomicU8,
     used: AtomicU64,
     limit: u64,
+    /// What may be held of it.
+    most: u64,
     holders: Holders,
 }
 
@@ -101,10 +108,14 @@ struct Seen {
 impl Pressure {
     /// Enough of this, in bytes.
     pub(crate) fn new(limit: u64) -> Self {
+        // Above the last mark there has to be room for a burst; a small limit has less.
+        let last = limit - BURST.min(limit / 4);
+        let (part, _) = LAST;
         Self {
             level: AtomicU8::new(Level::Enough as u8),
             used: AtomicU64::new(0),
             limit,
+            most: (last / part).saturating_mul(100).min(limit),
             holders: Holders::default(),
         }
     }
@@ -153,9 +164,16 @@ impl Pressure {
     fn see(&self, used: u64) -> Seen {
         self.used.store(used, Ordering::Relaxed);
         let before = self.level();
-        let now = before.after(used, self.limit);
+        let now = before.after(used, self.most);
         self.level.store(now as u8, Ordering::Relaxed);
         Seen { before, now }
+    }
+
+    /// How long nothing can go wrong, with so much in use.
+    fn pause(&self, used: u64) -> Duration {
+        let (part, _) = HIGH;
+        let left = (self.most / 100 * part).saturating_sub(used);
+        Duration::from_millis((left / RATE).clamp(*LOOKS.start(), *LOOKS.end()))
     }
 }
 
@@ -174,7 +192,7 @@ struct Ending {
 
 impl Ending {
     /// Bytes that connections have to give back now.
-    fn excess(&mut self, level: Level, used: u64, limit: u64, now: Instant) -> u64 {
+    fn excess(&mut self, level: Level, used: u64, most: u64, now: Instant) -> u64 {
         self.freed.retain(|(at, _)| now.duration_since(*at) < FREED);
         if level == Level::Enough {
             self.since = None;
@@ -186,7 +204,7 @@ impl Ending {
             return 0;
         }
         let freed = self.freed.iter().map(|(_, bytes)| bytes).sum();
-        let goal = limit / 100 * GOAL;
+        let goal = most / 100 * GOAL;
         used.saturating_sub(goal).saturating_sub(freed)
     }
 
@@ -197,9 +215,13 @@ impl Ending {
     }
 }
 
-/// Looks for ever.
-pub(crate) async fn watch(proxy: Arc<Proxy>) {
-    let pressure = &proxy.pressure;
+/// Looks for ever, on a thread of its own: those that serve may all be busy with what takes the memory.
+pub(crate) fn watch(proxy: Arc<Proxy>) -> io::Result<()> {
+    let thread = thread::Builder::new().name("watch memory".into());
+    thread.spawn(move || look(&proxy.pressure)).map(drop)
+}
+
+fn look(pressure: &Pressure) {
     let limit = pressure.limit;
     tracing::info!(limit, "memory is held under its limit");
     let mut ending = Ending::default();
@@ -221,17 +243,11 @@ pub(crate) async fn watch(proxy: Arc<Proxy>) {
             _ => {}
         }
         let now = clock::now();
-        let excess = ending.excess(seen.now, used, limit, now);
+        let excess = ending.excess(seen.now, used, pressure.most, now);
         if excess > 0 {
             ending.ended(pressure.holders.end(excess), now);
         }
-        let [far, near, short] = LOOK;
-        let pause = match seen.now {
-            Level::Enough if used < limit / 2 => far,
-            Level::Enough => near,
-            Level::High | Level::Last => short,
-        };
-        tokio::time::sleep(pause).await;
+        thread::sleep(pressure.pause(used));
     }
 }
 

@@ -189,7 +189,7 @@ async fn start(
         away: Away::default(),
     });
     drop(tasks.spawn("sweep connections", proxy.http.clone().sweep()));
-    drop(tasks.spawn("watch memory", pressure::watch(Arc::clone(&proxy))));
+    pressure::watch(Arc::clone(&proxy)).context("start the thread that watches memory")?;
     shown.registry.register_collector(Box::new(Gauges {
         proxy: Arc::clone(&proxy),
         tasks: tasks.clone(),

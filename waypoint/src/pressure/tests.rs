@@ -6,11 +6,13 @@ use super::*;
 use crate::fixtures::service;
 use crate::scene::{Peer, Scene, head, rest, soon};
 
-const LIMIT: u64 = 1000;
+/// Thousandths of the limit.
+const PART: u64 = 1 << 20;
+const LIMIT: u64 = 1000 * PART;
 
 fn levels(readings: &[u64]) -> Vec<Level> {
     let pressure = Pressure::new(LIMIT);
-    let seen = readings.iter().map(|used| pressure.see(*used).now);
+    let seen = readings.iter().map(|used| pressure.see(*used * PART).now);
     seen.collect()
 }
 
@@ -43,12 +45,12 @@ fn connections_are_ended_near_the_limit_only() {
 fn a_refusal_has_its_reason_and_lasts_as_long_as_the_level() {
     let pressure = Pressure::new(LIMIT);
     assert!(pressure.check().is_ok());
-    pressure.see(899);
+    pressure.see(899 * PART);
     assert_eq!(pressure.check().unwrap_err().reason, Reason::Overloaded);
     assert!(!pressure.has_reached(Level::Last));
-    pressure.see(100);
+    pressure.see(100 * PART);
     assert!(pressure.check().is_ok());
-    assert_eq!((pressure.used(), pressure.limit()), (100, LIMIT));
+    assert_eq!((pressure.used(), pressure.limit()), (100 * PART, LIMIT));
 }
 
 #[test]
@@ -59,6 +61,24 @@ fn limits_as_large_as_can_be_do_not_overflow() {
     assert_eq!(Level::Enough.after(0, 0), Level::Last);
 }
 
+#[test]
+fn a_small_limit_has_room_for_a_burst_above_the_last_mark() {
+    let last = |limit: u64| {
+        let pressure = Pressure::new(limit << 20);
+        let levels = (0..=limit).map(|mib| Level::Enough.after(mib << 20, pressure.most));
+        limit - levels.filter(|level| *level < Level::Last).count() as u64
+    };
+    assert_eq!([64, 192, 256, 480, 1000].map(last), [16, 48, 48, 48, 100]);
+}
+
+#[test]
+fn the_less_is_left_the_sooner_it_looks_again() {
+    let pressure = Pressure::new(LIMIT);
+    let pause = |part: u64| pressure.pause(part * PART).as_millis();
+    assert_eq!([0, 450, 750, 840, 2000].map(pause), [212, 100, 25, 5, 5]);
+    assert_eq!(Pressure::new(u64::MAX).pause(0).as_millis(), 250);
+}
+
 /// What is to be ended at each of these moments, in ms, with so much in use, where what is asked for
 /// ends or does not.
 fn excesses(readings: &[(u64, u64)], ends: bool) -> Vec<u64> {
@@ -66,13 +86,14 @@ fn excesses(readings: &[(u64, u64)], ends: bool) -> Vec<u64> {
     let began = clock::now();
     let mut excess = |(at, used): (u64, u64)| {
         let now = began + Duration::from_millis(at);
+        let used = used * PART;
         let excess = ending.excess(pressure.see(used).now, used, LIMIT, now);
         if excess > 0 {
             let bytes = if ends { excess } else { 0 };
             let count = usize::from(ends);
             ending.ended(Ended { count, bytes }, now);
         }
-        excess
+        excess / PART
     };
     readings.iter().map(|reading| excess(*reading)).collect()
 }
