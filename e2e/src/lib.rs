@@ -20,6 +20,7 @@ pub mod mesh;
 pub mod peer;
 pub mod process;
 pub mod programs;
+pub mod queries;
 pub mod scripted;
 pub mod servers;
 pub mod shell;

@@ -9,6 +9,7 @@ use ambit_e2e::lab::Pod;
 use ambit_e2e::lab::address::{Family, node_v4};
 use ambit_e2e::mesh::Waypoint;
 use ambit_e2e::programs;
+use ambit_e2e::queries;
 use ambit_e2e::wait::{wait_until, wait_with_pauses};
 use ambit_e2e::world::{HTTP, SPREAD, WAYPOINT, World};
 use ambit_e2e::yaml;
@@ -107,31 +108,18 @@ fn scraped_through_the_waypoint(world: &World, waypoint: &Waypoint) {
     wait_until("a scrape to be counted", SCRAPED, || scrapes() > before).unwrap();
 }
 
-/// M14, M15 and M18, in the words that their readers will type.
+/// What dashboards draw, and how much of everything is secured.
 fn dashboards_are_right(pod: &Pod) {
-    let by = "by (destination_service_name)";
-    let of = |labels: &str| {
-        format!("sum(rate(istio_requests_total{{reporter=\"destination\"{labels}}}[5m]))")
-    };
-    let (all, bad) = (of(""), of(",response_code=~\"5..\""));
-    await_answer(pod, &format!("{all} {by}"), |rate| rate > 0.0);
-    let ratio = format!("{bad} {by} / {all} {by} * 100");
-    let percent = await_answer(pod, &ratio, |percent| percent > 0.0);
+    await_answer(pod, &queries::request_rate(), |rate| rate > 0.0);
+    let percent = await_answer(pod, &queries::error_percent(), |percent| percent > 0.0);
     // Rates are extrapolated: what is drawn is near the truth.
     assert!((20.0..=30.0).contains(&percent), "{percent} %, 25 in truth");
-    let buckets = "istio_request_duration_milliseconds_bucket{reporter=\"destination\"}[5m]";
-    for quantile in ["0.50", "0.95", "0.99"] {
-        let by = "by (destination_service_name, le)";
-        let query = format!("histogram_quantile({quantile}, sum(rate({buckets})) {by})");
+    for query in queries::latencies() {
         let value = await_answer(pod, &query, |value| value > 0.0);
         assert!(value < 10_000.0, "{value} ms");
     }
-    let secured = "istio_requests_total{connection_security_policy=\"mutual_tls\"}";
-    let coverage = format!("sum({secured}) / sum(istio_requests_total) * 100");
-    await_answer(pod, &coverage, |percent| same(percent, 100.0));
-    let lately = |series: &str| format!("sum(rate({series}[10m]))");
-    let share = format!("{} / {}", lately(secured), lately("istio_requests_total"));
-    await_answer(pod, &share, |share| same(share, 1.0));
+    await_answer(pod, &queries::coverage(), |percent| same(percent, 100.0));
+    await_answer(pod, &queries::coverage_lately(), |share| same(share, 1.0));
 }
 
 fn same(one: f64, other: f64) -> bool {

@@ -4,6 +4,7 @@
 mod shop;
 
 use ambit_e2e::cluster::{Cluster, Prometheus, SYSTEM, Sandbox};
+use ambit_e2e::queries;
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
@@ -174,22 +175,17 @@ fn labels(shop: &Shop<'_>, prometheus: &Prometheus<'_>) -> Result<()> {
     Ok(())
 }
 
-/// The contract's M14, M15 and M18, in the words that their readers will type.
+/// What dashboards draw of the server, and how much of everything is secured.
 fn dashboards(sandbox: &Sandbox, prometheus: &Prometheus<'_>) -> Result<String> {
-    let by = "by (destination_service_name)";
-    let of = |labels: &str| {
-        format!("sum(rate(istio_requests_total{{reporter=\"destination\"{labels}}}[5m]))")
-    };
-    let (all, bad) = (of(""), of(",response_code=~\"5..\""));
     let server = |query: &str| {
         let series = prometheus.ask(query)?;
         let mut series = series.into_iter();
         let sample = series.find(|sample| sample.label("destination_service_name") == "server");
         sample.with_context(|| format!("{query} says nothing of the server"))
     };
-    let rate = server(&format!("{all} {by}"))?.value();
+    let rate = server(&queries::request_rate())?.value();
     ensure!(rate > 0.0, "{rate} requests/s");
-    let percent = server(&format!("{bad} {by} / {all} {by} * 100"))?.value();
+    let percent = server(&queries::error_percent())?.value();
     // Rates are extrapolated: what is drawn is near the truth.
     let truth = 100.0 * f64::from(BAD) / f64::from(GOOD.saturating_add(BAD));
     ensure!(
@@ -197,21 +193,14 @@ fn dashboards(sandbox: &Sandbox, prometheus: &Prometheus<'_>) -> Result<String> 
         "{percent} % errors, {truth} in truth"
     );
     let mut quantiles = Vec::new();
-    for quantile in ["0.50", "0.95", "0.99"] {
-        let buckets = "istio_request_duration_milliseconds_bucket{reporter=\"destination\"}[5m]";
-        let by = "by (destination_service_name, le)";
-        let query = format!("histogram_quantile({quantile}, sum(rate({buckets})) {by})");
+    for query in queries::latencies() {
         let value = server(&query)?.value();
         ensure!(value > 0.0 && value < 10_000.0, "{query} is {value}");
         quantiles.push(value);
     }
     ensure!(quantiles.is_sorted(), "{quantiles:?}");
-    let secured = "istio_requests_total{connection_security_policy=\"mutual_tls\"}";
-    let coverage = format!("sum({secured}) / sum(istio_requests_total) * 100");
-    prometheus.await_exactly(&coverage, 100)?;
-    let lately = |series: &str| format!("sum(rate({series}[10m]))");
-    let share = format!("{} / {}", lately(secured), lately("istio_requests_total"));
-    prometheus.await_exactly(&share, 1)?;
+    prometheus.await_exactly(&queries::coverage(), 100)?;
+    prometheus.await_exactly(&queries::coverage_lately(), 1)?;
     scrapes(sandbox, prometheus)?;
     Ok(format!(
         "{rate:.1} requests/s, {percent:.0} % errors, p50 {:.1} ms, all of it secured",
