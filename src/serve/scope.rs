@@ -109,16 +109,21 @@ impl Scope {
         self.leaving.values().min().copied()
     }
 
-    /// Takes callers in that it asks for by alias, and lets others go.
-    pub(crate) fn ask(&mut self, ask: &[String], leave: &[String]) {
-        for name in leave {
-            self.asked.remove(name.as_str());
+    /// Takes callers in that it asks for by alias, and lets others go: names of workloads that it is
+    /// perhaps no longer told of.
+    pub(crate) fn ask(&mut self, ask: &[String], leave: &[String], mesh: &Mesh) -> Vec<Arc<str>> {
+        let mut left = Vec::new();
+        for alias in leave {
+            if self.asked.remove(alias.as_str()) {
+                left.extend(named_by(alias, mesh).map(|workload| workload.uid.as_str().into()));
+            }
         }
         for name in ask {
             if self.asked.len() < MOST_ASKED {
                 self.asked.insert(name.as_str().into());
             }
         }
+        left
     }
 
     /// Whether it is told of this workload or service.
@@ -150,13 +155,7 @@ impl Scope {
         let names = services.clone().map(|service| service.to_string().into());
         let endpoints = services.flat_map(|service| mesh.endpoints(service));
         let bound = mesh.bound_workloads(&self.own);
-        let asked = self.asked.iter().flat_map(|asked| {
-            let (_, address) = asked.split_once('/').unwrap_or_default();
-            let address = address.parse().ok();
-            address
-                .into_iter()
-                .flat_map(|address| mesh.workloads_at(address))
-        });
+        let asked = self.asked.iter().flat_map(|alias| named_by(alias, mesh));
         let workloads = endpoints.chain(bound).chain(asked);
         names
             .chain(workloads.map(|workload| workload.uid.as_str().into()))
@@ -205,6 +204,15 @@ impl Scope {
         }
         reached
     }
+}
+
+/// Workloads at the address that an alias is.
+fn named_by<'m>(alias: &str, mesh: &'m Mesh) -> impl Iterator<Item = &'m Arc<Workload>> {
+    let (_, address) = alias.split_once('/').unwrap_or_default();
+    let address = address.parse().ok();
+    address
+        .into_iter()
+        .flat_map(|address| mesh.workloads_at(address))
 }
 
 #[cfg(test)]

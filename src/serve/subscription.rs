@@ -176,18 +176,21 @@ impl Subscription {
         if kind == Kind::Policy && !self.policies.is_subscribed() {
             self.keep_what_is_gone(&request, now);
         }
-        if let (Kind::Address, Some(scope)) = (kind, &mut self.scope) {
-            scope.ask(
+        let left = match (kind, &mut self.scope) {
+            (Kind::Address, Some(scope)) => scope.ask(
                 &request.resource_names_subscribe,
                 &request.resource_names_unsubscribe,
-            );
-        }
+                &now.mesh,
+            ),
+            _ => Vec::new(),
+        };
         let sights = Sights::new(now, self.scope.as_ref(), &self.lingering);
         let outcome = match kind {
             Kind::Address => self.addresses.request(request, &sights.addresses),
             Kind::Policy => self.policies.request(request, &sights.policies),
             Kind::Routes => self.routes.request(request, &sights.routes),
         };
+        self.addresses.changed(self.seen, &left, &sights.addresses);
         Some((kind, outcome))
     }
 

@@ -63,13 +63,12 @@ impl Callers {
     pub(crate) async fn find(&self, address: IpAddr) -> (Option<Arc<Workload>>, Option<Presence>) {
         let address = address.to_canonical();
         let known = |view: &Arc<View>| view.mesh.workloads_at(address).next().cloned();
+        // Also who is known already: perhaps it is known only for as long as it is asked for.
+        let asked = self.ask(address);
         if let Some(known) = known(&self.views.borrow()) {
-            return (
-                Some(known),
-                self.note(address).map(|(presence, _)| presence),
-            );
+            return (Some(known), asked.map(|(presence, _)| presence));
         }
-        let Some((presence, until)) = self.ask(address) else {
+        let Some((presence, until)) = asked else {
             return (None, None);
         };
         let mut views = self.views.clone();

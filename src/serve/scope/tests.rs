@@ -27,7 +27,7 @@ fn service(short: &str, waypoint: Option<&str>) -> Change {
 }
 
 /// A pod that is an endpoint of a service.
-fn endpoint(pod: &str, service: &str, address: &str) -> Change {
+pub(in crate::serve) fn endpoint(pod: &str, service: &str, address: &str) -> Change {
     Change::PutWorkload(Arc::new(Workload {
         uid: WorkloadUid::pod("Kubernetes", "shop", pod),
         pod_uid: None,
@@ -175,10 +175,12 @@ fn a_backend_that_is_bound_later_has_its_routes_told() {
 fn callers_are_told_while_they_are_asked_for() {
     let mesh = mesh();
     let mut scope = scope(&mesh);
-    scope.ask(&["/10.0.0.4".to_owned()], &[]);
+    assert!(scope.ask(&["/10.0.0.4".to_owned()], &[], &mesh).is_empty());
     assert!(told(&scope, &mesh).contains(&"other-0".to_owned()));
     assert!(!told(&scope, &mesh).contains(&"other".to_owned()));
-    scope.ask(&[], &["/10.0.0.4".to_owned()]);
+    let left = scope.ask(&[], &["/10.0.0.4".to_owned()], &mesh);
+    let other = WorkloadUid::pod("Kubernetes", "shop", "other-0");
+    assert_eq!(left, [Arc::from(other.as_str())]);
     assert!(!told(&scope, &mesh).contains(&"other-0".to_owned()));
 }
 
@@ -266,9 +268,9 @@ fn callers_that_can_be_asked_for_are_bounded() {
     let mut scope = scope(&mesh);
     let address = |n: usize| format!("/10.{}.{}.{}", n >> 16, n >> 8 & 255, n & 255);
     let most: Vec<String> = (100_000..100_000 + MOST_ASKED).map(address).collect();
-    scope.ask(&most, &[]);
-    scope.ask(&["/10.0.0.4".to_owned()], &[]);
+    scope.ask(&most, &[], &mesh);
+    scope.ask(&["/10.0.0.4".to_owned()], &[], &mesh);
     assert!(!told(&scope, &mesh).contains(&"other-0".to_owned()));
-    scope.ask(&["/10.0.0.4".to_owned()], &most[..1]);
+    scope.ask(&["/10.0.0.4".to_owned()], &most[..1], &mesh);
     assert!(told(&scope, &mesh).contains(&"other-0".to_owned()));
 }

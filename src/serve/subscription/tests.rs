@@ -9,7 +9,7 @@ use ambit_wire::discovery::Node;
 
 use super::*;
 use crate::serve::publication::Publisher;
-use crate::serve::scope::tests::{bound_pod, name};
+use crate::serve::scope::tests::{bound_pod, endpoint, name};
 
 /// A stream between a publisher and a client, one step at a time.
 struct Line {
@@ -316,4 +316,23 @@ fn a_pod_that_is_bound_from_elsewhere_brings_the_policies_of_its_namespace() {
     assert_eq!(sent.len(), 2, "{sent:?}");
     assert_eq!(sent[0], "wads +bank/a");
     assert!(sent[1].ends_with("ledger-0"), "{sent:?}");
+}
+
+#[test]
+fn a_caller_that_is_asked_for_no_longer_is_forgotten() {
+    let mut told = Told::new();
+    told.publish(endpoint("client-0", "elsewhere", "10.0.0.7"));
+    assert_eq!(told.line.exchange(), Vec::<String>::new());
+    let alias = [Arc::from("/10.0.0.7")];
+    let mut want = |ask: &[Arc<str>], leave: &[Arc<str>]| {
+        let line = &mut told.line;
+        let request = line.addresses.want(ask, leave);
+        line.subscription.request(request, &line.now).unwrap();
+        line.exchange()
+    };
+    let uid = "Kubernetes//Pod/shop/client-0";
+    assert_eq!(want(&alias, &[]), [format!("wds +{uid}")]);
+    assert_eq!(want(&[], &alias), [format!("wds -{uid}")]);
+    // Who calls again is told of again.
+    assert_eq!(want(&alias, &[]), [format!("wds +{uid}")]);
 }

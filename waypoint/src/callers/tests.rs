@@ -1,8 +1,9 @@
 //! Who is asked for, and for how long.
 
-use ambit_model::ServiceName;
+use ambit_model::{Health, ServiceName};
 
 use super::*;
+use crate::fixtures::endpoint;
 
 const CALLER: &str = "10.1.0.7";
 
@@ -34,6 +35,23 @@ async fn only_the_first_calls_of_a_stranger_wait() {
         let next = waited().await;
         assert!(next < PATIENCE / 10, "{next:?}");
     }
+}
+
+/// Who is known only because it was asked for a while ago would be forgotten while it calls.
+#[tokio::test]
+async fn who_is_known_is_asked_for_all_the_same() {
+    let (mut callers, mut wanted) = callers();
+    let own = ServiceName::new("shop", "waypoint.shop.svc.cluster.local");
+    let mut view = View::new(own, "10.1.0.1".parse().unwrap());
+    view.apply(
+        endpoint("client-0", "client", CALLER, Health::Healthy),
+        clock::now(),
+    );
+    let (_views, seen) = watch::channel(Arc::new(view));
+    callers.views = seen;
+    let (workload, presence) = callers.find(CALLER.parse().unwrap()).await;
+    assert!(workload.is_some() && presence.is_some());
+    assert_eq!(wanted.try_recv().unwrap().ask.len(), 1);
 }
 
 fn age(callers: &Callers) {
