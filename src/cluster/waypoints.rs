@@ -174,8 +174,8 @@ impl Work {
                 wrote |= self.see_to_gateway(key, seen).await;
             }
             for key in self.ledger.gateways() {
-                if waypoints.others.contains(&key) {
-                    wrote |= self.clear(&key, &[]).await.unwrap_or(true);
+                if let Some(uid) = waypoints.others.get(&key) {
+                    wrote |= self.clear(&key, uid, &[]).await.unwrap_or(true);
                 }
             }
             for service in &waypoints.services {
@@ -291,7 +291,7 @@ impl Work {
                 Err(refused) => return (self.failed(key, due.part, refused), wrote),
             }
         }
-        match self.clear(key, &desired).await {
+        match self.clear(key, &seen.shown.uid, &desired).await {
             Ok(cleared) => (Making::Done, wrote | cleared),
             Err(making) => (making, true),
         }
@@ -315,10 +315,11 @@ impl Work {
     async fn clear(
         &mut self,
         key: &GatewayKey,
+        uid: &str,
         wanted: &[desired::Desired],
     ) -> Result<bool, Making> {
         let mut deleted = false;
-        for (place, uid) in self.ledger.excess(key, wanted) {
+        for (place, uid) in self.ledger.excess(key, uid, wanted) {
             if let Err(error) = self.api.delete(place.0, key, uid).await {
                 return Err(self.failed(key, place.0, Refused::Call(error)));
             }

@@ -130,16 +130,23 @@ impl Ledger {
         self.applied.insert(place, (desired.object.clone(), mark));
     }
 
-    /// Objects of a Gateway that are no longer wanted, with their uids.
-    pub(super) fn excess(&self, key: &GatewayKey, wanted: &[Desired]) -> Vec<(Place, String)> {
+    /// Objects that the Gateway with this uid owns and that are no longer wanted, with their uids.
+    /// What only has its name and our labels is somebody else's.
+    pub(super) fn excess(
+        &self,
+        key: &GatewayKey,
+        owner: &str,
+        wanted: &[Desired],
+    ) -> Vec<(Place, String)> {
         let unwanted = Part::ALL.into_iter().filter(|part| {
             let is_it = |desired: &Desired| desired.part == *part;
             !wanted.iter().any(is_it)
         });
         let places = unwanted.map(|part| (part, key.clone()));
         let there = places.filter_map(|place| {
-            let uid = self.there.get(&place)?.uid.clone();
-            Some((place, uid))
+            let there = self.there.get(&place)?;
+            let is_owned = there.owners.iter().any(|uid| uid == owner);
+            is_owned.then(|| (place, there.uid.clone()))
         });
         there.collect()
     }

@@ -23,8 +23,8 @@ pub struct Waypoints {
     pub classes: BTreeMap<Arc<str>, SeenClass>,
     /// Gateways of our classes.
     pub gateways: BTreeMap<GatewayKey, SeenGateway>,
-    /// Gateways of other classes.
-    pub others: BTreeSet<GatewayKey>,
+    /// Gateways of other classes, and their uids.
+    pub others: BTreeMap<GatewayKey, Arc<str>>,
     /// Services that have a label for a waypoint, or a condition from when they had.
     pub services: Vec<SeenService>,
 }
@@ -108,7 +108,10 @@ impl Configuration {
                 .into_iter()
                 .map(|(key, it)| self.seen_gateway(key, it))
                 .collect(),
-            others: others.into_iter().map(|(key, _)| key).collect(),
+            others: others
+                .into_iter()
+                .map(|(key, _)| self.seen_other(key))
+                .collect(),
             services: services.collect(),
         }
     }
@@ -134,6 +137,11 @@ impl Configuration {
             ready,
         };
         (key, seen)
+    }
+
+    fn seen_other(&self, key: GatewayKey) -> (GatewayKey, Arc<str>) {
+        let uid = self.shown(&key.object()).uid;
+        (key, uid)
     }
 
     fn seen_service(&self, key: &ObjectKey, metadata: &Metadata) -> Option<SeenService> {

@@ -1,3 +1,4 @@
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use serde_json::json;
 
 use super::*;
@@ -15,6 +16,10 @@ fn mark(generation: i64, version: &str, label: &str) -> Mark {
         generation: Some(generation),
         resource_version: Some(version.to_owned()),
         labels: Some(BTreeMap::from([("team".to_owned(), label.to_owned())])),
+        owner_references: Some(vec![OwnerReference {
+            uid: "g".to_owned(),
+            ..OwnerReference::default()
+        }]),
         ..ObjectMeta::default()
     };
     Mark::of(&metadata)
@@ -65,12 +70,16 @@ fn what_differs_is_due() {
 #[test]
 fn what_is_no_longer_wanted_is_in_excess() {
     let ledger = applied();
-    assert!(ledger.excess(&key(), &desired("b")).is_empty());
-    let excess = ledger.excess(&key(), &[]);
+    assert!(ledger.excess(&key(), "g", &desired("b")).is_empty());
+    assert!(
+        ledger.excess(&key(), "h", &[]).is_empty(),
+        "somebody else's"
+    );
+    let excess = ledger.excess(&key(), "g", &[]);
     assert_eq!(excess, [((Part::Deployment, key()), "u".to_owned())]);
     let mut ledger = ledger;
     ledger.gone(&excess[0].0);
-    assert!(ledger.excess(&key(), &[]).is_empty());
+    assert!(ledger.excess(&key(), "g", &[]).is_empty());
     assert!(ledger.gateways().is_empty());
 }
 
