@@ -37,7 +37,12 @@ pub(super) fn run(cluster: &Cluster) -> Result<String> {
     ensure!(!waypoints.is_empty(), "it has no pod");
     caller(BITE, &waypoints)?;
     let list = said(cluster, &["waypoint", "list", "-n", name], 0)?;
-    ensure!(list.contains("waypoint"), "not listed: {list}");
+    let row = format!("{name} waypoint ambit-waypoint service True True ");
+    let listed = |line: &str| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        words.join(" ").starts_with(&row)
+    };
+    ensure!(list.lines().any(listed), "not listed: {list}");
     said(cluster, &["waypoint", "status", "-n", name], 0)?;
     statuses(&shop, &client)?;
     repaired(&shop)?;
