@@ -1,7 +1,7 @@
 //! The bytes under HTTP/2: TCP, a read-ahead, TLS, and a watch over what passes.
 //!
 //! From the socket up: [`ReadAhead`] turns rustls' many small reads into few large ones; TLS;
-//! [`Transport`] counts bytes, lets the [`Guard`] see incoming frames, remembers the first
+//! [`Transport`] counts bytes, lets the [`Guard`] see the frames, remembers the first
 //! failure (HTTP/2 would keep only its text), and makes the reader pause now and then so that
 //! writes get their turn.
 
@@ -99,8 +99,9 @@ impl Transport {
         result
     }
 
-    fn wrote(&mut self, written: usize) {
+    fn wrote(&mut self, parts: &[IoSlice<'_>], written: usize) {
         self.turn = 0;
+        self.guard.wrote(parts, written);
         self.watch
             .moved
             .fetch_add(written as u64, Ordering::Relaxed);
@@ -146,7 +147,7 @@ impl AsyncWrite for Transport {
     ) -> Poll<io::Result<usize>> {
         let result = ready!(Pin::new(&mut self.tls).poll_write(cx, bytes));
         let written = self.passed(result)?;
-        self.wrote(written);
+        self.wrote(&[IoSlice::new(bytes)], written);
         Poll::Ready(Ok(written))
     }
 
@@ -157,7 +158,7 @@ impl AsyncWrite for Transport {
     ) -> Poll<io::Result<usize>> {
         let result = ready!(Pin::new(&mut self.tls).poll_write_vectored(cx, parts));
         let written = self.passed(result)?;
-        self.wrote(written);
+        self.wrote(parts, written);
         Poll::Ready(Ok(written))
     }
 

@@ -1,7 +1,9 @@
 //! HTTP/2 by hand: frames that no library would send.
 
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read, Write as _};
 use std::net::TcpStream;
+
+use crate::support::SOON;
 
 /// Types of frames (RFC 9113 section 6).
 pub(crate) const DATA: u8 = 0;
@@ -83,4 +85,23 @@ fn read(stream: &mut TcpStream, answer: &mut Vec<u8>) -> io::Result<()> {
     stream.set_read_timeout(Some(std::time::Duration::from_millis(500)))?;
     stream.read_to_end(answer)?;
     Ok(())
+}
+
+/// Reads frames up to one of this type, with these flags, on this stream.
+pub(crate) fn receive(
+    stream: &mut TcpStream,
+    is_last: impl Fn(u8, u8, u32) -> bool,
+) -> io::Result<()> {
+    stream.set_read_timeout(Some(SOON))?;
+    loop {
+        let mut head = [0; 9];
+        stream.read_exact(&mut head)?;
+        let [high, middle, low, kind, flags, on @ ..] = head;
+        let length = u32::from_be_bytes([0, high, middle, low]);
+        let mut payload = Read::take(&mut *stream, length.into());
+        io::copy(&mut payload, &mut io::sink())?;
+        if is_last(kind, flags, u32::from_be_bytes(on)) {
+            return Ok(());
+        }
+    }
 }

@@ -4,6 +4,7 @@
 use std::io::Write as _;
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
+use std::time::Instant;
 
 use ambit_e2e::clients::connect;
 use ambit_e2e::lab::Pod;
@@ -13,7 +14,7 @@ use ambit_e2e::wait::wait_until;
 
 use crate::frames::{
     CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, PING, RST_STREAM, block, frame, get,
-    preface, send,
+    preface, receive, send,
 };
 use crate::replicas::{Replica, Replicas, SERVERS, Stands, WAYPOINTS};
 use crate::requests::{Plan, Requests, Use};
@@ -23,6 +24,9 @@ use crate::support::SOON;
 const GROWTH: u64 = 64 << 10;
 /// Connections of each attack.
 const MANY: usize = 20;
+
+/// Answers on one connection: far more than there may be control frames without any.
+const MANY_ANSWERS: u32 = 2000;
 
 const GOOD: Plan = Plan {
     clients: &[(Use::Kept, 4), (Use::Once, 2), (Use::Http2, 2)],
@@ -207,6 +211,28 @@ fn floods_of_frames_end_their_connection_and_harm_nobody() {
         .concat()
     });
     scene.survives("streams that do not end", None, |scene| scene.each(&halves));
+}
+
+/// Libraries that fit their windows to the way ping once in each round trip in which DATA comes in.
+#[test]
+fn a_ping_for_each_answer_is_no_flood() {
+    let scene = Scene::start();
+    let mut stream = scene.connect();
+    stream.write_all(&preface()).unwrap();
+    let began = Instant::now();
+    for index in 0..MANY_ANSWERS {
+        let number = index * 2 + 1;
+        let head = frame(HEADERS, END_HEADERS | END_STREAM, number, &get("/"));
+        stream.write_all(&head).unwrap();
+        let answered = |kind, flags, on| {
+            matches!(kind, DATA | HEADERS) && flags & END_STREAM != 0 && on == number
+        };
+        receive(&mut stream, answered).unwrap_or_else(|error| panic!("answer {index}: {error}"));
+        stream.write_all(&frame(PING, 0, 0, &[7; 8])).unwrap();
+    }
+    let took = began.elapsed();
+    let refused = scene.refused("control_flood");
+    assert!(refused < 1.0, "{MANY_ANSWERS} answers in {took:?}");
 }
 
 #[test]

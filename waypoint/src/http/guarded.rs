@@ -15,7 +15,7 @@ use super::activity::Activity;
 /// What a client sent too much of, for whoever drives the connection.
 pub(crate) type FloodCell = Arc<OnceLock<Flood>>;
 
-/// A client's connection, whose frames are counted as they are read.
+/// A client's connection, whose frames are counted as they go by.
 #[derive(Debug)]
 pub(crate) struct Guarded<C> {
     connection: C,
@@ -70,7 +70,9 @@ impl<C: AsyncWrite + Unpin> AsyncWrite for Guarded<C> {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.connection).poll_write(cx, bytes)
+        let written = ready!(Pin::new(&mut self.connection).poll_write(cx, bytes))?;
+        self.guard.wrote(&[IoSlice::new(bytes)], written);
+        Poll::Ready(Ok(written))
     }
 
     fn poll_write_vectored(
@@ -78,7 +80,9 @@ impl<C: AsyncWrite + Unpin> AsyncWrite for Guarded<C> {
         cx: &mut Context<'_>,
         parts: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.connection).poll_write_vectored(cx, parts)
+        let written = ready!(Pin::new(&mut self.connection).poll_write_vectored(cx, parts))?;
+        self.guard.wrote(parts, written);
+        Poll::Ready(Ok(written))
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -55,7 +55,80 @@ fn payloads_and_the_preface_are_not_taken_for_frames() {
     for _ in 0..100 {
         guard.scan(&frame(DATA, 0, 90_000), now).unwrap();
     }
-    assert_eq!((guard.have, guard.skip), (0, 0));
+    assert_eq!((guard.received.have, guard.received.skip), (0, 0));
+}
+
+#[test]
+fn data_without_data_is_none_unless_it_ends_a_stream() {
+    for (flags, expected) in [(0, Err(Flood::Control)), (END_STREAM, Ok(()))] {
+        let mut guard = Guard::of_client();
+        guard.received.skip = 0;
+        let now = Instant::now();
+        let sent = (0..1000).try_for_each(|_| guard.scan(&frame(DATA, flags, 0), now));
+        assert_eq!(sent, expected);
+    }
+}
+
+/// A guard behind both prefaces.
+fn under_way() -> Guard {
+    Guard::new(0, 0)
+}
+
+#[test]
+fn a_ping_for_each_answer_is_no_flood_however_many_there_are() {
+    for (kind, piece) in [(DATA, 4), (HEADERS, 9), (DATA, 4096)] {
+        let (mut guard, now) = (under_way(), Instant::now());
+        for _ in 0..10_000 {
+            for bytes in frame(kind, 0, 20).chunks(piece) {
+                guard.wrote(&[IoSlice::new(bytes)], bytes.len());
+            }
+            guard.scan(&frame(PING, 0, 8), now).unwrap();
+        }
+        let more = (0..1000).take_while(|_| guard.scan(&frame(PING, 0, 8), now).is_ok());
+        assert!(more.count() <= 200, "answers of before leave nothing over");
+    }
+}
+
+#[test]
+fn many_answers_of_before_and_a_slow_one_beside_allow_no_flood() {
+    let (mut guard, now) = (under_way(), Instant::now());
+    let answer = frame(DATA, 0, 100);
+    for _ in 0..10_000 {
+        guard.wrote(&[IoSlice::new(&answer)], answer.len());
+    }
+    let mut pings = 0;
+    while guard.scan(&frame(PING, 0, 8), now).is_ok() {
+        pings += 1;
+        if pings % 10 == 0 {
+            guard.wrote(&[IoSlice::new(&answer)], answer.len());
+        }
+        assert!(pings < 300);
+    }
+}
+
+#[test]
+fn what_we_send_beside_answers_counts_for_nothing() {
+    for kind in [PING, SETTINGS, WINDOW_UPDATE, RST_STREAM] {
+        let (mut guard, now) = (under_way(), Instant::now());
+        let flooded = (0..1000).find_map(|_| {
+            let sent = frame(kind, ACK, 8);
+            guard.wrote(&[IoSlice::new(&sent)], sent.len());
+            guard.scan(&frame(PING, 0, 8), now).err()
+        });
+        assert_eq!(flooded, Some(Flood::Control));
+    }
+}
+
+#[test]
+fn only_what_was_written_of_several_parts_counts() {
+    let mut guard = Guard::of_server();
+    let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    let data = frame(DATA, 0, 7);
+    let parts = [preface, &data[..3], &data[3..]].map(IoSlice::new);
+    guard.wrote(&parts, PREFACE + 2);
+    assert_eq!((guard.sent.skip, guard.sent.have), (0, 2));
+    guard.wrote(&[IoSlice::new(&data[2..]), IoSlice::new(&data)], 14);
+    assert_eq!((guard.sent.skip, guard.sent.have), (0, 0));
 }
 
 #[test]
