@@ -9,6 +9,9 @@
 //! Where no route says anything, what no endpoint took goes to another one, and to a third. That is
 //! no load on anyone, so no budget limits it: when a pod ends, all requests that were about to go
 //! there are in that case at once.
+//!
+//! The rule and where it leads stay as they were when the request came. Which endpoints there are, and
+//! whether the client may go there, is asked anew for each try.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -35,7 +38,7 @@ use crate::proxy::Proxy;
 use crate::upstream::link::LinkError;
 use crate::upstream::make::ConnectError;
 use crate::upstream::pool::{Lease, SendError, Version};
-use crate::view::Destination;
+use crate::view::{Destination, View};
 
 /// Tries after the first where nobody has said how many, of requests that no endpoint took.
 const UNTAKEN: u32 = 2;
@@ -44,6 +47,8 @@ const UNTAKEN: u32 = 2;
 #[derive(Debug)]
 pub(crate) struct Try {
     pub(crate) chosen: Chosen,
+    /// What was known when it was.
+    view: Arc<View>,
     retry: Option<ActiveRetry>,
 }
 
@@ -78,12 +83,13 @@ pub(super) async fn run(
     record.in_progress(budget.map(RetryBudget::request));
     let limit = budget.filter(|_| sending.retry().is_some());
     let mut tried: Vec<WorkloadUid> = Vec::new();
-    let mut chosen = sending.choose(&tried).map_err(|why| Fault::of(&why))?;
+    let first = sending.choose(Arc::clone(&plan.view), &tried);
+    let mut chosen = first.map_err(|why| Fault::of(&why))?;
     loop {
         let destination = &chosen.chosen.destination;
         record.to(destination);
         let deadline = sending.deadline();
-        let result = sending.once(destination, deadline).await;
+        let result = sending.once(&chosen, deadline).await;
         let outcome = outcome_of(&result);
         let used = u32::try_from(tried.len()).unwrap_or(u32::MAX);
         if !sending.is_worth(retry, outcome, used) {
@@ -99,16 +105,17 @@ pub(super) async fn run(
         }
         tried.push(destination.workload.uid.clone());
         // The answer that is there is better than our own that there is nobody else to ask.
-        let Ok(next) = sending.choose(&tried) else {
+        let Ok(next) = sending.choose(proxy.view(), &tried) else {
             return sending.conclude(result, chosen, deadline, record);
         };
-        record.again();
         drop((result, chosen));
+        tokio::time::sleep(wait).await;
+        let next = sending.still(next, &tried).map_err(|why| Fault::of(&why))?;
+        record.again();
         chosen = Try {
             retry: permit,
             ..next
         };
-        tokio::time::sleep(wait).await;
     }
 }
 
@@ -120,19 +127,30 @@ impl Sending<'_> {
         }
     }
 
-    /// An endpoint that the client may call.
-    fn choose(&self, tried: &[WorkloadUid]) -> Result<Try, Refusal> {
+    /// An endpoint that the client may call, by what is known.
+    fn choose(&self, view: Arc<View>, tried: &[WorkloadUid]) -> Result<Try, Refusal> {
         let (plan, client) = (self.plan, &self.call.client);
         let session = plan.session.as_ref();
         let wish = Wish {
             session: session.and_then(|session| session.endpoint()),
             tried,
         };
-        let chosen = endpoint::choose(&plan.view, client, &plan.to, wish)?;
+        let chosen = endpoint::choose(&view, client, &plan.to, wish)?;
         Ok(Try {
             chosen,
+            view,
             retry: None,
         })
+    }
+
+    /// The same endpoint after a wait, or another one if more is known by now.
+    fn still(&self, next: Try, tried: &[WorkloadUid]) -> Result<Try, Refusal> {
+        let view = self.proxy.view();
+        if Arc::ptr_eq(&view, &next.view) {
+            return Ok(next);
+        }
+        drop(next);
+        self.choose(view, tried)
     }
 
     /// When this try has to be over.
@@ -146,10 +164,10 @@ impl Sending<'_> {
     /// One try, to the head of the answer.
     async fn once(
         &self,
-        to: &Arc<Destination>,
+        to: &Try,
         deadline: Option<Instant>,
     ) -> Result<(Response<Incoming>, Lease), TryError> {
-        let sending = self.send(to);
+        let sending = self.send(&to.chosen.destination, &to.view);
         match deadline {
             None => Ok(sending.await?),
             Some(deadline) => match tokio::time::timeout_at(deadline.into(), sending).await {
@@ -159,10 +177,14 @@ impl Sending<'_> {
         }
     }
 
-    async fn send(&self, to: &Arc<Destination>) -> Result<(Response<Incoming>, Lease), SendError> {
+    async fn send(
+        &self,
+        to: &Arc<Destination>,
+        view: &View,
+    ) -> Result<(Response<Incoming>, Lease), SendError> {
         let version = match self.plan.switches {
             true => Version::Http1,
-            false => form::version(&self.plan.view, &self.plan.to, self.head),
+            false => form::version(view, &self.plan.to, self.head),
         };
         let request = || {
             let mut request = form::request(self.head, version, self.body());

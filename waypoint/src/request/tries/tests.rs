@@ -1,13 +1,16 @@
-//! What a client gets where a retry would have nowhere to go.
+//! What a client gets where a retry would have nowhere to go, and where a retry goes when more is known
+//! than when the request came.
 
 use std::sync::atomic::Ordering;
 
-use ambit_model::HttpRule;
-use tokio::io::AsyncWriteExt as _;
+use std::time::Duration;
+
+use ambit_model::{Change, HttpRule};
+use tokio::io::{AsyncWriteExt as _, DuplexStream};
 
 use super::*;
 use crate::fixtures::{closed, routed, service};
-use crate::scene::{Peer, Scene, head};
+use crate::scene::{Peer, Scene, head, rest};
 
 const BAD: &str = "HTTP/1.1 500 Bad\r\nContent-Length: 0\r\n\r\n";
 
@@ -44,4 +47,74 @@ async fn an_answer_is_not_thrown_away_for_a_try_that_cannot_be() {
     }
     assert!(answers > 0);
     assert_eq!(asked.load(Ordering::Relaxed), answers);
+}
+
+const WELL: &str = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+const UNAVAILABLE: &str = "HTTP/1.1 503 Unavailable\r\nContent-Length: 0\r\n\r\n";
+
+/// A service with one endpoint, where a try that takes too long is followed by another; a client that
+/// has asked.
+async fn asked_once(peer: &Peer, backoff: Option<Duration>) -> (Scene, DuplexStream) {
+    let retry = Retry {
+        attempts: 1,
+        backoff,
+        on: RetryOn {
+            gateway_error: true,
+            ..RetryOn::default()
+        },
+    };
+    let rule = HttpRule {
+        retry: Some(retry),
+        try_timeout: Some(Duration::from_secs(1)),
+        ..HttpRule::default()
+    };
+    let routes = routed(&["server"], rule);
+    let scene = Scene::new([service("server"), peer.serves("server-0", "server"), routes]);
+    let mut client = scene.client();
+    let get = b"GET / HTTP/1.1\r\nHost: s\r\nConnection: close\r\n\r\n";
+    client.write_all(get).await.unwrap();
+    (scene, client)
+}
+
+#[tokio::test]
+async fn a_try_goes_to_an_endpoint_that_came_after_the_request() {
+    let (old, new) = (Peer::start().await, Peer::start().await);
+    let (mut scene, mut client) = asked_once(&old, None).await;
+    let _hangs = old.asked().await;
+    scene.apply(Change::RemoveWorkload(WorkloadUid::pod(
+        "Kubernetes",
+        "shop",
+        "server-0",
+    )));
+    scene.apply(new.serves("server-1", "server"));
+    let (mut endpoint, _) = new.asked().await;
+    endpoint.write_all(WELL.as_bytes()).await.unwrap();
+    let answer = head(&mut client).await;
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+}
+
+#[tokio::test]
+async fn a_try_does_not_go_where_a_policy_that_came_after_the_request_forbids_it() {
+    let peer = Peer::start().await;
+    // While a try is under way, and while the next one is waited for or about to be.
+    for (backoff, expected) in [
+        (None, ["504", "504"]),
+        (Some(Duration::from_millis(500)), ["503", "403"]),
+    ] {
+        let (scene, mut client) = asked_once(&peer, backoff).await;
+        let (mut endpoint, _) = peer.asked().await;
+        if backoff.is_some() {
+            endpoint.write_all(UNAVAILABLE.as_bytes()).await.unwrap();
+        }
+        // The connection, which would end, is not judged again yet.
+        let mut view = View::clone(&scene.proxy.view());
+        for change in closed(peer.serves("server-0", "server")) {
+            view.apply(change, clock::now());
+        }
+        scene.proxy.view.store(Arc::new(view));
+        let answer = rest(&mut client).await;
+        assert!(expected.contains(&&answer[9..12]), "{answer}");
+        scene.await_request(&["response_code"]).await;
+        assert!(scene.sum("ambit_request_retries_total", &[]) < 1.0);
+    }
 }
