@@ -1,17 +1,16 @@
 //! Bodies on their way through: what one is made of, and what happens at its end.
 
 use std::fmt;
-use std::future::Future as _;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use bytes::Bytes;
 use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
-use tokio::time::{Sleep, sleep_until};
 
 use super::busy::Answering;
 use super::copied::Copied;
+use super::late::Due;
 use super::replay::Replay;
 use crate::pressure::holders::UnderWay;
 
@@ -47,7 +46,7 @@ pub(crate) struct Body {
     source: Source,
     watch: Option<Box<dyn Watch>>,
     /// When it has to be complete.
-    end: Option<Pin<Box<Sleep>>>,
+    due: Option<Due>,
     /// The request that it answers counts as being answered while it is there.
     _answering: Option<Answering>,
     /// The request that it answers, on a client's connection.
@@ -90,44 +89,37 @@ impl Body {
     }
 
     /// The same, looked at.
-    pub(crate) fn watched(self, watch: Box<dyn Watch>) -> Self {
-        let mut body = Self {
-            watch: Some(watch),
-            ..self
-        };
-        if body.is_end_stream() {
-            body.over();
+    pub(crate) fn watched(mut self, watch: Box<dyn Watch>) -> Self {
+        self.watch = Some(watch);
+        if self.is_end_stream() {
+            self.over();
         }
-        body
+        self
     }
 
     /// The same, as the answer to this.
-    pub(crate) fn answering(self, answering: Answering) -> Self {
-        Self {
-            _answering: Some(answering),
-            ..self
-        }
+    pub(crate) fn answering(mut self, answering: Answering) -> Self {
+        self._answering = Some(answering);
+        self
     }
 
     /// The same, as the answer to this request, which is under way while it is there.
-    pub(crate) fn under_way(self, under_way: UnderWay) -> Self {
-        Self {
-            under_way: Some(under_way),
-            ..self
-        }
+    pub(crate) fn under_way(mut self, under_way: UnderWay) -> Self {
+        self.under_way = Some(under_way);
+        self
     }
 
     /// The same, to be complete by then.
-    pub(crate) fn until(self, deadline: Option<Instant>) -> Self {
-        let end = deadline.map(|deadline| Box::pin(sleep_until(deadline.into())));
-        Self { end, ..self }
+    pub(crate) fn until(mut self, deadline: Option<Instant>) -> Self {
+        self.due = deadline.map(Due::at);
+        self
     }
 
     fn of(source: Source) -> Self {
         Self {
             source,
             watch: None,
-            end: None,
+            due: None,
             _answering: None,
             under_way: None,
         }
@@ -137,9 +129,12 @@ impl Body {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if self.is_late() {
+            return Poll::Ready(Some(Err(BodyError::Late)));
+        }
         let under_way = self.under_way.as_ref();
         let waits = under_way.is_some_and(|it| it.poll_turn(cx).is_pending());
-        let polled = match &mut self.source {
+        match &mut self.source {
             _ if waits => Poll::Pending,
             Source::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             Source::Incoming(body) => Pin::new(body)
@@ -147,14 +142,12 @@ impl Body {
                 .map(|next| next.map(|frame| frame.map_err(BodyError::Broken))),
             Source::Replay(body) => Pin::new(body).poll_frame(cx),
             Source::Copied(body) => Pin::new(body).poll_frame(cx),
-        };
-        if polled.is_pending()
-            && let Some(end) = &mut self.end
-            && end.as_mut().poll(cx).is_ready()
-        {
-            return Poll::Ready(Some(Err(BodyError::Late)));
         }
-        polled
+    }
+
+    /// Whether it had to be complete by now and is not.
+    fn is_late(&self) -> bool {
+        self.due.as_ref().is_some_and(Due::is_over)
     }
 
     /// Has who watches see what comes next.
@@ -183,8 +176,20 @@ impl Body {
 
     /// The end is told once, and what watched is let go of at once: the peer need not close first.
     fn over(&mut self) {
+        self.due = None;
         if let Some(mut watch) = self.watch.take() {
             watch.end();
+        }
+    }
+}
+
+impl Drop for Body {
+    fn drop(&mut self) {
+        // It was ended for that by who did not ask for more of it.
+        if self.is_late()
+            && let Some(watch) = &mut self.watch
+        {
+            watch.broken(&BodyError::Late);
         }
     }
 }

@@ -1,4 +1,6 @@
 //! A client's connection that speaks HTTP: its requests are answered one by one.
+//!
+//! Tasks: one per request of HTTP/2, which ends with its connection or when its answer is late.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -11,12 +13,13 @@ use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite};
 
 use super::activity::Activity;
 use super::body::Body;
 use super::guarded::Guarded;
+use super::late::in_time;
 use super::verified::Verified;
 use crate::call::Call;
 use crate::drain::Step;
@@ -61,7 +64,7 @@ where
         .serve_connection(verified, service)
         .with_upgrades();
     let mut serving = std::pin::pin!(serving);
-    let served = async {
+    let served = in_time(async {
         tokio::select! {
             ended = serving.as_mut() => ended,
             () = over(proxy, call, Step::Closing, &activity) => {
@@ -69,8 +72,8 @@ where
                 serving.await
             }
         }
-    };
-    let Some(ended) = while_allowed(proxy, call, served).await else {
+    });
+    let Some(ended) = while_allowed(proxy, call, served).await.flatten() else {
         return;
     };
     if let Some(fault) = fault.get() {
@@ -88,7 +91,7 @@ where
     let step = last_step(proxy, call);
     let guarded = Guarded::new(connection);
     let (flood, activity) = (guarded.flood(), guarded.activity());
-    let serving = http2::Builder::new(TokioExecutor::new())
+    let serving = http2::Builder::new(Streams)
         .timer(TokioTimer::new())
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
@@ -117,6 +120,19 @@ where
         proxy.cut(call, &Refusal::new(reason, flood.to_string()));
     } else if let Err(error) = ended {
         tracing::debug!(client = %call.client.address, %error, "a client's connection broke");
+    }
+}
+
+/// Runs the requests of a connection.
+#[derive(Clone, Copy, Debug)]
+struct Streams;
+
+impl<F> hyper::rt::Executor<F> for Streams
+where
+    F: Future<Output: Send> + Send + 'static,
+{
+    fn execute(&self, future: F) {
+        drop(tokio::spawn(in_time(future)));
     }
 }
 

@@ -1,0 +1,82 @@
+//! Answers that have to be complete by a time, also where the client does not read them.
+//!
+//! hyper asks a body for its next piece only when there is room for it, and a client that does not read
+//! leaves none. So what drives hyper is ended instead ([`in_time`]): a connection of HTTP/1, or the task of
+//! one stream of HTTP/2, which resets that. The body goes with it, and with the body the connection to
+//! the endpoint.
+//!
+//! A body tells whatever polls it ([`Due`]). Nothing is paid for one that may take as long as it likes.
+
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::sync::{Arc, Weak};
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use ambit_kit::clock;
+use tokio::time::{Sleep, sleep_until};
+
+tokio::task_local! {
+    /// That of the answer which is written by what is polled: there is one at a time.
+    static TIMER: RefCell<Option<Timer>>;
+}
+
+/// Waits for the time of one answer.
+#[derive(Debug)]
+struct Timer {
+    due: Weak<Instant>,
+    sleep: Pin<Box<Sleep>>,
+}
+
+/// When an answer has to be complete. Nobody waits for that any more once this is dropped.
+#[derive(Debug)]
+pub(crate) struct Due(Arc<Instant>);
+
+impl Due {
+    /// Then: what is polled now ends.
+    pub(crate) fn at(deadline: Instant) -> Self {
+        let due = Arc::new(deadline);
+        let timer = Timer {
+            due: Arc::downgrade(&due),
+            sleep: Box::pin(sleep_until(deadline.into())),
+        };
+        let set = TIMER.try_with(|slot| slot.replace(Some(timer)));
+        debug_assert!(set.is_ok(), "an answer is made where nobody drives it");
+        Self(due)
+    }
+
+    /// Whether the time is over.
+    pub(crate) fn is_over(&self) -> bool {
+        clock::now() >= *self.0
+    }
+}
+
+/// Drives what writes answers to its end; `None` if one was not complete in time.
+pub(crate) async fn in_time<F: Future>(future: F) -> Option<F::Output> {
+    let driven = async move {
+        let mut future = pin!(future);
+        poll_fn(|cx| match future.as_mut().poll(cx) {
+            Poll::Ready(output) => Poll::Ready(Some(output)),
+            // It had its chance to break the answer off by itself.
+            Poll::Pending => TIMER
+                .with(|timer| poll_late(&mut timer.borrow_mut(), cx))
+                .map(|()| None),
+        })
+        .await
+    };
+    TIMER.scope(RefCell::default(), driven).await
+}
+
+fn poll_late(slot: &mut Option<Timer>, cx: &mut Context<'_>) -> Poll<()> {
+    match slot {
+        Some(timer) if timer.due.strong_count() > 0 => timer.sleep.as_mut().poll(cx),
+        _ => {
+            *slot = None;
+            Poll::Pending
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
