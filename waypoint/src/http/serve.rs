@@ -6,7 +6,6 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use ambit_decide::{Reason, Refusal};
-use ambit_kit::clock;
 use ambit_tunnel::{Gathered, in_turns};
 use http::header::{CONNECTION, HeaderValue};
 use http::{Request, Response, StatusCode};
@@ -44,7 +43,6 @@ pub(crate) async fn http1<C>(proxy: &Arc<Proxy>, call: &Arc<Call>, connection: C
 where
     C: AsyncBufRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let began = clock::now();
     let verified = Verified::new(connection, proxy.bounds.head, proxy.bounds.patience.head);
     let (fault, activity, busy) = (verified.fault(), verified.activity(), verified.busy());
     let answer = answering(proxy, call, last_if_draining);
@@ -76,8 +74,8 @@ where
     let Some(ended) = while_allowed(proxy, call, served).await.flatten() else {
         return;
     };
-    if let Some(fault) = fault.get() {
-        malformed::tell(proxy, call, *fault, began);
+    if let Some(wrong) = fault.get() {
+        malformed::tell(proxy, call, *wrong);
     } else if let Err(error) = ended {
         tracing::debug!(client = %call.client.address, %error, "a client's connection broke");
     }

@@ -22,14 +22,23 @@ use std::time::Duration;
 use bytes::{Buf, BytesMut};
 use hyper::rt::{Read, ReadBufCursor, Write};
 use tokio::io::{AsyncBufRead, AsyncWrite};
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep};
 
 use super::activity::Activity;
 use super::busy::Busy;
 use super::scan::{Awaits, Fault, Limits, Scanner};
 
-/// What a client did wrong, for whoever drives the connection.
-pub type FaultCell = Arc<OnceLock<Fault>>;
+/// What a client did wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wrong {
+    /// What.
+    pub fault: Fault,
+    /// How long it took, from the first byte of what could not be handed on.
+    pub took: Duration,
+}
+
+/// The same for whoever drives the connection.
+pub type FaultCell = Arc<OnceLock<Wrong>>;
 
 /// A client's connection, read through the scanner.
 #[derive(Debug)]
@@ -38,6 +47,8 @@ pub struct Verified<C> {
     scanner: Scanner,
     /// The beginning of something that was not complete when it came.
     held: BytesMut,
+    /// Since when something is held.
+    since: Option<Instant>,
     /// Bytes at the front, of `held` or else of what the connection lends, that may be handed on.
     passed: usize,
     fault: FaultCell,
@@ -58,6 +69,7 @@ impl<C> Verified<C> {
             connection,
             scanner: Scanner::new(limits),
             held: BytesMut::new(),
+            since: None,
             passed: 0,
             fault: FaultCell::default(),
             activity: Activity::default(),
@@ -89,8 +101,9 @@ impl<C> Verified<C> {
         if self.scanner.awaits() == Awaits::Head {
             self.answer = Some(io::Cursor::new(answer_to(fault)));
         }
+        let took = self.since.map_or(Duration::ZERO, |since| since.elapsed());
         // Nothing is read after a fault, so there is only one.
-        self.fault.get_or_init(|| fault);
+        self.fault.get_or_init(|| Wrong { fault, took });
     }
 }
 
@@ -124,6 +137,7 @@ impl<C: AsyncBufRead + Unpin> Verified<C> {
             if self.held.is_empty() {
                 let (passed, result) = self.scanner.passable(came);
                 self.passed = passed;
+                self.since = (passed == 0).then(Instant::now);
                 if passed == 0 {
                     self.held.extend_from_slice(came);
                     Pin::new(&mut self.connection).consume(length);
@@ -134,6 +148,10 @@ impl<C: AsyncBufRead + Unpin> Verified<C> {
                 Pin::new(&mut self.connection).consume(length);
                 let (passed, result) = self.scanner.passable(&self.held);
                 self.passed = passed;
+                if passed > 0 {
+                    // The rest came just now.
+                    self.since = Some(Instant::now());
+                }
                 self.note(result);
             }
             if self.passed > 0 {
@@ -187,7 +205,7 @@ impl<C: AsyncBufRead + Unpin> Read for Verified<C> {
         }
         match this.fault.get() {
             Some(_) if this.answer.is_some() => this.busy.poll_over(cx).map(Ok),
-            Some(fault) => Poll::Ready(Err(io::Error::other(*fault))),
+            Some(wrong) => Poll::Ready(Err(io::Error::other(wrong.fault))),
             None => Poll::Ready(Ok(())),
         }
     }

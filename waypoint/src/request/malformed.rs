@@ -1,19 +1,18 @@
 //! What is told of something that a client sent instead of a request: no parser has seen it, and
 //! nothing is known of it but what is wrong.
 
-use std::time::Instant;
-
 use ambit_decide::{Reason, Refusal};
-use ambit_kit::clock;
 use ambit_telemetry::{Exchange, Onward, Protocol};
 
 use super::local::Flag;
 use crate::call::Call;
 use crate::http::scan::Fault;
+use crate::http::verified::Wrong;
 use crate::proxy::Proxy;
 
-/// Counts it and writes it down. Its connection began then.
-pub(crate) fn tell(proxy: &Proxy, call: &Call, fault: Fault, began: Instant) {
+/// Counts it and writes it down.
+pub(crate) fn tell(proxy: &Proxy, call: &Call, wrong: Wrong) {
+    let Wrong { fault, took } = wrong;
     let (client, error) = (&call.client, fault.to_string());
     let reason = Reason::from_word(fault.word()).unwrap_or(Reason::MalformedRequest);
     if matches!(fault, Fault::Chunk | Fault::Trailer) {
@@ -45,7 +44,7 @@ pub(crate) fn tell(proxy: &Proxy, call: &Call, fault: Fault, began: Instant) {
         received: 0,
         request_messages: 0,
         response_messages: 0,
-        duration: clock::now().duration_since(began),
+        duration: took,
         tries: 0,
     });
 }

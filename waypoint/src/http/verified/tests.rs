@@ -56,6 +56,10 @@ impl Server {
         }
     }
 
+    fn fault(&self) -> Option<Fault> {
+        self.fault.get().map(|wrong| wrong.fault)
+    }
+
     /// Sends all, so many bytes at once, and reads until the server closes.
     async fn exchange(&mut self, text: &str, at_once: usize) -> String {
         let (mut reader, mut writer) = tokio::io::split(&mut self.client);
@@ -94,7 +98,7 @@ async fn requests_in_any_pieces_are_answered_in_order() {
             positions.iter().all(Option::is_some) && positions.is_sorted(),
             "{at_once}: {answer}"
         );
-        assert_eq!(server.fault.get(), None);
+        assert_eq!(server.fault(), None);
     }
 }
 
@@ -111,7 +115,7 @@ async fn a_bad_head_is_never_shown_and_is_answered_after_those_before_it() {
         let refused = answer.find("HTTP/1.1 400 Bad Request\r\n").unwrap();
         assert!(answer.find("GET /1").unwrap() < refused, "{answer}");
         assert_eq!(server.asked.load(Ordering::Relaxed), 1);
-        assert_eq!(server.fault.get(), Some(&Fault::Ambiguous));
+        assert_eq!(server.fault(), Some(Fault::Ambiguous));
     }
 }
 
@@ -122,7 +126,7 @@ async fn a_bad_chunk_ends_the_request_without_a_second_answer() {
     let mut server = Server::start();
     let answer = server.exchange(text, 10_000).await;
     assert!(!answer.contains("400 Bad Request"), "{answer}");
-    assert_eq!(server.fault.get(), Some(&Fault::Chunk));
+    assert_eq!(server.fault(), Some(Fault::Chunk));
 }
 
 #[tokio::test]
@@ -140,11 +144,11 @@ async fn a_head_that_is_too_large_is_answered_with_its_own_status() {
 /// Sends this and nothing more, for as long as the server has patience.
 async fn stall(text: &str) -> (String, Duration, Option<Fault>) {
     let mut server = Server::start();
-    let began = tokio::time::Instant::now();
+    let began = Instant::now();
     server.client.write_all(text.as_bytes()).await.unwrap();
     let mut answer = String::new();
     server.client.read_to_string(&mut answer).await.unwrap();
-    (answer, began.elapsed(), server.fault.get().copied())
+    (answer, began.elapsed(), server.fault())
 }
 
 #[tokio::test(start_paused = true)]
@@ -174,5 +178,37 @@ async fn a_slow_client_gets_all_its_time_for_each_request() {
         let read = server.client.read(&mut answer).await.unwrap();
         let answer = String::from_utf8_lossy(&answer[..read]).into_owned();
         assert!(answer.ends_with("POST /1 4"), "{answer}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_wrong_takes_as_long_as_it_comes_and_not_as_long_as_its_connection() {
+    let pause = Duration::from_secs(7);
+    for (pieces, took) in [
+        (&["GET / HTTP/1.1\r\nno header\r\n\r\n"][..], Duration::ZERO),
+        (
+            &["GET / HTTP/1.1\r\n", "no ", "header\r\n\r\n"][..],
+            pause * 2,
+        ),
+        (&["\r\nGET", " /"][..], PATIENCE),
+    ] {
+        let mut server = Server::start();
+        sleep(pause * 10).await;
+        let good = b"GET /1 HTTP/1.1\r\nHost: a\r\n\r\n";
+        server.client.write_all(good).await.unwrap();
+        sleep(pause * 10).await;
+        for (index, piece) in pieces.iter().enumerate() {
+            if index > 0 {
+                sleep(pause).await;
+            }
+            server.client.write_all(piece.as_bytes()).await.unwrap();
+        }
+        let mut answers = String::new();
+        server.client.read_to_string(&mut answers).await.unwrap();
+        assert_eq!(
+            server.fault.get().map(|wrong| wrong.took),
+            Some(took),
+            "{pieces:?}"
+        );
     }
 }
