@@ -200,6 +200,7 @@ async fn take(
     let passed = hops::of_connection(incoming.header(hops::NAME));
     let client = Client {
         address: client_address(&incoming, from),
+        is_waypoint: hops::is_of_waypoint(incoming.header(hops::SOURCE.0)),
         waypoints: passed.as_ref().copied().unwrap_or_default(),
         workload,
         _presence: presence,

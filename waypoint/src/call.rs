@@ -24,6 +24,8 @@ pub(crate) struct Client {
     pub(crate) address: SocketAddr,
     /// The workload with that address, if it is known.
     pub(crate) workload: Option<Arc<Workload>>,
+    /// Whether it is a waypoint itself.
+    pub(crate) is_waypoint: bool,
     /// Waypoints that its connection has come through already.
     pub(crate) waypoints: u32,
     /// While this is kept, it goes on being known.

@@ -27,6 +27,7 @@ pub(crate) fn call(client: &str) -> Call {
             identity: None,
             address: client.parse().unwrap(),
             workload: None,
+            is_waypoint: false,
             waypoints: 0,
             _presence: None,
         },

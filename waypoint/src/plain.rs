@@ -71,6 +71,7 @@ async fn take(
     let client = Client {
         address: from,
         workload,
+        is_waypoint: false,
         waypoints: 0,
         _presence: presence,
         identity: None,

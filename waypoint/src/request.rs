@@ -64,7 +64,7 @@ pub(crate) async fn answer(
     let (mut head, body) = request.into_parts();
     headers::take_in(&mut head, call);
     normalize(&mut head);
-    let hops = Hops::take(&mut head.headers);
+    let hops = Hops::take(&mut head.headers, call.client.is_waypoint);
     if let Some(switch) = &switch {
         switch.ask(&mut head);
     }

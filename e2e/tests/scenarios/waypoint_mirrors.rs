@@ -76,6 +76,14 @@ fn requests_are_copied_and_a_copy_that_fails_or_hangs_changes_nothing() {
         assert_eq!(copy.header("x-copied").as_deref(), Some("yes"));
         assert!(copy.head.starts_with("POST "), "{}", copy.head);
     }
+    // What waypoints tell each other is no word of a client.
+    let mut client = fronted.connect(80);
+    let answer = client.get("/all/marked", "x-ambit-hops: 1 copy\r\n");
+    assert_eq!(answer.unwrap().body, "one");
+    wait_until("the copy of a request that calls itself one", SOON, || {
+        two.heard_at("/all/marked").len() == 1
+    })
+    .unwrap();
     let bodies = ["x".repeat(150_000), "y".repeat(60_000)];
     for body in &bodies {
         assert_eq!(post(&fronted, "/all/large", body).body, "one");

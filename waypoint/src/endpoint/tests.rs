@@ -15,6 +15,7 @@ fn client() -> Client {
         identity: None,
         address: "10.0.0.99:4000".parse().unwrap(),
         workload: None,
+        is_waypoint: false,
         waypoints: 0,
         _presence: None,
     }

@@ -3,8 +3,13 @@
 //! ever; and a copy of it for each turn.
 //!
 //! One waypoint tells the next by a header, which nobody else is sent: of the request, or of the CONNECT
-//! of the connection's own tunnel. A client may say what it likes there: what is believed can only make
-//! an end of its own request sooner.
+//! of the connection's own tunnel. A client may say what it likes there: the number can only make an end
+//! of its own request sooner. That a request is a copy is believed of waypoints only, or else a client
+//! could keep its requests from being copied.
+//!
+//! A waypoint is known by what the CONNECT of its tunnel says ([`is_of_waypoint`]). Only agents and
+//! waypoints have keys to open a tunnel with; an agent says no such thing there, and what its pods send
+//! is inside.
 
 use ambit_decide::{Reason, Refusal};
 use http::HeaderMap;
@@ -16,6 +21,8 @@ use crate::view::Destination;
 /// Name of the header.
 pub(crate) const NAME: &str = "x-ambit-hops";
 const HOPS: HeaderName = HeaderName::from_static(NAME);
+/// What a waypoint says of itself when it opens a tunnel, as Istio's do: name of the header, and value.
+pub(crate) const SOURCE: (&str, &str) = ("x-istio-source", "waypoint");
 /// What is said of a copy, behind the number.
 const COPY: &str = "copy";
 /// Waypoints that a request may come through.
@@ -30,13 +37,13 @@ pub(crate) struct Hops {
 }
 
 impl Hops {
-    /// Takes what is told of a request out of its headers.
-    pub(super) fn take(headers: &mut HeaderMap) -> Self {
+    /// Takes what is told of a request out of its headers, by a waypoint or by anybody.
+    pub(super) fn take(headers: &mut HeaderMap, by_waypoint: bool) -> Self {
         let mut hops = Self::default();
         let lines = headers.get_all(HOPS).iter();
         for line in lines.filter_map(|line| line.to_str().ok()) {
             for word in line.split([',', ' ']) {
-                hops.is_copy |= word == COPY;
+                hops.is_copy |= by_waypoint && word == COPY;
                 let told = word.parse().unwrap_or_default();
                 hops.waypoints = hops.waypoints.max(told);
             }
@@ -76,6 +83,11 @@ impl Hops {
             headers.insert(HOPS, told);
         }
     }
+}
+
+/// Whether who opens a tunnel is a waypoint, by what its CONNECT says of the source.
+pub(crate) fn is_of_waypoint(source: Option<&str>) -> bool {
+    source == Some(SOURCE.1)
 }
 
 /// How many waypoints a connection has come through, by what its CONNECT tells.

@@ -172,7 +172,7 @@ impl Linker {
             to: far,
             expected,
         };
-        let mut headers = vec![("x-istio-source", "waypoint".to_owned())];
+        let mut headers = vec![(hops::SOURCE.0, hops::SOURCE.1.to_owned())];
         if let Some(client) = by.client {
             headers.push(("forwarded", forwarded::of(client)));
         }
