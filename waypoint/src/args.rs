@@ -87,6 +87,10 @@ pub struct Args {
     /// Log the queries of requests, which may hold secrets.
     #[arg(long, env = "AMBIT_LOG_QUERIES")]
     pub log_queries: bool,
+    /// Repeat requests of POST and other methods that are not idempotent only if no endpoint has seen
+    /// them, also where a route's `retry` says more.
+    #[arg(long, env = "AMBIT_RETRY_IDEMPOTENT_ONLY")]
+    pub retry_idempotent_only: bool,
     /// Serve a service without tunnels too, at LISTEN=DESTINATION: to measure beside other
     /// proxies. Clients prove no identity there.
     #[arg(long, hide = true)]

@@ -85,6 +85,8 @@ pub(crate) struct Proxy {
     pub(crate) callers: Callers,
     /// Bounds on clients.
     pub(crate) bounds: Bounds,
+    /// Whether what an endpoint may have done already is repeated only where that does no harm.
+    pub(crate) idempotent_only: bool,
     /// Room for the connections of clients.
     pub(crate) room: Room,
     /// How short memory is, and who holds it.

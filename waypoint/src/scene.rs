@@ -93,6 +93,7 @@ impl Scene {
             callers: Callers::new(wants, views),
             room: Room::new(bounds.connections, bounds.connections.div_ceil(4)),
             bounds,
+            idempotent_only: args.retry_idempotent_only,
             pressure: Pressure::new(u64::MAX),
             review: Review::new(),
             tasks: Tasks::new(),

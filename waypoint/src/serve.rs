@@ -178,6 +178,7 @@ async fn start(
         callers: Callers::new(wants, seen),
         room: Room::new(bounds.connections, bounds.connections.div_ceil(4)),
         bounds,
+        idempotent_only: args.retry_idempotent_only,
         pressure: Pressure::new(args.memory()),
         review: Review::new(),
         tasks: shared.connections,

@@ -29,6 +29,13 @@ fn the_reporter_is_one_that_a_waypoint_can_be() {
 }
 
 #[test]
+fn retries_hold_for_every_method_unless_that_is_switched_off() {
+    assert!(!parsed(&[]).unwrap().retry_idempotent_only);
+    let switched = parsed(&["--retry-idempotent-only"]).unwrap();
+    assert!(switched.retry_idempotent_only);
+}
+
+#[test]
 fn every_variable_that_is_read_is_known() {
     let settings = Args::augment_args(clap::Command::default());
     for name in settings.get_arguments().filter_map(clap::Arg::get_env) {

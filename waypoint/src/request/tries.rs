@@ -226,7 +226,12 @@ impl Sending<'_> {
         let Some(outcome) = outcome else { return false };
         used < retry.attempts
             && self.may_repeat()
-            && worth_another_try(&retry.on, outcome, &self.head.method, false)
+            && worth_another_try(
+                &retry.on,
+                outcome,
+                &self.head.method,
+                self.proxy.idempotent_only,
+            )
     }
 
     /// Why there is no answer. A connection that ended because the client's body broke is the

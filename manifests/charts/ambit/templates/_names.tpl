@@ -106,6 +106,7 @@ environment:
   AMBIT_LOG_JSON: {{ eq .Values.log.format "json" | quote }}
   AMBIT_REPORTER: {{ $values.telemetry.reporter | quote }}
   AMBIT_LOG_QUERIES: {{ $values.telemetry.logQueries | quote }}
+  AMBIT_RETRY_IDEMPOTENT_ONLY: {{ $values.retries.idempotentOnly | quote }}
 {{- end }}
 
 {{/* Annotations of what is made for an uninstall only. Takes its weight. */}}

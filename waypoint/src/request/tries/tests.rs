@@ -118,3 +118,40 @@ async fn a_try_does_not_go_where_a_policy_that_came_after_the_request_forbids_it
         assert!(scene.sum("ambit_request_retries_total", &[]) < 1.0);
     }
 }
+
+#[tokio::test]
+async fn an_explicit_retry_repeats_a_post_unless_that_is_switched_off() {
+    for (idempotent_only, method, tries) in [
+        (false, "POST", 3),
+        (true, "POST", 1),
+        (true, "PATCH", 1),
+        (true, "PUT", 3),
+        (true, "GET", 3),
+    ] {
+        let peer = Peer::start().await;
+        let retry = Retry {
+            attempts: 2,
+            backoff: None,
+            on: RetryOn {
+                statuses: vec![500],
+                ..RetryOn::default()
+            },
+        };
+        let rule = HttpRule {
+            retry: Some(retry),
+            ..HttpRule::default()
+        };
+        let routes = routed(&["server"], rule);
+        let pod = peer.serves("server-0", "server");
+        let mut scene = Scene::new([service("server"), pod, routes]);
+        let proxy = Arc::get_mut(&mut scene.proxy).unwrap();
+        proxy.idempotent_only = idempotent_only;
+        let asked = peer.answer(BAD);
+        let mut client = scene.client();
+        let request = format!("{method} / HTTP/1.1\r\nHost: s\r\nContent-Length: 0\r\n\r\n");
+        client.write_all(request.as_bytes()).await.unwrap();
+        let answer = head(&mut client).await;
+        assert!(answer.starts_with("HTTP/1.1 500 "), "{answer}");
+        assert_eq!(asked.load(Ordering::Relaxed), tries, "{method}");
+    }
+}
