@@ -9,7 +9,7 @@
 
 use std::cell::RefCell;
 use std::future::poll_fn;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 use std::time::Instant;
@@ -53,19 +53,18 @@ impl Due {
 }
 
 /// Drives what writes answers to its end; `None` if one was not complete in time.
-pub(crate) async fn in_time<F: Future>(future: F) -> Option<F::Output> {
-    let driven = async move {
-        let mut future = pin!(future);
-        poll_fn(|cx| match future.as_mut().poll(cx) {
-            Poll::Ready(output) => Poll::Ready(Some(output)),
-            // It had its chance to break the answer off by itself.
-            Poll::Pending => TIMER
-                .with(|timer| poll_late(&mut timer.borrow_mut(), cx))
-                .map(|()| None),
-        })
-        .await
-    };
-    TIMER.scope(RefCell::default(), driven).await
+pub(crate) fn in_time<F>(mut future: F) -> impl Future<Output = Option<F::Output>>
+where
+    F: Future + Unpin,
+{
+    let driven = poll_fn(move |cx| match Pin::new(&mut future).poll(cx) {
+        Poll::Ready(output) => Poll::Ready(Some(output)),
+        // It had its chance to break the answer off by itself.
+        Poll::Pending => TIMER
+            .with(|timer| poll_late(&mut timer.borrow_mut(), cx))
+            .map(|()| None),
+    });
+    TIMER.scope(RefCell::default(), driven)
 }
 
 fn poll_late(slot: &mut Option<Timer>, cx: &mut Context<'_>) -> Poll<()> {

@@ -62,7 +62,7 @@ where
         .serve_connection(verified, service)
         .with_upgrades();
     let mut serving = std::pin::pin!(serving);
-    let served = in_time(async {
+    let served = std::pin::pin!(async {
         tokio::select! {
             ended = serving.as_mut() => ended,
             () = over(proxy, call, Step::Closing, &activity) => {
@@ -71,7 +71,8 @@ where
             }
         }
     });
-    let Some(ended) = while_allowed(proxy, call, served).await.flatten() else {
+    let served = while_allowed(proxy, call, in_time(served)).await;
+    let Some(ended) = served.flatten() else {
         return;
     };
     if let Some(wrong) = fault.get() {
@@ -130,7 +131,9 @@ where
     F: Future<Output: Send> + Send + 'static,
 {
     fn execute(&self, future: F) {
-        drop(tokio::spawn(in_time(future)));
+        drop(tokio::spawn(async move {
+            in_time(std::pin::pin!(future)).await
+        }));
     }
 }
 

@@ -125,12 +125,12 @@ async fn a_connection_whose_answer_was_in_time_goes_on() {
 #[tokio::test(start_paused = true)]
 async fn what_is_over_before_its_time_is_waited_for_no_longer() {
     let soon = Instant::now() + Duration::from_secs(1);
-    let driven = in_time(async {
+    let driven = in_time(Box::pin(async {
         drop(Due::at(soon));
         tokio::time::sleep(Duration::from_secs(60)).await;
         let _due = Due::at(Instant::now());
         std::future::pending::<()>().await;
-    });
+    }));
     let began = tokio::time::Instant::now();
     assert_eq!(driven.await, None);
     assert!(began.elapsed() >= Duration::from_secs(60));
