@@ -249,17 +249,12 @@ pub(super) fn of_service(binding: &Binding, shown: &Shown, now: &str) -> Value {
             told(false, "UnsupportedTrafficType", what)
         }
         Binding::Refused(key, why) => {
-            let (reason, what) = match why {
-                WhyRefused::Missing => ("WaypointMissing", "there is no such Gateway"),
-                WhyRefused::NotAWaypoint => (
-                    "NotAWaypoint",
-                    "that Gateway has no listener of protocol HBONE on port 15008",
-                ),
-                WhyRefused::NotAdmitted => (
-                    "AttachmentDenied",
-                    "allowedRoutes.namespaces of its listener does not admit this namespace",
-                ),
+            let reason = match why {
+                WhyRefused::Missing => "WaypointMissing",
+                WhyRefused::NotAWaypoint => "NotAWaypoint",
+                WhyRefused::NotAdmitted => "AttachmentDenied",
             };
+            let what = why.words();
             told(false, reason, format!("waypoint {key}: {what}; {refused}"))
         }
     };

@@ -148,6 +148,21 @@ fn every_policy_is_told_what_became_of_it_with_field_and_remedy() {
 }
 
 #[test]
+fn a_policy_whose_waypoint_is_not_there_says_that_its_traffic_is_refused_and_why() {
+    let service = json!({
+        "apiVersion": "v1", "kind": "Service",
+        "metadata": {
+            "namespace": "shop", "name": "web", "uid": "u-service",
+            "labels": {"ambit.mesh/use-waypoint": "w"},
+        },
+        "spec": {"selector": {"app": "web"}, "ports": [{"port": 80}], "clusterIP": "10.96.0.1"},
+    });
+    let target = json!({"targetRefs": [{"kind": "Service", "name": "web"}], "rules": [{}]});
+    let cluster = Cluster::new(&[pod("web", "10.0.0.1", true), service, ap("shop/p", target)]);
+    assert_snapshot!(cluster.said());
+}
+
+#[test]
 fn a_policy_that_breaks_keeps_its_last_good_version_also_over_a_restart() {
     let mut good = ap("shop/p", json!({"action": "DENY", "rules": [{}]}));
     let applied = "kubectl.kubernetes.io/last-applied-configuration";

@@ -68,7 +68,7 @@ pub(super) fn translate(
     object: &AuthorizationPolicy,
 ) -> TranslatedPolicy {
     let mut findings = targets::findings(inputs.objects, &key.namespace, object);
-    if object.is_bound() && findings.len() == object.targets().count() {
+    if object.is_bound() && !targets::leads_anywhere(inputs.objects, &key.namespace, object) {
         return TranslatedPolicy {
             policy: None,
             findings,

@@ -4,12 +4,14 @@
 //! or of all services and pods that are bound to the Gateway. The waypoint judges clients by it as
 //! by any policy of the workload. Who came around the waypoint was not judged, so these workloads
 //! take connections of their waypoint only, and what is sent to their own address goes there too.
+//! That also holds where the waypoint cannot serve them: a policy never ends because its Gateway
+//! does, and nobody else can judge by it.
 
 use std::sync::Arc;
 
 use ambit_model::{GatewayAddress, PolicyName, ServiceName};
 
-use super::waypoint::{Binding, Bound, address, binding, tunnel_listener};
+use super::waypoint::{Binding, Bound, WhyRefused, address_of, binding, tunnel_listener};
 use super::{Inputs, policy};
 use crate::config::objects::authorization_policy::AuthorizationPolicy;
 use crate::config::objects::gateway::GatewayKey;
@@ -24,8 +26,8 @@ use crate::config::store::Objects;
 pub(super) struct Bindings {
     /// Their names.
     pub(super) policies: Vec<PolicyName>,
-    /// The waypoint.
-    pub(super) waypoint: Option<GatewayKey>,
+    /// Where that is, or would be if it could serve.
+    pub(super) waypoint: Option<GatewayAddress>,
 }
 
 /// What binds a pod that these services lead to.
@@ -37,15 +39,12 @@ pub(super) fn of_pod<'a>(
 ) -> Bindings {
     let objects = inputs.objects;
     let mut found = Bindings::default();
-    if let Binding::To(gateway) = binding(objects, Bound::Workload, &pod.metadata, &key.namespace) {
-        found.add(inputs, &gateway, None);
-    }
+    let own = binding(objects, Bound::Workload, &pod.metadata, &key.namespace);
+    found.add(inputs, &own, None);
     for name in services {
         let short = name.hostname.split('.').next().unwrap_or_default();
         let service = ObjectKey::new(Kind::Service, Arc::clone(&name.namespace), short);
-        if let Some(gateway) = waypoint_of(objects, &service) {
-            found.add(inputs, &gateway, Some(&service));
-        }
+        found.add(inputs, &of_service(objects, &service), Some(&service));
     }
     found.policies.sort();
     found.policies.dedup();
@@ -53,7 +52,10 @@ pub(super) fn of_pod<'a>(
 }
 
 impl Bindings {
-    fn add(&mut self, inputs: &Inputs<'_>, gateway: &GatewayKey, service: Option<&ObjectKey>) {
+    fn add(&mut self, inputs: &Inputs<'_>, binding: &Binding, service: Option<&ObjectKey>) {
+        let (Binding::To(gateway) | Binding::Refused(gateway, _)) = binding else {
+            return;
+        };
         let to_gateway = inputs
             .objects
             .in_namespace(Kind::AuthorizationPolicy, &gateway.namespace)
@@ -65,14 +67,10 @@ impl Bindings {
         });
         for (name, _) in to_gateway.chain(to_service) {
             self.policies.push(policy::name_of(name));
-            self.waypoint.get_or_insert_with(|| gateway.clone());
+            if self.waypoint.is_none() {
+                self.waypoint = address_of(inputs.settings, binding);
+            }
         }
-    }
-
-    /// The waypoint's address.
-    pub(super) fn address(&self, inputs: &Inputs<'_>) -> Option<GatewayAddress> {
-        let gateway = self.waypoint.as_ref()?;
-        Some(address(inputs.settings, gateway))
     }
 }
 
@@ -90,7 +88,7 @@ fn is_known(target: &TargetReference) -> bool {
     target.namespace.is_none() && ["Gateway", "Service"].contains(&&*target.kind)
 }
 
-/// Targets for which nobody enforces a policy of this namespace.
+/// What is wrong with the targets of a policy of this namespace.
 pub(super) fn findings(
     objects: &Objects,
     namespace: &Arc<str>,
@@ -98,42 +96,75 @@ pub(super) fn findings(
 ) -> Vec<(Severity, Finding)> {
     let targets = policy.targets().enumerate();
     let found = targets.filter_map(|(index, target)| {
-        let what = if !is_known(target) {
-            "is no Gateway or Service of this namespace: nothing enforces that".to_owned()
-        } else if !is_behind_waypoint(objects, namespace, target) {
-            format!("no waypoint stands before {} {}", target.kind, target.name)
-        } else {
-            return None;
+        let TargetReference { kind, name, .. } = target;
+        let nobody = "bind it to a waypoint, or use a selector to have node agents enforce this";
+        let (what, advice) = match stand(objects, namespace, target) {
+            Stand::Unknown => {
+                let what = "is no Gateway or Service of this namespace: nothing enforces that";
+                (what.to_owned(), nobody)
+            }
+            Stand::Free => (format!("no waypoint stands before {kind} {name}"), nobody),
+            Stand::Refused(gateway, why) => {
+                let why = why.words();
+                let what = format!(
+                    "waypoint {gateway}: {why}; until it can judge by this policy, every \
+                     connection to what {kind} {name} leads to is refused"
+                );
+                (what, "correct the Gateway, the label or this reference")
+            }
+            Stand::Behind => return None,
         };
-        let advice = "bind it to a waypoint, or use a selector to have node agents enforce this";
         let field = format!("spec.targetRefs[{index}]");
         Some((Severity::Error, Finding::new(&field, what, advice)))
     });
     found.collect()
 }
 
-/// Whether a waypoint stands before what a policy of this namespace is bound to.
-fn is_behind_waypoint(objects: &Objects, namespace: &Arc<str>, target: &TargetReference) -> bool {
-    if *target.kind == *"Gateway" {
-        let key = GatewayKey {
-            namespace: Arc::clone(namespace),
-            name: Arc::clone(&target.name),
-        };
-        let gateway = objects.gateway(&key);
-        return gateway.and_then(tunnel_listener).is_some();
-    }
-    let name = Arc::clone(&target.name);
-    waypoint_of(
-        objects,
-        &ObjectKey::new(Kind::Service, Arc::clone(namespace), name),
-    )
-    .is_some()
+/// Whether anything may be bound by the targets of a policy of this namespace.
+pub(super) fn leads_anywhere(
+    objects: &Objects,
+    namespace: &Arc<str>,
+    policy: &AuthorizationPolicy,
+) -> bool {
+    let mut stands = policy.targets().map(|to| stand(objects, namespace, to));
+    stands.any(|stand| matches!(stand, Stand::Behind | Stand::Refused(..)))
 }
 
-fn waypoint_of(objects: &Objects, key: &ObjectKey) -> Option<GatewayKey> {
-    let service = objects.service(key)?;
-    match binding(objects, Bound::Service, &service.metadata, &key.namespace) {
-        Binding::To(gateway) => Some(gateway),
-        _ => None,
+/// How what a policy is bound to stands to waypoints.
+enum Stand {
+    /// It is nothing that a policy can be bound to.
+    Unknown,
+    /// No waypoint stands before it.
+    Free,
+    /// One does.
+    Behind,
+    /// One is to, and cannot: what is bound to it is refused.
+    Refused(GatewayKey, WhyRefused),
+}
+
+fn stand(objects: &Objects, namespace: &Arc<str>, target: &TargetReference) -> Stand {
+    if !is_known(target) {
+        return Stand::Unknown;
     }
+    let (namespace, name) = (Arc::clone(namespace), Arc::clone(&target.name));
+    if *target.kind == *"Gateway" {
+        let key = GatewayKey { namespace, name };
+        return match objects.gateway(&key).map(tunnel_listener) {
+            Some(Some(_)) => Stand::Behind,
+            Some(None) => Stand::Refused(key, WhyRefused::NotAWaypoint),
+            None => Stand::Refused(key, WhyRefused::Missing),
+        };
+    }
+    match of_service(objects, &ObjectKey::new(Kind::Service, namespace, name)) {
+        Binding::Free | Binding::OutOfScope(_) => Stand::Free,
+        Binding::To(_) => Stand::Behind,
+        Binding::Refused(gateway, why) => Stand::Refused(gateway, why),
+    }
+}
+
+/// How a service, which may not be there, stands to waypoints.
+fn of_service(objects: &Objects, key: &ObjectKey) -> Binding {
+    objects.service(key).map_or(Binding::Free, |service| {
+        binding(objects, Bound::Service, &service.metadata, &key.namespace)
+    })
 }

@@ -82,6 +82,19 @@ pub enum WhyRefused {
     NotAdmitted,
 }
 
+impl WhyRefused {
+    /// The same for people.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Missing => "there is no such Gateway",
+            Self::NotAWaypoint => "that Gateway has no listener of protocol HBONE on port 15008",
+            Self::NotAdmitted => {
+                "allowedRoutes.namespaces of its listener does not admit this namespace"
+            }
+        }
+    }
+}
+
 impl Scope {
     const SERVICES: Self = Self::of(true, false);
     const EVERYTHING: Self = Self::of(true, true);
@@ -205,23 +218,31 @@ pub(super) fn waypoint(
     of: &Metadata,
     namespace: &Arc<str>,
 ) -> Option<GatewayAddress> {
-    match binding(inputs.objects, bound, of, namespace) {
+    address_of(
+        inputs.settings,
+        &binding(inputs.objects, bound, of, namespace),
+    )
+}
+
+/// Where data planes are told to find the waypoint of a binding; nowhere, if that refuses.
+pub(super) fn address_of(settings: &Settings, binding: &Binding) -> Option<GatewayAddress> {
+    match binding {
         Binding::Free | Binding::OutOfScope(_) => None,
         Binding::To(key)
         | Binding::Refused(key, WhyRefused::Missing | WhyRefused::NotAWaypoint) => {
-            Some(address(inputs.settings, &key))
+            Some(address(settings, key))
         }
         // Its service is there and would take the tunnel. This name nothing has (RFC 6761, 6.4).
         Binding::Refused(GatewayKey { namespace, name }, WhyRefused::NotAdmitted) => {
             let hostname = format!("{name}.{namespace}.not-admitted.invalid");
-            let service = ServiceName::new(namespace, hostname);
+            let service = ServiceName::new(Arc::clone(namespace), hostname);
             Some(GatewayAddress::Service(service, WAYPOINT_PORT))
         }
     }
 }
 
 /// Where a waypoint is reached: by the service that has its Gateway's name.
-pub(super) fn address(settings: &Settings, gateway: &GatewayKey) -> GatewayAddress {
+fn address(settings: &Settings, gateway: &GatewayKey) -> GatewayAddress {
     GatewayAddress::Service(service(settings, gateway), WAYPOINT_PORT)
 }
 

@@ -43,6 +43,7 @@ pub(super) fn of_pod(inputs: &Inputs<'_>, key: &ObjectKey) -> Option<Workload> {
     let bound = targets::of_pod(inputs, key, pod, services.keys());
     let (listed, applicable) = policies(inputs, key, labels, &bound.policies);
     let own = waypoint(inputs, Bound::Workload, &pod.metadata, &key.namespace);
+    let waypoint_only = bound.waypoint.is_some();
     Some(Workload {
         uid: inputs.workload_uid(key),
         pod_uid: Some(uid),
@@ -71,8 +72,8 @@ pub(super) fn of_pod(inputs: &Inputs<'_>, key: &ObjectKey) -> Option<Workload> {
         workload_name,
         workload_type,
         services,
-        waypoint: own.or_else(|| bound.address(inputs)),
-        waypoint_only: bound.waypoint.is_some(),
+        waypoint: own.or(bound.waypoint),
+        waypoint_only,
         policies: listed,
         applicable_policies: Some(applicable),
         health: health(inputs.objects, key, pod),

@@ -5,9 +5,18 @@ use crate::config::fixture::Folder;
 
 /// A waypoint `w`, the services `web`, which is bound to it, and `db`, which is not, and their pods.
 fn folder(labels: &str, targets: &str) -> Folder {
-    let mut text = "apiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {name: w, namespace: shop}\n\
-         spec: {gatewayClassName: ambit-waypoint, listeners: [{name: mesh, port: 15008, protocol: HBONE}]}\n"
-        .to_owned();
+    Folder::of(&(gateway("shop", "HBONE") + &rest(labels, targets)))
+}
+
+fn gateway(namespace: &str, protocol: &str) -> String {
+    format!(
+        "apiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {{name: w, namespace: {namespace}}}\n\
+         spec: {{gatewayClassName: ambit-waypoint, listeners: [{{name: mesh, port: 15008, protocol: {protocol}}}]}}\n"
+    )
+}
+
+fn rest(labels: &str, targets: &str) -> String {
+    let mut text = String::new();
     for (name, ip, labels) in [("web", "10.0.0.1", labels), ("db", "10.0.0.2", "")] {
         text += &format!(
             "---\napiVersion: v1\nkind: Service\nmetadata: {{name: {name}, namespace: shop, labels: {{{labels}}}}}\n\
@@ -20,7 +29,7 @@ fn folder(labels: &str, targets: &str) -> Folder {
         "---\napiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {{name: p, namespace: shop}}\n\
          spec: {{targetRefs: [{targets}], action: DENY, rules: [{{}}]}}\n"
     );
-    Folder::of(&text)
+    text
 }
 
 const BOUND: &str = "ambit.mesh/use-waypoint: w";
@@ -60,6 +69,41 @@ fn where_no_waypoint_stands_the_policy_applies_to_nothing_and_that_is_said() {
         assert!(
             folder.problems().contains("spec.targetRefs[0]"),
             "{targets}"
+        );
+    }
+}
+
+#[test]
+fn a_waypoint_that_goes_or_admits_no_longer_leaves_its_policies_and_nobody_is_served() {
+    let far = "ambit.mesh/use-waypoint: w, ambit.mesh/use-waypoint-namespace: other";
+    let service = "{kind: Service, name: web}";
+    for (gateway, labels, targets, why) in [
+        ("", BOUND, service, "there is no such Gateway"),
+        ("", BOUND, GATEWAY, "there is no such Gateway"),
+        (&*gateway("shop", "HTTP"), BOUND, service, "no listener"),
+        (&*gateway("shop", "HTTP"), BOUND, GATEWAY, "no listener"),
+        (&*gateway("other", "HBONE"), far, service, "does not admit"),
+    ] {
+        let folder = Folder::of(&(gateway.to_owned() + &rest(labels, targets)));
+        let web = workload(&folder, "shop", "web");
+        let case = format!("{gateway} {targets}");
+        assert_eq!(names(&web.policies), ["shop/p"], "{case}");
+        assert!(web.waypoint_only && web.waypoint.is_some(), "{case}");
+        let mesh = folder.configuration.mesh();
+        assert!(mesh.policy(&web.policies[0]).is_some(), "{case}");
+        // No waypoint that is there is taken for the pod's own.
+        let bound = |namespace: &str| {
+            let hostname = format!("w.{namespace}.svc.cluster.local");
+            let name = ambit_model::ServiceName::new(namespace, hostname);
+            mesh.bound_workloads(&name).count()
+        };
+        assert_eq!(bound("other"), 0, "{case}");
+        let db = workload(&folder, "shop", "db");
+        assert!(db.policies.is_empty() && !db.waypoint_only, "{case}");
+        let problems = folder.problems();
+        assert!(
+            problems.contains("spec.targetRefs[0]") && problems.contains(why),
+            "{problems}"
         );
     }
 }

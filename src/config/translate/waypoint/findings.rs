@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use super::{
-    GATEWAY_NAME, HBONE, Scope, USE_WAYPOINT, WAYPOINT_FOR, WAYPOINT_PORT, is_our_class,
-    named_waypoint, tunnel_listener,
+    GATEWAY_NAME, HBONE, Scope, USE_WAYPOINT, WAYPOINT_FOR, WAYPOINT_PORT, WhyRefused,
+    is_our_class, named_waypoint, tunnel_listener,
 };
 use crate::config::objects::gateway::{Gateway, GatewayKey};
 use crate::config::objects::metadata::{Labels, Metadata};
@@ -66,12 +66,12 @@ fn of_label(objects: &Objects, key: &ObjectKey, labels: &Labels) -> Option<Findi
     let waypoint = named_waypoint(labels, home).flatten()?;
     let (what, advice) = match objects.gateway(&waypoint) {
         None => (
-            "there is no such Gateway",
+            WhyRefused::Missing.words(),
             "make it with `ambit waypoint apply`, or take the label off",
         ),
         Some(gateway) => match tunnel_listener(gateway) {
             None => (
-                "that Gateway has no listener of protocol HBONE on port 15008",
+                WhyRefused::NotAWaypoint.words(),
                 "correct the Gateway or the label",
             ),
             Some(listener) => {
