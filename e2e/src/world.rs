@@ -24,6 +24,8 @@ pub const WAYPOINT: &str = "waypoint";
 pub const HTTP: (u16, u16) = (80, 8080);
 /// A second port, served as it is called.
 pub const TCP: (u16, u16) = (9000, 9000);
+/// Port of a waypoint's service, and on its pods.
+const TUNNELS: (u16, u16) = (15008, 15008);
 /// How long a change may take to reach every agent.
 pub const SPREAD: Duration = Duration::from_secs(20);
 
@@ -226,7 +228,11 @@ fn objects(pods: &[Arc<Pod>], options: &Options) -> String {
         };
         parts.push(yaml::service_account(NAMESPACE, name));
         parts.push(object.text());
-        parts.push(yaml::service(NAMESPACE, name, &labels, &vips, &[HTTP, TCP]));
+        let ports = match is_waypoint {
+            true => &[HTTP, TCP, TUNNELS][..],
+            false => &[HTTP, TCP],
+        };
+        parts.push(yaml::service(NAMESPACE, name, &labels, &vips, ports));
     }
     yaml::documents(&parts)
 }

@@ -5,7 +5,8 @@
 //! are the story of one stream:
 //! 1. [`asked_for`]: a CONNECT whose authority is this pod
 //! 2. who: the identity that the tunnel's handshake proved
-//! 3. and 4. [`ambit_decide::inbound`]: may they, from one snapshot
+//! 3. and 4. [`ambit_decide::inbound`]: may they, from one snapshot; a waypoint that may have learnt of
+//!    a binding before us is asked to wait for that (`inbound/late.rs`)
 //! 5. [`reach::application`]: a socket to the application, from the client's address: that of the
 //!    tunnel, or the one that the pod's own waypoint tells in `forwarded`
 //! 6. and 7. [`DataPath::carry`]: copy, record; refusals are answered and recorded too
@@ -25,6 +26,8 @@ use crate::proxy::connections::{Admitted, Opening};
 use crate::proxy::datapath::{Arrival, DataPath, Far, not_reached, reason_for};
 use crate::proxy::pods::LocalPod;
 use crate::proxy::{baggage, reach};
+
+mod late;
 
 /// Bytes of an authority that a refusal quotes.
 const MAX_QUOTED: usize = 100;
@@ -209,15 +212,16 @@ async fn admit(
     let (workload, mesh) = path.record_of(pod).await?;
     ends.destination = Some(Arc::clone(&workload));
     ends.service = service_of(&mesh, &workload, destination.port());
-    let admission = ambit_decide::inbound(
-        &mesh,
-        &InboundQuery {
-            workload: &workload,
-            destination,
-            source: client.ip(),
-            peer: ends.source_id.as_ref(),
-        },
-    )?;
+    let query = InboundQuery {
+        workload: &workload,
+        destination,
+        source: client.ip(),
+        peer: ends.source_id.as_ref(),
+    };
+    let admission = match ambit_decide::inbound(&mesh, &query) {
+        Err(refusal) => late::admit(path, pod, &mesh, &query, refusal).await,
+        admitted => admitted,
+    }?;
     path.count_dry_runs(&admission);
     let told = incoming
         .header("forwarded")

@@ -19,6 +19,9 @@ pub(crate) mod connections;
 pub(crate) mod datapath;
 pub(crate) mod descriptors;
 pub(crate) mod feed;
+#[cfg(test)]
+pub(crate) mod fixtures;
+pub(crate) mod former;
 pub(crate) mod gauges;
 pub(crate) mod generations;
 pub(crate) mod identities;

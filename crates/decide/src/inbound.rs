@@ -32,6 +32,8 @@ use crate::trace::{Explanation, Silent, Step, Trace};
 
 use self::waypoint::own_waypoint;
 
+pub use self::waypoint::looks_like_waypoint;
+
 /// A connection that arrived at an enrolled pod.
 #[derive(Clone, Copy, Debug)]
 pub struct InboundQuery<'a> {

@@ -23,7 +23,7 @@ mod trace;
 pub use at_waypoint::{at_waypoint, explain_at_waypoint};
 pub use authorize::{Admission, Connection, DryRun, matches};
 pub use egress::{EgressMode, EgressModeError};
-pub use inbound::{InboundQuery, explain_inbound, inbound};
+pub use inbound::{InboundQuery, explain_inbound, inbound, looks_like_waypoint};
 pub use outbound::{explain_outbound, outbound};
 pub use plan::{OutboundPlan, OutboundQuery};
 pub use refusal::{Reason, Refusal, reasons_table};

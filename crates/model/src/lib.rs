@@ -9,6 +9,7 @@ mod claims;
 mod endpoints;
 #[cfg(test)]
 mod fixtures;
+mod former;
 mod mesh;
 mod names;
 mod policy;

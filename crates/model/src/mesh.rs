@@ -20,11 +20,12 @@ use std::sync::Arc;
 use imbl::OrdMap;
 
 use crate::endpoints::Endpoints;
+use crate::former::Former;
 use crate::names::{PolicyName, ServiceName, WorkloadUid};
 use crate::policy::Policy;
 use crate::route::ServiceRoutes;
 use crate::service::{Service, ServicePort};
-use crate::workload::Workload;
+use crate::workload::{GatewayAddress, Workload};
 
 use policies::Policies;
 use services::Services;
@@ -37,6 +38,8 @@ pub struct Mesh {
     services: Services,
     policies: Policies,
     routes: OrdMap<ServiceName, Arc<ServiceRoutes>>,
+    former_of_services: Former<ServiceName>,
+    former_of_workloads: Former<WorkloadUid>,
 }
 
 /// One change of the mesh. Putting an object replaces the one of the same name; removing what is
@@ -191,6 +194,37 @@ impl Mesh {
     pub fn bound_workloads(&self, waypoint: &ServiceName) -> impl Iterator<Item = &Arc<Workload>> {
         let bound = self.workloads.bound.of(waypoint);
         bound.filter_map(|uid| self.workload(uid))
+    }
+
+    /// Waypoints that a service was bound to until a moment ago, as far as anybody keeps them.
+    pub fn former_waypoints_of(&self, name: &ServiceName) -> impl Iterator<Item = &GatewayAddress> {
+        self.former_of_services.of(name)
+    }
+
+    /// The same of a workload that was bound by itself.
+    pub fn former_waypoints_of_workload(
+        &self,
+        uid: &WorkloadUid,
+    ) -> impl Iterator<Item = &GatewayAddress> {
+        self.former_of_workloads.of(uid)
+    }
+
+    /// Keeps these as the former waypoints of a service, in place of those before.
+    pub fn keep_former_of(
+        &mut self,
+        name: &ServiceName,
+        waypoints: impl Iterator<Item = GatewayAddress>,
+    ) {
+        self.former_of_services.set(name, waypoints);
+    }
+
+    /// The same of a workload.
+    pub fn keep_former_of_workload(
+        &mut self,
+        uid: &WorkloadUid,
+        waypoints: impl Iterator<Item = GatewayAddress>,
+    ) {
+        self.former_of_workloads.set(uid, waypoints);
     }
 
     /// The routes of a service; `None` if it has none.

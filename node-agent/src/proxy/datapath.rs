@@ -15,7 +15,7 @@ use ambit_tunnel::{CopyEnd, DialError, Key, OpenError, Pool, Stream};
 use arc_swap::ArcSwap;
 use socket2::SockRef;
 use tokio::net::TcpStream;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio_util::task::TaskTracker;
 
 use super::access_log::AccessLog;
@@ -27,6 +27,9 @@ use super::probes::Probes;
 
 /// How long a connection waits for the record of its own pod to arrive.
 pub(crate) const RECORD_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Streams that wait at once for what this agent may learn late.
+const MOST_LATE: usize = 1024;
 
 /// Shared by every connection of one proxy generation.
 #[derive(Debug)]
@@ -54,6 +57,8 @@ pub(crate) struct DataPath {
     pub(crate) log: AccessLog,
     /// Handshakes of the pool that are in the ledger already.
     booked_handshakes: AtomicU64,
+    /// Streams of waypoints that wait for what this agent may learn late.
+    pub(crate) late: Semaphore,
     /// What happens to unknown destinations.
     pub(crate) egress: EgressMode,
     /// Trust domain of workloads that name none.
@@ -116,6 +121,7 @@ impl DataPath {
             series: SeriesTable::default(),
             log,
             booked_handshakes: AtomicU64::new(0),
+            late: Semaphore::new(MOST_LATE),
             egress,
             trust_domain,
         }
@@ -142,6 +148,11 @@ impl DataPath {
     pub(crate) fn publish(&self, mesh: Mesh) {
         self.mesh.store(Arc::new(mesh));
         self.mesh_changes.send_modify(|n| *n += 1);
+    }
+
+    /// Wakes when a new snapshot is in force.
+    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
+        self.mesh_changes.subscribe()
     }
 
     /// The pod's record in the mesh, now or within the bounded wait, and the snapshot that it is

@@ -4,17 +4,19 @@
 //! whole, policies before workloads before removals, and then one new snapshot is put in force;
 //! connections that it refuses are cut. Nothing is served before the first state is complete.
 //! A new control role comes with a new feed: its state replaces the old one as a whole, and until
-//! it is complete the old one stays in force.
+//! it is complete the old one stays in force. What was bound to a waypoint until a moment ago is still
+//! known as its own ([`former`](super::former)).
 
 use std::collections::HashSet;
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ambit_identity::{Credential, Trust};
 use ambit_kit::clock;
 use ambit_model::{
-    Action, Change, Mesh, Policy, PolicyName, PolicyOrigin, Rule, Scope, SpiffeId, TrustDomain,
+    Action, Change, Mesh, Policy, PolicyName, PolicyOrigin, Rule, Scope, Service, ServiceName,
+    SpiffeId, TrustDomain, Workload, WorkloadUid,
 };
 use ambit_wire::decode::{self, Decoded};
 use ambit_wire::node::{self, FeedAnswer, NamedResource, Resources, feed, feed_answer};
@@ -23,6 +25,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{mpsc, watch};
 
 use super::datapath::DataPath;
+use super::former::Former;
 use super::ledger::Family;
 use super::pods::LocalPods;
 use crate::frames;
@@ -94,6 +97,7 @@ where
                 }
                 None => return reading_ended.unwrap_or(Ok(())),
             },
+            () = clock::until(working.due()) => working.expire(clock::now()),
             Some(id) = wanted.recv() => {
                 let kind = feed_answer::Kind::WantIdentity(id.to_string());
                 frames::write(&mut to, &FeedAnswer { kind: Some(kind) }).await?;
@@ -122,8 +126,10 @@ struct Working {
     follower: Follower,
     mesh: Mesh,
     complete: bool,
-    swept: std::time::Instant,
+    swept: Instant,
     unswept: bool,
+    former_of_services: Former<ServiceName>,
+    former_of_pods: Former<WorkloadUid>,
 }
 
 /// What a message of changes did beyond the mesh itself.
@@ -145,6 +151,8 @@ impl Working {
             complete: false,
             swept,
             unswept: false,
+            former_of_services: Former::default(),
+            former_of_pods: Former::default(),
         }
     }
 
@@ -262,34 +270,95 @@ impl Working {
     fn address(&mut self, resource: &NamedResource, effects: &mut Effects) {
         match decode::address_from_bytes(&resource.body, &self.follower.path.trust_domain) {
             Ok(Decoded::Workload(workload)) => {
-                if let Some(before) = self.mesh.workload(&workload.uid) {
+                let before = self.mesh.workload(&workload.uid).map(Arc::clone);
+                if let Some(before) = &before {
                     if before.pod_uid != workload.pod_uid {
                         effects.gone.extend(instance(before));
                     }
                     self.unswept |= **before != workload;
                 }
-                effects.review |= self.is_local(workload.pod_uid.as_deref());
+                if self.is_local(workload.pod_uid.as_deref()) {
+                    effects.review = true;
+                    self.rebound_pod(before.as_deref(), &workload);
+                }
                 self.mesh.apply(Change::PutWorkload(Arc::new(workload)));
             }
             Ok(Decoded::Service(service)) => {
-                let before = self.mesh.service(&service.name);
-                effects.review |=
-                    before.and_then(|s| s.waypoint.as_ref()) != service.waypoint.as_ref();
+                effects.review |= self.rebound(&service);
                 self.mesh.apply(Change::PutService(Arc::new(service)));
             }
             Err(error) => effects.errors.push(format!("{}: {error}", resource.name)),
         }
     }
 
+    /// Notes which waypoint a service is bound to; true if that is another one than before.
+    fn rebound(&mut self, service: &Service) -> bool {
+        let (name, after) = (&service.name, service.waypoint.as_ref());
+        let before = self.mesh.service(name).and_then(|s| s.waypoint.as_ref());
+        let former = &mut self.former_of_services;
+        let changed = former.rebound(name, before, after, clock::now());
+        if changed {
+            self.mesh.keep_former_of(name, former.of(name));
+        }
+        changed
+    }
+
+    /// The same of a pod of this node.
+    fn rebound_pod(&mut self, before: Option<&Workload>, now_is: &Workload) {
+        let (uid, former) = (&now_is.uid, &mut self.former_of_pods);
+        let same = before.filter(|before| before.pod_uid == now_is.pod_uid);
+        let changed = match same {
+            Some(before) => {
+                let (before, after) = (before.waypoint.as_ref(), now_is.waypoint.as_ref());
+                former.rebound(uid, before, after, clock::now())
+            }
+            None => former.forget(uid),
+        };
+        if changed {
+            self.mesh.keep_former_of_workload(uid, former.of(uid));
+        }
+    }
+
+    /// When [`Self::expire`] is to be called.
+    fn due(&self) -> Option<Instant> {
+        let (services, pods) = (self.former_of_services.due(), self.former_of_pods.due());
+        services.into_iter().chain(pods).min()
+    }
+
+    /// Former waypoints whose time is over are as any other client.
+    fn expire(&mut self, now: Instant) {
+        for name in self.former_of_services.expire(now) {
+            let left = self.former_of_services.of(&name);
+            self.mesh.keep_former_of(&name, left);
+        }
+        for uid in self.former_of_pods.expire(now) {
+            let left = self.former_of_pods.of(&uid);
+            self.mesh.keep_former_of_workload(&uid, left);
+        }
+        if self.complete {
+            self.publish(&Effects {
+                review: true,
+                ..Effects::default()
+            });
+        }
+    }
+
     fn removed_address(&mut self, name: &str, effects: &mut Effects) {
-        let uid = ambit_model::WorkloadUid::new(name);
+        let uid = WorkloadUid::new(name);
         if let Some(workload) = self.mesh.workload(&uid) {
             effects.gone.extend(instance(workload));
             self.unswept = true;
+            if self.former_of_pods.forget(&uid) {
+                self.mesh.keep_former_of_workload(&uid, std::iter::empty());
+            }
             self.mesh.apply(Change::RemoveWorkload(uid));
-        } else if let Some(name) = ambit_model::ServiceName::parse(name) {
+        } else if let Some(name) = ServiceName::parse(name) {
             let service = self.mesh.service(&name);
             effects.review |= service.is_some_and(|service| service.waypoint.is_some());
+            if self.former_of_services.forget(&name) {
+                self.mesh.keep_former_of(&name, std::iter::empty());
+                effects.review = true;
+            }
             self.mesh.apply(Change::RemoveService(name));
         }
     }
@@ -329,7 +398,7 @@ impl Working {
 }
 
 /// The key under which tunnels to a workload are pooled.
-fn instance(workload: &ambit_model::Workload) -> Option<Arc<str>> {
+fn instance(workload: &Workload) -> Option<Arc<str>> {
     Some(
         workload
             .pod_uid

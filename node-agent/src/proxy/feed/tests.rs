@@ -1,36 +1,23 @@
 //! The feed puts snapshots in force as a whole, and what it cannot read never opens a door.
 
-use ambit_decide::{EgressMode, InboundQuery, Reason};
+use ambit_decide::{InboundQuery, Reason};
 use ambit_model::{GatewayAddress, IpFamilies, LoadBalancing, Service, ServiceName, WorkloadUid};
 use ambit_wire::encode;
 
 use super::*;
-use crate::proxy::access_log::AccessLog;
-use crate::proxy::identities::Identities;
-use crate::proxy::ledger::Ledger;
-
-const POD_UID: &str = "5b1e0000-0000-4000-8000-000000000001";
+use crate::proxy::fixtures::{UID as POD_UID, data_path, pod};
+use crate::proxy::former::LINGER;
 
 fn follower() -> Follower {
-    let (wanted, _) = mpsc::channel(1);
-    let ledger = Ledger::default();
-    let path = DataPath::new(
-        Identities::new(wanted),
-        crate::proxy::probes::Probes::new().0,
-        ambit_tunnel::Settings::default(),
-        EgressMode::AllowAny,
-        "cluster.local".into(),
-        (ledger.clone(), AccessLog::start(ledger).unwrap()),
-    );
     Follower {
-        path: Arc::new(path),
+        path: data_path(),
         pods: Arc::default(),
         state: Arc::default(),
         synced: watch::Sender::new(false),
     }
 }
 
-fn workload(pod_uid: &str) -> ambit_model::Workload {
+fn workload(pod_uid: &str) -> Workload {
     let pod = node::Pod {
         uid: pod_uid.into(),
         namespace: "shop".into(),
@@ -49,7 +36,7 @@ fn workload(pod_uid: &str) -> ambit_model::Workload {
     workload
 }
 
-fn address(workload: &ambit_model::Workload) -> NamedResource {
+fn address(workload: &Workload) -> NamedResource {
     NamedResource {
         name: workload.uid.to_string(),
         version: "1".into(),
@@ -187,31 +174,40 @@ async fn wanted_identities_are_asked_for_on_the_feed() {
     following.await.unwrap().unwrap();
 }
 
+fn web() -> ServiceName {
+    ServiceName::new("shop", "web.shop.svc.cluster.local")
+}
+
+fn gateway(host: &str) -> GatewayAddress {
+    GatewayAddress::Service(ServiceName::new("shop", host), 15008)
+}
+
+/// The service `web`, bound to that waypoint.
+fn service(waypoint: Option<&str>) -> Resources {
+    let service = Service {
+        name: web(),
+        short_name: "web".into(),
+        vips: Vec::new(),
+        ports: Vec::new(),
+        subject_alt_names: Vec::new(),
+        waypoint: waypoint.map(gateway),
+        load_balancing: LoadBalancing::default(),
+        ip_families: IpFamilies::default(),
+    };
+    Resources {
+        addresses: vec![NamedResource {
+            name: web().to_string(),
+            version: "1".into(),
+            body: prost::Message::encode_to_vec(&encode::service_to_wire(&service)).into(),
+        }],
+        ..Resources::default()
+    }
+}
+
 #[tokio::test]
 async fn open_connections_are_judged_again_when_a_binding_to_a_waypoint_changes() {
     let mut working = Working::new(follower());
-    let name = ServiceName::new("shop", "web.shop.svc.cluster.local");
-    let service = |waypoint: Option<&str>| {
-        let gateway = |host| GatewayAddress::Service(ServiceName::new("shop", host), 15008);
-        let service = Service {
-            name: name.clone(),
-            short_name: "web".into(),
-            vips: Vec::new(),
-            ports: Vec::new(),
-            subject_alt_names: Vec::new(),
-            waypoint: waypoint.map(gateway),
-            load_balancing: LoadBalancing::default(),
-            ip_families: IpFamilies::default(),
-        };
-        Resources {
-            addresses: vec![NamedResource {
-                name: name.to_string(),
-                version: "1".into(),
-                body: prost::Message::encode_to_vec(&encode::service_to_wire(&service)).into(),
-            }],
-            ..Resources::default()
-        }
-    };
+    let name = web();
     let gone = Resources {
         removed_addresses: vec![name.to_string()],
         ..Resources::default()
@@ -232,4 +228,56 @@ async fn open_connections_are_judged_again_when_a_binding_to_a_waypoint_changes(
     }
     working.apply(&service(None));
     assert!(!working.apply(&gone).review, "removed without one");
+}
+
+/// Former waypoints in force of the service, and of the pod.
+fn former(follower: &Follower) -> [Vec<GatewayAddress>; 2] {
+    let mesh = follower.path.mesh();
+    let of_service = mesh.former_waypoints_of(&web()).cloned().collect();
+    let uid = uid();
+    let of_pod = mesh.former_waypoints_of_workload(&uid).cloned().collect();
+    [of_service, of_pod]
+}
+
+#[tokio::test]
+async fn a_waypoint_is_known_for_a_while_after_what_was_bound_to_it_is_so_no_longer() {
+    let follower = follower();
+    follower.pods.put(Arc::new(pod()));
+    let mut working = Working::new(follower.clone());
+    let bound = |waypoint: Option<&str>| {
+        let mut resources = service(waypoint);
+        let mut pod = workload(POD_UID);
+        pod.waypoint = waypoint.map(gateway);
+        resources.addresses.push(address(&pod));
+        resources.synced = true;
+        resources
+    };
+    let none = || [Vec::new(), Vec::new()];
+    let only = |host| [vec![gateway(host)], vec![gateway(host)]];
+    working.resources(&bound(Some("gate")));
+    working.resources(&bound(Some("gate")));
+    assert_eq!(former(&follower), none(), "it is bound to it");
+    assert_eq!(working.due(), None);
+    working.resources(&bound(None));
+    assert_eq!(former(&follower), only("gate"));
+    working.resources(&bound(Some("gate")));
+    assert_eq!(former(&follower), none(), "bound again");
+    working.resources(&bound(Some("other")));
+    assert_eq!(former(&follower), only("gate"));
+
+    let due = working.due().unwrap();
+    working.expire(due - LINGER / 2);
+    assert_eq!(former(&follower), only("gate"));
+    working.expire(clock::now() + LINGER);
+    assert_eq!(former(&follower), none());
+    assert_eq!(working.due(), None);
+
+    working.resources(&bound(None));
+    assert_eq!(former(&follower), only("other"));
+    working.resources(&Resources {
+        removed_addresses: vec![web().to_string()],
+        ..Resources::default()
+    });
+    let [of_service, _] = former(&follower);
+    assert_eq!(of_service, [], "it is gone");
 }

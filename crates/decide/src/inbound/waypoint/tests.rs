@@ -22,6 +22,8 @@ struct Shop {
     services: Vec<Service>,
     gate: Workload,
     policies: Vec<Policy>,
+    /// Whether the service, or else the pod, was bound until a moment ago.
+    was_bound: Option<bool>,
 }
 
 impl Default for Shop {
@@ -39,6 +41,7 @@ impl Default for Shop {
             ],
             gate,
             policies: Vec::new(),
+            was_bound: None,
         }
     }
 }
@@ -74,7 +77,12 @@ impl Shop {
             ..workload("namesake", &["10.0.0.30"])
         };
         let workloads = [self.web.clone(), self.gate.clone(), namesake];
-        let mesh = mesh(workloads, self.services.clone(), self.policies.clone());
+        let mut mesh = mesh(workloads, self.services.clone(), self.policies.clone());
+        match self.was_bound {
+            Some(true) => mesh.keep_former_of(&service_name("web"), waypoint().into_iter()),
+            Some(false) => mesh.keep_former_of_workload(&self.web.uid, waypoint().into_iter()),
+            None => {}
+        }
         let peer = account.map(|account| id("shop", account));
         let query = InboundQuery {
             workload: &self.web,
@@ -279,6 +287,33 @@ fn the_waypoint_of_others_is_judged_as_who_it_is() {
 }
 
 #[test]
+fn a_waypoint_that_was_its_own_until_a_moment_ago_still_is_and_nobody_else() {
+    for was_bound in [true, false] {
+        let mut shop = Shop::under(&[policy("allow", Action::Allow, one(of_client()))]);
+        shop.web.waypoint = None;
+        assert_eq!(shop.ask_as_gate(), Err(Reason::NoMatchingAllow));
+        shop.was_bound = Some(was_bound);
+        assert!(shop.knows_its_waypoint());
+        let elsewhere = shop.ask(addr("10.0.0.1:9090"), GATE.0, Some(GATE.1));
+        assert_eq!(elsewhere.is_ok(), !was_bound, "the service's port only");
+        // Also where only waypoints are let in: it judges by the same policies.
+        shop.web.waypoint_only = true;
+        assert!(shop.knows_its_waypoint());
+        for (source, account) in [
+            ("10.0.0.9", "client"),
+            ("10.0.0.30", "gate"),
+            (GATE.0, "client"),
+        ] {
+            let asked = shop.ask(addr("10.0.0.1:8080"), source, Some(account));
+            assert_eq!(asked, Err(Reason::WaypointRequired), "{account}");
+        }
+        // Bound to another meanwhile, that one is too.
+        shop.web.waypoint = Some(GatewayAddress::Service(service_name("other"), 15008));
+        assert!(shop.knows_its_waypoint());
+    }
+}
+
+#[test]
 fn a_waypoint_under_a_foreign_control_plane_judges_nobody_and_is_believed_about_addresses() {
     let mut shop = Shop::under(&[policy("allow", Action::Allow, one(of_client()))]);
     shop.web.applicable_policies = None;
@@ -315,4 +350,23 @@ fn the_steps_name_the_waypoint() {
             ("admitted", "policy shop/allow"),
         ]
     );
+}
+
+#[test]
+fn who_is_an_endpoint_of_a_port_for_tunnels_looks_like_a_waypoint() {
+    let mut gate = Shop::default().gate;
+    let looks = |gate: &Workload, source: &str, account: &str| {
+        let mesh = mesh([gate.clone()], [], []);
+        looks_like_waypoint(&mesh, ip(source), &id("shop", account))
+    };
+    assert!(!looks(&gate, GATE.0, GATE.1), "no port of it");
+    let tunnels = PortMapping {
+        service_port: 15008,
+        target_port: 15008,
+    };
+    gate.services
+        .insert(service_name("waypoint"), vec![tunnels]);
+    assert!(looks(&gate, GATE.0, GATE.1));
+    assert!(!looks(&gate, GATE.0, "client"));
+    assert!(!looks(&gate, "10.0.0.9", GATE.1));
 }

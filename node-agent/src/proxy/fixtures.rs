@@ -1,0 +1,71 @@
+//! Objects for tests.
+
+use std::sync::Arc;
+
+use ambit_decide::EgressMode;
+use ambit_model::{Mesh, Workload};
+use ambit_wire::node::{Pod, PodAttached};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::access_log::AccessLog;
+use super::datapath::DataPath;
+use super::identities::Identities;
+use super::ledger::Ledger;
+use super::pods::{Caps, LocalPod, Place};
+use super::probes::Probes;
+use super::stock::Stock;
+
+/// Kubernetes' uid of [`pod`].
+pub(crate) const UID: &str = "5b1e0000-0000-4000-8000-000000000001";
+
+/// A data path with nothing in force.
+pub(crate) fn data_path() -> Arc<DataPath> {
+    let (wanted, _) = mpsc::channel(1);
+    let ledger = Ledger::default();
+    Arc::new(DataPath::new(
+        Identities::new(wanted),
+        Probes::new().0,
+        ambit_tunnel::Settings::default(),
+        EgressMode::AllowAny,
+        "cluster.local".into(),
+        (ledger.clone(), AccessLog::start(ledger).unwrap()),
+    ))
+}
+
+/// Where its pods run.
+pub(crate) fn place() -> Place {
+    Place {
+        node: "n1".into(),
+        cluster: "Kubernetes".into(),
+        trust_domain: "cluster.local".into(),
+    }
+}
+
+/// A pod of this node, `shop/web-0` at 10.0.0.1.
+pub(crate) fn pod() -> LocalPod {
+    let pod = Pod {
+        uid: UID.into(),
+        namespace: "shop".into(),
+        name: "web-0".into(),
+        service_account: "web".into(),
+        ips: vec!["10.0.0.1".into()],
+    };
+    let attached = PodAttached {
+        pod: Some(pod),
+        ..PodAttached::default()
+    };
+    let caps = Caps {
+        connections: 2,
+        handshakes: 2,
+    };
+    let stock = Stock::new(UID.into(), mpsc::channel(1).0);
+    LocalPod::new(&attached, &place(), caps, stock, CancellationToken::new()).unwrap()
+}
+
+/// Its record, as our control plane tells it.
+pub(crate) fn record() -> Workload {
+    let mut record = Workload::clone(&pod().as_source(&Mesh::default()));
+    record.applicable_policies = Some(Vec::new());
+    record
+}
