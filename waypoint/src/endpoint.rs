@@ -3,7 +3,7 @@
 //! A service that is bound to another waypoint is gone to through that one, or not at all: its
 //! endpoint is then a pod of that waypoint, which judges for itself who may go on.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use ambit_balance::{Ask, Pick};
@@ -11,7 +11,7 @@ use ambit_decide::{
     EgressMode, OutboundPlan, OutboundQuery, Reason, Refusal, at_waypoint, outbound,
 };
 use ambit_kit::clock;
-use ambit_model::{GatewayAddress, Service, ServiceName, SpiffeId, WorkloadUid};
+use ambit_model::{GatewayAddress, Service, ServiceName, SpiffeId, Workload, WorkloadUid};
 
 use crate::call::Client;
 use crate::request::Target;
@@ -52,7 +52,7 @@ pub(crate) fn choose(
 ) -> Result<Chosen, Refusal> {
     let chosen = match target {
         Target::Workload(destination) => Chosen {
-            destination: Arc::clone(destination),
+            destination: present(view, destination)?,
             _pick: None,
         },
         Target::Service(name, port) => match view.mesh.service(name) {
@@ -70,6 +70,27 @@ pub(crate) fn choose(
         client.identity.as_ref(),
     )?;
     Ok(chosen)
+}
+
+/// A workload that was asked for by its own address, as it is now: the connection may be older than
+/// its policies, and outlive it.
+fn present(view: &View, asked: &Arc<Destination>) -> Result<Arc<Destination>, Refusal> {
+    let (was, address) = (&asked.workload, asked.address);
+    let known = view.mesh.workload(&was.uid);
+    let here = known.filter(|now| now.pod_uid == was.pod_uid && has(now, address.ip()));
+    let now = here.ok_or_else(|| {
+        let detail = format!("{} is not at {address} any more", was.uid);
+        Refusal::new(Reason::NoEndpoint, detail)
+    })?;
+    if Arc::ptr_eq(now, was) {
+        return Ok(Arc::clone(asked));
+    }
+    Ok(Arc::new(Destination::new(now, address)))
+}
+
+fn has(workload: &Workload, address: IpAddr) -> bool {
+    let mut own = workload.addresses.iter().map(IpAddr::to_canonical);
+    own.any(|own| own == address.to_canonical())
 }
 
 fn pick(view: &View, name: &ServiceName, port: u16, wish: Wish<'_>) -> Result<Chosen, Refusal> {

@@ -67,11 +67,13 @@ pub(crate) async fn refused(proxy: &Proxy, call: &Call, to: &Destination) -> Ref
     proxy.review.refused(changes, judge).await
 }
 
-/// Waits until policy refuses all that a connection of HTTP was made for.
-pub(crate) async fn all_refused(proxy: &Proxy, call: &Call) -> Refusal {
+/// Waits until policy refuses all that a connection of HTTP was made for, after a change from now on:
+/// also one that comes before this is first polled. What was refused before is refused by the request,
+/// and told as such.
+pub(crate) fn all_refused(proxy: &Proxy, call: &Call) -> impl Future<Output = Refusal> {
     let changes = proxy.review.0.subscribe();
-    let judge = || judge_all(&proxy.view(), call);
-    proxy.review.refused(changes, judge).await
+    let judge = move || judge_all(&proxy.view(), call);
+    proxy.review.refused(changes, judge)
 }
 
 /// Wherever its requests may lead, the first endpoint that is allowed decides; where there is none,

@@ -6,7 +6,7 @@ use std::time::Instant;
 use ambit_model::{Change, Health, NetworkAddress};
 
 use super::*;
-use crate::fixtures::{bound, endpoint, name, service};
+use crate::fixtures::{bound, closed, endpoint, name, service};
 
 const PORT: u16 = 80;
 
@@ -116,4 +116,32 @@ fn a_service_of_another_waypoint_is_reached_through_that_or_not_at_all() {
     };
     let again = choose(&view, &client(), &cart(), wish).unwrap();
     assert_eq!(again.destination.workload.uid, tried[0]);
+}
+
+#[test]
+fn a_workload_that_was_asked_for_before_is_judged_as_it_is_now() {
+    let now = Instant::now();
+    let pod = |address| endpoint("cart-0", "cart", address, Health::Healthy);
+    let mut view = view([pod("10.0.0.2")]);
+    let uid = WorkloadUid::pod("Kubernetes", "shop", "cart-0");
+    let asked = Destination::new(
+        view.mesh.workload(&uid).unwrap(),
+        "10.0.0.2:8080".parse().unwrap(),
+    );
+    let target = Target::Workload(Arc::new(asked));
+    let chosen = |view: &View| {
+        let chosen = choose(view, &client(), &target, Wish::default());
+        chosen.map(drop).map_err(|refusal| refusal.reason)
+    };
+    assert_eq!(chosen(&view), Ok(()));
+    // It gets a policy that it did not have.
+    for change in closed(pod("10.0.0.2")) {
+        view.apply(change, now);
+    }
+    assert_eq!(chosen(&view), Err(Reason::PolicyDenied));
+    // The next pod of its name is another one, and so may be what has its address.
+    view.apply(pod("10.0.0.3"), now);
+    assert_eq!(chosen(&view), Err(Reason::NoEndpoint));
+    view.apply(Change::RemoveWorkload(uid), now);
+    assert_eq!(chosen(&view), Err(Reason::NoEndpoint));
 }

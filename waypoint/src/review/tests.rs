@@ -1,11 +1,14 @@
 //! Which connections of HTTP go on after policies have changed.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use ambit_model::{Change, Health, HttpRule};
 
 use super::*;
 use crate::fixtures::{bound, call, closed, endpoint, name, routed, service};
+use crate::proxy::Bounds;
+use crate::scene::{Scene, soon};
 
 fn view(changes: impl IntoIterator<Item = Change>) -> View {
     let mut view = View::new(name("waypoint"), "10.0.0.1".parse().unwrap());
@@ -63,4 +66,15 @@ fn what_is_behind_another_waypoint_is_judged_there() {
     changes.push(bound("cart", Some("second")));
     changes.push(routed(&["cart"], HttpRule::default()));
     assert!(judged(changes));
+}
+
+#[tokio::test]
+async fn a_change_before_the_first_look_is_not_missed() {
+    let mut scene = Scene::bounded(Bounds::default(), one("server", "10.0.0.2", false));
+    let (proxy, call) = (Arc::clone(&scene.proxy), call("10.0.0.99:4000"));
+    let refused = all_refused(&proxy, &call);
+    for change in one("server", "10.0.0.2", true) {
+        scene.apply(change);
+    }
+    assert_eq!(soon(refused).await.reason, Reason::PolicyChanged);
 }
