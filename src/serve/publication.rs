@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
 
-use ambit_model::{Change, Mesh, ServiceName, ServiceRoutes};
+use ambit_model::{Change, Mesh, ServiceName, ServiceRoutes, WorkloadUid};
 use ambit_wire::delta::{Catalog, Entry};
 use ambit_wire::encode;
 
@@ -51,7 +51,7 @@ pub(crate) struct Changes {
     pub(crate) addresses: BTreeSet<Arc<str>>,
     /// New, changed and gone routes.
     pub(crate) routes: BTreeSet<Arc<str>>,
-    /// True if services are among the addresses, or pods that are bound to a waypoint.
+    /// True if services are among the addresses, or pods that are or were bound to a waypoint.
     pub(crate) bindings: bool,
 }
 
@@ -170,7 +170,8 @@ impl Publisher {
     pub(crate) fn apply(&mut self, change: &Change) {
         match change {
             Change::PutWorkload(workload) => {
-                self.pending.bindings |= workload.waypoint.is_some();
+                self.pending.bindings |=
+                    workload.waypoint.is_some() || self.was_bound(&workload.uid);
                 self.put_address(encode::workload_entry(workload));
             }
             Change::PutService(service) => {
@@ -181,7 +182,10 @@ impl Publisher {
                 }
             }
             Change::PutPolicy(policy) => self.put_policy(encode::policy_entry(policy)),
-            Change::RemoveWorkload(uid) => self.remove_address(uid.as_str()),
+            Change::RemoveWorkload(uid) => {
+                self.pending.bindings |= self.was_bound(uid);
+                self.remove_address(uid.as_str());
+            }
             Change::RemoveService(name) => {
                 self.pending.bindings = true;
                 self.remove_address(&name.to_string());
@@ -197,6 +201,12 @@ impl Publisher {
                 }
             }
         }
+    }
+
+    /// Whether a pod was bound to a waypoint at the last publication.
+    fn was_bound(&self, uid: &WorkloadUid) -> bool {
+        let before = self.latest.mesh.workload(uid);
+        before.is_some_and(|before| before.waypoint.is_some())
     }
 
     /// Publishes what was applied, with the mesh that it led to. Nothing changed means no new

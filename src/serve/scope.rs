@@ -4,8 +4,8 @@
 //! Which services these are is kept ([`Scope::refresh`]); whether a resource belongs to one of them is
 //! seen from the resource itself, so that nothing has to be kept for an endpoint.
 //!
-//! A service that is bound no longer is told of for a while ([`LINGER`]): agents learn of it one by
-//! one, and connections that came through the waypoint have requests under way.
+//! A service or workload that is bound no longer is told of for a while ([`LINGER`]): agents learn of
+//! it one by one, and connections that came through the waypoint have requests under way.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use super::publication::Changes;
 /// Callers that one waypoint may ask for: as many as it asks for at the most.
 const MOST_ASKED: usize = 10_000;
 
-/// How long a service is told of that is bound no longer.
+/// How long is told of what is bound no longer.
 pub(crate) const LINGER: Duration = Duration::from_secs(60);
 
 /// What one waypoint is told of.
@@ -30,13 +30,46 @@ pub(crate) struct Scope {
     root_namespaces: Arc<[Arc<str>]>,
     services: BTreeSet<ServiceName>,
     /// Of these, those that are bound to it, or were of late.
-    bound: BTreeSet<ServiceName>,
-    /// Of these, those that were, and until when they count.
-    leaving: BTreeMap<ServiceName, Instant>,
+    bound: Kept<ServiceName>,
+    /// Workloads that are bound to it by themselves, or were of late.
+    pods: Kept<WorkloadUid>,
     /// Those of what it has to judge for.
     namespaces: BTreeSet<Arc<str>>,
     /// Aliases of addresses.
     asked: BTreeSet<Arc<str>>,
+}
+
+/// What is bound to a waypoint, or was of late.
+#[derive(Debug)]
+struct Kept<K> {
+    all: BTreeSet<K>,
+    /// Of these, those that were, and until when they count.
+    leaving: BTreeMap<K, Instant>,
+}
+
+impl<K: Ord + Clone> Kept<K> {
+    fn new() -> Self {
+        Self {
+            all: BTreeSet::new(),
+            leaving: BTreeMap::new(),
+        }
+    }
+
+    /// Takes in what is bound now; says what there was before.
+    fn refresh(
+        &mut self,
+        mut bound: BTreeSet<K>,
+        is_there: impl Fn(&K) -> bool,
+        now: Instant,
+    ) -> BTreeSet<K> {
+        for key in self.all.difference(&bound) {
+            self.leaving.entry(key.clone()).or_insert(now + LINGER);
+        }
+        self.leaving
+            .retain(|key, until| *until > now && is_there(key) && !bound.contains(key));
+        bound.extend(self.leaving.keys().cloned());
+        std::mem::replace(&mut self.all, bound)
+    }
 }
 
 /// What a changed scope has to tell anew.
@@ -57,8 +90,8 @@ impl Scope {
             own,
             root_namespaces,
             services: BTreeSet::new(),
-            bound: BTreeSet::new(),
-            leaving: BTreeMap::new(),
+            bound: Kept::new(),
+            pods: Kept::new(),
             namespaces: BTreeSet::new(),
             asked: BTreeSet::new(),
         };
@@ -71,15 +104,13 @@ impl Scope {
     /// [`Self::due`] has come.
     pub(crate) fn refresh(&mut self, mesh: &Mesh, now: Instant) -> Moved {
         let bound = mesh.bound_services(&self.own);
-        let mut bound: BTreeSet<_> = bound.map(|service| service.name.clone()).collect();
+        let bound = bound.map(|service| service.name.clone()).collect();
         let is_there = |name: &ServiceName| mesh.service(name).is_some();
-        for name in self.bound.difference(&bound) {
-            self.leaving.entry(name.clone()).or_insert(now + LINGER);
-        }
-        self.leaving
-            .retain(|name, until| *until > now && is_there(name) && !bound.contains(name));
-        bound.extend(self.leaving.keys().cloned());
-        let bound_before = std::mem::replace(&mut self.bound, bound);
+        let bound_before = self.bound.refresh(bound, is_there, now);
+        let pods = mesh.bound_workloads(&self.own);
+        let pods = pods.map(|pod| pod.uid.clone()).collect();
+        let is_there = |uid: &WorkloadUid| mesh.workload(uid).is_some();
+        let pods_before = self.pods.refresh(pods, is_there, now);
         let services = self.reach(mesh);
         let before = std::mem::replace(&mut self.services, services);
         let mut moved = Moved::default();
@@ -90,10 +121,13 @@ impl Scope {
                 .addresses
                 .extend(endpoints.map(|endpoint| endpoint.uid.as_str().into()));
         }
+        // One that came is told of by its own change.
+        let gone = pods_before.difference(&self.pods.all);
+        moved.addresses.extend(gone.map(|uid| uid.as_str().into()));
         let namespaces = self.judged_in(mesh);
         moved.policies = namespaces != self.namespaces;
         self.namespaces = namespaces;
-        let routes = self.bound.symmetric_difference(&bound_before);
+        let routes = self.bound.all.symmetric_difference(&bound_before);
         moved.routes = routes.map(|service| service.to_string().into()).collect();
         moved
     }
@@ -104,9 +138,10 @@ impl Scope {
         changes.bindings || changes.routes.iter().any(|name| self.has_routes(name))
     }
 
-    /// When to look again for a service that has lingered long enough.
+    /// When to look again for what has lingered long enough.
     pub(crate) fn due(&self) -> Option<Instant> {
-        self.leaving.values().min().copied()
+        let services = self.bound.leaving.values();
+        services.chain(self.pods.leaving.values()).min().copied()
     }
 
     /// Takes callers in that it asks for by alias, and lets others go: names of workloads that it is
@@ -136,7 +171,7 @@ impl Scope {
 
     /// Whether it is told of the routes of this service: of those that it fronts.
     pub(crate) fn has_routes(&self, name: &str) -> bool {
-        ServiceName::parse(name).is_some_and(|name| self.bound.contains(&name))
+        ServiceName::parse(name).is_some_and(|name| self.bound.all.contains(&name))
     }
 
     /// Whether it is told of this policy: of the whole mesh, or of a namespace that it reaches.
@@ -154,7 +189,7 @@ impl Scope {
         let services = self.services.iter();
         let names = services.clone().map(|service| service.to_string().into());
         let endpoints = services.flat_map(|service| mesh.endpoints(service));
-        let bound = mesh.bound_workloads(&self.own);
+        let bound = self.pods.all.iter().filter_map(|uid| mesh.workload(uid));
         let asked = self.asked.iter().flat_map(|alias| named_by(alias, mesh));
         let workloads = endpoints.chain(bound).chain(asked);
         names
@@ -162,11 +197,12 @@ impl Scope {
             .collect()
     }
 
-    /// Its own namespace, and those of services that it reaches and of pods that are bound to it.
+    /// Its own namespace, and those of services that it reaches and of pods that are bound to it, or
+    /// were of late.
     fn judged_in(&self, mesh: &Mesh) -> BTreeSet<Arc<str>> {
         let services = self.services.iter();
         let of_services = services.map(|service| Arc::clone(&service.namespace));
-        let bound = mesh.bound_workloads(&self.own);
+        let bound = self.pods.all.iter().filter_map(|uid| mesh.workload(uid));
         let of_workloads = bound.map(|workload| Arc::clone(&workload.namespace));
         let own = Arc::clone(&self.own.namespace);
         of_services.chain(of_workloads).chain([own]).collect()
@@ -176,6 +212,7 @@ impl Scope {
         let mut services = workload.services.keys();
         services.any(|service| self.services.contains(service))
             || self.is_ours(workload.waypoint.as_ref())
+            || self.pods.all.contains(&workload.uid)
             || workload
                 .addresses
                 .iter()
@@ -189,7 +226,7 @@ impl Scope {
     /// Itself, what is bound to it, where the routes of that lead, and the waypoints on that way.
     fn reach(&self, mesh: &Mesh) -> BTreeSet<ServiceName> {
         let mut reached = BTreeSet::from([self.own.clone()]);
-        for service in &self.bound {
+        for service in &self.bound.all {
             reached.insert(service.clone());
             let routes = mesh.routes(service);
             // Of thousands of rules most lead to the same few.

@@ -152,7 +152,8 @@ pub(crate) fn asked_for(
             Err(Refusal::new(Reason::UnknownPort, detail))
         }
         Found::Workload(workload) => {
-            let tie = view.tie_of_workload(workload).ok_or_else(not_ours)?;
+            let tie = view.tie_of_workload(&workload.uid, now);
+            let tie = tie.ok_or_else(not_ours)?;
             let asked = Asked::Workload(Arc::new(Destination::new(workload, destination)));
             Ok((asked, Arc::clone(tie)))
         }

@@ -5,6 +5,7 @@
 //! ([`View::apply`], O(change)) and puts a clone where requests find it. What lives on, such as how
 //! many requests are outstanding at an endpoint, is shared by all clones.
 
+use std::hash::Hash;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -68,11 +69,10 @@ const COPIES: usize = 128;
 /// A port of a service.
 type PortName = (ServiceName, u16);
 
-/// How long connections are still taken for a service that is bound no longer: agents learn of it
-/// one by one.
+/// How long connections are still taken for what is bound no longer: agents learn of it one by one.
 pub(crate) const LINGER: Duration = Duration::from_secs(30);
 
-/// A service that is or was bound to this waypoint.
+/// What ties a service or workload that is or was bound to this waypoint.
 #[derive(Clone, Debug)]
 struct Tie {
     /// Drains when it is bound no longer.
@@ -97,9 +97,9 @@ pub(crate) struct View {
     limits: imbl::HashMap<ServiceName, Limits>,
     /// Endpoints by what stands for them in sessions.
     tags: imbl::HashMap<EndpointTag, WorkloadUid>,
-    ties: imbl::HashMap<ServiceName, Tie>,
-    /// The tie of every workload that is bound by itself.
-    of_workloads: Arc<Drain>,
+    ties: Ties<ServiceName>,
+    /// Of workloads that are bound by themselves.
+    ties_of_workloads: Ties<WorkloadUid>,
 }
 
 /// What one service may take.
@@ -123,7 +123,7 @@ impl View {
     pub(crate) fn new(own: ServiceName, address: IpAddr) -> Self {
         Self {
             ties: imbl::HashMap::new(),
-            of_workloads: Arc::new(Drain::new()),
+            ties_of_workloads: imbl::HashMap::new(),
             mesh: Mesh::default(),
             own,
             address,
@@ -183,16 +183,13 @@ impl View {
     /// What ties a service that is bound to this waypoint, or was a moment ago. One whose routes have
     /// not been told yet is not tied: every service has some, if only empty ones.
     pub(crate) fn tie(&self, service: &ServiceName, now: Instant) -> Option<&Arc<Drain>> {
-        let tie = self.ties.get(service)?;
         self.routes.get(service)?;
-        let holds = tie.until.is_none_or(|until| now < until);
-        holds.then_some(&tie.drain)
+        self.ties.get(service)?.at(now)
     }
 
-    /// What ties a workload that is bound to this waypoint by itself.
-    pub(crate) fn tie_of_workload(&self, workload: &Workload) -> Option<&Arc<Drain>> {
-        self.is_ours(workload.waypoint.as_ref())
-            .then_some(&self.of_workloads)
+    /// The same of a workload that is, or was, bound by itself.
+    pub(crate) fn tie_of_workload(&self, uid: &WorkloadUid, now: Instant) -> Option<&Arc<Drain>> {
+        self.ties_of_workloads.get(uid)?.at(now)
     }
 
     fn is_ours(&self, waypoint: Option<&GatewayAddress>) -> bool {
@@ -205,19 +202,25 @@ impl View {
             Change::PutService(service) => {
                 self.mesh.apply(change.clone());
                 self.put_service(service, now);
-                self.retie(service, now);
+                let is_bound = self.is_ours(service.waypoint.as_ref());
+                retie(&mut self.ties, &service.name, is_bound, now);
                 return;
             }
             Change::RemoveService(name) => self.forget_service(name),
             Change::PutWorkload(workload) => {
                 self.leave_workload(&workload.uid, Some(workload), now);
                 self.join_workload(workload, now);
+                let is_bound = self.is_ours(workload.waypoint.as_ref());
+                retie(&mut self.ties_of_workloads, &workload.uid, is_bound, now);
                 self.tags.insert(tag_of(workload), workload.uid.clone());
                 if workload.addresses.contains(&self.address) && !workload.host_network {
                     self.settle(Place::of(workload));
                 }
             }
-            Change::RemoveWorkload(uid) => self.leave_workload(uid, None, now),
+            Change::RemoveWorkload(uid) => {
+                self.leave_workload(uid, None, now);
+                untie(&mut self.ties_of_workloads, uid);
+            }
             Change::PutRoutes(routes) => {
                 let before = self.table(&routes.service).map(AsRef::as_ref);
                 let (table, _problems) = Table::new(routes, before);
@@ -266,29 +269,8 @@ impl View {
         }
     }
 
-    /// Notes whether a service is bound to this waypoint.
-    fn retie(&mut self, service: &Service, now: Instant) {
-        let name = &service.name;
-        let is_bound = self.is_ours(service.waypoint.as_ref());
-        let tie = self.ties.get_mut(name);
-        match tie {
-            Some(Tie { until: None, .. }) if is_bound => {}
-            _ if is_bound => {
-                let drain = Arc::new(Drain::new());
-                self.ties.insert(name.clone(), Tie { drain, until: None });
-            }
-            Some(tie) if tie.until.is_none() => {
-                tie.drain.go_on(Step::Draining);
-                tie.until = Some(now + LINGER);
-            }
-            _ => {}
-        }
-    }
-
     fn forget_service(&mut self, name: &ServiceName) {
-        if let Some(tie) = self.ties.remove(name) {
-            tie.drain.go_on(Step::Draining);
-        }
+        untie(&mut self.ties, name);
         let known = self.mesh.service(name).map(Arc::clone);
         for port in known.iter().flat_map(|service| &service.ports) {
             self.endpoints.remove(&(name.clone(), port.service_port));
@@ -345,6 +327,39 @@ impl View {
                 endpoints.configure(Settings::of(&service.load_balancing, self.place.clone()));
             }
         }
+    }
+}
+
+impl Tie {
+    /// What drains with it, while connections are taken.
+    fn at(&self, now: Instant) -> Option<&Arc<Drain>> {
+        let holds = self.until.is_none_or(|until| now < until);
+        holds.then_some(&self.drain)
+    }
+}
+
+type Ties<K> = imbl::HashMap<K, Tie>;
+
+/// Notes whether something is bound to this waypoint.
+fn retie<K: Hash + Eq + Clone>(ties: &mut Ties<K>, key: &K, is_bound: bool, now: Instant) {
+    match ties.get_mut(key) {
+        Some(Tie { until: None, .. }) if is_bound => {}
+        _ if is_bound => {
+            let drain = Arc::new(Drain::new());
+            ties.insert(key.clone(), Tie { drain, until: None });
+        }
+        Some(tie) if tie.until.is_none() => {
+            tie.drain.go_on(Step::Draining);
+            tie.until = Some(now + LINGER);
+        }
+        _ => {}
+    }
+}
+
+/// Ends what ties something that is gone.
+fn untie<K: Hash + Eq + Clone>(ties: &mut Ties<K>, key: &K) {
+    if let Some(tie) = ties.remove(key) {
+        tie.drain.go_on(Step::Draining);
     }
 }
 

@@ -176,3 +176,32 @@ fn a_service_has_routes_if_only_empty_ones() {
     ];
     assert_eq!(shown(&source.change(gone).unwrap()), None);
 }
+
+#[test]
+fn a_pod_that_is_bound_to_a_waypoint_moves_bindings_when_it_comes_changes_and_goes() {
+    use crate::serve::scope::tests::bound_pod;
+    let mut source = Source::new();
+    let Change::PutWorkload(bound) = bound_pod("ledger-0", "bank") else {
+        panic!("no workload")
+    };
+    let free = || {
+        Change::PutWorkload(Arc::new(ambit_model::Workload {
+            waypoint: None,
+            ..ambit_model::Workload::clone(&bound)
+        }))
+    };
+    let bind = || Change::PutWorkload(Arc::clone(&bound));
+    let gone = || Change::RemoveWorkload(bound.uid.clone());
+    for (change, moves) in [
+        (free(), false),
+        (bind(), true),
+        (free(), true),
+        (gone(), false),
+        (bind(), true),
+        (gone(), true),
+    ] {
+        let published = source.change([change]).unwrap();
+        let changes = published.log.last().unwrap();
+        assert_eq!(changes.bindings, moves, "{changes:?}");
+    }
+}

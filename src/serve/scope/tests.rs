@@ -243,6 +243,34 @@ pub(in crate::serve) fn bound_pod(pod: &str, namespace: &str) -> Change {
 }
 
 #[test]
+fn a_pod_that_is_bound_no_longer_is_told_of_for_a_while() {
+    let mut mesh = mesh();
+    mesh.apply(bound_pod("ledger-0", "bank"));
+    let (mut scope, begin) = (scope(&mesh), clock::now());
+    let Change::PutWorkload(bound) = bound_pod("ledger-0", "bank") else {
+        panic!("no workload")
+    };
+    let free = Workload {
+        waypoint: None,
+        ..Workload::clone(&bound)
+    };
+    mesh.apply(Change::PutWorkload(Arc::new(free)));
+    let uid = bound.uid.as_str();
+    // Told of by its own change before the scope is looked at.
+    assert!(scope.has_address(uid, &mesh));
+    assert_eq!(scope.refresh(&mesh, begin), Moved::default());
+    assert_eq!(scope.due(), Some(begin + LINGER));
+    assert!(told(&scope, &mesh).contains(&"ledger-0".to_owned()));
+    assert!(scope.has_policy("bank/a"));
+
+    let moved = scope.refresh(&mesh, begin + LINGER);
+    assert_eq!(moved.addresses, [uid.into()]);
+    assert!(moved.policies && !scope.has_policy("bank/a"));
+    assert!(!told(&scope, &mesh).contains(&"ledger-0".to_owned()));
+    assert_eq!(scope.due(), None);
+}
+
+#[test]
 fn policies_of_pods_that_are_bound_from_elsewhere_are_told() {
     let mut mesh = mesh();
     let mut scope = scope(&mesh);

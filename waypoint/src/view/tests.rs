@@ -208,3 +208,37 @@ fn a_service_is_served_while_it_is_bound_and_for_a_while_after() {
     view.apply(Change::RemoveService(name("cart")), now);
     assert!(tie.has_reached(Step::Draining) && view.tie(&name("cart"), now).is_none());
 }
+
+#[test]
+fn a_workload_is_served_while_it_is_bound_and_for_a_while_after() {
+    let now = Instant::now();
+    let pod = |name: &str, waypoint: Option<&str>| {
+        let Change::PutWorkload(pod) = endpoint(name, "cart", "10.0.0.2", Health::Healthy) else {
+            panic!("no workload")
+        };
+        let waypoint = waypoint.map(|to| GatewayAddress::Service(self::name(to), 15008));
+        Change::PutWorkload(Arc::new(Workload {
+            waypoint,
+            ..Workload::clone(&pod)
+        }))
+    };
+    let uid = |name: &str| WorkloadUid::pod("Kubernetes", "shop", name);
+    let mut view = view([
+        pod("cart-0", Some("waypoint")),
+        pod("cart-1", Some("waypoint")),
+        pod("stock-0", Some("other")),
+    ]);
+    assert!(view.tie_of_workload(&uid("stock-0"), now).is_none());
+    let [tie, other] =
+        ["cart-0", "cart-1"].map(|pod| view.tie_of_workload(&uid(pod), now).unwrap().clone());
+    view.apply(pod("cart-0", None), now);
+    assert!(tie.has_reached(Step::Draining));
+    assert!(!other.has_reached(Step::Draining), "it is still bound");
+    let late = view.tie_of_workload(&uid("cart-0"), now + LINGER / 2);
+    assert!(late.is_some_and(|tie| tie.has_reached(Step::Draining)));
+    assert!(view.tie_of_workload(&uid("cart-0"), now + LINGER).is_none());
+
+    view.apply(Change::RemoveWorkload(uid("cart-1")), now);
+    assert!(other.has_reached(Step::Draining));
+    assert!(view.tie_of_workload(&uid("cart-1"), now).is_none());
+}
