@@ -200,8 +200,9 @@ impl View {
     pub(crate) fn apply(&mut self, change: Change, now: Instant) {
         match &change {
             Change::PutService(service) => {
+                let before = self.mesh.service(&service.name).map(Arc::clone);
                 self.mesh.apply(change.clone());
-                self.put_service(service, now);
+                self.put_service(service, before.as_deref(), now);
                 let is_bound = self.is_ours(service.waypoint.as_ref());
                 retie(&mut self.ties, &service.name, is_bound, now);
                 return;
@@ -249,8 +250,14 @@ impl View {
     }
 
     /// Makes or reconfigures the endpoint sets of a service, which may have got other ports.
-    fn put_service(&mut self, service: &Arc<Service>, now: Instant) {
+    fn put_service(&mut self, service: &Service, before: Option<&Service>, now: Instant) {
         self.limits.entry(service.name.clone()).or_default();
+        if let Some(before) = before {
+            self.drop_endpoints(before, |port| {
+                let mut ports = service.ports.iter();
+                !ports.any(|now| now.service_port == port)
+            });
+        }
         let members: Vec<_> = self.mesh.endpoints(&service.name).cloned().collect();
         for port in &service.ports {
             let settings = Settings::of(&service.load_balancing, self.place.clone());
@@ -271,11 +278,18 @@ impl View {
 
     fn forget_service(&mut self, name: &ServiceName) {
         untie(&mut self.ties, name);
-        let known = self.mesh.service(name).map(Arc::clone);
-        for port in known.iter().flat_map(|service| &service.ports) {
-            self.endpoints.remove(&(name.clone(), port.service_port));
+        if let Some(known) = self.mesh.service(name).map(Arc::clone) {
+            self.drop_endpoints(&known, |_port| true);
         }
         self.limits.remove(name);
+    }
+
+    /// Drops the endpoint sets of ports that are gone.
+    fn drop_endpoints(&mut self, service: &Service, is_gone: impl Fn(u16) -> bool) {
+        let ports = service.ports.iter().map(|port| port.service_port);
+        for port in ports.filter(|port| is_gone(*port)) {
+            self.endpoints.remove(&(service.name.clone(), port));
+        }
     }
 
     /// Takes a workload out of the sets that it is in, but for those that `now_is` is in too.

@@ -242,3 +242,23 @@ fn a_workload_is_served_while_it_is_bound_and_for_a_while_after() {
     assert!(other.has_reached(Step::Draining));
     assert!(view.tie_of_workload(&uid("cart-1"), now).is_none());
 }
+
+#[test]
+fn the_endpoints_of_a_port_go_with_it() {
+    let now = Instant::now();
+    let cart = endpoint("cart-0", "cart", "10.0.0.2", Health::Healthy);
+    let mut view = view([service("cart"), cart]);
+    let Change::PutService(with) = service("cart") else {
+        panic!("no service")
+    };
+    let without = Arc::new(Service {
+        ports: Vec::new(),
+        ..Service::clone(&with)
+    });
+    assert!(view.endpoints(&name("cart"), 80).is_some());
+    view.apply(Change::PutService(without), now);
+    assert!(view.endpoints(&name("cart"), 80).is_none());
+    // Its pods are there again when the port is.
+    view.apply(Change::PutService(with), now);
+    assert_eq!(picked(&view), ["10.0.0.2:8080"]);
+}
