@@ -33,8 +33,8 @@ impl<'o, T, K: Eq + Hash> Same<'o, T, K> {
         }
     }
 
-    /// The old item with this key, quickly if it stands behind the one that was found last.
-    pub fn find<Q: Eq + Hash + ?Sized>(&mut self, key: &Q) -> Option<&'o T>
+    /// The place of the old item with this key, quickly if it stands behind the one that was found last.
+    pub fn find<Q: Eq + Hash + ?Sized>(&mut self, key: &Q) -> Option<usize>
     where
         K: Borrow<Q>,
     {
@@ -42,13 +42,13 @@ impl<'o, T, K: Eq + Hash> Same<'o, T, K> {
         let in_step = here.filter(|old| (self.key)(old).borrow() == key);
         let place = match in_step {
             Some(_) => self.next,
-            None => self.place(key)?,
+            None => self.search(key)?,
         };
         self.next = place + 1;
-        self.old.get(place)
+        Some(place)
     }
 
-    fn place<Q: Eq + Hash + ?Sized>(&mut self, key: &Q) -> Option<usize>
+    fn search<Q: Eq + Hash + ?Sized>(&mut self, key: &Q) -> Option<usize>
     where
         K: Borrow<Q>,
     {

@@ -48,6 +48,11 @@ impl Names {
         self.query.slot(name)
     }
 
+    /// True if there is none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.headers.is_empty() && self.query.len() == 0
+    }
+
     /// Nothing noted yet of which are asked for.
     pub(crate) fn uses(&self) -> Uses {
         Uses {

@@ -8,7 +8,7 @@ use regex::bytes::Regex;
 use crate::asked::{Asked, Names};
 use crate::head::Head;
 use crate::index::Index;
-use crate::matching::Matching;
+use crate::matching::{Matching, PathTest};
 use crate::path::Covered;
 use crate::pattern::Patterns;
 use crate::problem::Problem;
@@ -25,18 +25,37 @@ struct Inner {
     index: Arc<Index>,
     entries: Vec<Entry>,
     /// In the order of [`HttpRoutes::rules`].
-    rules: Vec<Arc<Rule>>,
+    rules: Vec<Kept>,
     names: Names,
 }
 
+/// A rule, and what it is known by.
+#[derive(Clone, Debug)]
+struct Kept {
+    /// The address of its model; of one that is to be made anew each time 0.
+    model: usize,
+    rule: Arc<Rule>,
+}
+
+/// A match in its place, and what it is known by. Small, since there may be thousands to be copied.
 #[derive(Debug)]
 struct Entry {
     /// Position in [`HttpRoutes::matches`].
     position: usize,
-    when: Arc<HttpMatch>,
+    /// The address of its model.
+    when: usize,
+    ready: Arc<Ready>,
+    /// Place of the rule that it leads to.
+    rule: usize,
+}
+
+/// A match, made ready.
+#[derive(Debug)]
+struct Ready {
     matching: Matching,
-    rule: Arc<Rule>,
     cookie_path: Arc<str>,
+    /// Nothing else has its address as long as this is kept.
+    _when: Arc<HttpMatch>,
 }
 
 /// Where a request goes.
@@ -110,13 +129,14 @@ impl Compiled {
 
     /// Every rule that some match leads to; one that several lead to comes as often.
     pub fn rules(&self) -> impl Iterator<Item = &Rule> {
-        self.0.entries.iter().map(|entry| &*entry.rule)
+        let entries = self.0.entries.iter();
+        entries.filter_map(|entry| Some(&*self.0.rules.get(entry.rule)?.rule))
     }
 
     /// The expressions of its matches.
     pub(crate) fn expressions(&self) -> impl Iterator<Item = &Arc<Regex>> {
         let entries = self.0.entries.iter();
-        entries.flat_map(|entry| entry.matching.expressions())
+        entries.flat_map(|entry| entry.ready.matching.expressions())
     }
 
     /// The first match that a request meets; `None` if it meets none.
@@ -129,8 +149,9 @@ impl Compiled {
             let earlier = places.iter().take_while(|place| **place < bound);
             let found = earlier.copied().find_map(|place| {
                 let entry = inner.entries.get(place)?;
-                let covered = entry.matching.covers(&asked)?;
-                Some((place, entry.found(covered)))
+                let covered = entry.ready.matching.covers(&asked)?;
+                let rule = &inner.rules.get(entry.rule)?.rule;
+                Some((place, entry.found(rule, covered)))
             });
             first = found.or(first);
         }
@@ -139,12 +160,17 @@ impl Compiled {
 }
 
 impl Entry {
-    fn found(&self, covered: Covered) -> Found<'_> {
+    /// What it asks of paths.
+    fn path(&self) -> &PathTest {
+        &self.ready.matching.path
+    }
+
+    fn found<'c>(&'c self, rule: &'c Arc<Rule>, covered: Covered) -> Found<'c> {
         Found {
-            rule: &self.rule,
+            rule,
             position: self.position,
             covered,
-            cookie_path: &self.cookie_path,
+            cookie_path: &self.ready.cookie_path,
         }
     }
 }

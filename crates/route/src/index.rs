@@ -14,6 +14,9 @@ use std::sync::Arc;
 
 use crate::matching::PathTest;
 
+/// The new position of a match that is gone.
+pub(crate) const GONE: usize = usize::MAX;
+
 /// Positions of matches by their paths.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Index {
@@ -57,6 +60,56 @@ impl Index {
         }
     }
 
+    /// The index after a change: where each match of before is now, in the order that they were in, and those
+    /// that were not there. Texts are compared with their neighbours only.
+    pub(crate) fn changed<'t>(
+        &self,
+        moved: &[usize],
+        added: impl Iterator<Item = (usize, &'t PathTest)>,
+    ) -> Self {
+        let mut positions = Vec::with_capacity(self.positions.len());
+        let mut list = |old: &Range<usize>| {
+            let old = self.positions.get(old.clone()).unwrap_or_default();
+            let now = old.iter().filter_map(|position| moved.get(*position));
+            let start = positions.len();
+            positions.extend(now.filter(|now| **now != GONE));
+            start..positions.len()
+        };
+        let mut exact = self.exact.clone();
+        exact.retain(|_text, old| {
+            *old = list(old);
+            old.start < old.end
+        });
+        let prefixes = self.prefixes.iter().map(|p| (&p.text, list(&p.positions)));
+        let mut prefixes: Vec<_> = prefixes.filter(|(_, list)| !list.is_empty()).collect();
+        for (position, path) in added {
+            let text = path.begins();
+            match path {
+                PathTest::Exact(_) => {
+                    let known = exact.entry(Arc::clone(text)).or_default();
+                    *known = with(position, known, &mut positions);
+                }
+                PathTest::Segments(_) | PathTest::Prefix(_) | PathTest::Regex { .. } => {
+                    let place = match prefixes.binary_search_by_key(&text, |(text, _)| *text) {
+                        Ok(place) => place,
+                        Err(place) => {
+                            prefixes.insert(place, (text, 0..0));
+                            place
+                        }
+                    };
+                    if let Some((_, known)) = prefixes.get_mut(place) {
+                        *known = with(position, known, &mut positions);
+                    }
+                }
+            }
+        }
+        Self {
+            exact,
+            prefixes: linked(prefixes.into_iter()),
+            positions,
+        }
+    }
+
     /// Lists of the positions that a path can meet; those that name more of it come first.
     pub(crate) fn candidates<'i>(&'i self, path: &str) -> impl Iterator<Item = &'i [usize]> {
         let exact = self.exact.get(path);
@@ -82,6 +135,17 @@ fn lists<'t, 'l>(
         let (text, _) = list.first()?;
         Some((*text, start..positions.len()))
     })
+}
+
+/// A list with one more position. It is put behind all others; what it was is left where it is, until the
+/// next change.
+fn with(position: usize, list: &Range<usize>, positions: &mut Vec<usize>) -> Range<usize> {
+    let known = positions.get(list.clone()).unwrap_or_default();
+    let mut all = [known, &[position]].concat();
+    all.sort_unstable();
+    let start = positions.len();
+    positions.append(&mut all);
+    start..positions.len()
 }
 
 /// Links sorted texts to the longest others that they begin with.

@@ -51,26 +51,42 @@ impl Matching {
         names: &mut Names,
         patterns: &mut Patterns,
     ) -> Result<Self, Problem> {
-        let headers = when.headers.iter().map(|field| {
-            let name = HeaderName::from_bytes(field.name.as_bytes());
-            let name = name.ok().ok_or_else(|| {
-                Problem::new("header of a match", &*field.name, "is not a header name")
-            })?;
-            FieldTest::new("header of a match", names.header(name), field, patterns)
-        });
-        let headers = headers.collect::<Result<_, _>>()?;
-        let query = when.query.iter().map(|field| {
-            let slot = names.parameter(&field.name);
-            FieldTest::new("query parameter of a match", slot, field, patterns)
-        });
-        let query = query.collect::<Result<_, _>>()?;
+        let what = "header of a match";
+        let header = |field: &FieldMatch| {
+            let name = HeaderName::from_bytes(field.name.as_bytes()).ok();
+            let name =
+                name.ok_or_else(|| Problem::new(what, &*field.name, "is not a header name"))?;
+            let value = TextTest::new(what, &field.value, patterns)?;
+            Ok((name, value))
+        };
+        let headers = when.headers.iter().map(header);
+        let headers = headers.collect::<Result<Vec<_>, Problem>>()?;
+        let what = "query parameter of a match";
+        let values = when.query.iter();
+        let values = values.map(|field| TextTest::new(what, &field.value, patterns));
+        let values = values.collect::<Result<Vec<_>, _>>()?;
         let path = PathTest::new(when.path.as_ref(), patterns)?;
         let method = |text| TextTest::new("method of a match", text, patterns);
+        let method = when.method.as_ref().map(method).transpose()?;
+        // Only now: what cannot be used would have names read for nobody.
+        let headers = when.headers.iter().zip(headers);
+        let headers = headers.map(|(field, (name, value))| FieldTest {
+            slot: names.header(name),
+            value,
+            invert: field.invert,
+        });
+        let headers = headers.collect();
+        let query = when.query.iter().zip(values);
+        let query = query.map(|(field, value)| FieldTest {
+            slot: names.parameter(&field.name),
+            value,
+            invert: field.invert,
+        });
         Ok(Self {
             path,
-            method: when.method.as_ref().map(method).transpose()?,
+            method,
             headers,
-            query,
+            query: query.collect(),
         })
     }
 
@@ -157,19 +173,6 @@ impl PathTest {
 }
 
 impl FieldTest {
-    fn new(
-        what: &'static str,
-        slot: usize,
-        field: &FieldMatch,
-        patterns: &mut Patterns,
-    ) -> Result<Self, Problem> {
-        Ok(Self {
-            slot,
-            value: TextTest::new(what, &field.value, patterns)?,
-            invert: field.invert,
-        })
-    }
-
     /// Whether the test holds for a value, or for its absence.
     fn holds(&self, value: Option<&[u8]>) -> bool {
         value.is_some_and(|value| self.value.holds(value)) != self.invert

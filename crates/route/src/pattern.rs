@@ -31,16 +31,22 @@ pub(crate) enum TextTest {
 }
 
 /// Expressions that were made ready, as they stand there: each once, however many matches of a
-/// service's routes have it.
+/// service's routes have it. They are looked at when the first is asked for: most changes have none.
 #[derive(Debug, Default)]
-pub struct Patterns(HashMap<Arc<str>, Result<Arc<Regex>, Cow<'static, str>>>);
+pub struct Patterns {
+    before: Vec<Compiled>,
+    known: Option<Known>,
+}
+
+type Known = HashMap<Arc<str>, Result<Arc<Regex>, Cow<'static, str>>>;
 
 impl Patterns {
     /// Those that some routes have, so that others of the service need not make them anew.
     pub fn of<'c>(all: impl IntoIterator<Item = &'c Compiled>) -> Self {
-        let expressions = all.into_iter().flat_map(Compiled::expressions);
-        let known = expressions.map(|regex| (regex.as_str().into(), Ok(Arc::clone(regex))));
-        Self(known.collect())
+        Self {
+            before: all.into_iter().cloned().collect(),
+            known: None,
+        }
     }
 
     /// The expression that matches where `pattern` matches all of a text.
@@ -49,7 +55,12 @@ impl Patterns {
         field: &'static str,
         pattern: &Pattern,
     ) -> Result<Arc<Regex>, Problem> {
-        let made = self.0.entry(anchored(&pattern.0).into());
+        let known = self.known.get_or_insert_with(|| {
+            let expressions = self.before.iter().flat_map(Compiled::expressions);
+            let known = expressions.map(|regex| (regex.as_str().into(), Ok(Arc::clone(regex))));
+            known.collect()
+        });
+        let made = known.entry(anchored(&pattern.0).into());
         let made = made.or_insert_with(|| whole(&pattern.0).map(Arc::new));
         let made = made.as_ref().map(Arc::clone);
         made.map_err(|why| Problem::new(field, &*pattern.0, why.clone()))

@@ -4,8 +4,8 @@ use super::*;
 fn found(old: &[&'static str], new: &[&'static str]) -> (Vec<bool>, bool) {
     let mut same = Same::new(old, |item| *item);
     let found = new.iter().map(|item| match same.find(*item) {
-        Some(old) => {
-            assert_eq!(old, item);
+        Some(place) => {
+            assert_eq!(old[place], *item);
             true
         }
         None => false,

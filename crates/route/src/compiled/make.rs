@@ -1,5 +1,6 @@
 //! Routes made ready. What they have in common with those before them is taken over as it is: of a
-//! thousand rules of which one has changed, one is made anew.
+//! thousand rules of which one has changed, one is made anew. What is left for each of the others is to
+//! be counted once more by its owner: nothing that it says is looked at.
 //!
 //! Rules and matches are the same if they are the very objects: whoever reads routes keeps those that
 //! have not changed. A rule that is broken is always looked at again, since a match may be why.
@@ -8,10 +9,10 @@ use std::sync::Arc;
 
 use ambit_model::{HttpMatch, HttpRoutes, HttpRule, Same};
 
-use super::{CompileError, Entry, Inner};
+use super::{CompileError, Entry, Inner, Kept, Ready};
 use crate::asked::Names;
 use crate::cookie_path::cookie_path;
-use crate::index::Index;
+use crate::index::{GONE, Index};
 use crate::matching::Matching;
 use crate::pattern::Patterns;
 use crate::problem::Problem;
@@ -26,132 +27,214 @@ pub(super) fn make(
     let mut problems = Vec::new();
     let known = before.map_or(&[][..], |before| &before.rules);
     let mut rules = make_rules(&routes.rules, known, &mut problems);
-    let Matches { ready, names } = Matches::new(routes, before, patterns);
-    let mut matching = Vec::with_capacity(ready.len());
-    for (position, (routed, ready)) in routes.matches.iter().zip(ready).enumerate() {
-        let index = usize::try_from(routed.rule).unwrap_or(usize::MAX);
-        let count = rules.len();
-        let Some(rule) = rules.get_mut(index) else {
-            problems.push(CompileError::NoSuchRule {
-                position,
-                rule: routed.rule,
-                rules: count,
-            });
+    let (made, before) = Matches::new(routes, before, patterns);
+    for fault in made.faults {
+        let Some(kept) = rules.get_mut(fault.rule) else {
             continue;
         };
-        match ready {
-            Ok(ready) => matching.push((position, index, ready)),
-            Err(problem) => {
-                problems.push(of(&rule.model.name, problem.clone()));
-                *rule = Arc::new(Rule::broken(&rule.model, problem));
-            }
-        }
+        let model = &kept.rule.model;
+        problems.push(of(&model.name, fault.problem.clone()));
+        *kept = Kept {
+            model: 0,
+            rule: Arc::new(Rule::broken(model, fault.problem)),
+        };
     }
-    let entry = |(position, index, ready): (usize, usize, Ready)| {
-        Some(Entry {
-            position,
-            when: Arc::clone(&routes.matches.get(position)?.when),
-            matching: ready.matching,
-            rule: Arc::clone(rules.get(index)?),
-            cookie_path: ready.cookie_path,
-        })
-    };
-    let entries: Vec<Entry> = matching.into_iter().filter_map(entry).collect();
+    problems.extend(made.astray);
     let inner = Inner {
-        index: make_index(&entries, before),
-        entries,
+        index: make_index(&made.entries, before, &made.took),
+        entries: made.entries,
         rules,
-        names,
+        names: made.names,
     };
     (inner, problems)
 }
 
 fn make_rules(
     models: &[Arc<HttpRule>],
-    known: &[Arc<Rule>],
+    known: &[Kept],
     problems: &mut Vec<CompileError>,
-) -> Vec<Arc<Rule>> {
-    let mut known = Same::new(known, |rule| Arc::as_ptr(&rule.model));
+) -> Vec<Kept> {
+    let mut same = Same::new(known, |kept| kept.model);
     let mut make = |model: &Arc<HttpRule>| {
-        let same = known.find(&Arc::as_ptr(model));
-        if let Some(rule) = same.filter(|rule| rule.broken.is_none()) {
-            return Arc::clone(rule);
+        let address = address_of(model);
+        if let Some(kept) = same.find(&address).and_then(|place| known.get(place)) {
+            return kept.clone();
         }
-        Arc::new(Rule::new(model).unwrap_or_else(|problem| {
-            problems.push(of(&model.name, problem.clone()));
-            Rule::broken(model, problem)
-        }))
+        match Rule::new(model) {
+            Ok(rule) => Kept {
+                model: address,
+                rule: Arc::new(rule),
+            },
+            Err(problem) => {
+                problems.push(of(&model.name, problem.clone()));
+                Kept {
+                    model: 0,
+                    rule: Arc::new(Rule::broken(model, problem)),
+                }
+            }
+        }
     };
     models.iter().map(&mut make).collect()
 }
 
-/// A match, made ready.
-struct Ready {
-    matching: Matching,
-    cookie_path: Arc<str>,
+/// What tells an object from all others, as long as somebody has it.
+fn address_of<T>(object: &Arc<T>) -> usize {
+    Arc::as_ptr(object).addr()
 }
 
 /// The matches of a list in their order, and the names that they ask for.
 struct Matches {
-    ready: Vec<Result<Ready, Problem>>,
+    entries: Vec<Entry>,
     names: Names,
+    took: Took,
+    faults: Vec<Fault>,
+    /// Of matches that lead nowhere.
+    astray: Vec<CompileError>,
+}
+
+/// A match that cannot be used.
+struct Fault {
+    /// The place of the rule that it leads to.
+    rule: usize,
+    problem: Problem,
+}
+
+/// What was taken over.
+struct Took {
+    /// Where each entry of before is now, or [`GONE`].
+    moved: Vec<usize>,
+    /// The places of those that were not there before.
+    added: Vec<usize>,
+    /// True if those that were are in the order that they were in.
+    in_order: bool,
 }
 
 impl Matches {
-    fn new(routes: &HttpRoutes, before: Option<&Inner>, patterns: &mut Patterns) -> Self {
-        let Some(before) = before else {
-            return Self::after(routes, &[], Names::default(), patterns);
-        };
-        let made = Self::after(routes, &before.entries, before.names.clone(), patterns);
-        if !made.has_idle_names() {
-            return made;
+    /// With what of before could be taken over from.
+    fn new<'i>(
+        routes: &HttpRoutes,
+        before: Option<&'i Inner>,
+        patterns: &mut Patterns,
+    ) -> (Self, Option<&'i Inner>) {
+        if let Some(before) = before {
+            let made = Self::after(routes, &before.entries, before.names.clone(), patterns);
+            if !made.has_idle_names() {
+                return (made, Some(before));
+            }
+            // Every request would be read for a name that nothing asks for any more.
         }
-        // Every request would be read for a name that nothing asks for any more.
-        Self::after(routes, &[], Names::default(), patterns)
+        let made = Self::after(routes, &[], Names::default(), patterns);
+        (made, None)
     }
 
     /// What is taken over has its names among `names`.
-    fn after(
-        routes: &HttpRoutes,
-        known: &[Entry],
-        mut names: Names,
-        patterns: &mut Patterns,
-    ) -> Self {
-        let mut known = Same::new(known, |entry| Arc::as_ptr(&entry.when));
-        let ready = |when: &Arc<HttpMatch>| match known.find(&Arc::as_ptr(when)) {
-            Some(entry) => Ok(Ready {
-                matching: entry.matching.clone(),
-                cookie_path: Arc::clone(&entry.cookie_path),
-            }),
-            None => Ok(Ready {
-                matching: Matching::new(when, &mut names, patterns)?,
-                cookie_path: cookie_path(when.path.as_ref()).into(),
-            }),
+    fn after(routes: &HttpRoutes, known: &[Entry], names: Names, patterns: &mut Patterns) -> Self {
+        let mut same = Same::new(known, |entry| entry.when);
+        let mut made = Self {
+            entries: Vec::with_capacity(routes.matches.len()),
+            names,
+            took: Took {
+                moved: vec![GONE; known.len()],
+                added: Vec::new(),
+                in_order: true,
+            },
+            faults: Vec::new(),
+            astray: Vec::new(),
         };
-        let matches = routes.matches.iter().map(|routed| &routed.when);
-        let ready = matches.map(ready).collect();
-        Self { ready, names }
+        let mut behind = 0;
+        for (position, routed) in routes.matches.iter().enumerate() {
+            let rule = usize::try_from(routed.rule).unwrap_or(usize::MAX);
+            if rule >= routes.rules.len() {
+                made.astray.push(CompileError::NoSuchRule {
+                    position,
+                    rule: routed.rule,
+                    rules: routes.rules.len(),
+                });
+                continue;
+            }
+            let when = address_of(&routed.when);
+            let old = same.find(&when);
+            let old = old.and_then(|place| Some((place, known.get(place)?)));
+            let ready = match old {
+                Some((place, entry)) => {
+                    made.took.in_order &= place >= behind;
+                    behind = place + 1;
+                    if let Some(moved) = made.took.moved.get_mut(place) {
+                        *moved = made.entries.len();
+                    }
+                    Arc::clone(&entry.ready)
+                }
+                None => match Ready::new(&routed.when, &mut made.names, patterns) {
+                    Ok(ready) => {
+                        made.took.added.push(made.entries.len());
+                        Arc::new(ready)
+                    }
+                    Err(problem) => {
+                        made.faults.push(Fault { rule, problem });
+                        continue;
+                    }
+                },
+            };
+            made.entries.push(Entry {
+                position,
+                when,
+                ready,
+                rule,
+            });
+        }
+        made
     }
 
     fn has_idle_names(&self) -> bool {
+        if self.names.is_empty() {
+            return false;
+        }
         let mut uses = self.names.uses();
-        let ready = self.ready.iter().flatten();
-        ready.for_each(|ready| ready.matching.note_names(&mut uses));
+        let entries = self.entries.iter();
+        entries.for_each(|entry| entry.ready.matching.note_names(&mut uses));
         uses.has_idle()
     }
 }
 
-/// The index of before, if what is asked of paths is the same.
-fn make_index(entries: &[Entry], before: Option<&Inner>) -> Arc<Index> {
-    let paths = || entries.iter().map(|entry| &entry.matching.path);
-    let same = before.filter(|before| {
-        let known = before.entries.iter().map(|entry| &entry.matching.path);
-        entries.len() == before.entries.len() && paths().zip(known).all(|(a, b)| a.is_found_as(b))
-    });
-    same.map_or_else(
-        || Arc::new(Index::new(paths())),
-        |before| Arc::clone(&before.index),
-    )
+impl Ready {
+    fn new(
+        when: &Arc<HttpMatch>,
+        names: &mut Names,
+        patterns: &mut Patterns,
+    ) -> Result<Self, Problem> {
+        Ok(Self {
+            matching: Matching::new(when, names, patterns)?,
+            cookie_path: cookie_path(when.path.as_ref()).into(),
+            _when: Arc::clone(when),
+        })
+    }
+}
+
+/// The index of before, if what is asked of paths is the same, or what has changed of it.
+fn make_index(entries: &[Entry], before: Option<&Inner>, took: &Took) -> Arc<Index> {
+    let all = || Arc::new(Index::new(entries.iter().map(Entry::path)));
+    let Some(before) = before.filter(|_| took.in_order) else {
+        return all();
+    };
+    let added = || {
+        let places = took.added.iter();
+        places.filter_map(|place| Some((*place, entries.get(*place)?.path())))
+    };
+    let stays = |(place, moved): (usize, &usize)| *moved == place || *moved == GONE;
+    let is_same = entries.len() == before.entries.len()
+        && took.moved.iter().enumerate().all(stays)
+        && added().all(|(place, path_now)| {
+            let was = before.entries.get(place).map(Entry::path);
+            was.is_some_and(|was| path_now.is_found_as(was))
+        });
+    if is_same {
+        return Arc::clone(&before.index);
+    }
+    // Many are as quickly sorted as put in one by one.
+    if took.added.len() > entries.len() / 8 {
+        return all();
+    }
+    Arc::new(before.index.changed(&took.moved, added()))
 }
 
 fn of(rule: &Arc<str>, problem: Problem) -> CompileError {

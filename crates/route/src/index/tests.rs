@@ -44,6 +44,44 @@ proptest! {
     }
 }
 
+/// Every list that an index has for a path.
+fn met(index: &Index, path: &str) -> Vec<Vec<usize>> {
+    index.candidates(path).map(<[_]>::to_vec).collect()
+}
+
+proptest! {
+    #[test]
+    fn a_changed_index_is_like_a_new_one(
+        before in prop::collection::vec((path_test(), any::<bool>()), 0..20),
+        between in prop::collection::vec(prop::collection::vec(path_test(), 0..2), 21),
+        paths in prop::collection::vec(text(), 8),
+    ) {
+        let old: Vec<_> = before.iter().map(|(test, _)| test.clone()).collect();
+        let mut now: Vec<PathTest> = Vec::new();
+        let (mut moved, mut added) = (Vec::new(), Vec::new());
+        let mut between = between.into_iter();
+        let mut add = |now: &mut Vec<PathTest>| {
+            let new = between.next().unwrap_or_default();
+            added.extend(now.len()..now.len() + new.len());
+            now.extend(new);
+        };
+        for (test, stays) in &before {
+            add(&mut now);
+            moved.push(if *stays { now.len() } else { GONE });
+            now.extend(stays.then(|| test.clone()));
+        }
+        add(&mut now);
+        let added = added.iter().map(|place| (*place, &now[*place]));
+        let changed = Index::new(&old).changed(&moved, added);
+        let new = Index::new(&now);
+        for path in &paths {
+            prop_assert_eq!(met(&changed, path), met(&new, path));
+        }
+        prop_assert_eq!(changed.exact.len(), new.exact.len());
+        prop_assert_eq!(changed.prefixes.len(), new.prefixes.len());
+    }
+}
+
 #[test]
 fn a_path_meets_few_of_a_thousand() {
     let tests: Vec<PathTest> = (0..1000)

@@ -109,6 +109,28 @@ fn a_rule_is_broken_as_long_as_one_of_its_matches_is() {
 }
 
 #[test]
+fn a_match_that_cannot_be_used_leaves_the_others_as_they_were() {
+    let (a, b) = (one("/a", "a"), one("/b", "b"));
+    // Its header is asked for by nobody, as it is no match.
+    let broken = (when("(", Some("x-one")), rule("broken").into());
+    let named = (when("/n", Some("x-two")), rule("named").into());
+    let (before, _) = after(
+        &Compiled::new(&list(&[])).unwrap(),
+        &list(&[&a, &b, &broken, &named]),
+    );
+    let without = Compiled::new(&list(&[&a, &b, &named])).unwrap();
+    assert_eq!(before.0.names.uses(), without.0.names.uses());
+    let changed = one("/b", "changed");
+    let (now, problems) = after(&before, &list(&[&a, &changed, &broken, &named]));
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    let same = |place: usize| {
+        let (was, is) = (&before.0.entries[place].ready, &now.0.entries[place].ready);
+        Arc::ptr_eq(was, is)
+    };
+    assert!(same(0) && !same(1) && same(2));
+}
+
+#[test]
 fn a_rule_that_has_too_many_expressions_afterwards_has_none_left() {
     // So the control plane tells of it: the rule has nothing but its name, the test is of anything.
     let many = (when("/m.*", Some("x-one")), rule("many").into());
