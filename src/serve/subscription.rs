@@ -25,6 +25,7 @@ use ambit_wire::delta::{
     ADDRESS_TYPE, AUTHORIZATION_TYPE, Catalog, Entry, Outcome, ROUTES_TYPE, Server,
 };
 use ambit_wire::discovery::{DeltaDiscoveryRequest, DeltaDiscoveryResponse};
+use ambit_wire::encode::routes_edit;
 
 use super::publication::{Publication, Shelf};
 use super::scope::Scope;
@@ -159,7 +160,7 @@ impl Subscription {
         Self {
             addresses: Server::new(ADDRESS_TYPE, now.sequence),
             policies: Server::new(AUTHORIZATION_TYPE, now.sequence),
-            routes: Server::new(ROUTES_TYPE, now.sequence),
+            routes: Server::new(ROUTES_TYPE, now.sequence).editing(routes_edit),
             scope,
             lingering: HashMap::new(),
             seen: now.sequence,

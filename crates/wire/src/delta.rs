@@ -13,6 +13,9 @@
 //! keeps its last good state at the client and is asked for again (empty version) on the next
 //! stream; both ends hold equal names and versions once nothing is under way.
 //!
+//! What travels of a type that can be edited ([`Server::editing`]) may lead from the version that the client
+//! holds to another one, and have that one's version.
+//!
 //! Our own client announces ([`ANNOUNCE_CHUNKS`]) that it understands a state that comes in several
 //! responses, all but the last marked [`MORE`]; any other client gets its first state in one.
 
@@ -22,7 +25,7 @@ mod server;
 
 pub use catalog::{Catalog, Entry};
 pub use client::{Client, Received, Rejection, Update};
-pub use server::{Outcome, Server};
+pub use server::{Edit, Outcome, Server};
 
 /// Type of workloads and services.
 pub const ADDRESS_TYPE: &str = "type.googleapis.com/istio.workload.Address";

@@ -19,7 +19,7 @@ use crate::delta::Entry;
 
 pub use address::{service_to_wire, workload_to_wire};
 pub use authorization::policy_to_wire;
-pub use routes::routes_to_wire;
+pub use routes::{routes_edit, routes_to_wire};
 
 /// Name of our extension of a workload.
 pub const WORKLOAD_EXTENSION: &str = "ambit.mesh/workload";

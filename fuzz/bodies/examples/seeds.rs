@@ -12,7 +12,7 @@ use ambit_model::{
     ServiceRoutes, StringMatch, TextMatch, TunnelProtocol, Workload, WorkloadType, WorkloadUid,
 };
 use ambit_node_agent::link::{PodUid, ToHost};
-use ambit_wire::{discovery, encode, node};
+use ambit_wire::{discovery, encode, node, waypoint};
 use prost::Message as _;
 
 fn main() {
@@ -35,6 +35,7 @@ fn main() {
     );
     let (_, routes) = encode::routes_entry(&routes());
     write("service_routes", "http", &routes.body);
+    write("service_routes", "edit", &edit().encode_to_vec());
     let uid = PodUid::new("5b1e0000-0000-4000-8000-000000000001").unwrap();
     let kind = node::SocketKind::App6;
     let need = ToHost::NeedSockets {
@@ -116,6 +117,30 @@ fn routes() -> ServiceRoutes {
     ServiceRoutes {
         service: ServiceName::new("shop", "cart.shop.svc.cluster.local"),
         ports: [(80, port)].into(),
+    }
+}
+
+/// A rule and a match more than the routes have that the target has.
+fn edit() -> waypoint::ServiceRoutes {
+    let rules = waypoint::Rules {
+        from: 0,
+        count: 2,
+        more: vec![r#"{"name":"2"}"#.into()],
+    };
+    let matches = waypoint::Matches {
+        from: 0,
+        count: 2,
+        more: vec!["{}".into()],
+        leads_to: vec![2],
+    };
+    waypoint::ServiceRoutes {
+        since: "1".to_owned(),
+        http: vec![waypoint::HttpRoutes {
+            of: 1,
+            rules: vec![rules],
+            matches: vec![matches],
+        }],
+        ..waypoint::ServiceRoutes::default()
     }
 }
 

@@ -2,16 +2,18 @@
 //!
 //! Bytes are read as words: what is no word of a request or route is left out.
 
+use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use ambit_model::{
-    FieldMatch, HttpMatch, HttpRoutes, HttpRule, PathChange, PathMatch, Pattern, Redirect, Rewrite,
-    RoutedMatch, SessionCarrier, SessionPersistence, TextMatch,
+    FieldMatch, HttpMatch, HttpRoutes, HttpRule, PathChange, PathMatch, Pattern, PortRoutes,
+    Redirect, Rewrite, RouteList, RoutedMatch, ServiceName, ServiceRoutes, SessionCarrier,
+    SessionPersistence, TextMatch,
 };
 use ambit_route::{
     Compiled, Covered, EndpointTag, Head, Redirection, Rewriting, Session, normalize,
 };
-use ambit_wire::decode::{self, RoutesReader};
+use ambit_wire::decode::RoutesReader;
 use ambit_wire::encode;
 use http::header::{COOKIE, LOCATION, SET_COOKIE};
 use http::uri::Scheme;
@@ -151,30 +153,60 @@ pub fn redirect(bytes: &[u8]) {
 }
 
 /// Routes of a service: from a control plane. What can be read can be written, and read again, after
-/// anything else too.
+/// anything else too. Bytes may also lead on from routes that are there.
 pub fn service_routes(bytes: &[u8]) {
-    let Ok(routes) = decode::routes_from_bytes(bytes) else {
+    let mut reader = RoutesReader::default();
+    let there = there();
+    let (name, entry) = encode::routes_entry(&there);
+    let read = reader.read(&name, &"1".into(), &entry.body);
+    assert_eq!(read.as_deref().ok(), Some(&there));
+    let Ok(routes) = reader.read(&name, &"2".into(), &bytes.to_vec().into()) else {
+        assert_eq!(reader.last(&name).as_deref(), Some(&there));
         return;
     };
-    let (name, entry) = encode::routes_entry(&routes);
-    let mut backwards = routes.clone();
+    let mut backwards = ServiceRoutes::clone(&routes);
     for list in backwards.http_lists_mut() {
         list.matches.reverse();
         list.rules.push(HttpRule::default().into());
     }
-    let (_, other) = encode::routes_entry(&backwards);
-    let mut reader = RoutesReader::default();
-    for (body, expected) in [
-        (&entry.body, &routes),
-        (&other.body, &backwards),
-        (&entry.body, &routes),
-    ] {
-        let read = reader.read(&name, body);
+    let mut version = "2".into();
+    let (_, mut before) = encode::routes_entry(&routes);
+    for expected in [&backwards, &routes, &there, &backwards] {
+        let (_, now) = encode::routes_entry(expected);
+        let edit = encode::routes_edit(&version, &before.body, &now.body);
+        let body = edit.unwrap_or_else(|| now.body.clone());
+        let read = reader.read(&name, &now.version, &body);
         assert_eq!(read.as_deref().ok(), Some(expected));
+        (version, before) = (Arc::clone(&now.version), now);
     }
     for list in routes.http_lists() {
         // Either usable or an error that says what is not.
         drop(Compiled::new(list));
+    }
+}
+
+/// Routes of two rules, each with a match.
+fn there() -> ServiceRoutes {
+    let mut http = HttpRoutes::default();
+    for rule in 0..2 {
+        let when = http_match(&format!("/{rule}"));
+        http.matches.push(RoutedMatch {
+            when: when.into(),
+            rule,
+        });
+        let rule = HttpRule {
+            name: rule.to_string().into(),
+            ..HttpRule::default()
+        };
+        http.rules.push(rule.into());
+    }
+    let port = PortRoutes {
+        producer: Some(RouteList::Http(http)),
+        consumers: Default::default(),
+    };
+    ServiceRoutes {
+        service: ServiceName::new("shop", "cart"),
+        ports: [(80, port)].into(),
     }
 }
 

@@ -2,8 +2,10 @@ use std::time::Instant;
 
 use ambit_kit::clock;
 use ambit_model::{
-    Change, GatewayAddress, Mesh, Policy, PolicyName, PolicyOrigin, Service, ServiceName,
+    Change, GatewayAddress, HttpMatch, HttpRoutes, HttpRule, Mesh, PathMatch, Policy, PolicyName,
+    PolicyOrigin, PortRoutes, RouteList, RoutedMatch, Service, ServiceName, ServiceRoutes,
 };
+use ambit_wire::decode::RoutesReader;
 use ambit_wire::delta::Client;
 use ambit_wire::discovery::Node;
 
@@ -270,6 +272,50 @@ impl Told {
         Self { line, mesh }
     }
 
+    /// With a service that is bound.
+    fn with_web() -> Self {
+        let mut told = Self::new();
+        let Change::PutService(web) = address("web", "1") else {
+            panic!("a service");
+        };
+        told.publish(Change::PutService(Arc::new(Service {
+            waypoint: Some(GatewayAddress::Service(name("waypoint"), 15008)),
+            ..Service::clone(&web)
+        })));
+        told
+    }
+
+    /// Has the next response read, which is of routes, and says how many bytes it had and what came.
+    fn read(&mut self, reader: &mut RoutesReader) -> (usize, Vec<Arc<ServiceRoutes>>) {
+        let (kind, response) = self.line.subscription.poll(&self.line.now).unwrap();
+        assert_eq!(kind, Kind::Routes);
+        let bodies = response
+            .resources
+            .iter()
+            .filter_map(|r| r.resource.as_ref());
+        let bytes = bodies.map(|body| body.value.len()).sum();
+        let mut came = Vec::new();
+        let update = self.line.routes.receive(response, |received| {
+            let read = reader.read(&received.name, &received.version, &received.body);
+            came.push(read.map_err(|error| error.to_string())?);
+            Ok(())
+        });
+        let answer = self.line.routes.answer(&update.nonce, &update.rejected);
+        self.line.subscription.request(answer, &self.line.now);
+        (bytes, came)
+    }
+
+    /// The stream breaks, and the waypoint comes back with what it has.
+    fn reconnect(&mut self) {
+        let scope = Scope::new(name("waypoint"), Arc::new([]), &self.mesh);
+        self.line.subscription = Subscription::new(&self.line.now, Some(scope));
+        self.line
+            .connect(&[Kind::Policy, Kind::Routes, Kind::Address]);
+        let (kind, nonce, _) = self.line.sent().unwrap();
+        assert_eq!(kind, Kind::Policy, "these come first");
+        self.line.acknowledge(kind, &nonce);
+    }
+
     fn publish(&mut self, change: Change) {
         let line = &mut self.line;
         line.publisher.apply(&change);
@@ -281,20 +327,13 @@ impl Told {
 
 #[test]
 fn a_waypoint_learns_of_routes_before_the_services_that_they_are_for() {
-    let mut told = Told::new();
-    let Change::PutService(web) = address("web", "1") else {
-        panic!("a service");
-    };
-    told.publish(Change::PutService(Arc::new(Service {
-        waypoint: Some(GatewayAddress::Service(name("waypoint"), 15008)),
-        ..Service::clone(&web)
-    })));
+    let mut told = Told::with_web();
     let (kind, nonce, words) = told.line.sent().unwrap();
     assert_eq!(words, "routes +shop/web");
     assert_eq!(told.line.sent(), None, "until it has them");
     told.line.acknowledge(kind, &nonce);
     assert_eq!(told.line.exchange(), ["wds +shop/web"]);
-    told.publish(Change::RemoveService(web.name.clone()));
+    told.publish(Change::RemoveService(name("web")));
     let gone = ["routes -shop/web", "wds -shop/web"];
     assert_eq!(told.line.exchange(), gone);
 }
@@ -335,4 +374,75 @@ fn a_caller_that_is_asked_for_no_longer_is_forgotten() {
     assert_eq!(want(&[], &alias), [format!("wds -{uid}")]);
     // Who calls again is told of again.
     assert_eq!(want(&alias, &[]), [format!("wds +{uid}")]);
+}
+
+/// Routes of the service, with a rule for each path.
+fn routes(paths: impl IntoIterator<Item = u32>) -> ServiceRoutes {
+    let mut http = HttpRoutes::default();
+    for (path, rule) in paths.into_iter().zip(0..) {
+        let when = HttpMatch {
+            path: Some(PathMatch::Exact(format!("/{path}").into())),
+            ..HttpMatch::default()
+        };
+        let made = HttpRule {
+            name: format!("HTTPRoute/shop/route-{path}/0").into(),
+            ..HttpRule::default()
+        };
+        http.matches.push(RoutedMatch {
+            when: when.into(),
+            rule,
+        });
+        http.rules.push(made.into());
+    }
+    let port = PortRoutes {
+        producer: Some(RouteList::Http(http)),
+        ..PortRoutes::default()
+    };
+    ServiceRoutes {
+        service: name("web"),
+        ports: [(80, port)].into(),
+    }
+}
+
+#[test]
+fn of_a_thousand_routes_a_waypoint_is_told_those_that_have_changed() {
+    let mut told = Told::with_web();
+    let mut reader = RoutesReader::default();
+    told.line.exchange();
+    let all = |last: u32| routes((0..999).chain([last]));
+    let put = |told: &mut Told, last| told.publish(Change::PutRoutes(Arc::new(all(last))));
+    put(&mut told, 1);
+    // Of the first state, which is empty, nobody had anything.
+    told.reconnect();
+    let (bytes, came) = told.read(&mut reader);
+    assert!(bytes > 50_000, "{bytes}");
+    assert_eq!(*came[0], all(1));
+    told.line.exchange();
+
+    put(&mut told, 2);
+    let (bytes, came) = told.read(&mut reader);
+    assert!(bytes < 500, "{bytes}");
+    assert_eq!(*came[0], all(2));
+    // One that returns with what there is needs nothing, and is told changes only.
+    told.reconnect();
+    assert_eq!(told.read(&mut reader), (0, Vec::new()));
+    told.line.exchange();
+    put(&mut told, 3);
+    let (bytes, came) = told.read(&mut reader);
+    assert!(bytes < 500, "{bytes}");
+    assert_eq!(*came[0], all(3));
+    // One that has lost what it had is told everything, after it has said so.
+    reader = RoutesReader::default();
+    put(&mut told, 4);
+    let (bytes, came) = told.read(&mut reader);
+    assert!(bytes < 500 && came.is_empty());
+    let (bytes, came) = told.read(&mut reader);
+    assert!(bytes > 50_000, "{bytes}");
+    assert_eq!(*came[0], all(4));
+    // One that returns with something else is told everything.
+    put(&mut told, 5);
+    told.reconnect();
+    let (bytes, came) = told.read(&mut reader);
+    assert!(bytes > 50_000, "{bytes}");
+    assert_eq!(*came[0], all(5));
 }

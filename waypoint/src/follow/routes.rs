@@ -1,5 +1,8 @@
 //! Routes as they come over the wire: read, made ready, and brought into the view. Of all three only what
 //! has changed costs something.
+//!
+//! They are read when they are checked, since what comes next may build on them; whoever brings them in
+//! asks for what was read last.
 
 use std::sync::Arc;
 
@@ -18,7 +21,12 @@ pub(crate) type SharedReader = Arc<Mutex<RoutesReader>>;
 
 /// Whether routes can be read: if not, the control plane is told.
 pub(super) fn readable_routes(reader: &SharedReader, received: &Received) -> Result<(), String> {
-    let read = reader.lock().read(&received.name, &received.body);
+    let Received {
+        name,
+        version,
+        body,
+    } = received;
+    let read = reader.lock().read(name, version, body);
     read.map(drop).map_err(|error| error.to_string())
 }
 
@@ -32,14 +40,14 @@ pub(super) async fn bring_in_routes(
     let with_table = |received: &Received| {
         let service = ServiceName::parse(&received.name);
         let before = service.and_then(|service| view.table(&service).cloned());
-        (received.clone(), before)
+        (Arc::clone(&received.name), before)
     };
     let changed: Vec<_> = update.changed.iter().map(with_table).collect();
     let its_reader = Arc::clone(reader);
     let ready = tokio::task::spawn_blocking(move || {
         let ready = changed
             .iter()
-            .filter_map(|(received, before)| made_ready(&its_reader, received, before.as_deref()));
+            .filter_map(|(name, before)| made_ready(&its_reader, name, before.as_deref()));
         ready.collect::<Vec<_>>()
     });
     let mut unreadable: Vec<&Arc<str>> = update.rejected.iter().map(|one| &one.name).collect();
@@ -76,12 +84,11 @@ pub(super) async fn bring_in_routes(
 
 fn made_ready(
     reader: &SharedReader,
-    received: &Received,
+    name: &str,
     before: Option<&Table>,
 ) -> Option<(Arc<ServiceRoutes>, Table, Vec<CompileError>)> {
     // What cannot be read was rejected before it came here.
-    let read = reader.lock().read(&received.name, &received.body);
-    let routes = read.ok()?;
+    let routes = reader.lock().last(name)?;
     let (table, problems) = Table::new(&routes, before);
     Some((routes, table, problems))
 }

@@ -10,14 +10,23 @@
 //! The names that a client has to hear about wait in the order in which they changed; what is sent
 //! is always the catalog's state at the time of sending. So a slow client gets fewer, newer
 //! resources, and what waits for it is never more than one entry per name.
+//!
+//! Of a type whose resources can be edited, what the client has is remembered, and where that is known
+//! only an edit is sent. It is known if the client has not refused it, and is on this stream: from its first
+//! request only where it has what the catalog has. An edit that is refused is followed by the whole.
 
+mod edits;
 mod waiting;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::{ANNOUNCE_CHUNKS, Catalog, Entry, MORE};
 use crate::discovery::{Any, DeltaDiscoveryRequest, DeltaDiscoveryResponse, Resource};
+pub use edits::Edit;
+use edits::Edits;
 use waiting::Waiting;
 
 /// Resources in one response to a client that understands [`MORE`]: small enough that a stream's
@@ -52,6 +61,8 @@ pub struct Server {
     chunks: bool,
     /// Version by name, of everything the client was told or said it holds.
     held: HashMap<Arc<str>, Arc<str>>,
+    /// What of that can be edited.
+    edits: Option<Edits>,
     waiting: Waiting,
     /// Asked for by name and not there: answered as removed.
     unknown: Vec<Arc<str>>,
@@ -74,6 +85,16 @@ struct UnderWay {
     nonce: String,
     /// The oldest change in it.
     oldest: u64,
+    /// What is in it of a type that can be edited.
+    sent: Vec<Sent>,
+}
+
+/// A resource that was sent.
+#[derive(Debug)]
+struct Sent {
+    name: Arc<str>,
+    /// True if it was an edit.
+    is_edit: bool,
 }
 
 impl Server {
@@ -86,6 +107,7 @@ impl Server {
             started: false,
             chunks: false,
             held: HashMap::new(),
+            edits: None,
             waiting: Waiting::default(),
             unknown: Vec::new(),
             under_way: None,
@@ -94,6 +116,12 @@ impl Server {
             nonce: 0,
             nacks: 0,
         }
+    }
+
+    /// The same for a type whose resources can be edited, and clients that can do so.
+    pub fn editing(mut self, edit: Edit) -> Self {
+        self.edits = Some(Edits::new(edit));
+        self
     }
 
     /// Takes a request in. Call [`Server::poll`] afterwards.
@@ -165,7 +193,7 @@ impl Server {
         }
         let oldest = self.waiting.oldest();
         let mut response = DeltaDiscoveryResponse::default();
-        self.fill(&mut response, catalog);
+        let sent = self.fill(&mut response, catalog);
         let more = self.waiting.oldest().is_some();
         let empty = response.resources.is_empty() && response.removed_resources.is_empty();
         if empty && !self.owes_answer {
@@ -183,6 +211,7 @@ impl Server {
         self.under_way = Some(UnderWay {
             nonce: response.nonce.clone(),
             oldest,
+            sent,
         });
         Some(response)
     }
@@ -212,14 +241,29 @@ impl Server {
 
     fn answered(&mut self, request: &DeltaDiscoveryRequest) -> Outcome {
         let matches = |u: &mut UnderWay| u.nonce == request.response_nonce;
-        if self.under_way.take_if(matches).is_none() {
+        let Some(under_way) = self.under_way.take_if(matches) else {
             return Outcome::Stale;
-        }
+        };
         match &request.error_detail {
             None => Outcome::Acked,
             Some(status) => {
                 self.nacks += 1;
+                self.refused(under_way.sent);
                 Outcome::Nacked(status.message.clone())
+            }
+        }
+    }
+
+    /// Of what was refused is not known which: so the client may have none of it. What it was to make of
+    /// what it has it is sent whole.
+    fn refused(&mut self, sent: Vec<Sent>) {
+        for Sent { name, is_edit } in sent {
+            if let Some(edits) = &mut self.edits {
+                edits.forget(&name);
+            }
+            if is_edit {
+                self.held.insert(Arc::clone(&name), "".into());
+                self.waiting.push(self.latest, name);
             }
         }
     }
@@ -312,6 +356,8 @@ impl Server {
         for (name, entry) in catalog.iter() {
             if self.held.get(name) != Some(&entry.version) {
                 self.waiting.push(self.latest, Arc::clone(name));
+            } else if let Some(edits) = &mut self.edits {
+                edits.note(name, entry);
             }
         }
         self.mark_vanished(catalog);
@@ -336,8 +382,9 @@ impl Server {
         }
     }
 
-    fn fill(&mut self, response: &mut DeltaDiscoveryResponse, catalog: &impl Catalog) {
+    fn fill(&mut self, response: &mut DeltaDiscoveryResponse, catalog: &impl Catalog) -> Vec<Sent> {
         let mut bytes = 0;
+        let mut sent = Vec::new();
         response
             .removed_resources
             .extend(self.unknown.drain(..).map(|name| name.to_string()));
@@ -345,25 +392,40 @@ impl Server {
             && (bytes >= MAX_CHUNK_BYTES || response.resources.len() >= MAX_CHUNK_RESOURCES))
         {
             let Some((_, name)) = self.waiting.pop() else {
-                return;
+                return sent;
             };
             match catalog.get(&name) {
                 Some(entry) if self.held.get(&name) == Some(&entry.version) => {}
                 Some(entry) => {
-                    bytes += entry.body.len();
-                    response.resources.push(self.resource(&name, entry));
+                    let body = match &mut self.edits {
+                        Some(edits) => {
+                            let edit = edits.edit(&name, self.held.get(&name), entry);
+                            edits.note(&name, entry);
+                            let (name, is_edit) = (Arc::clone(&name), edit.is_some());
+                            sent.push(Sent { name, is_edit });
+                            edit
+                        }
+                        None => None,
+                    };
+                    let body = body.unwrap_or_else(|| entry.body.clone());
+                    bytes += body.len();
+                    response.resources.push(self.resource(&name, entry, body));
                     self.held.insert(name, Arc::clone(&entry.version));
                 }
                 None => {
+                    if let Some(edits) = &mut self.edits {
+                        edits.forget(&name);
+                    }
                     if self.held.remove(&name).is_some() {
                         response.removed_resources.push(name.to_string());
                     }
                 }
             }
         }
+        sent
     }
 
-    fn resource(&self, name: &Arc<str>, entry: &Entry) -> Resource {
+    fn resource(&self, name: &Arc<str>, entry: &Entry, body: Bytes) -> Resource {
         let aliases = match self.interest {
             Interest::Everything => Vec::new(),
             Interest::Names(_) => entry.aliases.iter().map(ToString::to_string).collect(),
@@ -373,7 +435,7 @@ impl Server {
             version: entry.version.to_string(),
             resource: Some(Any {
                 type_url: self.type_url.to_string(),
-                value: entry.body.clone(),
+                value: body,
             }),
             aliases,
         }

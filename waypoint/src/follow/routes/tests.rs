@@ -50,6 +50,16 @@ fn received(routes: &ServiceRoutes) -> Received {
     }
 }
 
+/// What is told of routes to somebody who has others.
+fn edit(before: &ServiceRoutes, now: &ServiceRoutes) -> Received {
+    let (before, now) = (received(before), received(now));
+    let body = encode::routes_edit(&before.version, &before.body, &now.body);
+    Received {
+        body: body.unwrap(),
+        ..now
+    }
+}
+
 /// What the check makes of resources.
 fn update(reader: &SharedReader, all: Vec<Received>) -> Update {
     let (mut changed, mut rejected) = (Vec::new(), Vec::new());
@@ -149,32 +159,71 @@ async fn of_changed_routes_only_what_has_changed_is_made_anew() {
     bring_in_routes(&mut view, &reader, &update(&reader, vec![received(&first)])).await;
     let old = view.clone();
 
-    // What is told next is looked at before this is brought in.
     let mut second = routes(&[exact("/a"), exact("/new"), exact("/c")]);
     let list = second.http_lists_mut().next().unwrap();
     list.matches.reverse();
     Arc::make_mut(&mut list.rules[0]).name = "HTTPRoute/shop/cart/other".into();
-    let early = update(&reader, vec![received(&second)]);
-    let third = routes(&[exact("/x"), exact("/y"), exact("/c")]);
-    let third = update(&reader, vec![received(&third)]);
-    let wrong = bring_in_routes(&mut view, &reader, &early).await;
+    let next = update(&reader, vec![edit(&first, &second)]);
+    let wrong = bring_in_routes(&mut view, &reader, &next).await;
     assert_eq!(wrong, []);
-    let same = |path: &str| {
-        let (was, is) = (rule_of(&old, path).unwrap(), rule_of(&view, path).unwrap());
+    let same = |view: &View, path: &str| {
+        let (was, is) = (rule_of(&old, path).unwrap(), rule_of(view, path).unwrap());
         Arc::ptr_eq(&was, &is)
     };
-    assert!(same("/c"));
-    assert!(!same("/a"), "it has another name");
+    assert!(same(&view, "/c"));
+    assert!(!same(&view, "/a"), "it has another name");
     assert!(rule_of(&view, "/b").is_none() && rule_of(&view, "/new").is_some());
     assert!(
         rule_of(&old, "/b").is_some(),
         "who has the old view keeps it"
     );
 
-    bring_in_routes(&mut view, &reader, &third).await;
+    // What is told next may be read before this is brought in.
+    let third = routes(&[exact("/x"), exact("/y"), exact("/c")]);
+    let fourth = routes(&[exact("/x"), exact("/z"), exact("/c")]);
+    let early = update(&reader, vec![edit(&second, &third)]);
+    let late = update(&reader, vec![edit(&third, &fourth)]);
+    assert_eq!((early.rejected.len(), late.rejected.len()), (0, 0));
+    for next in [early, late] {
+        bring_in_routes(&mut view, &reader, &next).await;
+    }
+    assert!(rule_of(&view, "/a").is_none() && rule_of(&view, "/y").is_none());
+    assert!(rule_of(&view, "/z").is_some() && same(&view, "/c"));
+}
+
+#[tokio::test]
+async fn an_edit_of_what_is_not_there_is_rejected_and_serves_nothing_but_what_was_there() {
+    let exact = |path: &str| PathMatch::Exact(path.into());
+    let first = routes(&[exact("/"), exact("/a")]);
+    let second = routes(&[exact("/"), exact("/b")]);
+    let third = routes(&[exact("/"), exact("/c")]);
+    let (mut view, reader) = (view(), SharedReader::default());
+    let early = update(&reader, vec![edit(&first, &second)]);
+    assert_eq!(early.rejected.len(), 1);
+    bring_in_routes(&mut view, &reader, &early).await;
+    assert_eq!(found(&view), "refused");
+    bring_in_routes(&mut view, &reader, &update(&reader, vec![received(&first)])).await;
+    let strange = update(&reader, vec![edit(&second, &third)]);
+    assert_eq!(strange.rejected.len(), 1);
+    bring_in_routes(&mut view, &reader, &strange).await;
+    assert!(rule_of(&view, "/a").is_some() && rule_of(&view, "/c").is_none());
+}
+
+#[tokio::test]
+async fn what_came_back_before_it_was_taken_out_stays() {
+    let (mut view, reader) = (view(), SharedReader::default());
+    let exact = |path: &str| PathMatch::Exact(path.into());
+    let (first, second) = (routes(&[exact("/a")]), routes(&[exact("/a"), exact("/b")]));
+    bring_in_routes(&mut view, &reader, &update(&reader, vec![received(&first)])).await;
+    let gone = Update {
+        removed: vec![received(&first).name],
+        ..update(&reader, Vec::new())
+    };
+    let back = update(&reader, vec![received(&second)]);
+    bring_in_routes(&mut view, &reader, &gone).await;
     assert!(rule_of(&view, "/a").is_none());
-    let (was, is) = (rule_of(&old, "/c").unwrap(), rule_of(&view, "/c").unwrap());
-    assert!(Arc::ptr_eq(&was, &is));
+    bring_in_routes(&mut view, &reader, &back).await;
+    assert!(rule_of(&view, "/b").is_some());
 }
 
 #[tokio::test]

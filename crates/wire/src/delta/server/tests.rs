@@ -260,3 +260,92 @@ fn after_losing_count_a_client_of_some_names_is_told_of_those() {
     assert_eq!(told, ["a", "unknown"]);
     assert_eq!(response.removed_resources, ["b"]);
 }
+
+/// Tells what is appended, if something is.
+fn appended(since: &str, before: &Bytes, now: &Bytes) -> Option<Bytes> {
+    let more = now.strip_prefix(&**before)?;
+    Some([since.as_bytes(), b"+", more].concat().into())
+}
+
+fn nack(response: &DeltaDiscoveryResponse) -> DeltaDiscoveryRequest {
+    DeltaDiscoveryRequest {
+        error_detail: Some(Status::default()),
+        ..ack(response)
+    }
+}
+
+/// Changes a resource, whose body is its version, and says what is sent.
+fn sent(server: &mut Server, shelf: &mut Shelf, version: &str) -> DeltaDiscoveryResponse {
+    let name = shelf.put("a", version);
+    server.changed(server.latest + 1, [&name], shelf);
+    server.poll(shelf).unwrap()
+}
+
+fn body(response: &DeltaDiscoveryResponse) -> &str {
+    let resource = response.resources[0].resource.as_ref().unwrap();
+    std::str::from_utf8(&resource.value).unwrap()
+}
+
+#[test]
+fn what_the_client_has_is_edited() {
+    let mut shelf = shelf(&[("a", "1")]);
+    let mut server = Server::new("t", 5).editing(appended);
+    server.request(first(&[]), &shelf);
+    let response = server.poll(&shelf).unwrap();
+    assert_eq!(body(&response), "1");
+    server.request(ack(&response), &shelf);
+    // Also what has changed twice in the meantime, and what cannot be told in fewer bytes.
+    shelf.put("a", "12");
+    for (now, told) in [("123", "1+23"), ("4", "4"), ("45", "4+5")] {
+        let response = sent(&mut server, &mut shelf, now);
+        assert_eq!(body(&response), told);
+        assert_eq!(response.resources[0].version, now);
+        server.request(ack(&response), &shelf);
+    }
+    // What went and came back is sent whole.
+    shelf.0.clear();
+    server.changed(100, [&"a".into()], &shelf);
+    let response = server.poll(&shelf).unwrap();
+    assert_eq!(response.removed_resources, ["a"]);
+    server.request(ack(&response), &shelf);
+    assert_eq!(body(&sent(&mut server, &mut shelf, "456")), "456");
+}
+
+#[test]
+fn a_returning_client_is_edited_if_it_has_what_the_catalog_has() {
+    for (held, told) in [("1", "1+2"), ("0", "12"), ("", "12")] {
+        let mut shelf = shelf(&[("a", "1")]);
+        let mut server = Server::new("t", 5).editing(appended);
+        server.request(first(&[("a", held)]), &shelf);
+        if held == "1" {
+            let response = server.poll(&shelf).unwrap();
+            assert!(response.resources.is_empty());
+            server.request(ack(&response), &shelf);
+        }
+        assert_eq!(body(&sent(&mut server, &mut shelf, "12")), told);
+    }
+}
+
+#[test]
+fn an_edit_that_is_refused_is_followed_by_the_whole_and_that_by_nothing() {
+    let mut shelf = shelf(&[("a", "1")]);
+    let mut server = Server::new("t", 5).editing(appended);
+    server.request(first(&[("a", "1")]), &shelf);
+    let response = server.poll(&shelf).unwrap();
+    server.request(ack(&response), &shelf);
+    let response = sent(&mut server, &mut shelf, "12");
+    assert_eq!(body(&response), "1+2");
+    server.request(nack(&response), &shelf);
+    assert!(server.acked_through() < server.latest);
+    let response = server.poll(&shelf).unwrap();
+    assert_eq!(body(&response), "12");
+    server.request(nack(&response), &shelf);
+    assert_eq!(server.poll(&shelf), None);
+    assert_eq!(server.acked_through(), server.latest);
+    // Who knows what the client has: nothing is edited until it has taken something.
+    for told in ["123", "123+4"] {
+        let response = sent(&mut server, &mut shelf, &told.replace('+', ""));
+        assert_eq!(body(&response), told);
+        server.request(ack(&response), &shelf);
+    }
+}
