@@ -333,7 +333,7 @@ fn a_waypoint_learns_of_routes_before_the_services_that_they_are_for() {
     assert_eq!(told.line.sent(), None, "until it has them");
     told.line.acknowledge(kind, &nonce);
     assert_eq!(told.line.exchange(), ["wds +shop/web"]);
-    told.publish(Change::RemoveService(name("web")));
+    told.publish(Change::RemoveService(ServiceName::new("shop", "web")));
     let gone = ["routes -shop/web", "wds -shop/web"];
     assert_eq!(told.line.exchange(), gone);
 }
@@ -399,7 +399,7 @@ fn routes(paths: impl IntoIterator<Item = u32>) -> ServiceRoutes {
         ..PortRoutes::default()
     };
     ServiceRoutes {
-        service: name("web"),
+        service: ServiceName::new("shop", "web"),
         ports: [(80, port)].into(),
     }
 }
