@@ -22,11 +22,8 @@ pub(super) async fn admit(
     query: &InboundQuery<'_>,
     refusal: Refusal,
 ) -> Result<Admission, Refusal> {
-    let is_waypoint = || {
-        let peer = query.peer?;
-        looks_like_waypoint(mesh, query.source, peer).then_some(())
-    };
-    if !may_end(refusal.reason) || is_waypoint().is_none() {
+    let looks = |peer| looks_like_waypoint(mesh, query.source, peer);
+    if !may_end(refusal.reason) || !query.peer.is_some_and(looks) {
         return Err(refusal);
     }
     let Ok(_place) = path.late.try_acquire() else {

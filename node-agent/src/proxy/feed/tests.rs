@@ -227,6 +227,8 @@ async fn open_connections_are_judged_again_when_a_binding_to_a_waypoint_changes(
         assert_eq!(effects.review, expected, "{step}");
     }
     working.apply(&service(None));
+    assert!(working.apply(&gone).review, "removed with a former one");
+    working.apply(&service(None));
     assert!(!working.apply(&gone).review, "removed without one");
 }
 
