@@ -28,6 +28,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "ambit-telemetry",
         &["ambit-decide", "ambit-kit", "ambit-model"],
     ),
+    ("ambit-trace", &[]),
     ("ambit-tunnel", &["ambit-model", "ambit-identity"]),
     (
         "ambit-uplink",
