@@ -14,6 +14,7 @@ mod mesh;
 mod names;
 mod policy;
 mod prefix;
+mod request_policy;
 mod route;
 mod same;
 mod service;
@@ -27,6 +28,10 @@ pub use policy::{
     Action, Clause, Match, Policy, PolicyOrigin, Rule, Scope, ServiceAccountMatch, StringMatch,
 };
 pub use prefix::PrefixMap;
+pub use request_policy::{
+    Condition, Operation, PathPattern, PathTemplate, PolicyProblem, RequestAction, RequestPolicy,
+    RequestPrincipal, RequestRule, Source, TemplateSegment, Values,
+};
 pub use route::{
     Backend, BackendTarget, Cors, FieldMatch, HeaderChanges, HttpBackend, HttpFilters, HttpMatch,
     HttpRoutes, HttpRule, Mirror, PathChange, PathMatch, Pattern, PortRoutes, Redirect, Retry,

@@ -121,6 +121,7 @@ pub enum StringMatch {
 
 /// A service account by namespace and name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ServiceAccountMatch {
     /// Its namespace.
     pub namespace: Arc<str>,
