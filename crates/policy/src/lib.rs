@@ -1,0 +1,49 @@
+//! Authorization of requests: what the policies of a destination say about one, in the order of Istio.
+//!
+//! 1. A DENY policy that matches refuses.
+//! 2. Where there are ALLOW policies, one has to match. Where there are none, the request may pass.
+//! 3. AUDIT policies that match are told; so is what dry-run policies say. Neither decides.
+//!
+//! What a policy matches is said in [`ambit_model::RequestPolicy`]. What is not there has no value: no
+//! positive value of a field holds for it, hence every `not…` list does. A client in plaintext has no
+//! identity, a request without a token no claims, and an empty text is no value for `*`.
+//!
+//! **Paths** come in the waypoint's normal form (`ambit_route::normalize`) and without the query.
+//! `%2F` is in them as it was sent, and no slash. The templates `{*}` and `{**}` stand for any
+//! characters, also those that a template itself must not have.
+//!
+//! **Hosts** are compared without regard to case. A host with a port also meets values that its name
+//! alone meets; a value with a port is met by no host without one. A dot at the end is not taken away.
+//!
+//! **Headers** have names in any case and values with it. The lines of one name are joined by commas,
+//! empty ones too. `host` is the host that was asked for, in HTTP/2 too. Pseudo-headers such as
+//! `:path` are out of reach: what a rule with one means to judge is not what is routed.
+//!
+//! **Connections that are not HTTP** are judged by the same policies. A rule of ALLOW that asks anything
+//! about a request (hosts, methods, paths, headers, tokens) does not match; in DENY and AUDIT such
+//! fields are taken to hold, and the others decide.
+//!
+//! **What cannot be evaluated** never opens a door: a rule that has it (marked as
+//! [unsupported](ambit_model::RequestRule::unsupported), an entry that names nothing, a condition
+//! without values, a header that cannot be) never matches within ALLOW and always does within DENY and
+//! AUDIT.
+//!
+//! Everything here is a pure function of plain values. [`Policies`] are compiled once; judging allocates
+//! nothing, unless a header has several lines or there is something to tell beside the decision.
+
+mod attributes;
+mod claims;
+mod policies;
+mod rule;
+mod template;
+mod test;
+mod text;
+mod verdict;
+
+pub use attributes::{Attributes, Headers, Request, joined};
+pub use claims::Claims;
+pub use policies::Policies;
+pub use verdict::{Aside, Decider, Decision, Verdict};
+
+#[cfg(test)]
+mod tests;
