@@ -3,7 +3,9 @@
 //! A field that is misspelt, emptied or of the wrong type makes the whole object an error: a
 //! condition that silently falls away turns a DENY into an allow, or an ALLOW into a wider one.
 //! Fields that need a proxy which understands HTTP are read and kept; what they mean at L4 is
-//! decided in `translate/policy.rs`.
+//! decided in `translate/policy.rs`, and what they mean for requests in [`requests`].
+
+pub mod requests;
 
 use std::sync::Arc;
 
@@ -13,6 +15,9 @@ use super::metadata::{Metadata, present};
 use super::patterns::{Account, IpBlock, Pattern, PolicyPort};
 use super::selector::{Selector, TargetReference, check_target};
 use crate::config::problem::Finding;
+
+/// Annotation of a policy that is only to be logged.
+const DRY_RUN: &str = "istio.io/dry-run";
 
 /// An `AuthorizationPolicy`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -248,6 +253,12 @@ impl AuthorizationPolicy {
     /// True if waypoints are to enforce it.
     pub fn is_bound(&self) -> bool {
         self.targets().next().is_some() && self.spec.action != PolicyAction::Audit
+    }
+
+    /// True if it is only tried.
+    pub fn is_dry_run(&self) -> bool {
+        let annotation = self.metadata.annotation(DRY_RUN);
+        annotation.is_some_and(|value| &**value == "true")
     }
 
     /// False if it is bound to gateways or services, or only writes down.

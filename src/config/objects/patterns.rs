@@ -37,17 +37,8 @@ pub struct Account {
 impl Pattern {
     /// Checks the text.
     pub fn new(text: &str) -> Result<Self, String> {
-        let inner = text
-            .strip_prefix('*')
-            .or_else(|| text.strip_suffix('*'))
-            .unwrap_or(text);
-        match (text, inner.contains('*')) {
-            ("", _) => Err("an empty text never matches".to_owned()),
-            (_, true) => Err(format!(
-                "`{text}` has a star elsewhere than at its beginning or its end"
-            )),
-            _ => Ok(Self(text.into())),
-        }
+        StringMatch::parse(text)?;
+        Ok(Self(text.into()))
     }
 
     /// How the model compares it.

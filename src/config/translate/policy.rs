@@ -20,9 +20,6 @@ use crate::config::objects::patterns::{Account, IpBlock, Pattern, PolicyPort};
 use crate::config::objects::{Kind, ObjectKey};
 use crate::config::problem::{Finding, Severity};
 
-/// Annotation of a policy that is only to be logged.
-const DRY_RUN: &str = "istio.io/dry-run";
-
 /// Name of an object's policy in the model.
 pub(super) fn name_of(key: &ObjectKey) -> PolicyName {
     match key.kind {
@@ -107,10 +104,6 @@ pub(super) fn translate(
     let rules = rules
         .filter_map(|(index, rule)| reader.rule(index, rule))
         .collect();
-    let dry_run = object
-        .metadata
-        .annotation(DRY_RUN)
-        .is_some_and(|value| &**value == "true");
     let policy = Policy {
         name: name_of(key),
         scope: match object.selector() {
@@ -120,7 +113,7 @@ pub(super) fn translate(
         },
         action,
         rules,
-        dry_run,
+        dry_run: object.is_dry_run(),
         origin: PolicyOrigin::AuthorizationPolicy,
     };
     TranslatedPolicy {
