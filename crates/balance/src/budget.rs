@@ -13,6 +13,27 @@ pub struct RetryLimits {
     pub minimum: u32,
 }
 
+impl RetryLimits {
+    /// So many, however many requests are in progress.
+    pub fn at_most(retries: u32) -> Self {
+        Self {
+            percent: 0,
+            minimum: retries,
+        }
+    }
+
+    /// As one number, so that both change at once.
+    fn packed(self) -> u64 {
+        u64::from(self.percent) << 32 | u64::from(self.minimum)
+    }
+
+    /// How many there may be beside so many requests.
+    fn most(packed: u64, requests: u64) -> u64 {
+        let (percent, minimum) = (packed >> 32, packed & u64::from(u32::MAX));
+        (requests.saturating_mul(percent) / 100).max(minimum)
+    }
+}
+
 impl Default for RetryLimits {
     /// Envoy's retry budget.
     fn default() -> Self {
@@ -24,20 +45,34 @@ impl Default for RetryLimits {
 }
 
 /// Counts requests and retries in progress, of one service for instance.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct RetryBudget {
-    limits: RetryLimits,
+    /// See [`RetryLimits::packed`].
+    limits: AtomicU64,
     requests: AtomicU64,
     retries: AtomicU64,
+    refused: AtomicU64,
 }
 
 impl RetryBudget {
     /// A budget with nothing in progress.
     pub fn new(limits: RetryLimits) -> Self {
         Self {
-            limits,
-            ..Self::default()
+            limits: AtomicU64::new(limits.packed()),
+            requests: AtomicU64::new(0),
+            retries: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
         }
+    }
+
+    /// Puts other limits in force. Retries that were granted stay.
+    pub fn limit(&self, limits: RetryLimits) {
+        self.limits.store(limits.packed(), Ordering::Relaxed);
+    }
+
+    /// How many retries have been refused.
+    pub fn overflow(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
     }
 
     /// Counts a request until what this gives is dropped, through all its tries.
@@ -49,13 +84,25 @@ impl RetryBudget {
     /// Asks for a retry, which counts until what this gives is dropped: before the wait for it, and
     /// to the end of the try. `None` says that it must not be.
     pub fn retry(self: &Arc<Self>) -> Option<ActiveRetry> {
-        let share = self.requests.load(Ordering::Relaxed) * u64::from(self.limits.percent) / 100;
-        let most = share.max(u64::from(self.limits.minimum));
-        let one_more = |retries: u64| (retries < most).then_some(retries + 1);
+        let requests = self.requests.load(Ordering::Relaxed);
+        let one_more = |retries: u64| {
+            let most = RetryLimits::most(self.limits.load(Ordering::Relaxed), requests);
+            (retries < most).then_some(retries + 1)
+        };
         let granted = self
             .retries
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more);
-        granted.is_ok().then(|| ActiveRetry(Arc::clone(self)))
+        if granted.is_err() {
+            self.refused.fetch_add(1, Ordering::Relaxed);
+            return None;
+        }
+        Some(ActiveRetry(Arc::clone(self)))
+    }
+}
+
+impl Default for RetryBudget {
+    fn default() -> Self {
+        Self::new(RetryLimits::default())
     }
 }
 

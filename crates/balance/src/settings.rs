@@ -70,3 +70,15 @@ impl Hashing {
     /// As large as a table can be, a prime number: Envoy's limit.
     pub const LARGEST_TABLE: usize = 5_000_011;
 }
+
+/// How connections to the endpoints of a port are made and kept. Nothing here acts on it; it is for
+/// who makes them. What has no value is left to that.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ConnectionSettings {
+    /// Requests after which a connection takes no more (Istio's `http.maxRequestsPerConnection`).
+    pub requests_each: Option<u32>,
+    /// How long making one may take (`tcp.connectTimeout`).
+    pub connect_timeout: Option<Duration>,
+    /// After how long without a request one is closed (`http.idleTimeout`).
+    pub idle_timeout: Option<Duration>,
+}

@@ -53,3 +53,19 @@ fn without_share_and_minimum_there_are_none() {
     let _request = budget.request();
     assert!(budget.retry().is_none());
 }
+
+#[test]
+fn limits_change_in_place_and_refusals_are_counted() {
+    let budget = Arc::new(RetryBudget::new(RetryLimits::at_most(2)));
+    let _requests: Vec<_> = (0..100).map(|_| budget.request()).collect();
+    let mut retries = exhaust(&budget);
+    assert_eq!((retries.len(), budget.overflow()), (2, 1));
+    budget.limit(RetryLimits::default());
+    retries.extend(exhaust(&budget));
+    assert_eq!((retries.len(), budget.overflow()), (20, 2));
+    budget.limit(RetryLimits::at_most(1));
+    retries.truncate(1);
+    assert!(budget.retry().is_none());
+    retries.clear();
+    assert!(budget.retry().is_some());
+}
