@@ -100,15 +100,19 @@ impl<K, T> Group<K, T> {
             .unwrap_or_default()
     }
 
-    /// The endpoint that a hash leads to.
-    pub(crate) fn hashed(&self, hashing: Hashing, hash: u64) -> Option<&Arc<Member<K, T>>>
+    /// The endpoints from the one on that a hash leads to.
+    pub(crate) fn hashed(
+        &self,
+        hashing: Hashing,
+        hash: u64,
+    ) -> impl Iterator<Item = &Arc<Member<K, T>>>
     where
         K: Hash + Ord,
     {
         let table = self
             .table
             .get_or_init(|| Table::build(hashing, &self.members));
-        self.members.get(table.slot(hash)?)
+        table.from(hash).filter_map(|slot| self.members.get(slot))
     }
 
     /// Brings in line what depends on the weights, after one has come (or, 0, gone).

@@ -2,7 +2,7 @@
 //!
 //! By draw and by turn the endpoints that will not do are passed over: those that the request has
 //! tried already, and for a part of the draws those that warm up. A few draws decide nearly always;
-//! then the slots are gone through for one that has not been tried.
+//! then the slots are gone through for one that has not been tried. By hash the table is gone along.
 
 use std::hash::Hash;
 use std::sync::Arc;
@@ -49,7 +49,7 @@ impl<K: Hash + Ord> Chooser<'_, K> {
             Algorithm::LeastRequest => self.less_busy(group, &mut random),
             Algorithm::RoundRobin => self.next_in_turn(group, &mut random),
             Algorithm::Random => self.drawn(group, &mut random).map(|(_, member)| member),
-            Algorithm::Hash(hashing) => self.hashed(group, hashing),
+            Algorithm::Hash(hashing) => self.hashed(group, hashing, &mut random),
         };
         found.or_else(|| self.any(group, &mut random))
     }
@@ -88,19 +88,18 @@ impl<K: Hash + Ord> Chooser<'_, K> {
         self.first_of(group, random, |random| random.below(group.units()))
     }
 
-    /// The endpoint that the hash leads to, or one that hashes made of it lead to.
+    /// The endpoint that the hash leads to, or the next one that will do. Where none does, the
+    /// table is not gone through.
     fn hashed<'g, T>(
         &self,
         group: &'g Group<K, T>,
         hashing: Hashing,
+        random: &mut Random,
     ) -> Option<&'g Arc<Member<K, T>>> {
+        self.any(group, random)?;
         let hash = self.ask.hash.unwrap_or(self.ask.random);
-        let mut further = Random::new(hash);
-        let hashes = std::iter::once(hash).chain(std::iter::from_fn(|| Some(further.any())));
-        hashes
-            .take(DRAWS)
-            .filter_map(|hash| group.hashed(hashing, hash))
-            .find(|member| self.will_do(member))
+        let mut members = group.hashed(hashing, hash);
+        members.find(|member| self.will_do(member))
     }
 
     /// The first endpoint that will do, of a few units of weight; with the unit. Warming up alone

@@ -2,7 +2,8 @@
 //!
 //! It depends on keys and weights alone, not on the order in which endpoints came, so that all
 //! replicas of a waypoint make the same one; and when one of n endpoints goes, about 1/n of the
-//! hashes lead elsewhere.
+//! hashes lead elsewhere. Where the endpoint that a hash leads to will not do, the next one in the
+//! table is taken: other hashes lead where they did before.
 
 use std::hash::Hash;
 use std::sync::Arc;
@@ -52,11 +53,22 @@ impl Table {
         }
     }
 
-    /// The slot of the endpoint that a hash leads to; none if there is no endpoint.
-    pub(crate) fn slot(&self, hash: u64) -> Option<usize> {
+    /// The slots of the endpoints from the one on that a hash leads to: the next ones, should that
+    /// not do. Each comes as often as it stands in the table.
+    pub(crate) fn from(&self, hash: u64) -> impl Iterator<Item = usize> {
+        let (start, end) = match self {
+            Self::Ring(ring) => (ring.position(hash), ring.points.len()),
+            Self::Maglev(maglev) => (maglev.position(hash), maglev.entries.len()),
+        };
+        (start..end)
+            .chain(0..start)
+            .filter_map(|position| self.at(position))
+    }
+
+    fn at(&self, position: usize) -> Option<usize> {
         match self {
-            Self::Ring(ring) => ring.slot(hash),
-            Self::Maglev(maglev) => maglev.slot(hash),
+            Self::Ring(ring) => ring.points.get(position).map(|(_, slot)| *slot),
+            Self::Maglev(maglev) => maglev.entries.get(position).copied(),
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::settings::Hashing;
 /// Slots by hash.
 #[derive(Debug)]
 pub(crate) struct Maglev {
-    entries: Vec<usize>,
+    pub(super) entries: Vec<usize>,
 }
 
 /// An endpoint at its turns.
@@ -48,10 +48,14 @@ impl Maglev {
         }
     }
 
-    pub(super) fn slot(&self, hash: u64) -> Option<usize> {
-        let size = u64::try_from(self.entries.len()).ok()?;
-        let entry = usize::try_from(hash.checked_rem(size)?).ok()?;
-        self.entries.get(entry).copied()
+    /// The entry that a hash leads to.
+    pub(super) fn position(&self, hash: u64) -> usize {
+        let entry = u64::try_from(self.entries.len())
+            .ok()
+            .and_then(|size| hash.checked_rem(size));
+        entry
+            .and_then(|entry| usize::try_from(entry).ok())
+            .unwrap_or_default()
     }
 }
 

@@ -1,9 +1,17 @@
 //! A ring of hashes: every endpoint has points on it by its weight, and a hash leads to the
 //! endpoint of the next point.
+//!
+//! An endpoint's points are the first of an order of its own, and how many of them it has hardly
+//! depends on the other endpoints: as some come and go, nearly all points of the others stay where
+//! they are.
 
 use super::Entrant;
 use crate::random::Random;
 use crate::settings::Hashing;
+
+/// Up to so many points every endpoint of average weight has as many as were asked for of the
+/// whole ring, however many endpoints there are; a larger ring has less for each.
+const ROOMY: u64 = 1 << 16;
 
 /// Points in their order, with slots.
 #[derive(Debug)]
@@ -14,7 +22,7 @@ pub(crate) struct Ring {
 impl Ring {
     /// A ring of at least so many points.
     pub(super) fn new(size: usize, entrants: &[Entrant]) -> Self {
-        let density = Density::new(size.min(Hashing::LARGEST_RING), entrants);
+        let density = Density::new(size.clamp(1, Hashing::LARGEST_RING), entrants);
         let points = entrants.iter().flat_map(|entrant| {
             let mut numbers = Random::new(entrant.hash);
             (0..density.points(entrant.weight)).map(move |_| (numbers.any(), entrant.slot))
@@ -24,37 +32,34 @@ impl Ring {
         Self { points }
     }
 
-    pub(super) fn slot(&self, hash: u64) -> Option<usize> {
+    /// The point that a hash leads to.
+    pub(super) fn position(&self, hash: u64) -> usize {
         let next = self.points.partition_point(|(point, _)| *point < hash);
-        let point = self.points.get(next).or_else(|| self.points.first());
-        point.map(|(_, slot)| *slot)
+        if next < self.points.len() { next } else { 0 }
     }
 }
 
-/// Points for a unit of weight, a power of two: as endpoints come and go it seldom changes, and
-/// with it none of the points that the others have.
-enum Density {
-    /// So many points each, as a power of two.
-    Points(u32),
-    /// One point for so many units, as a power of two.
-    Units(u32),
+/// How many points there are for a weight: so many for all endpoints, and each its part of them.
+struct Density {
+    points: u128,
+    total: u128,
 }
 
 impl Density {
     fn new(size: usize, entrants: &[Entrant]) -> Self {
         let total: u64 = entrants.iter().map(|entrant| entrant.weight).sum();
         let size = u64::try_from(size).unwrap_or(u64::MAX);
-        match size.div_ceil(total.max(1)) {
-            each @ 2.. => Self::Points(each.next_power_of_two().ilog2()),
-            _ => Self::Units((total / size.max(1)).checked_ilog2().unwrap_or_default()),
+        let count = u64::try_from(entrants.len()).unwrap_or(u64::MAX).max(1);
+        let each = size.min(ROOMY.max(size).div_ceil(count));
+        Self {
+            points: u128::from(count) * u128::from(each),
+            total: u128::from(total.max(1)),
         }
     }
 
     /// The number of points for a weight; at least one, lest an endpoint gets nothing.
     fn points(&self, weight: u64) -> u64 {
-        match self {
-            Self::Points(power) => weight << power,
-            Self::Units(power) => (weight >> power).max(1),
-        }
+        let points = (u128::from(weight) * self.points).div_ceil(self.total);
+        u64::try_from(points).unwrap_or(u64::MAX).max(1)
     }
 }

@@ -34,7 +34,11 @@ fn keys(hashing: Hashing, weights: &[(u32, u32)]) -> Vec<u32> {
     let members = members(weights);
     let table = Table::build(hashing, &members);
     let mut hashes = Random::new(1);
-    let key = |_| members[table.slot(hashes.any()).unwrap()].endpoint.key;
+    let key = |_| {
+        members[table.from(hashes.any()).next().unwrap()]
+            .endpoint
+            .key
+    };
     (0..20_000).map(key).collect()
 }
 
@@ -61,7 +65,7 @@ fn a_table_is_nearly_even() {
         assert!((1800..2200).contains(&share), "{share} of 2000");
     }
     for share in shares(&keys(Hashing::RING, &even)).into_values() {
-        assert!((1300..2700).contains(&share), "{share} of 2000");
+        assert!((1700..2300).contains(&share), "{share} of 2000");
     }
 }
 
@@ -76,8 +80,8 @@ fn weights_are_shares_however_unequal() {
     lopsided.push((1000, u32::MAX));
     for hashing in BOTH {
         let heavy = shares(&keys(hashing, &lopsided))[&1000];
-        // On the ring every other endpoint keeps its one point, of about 2000.
-        assert!(heavy > 8_000, "{heavy} with {hashing:?}");
+        // On the ring every other endpoint keeps its one point, of about 67,000.
+        assert!(heavy > 19_000, "{heavy} with {hashing:?}");
     }
 }
 
@@ -112,7 +116,7 @@ fn a_ring_has_at_least_the_points_that_are_asked_for() {
 #[test]
 fn nothing_leads_nowhere() {
     for hashing in BOTH {
-        assert_eq!(Table::build(hashing, &members(&[])).slot(5), None);
+        assert_eq!(Table::build(hashing, &members(&[])).from(5).next(), None);
     }
 }
 

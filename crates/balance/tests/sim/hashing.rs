@@ -33,7 +33,8 @@ fn moved(before: &[u32], after: &[u32], endpoint: u32) -> (usize, usize) {
 #[test]
 fn only_the_sessions_of_an_endpoint_that_goes_move() {
     for hashing in BOTH {
-        for count in [10, 50, 200] {
+        // Powers of two among them: where tables that grow by doubling lead half of all elsewhere.
+        for count in [4, 8, 10, 16, 50, 64, 128, 200] {
             let mut traffic = servers(hashing, count);
             let before = sessions(&mut traffic);
             traffic.apply(vec![Change::Remove(3)]);
@@ -78,6 +79,25 @@ fn a_session_that_fails_has_one_endpoint_to_go_to_next() {
             .collect();
         assert_eq!(again.len(), 1);
         assert!(!again.contains(&first));
+    }
+}
+
+#[test]
+fn a_session_that_fails_goes_where_it_would_go_were_its_endpoint_gone() {
+    let mut traffic = servers(Hashing::RING, 10);
+    let before = sessions(&mut traffic);
+    let hashes = (0..SESSIONS).map(|session| stable_hash(&session));
+    let next: Vec<_> = hashes
+        .zip(&before)
+        .map(|(hash, first)| traffic.pick(Some(hash), &[*first]).endpoint().key)
+        .collect();
+    for gone in 0..10 {
+        traffic.apply(vec![Change::Remove(gone)]);
+        let after = sessions(&mut traffic);
+        for session in (0..SESSIONS).filter(|session| before[*session] == gone) {
+            assert_eq!(next[session], after[session]);
+        }
+        traffic.apply(vec![Change::Put(server(gone, 1))]);
     }
 }
 
