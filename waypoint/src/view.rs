@@ -215,7 +215,7 @@ impl View {
                 retie(&mut self.ties_of_workloads, &workload.uid, is_bound, now);
                 self.tags.insert(tag_of(workload), workload.uid.clone());
                 if workload.addresses.contains(&self.address) && !workload.host_network {
-                    self.settle(Place::of(workload));
+                    self.settle(Place::of(workload), now);
                 }
             }
             Change::RemoveWorkload(uid) => {
@@ -263,7 +263,7 @@ impl View {
             let settings = Settings::of(&service.load_balancing, self.place.clone());
             let name = (service.name.clone(), port.service_port);
             match self.endpoints.get_mut(&name) {
-                Some(endpoints) => endpoints.configure(settings),
+                Some(endpoints) => endpoints.configure(settings, now),
                 None => {
                     let mut endpoints = EndpointSet::new(settings, rand::random());
                     let here = members
@@ -331,14 +331,15 @@ impl View {
     }
 
     /// Notes where this waypoint runs, which decides what is near.
-    fn settle(&mut self, place: Place) {
+    fn settle(&mut self, place: Place, now: Instant) {
         if self.place == place {
             return;
         }
         self.place = place;
         for ((service, _), endpoints) in self.endpoints.iter_mut() {
             if let Some(service) = self.mesh.service(service) {
-                endpoints.configure(Settings::of(&service.load_balancing, self.place.clone()));
+                let settings = Settings::of(&service.load_balancing, self.place.clone());
+                endpoints.configure(settings, now);
             }
         }
     }

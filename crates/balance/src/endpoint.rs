@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use ambit_model::Health;
 
+use crate::outlier::{Faults, Outcome, Verdict, Watch};
 use crate::place::Place;
 
 /// The whole of an endpoint's share, in [`Member::warmth`].
@@ -36,6 +37,18 @@ pub struct Endpoint<K, T> {
 #[derive(Debug, Default)]
 pub(crate) struct Live {
     outstanding: AtomicU64,
+    pub(crate) faults: Faults,
+    watch: Arc<Watch>,
+}
+
+impl Live {
+    /// Of an endpoint that is new to a set.
+    pub(crate) fn new(watch: &Arc<Watch>) -> Self {
+        Self {
+            watch: Arc::clone(watch),
+            ..Self::default()
+        }
+    }
 }
 
 /// An endpoint in a set.
@@ -88,6 +101,17 @@ impl<K, T> Pick<K, T> {
     /// The endpoint, as it was when it was picked.
     pub fn endpoint(&self) -> &Endpoint<K, T> {
         &self.member.endpoint
+    }
+
+    /// Notes how a try ended. Seldom that says that the endpoint is an outlier: then it is for
+    /// [`EndpointSet::eject`](crate::EndpointSet::eject), of the set that is next put in force.
+    pub fn record(&self, outcome: Outcome) -> Option<Verdict<K, T>> {
+        let live = &self.member.live;
+        let cause = live.faults.record(outcome, &live.watch)?;
+        Some(Verdict {
+            member: Arc::clone(&self.member),
+            cause,
+        })
     }
 }
 

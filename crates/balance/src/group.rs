@@ -1,4 +1,5 @@
-//! Endpoints that are equally near and may all be picked: what a pick works on.
+//! Endpoints that are equally near and may all be picked: what a pick works on. Those that are
+//! ejected sit on a bench beside them, and are never picked.
 //!
 //! They stand in numbered slots without gaps; the last one fills the slot of one that goes. Beside
 //! them stand their weights, measured in units: the largest number known to divide every weight,
@@ -7,7 +8,7 @@
 use std::hash::Hash;
 use std::sync::{Arc, OnceLock};
 
-use imbl::Vector;
+use imbl::{OrdMap, Vector};
 
 use crate::endpoint::Member;
 use crate::random::{GOLDEN, part_of};
@@ -17,18 +18,40 @@ use crate::weights::Weights;
 
 /// Endpoints that are equally near.
 #[derive(Debug)]
-pub(crate) struct Group<K, T> {
+pub(crate) struct Group<K: Ord, T> {
     members: Vector<Arc<Member<K, T>>>,
     weights: Weights,
     /// Divides every weight; 0 as long as there was none.
     unit: u64,
     /// See [`Group::in_turn`]; has no divisor in common with the number of units.
     stride: u64,
-    /// Of these members with these weights; built when first asked for.
+    /// Those that are ejected.
+    bench: OrdMap<K, Arc<Member<K, T>>>,
+    /// Of the members, and after them the bench: an ejection leaves it as it is. Built when first
+    /// asked for.
     table: Arc<OnceLock<Table>>,
 }
 
-impl<K, T> Group<K, T> {
+impl<K: Clone + Ord, T> Group<K, T> {
+    /// Puts an endpoint on the bench.
+    pub(crate) fn bench(&mut self, member: Arc<Member<K, T>>) {
+        self.bench.insert(member.endpoint.key.clone(), member);
+        self.table = Arc::default();
+    }
+
+    /// Takes an endpoint off the bench.
+    pub(crate) fn unbench(&mut self, key: &K) {
+        self.bench.remove(key);
+        self.table = Arc::default();
+    }
+
+    /// How many sit on the bench.
+    pub(crate) fn benched(&self) -> usize {
+        self.bench.len()
+    }
+}
+
+impl<K: Ord, T> Group<K, T> {
     /// How many there are.
     pub(crate) fn len(&self) -> usize {
         self.members.len()
@@ -100,7 +123,7 @@ impl<K, T> Group<K, T> {
             .unwrap_or_default()
     }
 
-    /// The endpoints from the one on that a hash leads to.
+    /// The endpoints from the one on that a hash leads to, without those on the bench.
     pub(crate) fn hashed(
         &self,
         hashing: Hashing,
@@ -109,9 +132,8 @@ impl<K, T> Group<K, T> {
     where
         K: Hash + Ord,
     {
-        let table = self
-            .table
-            .get_or_init(|| Table::build(hashing, &self.members));
+        let all = || self.members.iter().chain(self.bench.values());
+        let table = self.table.get_or_init(|| Table::build(hashing, all()));
         table.from(hash).filter_map(|slot| self.members.get(slot))
     }
 
@@ -123,24 +145,26 @@ impl<K, T> Group<K, T> {
     }
 }
 
-impl<K, T> Default for Group<K, T> {
+impl<K: Ord, T> Default for Group<K, T> {
     fn default() -> Self {
         Self {
             members: Vector::new(),
             weights: Weights::default(),
             unit: 0,
             stride: 1,
+            bench: OrdMap::new(),
             table: Arc::default(),
         }
     }
 }
 
 // Derived, it would ask for `T: Clone`.
-impl<K, T> Clone for Group<K, T> {
+impl<K: Ord, T> Clone for Group<K, T> {
     fn clone(&self) -> Self {
         Self {
             members: self.members.clone(),
             weights: self.weights.clone(),
+            bench: self.bench.clone(),
             table: Arc::clone(&self.table),
             ..*self
         }

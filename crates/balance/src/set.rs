@@ -2,20 +2,23 @@
 //! next one of it.
 //!
 //! Every endpoint that is known stands in one map by its key; those that may be picked stand in a
-//! slot of the group of their rank too. Both are persistent.
+//! slot of the group of their rank too, and those that are ejected on its bench. All are persistent.
+//! Changes are in `set/change.rs`, ejections in `set/eject.rs`.
 
 use std::hash::Hash;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::time::Instant;
 
-use ambit_model::Health;
 use imbl::OrdMap;
 
-use crate::endpoint::{Endpoint, Live, Member, Pick};
+use crate::endpoint::{Endpoint, Member, Pick};
 use crate::group::Group;
+use crate::outlier::{Records, Watch};
 use crate::pick::{Ask, Chooser};
 use crate::settings::Settings;
+
+mod change;
+mod eject;
 
 /// A change of one endpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,14 +32,16 @@ pub enum Change<K, T> {
 /// No endpoint may be picked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "no endpoint to go to: {known} known, {unhealthy} of them unhealthy, {far} outside the places \
-     that the service is kept to"
+    "no endpoint to go to: {known} known, {unhealthy} of them unhealthy, {ejected} ejected, {far} \
+     outside the places that the service is kept to"
 )]
 pub struct Shortage {
     /// Endpoints that are known.
     pub known: usize,
     /// Of these, unhealthy.
     pub unhealthy: usize,
+    /// Of these, ejected for failing.
+    pub ejected: usize,
     /// Of these, healthy but outside the places that the service is kept to.
     pub far: usize,
 }
@@ -50,12 +55,29 @@ pub struct EndpointSet<K: Ord, T> {
     groups: Vec<Group<K, T>>,
     unhealthy: usize,
     turns: Arc<AtomicU64>,
+    /// What is watched for at the endpoints.
+    watch: Arc<Watch>,
+    /// Who is ejected: none but endpoints that could be picked otherwise.
+    records: Records<K>,
+    /// Ejections are ignored: those that are ejected have seats.
+    panic: bool,
 }
 
 #[derive(Debug)]
 struct Known<K, T> {
     member: Arc<Member<K, T>>,
-    seat: Result<Seat, Unfit>,
+    standing: Standing,
+}
+
+/// Whether an endpoint may be picked.
+#[derive(Clone, Copy, Debug)]
+enum Standing {
+    /// It may, and stands here.
+    Seated(Seat),
+    /// It is ejected, and sits on the bench of the group of this rank.
+    Benched(usize),
+    /// It may not.
+    Unfit(Unfit),
 }
 
 /// Where an endpoint that may be picked stands.
@@ -65,7 +87,7 @@ struct Seat {
     slot: usize,
 }
 
-/// Why an endpoint may not be picked.
+/// Why an endpoint may not be picked, were it not ejected.
 #[derive(Clone, Copy, Debug)]
 enum Unfit {
     Unhealthy,
@@ -75,12 +97,17 @@ enum Unfit {
 impl<K: Clone + Hash + Ord, T> EndpointSet<K, T> {
     /// A set without endpoints. The random number says whose turn is first.
     pub fn new(settings: Settings, random: u64) -> Self {
+        let watch = Watch::default();
+        watch.set(settings.outliers.as_ref());
         Self {
             known: OrdMap::new(),
             groups: groups_for(&settings),
             settings: Arc::new(settings),
             unhealthy: 0,
             turns: Arc::new(AtomicU64::new(random)),
+            watch: Arc::new(watch),
+            records: Records::default(),
+            panic: false,
         }
     }
 
@@ -106,7 +133,8 @@ impl<K: Clone + Hash + Ord, T> EndpointSet<K, T> {
     /// Picks this endpoint and no other, however near it is; none if it may not be picked.
     pub fn pick_this(&self, key: &K) -> Option<Pick<K, T>> {
         let known = self.known.get(key)?;
-        known.seat.is_ok().then(|| Pick::new(&known.member))
+        let seated = matches!(known.standing, Standing::Seated(_));
+        seated.then(|| Pick::new(&known.member))
     }
 
     /// How many requests are outstanding at an endpoint; none if it is not known.
@@ -114,114 +142,28 @@ impl<K: Clone + Hash + Ord, T> EndpointSet<K, T> {
         Some(self.known.get(key)?.member.outstanding())
     }
 
-    /// Brings changes in that came together. Endpoints that may be picked from now on warm up if
-    /// others could be picked before.
-    pub fn apply(&mut self, changes: impl IntoIterator<Item = Change<K, T>>, now: Instant) {
-        let joined = (self.ready() > 0).then_some(now);
-        for change in changes {
-            match change {
-                Change::Put(endpoint) => self.put(endpoint, joined),
-                Change::Remove(key) => self.remove(&key),
-            }
-        }
-    }
-
-    /// Puts other settings in force. Every endpoint is placed anew, so this costs O(n log n).
-    pub fn configure(&mut self, settings: Settings) {
-        if *self.settings == settings {
-            return;
-        }
-        self.groups = groups_for(&settings);
-        self.settings = Arc::new(settings);
-        self.unhealthy = 0;
-        for (_, known) in std::mem::take(&mut self.known) {
-            self.add(known.member);
-        }
-    }
-
     /// How many endpoints may be picked.
     fn ready(&self) -> usize {
         self.groups.iter().map(Group::len).sum()
     }
 
+    /// How many endpoints sit on benches.
+    fn benched(&self) -> usize {
+        self.groups.iter().map(Group::benched).sum()
+    }
+
     fn shortage(&self) -> Shortage {
+        let ejected = self.benched();
         Shortage {
             known: self.known.len(),
             unhealthy: self.unhealthy,
-            far: self.known.len() - self.unhealthy - self.ready(),
+            ejected,
+            far: self.known.len() - self.unhealthy - ejected - self.ready(),
         }
-    }
-
-    fn put(&mut self, endpoint: Endpoint<K, T>, joined: Option<Instant>) {
-        let old = self.known.get(&endpoint.key);
-        let old_seat = old.and_then(|old| Some((old.seat.ok()?, old.member.joined)));
-        let member = Arc::new(Member {
-            live: old.map_or_else(Arc::<Live>::default, |old| Arc::clone(&old.member.live)),
-            joined: old_seat.map_or(joined, |(_, joined)| joined),
-            endpoint,
-        });
-        match (old_seat, self.judge(&member.endpoint)) {
-            (Some((seat, _)), Ok(rank)) if rank == seat.rank => self.replace(member, seat),
-            _ => {
-                self.remove(&member.endpoint.key);
-                self.add(member);
-            }
-        }
-    }
-
-    /// Seats a new version of an endpoint where the old one is.
-    fn replace(&mut self, member: Arc<Member<K, T>>, seat: Seat) {
-        if let Some(group) = self.groups.get_mut(seat.rank) {
-            group.replace(seat.slot, Arc::clone(&member));
-        }
-        self.know(member, Ok(seat));
-    }
-
-    fn add(&mut self, member: Arc<Member<K, T>>) {
-        let seat = self.judge(&member.endpoint).and_then(|rank| {
-            let group = self.groups.get_mut(rank).ok_or(Unfit::TooFar)?;
-            let slot = group.add(Arc::clone(&member));
-            Ok(Seat { rank, slot })
-        });
-        if let Err(Unfit::Unhealthy) = seat {
-            self.unhealthy += 1;
-        }
-        self.know(member, seat);
-    }
-
-    fn know(&mut self, member: Arc<Member<K, T>>, seat: Result<Seat, Unfit>) {
-        let key = member.endpoint.key.clone();
-        self.known.insert(key, Known { member, seat });
-    }
-
-    fn remove(&mut self, key: &K) {
-        match self.known.remove(key).map(|known| known.seat) {
-            Some(Ok(seat)) => self.vacate(seat),
-            Some(Err(Unfit::Unhealthy)) => self.unhealthy -= 1,
-            Some(Err(Unfit::TooFar)) | None => {}
-        }
-    }
-
-    /// Takes the endpoint off a seat, and keeps track of the one that fills it.
-    fn vacate(&mut self, seat: Seat) {
-        let group = self.groups.get_mut(seat.rank);
-        let moved = group.and_then(|group| group.remove(seat.slot));
-        if let Some(known) = moved.and_then(|moved| self.known.get_mut(&moved.endpoint.key)) {
-            known.seat = Ok(seat);
-        }
-    }
-
-    /// The rank of an endpoint.
-    fn judge(&self, endpoint: &Endpoint<K, T>) -> Result<usize, Unfit> {
-        if endpoint.health == Health::Unhealthy && !self.settings.allow_unhealthy {
-            return Err(Unfit::Unhealthy);
-        }
-        let rank = self.settings.preference.rank(&endpoint.place);
-        rank.ok_or(Unfit::TooFar)
     }
 }
 
-fn groups_for<K, T>(settings: &Settings) -> Vec<Group<K, T>> {
+fn groups_for<K: Ord, T>(settings: &Settings) -> Vec<Group<K, T>> {
     std::iter::repeat_with(Group::default)
         .take(settings.preference.ranks())
         .collect()
@@ -236,6 +178,9 @@ impl<K: Clone + Ord, T> Clone for EndpointSet<K, T> {
             groups: self.groups.clone(),
             unhealthy: self.unhealthy,
             turns: Arc::clone(&self.turns),
+            watch: Arc::clone(&self.watch),
+            records: self.records.clone(),
+            panic: self.panic,
         }
     }
 }
@@ -244,7 +189,7 @@ impl<K, T> Clone for Known<K, T> {
     fn clone(&self) -> Self {
         Self {
             member: Arc::clone(&self.member),
-            seat: self.seat,
+            standing: self.standing,
         }
     }
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use ambit_model::LoadBalancing;
 
+use crate::outlier::OutlierSettings;
 use crate::place::{Place, Preference};
 
 /// How the endpoints of a port are balanced.
@@ -18,6 +19,8 @@ pub struct Settings {
     /// How long an endpoint that joins others at work gets less than its share. It has no effect
     /// where a hash decides.
     pub warm_up: Option<Duration>,
+    /// When endpoints that fail are ejected; never without this.
+    pub outliers: Option<OutlierSettings>,
 }
 
 impl Settings {

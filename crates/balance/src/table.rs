@@ -8,8 +8,6 @@
 use std::hash::Hash;
 use std::sync::Arc;
 
-use imbl::Vector;
-
 use crate::endpoint::Member;
 use crate::random::stable_hash;
 use crate::settings::Hashing;
@@ -35,11 +33,11 @@ struct Entrant {
 
 impl Table {
     /// The table of these endpoints, by the slots that they have here.
-    pub(crate) fn build<K: Hash + Ord, T>(
+    pub(crate) fn build<'a, K: Hash + Ord + 'a, T: 'a>(
         hashing: Hashing,
-        members: &Vector<Arc<Member<K, T>>>,
+        members: impl Iterator<Item = &'a Arc<Member<K, T>>>,
     ) -> Self {
-        let mut members: Vec<_> = members.iter().enumerate().collect();
+        let mut members: Vec<_> = members.enumerate().collect();
         members.sort_unstable_by_key(|(_, member)| &member.endpoint.key);
         let entrants = members.into_iter().map(|(slot, member)| Entrant {
             hash: stable_hash(&member.endpoint.key),

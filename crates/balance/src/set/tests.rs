@@ -9,6 +9,8 @@ use crate::pick::Ask;
 use crate::place::Place;
 use crate::settings::{Algorithm, Hashing, Settings};
 
+mod ejection;
+mod invariants;
 mod naive;
 
 const ALGORITHMS: [Algorithm; 5] = [
@@ -113,13 +115,14 @@ fn a_shortage_says_what_there_is() {
     let shortage = set.pick(&ask(0, &[])).unwrap_err();
     assert_eq!(
         shortage.to_string(),
-        "no endpoint to go to: 3 known, 2 of them unhealthy, 1 outside the places that the \
-         service is kept to"
+        "no endpoint to go to: 3 known, 2 of them unhealthy, 0 ejected, 1 outside the places that \
+         the service is kept to"
     );
-    set.configure(Settings {
+    let settings = Settings {
         allow_unhealthy: true,
         ..by_zone(1)
-    });
+    };
+    set.configure(settings, Instant::now());
     assert_eq!(picked(&set, &[]), Ok(1));
 }
 
@@ -144,7 +147,7 @@ fn requests_count_through_every_change_of_their_endpoint() {
         set.apply([Change::Put(change)], Instant::now());
         assert_eq!(set.outstanding(&1), Some(1));
     }
-    set.configure(Settings::default());
+    set.configure(Settings::default(), Instant::now());
     assert_eq!(
         (set.outstanding(&1), before.outstanding(&1)),
         (Some(1), Some(1))

@@ -32,7 +32,7 @@ fn members(weights: &[(u32, u32)]) -> Vector<Arc<Member<u32, ()>>> {
 /// Where each of 20,000 hashes leads.
 fn keys(hashing: Hashing, weights: &[(u32, u32)]) -> Vec<u32> {
     let members = members(weights);
-    let table = Table::build(hashing, &members);
+    let table = Table::build(hashing, members.iter());
     let mut hashes = Random::new(1);
     let key = |_| {
         members[table.from(hashes.any()).next().unwrap()]
@@ -104,7 +104,7 @@ fn a_ring_has_at_least_the_points_that_are_asked_for() {
         vec![(0, 5000), (1, 9000)],
     ];
     for weights in cases {
-        let table = Table::build(Hashing::RING, &members(&weights));
+        let table = Table::build(Hashing::RING, members(&weights).iter());
         let Table::Ring(ring) = table else {
             panic!("{table:?} is no ring");
         };
@@ -116,7 +116,10 @@ fn a_ring_has_at_least_the_points_that_are_asked_for() {
 #[test]
 fn nothing_leads_nowhere() {
     for hashing in BOTH {
-        assert_eq!(Table::build(hashing, &members(&[])).from(5).next(), None);
+        assert_eq!(
+            Table::build(hashing, members(&[]).iter()).from(5).next(),
+            None
+        );
     }
 }
 

@@ -10,6 +10,7 @@
 mod churn;
 mod hashing;
 mod load;
+mod outliers;
 mod retries;
 mod scale;
 mod shares;

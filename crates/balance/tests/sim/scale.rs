@@ -4,7 +4,9 @@ use std::cell::Cell;
 use std::cmp::Ordering;
 use std::time::Instant;
 
-use ambit_balance::{Ask, Change, Endpoint, EndpointSet, Place, Settings};
+use ambit_balance::{
+    Ask, Change, Ejection, Endpoint, EndpointSet, Outcome, OutlierSettings, Place, Settings,
+};
 use ambit_model::Health;
 
 thread_local! {
@@ -100,4 +102,56 @@ fn a_pick_looks_at_no_key() {
     };
     let cost = touched(|| (0..1_000).for_each(|random| drop(set.pick(&ask(random)))));
     assert_eq!(cost, 0);
+}
+
+/// The most that an ejection and its end cost while the snapshot before is still in use.
+fn dearest_ejection(endpoints: u32) -> usize {
+    let settings = Settings {
+        outliers: Some(OutlierSettings {
+            consecutive_5xx: 1,
+            ..OutlierSettings::default()
+        }),
+        ..Settings::default()
+    };
+    let mut set = EndpointSet::new(settings, 0);
+    let now = Instant::now();
+    set.apply((0..endpoints).map(|key| put(key, Health::Healthy)), now);
+    let costs = (0..endpoints).step_by(7).map(|key| {
+        let mut next = set.clone();
+        let pick = set.pick_this(&Key(key)).unwrap();
+        touched(|| {
+            let verdict = pick.record(Outcome::Reset).unwrap();
+            assert_eq!(next.eject(&verdict, now), Ejection::Enforced);
+            let due = next.due().unwrap();
+            assert_eq!(next.tick(due).len(), 1);
+        })
+    });
+    costs.max().unwrap()
+}
+
+#[test]
+fn an_ejection_of_ten_thousand_costs_little_more_than_of_a_hundred() {
+    let (few, many) = (dearest_ejection(100), dearest_ejection(10_000));
+    assert!(
+        many < 3 * few,
+        "{few} keys touched of 100, {many} of 10,000"
+    );
+}
+
+#[test]
+fn recording_an_outcome_looks_at_no_key() {
+    let mut set = set_of(10);
+    let settings = Settings {
+        outliers: Some(OutlierSettings::default()),
+        ..Settings::default()
+    };
+    set.configure(settings, Instant::now());
+    let pick = set.pick_this(&Key(3)).unwrap();
+    let mut verdicts = 0;
+    let cost = touched(|| {
+        verdicts = (0..1_000)
+            .filter_map(|_| pick.record(Outcome::Status(500)))
+            .count();
+    });
+    assert_eq!((cost, verdicts), (0, 200));
 }

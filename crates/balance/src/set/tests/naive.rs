@@ -78,6 +78,7 @@ fn shortage(plain: &Plain, settings: &Settings) -> Shortage {
     Shortage {
         known: plain.len(),
         unhealthy,
+        ejected: 0,
         far: plain.len() - unhealthy - ready(plain, settings).len(),
     }
 }
@@ -125,7 +126,7 @@ proptest! {
                     changes.into_iter().for_each(|change| take(&mut plain, change));
                 }
                 Step::Configure(new) => {
-                    set.configure(new.clone());
+                    set.configure(new.clone(), Instant::now());
                     settings = new;
                 }
             }
