@@ -58,6 +58,8 @@ pub(crate) struct Member<K, T> {
     pub(crate) live: Arc<Live>,
     /// When it joined others that were at work already.
     pub(crate) joined: Option<Instant>,
+    /// Whether it is healthy, or was.
+    pub(crate) was_well: bool,
 }
 
 impl<K, T> Member<K, T> {

@@ -6,6 +6,7 @@
 //! so that endpoints of equal weight have one unit each, whatever the weight is.
 
 use std::hash::Hash;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use imbl::{OrdMap, Vector};
@@ -13,6 +14,7 @@ use imbl::{OrdMap, Vector};
 use crate::endpoint::Member;
 use crate::random::{GOLDEN, part_of};
 use crate::settings::Hashing;
+use crate::spread::Strength;
 use crate::table::Table;
 use crate::weights::Weights;
 
@@ -25,8 +27,12 @@ pub(crate) struct Group<K: Ord, T> {
     unit: u64,
     /// See [`Group::in_turn`]; has no divisor in common with the number of units.
     stride: u64,
+    /// Turns that have been given.
+    turns: Arc<AtomicU64>,
     /// Those that are ejected.
     bench: OrdMap<K, Arc<Member<K, T>>>,
+    /// How many would stand here but are not ready any more.
+    lost: usize,
     /// Of the members, and after them the bench: an ejection leaves it as it is. Built when first
     /// asked for.
     table: Arc<OnceLock<Table>>,
@@ -44,14 +50,47 @@ impl<K: Clone + Ord, T> Group<K, T> {
         self.bench.remove(key);
         self.table = Arc::default();
     }
+}
+
+impl<K: Ord, T> Group<K, T> {
+    /// A group without endpoints. The number says whose turn is first.
+    pub(crate) fn new(turn: u64) -> Self {
+        Self {
+            turns: Arc::new(AtomicU64::new(turn)),
+            ..Self::default()
+        }
+    }
+
+    /// How many turns have been given.
+    pub(crate) fn turns(&self) -> u64 {
+        self.turns.load(Ordering::Relaxed)
+    }
 
     /// How many sit on the bench.
     pub(crate) fn benched(&self) -> usize {
         self.bench.len()
     }
-}
 
-impl<K: Ord, T> Group<K, T> {
+    /// Notes that one that would stand here is not ready any more.
+    pub(crate) fn lose(&mut self) {
+        self.lost += 1;
+    }
+
+    /// Notes that such a one is ready, or gone.
+    pub(crate) fn find(&mut self) {
+        self.lost = self.lost.saturating_sub(1);
+    }
+
+    /// How much of it is left, of all but those on the bench, or those that are lost too.
+    pub(crate) fn strength(&self, minds_illness: bool) -> Strength {
+        let lost = if minds_illness { self.lost } else { 0 };
+        let left = self.len();
+        Strength {
+            left,
+            all: left + self.benched() + lost,
+        }
+    }
+
     /// How many there are.
     pub(crate) fn len(&self) -> usize {
         self.members.len()
@@ -116,7 +155,8 @@ impl<K: Ord, T> Group<K, T> {
 
     /// The unit of weight whose turn it is: in as many turns as there are units each has one,
     /// and those of one endpoint are spread evenly among them.
-    pub(crate) fn in_turn(&self, turn: u64) -> u64 {
+    pub(crate) fn in_turn(&self) -> u64 {
+        let turn = self.turns.fetch_add(1, Ordering::Relaxed);
         let steps = u128::from(turn) * u128::from(self.stride);
         let unit = steps.checked_rem(u128::from(self.units()));
         unit.and_then(|unit| u64::try_from(unit).ok())
@@ -152,7 +192,9 @@ impl<K: Ord, T> Default for Group<K, T> {
             weights: Weights::default(),
             unit: 0,
             stride: 1,
+            turns: Arc::default(),
             bench: OrdMap::new(),
+            lost: 0,
             table: Arc::default(),
         }
     }
@@ -164,6 +206,7 @@ impl<K: Ord, T> Clone for Group<K, T> {
         Self {
             members: self.members.clone(),
             weights: self.weights.clone(),
+            turns: Arc::clone(&self.turns),
             bench: self.bench.clone(),
             table: Arc::clone(&self.table),
             ..*self

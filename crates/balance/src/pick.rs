@@ -6,7 +6,6 @@
 
 use std::hash::Hash;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use crate::endpoint::{Member, WARM};
@@ -37,8 +36,6 @@ pub struct Ask<'a, K> {
 pub(crate) struct Chooser<'a, K> {
     pub(crate) ask: &'a Ask<'a, K>,
     pub(crate) settings: &'a Settings,
-    /// Turns that have been given, for [`Algorithm::RoundRobin`].
-    pub(crate) turns: &'a AtomicU64,
 }
 
 impl<K: Hash + Ord> Chooser<'_, K> {
@@ -76,7 +73,7 @@ impl<K: Hash + Ord> Chooser<'_, K> {
         group: &'g Group<K, T>,
         random: &mut Random,
     ) -> Option<&'g Arc<Member<K, T>>> {
-        let turn = |_: &mut Random| group.in_turn(self.turns.fetch_add(1, Ordering::Relaxed));
+        let turn = |_: &mut Random| group.in_turn();
         self.first_of(group, random, turn).map(|(_, member)| member)
     }
 

@@ -7,7 +7,6 @@
 
 use std::hash::Hash;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 
 use imbl::OrdMap;
 
@@ -15,7 +14,8 @@ use crate::endpoint::{Endpoint, Member, Pick};
 use crate::group::Group;
 use crate::outlier::{Records, Watch};
 use crate::pick::{Ask, Chooser};
-use crate::settings::Settings;
+use crate::settings::{Algorithm, Settings};
+use crate::spread::Spread;
 
 mod change;
 mod eject;
@@ -54,7 +54,8 @@ pub struct EndpointSet<K: Ord, T> {
     /// By rank, the nearest first.
     groups: Vec<Group<K, T>>,
     unhealthy: usize,
-    turns: Arc<AtomicU64>,
+    /// What each group gets of the requests.
+    spread: Spread,
     /// What is watched for at the endpoints.
     watch: Arc<Watch>,
     /// Who is ejected: none but endpoints that could be picked otherwise.
@@ -90,7 +91,8 @@ struct Seat {
 /// Why an endpoint may not be picked, were it not ejected.
 #[derive(Clone, Copy, Debug)]
 enum Unfit {
-    Unhealthy,
+    /// With the rank of the group that has lost it, if it was healthy before.
+    Unhealthy(Option<usize>),
     TooFar,
 }
 
@@ -101,26 +103,30 @@ impl<K: Clone + Hash + Ord, T> EndpointSet<K, T> {
         watch.set(settings.outliers.as_ref());
         Self {
             known: OrdMap::new(),
-            groups: groups_for(&settings),
+            groups: groups_for(&settings, random),
             settings: Arc::new(settings),
             unhealthy: 0,
-            turns: Arc::new(AtomicU64::new(random)),
+            spread: Spread::default(),
             watch: Arc::new(watch),
             records: Records::default(),
             panic: false,
         }
     }
 
-    /// Picks an endpoint for a request: of the nearest that have one it has not been tried at; if
-    /// it has been tried at all of them, any of the nearest.
+    /// Picks an endpoint for a request: of the group that is due to it, or else of the nearest that
+    /// has one it has not been tried at; if it has been tried at all of them, any of these groups.
     pub fn pick(&self, ask: &Ask<'_, K>) -> Result<Pick<K, T>, Shortage> {
+        let by_hash = matches!(self.settings.algorithm, Algorithm::Hash(_));
+        let hash = ask.hash.filter(|_| by_hash);
+        let first = self.spread.first(hash, ask.random);
         let choose = |ask: &Ask<'_, K>| {
             let chooser = Chooser {
                 ask,
                 settings: &self.settings,
-                turns: &self.turns,
             };
-            self.groups.iter().find_map(|group| chooser.choose(group))
+            let first = first.and_then(|first| self.groups.get(first));
+            let mut groups = first.into_iter().chain(&self.groups);
+            groups.find_map(|group| chooser.choose(group))
         };
         let again = || {
             let afresh = Ask { tried: &[], ..*ask };
@@ -163,8 +169,8 @@ impl<K: Clone + Hash + Ord, T> EndpointSet<K, T> {
     }
 }
 
-fn groups_for<K: Ord, T>(settings: &Settings) -> Vec<Group<K, T>> {
-    std::iter::repeat_with(Group::default)
+fn groups_for<K: Ord, T>(settings: &Settings, turn: u64) -> Vec<Group<K, T>> {
+    std::iter::repeat_with(|| Group::new(turn))
         .take(settings.preference.ranks())
         .collect()
 }
@@ -177,7 +183,7 @@ impl<K: Clone + Ord, T> Clone for EndpointSet<K, T> {
             known: self.known.clone(),
             groups: self.groups.clone(),
             unhealthy: self.unhealthy,
-            turns: Arc::clone(&self.turns),
+            spread: self.spread.clone(),
             watch: Arc::clone(&self.watch),
             records: self.records.clone(),
             panic: self.panic,

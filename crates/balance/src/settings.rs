@@ -5,7 +5,8 @@ use std::time::Duration;
 use ambit_model::LoadBalancing;
 
 use crate::outlier::OutlierSettings;
-use crate::place::{Place, Preference};
+use crate::place::Place;
+use crate::preference::Preference;
 
 /// How the endpoints of a port are balanced.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -8,6 +8,7 @@ use ambit_model::Health;
 
 use super::{Change, EndpointSet, Known, Seat, Standing, Unfit, groups_for};
 use crate::endpoint::{Endpoint, Live, Member};
+use crate::group::Group;
 use crate::settings::Settings;
 
 impl<K: Clone + Hash + Ord, T> EndpointSet<K, T> {
@@ -33,7 +34,8 @@ impl<K: Clone + Hash + Ord, T> EndpointSet<K, T> {
             return;
         }
         self.watch.set(settings.outliers.as_ref());
-        self.groups = groups_for(&settings);
+        let turn = self.groups.first().map_or(0, Group::turns);
+        self.groups = groups_for(&settings, turn);
         self.settings = Arc::new(settings);
         self.unhealthy = 0;
         for (_, known) in std::mem::take(&mut self.known) {
@@ -56,6 +58,8 @@ impl<K: Clone + Hash + Ord, T> EndpointSet<K, T> {
                 Some((old, standing)) if was_fit(standing) => old.joined,
                 _ => joined,
             },
+            was_well: endpoint.health == Health::Healthy
+                || old.as_ref().is_some_and(|(old, _)| old.was_well),
             endpoint,
         });
         self.pardon_unfit(&member, now);
@@ -98,10 +102,21 @@ impl<K: Clone + Hash + Ord, T> EndpointSet<K, T> {
             let slot = group.add(Arc::clone(&member));
             Ok(Standing::Seated(Seat { rank, slot }))
         });
-        if let Err(Unfit::Unhealthy) = standing {
-            self.unhealthy += 1;
-        }
-        self.know(member, standing.unwrap_or_else(Standing::Unfit));
+        let standing = standing.unwrap_or_else(|unfit| match unfit {
+            Unfit::Unhealthy(_) => Standing::Unfit(Unfit::Unhealthy(self.lose(&member))),
+            Unfit::TooFar => Standing::Unfit(unfit),
+        });
+        self.know(member, standing);
+    }
+
+    /// Counts an unhealthy endpoint, and for the group that it would stand in if it was healthy
+    /// before: one that never was is nothing that the group has lost.
+    fn lose(&mut self, member: &Member<K, T>) -> Option<usize> {
+        self.unhealthy += 1;
+        let rank = self.settings.preference.rank(&member.endpoint.place);
+        let rank = rank.filter(|_| member.was_well)?;
+        self.groups.get_mut(rank)?.lose();
+        Some(rank)
     }
 
     fn know(&mut self, member: Arc<Member<K, T>>, standing: Standing) {
@@ -119,7 +134,12 @@ impl<K: Clone + Hash + Ord, T> EndpointSet<K, T> {
                     group.unbench(key);
                 }
             }
-            Standing::Unfit(Unfit::Unhealthy) => self.unhealthy -= 1,
+            Standing::Unfit(Unfit::Unhealthy(rank)) => {
+                self.unhealthy -= 1;
+                if let Some(group) = rank.and_then(|rank| self.groups.get_mut(rank)) {
+                    group.find();
+                }
+            }
             Standing::Unfit(Unfit::TooFar) => {}
         }
         Some(member)
@@ -144,7 +164,7 @@ impl<K: Clone + Hash + Ord, T> EndpointSet<K, T> {
     /// The rank of an endpoint, if it may be picked unless it is ejected.
     fn judge(&self, endpoint: &Endpoint<K, T>) -> Result<usize, Unfit> {
         if endpoint.health == Health::Unhealthy && !self.settings.allow_unhealthy {
-            return Err(Unfit::Unhealthy);
+            return Err(Unfit::Unhealthy(None));
         }
         let rank = self.settings.preference.rank(&endpoint.place);
         rank.ok_or(Unfit::TooFar)

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use super::{EndpointSet, Standing};
 use crate::outlier::{Ejection, EjectionCounts, NEVER, Verdict};
+use crate::spread::Spread;
 
 impl<K: Clone + Hash + Ord, T> EndpointSet<K, T> {
     /// Ejects an endpoint, unless that would be one too many.
@@ -63,7 +64,7 @@ impl<K: Clone + Hash + Ord, T> EndpointSet<K, T> {
         }
     }
 
-    /// Keeps the percentages, after any change.
+    /// Keeps the percentages, and what each group gets, after any change.
     pub(super) fn settle(&mut self, now: Instant) {
         let settings = Arc::clone(&self.settings);
         let outliers = settings.outliers.as_ref().unwrap_or(&NEVER);
@@ -80,6 +81,13 @@ impl<K: Clone + Hash + Ord, T> EndpointSet<K, T> {
             }
         }
         self.records.forgive(now, outliers);
+        let preference = &settings.preference;
+        let minds_illness = preference.minds_illness();
+        let groups = self.groups.iter().map(|g| g.strength(minds_illness));
+        self.spread = match preference.weights() {
+            Some(weights) => Spread::by_weight(groups, &weights),
+            None => Spread::nearest_first(groups),
+        };
     }
 
     fn release(&mut self, key: &K, now: Instant) {

@@ -24,6 +24,7 @@ fn members(weights: &[(u32, u32)]) -> Vector<Arc<Member<u32, ()>>> {
             },
             live: Arc::<Live>::default(),
             joined: None,
+            was_well: true,
         })
     };
     weights.iter().map(member).collect()

@@ -10,6 +10,7 @@
 mod churn;
 mod hashing;
 mod load;
+mod localities;
 mod outliers;
 mod retries;
 mod scale;

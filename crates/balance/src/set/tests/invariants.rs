@@ -20,7 +20,7 @@ type Plain = BTreeMap<u32, Endpoint<u32, ()>>;
 #[derive(Clone, Debug)]
 enum Step {
     Apply(Vec<Change<u32, ()>>),
-    Configure(Settings),
+    Configure(Box<Settings>),
     /// A failure of this endpoint, by a pick of now or the last one.
     Fail(u32, bool),
     /// So many seconds pass, and the writer notices or not.
@@ -66,7 +66,7 @@ fn settings() -> impl Strategy<Value = Settings> {
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         3 => vec(change(), 1..4).prop_map(Step::Apply),
-        1 => settings().prop_map(Step::Configure),
+        1 => settings().prop_map(|settings| Step::Configure(Box::new(settings))),
         6 => (0..8_u32, any::<bool>()).prop_map(|(key, late)| Step::Fail(key, late)),
         3 => (0..60_u64, any::<bool>()).prop_map(|(time, noticed)| Step::Pass(time, noticed)),
     ]
@@ -97,8 +97,8 @@ impl World {
                 }
             }
             Step::Configure(settings) => {
-                self.set.configure(settings.clone(), self.now);
-                self.settings = settings;
+                self.set.configure((*settings).clone(), self.now);
+                self.settings = *settings;
             }
             Step::Fail(key, late) => self.fail(key, late),
             Step::Pass(seconds, noticed) => {

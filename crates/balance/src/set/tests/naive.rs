@@ -19,7 +19,7 @@ type Plain = BTreeMap<u32, Endpoint<u32, ()>>;
 #[derive(Clone, Debug)]
 enum Step {
     Apply(Vec<Change<u32, ()>>),
-    Configure(Settings),
+    Configure(Box<Settings>),
 }
 
 fn change() -> impl Strategy<Value = Change<u32, ()>> {
@@ -49,7 +49,7 @@ fn settings() -> impl Strategy<Value = Settings> {
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         6 => vec(change(), 1..6).prop_map(Step::Apply),
-        1 => settings().prop_map(Step::Configure),
+        1 => settings().prop_map(|settings| Step::Configure(Box::new(settings))),
     ]
 }
 
@@ -126,8 +126,8 @@ proptest! {
                     changes.into_iter().for_each(|change| take(&mut plain, change));
                 }
                 Step::Configure(new) => {
-                    set.configure(new.clone(), Instant::now());
-                    settings = new;
+                    set.configure((*new).clone(), Instant::now());
+                    settings = *new;
                 }
             }
             check(&set, &plain, &settings, random);
