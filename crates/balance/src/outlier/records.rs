@@ -122,11 +122,22 @@ impl<K: Clone + Ord> Records<K> {
         known.map(|(key, _)| key.clone()).collect()
     }
 
-    /// Who comes back next, and when.
-    pub(crate) fn next(&self, settings: &OutlierSettings) -> Option<(&K, Instant)> {
+    /// When the next one comes back.
+    pub(crate) fn due(&self, settings: &OutlierSettings) -> Option<Instant> {
+        let records = self.known.values();
+        records.filter_map(|record| record.end(settings)).min()
+    }
+
+    /// So many of those that are ejected, whose time is nearest to its end.
+    pub(crate) fn nearest_to_end(&self, count: usize, settings: &OutlierSettings) -> Vec<K> {
         let known = self.known.iter();
-        let ends = known.filter_map(|(key, record)| Some((key, record.end(settings)?)));
-        ends.min_by_key(|(_, end)| *end)
+        let ends = known.filter_map(|(key, record)| Some((record.end(settings)?, key)));
+        let mut ends: Vec<_> = ends.collect();
+        ends.sort_unstable();
+        ends.into_iter()
+            .take(count)
+            .map(|(_, key)| key.clone())
+            .collect()
     }
 }
 

@@ -11,6 +11,11 @@ use ambit_model::Locality;
 use super::{Failover, Part};
 use crate::place::Place;
 
+/// Labels that are looked at. More of them would make more ranks than endpoints have use for.
+const MOST_LABELS: usize = 16;
+/// Parts that are looked at: their weights are percents.
+const MOST_PARTS: usize = 100;
+
 /// Istio's `localityLbSetting`. The default is failover by locality alone.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LocalitySetting {
@@ -22,7 +27,8 @@ pub struct LocalitySetting {
     /// Regions that go before others. With labels, it also says that endpoints that are equal by
     /// these go by locality.
     pub failover: Vec<RegionFailover>,
-    /// Labels, the most important first: `key`, for the caller's value, or `key=value`.
+    /// Labels, the most important first: `key`, for the caller's value, or `key=value`. Those after
+    /// the sixteenth do not count.
     pub failover_priority: Vec<String>,
 }
 
@@ -31,7 +37,7 @@ pub struct LocalitySetting {
 pub struct Distribute {
     /// The callers' locality.
     pub from: String,
-    /// Localities with weights; others get nothing.
+    /// Localities with weights, a hundred at most; others get nothing.
     pub to: Vec<(String, u32)>,
 }
 
@@ -50,17 +56,22 @@ impl LocalitySetting {
         let mut all = self.distribute.iter();
         let distribute =
             all.find(|distribute| Pattern::new(&distribute.from).has(&own.locality))?;
-        let parts = distribute.to.iter().map(|(to, weight)| Part {
-            to: Pattern::new(to),
-            weight: u64::from(*weight),
-        });
+        let parts = distribute
+            .to
+            .iter()
+            .take(MOST_PARTS)
+            .map(|(to, weight)| Part {
+                to: Pattern::new(to),
+                weight: u64::from(*weight),
+            });
         let mut parts: Vec<_> = parts.collect();
         parts.sort_by_key(|part| std::cmp::Reverse(part.to.named()));
         Some(parts)
     }
 
     pub(super) fn failover_for(&self, own: &Place) -> Failover {
-        let labels = self.failover_priority.iter().map(|label| {
+        let labels = self.failover_priority.iter().take(MOST_LABELS);
+        let labels = labels.map(|label| {
             let (key, value) = match label.split_once('=') {
                 Some((key, value)) => (key, value),
                 None => (label.as_str(), own.label(label)),

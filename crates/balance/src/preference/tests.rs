@@ -272,3 +272,20 @@ fn what_no_part_names_gets_nothing() {
         ],
     );
 }
+
+#[test]
+fn ranks_are_not_without_bound() {
+    let many: Vec<_> = (0..1000).map(|key| format!("key{key}=x")).collect();
+    let setting = LocalitySetting {
+        failover_priority: many.clone(),
+        failover: regions(&[("r", "y")]),
+        ..LocalitySetting::default()
+    };
+    assert_eq!(Preference::by_locality(&setting, place("r")).ranks(), 85);
+    let to: Vec<_> = many.iter().map(|name| (name.as_str(), 1)).collect();
+    let setting = LocalitySetting {
+        distribute: vec![distribute("*", &to)],
+        ..LocalitySetting::default()
+    };
+    assert_eq!(Preference::by_locality(&setting, place("r")).ranks(), 100);
+}

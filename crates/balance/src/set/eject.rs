@@ -30,8 +30,8 @@ impl<K: Clone + Hash + Ord, T> EndpointSet<K, T> {
         Ejection::Enforced
     }
 
-    /// Brings those back whose time is over; says which. To be called when it is [`due`](Self::due),
-    /// by which nothing else is changed: who is late keeps endpoints out for longer.
+    /// Brings those back whose time is over; says which. It is called when that is
+    /// [`due`](Self::due): called late, endpoints stay out for longer.
     pub fn tick(&mut self, now: Instant) -> Vec<K> {
         let settings = Arc::clone(&self.settings);
         let Some(outliers) = &settings.outliers else {
@@ -46,7 +46,7 @@ impl<K: Clone + Hash + Ord, T> EndpointSet<K, T> {
     /// When the next endpoint comes back.
     pub fn due(&self) -> Option<Instant> {
         let outliers = self.settings.outliers.as_ref()?;
-        self.records.next(outliers).map(|(_, end)| end)
+        self.records.due(outliers)
     }
 
     /// Whether an endpoint is ejected, even if that is ignored.
@@ -69,10 +69,10 @@ impl<K: Clone + Hash + Ord, T> EndpointSet<K, T> {
         let settings = Arc::clone(&self.settings);
         let outliers = settings.outliers.as_ref().unwrap_or(&NEVER);
         let fit = self.fit();
-        while self.records.ejected() > outliers.most_of(fit) {
-            let next = self.records.next(outliers).map(|(key, _)| key.clone());
-            let Some(key) = next else { break };
-            self.release(&key, now);
+        let excess = self.records.ejected().saturating_sub(outliers.most_of(fit));
+        if excess > 0 {
+            let back = self.records.nearest_to_end(excess, outliers);
+            back.iter().for_each(|key| self.release(key, now));
         }
         let panic = outliers.panics_at(self.records.ejected(), fit);
         if std::mem::replace(&mut self.panic, panic) != panic {

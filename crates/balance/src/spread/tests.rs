@@ -1,3 +1,6 @@
+use proptest::collection::vec;
+use proptest::prelude::{any, proptest};
+
 use super::{ALL, Spread, Strength, parts};
 use crate::random::Random;
 
@@ -95,4 +98,36 @@ fn hashes_that_a_weaker_group_keeps_stay() {
     assert!(count(&after, 0).abs_diff(4200) < 200);
     let mut moved = before.iter().zip(&after).filter(|(from, to)| from != to);
     assert!(moved.all(|(from, to)| (*from, *to) == (Some(0), Some(1))));
+}
+
+proptest! {
+    #[test]
+    fn all_goes_somewhere_and_nothing_to_nobody(
+        left in vec(0..=100_usize, 1..8),
+        random in any::<u64>(),
+    ) {
+        let strengths_of: Vec<_> = strengths(&left).map(Strength::of_all).collect();
+        let parts = parts(&strengths_of);
+        let together: u64 = strengths_of.iter().sum();
+        assert_eq!(parts.iter().sum::<u64>(), if together == 0 { 0 } else { ALL });
+        for (part, strength) in parts.iter().zip(&strengths_of) {
+            assert!(*strength > 0 || *part == 0);
+            // None gets more than it can take while all together are strong enough.
+            assert!(together < ALL || part <= strength, "{parts:?} of {strengths_of:?}");
+        }
+        // A farther one gets something only if the nearer ones have all that they can take.
+        if let Some(last) = parts.iter().rposition(|part| *part > 0) && together >= ALL {
+            assert_eq!(parts[..last], strengths_of[..last]);
+        }
+        let spread = Spread::nearest_first(strengths(&left));
+        if let Some(first) = spread.first(None, random) {
+            assert!(parts[first] > 0);
+        }
+        let weights: Vec<u64> = (1..).take(left.len()).collect();
+        let spread = Spread::by_weight(strengths(&left), &weights);
+        for first in [spread.first(None, random), spread.first(Some(random), 0)] {
+            assert_eq!(first.is_some(), together > 0);
+            assert!(first.is_none_or(|first| left[first] > 0));
+        }
+    }
 }
