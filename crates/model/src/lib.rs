@@ -4,6 +4,7 @@
 //! immutable snapshot: cloning it is O(1), applying one [`Change`] costs O(change) and shares the
 //! rest with the snapshots that came before. No async, no I/O, no clocks.
 
+mod authentication;
 mod bindings;
 mod claims;
 mod endpoints;
@@ -21,6 +22,9 @@ mod service;
 mod spiffe;
 mod workload;
 
+pub use authentication::{
+    AuthenticationProblem, ClaimHeader, JwtRule, RequestAuthentication, TokenHeader,
+};
 pub use endpoints::Endpoints;
 pub use mesh::{Change, Mesh, Target};
 pub use names::{NetworkAddress, NotAServiceName, PolicyName, ServiceName, WorkloadUid};
