@@ -25,6 +25,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("ambit-route", &["ambit-model"]),
     ("ambit-wire", &["ambit-model"]),
     ("ambit-identity", &["ambit-model"]),
+    ("ambit-jwt", &["ambit-model"]),
     (
         "ambit-telemetry",
         &["ambit-decide", "ambit-kit", "ambit-model"],

@@ -1,0 +1,83 @@
+//! What is made of a verified token: its claims, and headers for the application.
+
+use std::sync::Arc;
+
+use ambit_model::JwtRule;
+use http::header::InvalidHeaderName;
+use http::{HeaderName, HeaderValue};
+use serde_json::Value;
+
+use crate::claims::Claims;
+
+/// A token that was found good, and what is made of it.
+#[derive(Debug)]
+pub(crate) struct Verified {
+    /// What it says.
+    pub(crate) claims: Arc<Claims>,
+    /// Which of its place's rules it was found good by.
+    pub(crate) rule: usize,
+    /// Headers for the application.
+    pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+impl Verified {
+    /// About how many bytes of memory it takes.
+    pub(crate) fn size(&self) -> usize {
+        let headers = self.headers.iter();
+        let headers = headers.map(|(name, value)| 80 + name.as_str().len() + value.len());
+        size_of::<Self>() + self.claims.size() + headers.sum::<usize>()
+    }
+}
+
+/// Which headers a rule makes.
+#[derive(Clone, Debug)]
+pub(crate) struct Outputs {
+    payload: Option<HeaderName>,
+    claims: Vec<(HeaderName, Arc<str>)>,
+}
+
+impl Outputs {
+    /// Those of a rule.
+    pub(crate) fn new(rule: &JwtRule) -> Result<Self, InvalidHeaderName> {
+        let name = |name: &Arc<str>| HeaderName::from_bytes(name.as_bytes());
+        let claims = rule.output_claim_to_headers.iter();
+        let claims = claims.map(|output| Ok((name(&output.header)?, Arc::clone(&output.claim))));
+        Ok(Self {
+            payload: rule
+                .output_payload_to_header
+                .as_ref()
+                .map(name)
+                .transpose()?,
+            claims: claims.collect::<Result<_, InvalidHeaderName>>()?,
+        })
+    }
+
+    /// Their names.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &HeaderName> {
+        let claims = self.claims.iter().map(|(name, _)| name);
+        self.payload.iter().chain(claims)
+    }
+
+    /// What they are for a token of that payload (as it stands there) and these claims.
+    pub(crate) fn of(&self, payload: &[u8], claims: &Claims) -> Vec<(HeaderName, HeaderValue)> {
+        let payload = self.payload.iter().filter_map(|name| {
+            let value = HeaderValue::from_bytes(payload).ok()?;
+            Some((name.clone(), value))
+        });
+        let claims = self.claims.iter().filter_map(|(name, claim)| {
+            let value = plain(claims.named(claim)?)?;
+            Some((name.clone(), value))
+        });
+        payload.chain(claims).collect()
+    }
+}
+
+/// A claim as a header: a text that can be one, a number, true or false. Of anything else, and of
+/// nothing, there is no header.
+fn plain(claim: &Value) -> Option<HeaderValue> {
+    match claim {
+        Value::String(text) if !text.is_empty() => HeaderValue::from_bytes(text.as_bytes()).ok(),
+        Value::Bool(_) | Value::Number(_) => HeaderValue::try_from(claim.to_string()).ok(),
+        Value::String(_) | Value::Null | Value::Array(_) | Value::Object(_) => None,
+    }
+}
