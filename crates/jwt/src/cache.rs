@@ -134,7 +134,7 @@ impl Cache {
 
     /// Keeps a token, unless it is so large that it would drive out many.
     pub(crate) fn keep(&self, tag: Tag, verified: &Arc<Verified>) {
-        let bytes = OVERHEAD + verified.size();
+        let bytes = OVERHEAD + verified.bytes;
         let Some(shard) = self.shard(&tag) else {
             return;
         };
@@ -160,7 +160,7 @@ impl Shard {
         let Some(found) = self.old.remove(tag) else {
             return (None, None);
         };
-        let bytes = OVERHEAD + found.size();
+        let bytes = OVERHEAD + found.bytes;
         self.old_bytes = self.old_bytes.saturating_sub(bytes);
         let dropped = self.add(*tag, Arc::clone(&found), bytes, half);
         (Some(found), dropped)

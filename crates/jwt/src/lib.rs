@@ -14,6 +14,8 @@
 //!   first of the rules, by issuer, says who calls, and policies are shown them all.
 //! - What is looked for in a header begins with the prefix, in whatever case. Something else, such as
 //!   `Basic` credentials, is no token.
+//! - A browser's question whether it may send a request (CORS) has no token and no claims, whatever
+//!   stands in it.
 //! - Headers that are made of claims are taken from every request first, so that nobody forges them.
 //! - Keys and algorithms: those of [`KeySet`]. The algorithm must be one of the key; secrets shared
 //!   with the issuer (HS256) are none, nor is `none`.

@@ -18,14 +18,25 @@ pub(crate) struct Verified {
     pub(crate) rule: usize,
     /// Headers for the application.
     pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
+    /// About how many bytes of memory it takes.
+    pub(crate) bytes: usize,
 }
 
 impl Verified {
-    /// About how many bytes of memory it takes.
-    pub(crate) fn size(&self) -> usize {
-        let headers = self.headers.iter();
-        let headers = headers.map(|(name, value)| 80 + name.as_str().len() + value.len());
-        size_of::<Self>() + self.claims.size() + headers.sum::<usize>()
+    /// Claims that the rule at that position has found good.
+    pub(crate) fn new(
+        claims: Claims,
+        rule: usize,
+        headers: Vec<(HeaderName, HeaderValue)>,
+    ) -> Self {
+        let sizes = headers.iter();
+        let sizes = sizes.map(|(name, value)| 80 + name.as_str().len() + value.len());
+        Self {
+            bytes: size_of::<Self>() + claims.size() + sizes.sum::<usize>(),
+            claims: Arc::new(claims),
+            rule,
+            headers,
+        }
     }
 }
 

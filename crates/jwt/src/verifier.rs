@@ -206,11 +206,8 @@ impl Verifier {
             return Err(self.unknown(found, &token));
         };
         let headers = by.outputs.of(token.payload, &token.claims);
-        let verified = Arc::new(Verified {
-            claims: Arc::new(token.claims.worded(&by.worded)),
-            rule: position,
-            headers,
-        });
+        let claims = token.claims.worded(&by.worded);
+        let verified = Arc::new(Verified::new(claims, position, headers));
         if let Some(tag) = tag {
             self.cache.keep(tag, &verified);
         }
