@@ -36,14 +36,33 @@ fn value(letter: u8) -> Option<u8> {
 /// Encodes: for tests, which make tokens.
 #[cfg(any(test, feature = "testing"))]
 pub(crate) fn encode(bytes: &[u8]) -> String {
-    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    let mut text = String::new();
+    letters(bytes, [b'-', b'_'])
+}
+
+/// The other base64 (section 4), padded.
+pub(crate) fn padded(bytes: &[u8]) -> String {
+    let mut text = letters(bytes, [b'+', b'/']);
+    while !text.len().is_multiple_of(4) {
+        text.push('=');
+    }
+    text
+}
+
+/// What bytes are in base64 with these as its last two letters.
+fn letters(bytes: &[u8], [last_but_one, last]: [u8; 2]) -> String {
+    let mut text = String::with_capacity(bytes.len() / 3 * 4 + 4);
     for group in bytes.chunks(3) {
         let byte = |index: usize| u32::from(group.get(index).copied().unwrap_or_default());
         let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
         for index in 0..=group.len() {
-            let letter = (bits >> (18 - 6 * index)) & 0b11_1111;
-            let letter = LETTERS.get(letter as usize).copied().unwrap_or_default();
+            let [.., value] = ((bits >> (18 - 6 * index)) & 0b11_1111).to_be_bytes();
+            let letter = match value {
+                0..26 => b'A' + value,
+                26..52 => b'a' + (value - 26),
+                52..62 => b'0' + (value - 52),
+                62 => last_but_one,
+                _ => last,
+            };
             text.push(char::from(letter));
         }
     }

@@ -1,5 +1,6 @@
 //! What is made of a verified token: its claims, and headers for the application.
 
+use std::fmt;
 use std::sync::Arc;
 
 use ambit_model::JwtRule;
@@ -7,10 +8,10 @@ use http::header::InvalidHeaderName;
 use http::{HeaderName, HeaderValue};
 use serde_json::Value;
 
+use crate::base64url;
 use crate::claims::Claims;
 
 /// A token that was found good, and what is made of it.
-#[derive(Debug)]
 pub(crate) struct Verified {
     /// What it says.
     pub(crate) claims: Arc<Claims>,
@@ -37,6 +38,15 @@ impl Verified {
             rule,
             headers,
         }
+    }
+}
+
+impl fmt::Debug for Verified {
+    /// Without the headers, which tell all claims.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Verified")
+            .field("claims", &self.claims)
+            .finish_non_exhaustive()
     }
 }
 
@@ -83,12 +93,15 @@ impl Outputs {
     }
 }
 
-/// A claim as a header: a text that can be one, a number, true or false. Of anything else, and of
-/// nothing, there is no header.
+/// A claim as a header: a text that can be one, a number, true or false, of a list or an object its
+/// JSON in base64. Of nothing, and of a text with the end of a line, there is no header.
 fn plain(claim: &Value) -> Option<HeaderValue> {
     match claim {
         Value::String(text) if !text.is_empty() => HeaderValue::from_bytes(text.as_bytes()).ok(),
         Value::Bool(_) | Value::Number(_) => HeaderValue::try_from(claim.to_string()).ok(),
-        Value::String(_) | Value::Null | Value::Array(_) | Value::Object(_) => None,
+        Value::Array(_) | Value::Object(_) => {
+            HeaderValue::try_from(base64url::padded(claim.to_string().as_bytes())).ok()
+        }
+        Value::String(_) | Value::Null => None,
     }
 }

@@ -40,8 +40,7 @@ impl fmt::Display for Place {
     }
 }
 
-/// A token that was found, and where.
-#[derive(Clone, Debug)]
+/// A token that was found, and where. Not to be printed: whoever has it is believed.
 pub(crate) struct Found<'r> {
     /// Index of its place.
     pub(crate) place: usize,

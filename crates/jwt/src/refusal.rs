@@ -20,6 +20,23 @@ pub struct Refusal {
     pub detail: String,
 }
 
+/// What is wrong with a token, before it is told where that stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Fault {
+    /// The word for it.
+    pub(crate) reason: Reason,
+    /// What is wrong.
+    pub(crate) what: String,
+}
+
+impl Fault {
+    /// Puts the two together.
+    pub(crate) fn new(reason: Reason, what: impl Into<String>) -> Self {
+        let what = what.into();
+        Self { reason, what }
+    }
+}
+
 /// Declares the reasons: variant, word, sentence for the client, explanation.
 macro_rules! reasons {
     ($($variant:ident $word:literal $sentence:literal $explanation:literal)*) => {

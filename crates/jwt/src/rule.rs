@@ -10,7 +10,7 @@ use crate::audience::Audiences;
 use crate::claims::Claims;
 use crate::keys::{KeyFault, KeySet, KeySetError};
 use crate::outputs::Outputs;
-use crate::refusal::Reason;
+use crate::refusal::{Fault, Reason};
 use crate::token::Token;
 
 /// How far clocks may be apart, in seconds.
@@ -34,22 +34,6 @@ pub(crate) struct Rule {
     /// Equal for rules that are equal, keys included.
     pub(crate) digest: Vec<u8>,
     audiences: Audiences,
-}
-
-/// Why a token is not good.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct RuleFault {
-    /// The word for it.
-    pub(crate) reason: Reason,
-    /// What is wrong.
-    pub(crate) what: String,
-}
-
-impl RuleFault {
-    fn new(reason: Reason, what: impl Into<String>) -> Self {
-        let what = what.into();
-        Self { reason, what }
-    }
 }
 
 /// What keeps a rule from being made ready. A rule that was checked has none of it.
@@ -79,42 +63,42 @@ impl Rule {
     }
 
     /// Whether a token, of this rule's issuer and of this time, is good.
-    pub(crate) fn accept(&self, token: &Token<'_>) -> Result<(), RuleFault> {
+    pub(crate) fn accept(&self, token: &Token<'_>) -> Result<(), Fault> {
         if !self.audiences.accept(token.claims.audiences()) {
             let what = "it is for none of the audiences of the rule";
-            return Err(RuleFault::new(Reason::Audience, what));
+            return Err(Fault::new(Reason::Audience, what));
         }
         let keys = self.keys.as_ref();
-        let keys = keys.map_err(|error| RuleFault::new(Reason::NoKeys, error.to_string()))?;
+        let keys = keys.map_err(|error| Fault::new(Reason::NoKeys, error.to_string()))?;
         let key = token.key.as_deref();
         let verified = keys.verify(token.algorithm, key, token.signed, &token.signature);
         verified.map_err(|fault| match fault {
-            KeyFault::NoneFits => RuleFault::new(
+            KeyFault::NoneFits => Fault::new(
                 Reason::UnknownKey,
                 "the issuer has no key of its name (kid) and algorithm",
             ),
-            KeyFault::TooManyFit => RuleFault::new(
+            KeyFault::TooManyFit => Fault::new(
                 Reason::UnknownKey,
                 "it names no key (kid), and too many of the issuer's fit",
             ),
-            KeyFault::Signature => RuleFault::new(Reason::Signature, "its signature is wrong"),
+            KeyFault::Signature => Fault::new(Reason::Signature, "its signature is wrong"),
         })
     }
 }
 
 /// Whether the time, in seconds since 1970, is one of the token's.
-pub(crate) fn timely(claims: &Claims, now: u64) -> Result<(), RuleFault> {
+pub(crate) fn timely(claims: &Claims, now: u64) -> Result<(), Fault> {
     if let Some(ends) = claims.ends
         && now > ends.saturating_add(LEEWAY)
     {
         let what = format!("it ended {} s ago", now - ends);
-        return Err(RuleFault::new(Reason::Expired, what));
+        return Err(Fault::new(Reason::Expired, what));
     }
     if let Some(begins) = claims.begins
         && now.saturating_add(LEEWAY) < begins
     {
         let what = format!("it begins in {} s", begins - now);
-        return Err(RuleFault::new(Reason::NotYetValid, what));
+        return Err(Fault::new(Reason::NotYetValid, what));
     }
     Ok(())
 }

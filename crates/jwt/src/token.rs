@@ -4,14 +4,13 @@ use serde_json::Value;
 
 use crate::algorithm::Algorithm;
 use crate::claims::Claims;
-use crate::refusal::Reason;
+use crate::refusal::{Fault, Reason};
 use crate::{base64url, json};
 
 /// The longest token. Those with all groups of a large company have half of it.
 pub(crate) const MAX_TOKEN: usize = 16 << 10;
 
 /// A token, read and not yet believed.
-#[derive(Debug)]
 pub(crate) struct Token<'t> {
     /// What is signed.
     pub(crate) signed: &'t [u8],
@@ -27,40 +26,14 @@ pub(crate) struct Token<'t> {
     pub(crate) signature: Vec<u8>,
 }
 
-/// Why a token cannot be read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct TokenFault {
-    /// The word for it.
-    pub(crate) reason: Reason,
-    /// What is wrong.
-    pub(crate) what: String,
-}
-
-impl TokenFault {
-    fn malformed(what: impl Into<String>) -> Self {
-        Self {
-            reason: Reason::Malformed,
-            what: what.into(),
-        }
-    }
-
-    fn algorithm(what: &str) -> Self {
-        Self {
-            reason: Reason::Algorithm,
-            what: what.to_owned(),
-        }
-    }
-}
-
 impl<'t> Token<'t> {
     /// Reads a token.
-    pub(crate) fn parse(text: &'t [u8]) -> Result<Self, TokenFault> {
+    pub(crate) fn parse(text: &'t [u8]) -> Result<Self, Fault> {
         if text.len() > MAX_TOKEN {
             let what = format!("it has {} bytes, where {MAX_TOKEN} are allowed", text.len());
-            let reason = Reason::TooLong;
-            return Err(TokenFault { reason, what });
+            return Err(Fault::new(Reason::TooLong, what));
         }
-        let form = || TokenFault::malformed("it has not three parts between two dots");
+        let form = || malformed("it has not three parts between two dots");
         let mut parts = text.split(|byte| *byte == b'.');
         let mut part = || {
             parts
@@ -77,11 +50,10 @@ impl<'t> Token<'t> {
         let (algorithm, key) = read_header(header)?;
         let claims = decoded(payload, "its payload is no base64url")?;
         let claims = json::object(&claims);
-        let claims =
-            claims.ok_or_else(|| TokenFault::malformed("its payload is no JSON object"))?;
+        let claims = claims.ok_or_else(|| malformed("its payload is no JSON object"))?;
         let claims = Claims::read(claims).map_err(|fault| {
             let (claim, expected) = (fault.claim, fault.expected);
-            TokenFault::malformed(format!("its claim {claim} is not {expected}"))
+            malformed(format!("its claim {claim} is not {expected}"))
         })?;
         let signature = decoded(signature, "its signature is no base64url")?;
         Ok(Self {
@@ -95,33 +67,39 @@ impl<'t> Token<'t> {
     }
 }
 
-fn decoded(part: &[u8], what: &str) -> Result<Vec<u8>, TokenFault> {
-    base64url::decode(part).ok_or_else(|| TokenFault::malformed(what))
+fn malformed(what: impl Into<String>) -> Fault {
+    Fault::new(Reason::Malformed, what)
+}
+
+fn unaccepted(what: &str) -> Fault {
+    Fault::new(Reason::Algorithm, what)
+}
+
+fn decoded(part: &[u8], what: &str) -> Result<Vec<u8>, Fault> {
+    base64url::decode(part).ok_or_else(|| malformed(what))
 }
 
 /// Keys that come with a token (`jwk`, `x5c`), or the way to some (`jku`, `x5u`), are not looked at.
-fn read_header(part: &[u8]) -> Result<(Algorithm, Option<String>), TokenFault> {
+fn read_header(part: &[u8]) -> Result<(Algorithm, Option<String>), Fault> {
     let header = decoded(part, "its header is no base64url")?;
     let header = json::object(&header);
-    let mut header = header.ok_or_else(|| TokenFault::malformed("its header is no JSON object"))?;
+    let mut header = header.ok_or_else(|| malformed("its header is no JSON object"))?;
     // What is critical must be understood (RFC 7515, 4.1.11), and nothing is.
     if header.contains_key("crit") {
-        return Err(TokenFault::algorithm("it asks for an extension (crit)"));
+        return Err(unaccepted("it asks for an extension (crit)"));
     }
     // RFC 7797: what is signed is not what stands in the token. It should have been critical.
     if header.get("b64").is_some_and(|encoded| encoded != true) {
-        return Err(TokenFault::algorithm("its payload is not encoded (b64)"));
+        return Err(unaccepted("its payload is not encoded (b64)"));
     }
     let algorithm = header.get("alg").and_then(Value::as_str);
-    let algorithm =
-        algorithm.ok_or_else(|| TokenFault::malformed("its header names no algorithm (alg)"))?;
+    let algorithm = algorithm.ok_or_else(|| malformed("its header names no algorithm (alg)"))?;
     let algorithm = Algorithm::named(algorithm);
-    let algorithm =
-        algorithm.ok_or_else(|| TokenFault::algorithm("its algorithm (alg) is not accepted"))?;
+    let algorithm = algorithm.ok_or_else(|| unaccepted("its algorithm (alg) is not accepted"))?;
     let key = match header.remove("kid") {
         None => None,
         Some(Value::String(key)) => Some(key).filter(|key| !key.is_empty()),
-        Some(_) => return Err(TokenFault::malformed("its header's kid is no text")),
+        Some(_) => return Err(malformed("its header's kid is no text")),
     };
     Ok((algorithm, key))
 }

@@ -14,9 +14,9 @@ use crate::keys::{IgnoredKey, KeySetError};
 use crate::outputs::Verified;
 use crate::passed::{Judged, Passed};
 use crate::places::{Found, Places};
-use crate::refusal::{Reason, Refusal};
-use crate::rule::{Rule, RuleError, RuleFault, timely};
-use crate::token::{MAX_TOKEN, Token, TokenFault};
+use crate::refusal::{Fault, Reason, Refusal};
+use crate::rule::{Rule, RuleError, timely};
+use crate::token::{MAX_TOKEN, Token};
 
 /// How much of an issuer that nobody knows is told.
 const MAX_TOLD: usize = 128;
@@ -154,9 +154,9 @@ impl Verifier {
             detail: "more tokens than are looked at".to_owned(),
         })?;
         self.one_each(&found)?;
-        // Before 1970 no token has begun, and none has ended.
+        // A clock before 1970 is wrong: then every token has ended.
         let now = now.duration_since(UNIX_EPOCH);
-        let now = now.map_or(0, |since| since.as_secs());
+        let now = now.map_or(u64::MAX, |since| since.as_secs());
         let judged = found.iter().map(|found| self.token(found, now));
         let mut judged = judged.collect::<Result<Vec<_>, _>>()?;
         judged.sort_by_key(|judged| judged.rule);
@@ -199,8 +199,7 @@ impl Verifier {
             return Ok(judged(*rule, kept));
         }
         let token = Token::parse(&found.token);
-        let token = token
-            .map_err(|TokenFault { reason, what }| self.refused(found, None, reason, &what))?;
+        let token = token.map_err(|fault| self.faulty(found, None, &fault))?;
         let (position, rule) = self.accepting(found, &token, now)?;
         let Some(by) = self.rules.get(rule) else {
             return Err(self.unknown(found, &token));
@@ -232,7 +231,7 @@ impl Verifier {
             };
             fits.then_some((position, index, rule))
         });
-        let mut first: Option<(usize, RuleFault)> = None;
+        let mut first: Option<(usize, Fault)> = None;
         for (position, index, rule) in here {
             let timely = timely(&token.claims, now);
             match timely.and_then(|()| rule.accept(token)) {
@@ -256,7 +255,7 @@ impl Verifier {
         self.refused(found, None, Reason::UnknownIssuer, &what)
     }
 
-    fn faulty(&self, found: &Found<'_>, rule: Option<usize>, fault: &RuleFault) -> Refusal {
+    fn faulty(&self, found: &Found<'_>, rule: Option<usize>, fault: &Fault) -> Refusal {
         self.refused(found, rule, fault.reason, &fault.what)
     }
 
@@ -292,7 +291,7 @@ impl Verifier {
 /// All that the judgement of a token at a place depends on, but for the time.
 fn description(rules: &[Rule], here: &[usize], named: &BTreeSet<Arc<str>>) -> Vec<u8> {
     let rules = here.iter().filter_map(|index| rules.get(*index));
-    let mut description = Vec::new();
+    let mut description = here.len().to_be_bytes().to_vec();
     for rule in rules.clone() {
         description.extend_from_slice(&rule.digest);
     }

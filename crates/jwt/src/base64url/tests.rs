@@ -25,6 +25,19 @@ fn there_is_one_text_for_any_bytes() {
     }
 }
 
+#[test]
+fn the_other_is_padded() {
+    for (bytes, text) in [
+        (&b""[..], ""),
+        (b"a", "YQ=="),
+        (b"ab", "YWI="),
+        (b"abc", "YWJj"),
+        (&[0xfb, 0xff, 0xbf], "+/+/"),
+    ] {
+        assert_eq!(padded(bytes), text);
+    }
+}
+
 proptest! {
     #[test]
     fn what_is_encoded_is_decoded(bytes: Vec<u8>) {

@@ -20,7 +20,7 @@ fn without(mut key: Value, name: &str) -> Value {
 
 /// Why a key is not used; `None` if it is.
 fn ignored(key: &Value) -> Option<&'static str> {
-    match KeySet::parse(&key_set(&[key.clone()])) {
+    match KeySet::parse(&key_set(std::slice::from_ref(key))) {
         Ok(_) => None,
         Err(KeySetError::NoneUsable(ignored)) => Some(ignored[0].why),
         Err(other) => panic!("{other}"),
