@@ -14,7 +14,10 @@ impl Audiences {
 
     /// Whether one of the token's is asked for, or none is.
     pub(crate) fn accept<'a>(&self, mut of_token: impl Iterator<Item = &'a str>) -> bool {
-        let wanted = |audience| self.0.iter().any(|wanted| **wanted == *bare(audience));
+        let wanted = |audience| {
+            let audience = bare(audience);
+            !audience.is_empty() && self.0.iter().any(|wanted| **wanted == *audience)
+        };
         self.0.is_empty() || of_token.any(wanted)
     }
 }
@@ -48,6 +51,8 @@ mod tests {
                 "{audience}"
             );
         }
+        let nobody = Audiences::new(["https://"].into_iter());
+        assert!(!nobody.accept(["", "/", "http://"].into_iter()));
         assert!(!asked.accept([].into_iter()));
         assert!(Audiences::default().accept([].into_iter()));
     }

@@ -185,6 +185,22 @@ fn issuers_are_told_apart() {
 }
 
 #[test]
+fn a_key_is_of_its_issuer() {
+    let bobs = JwtRule {
+        jwks: Some(key_set(&[BOB.key.public("bobs")]).into()),
+        ..BOB.rule()
+    };
+    let both = verifier(vec![ALICE.rule(), bobs]);
+    let header = json!({"alg": "ES256", "kid": "bobs"});
+    let good = BOB.key.token(&header, &BOB.claims());
+    assert_eq!(verdict(&both, &good), Ok(()));
+    for signer in [&ALICE.key, &BOB.key] {
+        let token = signer.token(&header, &ALICE.claims());
+        assert_eq!(verdict(&both, &token), Err(Reason::UnknownKey));
+    }
+}
+
+#[test]
 fn a_rule_for_anybody_is_not_for_those_with_rules() {
     let anybody = JwtRule {
         issuer: None,
