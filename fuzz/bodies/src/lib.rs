@@ -16,12 +16,14 @@ use rustls_pki_types::CertificateDer;
 mod plugin;
 mod requests;
 mod routes;
+mod tokens;
 
 pub use plugin::{network_list, plugin_input};
 pub use requests::{
     client_hello, client_reader, first_bytes, forwarded, grpc_messages, request_head,
 };
 pub use routes::{path, query, redirect, route, service_routes, session_cookie};
+pub use tokens::{authentication, key_set, token};
 
 /// A function from any bytes to nothing.
 pub type Body = fn(&[u8]);
@@ -52,6 +54,9 @@ pub const TARGETS: &[(&str, Body)] = &[
     ("path", path),
     ("plugin_input", plugin_input),
     ("network_list", network_list),
+    ("token", token),
+    ("key_set", key_set),
+    ("authentication", authentication),
 ];
 
 /// Configuration files: from users.
