@@ -57,6 +57,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "ambit-balance",
             "ambit-decide",
             "ambit-identity",
+            "ambit-jwt",
             "ambit-kit",
             "ambit-model",
             "ambit-policy",
@@ -72,6 +73,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         &[
             "ambit-decide",
             "ambit-identity",
+            "ambit-jwt",
             "ambit-kit",
             "ambit-model",
             "ambit-route",

@@ -18,6 +18,7 @@ pub mod patterns;
 pub mod peer_authentication;
 pub mod pod;
 pub mod reference_grant;
+pub mod request_authentication;
 pub mod route_filters;
 pub mod route_parts;
 pub mod route_values;
