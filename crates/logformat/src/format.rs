@@ -47,7 +47,8 @@ pub(crate) enum Piece {
 }
 
 impl Format {
-    /// Reads a text with operators. The line break at its end may be there or not.
+    /// Reads a text with operators. The line break at its end may be there or not. What it was
+    /// taken for tells [`Format::shape`]: a text that was meant to be JSON, and is not, is text.
     pub fn text(text: &str) -> Result<Self, FormatError> {
         let text = text.trim_end_matches(['\n', '\r']);
         let tokens = scan(text)?;

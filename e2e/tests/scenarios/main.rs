@@ -19,6 +19,7 @@ mod interop;
 mod lab;
 mod leaks;
 mod load;
+mod log_formats;
 mod policy;
 mod programs;
 mod recorder;
