@@ -13,11 +13,13 @@ use ambit_wire::{discovery, node};
 use prost::Message as _;
 use rustls_pki_types::CertificateDer;
 
+mod lines;
 mod plugin;
 mod requests;
 mod routes;
 mod tokens;
 
+pub use lines::log_format;
 pub use plugin::{network_list, plugin_input};
 pub use requests::{
     client_hello, client_reader, first_bytes, forwarded, grpc_messages, request_head,
@@ -57,6 +59,7 @@ pub const TARGETS: &[(&str, Body)] = &[
     ("token", token),
     ("key_set", key_set),
     ("authentication", authentication),
+    ("log_format", log_format),
 ];
 
 /// Configuration files: from users.
