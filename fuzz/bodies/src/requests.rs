@@ -89,7 +89,7 @@ pub fn client_reader(bytes: &[u8]) {
         }
     }
     assert!(bytes.starts_with(&read));
-    assert_eq!(fault.get().copied(), result.err());
+    assert_eq!(fault.get().map(|wrong| wrong.fault), result.err());
     assert!(result.is_err() || read.len() == whole);
 }
 

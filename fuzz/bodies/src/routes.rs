@@ -169,7 +169,7 @@ pub fn service_routes(bytes: &[u8]) {
         list.matches.reverse();
         list.rules.push(HttpRule::default().into());
     }
-    let mut version = "2".into();
+    let mut version: Arc<str> = "2".into();
     let (_, mut before) = encode::routes_entry(&routes);
     for expected in [&backwards, &routes, &there, &backwards] {
         let (_, now) = encode::routes_entry(expected);
