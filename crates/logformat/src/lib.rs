@@ -17,8 +17,10 @@
 //!   quotes were a letter, and each outside of them `null`. That is tried when the format is read.
 //!   Such a format is written in the order and with the literal texts of the user, but on one line,
 //!   whatever line breaks stood between its members. Operators in quotes are texts, numbers too,
-//!   with `-` for what is absent; operators outside of quotes have their type, as in JSON. Envoy
-//!   knows no such shape: it writes text as text, which a client breaks with a quote in a header.
+//!   with `-` for what is absent; operators outside of quotes have their type, as in JSON. An
+//!   operator in the name of a member is written, too: whoever chooses its value chooses the name.
+//!   Envoy knows no such shape: it writes text as text, which a client breaks with a quote in a
+//!   header.
 //!
 //! # What differs from Envoy
 //!

@@ -182,7 +182,7 @@ fn objects() -> impl Strategy<Value = serde_json::Value> {
 
 /// Operators whose values are of clients, alone and among others, in and out of quotes.
 const OF_CLIENTS: &str = r#"{"a": "%REQ(X-A)%", "b": [%REQ(X-A)%, "%REQ(:PATH):7% \"%RESP(X-A)%\""],
-    "%TRAILER(X-A)%": %REQUESTED_SERVER_NAME%, "c": "%REQ_WITHOUT_QUERY(:PATH)%", "d": %REQ(COOKIE)%}"#;
+    "of %TRAILER(X-A)%": %REQUESTED_SERVER_NAME%, "c": "%REQ_WITHOUT_QUERY(:PATH)%", "d": %REQ(COOKIE)%}"#;
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1000))]
