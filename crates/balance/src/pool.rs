@@ -5,6 +5,8 @@
 //! that is dropped; or is refused and counted. A place is taken by one atomic step, so that there are
 //! never more permits than the limit was when the last of them was granted. Limits change in place:
 //! permits that are out stay, and none is granted until there are fewer of them than the new limit.
+//! (Envoy looks first and counts then, and lets every endpoint have one connection beyond the limit.
+//! Here it is for who asks to go to an endpoint that has a connection, or to give up.)
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
