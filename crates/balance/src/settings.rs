@@ -55,6 +55,7 @@ pub enum Hashing {
     /// On a ring.
     Ring {
         /// Points that the ring has at least; more than [`Hashing::LARGEST_RING`] are not asked for.
+        /// Few endpoints have as many each, so that a ring is larger than that, but hardly changes.
         size: usize,
     },
     /// In a table: quicker and more even than a ring, but a few more hashes lead elsewhere.
