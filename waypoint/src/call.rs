@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use ambit_decide::{Reason, Refusal};
 use ambit_model::{Mesh, Service, ServicePort, SpiffeId, Target as Found, Workload};
+use ambit_route::Source;
 use ambit_telemetry::Ends;
 
 use crate::callers::Presence;
@@ -33,6 +34,27 @@ pub(crate) struct Client {
 }
 
 impl Client {
+    /// What routes may ask of it: the namespace that it proved, and the labels of its pod, if the pod at
+    /// its address is of that identity.
+    pub(crate) fn source<'a>(&'a self, mesh: &'a Mesh) -> Source<'a> {
+        let Some(identity) = &self.identity else {
+            return Source::default();
+        };
+        let known = self.workload.as_deref();
+        let now = known
+            .and_then(|known| mesh.workload(&known.uid))
+            .map(AsRef::as_ref);
+        let proved = now.or(known).filter(|workload| {
+            *workload.namespace == *identity.namespace()
+                && *workload.service_account == *identity.service_account()
+                && *workload.trust_domain == *identity.trust_domain()
+        });
+        Source {
+            namespace: Some(identity.namespace()),
+            labels: proved.map(|workload| &workload.labels),
+        }
+    }
+
     /// Who is who, as far as that is known of whoever calls.
     pub(crate) fn ends(&self) -> Ends {
         Ends {

@@ -105,6 +105,7 @@ pub(crate) fn endpoint(pod: &str, service: &str, address: &str, health: Health) 
         waypoint_only: false,
         policies: Vec::new(),
         applicable_policies: None,
+        labels: BTreeMap::new(),
         health,
         locality: Locality::default(),
         capacity: 0,
@@ -143,6 +144,7 @@ pub(crate) fn routed(to: &[&str], rule: HttpRule) -> Change {
             target: BackendTarget::Service {
                 name: name(service),
                 port: 80,
+                subset: None,
             },
         },
         filters: HttpFilters::default(),

@@ -3,7 +3,8 @@
 //! 1. [`headers::take_in`]: what belongs to one hop goes, who called is noted; the path gets its normal
 //!    form; [`hops`]: a request that goes in circles ends
 //! 2. [`find_rule`]: which rule of the service's routes it meets
-//! 3. [`before`]: the rule's filters, which may answer by themselves
+//! 3. [`cors`], [`suffer`]: errors that the rule makes on purpose; [`before`]: its other filters. Each of
+//!    them may answer by itself
 //! 4. [`choose`]: a backend by weight or [`session`], with filters of its own
 //! 5. [`copies::send`]: copies for other services, which nobody waits for
 //! 6. [`tries::run`]: an endpoint, a connection, the answer's head; again where that is worth it
@@ -25,11 +26,14 @@ mod switch;
 mod tries;
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use ambit_decide::Reason;
 use ambit_kit::clock;
-use ambit_model::BackendTarget;
-use ambit_route::{CorsHeaders, CorsVerdict, Covered, Filters, Found, Head, Rule, normalize};
+use ambit_model::{BackendTarget, Faults};
+use ambit_route::{
+    CorsHeaders, CorsVerdict, Covered, Direct, Filters, Found, Head, Rule, inject, normalize,
+};
 use http::request::Parts;
 use http::uri::Scheme;
 use http::{Request, Response};
@@ -71,7 +75,10 @@ pub(crate) async fn answer(
     let mut record = Record::begin(proxy, call, &head, began);
     let room = proxy.pressure.check().map_err(|full| Fault::of(&full));
     let checked = room.and_then(|()| hops.check());
-    let routed = checked.and_then(|()| route(&view, call, &mut head, &mut record));
+    let routed = match checked {
+        Ok(()) => route((proxy, &view), call, &mut head, &mut record).await,
+        Err(fault) => Err(fault),
+    };
     let response = match routed {
         Ok(Onward::Send(mut plan)) => {
             plan.switches = switch.as_ref().is_some_and(Switch::is_passed_on);
@@ -81,7 +88,7 @@ pub(crate) async fn answer(
             if let Some(body) = &body {
                 record.sends(body);
             }
-            record.service(call.service_behind(&plan.to, &view.mesh));
+            record.service(call.service_behind(&plan.to, &plan.view.mesh));
             if !plan.copies.is_empty() && switch.is_none() && !hops.is_copy {
                 copies::send(proxy, call, &mut plan, body.as_ref());
             }
@@ -90,7 +97,7 @@ pub(crate) async fn answer(
                 Err(fault) => local::refuse(&fault, &head, switch.is_some(), &mut record),
             }
         }
-        Ok(Onward::Answer(response)) => response.map(|()| Body::empty()),
+        Ok(Onward::Answer(response)) => response,
         Err(fault) => local::refuse(&fault, &head, switch.is_some(), &mut record),
     };
     match switch {
@@ -102,7 +109,7 @@ pub(crate) async fn answer(
 /// What becomes of a request before anything is sent.
 enum Onward {
     /// It is answered here.
-    Answer(Response<()>),
+    Answer(Response<Body>),
     /// It goes on.
     Send(Plan),
 }
@@ -140,8 +147,8 @@ pub(crate) enum Target {
 }
 
 /// Steps 2 to 4.
-fn route(
-    view: &Arc<View>,
+async fn route(
+    (proxy, view): (&Proxy, &Arc<View>),
     call: &Call,
     head: &mut Parts,
     record: &mut Record,
@@ -155,31 +162,71 @@ fn route(
         Routes::Tls(_) | Routes::Tcp(_) => return Ok(Onward::Send(plan)),
         Routes::Unusable => return Err(Fault::unroutable(call.unroutable().detail)),
     };
-    let found = find_rule(compiled, head)?;
+    let found = {
+        let mut asked = Head::of(head);
+        if compiled.asks_for_source() {
+            asked.source = call.client.source(&view.mesh);
+        }
+        find_rule(compiled, &asked)?
+    };
     let (rule, covered) = (Arc::clone(found.rule), found.covered);
     record.rule(&rule);
     plan.session = Stay::of(view, &found, &head.headers);
-    plan.cors = match before(&rule.filters, head, covered, call)? {
+    plan.cors = match cors(&rule.filters, head) {
         Ok(cors) => cors,
-        Err(answer) => return Ok(Onward::Answer(answer)),
+        Err(answer) => return Ok(Onward::answered(answer)),
     };
+    let mut waited = Duration::ZERO;
+    if let Some(faults) = &rule.model.faults {
+        waited = Box::pin(suffer(faults, &rule, record)).await?;
+        // Endpoints may have come and gone meanwhile.
+        plan.view = proxy.view();
+    }
+    if let Some(answer) = before(&rule.filters, rule.direct.as_ref(), head, covered, call)? {
+        return Ok(Onward::Answer(plan.direct(answer, &rule)));
+    }
     let mirrors = copies::asked(&rule.filters.mirrors, head);
     plan.copies.extend(mirrors);
     let stays = plan.session.as_ref().and_then(Stay::backend);
     let (index, target) = choose(&rule, stays)?;
     if let Some(backend) = rule.backends.get(index) {
-        if let Err(answer) = before(&backend.filters, head, covered, call)? {
+        if let Err(answer) = cors(&backend.filters, head) {
+            return Ok(Onward::answered(answer));
+        }
+        if let Some(answer) = before(&backend.filters, None, head, covered, call)? {
             return Ok(Onward::Answer(answer));
         }
         let mirrors = copies::asked(&backend.filters.mirrors, head);
         plan.copies.extend(mirrors);
     }
-    plan.deadline = rule.model.timeout.map(|limit| record.began() + limit);
+    plan.deadline = rule
+        .model
+        .timeout
+        .map(|limit| record.began() + waited + limit);
     (plan.to, plan.backend, plan.rule) = (target, Some(index), Some(rule));
     Ok(Onward::Send(plan))
 }
 
+impl Onward {
+    /// It is answered, without a body.
+    fn answered(answer: Response<()>) -> Self {
+        Self::Answer(answer.map(|()| Body::empty()))
+    }
+}
+
 impl Plan {
+    /// A rule's own answer, with what the rule puts on all answers. A redirect goes as it is.
+    fn direct(&self, mut answer: Response<Body>, rule: &Rule) -> Response<Body> {
+        if rule.filters.redirect.is_none() {
+            let headers = answer.headers_mut();
+            rule.filters.response_headers.apply(headers);
+            if let Some(cors) = &self.cors {
+                cors.apply(headers);
+            }
+        }
+        answer
+    }
+
     /// Where a request goes that meets no rule.
     fn unrouted(view: &Arc<View>, call: &Call) -> Self {
         Self {
@@ -198,9 +245,9 @@ impl Plan {
     }
 }
 
-fn find_rule<'c>(compiled: &'c ambit_route::Compiled, head: &Parts) -> Result<Found<'c>, Fault> {
-    let found = compiled.find(&Head::of(head)).ok_or_else(|| {
-        let detail = format!("no route matches {} {}", head.method, head.uri.path());
+fn find_rule<'c>(compiled: &'c ambit_route::Compiled, head: &Head<'_>) -> Result<Found<'c>, Fault> {
+    let found = compiled.find(head).ok_or_else(|| {
+        let detail = format!("no route matches {} {}", head.method, head.path);
         Fault::new(404, Flag::NoRoute, "no_route", detail)
     })?;
     match &found.rule.broken {
@@ -212,32 +259,56 @@ fn find_rule<'c>(compiled: &'c ambit_route::Compiled, head: &Parts) -> Result<Fo
     }
 }
 
-/// The filters of a request, in the order of the model's fields. The inner error is an answer.
+/// What the answer says to a browser; or the answer, to a preflight.
+fn cors(filters: &Filters, head: &Parts) -> Result<Option<CorsHeaders>, Response<()>> {
+    match filters
+        .cors
+        .as_ref()
+        .map(|cors| cors.judge(&Head::of(head)))
+    {
+        Some(CorsVerdict::Preflight(answer)) => Err(answer),
+        Some(CorsVerdict::Actual(headers)) => Ok(Some(headers)),
+        None => Ok(None),
+    }
+}
+
+/// The errors that a rule makes on purpose: how long the request has waited, if it goes on.
+async fn suffer(faults: &Faults, rule: &Rule, record: &mut Record) -> Result<Duration, Fault> {
+    let met = inject(faults, rand::random());
+    if let Some(delay) = met.delay {
+        record.delayed();
+        tokio::time::sleep(delay).await;
+    }
+    match met.abort {
+        Some(status) => Err(Fault::injected(&rule.model.name, status)),
+        None => Ok(met.delay.unwrap_or_default()),
+    }
+}
+
+/// The other filters of a request, in the order of the model's fields, and the rule's own answer after a
+/// redirect.
 fn before(
     filters: &Filters,
+    direct: Option<&Direct>,
     head: &mut Parts,
     covered: Covered,
     call: &Call,
-) -> Result<Result<Option<CorsHeaders>, Response<()>>, Fault> {
-    let mut cors = None;
-    if let Some(policy) = &filters.cors {
-        match policy.judge(&Head::of(head)) {
-            CorsVerdict::Preflight(answer) => return Ok(Err(answer)),
-            CorsVerdict::Actual(headers) => cors = Some(headers),
-        }
-    }
+) -> Result<Option<Response<Body>>, Fault> {
     filters.request_headers.apply(head);
     if let Some(redirect) = &filters.redirect {
         let port = call.destination.port();
         let answer = redirect.answer(&Head::of(head), &Scheme::HTTP, port, covered);
-        return Ok(Err(answer));
+        return Ok(Some(answer.map(|()| Body::empty())));
+    }
+    if let Some(direct) = direct {
+        return Ok(Some(local::direct(direct, head)));
     }
     if let Some(rewrite) = &filters.rewrite {
         rewrite.apply(head, covered).map_err(|too_long| {
             Fault::new(414, Flag::None, "path_too_long", too_long.to_string())
         })?;
     }
-    Ok(Ok(cors))
+    Ok(None)
 }
 
 /// A backend by its session or else by weight, and where it leads.
@@ -254,7 +325,20 @@ fn choose(rule: &Rule, stays: Option<usize>) -> Result<(usize, Target), Fault> {
         Fault::new(500, Flag::NoRoute, "no_backend", detail)
     })?;
     match &chosen.target {
-        BackendTarget::Service { name, port } => Ok((index, Target::Service(name.clone(), *port))),
+        BackendTarget::Service {
+            name,
+            port,
+            subset: None,
+        } => Ok((index, Target::Service(name.clone(), *port))),
+        BackendTarget::Service {
+            name,
+            subset: Some(subset),
+            ..
+        } => {
+            let detail = format!("{}: {name} has no subset {subset}", rule.model.name);
+            let reason = Reason::UnknownSubset.word();
+            Err(Fault::new(503, Flag::NoSubset, reason, detail))
+        }
         BackendTarget::Invalid { why } => {
             let detail = format!("{}: {why}", rule.model.name);
             Err(Fault::new(500, Flag::NoRoute, "invalid_backend", detail))

@@ -90,7 +90,12 @@ fn judge_all(view: &View, call: &Call) -> Result<(), Refusal> {
     let backends = compiled.rules().flat_map(|rule| &rule.backends);
     let mut judged = Ok(());
     for backend in backends {
-        let BackendTarget::Service { name, port } = &backend.target else {
+        let BackendTarget::Service {
+            name,
+            port,
+            subset: None,
+        } = &backend.target
+        else {
             continue;
         };
         match judge_service(view, call, name, *port) {

@@ -160,7 +160,17 @@ fn target(view: &View, call: &Call, server_name: Option<&str>) -> Result<Target,
     };
     let chosen = choose(backends, |backend| backend.weight, rand::random());
     match chosen.map(|backend| &backend.target) {
-        Some(BackendTarget::Service { name, port }) => Ok(Target::Service(name.clone(), *port)),
+        Some(BackendTarget::Service {
+            name: service,
+            port,
+            subset,
+        }) => match subset {
+            None => Ok(Target::Service(service.clone(), *port)),
+            Some(subset) => {
+                let detail = format!("{name}: {service} has no subset {subset}");
+                Err(Refusal::new(Reason::UnknownSubset, detail))
+            }
+        },
         Some(BackendTarget::Invalid { why }) => {
             Err(Refusal::new(Reason::NoEndpoint, format!("{name}: {why}")))
         }

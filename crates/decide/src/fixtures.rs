@@ -47,6 +47,7 @@ pub(crate) fn workload(name: &str, addresses: &[&str]) -> Workload {
         waypoint_only: false,
         policies: Vec::new(),
         applicable_policies: None,
+        labels: BTreeMap::new(),
         health: Health::Healthy,
         locality: Locality::default(),
         capacity: 0,

@@ -50,6 +50,7 @@ pub(crate) fn workload(namespace: &str, name: &str, addresses: &[&str]) -> Workl
         waypoint_only: false,
         policies: Vec::new(),
         applicable_policies: None,
+        labels: BTreeMap::new(),
         health: Health::Healthy,
         locality: Locality::default(),
         capacity: 0,

@@ -37,9 +37,10 @@ pub use request_policy::{
     RequestPrincipal, RequestRule, Source, TemplateSegment, Values,
 };
 pub use route::{
-    Backend, BackendTarget, Cors, FieldMatch, HeaderChanges, HttpBackend, HttpFilters, HttpMatch,
-    HttpRoutes, HttpRule, Mirror, PathChange, PathMatch, Pattern, PortRoutes, Redirect, Retry,
-    RetryOn, Rewrite, RouteList, RoutedMatch, ServiceRoutes, SessionCarrier, SessionPersistence,
+    AbortStatus, Backend, BackendTarget, Content, Cors, DirectResponse, FaultAbort, FaultDelay,
+    Faults, FieldMatch, HeaderChanges, HttpBackend, HttpFilters, HttpMatch, HttpRoutes, HttpRule,
+    Mirror, PathChange, PathMatch, Pattern, PortRoutes, Redirect, Retry, RetryOn, Rewrite,
+    RouteList, RoutedMatch, ServiceRoutes, SessionCarrier, SessionPersistence, Share, SourceMatch,
     TcpRoute, TextMatch, TlsRoute,
 };
 pub use same::Same;

@@ -150,6 +150,30 @@ pub struct HttpMatch {
     /// Parameters of its query. Of several with one name the first counts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub query: Vec<FieldMatch>,
+    /// True if the letters of a path may be of either case (ASCII), unless it is an expression.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub ignore_case: bool,
+    /// The scheme that it was asked for with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scheme: Option<TextMatch>,
+    /// The host that it was asked for, with its port if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authority: Option<TextMatch>,
+    /// Who sends it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<SourceMatch>,
+}
+
+/// What the client must be like: all of it. A client that is not known is like nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SourceMatch {
+    /// The namespace of its identity.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<Arc<str>>,
+    /// Labels that its pod has.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<Arc<str>, Arc<str>>,
 }
 
 /// How a path is compared.
@@ -174,7 +198,7 @@ pub struct FieldMatch {
     pub name: Arc<str>,
     /// Its value; a field that is absent has none and does not match.
     pub value: TextMatch,
-    /// True if the field must not match.
+    /// True if the field must not match. One that is absent is then compared as an empty text.
     pub invert: bool,
 }
 
@@ -223,6 +247,85 @@ pub struct HttpRule {
     /// Requests of one session go to one endpoint.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session: Option<SessionPersistence>,
+    /// Errors that are made on purpose.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub faults: Option<Faults>,
+    /// Answers by itself; nothing is sent on. A redirect comes before it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub direct_response: Option<DirectResponse>,
+}
+
+/// A share of all requests: so many of so many.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Share {
+    /// The part.
+    pub share: u32,
+    /// The whole; never 0.
+    pub of: u32,
+}
+
+/// Errors that are made on purpose, to see what clients make of them. Each is drawn by itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Faults {
+    /// Requests wait.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delay: Option<FaultDelay>,
+    /// Requests are answered with an error, after the delay.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub abort: Option<FaultAbort>,
+}
+
+/// Requests that wait before anything is sent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FaultDelay {
+    /// Which of them.
+    pub of: Share,
+    /// How long.
+    pub fixed: Duration,
+}
+
+/// Requests that are answered with an error.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FaultAbort {
+    /// Which of them.
+    pub of: Share,
+    /// The error.
+    pub with: AbortStatus,
+}
+
+/// The error of an abort.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub enum AbortStatus {
+    /// A status of HTTP.
+    Http(u16),
+    /// A code of gRPC; a client that does not speak it gets the status of HTTP that is closest.
+    Grpc(u16),
+}
+
+/// An answer of a rule's own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DirectResponse {
+    /// From 200 to 599.
+    pub status: u16,
+    /// What it says; nothing, if that is not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub body: Option<Content>,
+}
+
+/// The body of an answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub enum Content {
+    /// As it stands here.
+    Text(Arc<str>),
+    /// In Base64 (RFC 4648, section 4).
+    Base64(Arc<str>),
 }
 
 impl HttpRule {
@@ -266,6 +369,9 @@ pub enum BackendTarget {
         name: ServiceName,
         /// Its port.
         port: u16,
+        /// Endpoints of this subset of it only. Where there is no such subset, nothing is reached.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        subset: Option<Arc<str>>,
     },
     /// Nothing that can be reached: its share of requests is answered with 500, of connections
     /// refused.
@@ -376,6 +482,14 @@ pub enum PathChange {
     Full(Arc<str>),
     /// The part that the match's prefix covers is replaced.
     Prefix(Arc<str>),
+    /// Every part that an expression matches is replaced.
+    Regex {
+        /// The expression (RE2 syntax), which may match anywhere in the path.
+        pattern: Pattern,
+        /// What stands in its place: `\1` to `\9` are what the groups have matched, `\0` is all of the
+        /// match, `\\` a backslash.
+        replacement: Arc<str>,
+    },
 }
 
 /// A copy of requests.
@@ -388,6 +502,9 @@ pub struct Mirror {
     pub share: u32,
     /// The whole of which `share` is a part; never 0.
     pub of: u32,
+    /// True if the host of a copy says that it is one, by `-shadow` at its end.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub shadow: bool,
 }
 
 /// Cross-origin resource sharing (Fetch Standard, section 3.3).
@@ -396,6 +513,13 @@ pub struct Mirror {
 pub struct Cors {
     /// Origins that may: `*`, or `scheme://host[:port]` in which the host may begin with `*.`.
     pub allow_origins: Vec<Arc<str>>,
+    /// Origins that may, too.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub origin_matches: Vec<TextMatch>,
+    /// True if what comes from an origin that may not goes on as if there were no such filter:
+    /// preflights too, and what the application says of its own stays.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub passes_others: bool,
     /// Whether requests may carry credentials.
     pub allow_credentials: bool,
     /// Methods that are allowed; `*` for all.
@@ -487,4 +611,8 @@ pub struct TcpRoute {
     pub name: Arc<str>,
     /// Where it goes, by weight.
     pub backends: Vec<Backend>,
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
 }

@@ -60,6 +60,9 @@ pub struct Workload {
     /// Every policy that applies to it, of all scopes, when the control plane lists them (ours
     /// does, in an extension). A workload of which one is not known must not be served.
     pub applicable_policies: Option<Vec<PolicyName>>,
+    /// Those of its pod's labels that some route asks for (ours tells, in an extension).
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<Arc<str>, Arc<str>>,
     /// Whether it may be picked as an endpoint.
     pub health: Health,
     /// Where it runs.

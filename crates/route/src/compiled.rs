@@ -27,6 +27,7 @@ struct Inner {
     /// In the order of [`HttpRoutes::rules`].
     rules: Vec<Kept>,
     names: Names,
+    asks_for_source: bool,
 }
 
 /// A rule, and what it is known by.
@@ -131,6 +132,11 @@ impl Compiled {
     pub fn rules(&self) -> impl Iterator<Item = &Rule> {
         let entries = self.0.entries.iter();
         entries.filter_map(|entry| Some(&*self.0.rules.get(entry.rule)?.rule))
+    }
+
+    /// Whether some match depends on who the client is.
+    pub fn asks_for_source(&self) -> bool {
+        self.0.asks_for_source
     }
 
     /// The expressions of its matches.

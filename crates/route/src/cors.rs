@@ -17,6 +17,7 @@ use http::{Method, Response, StatusCode};
 use crate::asked::joined;
 use crate::head::Head;
 use crate::headers::{add, set};
+use crate::pattern::{Patterns, TextTest};
 use crate::problem::Problem;
 
 mod origin;
@@ -39,6 +40,8 @@ const ORIGIN: HeaderValue = HeaderValue::from_static("origin");
 pub struct CorsPolicy {
     any_origin: bool,
     origins: Vec<OriginPattern>,
+    tests: Vec<TextTest>,
+    passes_others: bool,
     credentials: bool,
     methods: Allowed,
     headers: Allowed,
@@ -81,10 +84,15 @@ impl CorsPolicy {
     /// If an origin is none, or a name cannot stand in a header.
     pub fn new(cors: &Cors) -> Result<Self, Problem> {
         let origins = cors.allow_origins.iter().filter(|origin| &***origin != "*");
+        let mut patterns = Patterns::default();
+        let tests = cors.origin_matches.iter();
+        let tests = tests.map(|test| TextTest::new("CORS origin", test, &mut patterns));
         let max_age = cors.max_age.unwrap_or(MAX_AGE).as_secs();
         Ok(Self {
             any_origin: cors.allow_origins.iter().any(|origin| &**origin == "*"),
             origins: origins.map(OriginPattern::new).collect::<Result<_, _>>()?,
+            tests: tests.collect::<Result<_, _>>()?,
+            passes_others: cors.passes_others,
             credentials: cors.allow_credentials,
             methods: Allowed::new("CORS method", &cors.allow_methods)?,
             headers: Allowed::new("CORS request header", &cors.allow_headers)?,
@@ -98,6 +106,12 @@ impl CorsPolicy {
         let origin = head.headers.get(header::ORIGIN);
         let asks = head.headers.get(header::ACCESS_CONTROL_REQUEST_METHOD);
         let allowed = origin.and_then(|origin| self.allow_origin(head, origin));
+        if self.passes_others && origin.is_some() && allowed.is_none() {
+            return CorsVerdict::Actual(CorsHeaders {
+                varies: true,
+                ..CorsHeaders::default()
+            });
+        }
         match (origin, asks) {
             (Some(_), Some(method)) if head.method == Method::OPTIONS => {
                 CorsVerdict::Preflight(self.preflight(head, method, allowed))
@@ -118,7 +132,9 @@ impl CorsPolicy {
         // Browsers send one origin. Of several, none is believed.
         let only = head.headers.get_all(header::ORIGIN).iter().count() == 1;
         let text = origin.to_str().ok().filter(|_| only)?;
-        let listed = self.any_origin || self.origins.iter().any(|o| o.matches(text));
+        let listed = self.any_origin
+            || self.origins.iter().any(|origin| origin.matches(text))
+            || self.tests.iter().any(|test| test.holds(text.as_bytes()));
         listed.then(|| origin.clone())
     }
 

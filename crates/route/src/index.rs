@@ -44,7 +44,10 @@ impl Index {
         for (position, path) in paths.into_iter().enumerate() {
             match path {
                 PathTest::Exact(_) => exact.push((path.begins(), position)),
-                PathTest::Segments(_) | PathTest::Prefix(_) | PathTest::Regex { .. } => {
+                PathTest::Segments(_)
+                | PathTest::Prefix(_)
+                | PathTest::Regex { .. }
+                | PathTest::Folded { .. } => {
                     prefixes.push((path.begins(), position));
                 }
             }
@@ -89,7 +92,10 @@ impl Index {
                     let known = exact.entry(Arc::clone(text)).or_default();
                     *known = with(position, known, &mut positions);
                 }
-                PathTest::Segments(_) | PathTest::Prefix(_) | PathTest::Regex { .. } => {
+                PathTest::Segments(_)
+                | PathTest::Prefix(_)
+                | PathTest::Regex { .. }
+                | PathTest::Folded { .. } => {
                     let place = match prefixes.binary_search_by_key(&text, |(text, _)| *text) {
                         Ok(place) => place,
                         Err(place) => {

@@ -7,13 +7,16 @@
 //! request. The control plane makes [`Filters`], [`Session`] and expressions ([`check_pattern`]) of
 //! what people wrote before it sends it; a rule that cannot be used after all is answered with 500.
 //!
-//! The steps of a request, in order: [`normalize`]; [`Compiled::find`]; of the rule, then of the chosen backend,
-//! [`Filters`] in the order of its fields; [`Rule::choose`]; [`worth_another_try`] after each try.
+//! The steps of a request, in order: [`normalize`]; [`Compiled::find`]; [`inject`] after the rule's CORS; of the rule,
+//! then of the chosen backend, [`Filters`] in the order of its fields; [`Direct`] before a rewrite; [`Rule::choose`];
+//! [`worth_another_try`] after each try.
 
 mod asked;
 mod compiled;
 mod cookie_path;
 mod cors;
+mod direct;
+mod faults;
 mod head;
 mod headers;
 mod host;
@@ -30,14 +33,17 @@ mod retry;
 mod rewrite;
 mod rule;
 mod session;
+mod substitution;
 mod tls;
 mod weight;
 
 pub use compiled::{CompileError, Compiled, Found};
 pub use cors::{CorsHeaders, CorsPolicy, CorsVerdict};
-pub use head::Head;
+pub use direct::Direct;
+pub use faults::{Injected, inject};
+pub use head::{Head, Source};
 pub use headers::{HeaderEdits, RequestEdits};
-pub use mirror::should_mirror;
+pub use mirror::{shadow, should_mirror};
 pub use normal::normalize;
 pub use path::Covered;
 pub use pattern::{Patterns, check_pattern};

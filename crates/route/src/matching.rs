@@ -1,15 +1,17 @@
 //! One match of a route, ready to be compared with requests.
 //!
 //! `Segments("/")` covers every path, also the `*` of `OPTIONS *` and the empty one of `CONNECT`.
-//! Methods and paths are compared as they are, with their case.
+//! Methods and paths are compared as they are, with their case, unless a match says otherwise: such a
+//! path is compared with all requests, as the index knows nothing of case.
 
 use std::sync::Arc;
 
-use ambit_model::{FieldMatch, HttpMatch, PathMatch};
+use ambit_model::{FieldMatch, HttpMatch, PathMatch, SourceMatch, TextMatch};
 use http::header::HeaderName;
 use regex::bytes::Regex;
 
 use crate::asked::{Asked, Names, Uses};
+use crate::head::Source;
 use crate::path::Covered;
 use crate::pattern::{Patterns, TextTest, beginning};
 use crate::problem::Problem;
@@ -21,6 +23,9 @@ pub(crate) struct Matching {
     method: Option<TextTest>,
     headers: Vec<FieldTest>,
     query: Vec<FieldTest>,
+    scheme: Option<TextTest>,
+    authority: Option<TextTest>,
+    source: Option<SourceMatch>,
 }
 
 /// A test of a path.
@@ -35,6 +40,21 @@ pub(crate) enum PathTest {
         begins: Arc<str>,
         regex: Arc<Regex>,
     },
+    /// Whatever the case of its letters (ASCII).
+    Folded {
+        /// Empty: in no case it is known what a path begins with.
+        begins: Arc<str>,
+        text: Arc<str>,
+        fold: Fold,
+    },
+}
+
+/// How a path is compared of which the case does not matter.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Fold {
+    Exact,
+    Segments,
+    Prefix,
 }
 
 #[derive(Clone, Debug)]
@@ -65,9 +85,17 @@ impl Matching {
         let values = when.query.iter();
         let values = values.map(|field| TextTest::new(what, &field.value, patterns));
         let values = values.collect::<Result<Vec<_>, _>>()?;
-        let path = PathTest::new(when.path.as_ref(), patterns)?;
-        let method = |text| TextTest::new("method of a match", text, patterns);
-        let method = when.method.as_ref().map(method).transpose()?;
+        let mut path = PathTest::new(when.path.as_ref(), patterns)?;
+        if when.ignore_case {
+            path = path.folded();
+        }
+        let mut text = |field, given: Option<&TextMatch>| {
+            let test = given.map(|text| TextTest::new(field, text, patterns));
+            test.transpose()
+        };
+        let method = text("method of a match", when.method.as_ref())?;
+        let scheme = text("scheme of a match", when.scheme.as_ref())?;
+        let authority = text("authority of a match", when.authority.as_ref())?;
         // Only now: what cannot be used would have names read for nobody.
         let headers = when.headers.iter().zip(headers);
         let headers = headers.map(|(field, (name, value))| FieldTest {
@@ -87,6 +115,9 @@ impl Matching {
             method,
             headers,
             query: query.collect(),
+            scheme,
+            authority,
+            source: when.source.clone(),
         })
     }
 
@@ -94,12 +125,25 @@ impl Matching {
     pub(crate) fn expressions(&self) -> impl Iterator<Item = &Arc<Regex>> {
         let path = match &self.path {
             PathTest::Regex { regex, .. } => Some(regex),
-            PathTest::Exact(_) | PathTest::Segments(_) | PathTest::Prefix(_) => None,
+            PathTest::Exact(_)
+            | PathTest::Segments(_)
+            | PathTest::Prefix(_)
+            | PathTest::Folded { .. } => None,
         };
         let fields = self.headers.iter().chain(&self.query);
-        let texts = self.method.iter().chain(fields.map(|field| &field.value));
+        let whole = self
+            .method
+            .iter()
+            .chain(&self.scheme)
+            .chain(&self.authority);
+        let texts = whole.chain(fields.map(|field| &field.value));
         path.into_iter()
             .chain(texts.filter_map(TextTest::expression))
+    }
+
+    /// Whether it depends on who the client is.
+    pub(crate) fn asks_for_source(&self) -> bool {
+        self.source.is_some()
     }
 
     /// Notes the names that it asks for.
@@ -115,14 +159,48 @@ impl Matching {
         let method = self.method.as_ref();
         let mut headers = self.headers.iter();
         let mut query = self.query.iter();
+        let text = |test: Option<&TextTest>, text: Option<&str>| {
+            test.is_none_or(|test| text.is_some_and(|text| test.holds(text.as_bytes())))
+        };
+        let source = self.source.as_ref();
         let holds = method.is_none_or(|method| method.holds(head.method.as_str().as_bytes()))
+            && source.is_none_or(|source| comes_from(source, head.source))
+            && text(self.authority.as_ref(), head.authority)
+            && (self.scheme.is_none() || text(self.scheme.as_ref(), Some(head.scheme())))
             && headers.all(|test| test.holds(asked.header(test.slot)))
             && query.all(|test| test.holds(asked.parameter(test.slot)));
         holds.then_some(covered)
     }
 }
 
+/// Whether a client is of the kind that is asked for.
+fn comes_from(asked: &SourceMatch, source: Source<'_>) -> bool {
+    let namespace = asked.namespace.as_deref();
+    let has = |(name, value)| {
+        source
+            .labels
+            .is_some_and(|labels| labels.get(name) == Some(value))
+    };
+    namespace.is_none_or(|namespace| source.namespace == Some(namespace))
+        && asked.labels.iter().all(has)
+}
+
 impl PathTest {
+    /// The same, whatever the case. An expression says itself what it takes.
+    fn folded(self) -> Self {
+        let (text, fold) = match self {
+            Self::Exact(text) => (text, Fold::Exact),
+            Self::Segments(text) => (text, Fold::Segments),
+            Self::Prefix(text) => (text, Fold::Prefix),
+            other @ (Self::Regex { .. } | Self::Folded { .. }) => return other,
+        };
+        Self::Folded {
+            begins: "".into(),
+            text,
+            fold,
+        }
+    }
+
     fn new(path: Option<&PathMatch>, patterns: &mut Patterns) -> Result<Self, Problem> {
         Ok(match path {
             None => Self::Segments("".into()),
@@ -150,7 +228,8 @@ impl PathTest {
         let (Self::Exact(text)
         | Self::Segments(text)
         | Self::Prefix(text)
-        | Self::Regex { begins: text, .. }) = self;
+        | Self::Regex { begins: text, .. }
+        | Self::Folded { begins: text, .. }) = self;
         text
     }
 
@@ -167,15 +246,38 @@ impl PathTest {
             Self::Regex { regex, .. } => {
                 (regex.is_match(path.as_bytes()), Covered::Bytes(path.len()))
             }
+            Self::Folded { text, fold, .. } => return fold.covers(text, path),
         };
         holds.then_some(covered)
     }
 }
 
+impl Fold {
+    fn covers(self, text: &str, path: &str) -> Option<Covered> {
+        let begin = path.as_bytes().get(..text.len())?;
+        let rest = path.as_bytes().get(text.len()..)?;
+        let begins = begin.eq_ignore_ascii_case(text.as_bytes());
+        let (holds, covered) = match self {
+            Self::Exact => (rest.is_empty(), Covered::Bytes(path.len())),
+            Self::Segments => {
+                let whole = rest.is_empty() || rest.starts_with(b"/") || text.is_empty();
+                (whole, Covered::Segments(text.len()))
+            }
+            Self::Prefix => (true, Covered::Bytes(text.len())),
+        };
+        (begins && holds).then_some(covered)
+    }
+}
+
 impl FieldTest {
-    /// Whether the test holds for a value, or for its absence.
+    /// Whether the test holds for a value, or for its absence: what must not match is compared with
+    /// nothing there as with an empty text, unless it just must not be there.
     fn holds(&self, value: Option<&[u8]>) -> bool {
-        value.is_some_and(|value| self.value.holds(value)) != self.invert
+        match (&self.value, self.invert) {
+            (TextTest::Present, true) => value.is_none(),
+            (test, true) => !test.holds(value.unwrap_or_default()),
+            (test, false) => value.is_some_and(|value| test.holds(value)),
+        }
     }
 }
 

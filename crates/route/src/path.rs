@@ -6,6 +6,7 @@ use ambit_model::PathChange;
 use http::uri::PathAndQuery;
 
 use crate::problem::Problem;
+use crate::substitution::Substitution;
 
 /// What of a path a match covered, from its beginning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,17 +22,23 @@ pub enum Covered {
 pub(crate) enum PathEdit {
     Full(Arc<str>),
     Prefix(Arc<str>),
+    Regex(Substitution),
 }
 
 impl PathEdit {
     pub(crate) fn new(field: &'static str, change: &PathChange) -> Result<Self, Problem> {
-        let (PathChange::Full(text) | PathChange::Prefix(text)) = change;
-        if !text.is_empty() {
+        if let PathChange::Full(text) | PathChange::Prefix(text) = change
+            && !text.is_empty()
+        {
             check(text).map_err(|why| Problem::new(field, &**text, why))?;
         }
         Ok(match change {
             PathChange::Full(path) => Self::Full(Arc::clone(path)),
             PathChange::Prefix(prefix) => Self::Prefix(Arc::clone(prefix)),
+            PathChange::Regex {
+                pattern,
+                replacement,
+            } => Self::Regex(Substitution::new(field, pattern, replacement)?),
         })
     }
 
@@ -49,6 +56,7 @@ impl PathEdit {
             (Self::Prefix(prefix), Covered::Bytes(length)) => {
                 [&**prefix, path.get(length..).unwrap_or_default()].concat()
             }
+            (Self::Regex(substitution), _) => substitution.apply(path),
         };
         if !changed.starts_with('/') {
             changed.insert(0, '/');
@@ -57,7 +65,7 @@ impl PathEdit {
     }
 }
 
-fn check(path: &str) -> Result<(), &'static str> {
+pub(crate) fn check(path: &str) -> Result<(), &'static str> {
     if !path.starts_with('/') {
         return Err("a path begins with a slash");
     }

@@ -110,10 +110,25 @@ pub fn check_pattern(pattern: &str) -> Result<(), Problem> {
     whole(pattern).map(drop).map_err(wrong)
 }
 
-fn whole(text: &str) -> Result<Regex, Cow<'static, str>> {
-    if let Some(flag) = foreign_flag(text) {
-        return Err(format!("RE2 has no flag `{flag}`; take it out of the expression").into());
+/// The expression as it stands, which may match anywhere in a text.
+pub(crate) fn anywhere(field: &'static str, pattern: &Pattern) -> Result<Regex, Problem> {
+    let wrong = |why| Problem::new(field, &*pattern.0, why);
+    known_flags(&pattern.0).map_err(wrong)?;
+    let made = compile(&pattern.0, LARGEST);
+    made.map_err(|error| Problem::new(field, &*pattern.0, in_one_line(&error)))
+}
+
+fn known_flags(text: &str) -> Result<(), Cow<'static, str>> {
+    match foreign_flag(text) {
+        Some(flag) => {
+            Err(format!("RE2 has no flag `{flag}`; take it out of the expression").into())
+        }
+        None => Ok(()),
     }
+}
+
+fn whole(text: &str) -> Result<Regex, Cow<'static, str>> {
+    known_flags(text)?;
     // Alone first: `a)(b` would be one expression within the parentheses. For that it need not be made:
     // it is read before its size counts.
     let alone = match compile(text, 0) {

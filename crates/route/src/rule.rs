@@ -5,6 +5,7 @@ use std::sync::Arc;
 use ambit_model::{BackendTarget, HttpBackend, HttpFilters, HttpRule, Mirror};
 
 use crate::cors::CorsPolicy;
+use crate::direct::Direct;
 use crate::headers::{HeaderEdits, RequestEdits};
 use crate::problem::Problem;
 use crate::redirect::Redirection;
@@ -23,6 +24,8 @@ pub struct Rule {
     pub backends: Vec<RuleBackend>,
     /// Requests of one session go to one endpoint.
     pub session: Option<Session>,
+    /// Answers by itself.
+    pub direct: Option<Direct>,
     /// Why it cannot be used, nor what leads to it: every request that meets it is answered with 500.
     pub broken: Option<Problem>,
 }
@@ -58,12 +61,14 @@ pub struct Filters {
 impl Rule {
     pub(crate) fn new(model: &Arc<HttpRule>) -> Result<Self, Problem> {
         let session = model.session.as_ref().map(Session::new);
+        let direct = model.direct_response.as_ref();
         let backends = model.backends.iter().map(RuleBackend::new);
         Ok(Self {
             model: Arc::clone(model),
             filters: Filters::new(&model.filters)?,
             backends: backends.collect::<Result<_, _>>()?,
             session: session.transpose()?,
+            direct: direct.map(Direct::new).transpose()?,
             broken: None,
         })
     }
@@ -74,6 +79,7 @@ impl Rule {
             filters: Filters::default(),
             backends: Vec::new(),
             session: None,
+            direct: None,
             broken: Some(problem),
         }
     }

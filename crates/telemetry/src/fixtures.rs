@@ -76,6 +76,7 @@ pub(crate) fn workload(namespace: &str, name: &str, revision: &str) -> Arc<Workl
         waypoint_only: false,
         policies: Vec::new(),
         applicable_policies: None,
+        labels: BTreeMap::new(),
         health: Health::Healthy,
         locality: Locality::default(),
         capacity: 0,

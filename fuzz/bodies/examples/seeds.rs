@@ -91,6 +91,7 @@ fn workload() -> Workload {
         waypoint_only: true,
         policies: vec![PolicyName::new("shop", "deny")],
         applicable_policies: Some(vec![PolicyName::new("shop", "deny")]),
+        labels: [("app".into(), "web".into())].into(),
         health: Health::Healthy,
         locality: Locality::default(),
         capacity: 1,

@@ -11,7 +11,7 @@ use ambit_model::{
     SessionPersistence, TextMatch,
 };
 use ambit_route::{
-    Compiled, Covered, EndpointTag, Head, Redirection, Rewriting, Session, normalize,
+    Compiled, Covered, EndpointTag, Head, Redirection, Rewriting, Session, Source, normalize,
 };
 use ambit_wire::decode::RoutesReader;
 use ambit_wire::encode;
@@ -44,6 +44,8 @@ pub fn route(bytes: &[u8]) {
         query,
         authority: None,
         headers: &headers,
+        scheme: None,
+        source: Source::default(),
     };
     let matches: Vec<HttpMatch> = lines.take(MATCHES).map(http_match).collect();
     let Some(all) = compiled(&matches) else {
@@ -99,6 +101,8 @@ pub fn query(bytes: &[u8]) {
         query: Some(query),
         authority: None,
         headers: &headers,
+        scheme: None,
+        source: Source::default(),
     };
     let _found = compiled.find(&head(query));
     // Whatever stands before them, they are there.

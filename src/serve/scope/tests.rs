@@ -51,6 +51,7 @@ pub(in crate::serve) fn endpoint(pod: &str, service: &str, address: &str) -> Cha
         waypoint_only: false,
         policies: Vec::new(),
         applicable_policies: None,
+        labels: BTreeMap::new(),
         health: Health::Healthy,
         locality: Locality::default(),
         capacity: 0,
@@ -62,6 +63,7 @@ fn routes(of: &str, to: &str) -> Change {
     let target = BackendTarget::Service {
         name: name(to),
         port: 80,
+        subset: None,
     };
     let list = RouteList::Tcp(TcpRoute {
         name: "TCPRoute/shop/a/0".into(),

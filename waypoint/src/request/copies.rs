@@ -2,7 +2,7 @@
 //! what comes of them is thrown away: a copy changes neither the answer nor when it comes.
 //!
 //! A copy is as the request is after the filters beside which it stands; its `Host` is the
-//! request's. It goes to an endpoint that the client may call, once. There are only so many at once
+//! request's, with `-shadow` at its end where the route wants that. It goes to an endpoint that the client may call, once. There are only so many at once
 //! for one service ([`View::copies`]) and each for so long; a request that comes while there is no
 //! room is not copied, nor one that asks to go on with another protocol, nor a copy that another
 //! waypoint made.
@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ambit_model::{BackendTarget, Mirror};
-use ambit_route::should_mirror;
+use ambit_route::{shadow, should_mirror};
 use http::request::Parts;
 use http_body_util::BodyExt as _;
 use hyper::body::Body as _;
@@ -60,11 +60,22 @@ pub(super) fn asked<'a>(mirrors: &'a [Mirror], head: &'a Parts) -> impl Iterator
         .iter()
         .filter(|mirror| should_mirror(mirror, rand::random()));
     drawn.filter_map(|mirror| match &mirror.target {
-        BackendTarget::Service { name, port } => Some(Copy {
-            target: Target::Service(name.clone(), *port),
-            head: head.clone(),
-        }),
-        BackendTarget::Invalid { .. } => None,
+        BackendTarget::Service {
+            name,
+            port,
+            subset: None,
+        } => {
+            let mut head = head.clone();
+            if mirror.shadow {
+                shadow(&mut head);
+            }
+            let target = Target::Service(name.clone(), *port);
+            Some(Copy { target, head })
+        }
+        BackendTarget::Service {
+            subset: Some(_), ..
+        }
+        | BackendTarget::Invalid { .. } => None,
     })
 }
 

@@ -1,7 +1,11 @@
 //! Answers of our own: a request that goes nowhere, and why.
 
+use std::sync::Arc;
+
 use ambit_decide::{Reason, Refusal};
-use ambit_model::PolicyName;
+use ambit_model::{AbortStatus, PolicyName};
+use ambit_route::Direct;
+use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use http::request::Parts;
 use http::{Response, StatusCode};
@@ -36,6 +40,10 @@ pub(crate) enum Flag {
     ClientLeft,
     /// There is no memory left for it.
     Overloaded,
+    /// The route leads to a subset that there is not.
+    NoSubset,
+    /// The route makes this error on purpose.
+    Injected,
 }
 
 impl Flag {
@@ -51,6 +59,25 @@ impl Flag {
             Self::Malformed => "DPE",
             Self::ClientLeft => "DC",
             Self::Overloaded => "OM",
+            Self::NoSubset => "NC",
+            Self::Injected => "FI",
+        }
+    }
+
+    /// The letters of a request that was made to wait on purpose, in Envoy's order.
+    pub(crate) fn letters_after_delay(self) -> &'static str {
+        match self {
+            Self::None | Self::Denied => "DI",
+            Self::NoRoute => "NR,DI",
+            Self::NoEndpoint => "UH,DI",
+            Self::ConnectFailure => "UF,DI",
+            Self::Reset => "UC,DI",
+            Self::Timeout => "UT,DI",
+            Self::Malformed => "DI,DPE",
+            Self::ClientLeft => "DI,DC",
+            Self::Overloaded => "DI,OM",
+            Self::NoSubset => "DI,NC",
+            Self::Injected => "DI,FI",
         }
     }
 }
@@ -66,6 +93,8 @@ pub(crate) struct Fault {
     pub(crate) detail: String,
     /// The policy that wants it so.
     pub(crate) policy: Option<PolicyName>,
+    /// The code of gRPC, if it is not the one that belongs to the status.
+    grpc: Option<u16>,
 }
 
 impl Fault {
@@ -86,6 +115,21 @@ impl Fault {
             reason,
             detail: detail.into(),
             policy: None,
+            grpc: None,
+        }
+    }
+
+    /// That of a rule that makes errors on purpose.
+    pub(super) fn injected(rule: &str, with: AbortStatus) -> Self {
+        let (status, grpc) = match with {
+            AbortStatus::Http(status) => (status, None),
+            AbortStatus::Grpc(code) => (http_status(code), Some(code)),
+        };
+        let detail = format!("{rule} aborts a share of its requests");
+        let reason = Reason::FaultInjected.word();
+        Self {
+            grpc,
+            ..Self::new(status, Flag::Injected, reason, detail)
         }
     }
 
@@ -141,7 +185,7 @@ pub(super) fn refuse(
     let mut response = Response::new(Body::empty());
     let fields = response.headers_mut();
     if headers::is_grpc(&head.headers) && !switches {
-        let code = grpc_code(fault.status);
+        let code = fault.grpc.unwrap_or_else(|| grpc_code(fault.status));
         fields.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
         fields.insert(headers::GRPC_STATUS, HeaderValue::from(code));
         fields.insert(GRPC_MESSAGE, HeaderValue::from_static(fault.reason));
@@ -155,6 +199,20 @@ pub(super) fn refuse(
     response
 }
 
+/// The answer that a rule gives by itself.
+pub(super) fn direct(direct: &Direct, head: &Parts) -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = direct.status;
+    if !direct.body.is_empty() {
+        let fields = response.headers_mut();
+        fields.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+        if head.method != http::Method::HEAD {
+            *response.body_mut() = Body::whole(Bytes::from_owner(Arc::clone(&direct.body)));
+        }
+    }
+    response
+}
+
 /// The code of gRPC for a status of HTTP, as gRPC's own table has it.
 fn grpc_code(status: StatusCode) -> u16 {
     match status.as_u16() {
@@ -164,6 +222,24 @@ fn grpc_code(status: StatusCode) -> u16 {
         404 => 12,
         429 | 502..=504 => 14,
         _ => 2,
+    }
+}
+
+/// The status of HTTP that is closest to a code of gRPC, as Envoy has it.
+fn http_status(code: u16) -> u16 {
+    match code {
+        0 => 200,
+        1 => 499,
+        3 | 9 | 11 => 400,
+        4 => 504,
+        5 => 404,
+        6 | 10 => 409,
+        7 => 403,
+        8 => 429,
+        12 => 501,
+        14 => 503,
+        16 => 401,
+        _ => 500,
     }
 }
 

@@ -47,6 +47,8 @@ pub(crate) struct Record {
     /// An endpoint has answered.
     answered: bool,
     retries: u32,
+    /// It was made to wait on purpose.
+    delayed: bool,
     fault: Option<Fault>,
     /// The status that the client gets, once it is known.
     status: Option<StatusCode>,
@@ -90,6 +92,7 @@ impl Record {
             destination: None,
             answered: false,
             retries: 0,
+            delayed: false,
             fault: None,
             status: None,
             grpc_status: None,
@@ -112,6 +115,11 @@ impl Record {
     /// The rule that it met.
     pub(super) fn rule(&mut self, rule: &Arc<Rule>) {
         self.rule = Some(Arc::clone(rule));
+    }
+
+    /// It is made to wait on purpose.
+    pub(super) fn delayed(&mut self) {
+        self.delayed = true;
     }
 
     /// The service that it goes to, which its rule may have chosen.

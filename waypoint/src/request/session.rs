@@ -65,10 +65,17 @@ fn backend_with(view: &View, rule: &Rule, uid: &WorkloadUid) -> Option<usize> {
     rule.backends
         .iter()
         .position(|backend| match &backend.target {
-            BackendTarget::Service { name, port } => {
+            BackendTarget::Service {
+                name,
+                port,
+                subset: None,
+            } => {
                 let endpoints = view.endpoints(name, *port);
                 endpoints.is_some_and(|endpoints| endpoints.pick_this(uid).is_some())
             }
-            BackendTarget::Invalid { .. } => false,
+            BackendTarget::Service {
+                subset: Some(_), ..
+            }
+            | BackendTarget::Invalid { .. } => false,
         })
 }

@@ -3,6 +3,8 @@ use ambit_route::{Compiled, Patterns};
 
 use super::*;
 
+mod virtual_services;
+
 #[test]
 fn a_rule_that_cannot_be_used_is_answered_with_500() {
     let to = |path| RoutedMatch {
@@ -23,7 +25,7 @@ fn a_rule_that_cannot_be_used_is_answered_with_500() {
     let (compiled, _) = Compiled::rule_by_rule(&routes, &mut Patterns::default());
     let asked = |path: &str| {
         let head = Request::get(path).body(()).unwrap().into_parts().0;
-        let fault = find_rule(&compiled, &head).unwrap_err();
+        let fault = find_rule(&compiled, &Head::of(&head)).unwrap_err();
         (fault.status.as_u16(), fault.reason)
     };
     assert_eq!(asked("/"), (500, "invalid_route"));

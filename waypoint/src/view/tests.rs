@@ -14,6 +14,7 @@ fn routes(path: PathMatch) -> Change {
     let target = BackendTarget::Service {
         name: name("cart"),
         port: 80,
+        subset: None,
     };
     let http = HttpRoutes {
         matches: vec![RoutedMatch {

@@ -42,6 +42,7 @@ pub(super) fn make(
     problems.extend(made.astray);
     let inner = Inner {
         index: make_index(&made.entries, before, &made.took),
+        asks_for_source: asks_for_source(&made.entries, before, &made.took),
         entries: made.entries,
         rules,
         names: made.names,
@@ -208,6 +209,17 @@ impl Ready {
             _when: Arc::clone(when),
         })
     }
+}
+
+/// Whether some match depends on who the client is. Where none did, only those are looked at that are
+/// new.
+fn asks_for_source(entries: &[Entry], before: Option<&Inner>, took: &Took) -> bool {
+    let asks = |entry: &Entry| entry.ready.matching.asks_for_source();
+    if before.is_some_and(|before| before.asks_for_source) {
+        return entries.iter().any(asks);
+    }
+    let mut added = took.added.iter().filter_map(|place| entries.get(*place));
+    added.any(asks)
 }
 
 /// The index of before, if what is asked of paths is the same, or what has changed of it.

@@ -5,6 +5,7 @@ use ambit_model::{
 use http::{HeaderMap, Method, Request};
 
 use super::*;
+use crate::head::Source;
 
 mod changes;
 mod naive;
@@ -62,6 +63,8 @@ fn a_request_that_nothing_matches_is_not_found() {
         query: None,
         authority: None,
         headers: &headers,
+        scheme: None,
+        source: Source::default(),
     };
     assert!(compiled.find(&head).is_none());
     let none = Compiled::new(&HttpRoutes::default()).unwrap();

@@ -1,4 +1,5 @@
 use super::*;
+use crate::head::Source;
 
 const FOO: &str = "https://www.foo.com";
 
@@ -31,6 +32,8 @@ fn judge(cors: &Cors, method: &Method, headers: &HeaderMap) -> CorsVerdict {
         query: None,
         authority: None,
         headers,
+        scheme: None,
+        source: Source::default(),
     };
     CorsPolicy::new(cors).unwrap().judge(&head)
 }
@@ -278,4 +281,42 @@ fn what_is_no_origin_or_name_is_refused() {
         ..cors(&[FOO])
     };
     assert_eq!(CorsPolicy::new(&methods).unwrap_err().field, "CORS method");
+}
+
+#[test]
+fn origins_are_compared_as_texts_too_and_what_is_of_others_may_go_on() {
+    use ambit_model::{Pattern, TextMatch};
+    let cors = Cors {
+        origin_matches: vec![
+            TextMatch::Prefix("https://www.".into()),
+            TextMatch::Regex(Pattern("http://[a-z]+.bar.com".into())),
+        ],
+        passes_others: true,
+        ..cors(&[])
+    };
+    for (origin, allowed) in [
+        (FOO, true),
+        ("http://x.bar.com", true),
+        ("http://x.bar.com.evil", false),
+        ("https://foo.com", false),
+    ] {
+        let headers = map(&[("origin", origin), ("access-control-request-method", "PUT")]);
+        match judge(&cors, &Method::OPTIONS, &headers) {
+            CorsVerdict::Preflight(answer) => {
+                assert!(allowed, "{origin}");
+                assert_eq!(answer.headers()["access-control-allow-origin"], origin);
+            }
+            CorsVerdict::Actual(headers) => {
+                assert!(!allowed, "{origin}");
+                let mut answer = map(&[("access-control-allow-origin", "of the application")]);
+                headers.apply(&mut answer);
+                assert_eq!(answer["access-control-allow-origin"], "of the application");
+            }
+        }
+    }
+    let bad = Cors {
+        origin_matches: vec![TextMatch::Regex(Pattern("(".into()))],
+        ..Cors::default()
+    };
+    assert!(CorsPolicy::new(&bad).is_err());
 }

@@ -23,6 +23,7 @@ fn may_match(test: &PathTest, path: &str) -> bool {
         PathTest::Exact(text) => **text == *path,
         PathTest::Segments(text) | PathTest::Prefix(text) => path.starts_with(&**text),
         PathTest::Regex { begins, .. } => path.starts_with(&**begins),
+        PathTest::Folded { .. } => true,
     }
 }
 

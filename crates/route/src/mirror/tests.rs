@@ -4,7 +4,12 @@ use super::*;
 
 fn mirror(share: u32, of: u32) -> Mirror {
     let target = BackendTarget::Invalid { why: "gone".into() };
-    Mirror { target, share, of }
+    Mirror {
+        target,
+        share,
+        of,
+        shadow: false,
+    }
 }
 
 #[test]
@@ -26,4 +31,22 @@ fn so_many_are_copied_as_the_mirror_says() {
         assert_eq!(copied.count(), expected, "{share} of {of}");
     }
     assert!(should_mirror(&mirror(1, 1), u64::MAX));
+}
+
+#[test]
+fn the_host_of_a_copy_says_that_it_is_one() {
+    for (target, host, expected) in [
+        ("/", Some("shop"), "shop-shadow"),
+        ("/", Some("shop:80"), "shop-shadow:80"),
+        ("/", Some("[::1]:80"), "[::1]:80"),
+        ("http://shop:80/", None, "shop-shadow:80"),
+    ] {
+        let mut request = http::Request::get(target);
+        if let Some(host) = host {
+            request = request.header("host", host);
+        }
+        let mut parts = request.body(()).unwrap().into_parts().0;
+        shadow(&mut parts);
+        assert_eq!(Head::of(&parts).authority, Some(expected));
+    }
 }

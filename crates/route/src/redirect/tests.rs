@@ -2,6 +2,7 @@ use ambit_model::PathChange;
 use http::{HeaderMap, Method};
 
 use super::*;
+use crate::head::Source;
 
 /// A redirect of which only the status is given.
 fn plain() -> Redirect {
@@ -21,6 +22,8 @@ fn head<'a>(authority: Option<&'a str>, path: &'a str, headers: &'a HeaderMap) -
         query: Some("q=1"),
         authority,
         headers,
+        scheme: None,
+        source: Source::default(),
     }
 }
 

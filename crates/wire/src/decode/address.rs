@@ -78,6 +78,11 @@ pub fn workload_from_wire(
             .iter()
             .map(|name| policy_name(name))
             .collect(),
+        labels: extension
+            .iter()
+            .flat_map(|e| &e.labels)
+            .map(|(name, value)| (name.as_str().into(), value.as_str().into()))
+            .collect(),
         applicable_policies: extension.filter(|e| e.has_applicable_policies).map(|e| {
             e.applicable_policies
                 .iter()

@@ -81,7 +81,7 @@ prop_compose! {
         applicable_policies in option::of(vec(policy_name(), 0..3)),
         telemetry in telemetry(),
         numbers in any::<(bool, bool, u32)>(),
-        waypoint_only in any::<bool>(),
+        more in (any::<bool>(), btree_map(word(), anything(), 0..3)),
     ) -> Workload {
         let (uid, name, namespace, trust_domain, service_account) = names;
         let (hostname, network, node, cluster) = places;
@@ -90,7 +90,7 @@ prop_compose! {
             uid: WorkloadUid::new(uid), pod_uid, name, namespace, trust_domain, service_account,
             addresses, hostname, network, node, cluster, protocol, host_network: numbers.0,
             workload_name, workload_type, canonical_name, canonical_revision, services, waypoint,
-            waypoint_only, policies, applicable_policies,
+            waypoint_only: more.0, policies, applicable_policies, labels: more.1,
             health: if numbers.1 { Health::Healthy } else { Health::Unhealthy },
             locality, capacity: numbers.2,
         }

@@ -173,7 +173,8 @@ fn locality(workload: &Workload) -> Option<wire::Locality> {
 
 fn workload_extension(workload: &Workload) -> Option<wire::Extension> {
     let applicable = workload.applicable_policies.as_deref();
-    if workload.pod_uid.is_none() && applicable.is_none() && !workload.waypoint_only {
+    let says_nothing = !workload.waypoint_only && workload.labels.is_empty();
+    if workload.pod_uid.is_none() && applicable.is_none() && says_nothing {
         return None;
     }
     let message = extension::WorkloadExtension {
@@ -185,6 +186,11 @@ fn workload_extension(workload: &Workload) -> Option<wire::Extension> {
             .collect(),
         has_applicable_policies: applicable.is_some(),
         waypoint_only: workload.waypoint_only,
+        labels: workload
+            .labels
+            .iter()
+            .map(|(name, value)| (text(name), text(value)))
+            .collect(),
     };
     Some(wire::Extension {
         name: WORKLOAD_EXTENSION.to_owned(),

@@ -86,6 +86,7 @@ fn resolve(
     Ok(BackendTarget::Service {
         name: inputs.service_name(&service),
         port,
+        subset: None,
     })
 }
 

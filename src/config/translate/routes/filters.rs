@@ -140,7 +140,12 @@ impl Compiler<'_> {
             return Err(Wrong::unsupported(field, what, "name a part of the whole"));
         }
         let target = self.target(&format!("{field}.backendRef"), &given.backend_ref);
-        Ok(Mirror { target, share, of })
+        Ok(Mirror {
+            target,
+            share,
+            of,
+            shadow: false,
+        })
     }
 }
 
@@ -249,7 +254,10 @@ fn path(
             return Err(Wrong::unsupported(field, what, advice));
         }
     };
-    let (PathChange::Full(path) | PathChange::Prefix(path)) = &change;
+    let path = match &change {
+        PathChange::Full(path) | PathChange::Prefix(path) => path,
+        PathChange::Regex { replacement, .. } => replacement,
+    };
     let legal = |byte: u8| byte.is_ascii_graphic() && !b"#?".contains(&byte);
     if path.len() > 1024 || !path.bytes().all(legal) {
         let what = "a path with a character that no path has, or of more than 1024";
@@ -287,6 +295,7 @@ fn cors(field: &str, given: &GivenCors) -> Result<Cors, Wrong> {
         allow_headers: names(&given.allow_headers),
         expose_headers: names(&given.expose_headers),
         max_age: Some(Duration::from_secs(given.max_age.unwrap_or(MAX_AGE).into())),
+        ..Cors::default()
     })
 }
 

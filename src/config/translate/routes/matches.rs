@@ -81,6 +81,7 @@ fn http_match(
         method: method.transpose()?,
         headers: fields(room, &format!("{field}.headers"), headers)?,
         query: fields(room, &format!("{field}.queryParams"), query)?,
+        ..HttpMatch::default()
     };
     let has_method = when.method.is_some();
     let rank = Rank::http(rank, has_method, when.headers.len(), when.query.len());

@@ -107,7 +107,9 @@ fn when(given: &HttpMatch) -> String {
 
 fn then(rule: &HttpRule) -> String {
     let backends = rule.backends.iter().map(|one| match &one.backend.target {
-        BackendTarget::Service { name, port } => format!("{} {name}:{port}", one.backend.weight),
+        BackendTarget::Service { name, port, .. } => {
+            format!("{} {name}:{port}", one.backend.weight)
+        }
         BackendTarget::Invalid { why } => format!("{} ({why})", one.backend.weight),
     });
     format!("{} {:?}", rule.name, backends.collect::<Vec<_>>())

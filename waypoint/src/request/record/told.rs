@@ -108,6 +108,10 @@ impl Record {
 
     /// Why the answer is not an endpoint's own and whole: Envoy's letters, our word, the details.
     fn outcome(&self) -> (&'static str, Option<&'static str>, Option<&str>) {
+        let letters = |flag: Flag| match self.delayed {
+            true => flag.letters_after_delay(),
+            false => flag.letters(),
+        };
         match &self.fault {
             // The first refuses nothing; whoever reads the connection counts the second.
             Some(fault)
@@ -116,20 +120,16 @@ impl Record {
                     (Flag::ClientLeft, _) | (Flag::Malformed, "malformed_request")
                 ) =>
             {
-                (fault.flag.letters(), None, Some(&fault.detail))
+                (letters(fault.flag), None, Some(&fault.detail))
             }
-            Some(fault) => (
-                fault.flag.letters(),
-                Some(fault.reason),
-                Some(&fault.detail),
-            ),
-            None if self.complete => (Flag::None.letters(), None, None),
+            Some(fault) => (letters(fault.flag), Some(fault.reason), Some(&fault.detail)),
+            None if self.complete => (letters(Flag::None), None, None),
             None if self.proxy.over.is_cancelled() => (
-                Flag::None.letters(),
+                letters(Flag::None),
                 Some(Reason::Draining.word()),
                 Some(CUT),
             ),
-            None => (Flag::ClientLeft.letters(), None, Some(LEFT)),
+            None => (letters(Flag::ClientLeft), None, Some(LEFT)),
         }
     }
 }

@@ -1,6 +1,8 @@
 //! Finding is the same as reading the list from its beginning, by what the model's documents say.
 
-use ambit_model::{FieldMatch, PathMatch, TextMatch};
+use std::collections::BTreeMap;
+
+use ambit_model::{FieldMatch, PathMatch, SourceMatch, TextMatch};
 use http::{HeaderName, HeaderValue};
 use proptest::prelude::*;
 
@@ -44,7 +46,11 @@ fn path_matches(path: &str, test: &PathMatch) -> bool {
 }
 
 fn field_matches(test: &FieldMatch, value: Option<&str>) -> bool {
-    value.is_some_and(|value| text_matches(value, &test.value)) != test.invert
+    match test.value {
+        TextMatch::Present => value.is_some() != test.invert,
+        _ if test.invert => !text_matches(value.unwrap_or(""), &test.value),
+        _ => value.is_some_and(|value| text_matches(value, &test.value)),
+    }
 }
 
 /// A request in plain words.
@@ -55,6 +61,10 @@ struct Asked {
     /// Names and values, decoded.
     query: Vec<(&'static str, &'static str)>,
     headers: Vec<(&'static str, &'static str)>,
+    host: Option<&'static str>,
+    scheme: Option<&'static str>,
+    namespace: Option<&'static str>,
+    labels: Option<BTreeMap<Arc<str>, Arc<str>>>,
 }
 
 impl Asked {
@@ -72,10 +82,46 @@ impl Asked {
         let mut query = when.query.iter();
         let path = when.path.as_ref();
         let method = when.method.as_ref();
-        path.is_none_or(|path| path_matches(&self.path, path))
+        let text = |test: Option<&TextMatch>, text: Option<&str>| {
+            test.is_none_or(|test| text.is_some_and(|text| text_matches(text, test)))
+        };
+        path.is_none_or(|path| self.path_matches(path, when.ignore_case))
+            && text(when.authority.as_ref(), self.host)
+            && text(when.scheme.as_ref(), Some(self.scheme.unwrap_or("http")))
+            && when
+                .source
+                .as_ref()
+                .is_none_or(|source| self.comes_from(source))
             && method.is_none_or(|method| text_matches(self.method, method))
             && headers.all(|test| field_matches(test, header(&test.name).as_deref()))
             && query.all(|test| field_matches(test, parameter(&test.name)))
+    }
+
+    fn path_matches(&self, test: &PathMatch, ignore_case: bool) -> bool {
+        let lower = |text: &Arc<str>| Arc::<str>::from(text.to_lowercase());
+        match test {
+            test if !ignore_case => path_matches(&self.path, test),
+            PathMatch::Regex(_) => path_matches(&self.path, test),
+            PathMatch::Exact(text) => {
+                path_matches(&self.path.to_lowercase(), &PathMatch::Exact(lower(text)))
+            }
+            PathMatch::Segments(text) => {
+                path_matches(&self.path.to_lowercase(), &PathMatch::Segments(lower(text)))
+            }
+            PathMatch::Prefix(text) => {
+                path_matches(&self.path.to_lowercase(), &PathMatch::Prefix(lower(text)))
+            }
+        }
+    }
+
+    fn comes_from(&self, source: &SourceMatch) -> bool {
+        let is_of = source.namespace.as_deref();
+        let labels = self.labels.clone().unwrap_or_default();
+        is_of.is_none_or(|namespace| self.namespace == Some(namespace))
+            && source
+                .labels
+                .iter()
+                .all(|(name, value)| labels.get(name) == Some(value))
     }
 
     /// Where it goes: which match it meets, and what else is found.
@@ -92,8 +138,13 @@ impl Asked {
             method: &self.method.parse().unwrap(),
             path: &self.path,
             query: query.as_deref(),
-            authority: None,
+            authority: self.host,
             headers: &headers,
+            scheme: self.scheme,
+            source: Source {
+                namespace: self.namespace,
+                labels: self.labels.as_ref(),
+            },
         })?;
         Some((found.position, format!("{found:?}")))
     }
@@ -134,7 +185,7 @@ fn text_match() -> impl Strategy<Value = TextMatch> {
 
 /// Paths of few segments, so that many are equal or begin with others.
 fn path() -> impl Strategy<Value = String> {
-    "(/(a|b|ab)){1,3}/?"
+    "(/(a|b|ab|A|aB)){1,3}/?"
 }
 
 fn path_match() -> impl Strategy<Value = PathMatch> {
@@ -172,14 +223,53 @@ fn method_match() -> impl Strategy<Value = Option<TextMatch>> {
 
 fn http_match() -> impl Strategy<Value = HttpMatch> {
     let path = prop_oneof![1 => Just(None), 8 => path_match().prop_map(Some)];
-    let parts = (path, method_match(), fields(), fields());
-    parts.prop_map(|(path, method, headers, query)| HttpMatch {
+    let parts = (path, method_match(), fields(), fields(), more());
+    parts.prop_map(|(path, method, headers, query, more)| HttpMatch {
         path,
         method,
         headers,
         query,
+        ..more
     })
 }
+
+/// What most matches do not ask for.
+fn more() -> impl Strategy<Value = HttpMatch> {
+    let seldom = |values: &'static [&'static str]| {
+        let text = prop::sample::select(values).prop_map(|text| TextMatch::Exact(text.into()));
+        prop_oneof![6 => Just(None), 1 => text.prop_map(Some)]
+    };
+    let source = (
+        prop::sample::select(&[None, Some("shop"), Some("bank")]),
+        labels(),
+    );
+    let source = source.prop_map(|(namespace, labels)| SourceMatch {
+        namespace: namespace.map(Into::into),
+        labels,
+    });
+    let source = prop_oneof![4 => Just(None), 1 => source.prop_map(Some)];
+    let parts = (
+        any::<bool>(),
+        seldom(&HOSTS),
+        seldom(&["http", "https"]),
+        source,
+    );
+    parts.prop_map(|(ignore_case, authority, scheme, source)| HttpMatch {
+        ignore_case,
+        authority,
+        scheme,
+        source,
+        ..HttpMatch::default()
+    })
+}
+
+fn labels() -> impl Strategy<Value = BTreeMap<Arc<str>, Arc<str>>> {
+    let text =
+        |values: &'static [&'static str]| prop::sample::select(values).prop_map(Arc::<str>::from);
+    prop::collection::btree_map(text(&["app", "version"]), text(&["a", "b"]), 0..2)
+}
+
+const HOSTS: [&str; 2] = ["shop", "shop:80"];
 
 fn asked() -> impl Strategy<Value = Asked> {
     let method = prop::sample::select(&["GET", "POST", "PUT"]);
@@ -187,12 +277,20 @@ fn asked() -> impl Strategy<Value = Asked> {
         let pair = (prop::sample::select(&NAMES), prop::sample::select(&VALUES));
         prop::collection::vec(pair, 0..4)
     };
-    let parts = (method, path(), pairs(), pairs());
-    parts.prop_map(|(method, path, query, headers)| Asked {
+    let namespace = prop::sample::select(&[None, Some("shop"), Some("bank")]);
+    let client = (namespace, prop::option::of(labels()));
+    let host = prop::sample::select(&[None, Some(HOSTS[0]), Some(HOSTS[1])]);
+    let scheme = prop::sample::select(&[None, Some("http"), Some("https")]);
+    let parts = (method, path(), pairs(), pairs(), (host, scheme), client);
+    parts.prop_map(|(method, path, query, headers, target, client)| Asked {
         method,
         path,
         query,
         headers,
+        host: target.0,
+        scheme: target.1,
+        namespace: client.0,
+        labels: client.1,
     })
 }
 

@@ -1,0 +1,178 @@
+//! What rules may do since there are VirtualServices.
+
+use std::time::Duration;
+
+use ambit_model::{
+    AbortStatus, Change, Content, DirectResponse, FaultAbort, FaultDelay, Faults, HeaderChanges,
+    HttpFilters, HttpRule, RouteList, Share, SpiffeId,
+};
+use tokio::io::AsyncWriteExt as _;
+use tokio::time::Instant;
+
+use super::super::*;
+use crate::fixtures::{call, routed, service};
+use crate::scene::{CLIENT, Peer, Scene, rest};
+
+const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: s\r\nConnection: close\r\n\r\n";
+const ALL: Share = Share { share: 1, of: 1 };
+
+/// A waypoint whose only rule is this, before a server that would answer 200.
+async fn scene(rule: HttpRule) -> Scene {
+    let peer = Peer::start().await;
+    let changes = [
+        service("server"),
+        peer.serves("server-0", "server"),
+        routed(&["server"], rule),
+    ];
+    peer.answer("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    Scene::new(changes)
+}
+
+/// The answer to a request, with its body.
+async fn ask(scene: &Scene, request: &[u8]) -> String {
+    let mut client = scene.client();
+    client.write_all(request).await.unwrap();
+    rest(&mut client).await
+}
+
+#[tokio::test]
+async fn an_abort_answers_in_the_form_of_the_client_and_is_told_of() {
+    let abort = |with| HttpRule {
+        faults: Some(Faults {
+            delay: None,
+            abort: Some(FaultAbort { of: ALL, with }),
+        }),
+        ..HttpRule::default()
+    };
+    let of_grpc = b"POST /a/b HTTP/1.1\r\nHost: s\r\nContent-Type: application/grpc\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+    for (with, request, expected) in [
+        (AbortStatus::Http(418), GET, "HTTP/1.1 418 "),
+        (AbortStatus::Grpc(14), GET, "HTTP/1.1 503 "),
+        (AbortStatus::Grpc(8), &of_grpc[..], "grpc-status: 8\r\n"),
+        (AbortStatus::Http(503), &of_grpc[..], "grpc-status: 14\r\n"),
+    ] {
+        let scene = scene(abort(with)).await;
+        let answer = ask(&scene, request).await;
+        assert!(answer.contains(expected), "{with:?}: {answer}");
+        scene.await_request(&["response_flags=\"FI\""]).await;
+    }
+}
+
+#[tokio::test]
+async fn a_delayed_request_waits_without_its_time_running() {
+    let delay = Duration::from_millis(300);
+    let rule = HttpRule {
+        timeout: Some(Duration::from_millis(250)),
+        faults: Some(Faults {
+            delay: Some(FaultDelay {
+                of: ALL,
+                fixed: delay,
+            }),
+            abort: None,
+        }),
+        ..HttpRule::default()
+    };
+    let scene = scene(rule).await;
+    let began = Instant::now();
+    let answer = ask(&scene, GET).await;
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    assert!(began.elapsed() >= delay);
+    scene.await_request(&["response_flags=\"DI\""]).await;
+}
+
+#[tokio::test]
+async fn a_rule_answers_by_itself_with_its_headers() {
+    let rule = |status, body: Option<&str>| HttpRule {
+        direct_response: Some(DirectResponse {
+            status,
+            body: body.map(|text| Content::Text(text.into())),
+        }),
+        filters: HttpFilters {
+            response_headers: HeaderChanges {
+                set: vec![("x-why".into(), "closed".into())],
+                ..HeaderChanges::default()
+            },
+            ..HttpFilters::default()
+        },
+        ..HttpRule::default()
+    };
+    let scene_of = |status, body| scene(rule(status, body));
+    let answer = ask(&scene_of(503, Some("closed")).await, GET).await;
+    assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+    assert!(
+        answer.contains("x-why: closed\r\n") && answer.ends_with("\r\n\r\nclosed"),
+        "{answer}"
+    );
+    let answer = ask(&scene_of(200, None).await, GET).await;
+    assert!(
+        answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("\r\n\r\n"),
+        "{answer}"
+    );
+    let of_head = b"HEAD / HTTP/1.1\r\nHost: s\r\nConnection: close\r\n\r\n";
+    let answer = ask(&scene_of(200, Some("long")).await, of_head).await;
+    assert!(answer.ends_with("\r\n\r\n"), "{answer}");
+}
+
+/// The routes of the service, each of which leads to a subset.
+fn of_subset(change: Change) -> Change {
+    let Change::PutRoutes(routes) = change else {
+        panic!("no routes")
+    };
+    let mut routes = (*routes).clone();
+    for port in routes.ports.values_mut() {
+        let Some(RouteList::Http(http)) = &mut port.producer else {
+            panic!("no list for requests")
+        };
+        for rule in &mut http.rules {
+            for backend in &mut Arc::make_mut(rule).backends {
+                if let BackendTarget::Service { subset, .. } = &mut backend.backend.target {
+                    *subset = Some("v1".into());
+                }
+            }
+        }
+    }
+    Change::PutRoutes(Arc::new(routes))
+}
+
+#[tokio::test]
+async fn a_subset_that_nobody_defines_is_not_reached() {
+    let peer = Peer::start().await;
+    let changes = [
+        service("server"),
+        peer.serves("server-0", "server"),
+        of_subset(routed(&["server"], HttpRule::default())),
+    ];
+    let scene = Scene::new(changes);
+    let answer = ask(&scene, GET).await;
+    assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+    assert!(answer.ends_with("unknown_subset\n"), "{answer}");
+    scene.await_request(&["response_flags=\"NC\""]).await;
+}
+
+#[test]
+fn a_client_is_of_the_namespace_that_it_proved_and_has_the_labels_of_its_own_pod_alone() {
+    let peer = crate::fixtures::endpoint("web-0", "web", "10.1.0.9", ambit_model::Health::Healthy);
+    let Change::PutWorkload(workload) = peer else {
+        panic!("no workload")
+    };
+    let labels: std::collections::BTreeMap<Arc<str>, Arc<str>> =
+        [("app".into(), "web".into())].into();
+    let workload = Arc::new(ambit_model::Workload {
+        labels: labels.clone(),
+        ..(*workload).clone()
+    });
+    let mesh = ambit_model::Mesh::default();
+    let mut client = call(CLIENT).client;
+    client.workload = Some(Arc::clone(&workload));
+    let source = client.source(&mesh);
+    assert_eq!((source.namespace, source.labels), (None, None));
+    client.identity = Some(workload.identity());
+    let source = client.source(&mesh);
+    assert_eq!(
+        (source.namespace, source.labels),
+        (Some("shop"), Some(&labels))
+    );
+    client.identity = Some(SpiffeId::from_parts("cluster.local", "shop", "other"));
+    let source = client.source(&mesh);
+    assert_eq!((source.namespace, source.labels), (Some("shop"), None));
+}
