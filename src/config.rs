@@ -51,7 +51,7 @@ use self::objects::{Kind, Object, ObjectKey};
 use self::problem::{Finding, Problem, Severity};
 use self::statuses::Shown;
 use self::store::{Claim, ObjectEvent, Objects};
-use self::translate::{Dirty, Inputs, Judged, RouteVerdicts};
+use self::translate::{Dirty, Inputs, Judged, RouteVerdicts, VirtualVerdicts};
 
 pub use self::pods::PodOnNode;
 pub use self::settings::{CaptureRecord, EXCLUDED_NAMESPACES, ROOT_NAMESPACES, Settings};
@@ -89,6 +89,8 @@ pub struct Configuration {
     policy_findings: BTreeMap<ObjectKey, Vec<(Severity, Finding)>>,
     /// What is said of routes, by the service that they name as a parent.
     route_verdicts: BTreeMap<ObjectKey, RouteVerdicts>,
+    /// What is said of virtual services, by the service that they are for.
+    virtual_verdicts: BTreeMap<ObjectKey, VirtualVerdicts>,
     /// Objects as their source shows them, where it shows more than what is read.
     shown: BTreeMap<ObjectKey, Shown>,
 }

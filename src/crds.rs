@@ -15,6 +15,7 @@ mod peer_authentication;
 mod schema;
 mod selector;
 mod status;
+mod virtual_service;
 
 use serde_json::{Value, json};
 
@@ -22,11 +23,14 @@ use self::schema::Schema;
 use crate::config::objects::Kind;
 
 /// The kinds that have a definition of ours.
-pub const KINDS: [Kind; 2] = [Kind::AuthorizationPolicy, Kind::PeerAuthentication];
+pub const KINDS: [Kind; 3] = [
+    Kind::AuthorizationPolicy,
+    Kind::PeerAuthentication,
+    Kind::VirtualService,
+];
 /// By this label a definition of ours is told from an Istio installation's.
 pub const LABEL: (&str, &str) = ("app.kubernetes.io/part-of", "ambit");
 
-const GROUP: &str = "security.istio.io";
 const HEADER: &str = "# Made by `ambit crds`; do not edit.\n";
 
 /// What differs between the kinds.
@@ -64,20 +68,30 @@ pub fn definition(kind: Kind) -> Option<Value> {
     let definition = match kind {
         Kind::AuthorizationPolicy => authorization_policy::definition(),
         Kind::PeerAuthentication => peer_authentication::definition(),
+        Kind::VirtualService => virtual_service::definition(),
         _ => return None,
     };
     Some(definition.document())
 }
 
 impl Definition {
+    /// The API group of its kind.
+    fn group(&self) -> &'static str {
+        let preferred = self.kind.api_versions().first();
+        let split = preferred.and_then(|version| version.split_once('/'));
+        split.map_or("", |(group, _)| group)
+    }
+
     fn document(&self) -> Value {
         let plural = self.kind.plural();
         let (label, value) = LABEL;
+        let group = self.group();
+        let area = group.split('.').next().unwrap_or_default();
         let versions: Vec<Value> = self
             .kind
             .api_versions()
             .iter()
-            .filter_map(|version| version.strip_prefix(GROUP)?.strip_prefix('/'))
+            .filter_map(|version| version.strip_prefix(group)?.strip_prefix('/'))
             .enumerate()
             .map(|(index, version)| self.version(version, index == 0))
             .collect();
@@ -85,18 +99,18 @@ impl Definition {
             "apiVersion": "apiextensions.k8s.io/v1",
             "kind": "CustomResourceDefinition",
             "metadata": {
-                "name": format!("{plural}.{GROUP}"),
+                "name": format!("{plural}.{group}"),
                 "labels": {label: value},
             },
             "spec": {
-                "group": GROUP,
+                "group": group,
                 "names": {
                     "kind": self.kind.name(),
                     "listKind": format!("{}List", self.kind.name()),
                     "plural": plural,
                     "singular": self.singular,
                     "shortNames": [self.short_name],
-                    "categories": ["istio-io", "security-istio-io"],
+                    "categories": ["istio-io", format!("{area}-istio-io")],
                 },
                 "scope": "Namespaced",
                 "versions": versions,
@@ -108,7 +122,10 @@ impl Definition {
         let [heading, path, explanation] = self.column;
         let whole = Schema::object(
             "",
-            [("spec", self.spec.clone()), ("status", status::schema())],
+            [
+                ("spec", self.spec.clone()),
+                ("status", status::schema(self.kind)),
+            ],
         );
         json!({
             "name": name,

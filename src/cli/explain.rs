@@ -38,8 +38,8 @@ const USAGE: u8 = 2;
     after_help = "Exit code: 0 it would be allowed, 1 refused, 2 that cannot be told.
 
 Rights in a cluster: list pods, services, endpointslices, nodes, namespaces, serviceaccounts, \
-networkpolicies, authorizationpolicies, peerauthentications, httproutes, grpcroutes, tlsroutes, tcproutes \
-and referencegrants; in the namespace of the mesh get deployments and \
+networkpolicies, authorizationpolicies, peerauthentications, httproutes, grpcroutes, tlsroutes, tcproutes, \
+referencegrants and virtualservices; in the namespace of the mesh get deployments and \
 daemonsets, and get and create pods/portforward. Without the last, the objects decide and not \
 what the agents know."
 )]

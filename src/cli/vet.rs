@@ -24,8 +24,8 @@ const USAGE: u8 = 2;
     after_help = "Exit code: 0 no errors, 1 errors, 2 not everything could be read.
 
 Rights in a cluster: list pods, services, endpointslices, nodes, namespaces, serviceaccounts, \
-networkpolicies, authorizationpolicies, peerauthentications, httproutes, grpcroutes, tlsroutes, tcproutes \
-and referencegrants; get deployments in the namespace of the mesh."
+networkpolicies, authorizationpolicies, peerauthentications, httproutes, grpcroutes, tlsroutes, tcproutes, \
+referencegrants and virtualservices; get deployments in the namespace of the mesh."
 )]
 pub struct Args {
     /// Folder of YAML files, or a single file; without one, the objects of the cluster

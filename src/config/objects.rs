@@ -1,8 +1,8 @@
 //! The objects that the mesh reads, each with just the fields that matter to it.
 //!
 //! [`read()`] turns a parsed document into a typed [`Object`], or says which field is wrong. Core
-//! kinds ignore what they do not know; policies do not, see
-//! [`authorization_policy`](mod@authorization_policy); of a route only a word that is not known is an
+//! kinds ignore what they do not know; Istio's do not, see
+//! [`authorization_policy`](mod@authorization_policy); of a route of Gateway API only a word that is not known is an
 //! error, see [`route_parts`]. Names are checked, so that what is read is
 //! safe to put into identities.
 
@@ -25,6 +25,7 @@ pub mod route_values;
 pub mod selector;
 pub mod service;
 pub mod stream_route;
+pub mod virtual_service;
 
 mod read;
 
@@ -45,6 +46,7 @@ use self::pod::Pod;
 use self::reference_grant::ReferenceGrant;
 use self::service::{EndpointSlice, Service};
 use self::stream_route::{TcpRoute, TlsRoute};
+use self::virtual_service::VirtualService;
 
 pub use self::read::{Identity, ReadError, items, read};
 
@@ -68,6 +70,7 @@ pub enum Kind {
     TlsRoute,
     TcpRoute,
     ReferenceGrant,
+    VirtualService,
 }
 
 impl Kind {
@@ -89,6 +92,7 @@ impl Kind {
         Self::TlsRoute,
         Self::TcpRoute,
         Self::ReferenceGrant,
+        Self::VirtualService,
     ];
 
     /// Its name.
@@ -110,6 +114,7 @@ impl Kind {
             Self::TlsRoute => "TLSRoute",
             Self::TcpRoute => "TCPRoute",
             Self::ReferenceGrant => "ReferenceGrant",
+            Self::VirtualService => "VirtualService",
         }
     }
 
@@ -132,6 +137,7 @@ impl Kind {
             Self::TlsRoute => "tlsroutes",
             Self::TcpRoute => "tcproutes",
             Self::ReferenceGrant => "referencegrants",
+            Self::VirtualService => "virtualservices",
         }
     }
 
@@ -156,6 +162,11 @@ impl Kind {
                 "gateway.networking.k8s.io/v1beta1",
             ],
             Self::GrpcRoute => &["gateway.networking.k8s.io/v1"],
+            Self::VirtualService => &[
+                "networking.istio.io/v1",
+                "networking.istio.io/v1beta1",
+                "networking.istio.io/v1alpha3",
+            ],
             Self::TlsRoute => &[
                 "gateway.networking.k8s.io/v1",
                 "gateway.networking.k8s.io/v1alpha3",
@@ -179,7 +190,7 @@ impl Kind {
         matches!(self, Self::AuthorizationPolicy | Self::PeerAuthentication)
     }
 
-    /// True if an object of this kind says where traffic goes.
+    /// True if it is one of Gateway API's that say where traffic goes.
     pub fn is_route(self) -> bool {
         matches!(
             self,
@@ -190,7 +201,7 @@ impl Kind {
     /// True if the author of an object of this kind is told what becomes of it: before it is written
     /// and, by its status, afterwards. While it cannot be read, its last good version counts.
     pub fn is_judged(self) -> bool {
-        self.is_policy() || self.is_route()
+        self.is_policy() || self.is_route() || self == Self::VirtualService
     }
 
     /// True if we write something of the status of its objects.
@@ -252,6 +263,7 @@ pub enum Object {
     TlsRoute(Box<TlsRoute>),
     TcpRoute(Box<TcpRoute>),
     ReferenceGrant(Box<ReferenceGrant>),
+    VirtualService(Box<VirtualService>),
     /// A policy that cannot be read and has no version that could: it refuses everything in its
     /// scope, which is its namespace, or the mesh if that is not readable either.
     UnreadablePolicy(ObjectKey),
@@ -277,6 +289,7 @@ impl Object {
             Self::TlsRoute(object) => (Kind::TlsRoute, &object.metadata),
             Self::TcpRoute(object) => (Kind::TcpRoute, &object.metadata),
             Self::ReferenceGrant(object) => (Kind::ReferenceGrant, &object.metadata),
+            Self::VirtualService(object) => (Kind::VirtualService, &object.metadata),
             Self::UnreadablePolicy(key) => return key.clone(),
         };
         key_of(kind, metadata)
@@ -301,6 +314,7 @@ impl Object {
             Self::TlsRoute(object) => serde_json::to_value(object),
             Self::TcpRoute(object) => serde_json::to_value(object),
             Self::ReferenceGrant(object) => serde_json::to_value(object),
+            Self::VirtualService(object) => serde_json::to_value(object),
             Self::UnreadablePolicy(_) => return None,
         };
         let kind = self.key().kind;

@@ -53,11 +53,21 @@ impl Configuration {
 
     fn recompute_routes(&mut self, service: ObjectKey) -> Option<Change> {
         let inputs = self.inputs();
-        let TranslatedRoutes { routes, verdicts } = inputs.routes(&service);
+        let TranslatedRoutes {
+            routes,
+            verdicts,
+            virtual_services,
+        } = inputs.routes(&service);
         let name = inputs.service_name(&service);
         let change = change(self.mesh.routes(&name), routes, Change::PutRoutes, || {
             Change::RemoveRoutes(name)
         });
+        if virtual_services.is_empty() {
+            self.virtual_verdicts.remove(&service);
+        } else {
+            let service = service.clone();
+            self.virtual_verdicts.insert(service, virtual_services);
+        }
         if verdicts.is_empty() {
             self.route_verdicts.remove(&service);
         } else {

@@ -1,11 +1,13 @@
 //! What is said of each policy and each route on itself, by its status.
 //!
-//! A policy has the condition `Accepted`, a route has conditions for each of its parents ([`route`]).
+//! A policy has the condition `Accepted`, a route has conditions for each of its parents ([`route`]), a
+//! `VirtualService` those of Istio's status beside ours ([`virtual_service`]).
 //! Accepted is what is in force as it is written. Anything else says which field is wrong, what to
 //! do, and what is in force meanwhile: the last version that could be read, or a refusal of all
 //! that it might have been for. Pure; who writes it compares with what is there ([`Shown`]).
 
 pub mod route;
+pub mod virtual_service;
 
 mod reach;
 mod said;
@@ -18,7 +20,7 @@ use serde_json::Value;
 use self::reach::Reach;
 use super::Configuration;
 use super::objects::route_parts::service_parents;
-use super::objects::{Object, ObjectKey};
+use super::objects::{Kind, Object, ObjectKey};
 use super::problem::{Finding, Problem, Severity, sentences};
 use super::translate;
 
@@ -223,6 +225,11 @@ impl Configuration {
             }
             if key.kind.is_route() {
                 let said = Said::Route(self.said_of_route(key, shown, unread));
+                report.statuses.push((key.clone(), shown.clone(), said));
+                continue;
+            }
+            if key.kind == Kind::VirtualService {
+                let said = Said::VirtualService(self.said_of_virtual(key, shown, unread));
                 report.statuses.push((key.clone(), shown.clone(), said));
                 continue;
             }

@@ -8,6 +8,7 @@
 mod claims;
 mod labels;
 mod routes;
+mod virtual_services;
 mod waypoints;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -17,6 +18,7 @@ use std::sync::Arc;
 use self::claims::{Claims, claims_on};
 use self::labels::LabelIndex;
 use self::routes::RouteIndex;
+use self::virtual_services::VirtualIndex;
 use self::waypoints::WaypointIndex;
 use super::objects::cluster::Node;
 use super::objects::metadata::{Labels, selects};
@@ -28,6 +30,9 @@ use super::problem::{Cause, Finding, Origin, Problem, Severity};
 
 pub use self::claims::Claim;
 pub use self::routes::{service as service_meant, service_parents};
+pub use self::virtual_services::{
+    delegates as delegates_of, hosts as services_of_hosts, labels as labels_asked,
+};
 
 /// What happened to one object of one file.
 #[derive(Clone, Debug)]
@@ -85,6 +90,7 @@ pub struct Objects {
     slices_by_lead: HashMap<Lead, BTreeSet<ObjectKey>>,
     claims: Claims,
     routes: RouteIndex,
+    virtual_services: VirtualIndex,
     waypoints: WaypointIndex,
 }
 
@@ -346,6 +352,7 @@ impl Objects {
             self.routes.apply(indexing, key, route);
         }
         match object {
+            Object::VirtualService(object) => self.virtual_services.apply(indexing, key, object),
             Object::Pod(pod) => {
                 if let Some(node) = &pod.spec.node_name {
                     indexing.apply(&mut self.pods_by_node, node.shared(), key);

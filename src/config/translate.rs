@@ -23,6 +23,7 @@ use ambit_model::{Policy, PolicyName, ServiceName, Workload, WorkloadUid};
 
 use super::Settings;
 use super::objects::route_parts::Route;
+use super::objects::virtual_service::VirtualService;
 use super::objects::{Kind, Object, ObjectKey};
 use super::problem::{Finding, Severity};
 use super::store::Objects;
@@ -32,7 +33,11 @@ pub(crate) use self::enrolment::{CUT_EXISTING, LABELS};
 pub use self::enrolment::{cut_existing, enrolled, enrolled_namespaces, is_recorded};
 pub use self::peer_authentication::deciding as deciding_peer_authentication;
 pub use self::rivals::{outdone, rivals_of};
-pub use self::routes::{Judged, RouteCondition, RouteVerdict, RouteVerdicts, TranslatedRoutes};
+pub(in crate::config) use self::routes::general as general_findings;
+pub use self::routes::{
+    Judged, RouteCondition, RouteVerdict, RouteVerdicts, TranslatedRoutes, VirtualVerdict,
+    VirtualVerdicts,
+};
 pub use self::tunnel_port::closed_by;
 pub use self::waypoint::{
     Binding, Bound, CLASS, CONTROLLER, GATEWAY_NAME, HBONE, Scope, WAYPOINT_PORT, WhyRefused,
@@ -122,6 +127,15 @@ impl Inputs<'_> {
     }
 }
 
+/// What is wrong with a virtual service whatever the services that it is for.
+pub fn virtual_findings_of(
+    inputs: &Inputs<'_>,
+    key: &ObjectKey,
+    object: &VirtualService,
+) -> Vec<(Severity, Finding)> {
+    routes::virtual_findings(inputs, key, object)
+}
+
 /// What an object says that is not followed as it is written.
 pub fn findings_of(inputs: &Inputs<'_>, object: &Object) -> Vec<(Severity, Finding)> {
     match object {
@@ -129,6 +143,7 @@ pub fn findings_of(inputs: &Inputs<'_>, object: &Object) -> Vec<(Severity, Findi
             policy::translate(inputs, &object.key(), policy).findings
         }
         Object::PeerAuthentication(policy) => peer_authentication::disabled(policy),
+        Object::VirtualService(object_of) => virtual_findings_of(inputs, &object.key(), object_of),
         _ => match Route::of(object) {
             Some(route) => routes::findings(inputs, &object.key(), route),
             None => Vec::new(),

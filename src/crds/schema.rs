@@ -26,6 +26,17 @@ impl Schema {
         Self::of("integer", description).with("format", "int64")
     }
 
+    /// A part of a hundred.
+    pub(super) fn share(description: &str) -> Self {
+        let number = Self::of("number", description).with("format", "double");
+        number.with("minimum", 0).with("maximum", 100)
+    }
+
+    /// Yes or no.
+    pub(super) fn truth(description: &str) -> Self {
+        Self::of("boolean", description)
+    }
+
     /// A time of day.
     pub(super) fn time(description: &str) -> Self {
         Self::text(description).with("format", "date-time")

@@ -1,8 +1,9 @@
-//! The schema of a policy's `status`.
+//! The schema of `status`.
 
 use super::schema::Schema;
+use crate::config::objects::Kind;
 
-pub(super) fn schema() -> Schema {
+pub(super) fn schema(kind: Kind) -> Schema {
     let condition = Schema::object(
         "",
         [
@@ -28,14 +29,51 @@ pub(super) fn schema() -> Schema {
     let conditions = Schema::list("What the control plane makes of it.", condition)
         .with("x-kubernetes-list-type", "map")
         .with("x-kubernetes-list-map-keys", vec!["type"]);
+    let generation = Schema::number("Generation of the object that was seen.");
+    let what = "What became of it; written by the control plane.";
+    if kind != Kind::VirtualService {
+        return Schema::object(
+            what,
+            [
+                ("conditions", conditions),
+                ("observedGeneration", generation),
+            ],
+        );
+    }
+    let messages = Schema::list("What is wrong, or not as it is written.", message());
     Schema::object(
-        "What became of it; written by the control plane.",
+        what,
         [
             ("conditions", conditions),
+            ("observedGeneration", generation),
+            ("validationMessages", messages),
+        ],
+    )
+}
+
+fn message() -> Schema {
+    let kind = Schema::object(
+        "",
+        [
+            ("name", Schema::text("What kind of message it is.")),
+            ("code", Schema::text("The same as a code.")),
+        ],
+    );
+    Schema::object(
+        "",
+        [
+            ("type", kind),
             (
-                "observedGeneration",
-                Schema::number("Generation of the object that was seen."),
+                "level",
+                Schema::word(
+                    "How much it matters.",
+                    &["UNKNOWN", "ERROR", "WARNING", "INFO"],
+                ),
             ),
+            ("documentationUrl", Schema::text("Where more is said.")),
+            ("field", Schema::text("Path of the field.")),
+            ("message", Schema::text("What was found.")),
+            ("remedy", Schema::text("What to do.")),
         ],
     )
 }

@@ -29,6 +29,7 @@ mod requests;
 mod rotation;
 mod stray_packets;
 mod support;
+mod virtual_service;
 mod waypoint_binding;
 mod waypoint_chain;
 mod waypoint_connections;

@@ -208,7 +208,9 @@ impl Listing {
 
 fn shown_of(kind: Kind, value: &Value) -> Option<Shown> {
     match kind {
-        Kind::Gateway | Kind::GatewayClass => Some(Shown::with_status(value)),
+        Kind::Gateway | Kind::GatewayClass | Kind::VirtualService => {
+            Some(Shown::with_status(value))
+        }
         kind => kind.has_our_status().then(|| Shown::of(value)),
     }
 }

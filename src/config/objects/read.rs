@@ -116,7 +116,7 @@ pub fn read(document: Value) -> Result<Object, Box<ReadError>> {
     let kind = head.known_kind()?;
     map.remove("apiVersion");
     map.remove("kind");
-    if kind.is_policy() {
+    if kind.is_policy() || kind == Kind::VirtualService {
         head.check_metadata(&map)?;
         map.remove("status");
     }
@@ -141,6 +141,7 @@ pub fn read(document: Value) -> Result<Object, Box<ReadError>> {
         Kind::TlsRoute => head.typed(&body).map(Object::TlsRoute),
         Kind::TcpRoute => head.typed(&body).map(Object::TcpRoute),
         Kind::ReferenceGrant => head.typed(&body).map(Object::ReferenceGrant),
+        Kind::VirtualService => head.typed(&body).map(Object::VirtualService),
     }?;
     head.check(&object)?;
     Ok(object)
@@ -252,6 +253,7 @@ impl Head {
             Object::PeerAuthentication(policy) => policy.check(),
             Object::HttpRoute(route) => route.check(),
             Object::GrpcRoute(route) => route.check(),
+            Object::VirtualService(object) => object.check(),
             _ => Ok(()),
         };
         checked.map_err(|finding| self.error(Cause::Field, finding))

@@ -17,7 +17,7 @@ use crate::config::translate::{RouteCondition, RouteVerdict};
 /// Who says it, in a status of Gateway API.
 pub const CONTROLLER: &str = "ambit.mesh/waypoint-controller";
 /// Whether requests to the parent pass a waypoint: without one, no route has an effect.
-const RESOLVED_WAYPOINTS: &str = "ambit.mesh/ResolvedWaypoints";
+pub(super) const RESOLVED_WAYPOINTS: &str = "ambit.mesh/ResolvedWaypoints";
 
 /// What is to be said of a route.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -135,7 +135,10 @@ impl Configuration {
                 format!("{service} is bound to a waypoint."),
             )
         } else {
-            ("NoWaypoint", sentence(&no_waypoint(service)))
+            (
+                "NoWaypoint",
+                sentence(&no_waypoint(service, "spec.parentRefs")),
+            )
         };
         Some(RouteCondition {
             kind: RESOLVED_WAYPOINTS,
@@ -145,7 +148,7 @@ impl Configuration {
         })
     }
 
-    fn has_waypoint(&self, service: &ObjectKey) -> Option<bool> {
+    pub(super) fn has_waypoint(&self, service: &ObjectKey) -> Option<bool> {
         let name = self.inputs().service_name(service);
         Some(self.mesh.service(&name)?.waypoint.is_some())
     }
@@ -169,7 +172,8 @@ impl Configuration {
         for (service, verdicts) in &self.route_verdicts {
             let is_idle = self.has_waypoint(service) == Some(false);
             for ((route, _), verdict) in verdicts {
-                let idle = is_idle.then(|| (Severity::Warning, no_waypoint(service)));
+                let idle =
+                    is_idle.then(|| (Severity::Warning, no_waypoint(service, "spec.parentRefs")));
                 let known = all.entry(route).or_default();
                 for finding in verdict.findings.iter().cloned().chain(idle) {
                     if !known.contains(&finding) {
@@ -182,10 +186,10 @@ impl Configuration {
     }
 }
 
-fn no_waypoint(service: &ObjectKey) -> Finding {
+pub(super) fn no_waypoint(service: &ObjectKey, field: &str) -> Finding {
     let what = format!("{service} is bound to no waypoint, so the route has no effect");
     let advice = "label the service or its namespace ambit.mesh/use-waypoint";
-    Finding::new("spec.parentRefs", what, advice)
+    Finding::new(field, what, advice)
 }
 
 /// The service that a route's reference names.

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::route::RouteStatus;
+use super::virtual_service::VirtualStatus;
 use super::{ACCEPTED, Condition, Difference, Shown};
 
 /// What is to stand in a status.
@@ -12,6 +13,8 @@ pub enum Said {
     Policy(Condition),
     /// Of a route.
     Route(RouteStatus),
+    /// Of a virtual service.
+    VirtualService(VirtualStatus),
 }
 
 impl Said {
@@ -20,6 +23,7 @@ impl Said {
         match self {
             Self::Policy(condition) => condition.difference(shown),
             Self::Route(status) => status.difference(shown),
+            Self::VirtualService(status) => status.difference(shown),
         }
     }
 
@@ -41,6 +45,7 @@ impl Said {
                 json!({"conditions": conditions, "observedGeneration": said.generation})
             }
             Self::Route(status) => json!({"parents": status.parents(shown, now)}),
+            Self::VirtualService(status) => status.status(shown, now),
         }
     }
 }

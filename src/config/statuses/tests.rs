@@ -1,4 +1,5 @@
 mod routes;
+mod virtual_services;
 
 use insta::assert_snapshot;
 use serde_json::{Value, json};

@@ -11,8 +11,11 @@ use crate::config::objects::authorization_policy::AuthorizationPolicy;
 use crate::config::objects::gateway::GatewayKey;
 use crate::config::objects::metadata::{Labels, selects};
 use crate::config::objects::route_parts::Route;
+use crate::config::objects::virtual_service::VirtualService;
 use crate::config::objects::{Kind, Object, ObjectKey};
-use crate::config::store::{Claim, ObjectEvent, Objects, service_parents};
+use crate::config::store::{
+    Claim, ObjectEvent, Objects, labels_asked, service_parents, services_of_hosts,
+};
 
 /// One model object, or a few that are made together, by the object that it comes from.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -49,7 +52,8 @@ impl Output {
             | Kind::GrpcRoute
             | Kind::TlsRoute
             | Kind::TcpRoute
-            | Kind::ReferenceGrant => None,
+            | Kind::ReferenceGrant
+            | Kind::VirtualService => None,
         }
     }
 }
@@ -96,6 +100,7 @@ impl Dirty {
         after
             .iter()
             .for_each(|object| touched.touch(objects, &key, object));
+        touched.touch_labelled(objects, before.as_deref(), after.as_deref());
         touched.touch_policy(settings, objects, &key, before.as_deref(), after.as_deref());
         for object in [before.as_deref(), after.as_deref()] {
             if let Some(service) = service_of(object)
@@ -120,6 +125,7 @@ impl Dirty {
         if self.everything {
             outputs.extend(objects.keys().filter_map(Output::of));
             outputs.extend(objects.routed_services().cloned().map(Output::Routes));
+            outputs.extend(objects.virtually_routed().into_iter().map(Output::Routes));
             outputs.insert(Output::StaticStrict);
         } else {
             for namespace in &self.namespaces {
@@ -196,6 +202,7 @@ impl Dirty {
             | Object::TlsRoute(_)
             | Object::TcpRoute(_)
             | Object::ReferenceGrant(_)
+            | Object::VirtualService(_)
             | Object::UnreadablePolicy(_) => {}
         }
     }
@@ -257,7 +264,11 @@ impl Dirty {
                 for (route, object) in objects.routes_to(key) {
                     self.touch_parents(route, object);
                 }
+                for (object, virtual_service) in objects.virtual_services_to(key) {
+                    self.touch_hosts(objects, object, virtual_service);
+                }
             }
+            Object::VirtualService(object) => self.touch_hosts(objects, key, object),
             Object::ReferenceGrant(grant) => {
                 for from in &grant.spec.from {
                     let kind = Kind::of(&from.kind).filter(|kind| kind.is_route());
@@ -280,6 +291,45 @@ impl Dirty {
     fn touch_parents(&mut self, key: &ObjectKey, route: Route<'_>) {
         let parents = service_parents(key, route);
         self.outputs.extend(parents.into_iter().map(Output::Routes));
+    }
+
+    /// Services that a virtual service is for, or those that delegate to it.
+    fn touch_hosts(&mut self, objects: &Objects, key: &ObjectKey, object: &VirtualService) {
+        let mut touched = services_of_hosts(key, object);
+        touched.extend(objects.services_named(object));
+        for (root, object) in objects.delegating_to(key) {
+            touched.extend(services_of_hosts(root, object));
+            touched.extend(objects.services_named(object));
+        }
+        self.outputs.extend(touched.into_iter().map(Output::Routes));
+    }
+
+    /// Pods that have a label of which it has changed whether anybody asks for it.
+    fn touch_labelled(
+        &mut self,
+        objects: &Objects,
+        before: Option<&Object>,
+        after: Option<&Object>,
+    ) {
+        let asked = |object: Option<&Object>| match object {
+            Some(Object::VirtualService(object)) => {
+                labels_asked(object).into_iter().cloned().collect()
+            }
+            _ => BTreeSet::new(),
+        };
+        let (before, after): (BTreeSet<Arc<str>>, BTreeSet<Arc<str>>) =
+            (asked(before), asked(after));
+        let changed: Vec<&Arc<str>> = before.symmetric_difference(&after).collect();
+        if changed.is_empty() {
+            return;
+        }
+        for (key, object) in objects.of_kind(Kind::Pod) {
+            let Object::Pod(pod) = object else { continue };
+            let labels = &pod.metadata.labels;
+            if changed.iter().any(|label| labels.contains_key(*label)) {
+                self.outputs.insert(Output::Workload(key.clone()));
+            }
+        }
     }
 
     /// Pods that a service selects.

@@ -1,4 +1,5 @@
-//! Gateway API routes of a service, in the form that waypoints follow.
+//! Routes of a service, in the form that waypoints follow: those of the Gateway API, and Istio's
+//! `VirtualService`s ([`virtual_service`]).
 //!
 //! A route whose parent is a service is for requests to that service. One of the service's own
 //! namespace (a producer's) is for every client; one of another namespace (a consumer's) is for the
@@ -29,6 +30,7 @@ mod matches;
 mod precedence;
 mod stream;
 mod verdict;
+mod virtual_service;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -37,6 +39,7 @@ use ambit_model::{PortRoutes, RouteList, ServiceRoutes, TcpRoute};
 
 use self::attach::{Attached, attached};
 use self::compile::{Compiled, Rules};
+use self::virtual_service::Notes;
 use super::Inputs;
 use crate::config::objects::{Kind, ObjectKey};
 
@@ -45,6 +48,9 @@ pub use self::expressions::Judged;
 pub(super) use self::expressions::{MOST_OF_NAMESPACE, MOST_OF_ROUTE};
 pub(super) use self::verdict::findings;
 pub use self::verdict::{RouteCondition, RouteVerdict};
+pub(super) use self::virtual_service::findings as virtual_findings;
+pub(in crate::config) use self::virtual_service::general;
+pub use self::virtual_service::{VirtualVerdict, VirtualVerdicts};
 
 /// What is said of routes, by route and place among its parents.
 pub type RouteVerdicts = BTreeMap<(ObjectKey, usize), RouteVerdict>;
@@ -56,6 +62,8 @@ pub struct TranslatedRoutes {
     pub routes: Option<ServiceRoutes>,
     /// Every route that names the service as its parent.
     pub verdicts: RouteVerdicts,
+    /// Every virtual service that is for it, and those that they delegate to.
+    pub virtual_services: VirtualVerdicts,
 }
 
 /// Routes that share one list: for a port, and the clients of one namespace or of all.
@@ -70,13 +78,16 @@ pub(super) fn translate(inputs: &Inputs<'_>, service: &ObjectKey) -> TranslatedR
             places.entry(place).or_default().push(route);
         }
     }
-    let mut ports: BTreeMap<u16, PortRoutes> = BTreeMap::new();
+    let mut ports: BTreeMap<u16, (ObjectKey, PortRoutes)> = BTreeMap::new();
     let mut winners = Winners::default();
     for ((port, consumer), routes) in places {
         let (list, winning) = merged(&routes);
         winners.note(port, &routes, &winning);
-        let Some(list) = list else { continue };
-        let of_port = ports.entry(port).or_default();
+        let (Some(list), Some(winner)) = (list, winning.first()) else {
+            continue;
+        };
+        let of_port = ports.entry(port);
+        let (_, of_port) = of_port.or_insert_with(|| ((*winner).clone(), PortRoutes::default()));
         match consumer {
             None => of_port.producer = Some(list),
             Some(namespace) => {
@@ -84,17 +95,26 @@ pub(super) fn translate(inputs: &Inputs<'_>, service: &ObjectKey) -> TranslatedR
             }
         }
     }
-    let routes = (!ports.is_empty()).then(|| ServiceRoutes {
+    let mut notes = Notes::default();
+    let beside = virtual_service::attached(inputs, service, &mut notes);
+    let mut all = virtual_service::add(inputs, service, &beside, &ports, &mut notes);
+    for (port, (_, lists)) in ports {
+        let of_port = all.entry(port).or_default();
+        of_port.producer = lists.producer.or_else(|| of_port.producer.take());
+        of_port.consumers.extend(lists.consumers);
+    }
+    let routes = (!all.is_empty()).then(|| ServiceRoutes {
         service: inputs.service_name(service),
-        ports,
+        ports: all,
     });
     let verdicts = attached.iter().map(|route| {
         let place = (route.key.clone(), route.index);
-        (place, verdict::of(service, route, &winners))
+        (place, verdict::of(service, route, &winners, &beside))
     });
     TranslatedRoutes {
         routes,
         verdicts: verdicts.collect(),
+        virtual_services: notes.0,
     }
 }
 

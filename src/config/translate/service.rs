@@ -99,7 +99,7 @@ fn port(port: &ServicePort) -> ambit_model::ServicePort {
 }
 
 /// `appProtocol` if given, otherwise the port's name up to its first dash.
-fn app_protocol(port: &ServicePort) -> AppProtocol {
+pub(super) fn app_protocol(port: &ServicePort) -> AppProtocol {
     let name = port.name.as_deref().unwrap_or_default();
     let named = name.split('-').next().unwrap_or_default();
     let word = port

@@ -76,7 +76,11 @@ pub(super) fn of_pod(inputs: &Inputs<'_>, key: &ObjectKey) -> Option<Workload> {
         waypoint_only,
         policies: listed,
         applicable_policies: Some(applicable),
-        labels: BTreeMap::new(),
+        labels: labels
+            .iter()
+            .filter(|(name, _)| inputs.objects.asks_for_label(name))
+            .map(|(name, value)| (Arc::clone(name), Arc::clone(value)))
+            .collect(),
         health: health(inputs.objects, key, pod),
         locality: locality(inputs.objects, pod.spec.node_name.as_deref()),
         capacity: 0,

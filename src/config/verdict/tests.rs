@@ -37,6 +37,41 @@ fn policy(spec: &str) -> String {
 }
 
 #[test]
+fn virtual_services_are_judged_by_themselves() {
+    let folder = enrolled("");
+    let judged = |spec: &str| {
+        let text = format!(
+            "apiVersion: networking.istio.io/v1\nkind: VirtualService\n\
+             metadata: {{name: v, namespace: shop}}\nspec: {spec}\n"
+        );
+        let verdict = judge(&folder, &text);
+        let fields = |list: &[Finding]| -> Vec<String> {
+            list.iter().map(|finding| finding.field.clone()).collect()
+        };
+        (fields(&verdict.refused), fields(&verdict.warned))
+    };
+    let to = "route: [{destination: {host: web}}]";
+    let (refused, warned) = judged(&format!("{{hosts: [web], http: [{{{to}}}]}}"));
+    assert!(refused.is_empty());
+    assert_eq!(
+        warned,
+        ["spec.hosts[0]", "spec.http[0].route[0].destination.host"]
+    );
+    let (refused, _) = judged(&format!("{{hosts: [web], http: [{{{to}, timeOut: 1s}}]}}"));
+    assert_eq!(refused, ["spec.http[0].timeOut"]);
+    let regex = "match: [{uri: {regex: '('}}]";
+    let (refused, _) = judged(&format!("{{hosts: [web], http: [{{{regex}, {to}}}]}}"));
+    assert_eq!(refused, ["spec.http[0].match[0].uri.regex"]);
+    let (refused, _) = judged(&format!(
+        "{{hosts: [web], http: [{{{to}, retries: {{attempts: 1, retryOn: x}}}}]}}"
+    ));
+    assert_eq!(refused, ["spec.http[0].retries.retryOn"]);
+    let (refused, warned) = judged("{hosts: [web], http: [{delegate: {name: later}}]}");
+    assert!(refused.is_empty());
+    assert_eq!(warned, ["spec.hosts[0]", "spec.http[0].delegate"]);
+}
+
+#[test]
 fn what_would_not_be_accepted_is_refused_and_what_means_nothing_is_warned_of() {
     let folder = enrolled("");
     let fine = judge(

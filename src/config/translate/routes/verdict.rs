@@ -6,6 +6,7 @@ use super::Winners;
 use super::attach::{Attached, parents, ports};
 use super::compile::{Compiled, WrongRule, compile};
 use super::expressions::MOST_OF_NAMESPACE;
+use super::virtual_service::Virtual;
 use crate::config::objects::ObjectKey;
 use crate::config::objects::route_parts::Route;
 use crate::config::problem::{Finding, Severity, sentences};
@@ -34,7 +35,12 @@ pub struct RouteVerdict {
     pub findings: Vec<(Severity, Finding)>,
 }
 
-pub(super) fn of(service: &ObjectKey, route: &Attached<'_>, winners: &Winners) -> RouteVerdict {
+pub(super) fn of(
+    service: &ObjectKey,
+    route: &Attached<'_>,
+    winners: &Winners,
+    beside: &[Virtual<'_>],
+) -> RouteVerdict {
     let compiled = &route.compiled;
     let mut findings: Vec<(Severity, Finding)> = Vec::new();
     findings.extend(
@@ -47,7 +53,12 @@ pub(super) fn of(service: &ObjectKey, route: &Attached<'_>, winners: &Winners) -
             .cloned()
             .map(|finding| (Severity::Warning, finding)),
     );
-    let accepted = accepted(service, route, winners, &mut findings);
+    let mut accepted = accepted(service, route, winners, &mut findings);
+    if accepted.status && !beside.is_empty() {
+        let names: Vec<String> = beside.iter().map(|one| one.key.to_string()).collect();
+        let does = if names.len() == 1 { "does" } else { "do" };
+        accepted.message += &format!(" {} {does} not count beside it.", names.join(", "));
+    }
     let resolved = match compiled.unresolved.first() {
         None => condition(
             "ResolvedRefs",

@@ -26,6 +26,7 @@ fn document() -> impl Strategy<Value = String> {
         3 => pod(),
         2 => service(),
         3 => route(),
+        3 => virtual_service(),
         1 => grant(),
         1 => slice(),
         1 => (select(vec!["a", "b"]), select(USES.to_vec())).prop_map(|(name, labels)| {
@@ -154,6 +155,46 @@ fn route() -> impl Strategy<Value = String> {
         })
 }
 
+fn virtual_service() -> impl Strategy<Value = String> {
+    let namespace = || select(vec!["a", "b", "istio-system"]);
+    let name = || select(vec!["p", "q", "r"]);
+    let hosts = vec![
+        "[p]",
+        "[q, p]",
+        "[p.a.svc.cluster.local]",
+        "['*.a.svc.cluster.local']",
+        "['*']",
+        "[]",
+        "[p.a.svc.elsewhere]",
+    ];
+    let labels = vec!["{}", "{app: x}", "{tier: z}", "{app: y, tier: z}"];
+    let export = vec![
+        "",
+        ", exportTo: [.]",
+        ", exportTo: [b]",
+        ", exportTo: ['~']",
+    ];
+    let to = vec!["p", "q.b.svc.cluster.local", "nobody"];
+    (
+        (namespace(), name()),
+        (select(hosts), select(export)),
+        select(labels),
+        (select(to), select(vec!["", ", port: {number: 80}"])),
+        (any::<bool>(), select(vec!["a", "b"]), name()),
+    )
+        .prop_map(|(own, (hosts, export), labels, to, (delegates, namespace, name))| {
+            let then = match delegates && hosts != "[]" {
+                true => format!("delegate: {{name: {name}, namespace: {namespace}}}"),
+                false => format!("route: [{{destination: {{host: {}{}}}}}]", to.0, to.1),
+            };
+            format!(
+                "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {{name: {}, namespace: {}}}\n\
+                 spec: {{hosts: {hosts}{export}, http: [{{match: [{{sourceLabels: {labels}}}], {then}}}]}}\n",
+                own.1, own.0,
+            )
+        })
+}
+
 fn grant() -> impl Strategy<Value = String> {
     let namespace = || select(vec!["a", "b"]);
     (namespace(), namespace(), select(vec!["", ", name: p"])).prop_map(|(own, from, to)| {
@@ -241,7 +282,10 @@ proptest! {
         let wanted = contents(fresh.configuration.mesh());
         prop_assert_eq!(contents(folder.configuration.mesh()), wanted.clone());
         prop_assert_eq!(contents(&replica), wanted);
-        let said = |folder: &Folder| format!("{:#?}", folder.configuration.route_findings());
+        let said = |folder: &Folder| {
+            let of_virtual = folder.configuration.virtual_findings();
+            format!("{:#?} {of_virtual:#?}", folder.configuration.route_findings())
+        };
         prop_assert_eq!(said(&folder), said(&fresh));
     }
 }

@@ -2,6 +2,7 @@
 
 mod precedence;
 mod usable;
+mod virtual_service;
 
 use ambit_model::{BackendTarget, HttpMatch, HttpRule, RouteList, ServiceName, ServiceRoutes};
 use insta::assert_snapshot;

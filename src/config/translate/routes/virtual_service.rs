@@ -1,0 +1,516 @@
+//! Istio's `VirtualService`s of a service, in the same form as routes of the Gateway API.
+//!
+//! - Several for one host are put together: those that are for the clients of one namespace alone come
+//!   before those for all, then the oldest first, then by namespace and name; the rules of one object
+//!   stay in order, and the first that matches decides. Where one names the host in full, those that
+//!   name it by a wildcard do not count, nor a shorter wildcard beside a longer one.
+//! - `exportTo` says for whose clients one holds. One of another namespace than the service's holds for
+//!   the clients of its own namespace alone, whatever it says, unless its namespace is a root of the
+//!   mesh: nobody decides what others get of somebody else's service.
+//! - Routes of the Gateway API go first. Where there is one for all clients of a port, no
+//!   `VirtualService` counts there; where there is one for the clients of a namespace, it counts for
+//!   those.
+//! - What a port speaks says which rules are for it: `http`, `tls` or `tcp`. Where it does not say, rules
+//!   that name its number decide, then `http` comes before `tls` and that before `tcp`. A port that no
+//!   rule is for is served without routes.
+//! - A rule that is wrong never opens a door, as with other routes.
+
+mod actions;
+mod backends;
+mod delegate;
+mod filters;
+mod matches;
+mod retries;
+mod streams;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use ambit_model::{AppProtocol, HttpRoutes, PortRoutes, RouteList, RoutedMatch};
+
+use self::delegate::Effective;
+use super::attach::is_headless;
+use super::compile::Wrong;
+use super::expressions::{MOST_OF_NAMESPACE, Room};
+use crate::config::objects::ObjectKey;
+use crate::config::objects::service::ServicePort;
+use crate::config::objects::virtual_service::VirtualService;
+use crate::config::objects::virtual_service::hosts::{Export, Host};
+use crate::config::problem::{Finding, Severity};
+use crate::config::translate::Inputs;
+use crate::config::translate::service::app_protocol;
+
+/// What is said of virtual services, for one service.
+pub type VirtualVerdicts = BTreeMap<ObjectKey, VirtualVerdict>;
+
+/// What is said of a virtual service, for one service.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct VirtualVerdict {
+    /// Ports of the service on which it is in force.
+    pub in_force: BTreeSet<u16>,
+    /// What is wrong, or not as it is written.
+    pub findings: Vec<(Severity, Finding)>,
+}
+
+impl VirtualVerdict {
+    /// Notes what is to be said, once.
+    pub fn note(&mut self, severity: Severity, finding: Finding) {
+        let one = (severity, finding);
+        if !self.findings.contains(&one) {
+            self.findings.push(one);
+        }
+    }
+}
+
+/// A virtual service that is for a service.
+#[derive(Debug)]
+pub(super) struct Virtual<'a> {
+    pub(super) key: &'a ObjectKey,
+    object: &'a VirtualService,
+    /// How much of the name its host says: more before less.
+    precision: usize,
+    /// The namespaces of whose clients it holds; none for all.
+    clients: Option<BTreeSet<Arc<str>>>,
+}
+
+/// What is found out while virtual services are read.
+#[derive(Debug, Default)]
+pub(super) struct Notes(pub(super) VirtualVerdicts);
+
+impl Notes {
+    fn of(&mut self, key: &ObjectKey) -> &mut VirtualVerdict {
+        self.0.entry(key.clone()).or_default()
+    }
+
+    fn warn(&mut self, key: &ObjectKey, finding: Finding) {
+        self.of(key).note(Severity::Warning, finding);
+    }
+
+    fn wrong(&mut self, key: &ObjectKey, wrong: Wrong) {
+        self.of(key).note(Severity::Error, wrong.finding);
+    }
+}
+
+/// What rules are read for.
+#[derive(Clone, Copy, Debug)]
+struct Scene<'a> {
+    inputs: &'a Inputs<'a>,
+    /// The service whose traffic it is, and its port, where that is known.
+    port: Option<u16>,
+}
+
+/// Virtual services for a service, the first that decides first.
+pub(super) fn attached<'a>(
+    inputs: &Inputs<'a>,
+    service: &ObjectKey,
+    notes: &mut Notes,
+) -> Vec<Virtual<'a>> {
+    let name = inputs.service_name(service);
+    let mut attached = Vec::new();
+    for (key, object) in inputs.objects.virtual_services_of(service) {
+        let hosts = object.spec.hosts.iter();
+        let meant = hosts.filter_map(|host| match Host::of(&key.namespace, host) {
+            Host::Wildcard(suffix) => name.hostname.ends_with(&*suffix).then_some(suffix.len()),
+            host => {
+                let meant = host.service(&inputs.settings.cluster_domain);
+                (meant.as_ref() == Some(service)).then_some(usize::MAX)
+            }
+        });
+        if let Some(precision) = meant.max().filter(|_| object.is_for_mesh()) {
+            attached.push(Virtual {
+                key,
+                object,
+                precision,
+                clients: clients(inputs, service, key, object, notes),
+            });
+        }
+    }
+    attached.sort_by_key(|one| {
+        let is_for_all = one.clients.is_none();
+        (is_for_all, one.object.metadata.age(), one.key)
+    });
+    attached
+}
+
+/// The namespaces of whose clients a virtual service holds.
+fn clients(
+    inputs: &Inputs<'_>,
+    service: &ObjectKey,
+    key: &ObjectKey,
+    object: &VirtualService,
+    notes: &mut Notes,
+) -> Option<BTreeSet<Arc<str>>> {
+    let own = key.namespace == service.namespace || inputs.settings.is_root(&key.namespace);
+    let export = Export::of(&key.namespace, &object.spec.export_to);
+    let field = "spec.exportTo";
+    if let Export::To(namespaces) = &export
+        && namespaces.is_empty()
+    {
+        let what = "exported nowhere, so that it has no effect";
+        notes.warn(
+            key,
+            Finding::new(field, what, "write `.`, `*` or a namespace"),
+        );
+    }
+    if own {
+        return match export {
+            Export::Everywhere => None,
+            Export::To(namespaces) => Some(namespaces.into_iter().collect()),
+        };
+    }
+    let is_own_only =
+        matches!(&export, Export::To(all) if all.iter().all(|to| *to == key.namespace));
+    if !is_own_only {
+        let what = format!(
+            "{service} is of another namespace: it holds for clients of namespace {} alone",
+            key.namespace
+        );
+        let advice = "write `.`, or put it into the namespace of the service";
+        notes.warn(key, Finding::new(field, what, advice));
+    }
+    let reached = export.reaches(&key.namespace);
+    Some(
+        reached
+            .then(|| Arc::clone(&key.namespace))
+            .into_iter()
+            .collect(),
+    )
+}
+
+/// Adds the lists of virtual services for a service to those of other routes, and says on which ports
+/// which of them do not count.
+pub(super) fn add(
+    inputs: &Inputs<'_>,
+    service: &ObjectKey,
+    attached: &[Virtual<'_>],
+    others: &BTreeMap<u16, (ObjectKey, PortRoutes)>,
+    notes: &mut Notes,
+) -> BTreeMap<u16, PortRoutes> {
+    let mut made = BTreeMap::new();
+    let Some(object) = inputs.objects.service(service) else {
+        for one in attached {
+            notes.of(one.key);
+        }
+        return made;
+    };
+    if object.is_external_name() || is_headless(object) {
+        for one in attached {
+            let what = format!("{service} has no virtual address, so no request is sent to it");
+            let advice = "name a service that has one";
+            notes.warn(one.key, Finding::new("spec.hosts", what, advice));
+        }
+        return made;
+    }
+    for port in object.tcp_ports() {
+        let other = others.get(&port.port);
+        if let Some((winner, routes)) = other
+            && routes.producer.is_some()
+        {
+            for one in attached {
+                notes.warn(one.key, outdone(service, port.port, winner));
+            }
+            continue;
+        }
+        let mut lists = PortRoutes::default();
+        let named = attached.iter().filter_map(|one| one.clients.as_ref());
+        let consumers: BTreeSet<&Arc<str>> = named.flatten().collect();
+        let all = visible(attached, None, notes);
+        lists.producer = list(inputs, port, &all, notes);
+        for consumer in consumers {
+            let visible = visible(attached, Some(consumer), notes);
+            if let Some((winner, routes)) = other
+                && routes.consumers.contains_key(consumer)
+            {
+                for one in visible.iter().filter(|one| one.clients.is_some()) {
+                    notes.warn(one.key, outdone(service, port.port, winner));
+                }
+                continue;
+            }
+            if let Some(list) = list(inputs, port, &visible, notes) {
+                lists.consumers.insert(Arc::clone(consumer), list);
+            }
+        }
+        if lists != PortRoutes::default() {
+            made.insert(port.port, lists);
+        }
+    }
+    made
+}
+
+fn outdone(service: &ObjectKey, port: u16, winner: &ObjectKey) -> Finding {
+    let what = format!("on port {port} of {service} {winner} counts instead");
+    let advice = "keep one of the two, or give them different ports";
+    Finding::new("spec.hosts", what, advice)
+}
+
+/// Those that hold for the clients of a namespace, or for all others; of these the most precise.
+fn visible<'v, 'a>(
+    attached: &'v [Virtual<'a>],
+    consumer: Option<&str>,
+    notes: &mut Notes,
+) -> Vec<&'v Virtual<'a>> {
+    let holds = |one: &&Virtual<'_>| match (&one.clients, consumer) {
+        (None, _) => true,
+        (Some(clients), Some(consumer)) => clients.contains(consumer),
+        (Some(_), None) => false,
+    };
+    let visible = attached.iter().filter(holds);
+    let most = visible.clone().map(|one| one.precision).max();
+    let (precise, others): (Vec<_>, Vec<_>) = visible.partition(|one| Some(one.precision) == most);
+    if let Some(first) = precise.first() {
+        for one in others {
+            let what = format!(
+                "{} names the host more precisely and counts instead",
+                first.key
+            );
+            let advice = "name the host in full here too, or leave it";
+            notes.warn(one.key, Finding::new("spec.hosts", what, advice));
+        }
+    }
+    precise
+}
+
+/// What rules are for a port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Speaks {
+    Http,
+    Tls,
+    Tcp,
+}
+
+fn list(
+    inputs: &Inputs<'_>,
+    port: &ServicePort,
+    visible: &[&Virtual<'_>],
+    notes: &mut Notes,
+) -> Option<RouteList> {
+    let scene = Scene {
+        inputs,
+        port: Some(port.port),
+    };
+    match speaks(port, visible)? {
+        Speaks::Http => http(&scene, visible, notes).map(RouteList::Http),
+        Speaks::Tls => streams::tls(&scene, visible, notes).map(RouteList::Tls),
+        Speaks::Tcp => streams::tcp(&scene, visible, notes).map(RouteList::Tcp),
+    }
+}
+
+/// Which rules are for a port, if there are some.
+fn speaks(port: &ServicePort, visible: &[&Virtual<'_>]) -> Option<Speaks> {
+    let number = port.port;
+    let specs = || visible.iter().map(|one| &one.object.spec);
+    let has = |speaks: Speaks, named: bool| {
+        specs().any(|spec| match speaks {
+            Speaks::Http => !named && !spec.http.is_empty(),
+            Speaks::Tls => {
+                let mut matches = spec.tls.iter().flat_map(|rule| &rule.matches);
+                let by_name = matches.any(|one| one.port.is_some_and(|p| p.number() == number));
+                by_name || (!named && !spec.tls.is_empty())
+            }
+            Speaks::Tcp => {
+                let mut matches = spec.tcp.iter().flat_map(|rule| &rule.matches);
+                let by_name = matches.any(|one| one.port.is_some_and(|p| p.number() == number));
+                by_name || (!named && !spec.tcp.is_empty())
+            }
+        })
+    };
+    let first = |among: &[(Speaks, bool)]| {
+        let mut among = among.iter();
+        among
+            .find(|(speaks, named)| has(*speaks, *named))
+            .map(|found| found.0)
+    };
+    match app_protocol(port) {
+        AppProtocol::Http11 | AppProtocol::Http2 | AppProtocol::Grpc => {
+            first(&[(Speaks::Http, false)])
+        }
+        AppProtocol::Tls => first(&[(Speaks::Tls, false), (Speaks::Tcp, false)]),
+        AppProtocol::Tcp => first(&[(Speaks::Tcp, false)]),
+        AppProtocol::Unknown => first(&[
+            (Speaks::Tls, true),
+            (Speaks::Tcp, true),
+            (Speaks::Http, false),
+            (Speaks::Tls, false),
+            (Speaks::Tcp, false),
+        ]),
+    }
+}
+
+/// One list of the rules for requests; none if no rule is for the port.
+fn http(scene: &Scene<'_>, visible: &[&Virtual<'_>], notes: &mut Notes) -> Option<HttpRoutes> {
+    let mut routes = HttpRoutes::default();
+    let mut left: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut takes_all: Option<&ObjectKey> = None;
+    for one in visible {
+        let left = left.entry(&one.key.namespace).or_insert(MOST_OF_NAMESPACE);
+        let mut reader = Reader {
+            scene: *scene,
+            room: Room::new(scene.inputs.judged, *left),
+            notes: &mut *notes,
+        };
+        let rules = reader.rules(one.key, one.object);
+        *left = left.saturating_sub(reader.room.taken());
+        let Some(port) = scene.port.filter(|_| !rules.is_empty()) else {
+            continue;
+        };
+        notes.of(one.key).in_force.insert(port);
+        if let Some(first) = takes_all {
+            let what = format!("never reached on port {port}: {first} comes first and takes all");
+            let advice = "put the rules into one object, or take its rule for all requests out";
+            notes.warn(one.key, Finding::new("spec.http", what, advice));
+        }
+        for (matches, rule) in rules {
+            if takes_all.is_none() && matches.iter().any(matches::is_for_all) {
+                takes_all = Some(one.key);
+            }
+            let index = u32::try_from(routes.rules.len()).unwrap_or(u32::MAX);
+            routes.rules.push(Arc::new(rule));
+            let routed = matches.into_iter().map(|when| RoutedMatch {
+                when: when.into(),
+                rule: index,
+            });
+            routes.matches.extend(routed);
+        }
+    }
+    (!routes.rules.is_empty()).then_some(routes)
+}
+
+/// Matches and the rule that they lead to.
+type Routed = (Vec<ambit_model::HttpMatch>, ambit_model::HttpRule);
+
+/// Reads the rules of one virtual service.
+struct Reader<'a, 'n> {
+    scene: Scene<'a>,
+    room: Room<'a>,
+    notes: &'n mut Notes,
+}
+
+impl Reader<'_, '_> {
+    fn rules(&mut self, key: &ObjectKey, object: &VirtualService) -> Vec<Routed> {
+        let mut rules = Vec::new();
+        for (index, rule) in object.spec.http.iter().enumerate() {
+            match delegate::effective(self.scene.inputs, key, index, rule, self.notes) {
+                Ok(effective) => {
+                    rules.extend(effective.iter().filter_map(|one| self.rule(one)));
+                }
+                Err(wrong) => {
+                    let alone = Effective::of(key, index, rule);
+                    rules.extend(self.refused(&alone, wrong));
+                }
+            }
+        }
+        rules
+    }
+
+    /// A rule as it is for the port; none if it is not for it.
+    fn rule(&mut self, one: &Effective<'_>) -> Option<Routed> {
+        let matches = match self.matches(one)? {
+            Ok(matches) => matches,
+            Err(wrong) => {
+                self.notes.wrong(one.key, wrong);
+                return None;
+            }
+        };
+        let bounded = self.room.check(&one.field);
+        let rule = bounded.and_then(|()| self.action(one));
+        let rule = rule.unwrap_or_else(|wrong| {
+            self.notes.wrong(one.key, wrong);
+            ambit_model::HttpRule::default()
+        });
+        if let Some(port) = self.scene.port {
+            self.notes.of(one.key).in_force.insert(port);
+        }
+        let name = one.name();
+        Some((matches, ambit_model::HttpRule { name, ..rule }))
+    }
+
+    /// A rule of which only the matches can be followed, as long as what it refers to is not there.
+    fn refused(&mut self, one: &Effective<'_>, wrong: Wrong) -> Option<Routed> {
+        self.notes.warn(one.key, wrong.finding);
+        let matches = self.matches(one)?.ok()?;
+        let name = one.name();
+        Some((
+            matches,
+            ambit_model::HttpRule {
+                name,
+                ..ambit_model::HttpRule::default()
+            },
+        ))
+    }
+}
+
+/// What is wrong with a virtual service by itself, as an error, and what it misses, as a warning: what it
+/// refers to may be written after it.
+pub(in crate::config::translate) fn findings(
+    inputs: &Inputs<'_>,
+    key: &ObjectKey,
+    object: &VirtualService,
+) -> Vec<(Severity, Finding)> {
+    let mut notes = Notes::default();
+    general(inputs, key, object, notes.of(key));
+    if object.is_for_mesh() {
+        let scene = Scene { inputs, port: None };
+        let mut reader = Reader {
+            scene,
+            room: Room::new(inputs.judged, MOST_OF_NAMESPACE),
+            notes: &mut notes,
+        };
+        drop(reader.rules(key, object));
+        let alone = Virtual {
+            key,
+            object,
+            precision: 0,
+            clients: None,
+        };
+        drop(streams::tls(&scene, &[&alone], &mut notes));
+        drop(streams::tcp(&scene, &[&alone], &mut notes));
+    }
+    notes.0.remove(key).unwrap_or_default().findings
+}
+
+/// What can be said of a virtual service whatever the service.
+pub(in crate::config) fn general(
+    inputs: &Inputs<'_>,
+    key: &ObjectKey,
+    object: &VirtualService,
+    verdict: &mut VirtualVerdict,
+) {
+    let others = object.spec.gateways.iter().enumerate();
+    for (index, gateway) in others.filter(|(_, gateway)| &***gateway != "mesh") {
+        let what = format!("gateway `{gateway}` is not served here: only `mesh` is");
+        let advice = match object.is_for_mesh() {
+            true => "nothing, if somebody else serves it",
+            false => "add `mesh` if clients in the mesh are meant too",
+        };
+        let field = format!("spec.gateways[{index}]");
+        verdict.note(Severity::Warning, Finding::new(field, what, advice));
+    }
+    if !object.is_for_mesh() {
+        return;
+    }
+    for (index, host) in object.spec.hosts.iter().enumerate() {
+        let field = format!("spec.hosts[{index}]");
+        match Host::of(&key.namespace, host) {
+            Host::Wildcard(suffix) => {
+                let named = inputs.objects.services_named(object);
+                let is_meant =
+                    |service: &ObjectKey| inputs.service_name(service).hostname.ends_with(&*suffix);
+                if !named.iter().any(is_meant) {
+                    let what = format!("no service of the cluster is called `{host}`");
+                    verdict.note(Severity::Warning, Finding::new(field, what, NOT_THERE));
+                }
+            }
+            named => {
+                let meant = named.service(&inputs.settings.cluster_domain);
+                let is_there = |key: &ObjectKey| inputs.objects.service(key).is_some();
+                if !meant.as_ref().is_some_and(is_there) {
+                    let what = format!("`{host}` is no service of the cluster");
+                    verdict.note(Severity::Warning, Finding::new(field, what, NOT_THERE));
+                }
+            }
+        }
+    }
+}
+
+const NOT_THERE: &str =
+    "correct the name, write it as NAME.NAMESPACE.svc.cluster.local, or make the service";

@@ -1,0 +1,220 @@
+//! Rules that others say: a rule with a `delegate` stands for the rules of that object, for the
+//! requests that both are for.
+//!
+//! What the delegate leaves open, the rule that delegates to it fills in. Of two matches that can never
+//! hold at once nothing comes.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use super::Notes;
+use crate::config::objects::virtual_service::hosts::Export;
+use crate::config::objects::virtual_service::{HttpMatch, HttpRule, StringMatch};
+use crate::config::objects::{Kind, ObjectKey};
+use crate::config::problem::Finding;
+use crate::config::translate::Inputs;
+use crate::config::translate::routes::compile::Wrong;
+
+/// A rule as it holds, and whose it is.
+#[derive(Debug)]
+pub(super) struct Effective<'a> {
+    /// The object that says it.
+    pub(super) key: &'a ObjectKey,
+    /// Where it stands there.
+    pub(super) field: String,
+    index: usize,
+    pub(super) rule: Cow<'a, HttpRule>,
+}
+
+impl<'a> Effective<'a> {
+    /// A rule as it is written.
+    pub(super) fn of(key: &'a ObjectKey, index: usize, rule: &'a HttpRule) -> Self {
+        Self {
+            key,
+            field: format!("spec.http[{index}]"),
+            index,
+            rule: Cow::Borrowed(rule),
+        }
+    }
+
+    /// How logs name it.
+    pub(super) fn name(&self) -> Arc<str> {
+        let ObjectKey {
+            namespace, name, ..
+        } = self.key;
+        match &self.rule.name {
+            Some(rule) => format!("VirtualService/{namespace}/{name}/{rule}").into(),
+            None => format!("VirtualService/{namespace}/{name}/{}", self.index).into(),
+        }
+    }
+}
+
+/// The rules that a rule stands for.
+pub(super) fn effective<'a>(
+    inputs: &Inputs<'a>,
+    key: &'a ObjectKey,
+    index: usize,
+    rule: &'a HttpRule,
+    notes: &mut Notes,
+) -> Result<Vec<Effective<'a>>, Wrong> {
+    let Some(delegate) = &rule.delegate else {
+        return Ok(vec![Effective::of(key, index, rule)]);
+    };
+    let field = format!("spec.http[{index}].delegate");
+    let namespace = delegate.namespace.as_ref();
+    let namespace = namespace.map_or_else(|| Arc::clone(&key.namespace), |name| name.shared());
+    let wanted = ObjectKey::new(Kind::VirtualService, namespace, delegate.name.shared());
+    let found = inputs.objects.virtual_service_with_key(&wanted);
+    let Some((wanted, object)) = found else {
+        let what = format!("{wanted} is not there");
+        return Err(Wrong::unsupported(
+            field,
+            what,
+            "correct the name or make it",
+        ));
+    };
+    if !object.is_delegate() {
+        let what = format!("{wanted} has hosts of its own, so that nothing can be delegated to it");
+        return Err(Wrong::unsupported(field, what, "name one without hosts"));
+    }
+    let export = Export::of(&wanted.namespace, &object.spec.export_to);
+    if !export.reaches(&key.namespace) {
+        let what = format!("{wanted} is not exported to namespace {}", key.namespace);
+        return Err(Wrong::unsupported(
+            field,
+            what,
+            "add the namespace to its exportTo",
+        ));
+    }
+    notes.of(wanted);
+    let mut all = Vec::new();
+    for (place, theirs) in object.spec.http.iter().enumerate() {
+        let merged = merged(rule, theirs);
+        if merged.matches.is_empty() && !(rule.matches.is_empty() && theirs.matches.is_empty()) {
+            let what = format!("never holds together with spec.http[{place}] of {wanted}");
+            let advice = "make the matches there narrower ones of these";
+            let field = format!("spec.http[{index}].match");
+            notes.warn(key, Finding::new(field, what, advice));
+            continue;
+        }
+        let rule = Cow::Owned(merged);
+        all.push(Effective {
+            rule,
+            ..Effective::of(wanted, place, theirs)
+        });
+    }
+    Ok(all)
+}
+
+/// A delegate's rule for the requests of a rule that delegates to it.
+fn merged(root: &HttpRule, theirs: &HttpRule) -> HttpRule {
+    let matches = match (&*root.matches, &*theirs.matches) {
+        (all, []) | ([], all) => all.to_vec(),
+        (ours, theirs) => {
+            let pairs = ours
+                .iter()
+                .flat_map(|ours| theirs.iter().map(move |it| (ours, it)));
+            pairs
+                .filter_map(|(ours, theirs)| both(ours, theirs))
+                .collect()
+        }
+    };
+    // Copies and their shares belong together.
+    let of_mirrors = match theirs.mirror.is_some() || !theirs.mirrors.is_empty() {
+        true => theirs,
+        false => root,
+    };
+    let mut rule = theirs.clone();
+    rule.matches = matches;
+    rule.rewrite = rule.rewrite.or_else(|| root.rewrite.clone());
+    rule.timeout = rule.timeout.or(root.timeout);
+    rule.retries = rule.retries.or_else(|| root.retries.clone());
+    rule.fault = rule.fault.or_else(|| root.fault.clone());
+    rule.cors_policy = rule.cors_policy.or_else(|| root.cors_policy.clone());
+    rule.headers = rule.headers.or_else(|| root.headers.clone());
+    rule.mirror.clone_from(&of_mirrors.mirror);
+    rule.mirrors.clone_from(&of_mirrors.mirrors);
+    rule.mirror_percent = of_mirrors.mirror_percent;
+    rule.mirror_percentage = of_mirrors.mirror_percentage;
+    rule
+}
+
+/// What meets both; none if nothing can.
+fn both(ours: &HttpMatch, theirs: &HttpMatch) -> Option<HttpMatch> {
+    let mut both = HttpMatch {
+        name: theirs.name.clone().or_else(|| ours.name.clone()),
+        uri: both_paths(ours.uri.as_ref(), theirs.uri.as_ref())?,
+        scheme: either(ours.scheme.as_ref(), theirs.scheme.as_ref())?,
+        method: either(ours.method.as_ref(), theirs.method.as_ref())?,
+        authority: either(ours.authority.as_ref(), theirs.authority.as_ref())?,
+        port: either(ours.port.as_ref(), theirs.port.as_ref())?,
+        source_namespace: either(
+            ours.source_namespace.as_ref(),
+            theirs.source_namespace.as_ref(),
+        )?,
+        ignore_uri_case: ours.ignore_uri_case || theirs.ignore_uri_case,
+        gateways: ours.gateways.clone(),
+        stat_prefix: theirs.stat_prefix.clone(),
+        headers: ours.headers.clone(),
+        query_params: ours.query_params.clone(),
+        without_headers: ours.without_headers.clone(),
+        source_labels: ours.source_labels.clone(),
+    };
+    for (name, text) in &theirs.headers {
+        agree(both.headers.insert(name.clone(), text.clone()), text)?;
+    }
+    for (name, text) in &theirs.without_headers {
+        agree(
+            both.without_headers.insert(name.clone(), text.clone()),
+            text,
+        )?;
+    }
+    for (name, text) in &theirs.query_params {
+        agree(
+            both.query_params.insert(Arc::clone(name), text.clone()),
+            text,
+        )?;
+    }
+    for (name, value) in &theirs.source_labels {
+        agree(
+            both.source_labels
+                .insert(Arc::clone(name), Arc::clone(value)),
+            value,
+        )?;
+    }
+    Some(both)
+}
+
+fn agree<T: PartialEq>(before: Option<T>, now: &T) -> Option<()> {
+    before.is_none_or(|before| before == *now).then_some(())
+}
+
+/// The one that is given; none if two differ.
+fn either<T: PartialEq + Clone>(ours: Option<&T>, theirs: Option<&T>) -> Option<Option<T>> {
+    match (ours, theirs) {
+        (Some(ours), Some(theirs)) => (ours == theirs).then(|| Some(ours.clone())),
+        (one, other) => Some(one.or(other).cloned()),
+    }
+}
+
+fn both_paths(
+    ours: Option<&StringMatch>,
+    theirs: Option<&StringMatch>,
+) -> Option<Option<StringMatch>> {
+    let (Some(ours), Some(theirs)) = (ours, theirs) else {
+        return Some(ours.or(theirs).cloned());
+    };
+    // The one of which the other one is a beginning says more.
+    let within = |wide: &StringMatch, narrow: &StringMatch| {
+        let text = narrow.exact.as_ref().or(narrow.prefix.as_ref());
+        let begin = wide.prefix.as_ref().zip(text);
+        begin.is_some_and(|(begin, text)| text.starts_with(&**begin))
+    };
+    if ours == theirs || within(ours, theirs) {
+        Some(Some(theirs.clone()))
+    } else if within(theirs, ours) {
+        Some(Some(ours.clone()))
+    } else {
+        None
+    }
+}

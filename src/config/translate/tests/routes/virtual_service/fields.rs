@@ -1,0 +1,493 @@
+//! Field by field: what a rule of a VirtualService becomes.
+
+use serde_json::{Value, json};
+
+use super::*;
+
+/// The list of requests for port 80 of service `a` that this rule makes, and what is said of it.
+fn list(rule: &str) -> (Value, String) {
+    let spec = format!("hosts: [a], http: [{{{rule}}}]");
+    let folder = folder(&[virtual_service("shop/v", &spec)]);
+    let all = routes(&folder, "shop/a").unwrap();
+    let list = serde_json::to_value(&all.ports[&80].producer).unwrap();
+    (list["Http"].clone(), folder.problems())
+}
+
+const TO: &str = "route: [{destination: {host: b}}]";
+
+/// A rule with a destination, which must be followed as it is written.
+fn rule(more: &str) -> Value {
+    let (list, problems) = list(&format!("{TO}, {more}"));
+    let said: Vec<&str> = problems
+        .lines()
+        .filter(|line| line.starts_with("Error"))
+        .collect();
+    assert!(said.is_empty(), "{more}: {problems}");
+    list["rules"][0].clone()
+}
+
+/// What a match becomes.
+fn when(one: &str) -> Value {
+    let (list, problems) = list(&format!("match: [{{{one}}}], {TO}"));
+    assert!(!problems.contains("Error"), "{one}: {problems}");
+    list["matches"][0]["when"].clone()
+}
+
+#[test]
+fn matches() {
+    let table = [
+        ("uri: {exact: /a}", json!({"path": {"Exact": "/a"}})),
+        ("uri: {prefix: /a}", json!({"path": {"Prefix": "/a"}})),
+        ("uri: {regex: '/a.*'}", json!({"path": {"Regex": "/a.*"}})),
+        (
+            "uri: {exact: /a}, ignoreUriCase: true",
+            json!({"path": {"Exact": "/a"}, "ignore_case": true}),
+        ),
+        (
+            "scheme: {exact: https}",
+            json!({"scheme": {"Exact": "https"}}),
+        ),
+        (
+            "method: {regex: 'P.*'}",
+            json!({"method": {"Regex": "P.*"}}),
+        ),
+        (
+            "authority: {prefix: shop}",
+            json!({"authority": {"Prefix": "shop"}}),
+        ),
+        (
+            "headers: {X-A: {exact: '1'}, x-b: {}}",
+            json!({"headers": [
+                {"name": "x-a", "value": {"Exact": "1"}, "invert": false},
+                {"name": "x-b", "value": "Present", "invert": false},
+            ]}),
+        ),
+        (
+            "withoutHeaders: {x-a: {prefix: b}, x-b: {}}",
+            json!({"headers": [
+                {"name": "x-a", "value": {"Prefix": "b"}, "invert": true},
+                {"name": "x-b", "value": "Present", "invert": true},
+            ]}),
+        ),
+        (
+            "queryParams: {Q: {exact: '1'}}",
+            json!({"query": [{"name": "Q", "value": {"Exact": "1"}, "invert": false}]}),
+        ),
+        ("port: 80", json!({})),
+        (
+            "sourceLabels: {app: web}, sourceNamespace: shop",
+            json!({"source": {"namespace": "shop", "labels": {"app": "web"}}}),
+        ),
+        ("gateways: [mesh, edge]", json!({})),
+    ];
+    for (given, expected) in table {
+        assert_eq!(when(given), expected, "{given}");
+    }
+}
+
+#[test]
+fn actions() {
+    let headers = "headers: {\
+        request: {set: {':authority': new, X-A: '100%%'}, add: {x-b: b, x-r: r}, remove: [x-c, X-R]}, \
+        response: {remove: [x-d]}}";
+    let table = [
+        ("timeout: 10s", json!({"timeout": {"secs": 10, "nanos": 0}})),
+        ("timeout: 0s", json!({})),
+        (
+            "rewrite: {uri: /new, authority: other}",
+            json!({"filters": {"rewrite": {"host": "other", "path": {"Prefix": "/new"}}}}),
+        ),
+        (
+            "rewrite: {uriRegexRewrite: {match: '^/a(.*)', rewrite: '/b\\1'}}",
+            json!({"filters": {"rewrite": {"host": null, "path":
+                {"Regex": {"pattern": "^/a(.*)", "replacement": "/b\\1"}}}}}),
+        ),
+        (
+            headers,
+            json!({"filters": {
+                "request_headers": {
+                    "set": [["host", "new"], ["x-a", "100%"], ["x-r", "r"]],
+                    "add": [["x-b", "b"]],
+                    "remove": ["x-c"],
+                },
+                "response_headers": {"remove": ["x-d"]},
+            }}),
+        ),
+        (
+            "mirror: {host: b}, mirrorPercentage: {value: 0.5}",
+            json!({"filters": {"mirrors": [{
+                "target": {"Service": {"name": "shop/b.shop.svc.cluster.local", "port": 80}},
+                "share": 5000, "of": 1_000_000, "shadow": true,
+            }]}}),
+        ),
+        (
+            "mirrors: [{destination: {host: b}}]",
+            json!({"filters": {"mirrors": [{
+                "target": {"Service": {"name": "shop/b.shop.svc.cluster.local", "port": 80}},
+                "share": 1_000_000, "of": 1_000_000, "shadow": true,
+            }]}}),
+        ),
+        (
+            "corsPolicy: {allowOrigins: [{exact: '*'}, {prefix: 'https://a'}], allowMethods: [GET], \
+             allowHeaders: [X-A], exposeHeaders: [x-b], maxAge: 1m, allowCredentials: true}",
+            json!({"filters": {"cors": {
+                "allow_origins": ["*"], "origin_matches": [{"Prefix": "https://a"}],
+                "passes_others": true, "allow_credentials": true, "allow_methods": ["GET"],
+                "allow_headers": ["x-a"], "expose_headers": ["x-b"],
+                "max_age": {"secs": 60, "nanos": 0},
+            }}}),
+        ),
+        (
+            "fault: {delay: {fixedDelay: 5s, percentage: {value: 0.1}}, abort: {httpStatus: 400, percent: 50}}",
+            json!({"faults": {
+                "delay": {"of": {"share": 1000, "of": 1_000_000}, "fixed": {"secs": 5, "nanos": 0}},
+                "abort": {"of": {"share": 50, "of": 100}, "with": {"Http": 400}},
+            }}),
+        ),
+        (
+            "fault: {abort: {grpcStatus: UNAVAILABLE, percentage: {value: 100}}}",
+            json!({"faults": {"abort": {
+                "of": {"share": 1_000_000, "of": 1_000_000}, "with": {"Grpc": 14},
+            }}}),
+        ),
+    ];
+    for (given, expected) in table {
+        let mut rule = rule(given);
+        let fields = rule.as_object_mut().unwrap();
+        for field in ["name", "backends", "retry"] {
+            assert!(fields.remove(field).is_some(), "{given}");
+        }
+        assert_eq!(rule, expected, "{given}");
+    }
+}
+
+#[test]
+fn retries() {
+    let on = |more: Value| {
+        let mut on = json!({
+            "connect_failure": false, "refused_stream": false, "reset": false,
+            "gateway_error": false, "server_error": false, "retriable_4xx": false,
+            "statuses": [], "grpc": [],
+        });
+        on.as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
+        on
+    };
+    let default = on(json!({
+        "connect_failure": true, "refused_stream": true, "statuses": [503], "grpc": [14, 1],
+    }));
+    let m12 = on(json!({
+        "server_error": true, "reset": true, "connect_failure": true, "retriable_4xx": true,
+    }));
+    let table = [
+        (
+            "timeout: 1s",
+            json!({"attempts": 2, "backoff": null, "on": default}),
+            Value::Null,
+        ),
+        (
+            "retries: {attempts: 3, perTryTimeout: 2s, retryOn: '5xx,reset,connect-failure,retriable-4xx'}",
+            json!({"attempts": 3, "backoff": null, "on": m12}),
+            json!({"secs": 2, "nanos": 0}),
+        ),
+        (
+            "retries: {attempts: 1, retryOn: 'gateway-error, 429,internal', backoff: 100ms}",
+            json!({"attempts": 1, "backoff": {"secs": 0, "nanos": 100_000_000}, "on": on(json!({
+                "gateway_error": true, "statuses": [429], "grpc": [13],
+            }))}),
+            Value::Null,
+        ),
+        (
+            "retries: {attempts: 0}",
+            json!({"attempts": 0, "backoff": null, "on": on(json!({}))}),
+            Value::Null,
+        ),
+    ];
+    for (given, retry, try_timeout) in table {
+        let rule = rule(given);
+        assert_eq!(rule["retry"], retry, "{given}");
+        assert_eq!(rule["try_timeout"], try_timeout, "{given}");
+    }
+}
+
+#[test]
+fn answers_of_its_own() {
+    let table = [
+        (
+            "redirect: {uri: /new, authority: other}",
+            json!({"scheme": "http", "host": "other", "path": {"Full": "/new"}, "port": null, "status": 301}),
+        ),
+        (
+            "redirect: {authority: 'other:8080', redirectCode: 307}",
+            json!({"scheme": "http", "host": "other", "path": null, "port": 8080, "status": 307}),
+        ),
+        (
+            "redirect: {uriPrefix: /new, scheme: https, port: 8443}",
+            json!({"scheme": "https", "host": null, "path": {"Prefix": "/new"}, "port": 8443, "status": 301}),
+        ),
+        (
+            "redirect: {authority: other, derivePort: FROM_REQUEST_PORT}",
+            json!({"scheme": "http", "host": "other", "path": null, "port": 80, "status": 301}),
+        ),
+    ];
+    for (given, expected) in table {
+        let (list, problems) = list(given);
+        assert_eq!(
+            list["rules"][0]["filters"]["redirect"], expected,
+            "{given}: {problems}"
+        );
+    }
+    for (given, expected) in [
+        (
+            "{status: 503, body: {string: closed}}",
+            json!({"status": 503, "body": {"Text": "closed"}}),
+        ),
+        (
+            "{status: 200, body: {bytes: AAA=}}",
+            json!({"status": 200, "body": {"Base64": "AAA="}}),
+        ),
+        ("{status: 204}", json!({"status": 204})),
+    ] {
+        let (list, problems) = list(&format!("directResponse: {given}"));
+        assert_eq!(list["rules"][0]["direct_response"], expected, "{problems}");
+    }
+}
+
+#[test]
+fn destinations() {
+    let backends = |route: &str| {
+        let (list, problems) = list(&format!("route: [{route}]"));
+        let shown = list["rules"][0]["backends"].as_array().map(|backends| {
+            let shown = backends.iter().map(|one| {
+                let to = &one["backend"]["target"];
+                let service = &to["Service"];
+                let to = match service["name"].as_str() {
+                    Some(name) => format!("{name}:{} {}", service["port"], service["subset"]),
+                    None => to["Invalid"]["why"].as_str().unwrap().to_owned(),
+                };
+                format!("{} {to}", one["backend"]["weight"])
+            });
+            shown.collect::<Vec<_>>()
+        });
+        (shown.unwrap_or_default(), problems)
+    };
+    for (route, expected) in [
+        (
+            "{destination: {host: b}}",
+            vec!["1 shop/b.shop.svc.cluster.local:80 null"],
+        ),
+        // The port that was asked for, of a service that has several.
+        (
+            "{destination: {host: a}}",
+            vec!["1 shop/a.shop.svc.cluster.local:80 null"],
+        ),
+        (
+            "{destination: {host: a, port: {number: 81}}, weight: 90}, {destination: {host: d.other.svc.cluster.local, subset: v2}, weight: 10}",
+            vec![
+                "90 shop/a.shop.svc.cluster.local:81 null",
+                "10 other/d.other.svc.cluster.local:80 \"v2\"",
+            ],
+        ),
+        (
+            "{destination: {host: nobody}}",
+            vec!["1 Service shop/nobody is not there"],
+        ),
+        (
+            "{destination: {host: b, port: {number: 9}}}",
+            vec!["1 Service shop/b has no TCP port 9"],
+        ),
+        (
+            "{destination: {host: example.com}}",
+            vec!["1 `example.com` is no service of the cluster"],
+        ),
+        (
+            "{destination: {host: e}}",
+            vec!["1 Service shop/e stands for a name outside of the cluster"],
+        ),
+    ] {
+        assert_eq!(backends(route).0, expected, "{route}");
+    }
+    let (_, problems) = backends("{destination: {host: b, subset: v1}}");
+    assert!(
+        problems.contains("spec.http[0].route[0].destination.subset: nothing defines"),
+        "{problems}"
+    );
+    let (none, problems) = backends("{destination: {host: b}}, {destination: {host: a}}");
+    assert!(
+        none.is_empty() && problems.contains("no destination with a weight"),
+        "{problems}"
+    );
+}
+
+#[test]
+fn headers_of_a_destination_give_way_to_those_of_the_rule() {
+    let (list, _) = list(
+        "headers: {request: {set: {x-a: rule}}}, \
+         route: [{destination: {host: b}, headers: {request: {set: {x-a: own, x-b: own}}, response: {add: {x-c: c}}}}]",
+    );
+    assert_eq!(
+        list["rules"][0]["backends"][0]["filters"],
+        json!({
+            "request_headers": {"set": [["x-b", "own"]]},
+            "response_headers": {"add": [["x-c", "c"]]},
+        })
+    );
+}
+
+/// A value that cannot be followed: the rule is answered with 500, and the field is named.
+#[test]
+fn what_cannot_be_followed_is_refused_and_named() {
+    for (given, field) in [
+        (
+            format!("{TO}, rewrite: {{uri: /a, uriRegexRewrite: {{match: a}}}}"),
+            "rewrite",
+        ),
+        (
+            format!("{TO}, rewrite: {{uriRegexRewrite: {{match: '('}}}}"),
+            "rewrite.uriRegexRewrite.match",
+        ),
+        (
+            format!("{TO}, rewrite: {{uriRegexRewrite: {{match: a, rewrite: '\\1'}}}}"),
+            "",
+        ),
+        (
+            "redirect: {redirectCode: 300}".to_owned(),
+            "redirect.redirectCode",
+        ),
+        ("redirect: {uri: 'no path'}".to_owned(), ""),
+        (
+            "redirect: {authority: 'a:b'}".to_owned(),
+            "redirect.authority",
+        ),
+        (
+            "redirect: {port: 80, derivePort: FROM_REQUEST_PORT}".to_owned(),
+            "redirect.derivePort",
+        ),
+        ("directResponse: {status: 99}".to_owned(), "directResponse"),
+        (
+            format!("{TO}, headers: {{request: {{set: {{x: '%REQ(a)%'}}}}}}"),
+            "headers.request.set.x",
+        ),
+        (
+            format!("{TO}, headers: {{request: {{set: {{connection: x}}}}}}"),
+            "",
+        ),
+        (
+            format!("{TO}, headers: {{request: {{remove: [':path']}}}}"),
+            "",
+        ),
+        (
+            format!("{TO}, fault: {{abort: {{percentage: {{value: 1}}}}}}"),
+            "fault.abort",
+        ),
+        (
+            format!("{TO}, fault: {{abort: {{httpStatus: 99}}}}"),
+            "fault.abort.httpStatus",
+        ),
+        (
+            format!("{TO}, fault: {{abort: {{grpcStatus: NOPE}}}}"),
+            "fault.abort.grpcStatus",
+        ),
+        (
+            format!("{TO}, fault: {{abort: {{http2Error: x}}}}"),
+            "fault.abort.http2Error",
+        ),
+        (
+            format!("{TO}, fault: {{delay: {{percent: 1}}}}"),
+            "fault.delay.fixedDelay",
+        ),
+        (
+            format!("{TO}, fault: {{delay: {{fixedDelay: 1s, percent: 101}}}}"),
+            "fault.delay.percent",
+        ),
+        (
+            format!("{TO}, fault: {{delay: {{exponentialDelay: 1s}}}}"),
+            "fault.delay.exponentialDelay",
+        ),
+        (
+            format!("{TO}, retries: {{attempts: 1, retryOn: 'never'}}"),
+            "retries.retryOn",
+        ),
+        (
+            format!("{TO}, mirror: {{host: b}}, mirrors: [{{destination: {{host: b}}}}]"),
+            "mirrors",
+        ),
+        (
+            format!("{TO}, mirror: {{host: b}}, mirrorPercent: 101"),
+            "mirrorPercent",
+        ),
+        (
+            format!("{TO}, corsPolicy: {{allowOrigins: [{{}}]}}"),
+            "corsPolicy.allowOrigins[0]",
+        ),
+        (
+            format!("{TO}, corsPolicy: {{allowOrigins: [{{regex: '('}}]}}"),
+            "corsPolicy.allowOrigins[0].regex",
+        ),
+    ] {
+        let (list, problems) = list(&given);
+        let field = match field {
+            "" => "spec.http[0]".to_owned(),
+            field => format!("spec.http[0].{field}"),
+        };
+        assert!(
+            problems.contains(&format!("{field}: ")),
+            "{given}: {problems}"
+        );
+        assert!(problems.contains("Error"), "{given}: {problems}");
+        assert_eq!(
+            list["rules"][0],
+            json!({"name": "VirtualService/shop/v/0"}),
+            "{given}"
+        );
+        assert_eq!(list["matches"].as_array().unwrap().len(), 1);
+    }
+}
+
+#[test]
+fn a_match_that_cannot_be_followed_leaves_its_rule_out() {
+    for (given, field) in [
+        ("uri: {regex: '('}", "uri.regex"),
+        ("headers: {uri: {exact: a}}", "headers.uri"),
+    ] {
+        let spec =
+            format!("hosts: [a], http: [{{match: [{{{given}}}], {TO}}}, {{name: last, {TO}}}]");
+        let folder = folder(&[virtual_service("shop/v", &spec)]);
+        assert_eq!(
+            lists(&folder, "shop/a")[0],
+            "80 all: VirtualService/shop/v/last"
+        );
+        let problems = folder.problems();
+        assert!(
+            problems.contains(&format!("spec.http[0].match[0].{field}: ")),
+            "{problems}"
+        );
+    }
+}
+
+#[test]
+fn what_has_no_effect_is_said() {
+    for (given, said) in [
+        ("retries: {perTryTimeout: 1s}", "retries.attempts: missing"),
+        (
+            "retries: {attempts: 1, retryRemoteLocalities: false}",
+            "retries.retryRemoteLocalities: not followed",
+        ),
+        (
+            "retries: {attempts: 1, retryOn: 'envoy-ratelimited'}",
+            "retries.retryOn: `envoy-ratelimited`",
+        ),
+        (
+            "fault: {delay: {fixedDelay: 1s}}",
+            "fault.delay.percentage: missing",
+        ),
+        (
+            "match: [{statPrefix: x}]",
+            "match[0].statPrefix: not followed",
+        ),
+    ] {
+        let (_, problems) = list(&format!("{TO}, {given}"));
+        assert!(problems.contains(&format!("Warning routes.yaml: document 1 (line 1): VirtualService shop/v: spec.http[0].{said}")), "{problems}");
+    }
+}
