@@ -7,6 +7,9 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use ambit::ca::{Authority, Settings};
+use ambit::config::problem::Origin;
+use ambit::config::store::ObjectEvent;
+use ambit::config::{self, Batch, Configuration, documents, objects};
 use ambit_model::TrustDomain;
 use ambit_wire::delta::{Catalog, Client, Entry, Server};
 use ambit_wire::{discovery, node};
@@ -62,17 +65,25 @@ pub const TARGETS: &[(&str, Body)] = &[
     ("log_format", log_format),
 ];
 
-/// Configuration files: from users.
+/// Configuration files: from users. What can be read is translated and told of.
 pub fn yaml(bytes: &[u8]) {
-    let Ok(documents) = ambit::config::documents::parse_documents(bytes) else {
+    let Ok(documents) = documents::parse_documents(bytes) else {
         return;
     };
-    for document in documents.into_iter().flatten() {
-        for (_, item) in ambit::config::objects::items(document) {
-            // Either an object or an error that names the field.
-            drop(ambit::config::objects::read(item));
-        }
-    }
+    let origin = Origin::file(&"file".into());
+    let items = documents.into_iter().flatten().flat_map(objects::items);
+    // Either an object or an error that names the field.
+    let objects = items.filter_map(|(_, item)| objects::read(item).ok());
+    let events = objects.map(|object| ObjectEvent::Put {
+        origin: origin.clone(),
+        object: Arc::new(object),
+    });
+    let mut configuration = Configuration::new(config::Settings::default());
+    configuration.apply(Batch {
+        events: events.collect(),
+        ..Batch::default()
+    });
+    drop(configuration.problems());
 }
 
 /// Workloads and services: from a control plane.
