@@ -53,7 +53,8 @@ awk '{print $2}' /proc/mounts | grep -E "^($state|/run/netns|/var/lib/kubelet/po
   sort -r | while read -r place; do umount -l "$place"; done
 rm -rf "${state:?}"/* /run/netns/* /run/ambit /run/ambit-state /run/containerd
 for link in $(ip -o link show type veth master cni0 | sed 's/^[0-9]*: \([^@:]*\).*/\1/'); do
-  ip link delete "$link"
+  # It goes by itself with the namespace of its other end.
+  ip link delete "$link" 2>/dev/null || [ ! -e "/sys/class/net/$link" ]
 done
 ip link delete cni0 2>/dev/null || true
 find "$(dirname "$state")/cni/ipam" -type f -delete 2>/dev/null || true
