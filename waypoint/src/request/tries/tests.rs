@@ -14,14 +14,10 @@ use crate::scene::{Peer, Scene, head, rest};
 
 const BAD: &str = "HTTP/1.1 500 Bad\r\nContent-Length: 0\r\n\r\n";
 
-#[tokio::test]
-async fn an_answer_is_not_thrown_away_for_a_try_that_cannot_be() {
-    let peer = Peer::start().await;
-    let mut changes = vec![service("server"), peer.serves("server-0", "server")];
-    // Another endpoint, to which the client may not go.
-    changes.extend(closed(Peer::start().await.serves("server-1", "server")));
+/// Routes that have requests tried again so many times that are answered with [`BAD`].
+fn tried_again_on_500(attempts: u32) -> Change {
     let retry = Retry {
-        attempts: 1,
+        attempts,
         backoff: None,
         on: RetryOn {
             statuses: vec![500],
@@ -32,7 +28,16 @@ async fn an_answer_is_not_thrown_away_for_a_try_that_cannot_be() {
         retry: Some(retry),
         ..HttpRule::default()
     };
-    changes.push(routed(&["server"], rule));
+    routed(&["server"], rule)
+}
+
+#[tokio::test]
+async fn an_answer_is_not_thrown_away_for_a_try_that_cannot_be() {
+    let peer = Peer::start().await;
+    let mut changes = vec![service("server"), peer.serves("server-0", "server")];
+    // Another endpoint, to which the client may not go.
+    changes.extend(closed(Peer::start().await.serves("server-1", "server")));
+    changes.push(tried_again_on_500(1));
     let scene = Scene::new(changes);
     let asked = peer.answer(BAD);
     let mut answers = 0;
@@ -130,19 +135,7 @@ async fn an_explicit_retry_repeats_a_post_unless_that_is_switched_off() {
         (true, "GET", 3),
     ] {
         let peer = Peer::start().await;
-        let retry = Retry {
-            attempts: 2,
-            backoff: None,
-            on: RetryOn {
-                statuses: vec![500],
-                ..RetryOn::default()
-            },
-        };
-        let rule = HttpRule {
-            retry: Some(retry),
-            ..HttpRule::default()
-        };
-        let routes = routed(&["server"], rule);
+        let routes = tried_again_on_500(2);
         let pod = peer.serves("server-0", "server");
         let mut scene = Scene::new([service("server"), pod, routes]);
         let proxy = Arc::get_mut(&mut scene.proxy).unwrap();

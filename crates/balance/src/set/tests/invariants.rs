@@ -8,14 +8,12 @@ use proptest::collection::vec;
 use proptest::prelude::{Just, Strategy, any, prop_oneof, proptest};
 use proptest::sample::select;
 
-use super::{ALGORITHMS, ask, by_zone, endpoint};
-use crate::endpoint::{Endpoint, Pick};
+use super::naive::{Plain, Set, change, take};
+use super::{ALGORITHMS, ask, by_zone};
+use crate::endpoint::Pick;
 use crate::outlier::{Ejection, Outcome, OutlierSettings};
-use crate::set::{Change, EndpointSet};
+use crate::set::Change;
 use crate::settings::Settings;
-
-type Set = EndpointSet<u32, ()>;
-type Plain = BTreeMap<u32, Endpoint<u32, ()>>;
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -25,19 +23,6 @@ enum Step {
     Fail(u32, bool),
     /// So many seconds pass, and the writer notices or not.
     Pass(u64, bool),
-}
-
-fn change() -> impl Strategy<Value = Change<u32, ()>> {
-    let health = select(vec![Health::Healthy, Health::Healthy, Health::Unhealthy]);
-    let put = (0..8_u32, select(vec!["a", "b"]), 0..4_u32, health);
-    prop_oneof![
-        4 => put.prop_map(|(key, place, weight, health)| Change::Put(Endpoint {
-            weight,
-            health,
-            ..endpoint(key, place)
-        })),
-        1 => (0..8_u32).prop_map(Change::Remove),
-    ]
 }
 
 fn settings() -> impl Strategy<Value = Settings> {
@@ -65,7 +50,7 @@ fn settings() -> impl Strategy<Value = Settings> {
 
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        3 => vec(change(), 1..4).prop_map(Step::Apply),
+        3 => vec(change(4, 8, 4), 1..4).prop_map(Step::Apply),
         1 => settings().prop_map(|settings| Step::Configure(Box::new(settings))),
         6 => (0..8_u32, any::<bool>()).prop_map(|(key, late)| Step::Fail(key, late)),
         3 => (0..60_u64, any::<bool>()).prop_map(|(time, noticed)| Step::Pass(time, noticed)),
@@ -90,10 +75,7 @@ impl World {
             Step::Apply(changes) => {
                 self.set.apply(changes.clone(), self.now);
                 for change in changes {
-                    match change {
-                        Change::Put(put) => drop(self.plain.insert(put.key, put)),
-                        Change::Remove(key) => drop(self.plain.remove(&key)),
-                    }
+                    take(&mut self.plain, change);
                 }
             }
             Step::Configure(settings) => {
@@ -205,7 +187,7 @@ proptest! {
     #[test]
     fn percentages_hold_picks_are_of_those_left_and_all_come_back(
         settings in settings(),
-        first in vec(change(), 0..12),
+        first in vec(change(4, 8, 4), 0..12),
         steps in vec(step(), 0..30),
         random in any::<u64>(),
     ) {

@@ -13,8 +13,8 @@ use crate::endpoint::Endpoint;
 use crate::set::{Change, EndpointSet, Shortage};
 use crate::settings::Settings;
 
-type Set = EndpointSet<u32, ()>;
-type Plain = BTreeMap<u32, Endpoint<u32, ()>>;
+pub(super) type Set = EndpointSet<u32, ()>;
+pub(super) type Plain = BTreeMap<u32, Endpoint<u32, ()>>;
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -22,16 +22,17 @@ enum Step {
     Configure(Box<Settings>),
 }
 
-fn change() -> impl Strategy<Value = Change<u32, ()>> {
+/// So many puts to a removal, of endpoints with so many keys and weights.
+pub(super) fn change(puts: u32, keys: u32, weights: u32) -> impl Strategy<Value = Change<u32, ()>> {
     let health = select(vec![Health::Healthy, Health::Healthy, Health::Unhealthy]);
-    let put = (0..12_u32, select(vec!["a", "b"]), 0..6_u32, health);
+    let put = (0..keys, select(vec!["a", "b"]), 0..weights, health);
     prop_oneof![
-        3 => put.prop_map(|(key, place, weight, health)| Change::Put(Endpoint {
+        puts => put.prop_map(|(key, place, weight, health)| Change::Put(Endpoint {
             weight,
             health,
             ..endpoint(key, place)
         })),
-        1 => (0..12_u32).prop_map(Change::Remove),
+        1 => (0..keys).prop_map(Change::Remove),
     ]
 }
 
@@ -48,12 +49,12 @@ fn settings() -> impl Strategy<Value = Settings> {
 
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        6 => vec(change(), 1..6).prop_map(Step::Apply),
+        6 => vec(change(3, 12, 6), 1..6).prop_map(Step::Apply),
         1 => settings().prop_map(|settings| Step::Configure(Box::new(settings))),
     ]
 }
 
-fn take(plain: &mut Plain, change: Change<u32, ()>) {
+pub(super) fn take(plain: &mut Plain, change: Change<u32, ()>) {
     match change {
         Change::Put(endpoint) => drop(plain.insert(endpoint.key, endpoint)),
         Change::Remove(key) => drop(plain.remove(&key)),
