@@ -109,20 +109,6 @@ fn is_ours(condition: &Value) -> bool {
     OURS.iter().any(|ours| condition["type"] == *ours)
 }
 
-fn condition(
-    kind: &'static str,
-    status: bool,
-    reason: &'static str,
-    message: impl Into<String>,
-) -> RouteCondition {
-    RouteCondition {
-        kind,
-        status,
-        reason,
-        message: message.into(),
-    }
-}
-
 impl Configuration {
     /// What is to be said of a virtual service now.
     pub(super) fn said_of_virtual(
@@ -228,11 +214,11 @@ impl Configuration {
         }
         Some(match self.idle(sum) {
             Some((_, finding)) => {
-                condition(RESOLVED_WAYPOINTS, false, "NoWaypoint", sentence(&finding))
+                RouteCondition::new(RESOLVED_WAYPOINTS, false, "NoWaypoint", sentence(&finding))
             }
             None => {
                 let what = "All services that it is for are bound to a waypoint.";
-                condition(RESOLVED_WAYPOINTS, true, "ResolvedWaypoints", what)
+                RouteCondition::new(RESOLVED_WAYPOINTS, true, "ResolvedWaypoints", what)
             }
         })
     }
@@ -258,8 +244,8 @@ fn said_of_unread(has_last_good: bool, problem: &Problem) -> Said {
     };
     let message = format!("{} {meanwhile}", sentence(&finding));
     let conditions = vec![
-        condition(RECONCILED, false, reason, message.clone()),
-        condition(ACCEPTED, false, reason, message),
+        RouteCondition::new(RECONCILED, false, reason, message.clone()),
+        RouteCondition::new(ACCEPTED, false, reason, message),
     ];
     (conditions, vec![(Severity::Error, finding)])
 }
@@ -295,7 +281,7 @@ fn said(object: &VirtualService, sum: &Sum) -> Vec<RouteCondition> {
         false => "Told to all waypoints that serve it.",
     };
     vec![
-        condition(RECONCILED, true, RECONCILED, reconciled),
-        condition(ACCEPTED, accepted, reason, message),
+        RouteCondition::new(RECONCILED, true, RECONCILED, reconciled),
+        RouteCondition::new(ACCEPTED, accepted, reason, message),
     ]
 }

@@ -26,6 +26,23 @@ pub struct RouteCondition {
     pub message: String,
 }
 
+impl RouteCondition {
+    /// One of this type.
+    pub(crate) fn new(
+        kind: &'static str,
+        status: bool,
+        reason: &'static str,
+        message: impl Into<String>,
+    ) -> Self {
+        Self {
+            kind,
+            status,
+            reason,
+            message: message.into(),
+        }
+    }
+}
+
 /// What is said of a route for one parent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RouteVerdict {
@@ -60,7 +77,7 @@ pub(super) fn of(
         accepted.message += &format!(" {} {does} not count beside it.", names.join(", "));
     }
     let resolved = match compiled.unresolved.first() {
-        None => condition(
+        None => RouteCondition::new(
             "ResolvedRefs",
             true,
             "ResolvedRefs",
@@ -68,13 +85,13 @@ pub(super) fn of(
         ),
         Some(first) => {
             let message = sentences(unresolved(compiled).collect::<Vec<_>>().into_iter());
-            condition("ResolvedRefs", false, first.reason, message)
+            RouteCondition::new("ResolvedRefs", false, first.reason, message)
         }
     };
     let is_partly_wrong = !compiled.wrong.is_empty() && compiled.wrong.len() < compiled.count;
     let partial = is_partly_wrong.then(|| {
         let message = format!("Dropped {}", of_rules(compiled));
-        condition("PartiallyInvalid", true, "UnsupportedValue", message)
+        RouteCondition::new("PartiallyInvalid", true, "UnsupportedValue", message)
     });
     RouteVerdict {
         conditions: [accepted, resolved].into_iter().chain(partial).collect(),
@@ -90,7 +107,7 @@ fn accepted(
 ) -> RouteCondition {
     let ignored = ignored_hosts(route.route);
     findings.extend(ignored.clone().map(|finding| (Severity::Warning, finding)));
-    let refused = |reason, message| condition("Accepted", false, reason, message);
+    let refused = |reason, message| RouteCondition::new("Accepted", false, reason, message);
     let ports = match &route.ports {
         Ok(ports) => ports,
         Err(finding) => {
@@ -144,21 +161,7 @@ fn accepted(
         "In force for {clients}, on {}.{instead}",
         of_ports(&in_force)
     );
-    condition("Accepted", true, "Accepted", message)
-}
-
-fn condition(
-    kind: &'static str,
-    status: bool,
-    reason: &'static str,
-    message: impl Into<String>,
-) -> RouteCondition {
-    RouteCondition {
-        kind,
-        status,
-        reason,
-        message: message.into(),
-    }
+    RouteCondition::new("Accepted", true, "Accepted", message)
 }
 
 /// Whose request it is, its address says; only TLS has nothing else to tell connections by.
