@@ -13,10 +13,12 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use tokio::io::AsyncWrite;
 use tokio::net::TcpStream;
+use tokio::time::{Sleep, sleep};
 
 use crate::buffers::{Buffer, SIZE};
 use crate::stream::{Stream, StreamError};
@@ -28,6 +30,8 @@ const GATHER: usize = 16;
 const RELEASE: usize = 256 << 10;
 /// Bytes of one direction before other tasks get their turn.
 const TURN: usize = 256 << 10;
+/// How long TCP may go on sending what the far end does not read, once what came has been written.
+const UNREAD: Duration = Duration::from_secs(5);
 
 /// Bytes counted, as seen from the TCP side given first.
 #[derive(Debug, Default)]
@@ -58,10 +62,13 @@ pub async fn copy(tcp: TcpStream, stream: Stream, meter: &Meter) -> CopyEnd {
     Copier::new(tcp, stream, meter).await
 }
 
-/// One way of a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Way {
+/// The way from TCP into the tunnel.
+#[derive(Debug)]
+enum Up {
     Open,
+    /// The far end reads no further. What TCP still sends is read and goes nowhere, at last for a
+    /// while only: closed with bytes unread, TCP would be reset, and lose what it has not delivered.
+    Unread(Option<Pin<Box<Sleep>>>),
     Ended,
 }
 
@@ -91,8 +98,9 @@ struct Sides {
 pub struct Copier<'m> {
     sides: Option<Sides>,
     meter: &'m Meter,
-    up: Way,
-    down: Way,
+    up: Up,
+    /// The way from the tunnel into TCP has ended.
+    down_ended: bool,
     /// From the tunnel, not yet written.
     undelivered: VecDeque<Bytes>,
     /// The tunnel has ended; TCP learns it after `undelivered`.
@@ -107,8 +115,8 @@ impl<'m> Copier<'m> {
         Self {
             sides: Some(Sides { tcp, stream }),
             meter,
-            up: Way::Open,
-            down: Way::Open,
+            up: Up::Open,
+            down_ended: false,
             undelivered: VecDeque::new(),
             ending: false,
             unreleased: 0,
@@ -125,7 +133,7 @@ impl<'m> Copier<'m> {
             received_end,
         } = paused;
         let mut copier = Self::new(tcp, stream, meter);
-        copier.up = if sent_end { Way::Ended } else { Way::Open };
+        copier.up = if sent_end { Up::Ended } else { Up::Open };
         copier.undelivered = undelivered.into();
         copier.ending = received_end;
         copier
@@ -139,32 +147,31 @@ impl<'m> Copier<'m> {
             tcp,
             stream,
             undelivered: std::mem::take(&mut self.undelivered).into(),
-            sent_end: self.up == Way::Ended,
+            sent_end: !matches!(self.up, Up::Open),
             received_end: self.ending,
         })
     }
 
     /// TCP into the tunnel. Ready when that way has ended.
-    fn poll_up(&self, sides: &mut Sides, cx: &mut Context<'_>) -> Poll<Result<(), CopyEnd>> {
+    fn poll_up(&self, sides: &mut Sides, cx: &mut Context<'_>) -> Poll<Result<(), UpError>> {
         let Sides { tcp, stream } = sides;
         let mut moved = 0;
         while moved < TURN {
-            if let Err(error) = match tcp.poll_read_ready(cx) {
-                Poll::Ready(ready) => ready,
-                Poll::Pending => return reset_of(stream, cx),
-            } {
-                return Poll::Ready(Err(CopyEnd::NearFailed(error)));
+            match tcp.poll_read_ready(cx) {
+                Poll::Ready(ready) => ready?,
+                // While TCP is quiet, the far end may still reset the stream.
+                Poll::Pending => return stream.poll_reset(cx).map(|error| Err(error.into())),
             }
-            let room = ready!(stream.poll_room(cx, SIZE)).map_err(far_end)?;
+            let room = ready!(stream.poll_room(cx, SIZE))?;
             let mut buffer = Buffer::take();
             match tcp.try_read(buffer.space(room)) {
                 Ok(0) => {
-                    stream.finish().map_err(far_end)?;
+                    stream.finish()?;
                     return Poll::Ready(Ok(()));
                 }
                 Ok(read) => {
                     buffer.fill(read);
-                    stream.send(buffer).map_err(far_end)?;
+                    stream.send(buffer)?;
                     if read < room {
                         stream.spare();
                     }
@@ -172,7 +179,7 @@ impl<'m> Copier<'m> {
                     moved += read;
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => stream.spare(),
-                Err(error) => return Poll::Ready(Err(CopyEnd::NearFailed(error))),
+                Err(error) => return Poll::Ready(Err(error.into())),
             }
         }
         cx.waker().wake_by_ref();
@@ -255,23 +262,37 @@ impl<'m> Copier<'m> {
     }
 
     fn poll_sides(&mut self, sides: &mut Sides, cx: &mut Context<'_>) -> Poll<CopyEnd> {
-        if self.down == Way::Open
+        if !self.down_ended
             && let Poll::Ready(ended) = self.poll_down(sides, cx)
         {
             match ended {
-                Ok(()) => self.down = Way::Ended,
+                Ok(()) => self.down_ended = true,
                 Err(end) => return Poll::Ready(end),
             }
         }
-        if self.up == Way::Open
+        if matches!(self.up, Up::Open)
             && let Poll::Ready(ended) = self.poll_up(sides, cx)
         {
-            match ended {
-                Ok(()) => self.up = Way::Ended,
-                Err(end) => return Poll::Ready(end),
+            self.up = match ended {
+                Ok(()) => Up::Ended,
+                Err(UpError::Far(StreamError::Unread)) => Up::Unread(None),
+                Err(UpError::Far(error)) => return Poll::Ready(far_end(error)),
+                Err(UpError::Near(error)) => return Poll::Ready(CopyEnd::NearFailed(error)),
             }
         }
-        if self.up == Way::Ended && self.down == Way::Ended {
+        if let Up::Unread(limit) = &mut self.up {
+            let is_over = self.down_ended && {
+                let limit = limit.get_or_insert_with(|| Box::pin(sleep(UNREAD)));
+                limit.as_mut().poll(cx).is_ready()
+            };
+            match poll_discard(&sides.tcp, cx) {
+                Poll::Ready(Err(error)) => return Poll::Ready(CopyEnd::NearFailed(error)),
+                Poll::Ready(Ok(())) => self.up = Up::Ended,
+                Poll::Pending if is_over => self.up = Up::Ended,
+                Poll::Pending => {}
+            }
+        }
+        if self.down_ended && matches!(self.up, Up::Ended) {
             return Poll::Ready(CopyEnd::Finished);
         }
         Poll::Pending
@@ -315,14 +336,36 @@ fn break_off(sides: Sides) {
     let _gone = tcp.set_zero_linger();
 }
 
-/// While TCP is quiet, the far end may still reset the stream.
-fn reset_of(stream: &mut Stream, cx: &mut Context<'_>) -> Poll<Result<(), CopyEnd>> {
-    stream.poll_reset(cx).map(|error| Err(far_end(error)))
+/// Reads what nobody wants. Ready when TCP has sent its end.
+fn poll_discard(tcp: &TcpStream, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    let mut moved = 0;
+    while moved < TURN {
+        ready!(tcp.poll_read_ready(cx))?;
+        let mut buffer = Buffer::take();
+        match tcp.try_read(buffer.space(SIZE)) {
+            Ok(0) => return Poll::Ready(Ok(())),
+            Ok(read) => moved += read,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Poll::Ready(Err(error)),
+        }
+    }
+    cx.waker().wake_by_ref();
+    Poll::Pending
+}
+
+/// Why a way from TCP into the tunnel broke.
+#[derive(Debug, thiserror::Error)]
+enum UpError {
+    #[error(transparent)]
+    Near(#[from] io::Error),
+    #[error(transparent)]
+    Far(#[from] StreamError),
 }
 
 fn far_end(error: StreamError) -> CopyEnd {
     match error {
         StreamError::Reset(why) => CopyEnd::FarReset(why),
+        StreamError::Unread => CopyEnd::FarReset(error.to_string()),
         StreamError::Lost(why) => CopyEnd::FarFailed(why),
     }
 }

@@ -20,7 +20,8 @@ use crate::unread::Unread;
 /// The longest piece that is sent at once; more waits for the next call.
 const LONGEST_PIECE: usize = 64 * 1024;
 
-/// A stream, read and written as bytes. Dropped before both ways have ended, it is reset.
+/// A stream, read and written as bytes. Dropped before its own way has ended, it is reset; before
+/// the far end's has, it is left alone for a moment, and then the far end is told to send no more.
 #[derive(Debug)]
 pub struct Pipe {
     stream: Stream,
@@ -233,6 +234,9 @@ impl AsyncWrite for Pipe {
 impl Drop for Pipe {
     fn drop(&mut self) {
         self.unread.asked();
+        if self.finished && !self.ended {
+            self.stream.leave_to_end();
+        }
     }
 }
 

@@ -4,12 +4,13 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::task::AtomicWaker;
 use h2::{Reason, RecvStream, SendStream};
 use tokio::runtime::Handle;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::buffers::Buffer;
 use crate::transport::Watch;
@@ -18,6 +19,8 @@ use crate::usage::Lease;
 /// Pieces of one stream that may wait for the connection to take them. The send buffer bounds
 /// their bytes; this bounds what many tiny pieces cost beside their bytes.
 const MAX_PIECES: usize = 256;
+/// How long the far end of a stream may take to end its way when ours has ended and nobody reads.
+const LEFT_TO_END: Duration = Duration::from_secs(1);
 
 /// Why a stream ended before its time.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -25,6 +28,9 @@ pub enum StreamError {
     /// The far end has reset it.
     #[error("the far end has reset the stream: {0}")]
     Reset(String),
+    /// The far end has sent all that it had to, and reads no further (RFC 9113 section 8.1).
+    #[error("the far end reads no further")]
+    Unread,
     /// The connection under it is gone.
     #[error("the tunnel is gone: {0}")]
     Lost(String),
@@ -33,10 +39,17 @@ pub enum StreamError {
 impl From<h2::Error> for StreamError {
     fn from(error: h2::Error) -> Self {
         match error.reason() {
-            // RFC 9113 8.1: all was answered before everything that was sent had been read.
-            Some(Reason::NO_ERROR) if error.is_reset() => Self::Reset("it reads no further".into()),
-            Some(reason) if error.is_reset() => Self::Reset(reason.description().to_owned()),
+            Some(reason) if error.is_reset() => Self::of_reset(reason),
             _ => Self::Lost(error.to_string()),
+        }
+    }
+}
+
+impl StreamError {
+    fn of_reset(reason: Reason) -> Self {
+        match reason {
+            Reason::NO_ERROR => Self::Unread,
+            reason => Self::Reset(reason.description().to_owned()),
         }
     }
 }
@@ -265,8 +278,24 @@ impl Stream {
     /// Ready when the far end has reset the stream, or the connection is gone.
     pub(crate) fn poll_reset(&mut self, cx: &mut Context<'_>) -> Poll<StreamError> {
         match ready!(self.send.poll_reset(cx)) {
-            Ok(reason) => Poll::Ready(StreamError::Reset(reason.description().to_owned())),
+            Ok(reason) => Poll::Ready(StreamError::of_reset(reason)),
             Err(error) => Poll::Ready(error.into()),
+        }
+    }
+
+    /// Leaves a stream to itself of which our way has ended: it is not reset at once, so that the
+    /// far end can end its own way.
+    pub(crate) fn leave_to_end(&mut self) {
+        if self.lease.is_none()
+            && !self.receive.is_end_stream()
+            && let Ok(runtime) = Handle::try_current()
+        {
+            // The last handle of a stream resets it.
+            let held = self.receive.flow_control().clone();
+            drop(runtime.spawn(async move {
+                sleep(LEFT_TO_END).await;
+                drop(held);
+            }));
         }
     }
 

@@ -7,6 +7,7 @@ use std::fs::{self, File};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
@@ -108,12 +109,31 @@ impl Program {
     }
 }
 
+/// A failed scenario ends with what its programs had to complain of: their files go with the lab.
 impl Drop for Program {
     fn drop(&mut self) {
+        if thread::panicking() {
+            for file in [&self.stdout, &self.stderr] {
+                let text = complaints(&read(file));
+                if !text.is_empty() {
+                    eprintln!("--- {}:\n{text}", file.display());
+                }
+            }
+        }
         // The group outlives its leader while children run, so it is killed in any case.
         killpg(self.pid(), Signal::SIGKILL).ok();
         self.child.wait().ok();
     }
+}
+
+/// The last lines that are no mere information.
+fn complaints(text: &str) -> String {
+    const LAST: usize = 20;
+    let words = ["WARN", "ERROR", "\"warn\"", "\"error\"", "panicked"];
+    let is_one = |line: &&str| words.iter().any(|word| line.contains(word));
+    let mut last: Vec<_> = text.lines().rev().filter(is_one).take(LAST).collect();
+    last.reverse();
+    last.join("\n")
 }
 
 fn appended(path: &Path) -> Result<File> {

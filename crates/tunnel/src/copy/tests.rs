@@ -137,6 +137,57 @@ async fn the_side_that_was_connected_to_may_end_first() {
     until(|| link.pool.stats().streams == 0).await;
 }
 
+/// A far end that answers and goes without waiting for the end of what it is sent.
+async fn answer_and_go(mut far: Stream, payload: Vec<u8>) {
+    let _request = far.read().await.unwrap();
+    far.write(payload.into()).await.unwrap();
+    far.finish().unwrap();
+}
+
+#[tokio::test]
+async fn an_answer_arrives_whole_though_the_far_end_reads_no_further() {
+    let mut link = Link::new(Settings::default()).await;
+    let payload = pattern(8 << 20);
+    let (near_stream, far) = link.streams().await;
+    let (mut near, a) = tcp_pair().await;
+    let (near_copy, _meter) = spawn_copy(a, near_stream);
+    near.write_all(b"request").await.unwrap();
+    let answered = tokio::spawn(answer_and_go(far, payload.clone()));
+    // The client reads only when the far end has gone, or waits for want of room.
+    sleep(Duration::from_millis(300)).await;
+    let mut got = Vec::new();
+    soon(near.read_to_end(&mut got)).await.unwrap();
+    assert!(got == payload, "{} bytes", got.len());
+    soon(answered).await.unwrap();
+    drop(near);
+    let end = soon(near_copy).await.unwrap();
+    assert!(matches!(end, CopyEnd::Finished), "{end:?}");
+    until(|| link.pool.stats().streams == 0).await;
+}
+
+#[tokio::test]
+async fn an_answer_arrives_whole_while_its_client_sends_on() {
+    let mut link = Link::new(Settings::default()).await;
+    let payload = pattern(1 << 20);
+    let (near_stream, far) = link.streams().await;
+    let (near, a) = tcp_pair().await;
+    let (near_copy, _meter) = spawn_copy(a, near_stream);
+    let answered = tokio::spawn(answer_and_go(far, payload.clone()));
+    let (mut reading, mut sending) = near.into_split();
+    let sent = tokio::spawn(async move {
+        let body = pattern(64 << 20);
+        sending.write_all(&body).await.map(|()| sending)
+    });
+    let sending = soon(sent).await.unwrap().unwrap();
+    let mut got = Vec::new();
+    soon(reading.read_to_end(&mut got)).await.unwrap();
+    assert!(got == payload, "{} bytes", got.len());
+    soon(answered).await.unwrap();
+    drop(sending);
+    let end = soon(near_copy).await.unwrap();
+    assert!(matches!(end, CopyEnd::Finished), "{end:?}");
+}
+
 async fn expect_reset(tcp: &mut TcpStream) {
     let error = soon(tcp.read_u8()).await.unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
@@ -217,7 +268,7 @@ async fn a_lost_tunnel_is_a_reset_at_both_ends() {
 async fn fill(tcp: &mut TcpStream) -> usize {
     let block = pattern(64 << 10);
     let mut taken = 0;
-    let pause = std::time::Duration::from_millis(500);
+    let pause = Duration::from_millis(500);
     while let Ok(written) = tokio::time::timeout(pause, tcp.write(&block)).await {
         taken += written.unwrap();
     }
