@@ -110,6 +110,7 @@ impl Program {
 }
 
 /// A failed scenario ends with what its programs had to complain of: their files go with the lab.
+#[expect(clippy::print_stderr, reason = "said with the failure of a test")]
 impl Drop for Program {
     fn drop(&mut self) {
         if thread::panicking() {
