@@ -179,8 +179,9 @@ async fn route(
     let mut waited = Duration::ZERO;
     if let Some(faults) = &rule.model.faults {
         waited = Box::pin(suffer(faults, &rule, record)).await?;
-        // Endpoints may have come and gone meanwhile.
+        // Endpoints may have come and gone meanwhile, and memory too.
         plan.view = proxy.view();
+        proxy.pressure.check().map_err(|full| Fault::of(&full))?;
     }
     if let Some(answer) = before(&rule.filters, rule.direct.as_ref(), head, covered, call)? {
         return Ok(Onward::Answer(plan.direct(answer, &rule)));

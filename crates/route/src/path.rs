@@ -42,11 +42,11 @@ impl PathEdit {
         })
     }
 
-    /// The changed path; what is not covered stays. Never empty.
+    /// The changed path; what is not covered stays. Never empty. `None` if it would be too long.
     ///
     /// Between covered segments and the rest stands one slash, whether the replacement ends with one
     /// or not; covered bytes are replaced as they are.
-    pub(crate) fn apply(&self, path: &str, covered: Covered) -> String {
+    pub(crate) fn apply(&self, path: &str, covered: Covered) -> Option<String> {
         let mut changed = match (self, covered) {
             (Self::Full(full), _) => full.to_string(),
             (Self::Prefix(prefix), Covered::Segments(length)) => {
@@ -56,12 +56,12 @@ impl PathEdit {
             (Self::Prefix(prefix), Covered::Bytes(length)) => {
                 [&**prefix, path.get(length..).unwrap_or_default()].concat()
             }
-            (Self::Regex(substitution), _) => substitution.apply(path),
+            (Self::Regex(substitution), _) => substitution.apply(path)?,
         };
         if !changed.starts_with('/') {
             changed.insert(0, '/');
         }
-        changed
+        Some(changed)
     }
 }
 

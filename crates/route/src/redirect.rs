@@ -93,7 +93,7 @@ impl Redirection {
         let path = Some(head.path).filter(|path| path.starts_with('/'));
         let path = path.unwrap_or("/");
         match &self.path {
-            Some(edit) => location.push_str(&edit.apply(path, covered)),
+            Some(edit) => location.push_str(&edit.apply(path, covered)?),
             None => location.push_str(path),
         }
         if let Some(query) = head.query {

@@ -45,7 +45,7 @@ impl Rewriting {
     pub fn apply(&self, parts: &mut Parts, covered: Covered) -> Result<(), TooLong> {
         let path = self.path.as_ref();
         if let Some(edit) = path.filter(|_| parts.uri.path().starts_with('/')) {
-            let mut target = edit.apply(parts.uri.path(), covered);
+            let mut target = edit.apply(parts.uri.path(), covered).ok_or(TooLong)?;
             if let Some(query) = parts.uri.query() {
                 target.push('?');
                 target.push_str(query);

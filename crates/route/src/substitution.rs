@@ -4,11 +4,16 @@
 //! `\9` are what its groups have matched, `\0` is all of it, and `\\` is a backslash.
 
 use ambit_model::Pattern;
-use regex::bytes::{Captures, Regex};
+use regex::bytes::Regex;
 
 use crate::path::check;
 use crate::pattern::anywhere;
 use crate::problem::Problem;
+
+/// The longest replacement, as it is written.
+const LONGEST_REPLACEMENT: usize = 1024;
+/// The longest path that is made: twice what a request may have.
+const LONGEST_PATH: usize = 32 << 10;
 
 /// A checked substitution.
 #[derive(Clone, Debug)]
@@ -32,6 +37,10 @@ impl Substitution {
     ) -> Result<Self, Problem> {
         let regex = anywhere(field, pattern)?;
         let wrong = |why| Problem::new(field, replacement, why);
+        if replacement.len() > LONGEST_REPLACEMENT {
+            let why = "longer than 1,024 bytes; a replacement is put in at every match";
+            return Err(Problem::new(field, "the replacement", why));
+        }
         let parts = parse(replacement).map_err(wrong)?;
         for part in &parts {
             match part {
@@ -46,18 +55,32 @@ impl Substitution {
         Ok(Self { regex, parts })
     }
 
-    /// The path with all parts replaced. One that would be none any more stays.
-    pub(crate) fn apply(&self, path: &str) -> String {
-        let replace = |found: &Captures<'_>| -> Vec<u8> {
-            let parts = self.parts.iter().map(|part| match part {
-                Part::Text(text) => text.as_bytes(),
-                Part::Group(group) => found.get(*group).map_or(&[][..], |group| group.as_bytes()),
-            });
-            parts.collect::<Vec<_>>().concat()
-        };
-        let replaced = self.regex.replace_all(path.as_bytes(), replace);
+    /// The path with all parts replaced; `None` if that would be too long. One that would be none any
+    /// more stays.
+    pub(crate) fn apply(&self, path: &str) -> Option<String> {
+        let bytes = path.as_bytes();
+        let mut replaced = Vec::new();
+        let mut copied = 0;
+        for found in self.regex.captures_iter(bytes) {
+            let all = found.get_match();
+            replaced.extend_from_slice(bytes.get(copied..all.start()).unwrap_or_default());
+            copied = all.end();
+            for part in &self.parts {
+                let part = match part {
+                    Part::Text(text) => text.as_bytes(),
+                    Part::Group(group) => {
+                        found.get(*group).map_or(&[][..], |group| group.as_bytes())
+                    }
+                };
+                if replaced.len() + part.len() > LONGEST_PATH {
+                    return None;
+                }
+                replaced.extend_from_slice(part);
+            }
+        }
+        replaced.extend_from_slice(bytes.get(copied..).unwrap_or_default());
         // An expression of bytes may cut a character in two.
-        String::from_utf8(replaced.into_owned()).unwrap_or_else(|_| path.to_owned())
+        Some(String::from_utf8(replaced).unwrap_or_else(|_| path.to_owned()))
     }
 }
 

@@ -81,7 +81,7 @@ pub struct Paused {
     pub stream: Stream,
     /// Bytes that have come from the tunnel and not gone into TCP yet.
     pub undelivered: Vec<Bytes>,
-    /// TCP has sent its end, and the tunnel knows.
+    /// Nothing is sent into the tunnel any more: TCP has sent its end, or the far end reads no further.
     pub sent_end: bool,
     /// The tunnel has sent its end. TCP may not know yet.
     pub received_end: bool,
@@ -133,7 +133,8 @@ impl<'m> Copier<'m> {
             received_end,
         } = paused;
         let mut copier = Self::new(tcp, stream, meter);
-        copier.up = if sent_end { Up::Ended } else { Up::Open };
+        // If the far end read no further, TCP may have more to say; if not, it has said its end.
+        copier.up = if sent_end { Up::Unread(None) } else { Up::Open };
         copier.undelivered = undelivered.into();
         copier.ending = received_end;
         copier

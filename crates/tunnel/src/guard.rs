@@ -31,6 +31,10 @@ const CONTINUATION: u8 = 9;
 const ACK: u8 = 1;
 /// Flag of DATA.
 const END_STREAM: u8 = 1;
+/// Flag of DATA: a length of padding stands first, at most [`MOST_PADDING`], and so much at the end.
+const PADDED: u8 = 8;
+/// Most bytes of a frame that are padding, its length among them.
+const MOST_PADDING: usize = 256;
 
 /// What a peer sent too much of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
@@ -199,7 +203,10 @@ impl Guard {
             flags,
         } = head;
         match kind {
-            DATA if length > 0 || flags & END_STREAM != 0 => Ok(()),
+            DATA if flags & END_STREAM != 0 => Ok(()),
+            DATA if flags & PADDED != 0 && length > MOST_PADDING => Ok(()),
+            // Of a shorter one all may be padding.
+            DATA if flags & PADDED == 0 && length > 0 => Ok(()),
             HEADERS | GOAWAY | WINDOW_UPDATE | CONTINUATION => Ok(()),
             SETTINGS | PING if flags & ACK != 0 => Ok(()),
             RST_STREAM if self.resets.add(now) => Err(Flood::Reset),

@@ -155,14 +155,23 @@ impl Stream {
         while !bytes.is_empty() {
             let room = poll_fn(|cx| self.poll_room(cx, bytes.len())).await?;
             let part = bytes.split_to(room.min(bytes.len()));
-            self.send.send_data(part, false)?;
+            self.put(part, false)?;
         }
         Ok(())
     }
 
+    fn put(&mut self, bytes: Bytes, ends: bool) -> Result<(), StreamError> {
+        let sent = self.send.send_data(bytes, ends);
+        sent.map_err(|error| match error.reason() {
+            Some(_) => error.into(),
+            // A reset may have come since there was room, and says more than that there is no stream.
+            None => self.end(),
+        })
+    }
+
     /// Ends our way; the far end may go on with its own.
     pub fn finish(&mut self) -> Result<(), StreamError> {
-        self.send.send_data(Bytes::new(), true)?;
+        self.put(Bytes::new(), true)?;
         self.finished = true;
         Ok(())
     }
@@ -266,13 +275,13 @@ impl Stream {
             Ok(small) => Bytes::from_owner(Piece::new(small, &self.waiting)),
             Err(large) => Bytes::from_owner(Piece::new(large, &self.waiting)),
         };
-        Ok(self.send.send_data(bytes, false)?)
+        self.put(bytes, false)
     }
 
     /// Sends a piece for which there is room.
     pub(crate) fn send_piece(&mut self, bytes: Bytes) -> Result<(), StreamError> {
         let piece = Bytes::from_owner(Piece::new(bytes, &self.waiting));
-        Ok(self.send.send_data(piece, false)?)
+        self.put(piece, false)
     }
 
     /// Ready when the far end has reset the stream, or the connection is gone.

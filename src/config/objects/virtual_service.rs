@@ -24,8 +24,10 @@ use crate::config::problem::Finding;
 
 /// Most rules of one kind.
 const MAX_RULES: usize = 512;
+/// Most rules and matches where a host has a `*`: every service that it means has them all.
+const MAX_WIDE: (usize, usize) = (32, 128);
 /// Most matches of all rules together.
-const MAX_MATCHES: usize = 4096;
+pub const MAX_MATCHES: usize = 4096;
 
 /// A `VirtualService`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -278,6 +280,17 @@ impl VirtualService {
         }
         self.check_delegation()?;
         hosts::check(&spec.hosts, &spec.export_to)?;
+        let (rules, hosts) = (spec.http.len(), &spec.hosts);
+        let is_wide = hosts.iter().any(|host| host.starts_with('*'));
+        if is_wide && (rules > MAX_WIDE.0 || matches > MAX_WIDE.1) {
+            let what = format!(
+                "{rules} rules with {matches} matches for all services that a `*` means: {} and {} are \
+                 allowed",
+                MAX_WIDE.0, MAX_WIDE.1
+            );
+            let advice = "name the services one by one, or cut the object in two";
+            return Err(Finding::new("spec.http", what, advice));
+        }
         let mut rules = spec.http.iter().enumerate();
         rules.try_for_each(|(index, rule)| rule.check(&format!("spec.http[{index}]")))
     }

@@ -32,7 +32,7 @@ fn every_match_is_replaced_with_its_groups() {
         ("^/a", "", "/a/b", "/b"),
     ];
     for (pattern, replacement, path, expected) in table {
-        let replaced = made(pattern, replacement).unwrap().apply(path);
+        let replaced = made(pattern, replacement).unwrap().apply(path).unwrap();
         assert_eq!(replaced, expected, "{pattern} {replacement}");
     }
 }
@@ -64,5 +64,16 @@ fn two_backslashes_are_one() {
 #[test]
 fn a_cut_character_leaves_the_path_as_it_was() {
     let cut = made("\\xc3", "").unwrap();
-    assert_eq!(cut.apply("/\u{e4}"), "/\u{e4}");
+    assert_eq!(cut.apply("/\u{e4}").as_deref(), Some("/\u{e4}"));
+}
+
+#[test]
+fn no_path_grows_without_bound() {
+    // One that is put in at every byte, and one that multiplies what it has matched.
+    for (pattern, replacement) in [(".", "a".repeat(1024)), (".*", r"\0".repeat(512))] {
+        let substitution = made(pattern, &replacement).unwrap();
+        assert!(substitution.apply("/a").is_some());
+        assert_eq!(substitution.apply(&"/".repeat(16 << 10)), None, "{pattern}");
+    }
+    assert!(made(".", &"a".repeat(1025)).is_err());
 }

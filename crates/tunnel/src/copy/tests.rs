@@ -137,6 +137,39 @@ async fn the_side_that_was_connected_to_may_end_first() {
     until(|| link.pool.stats().streams == 0).await;
 }
 
+/// The same where the copy was paused meanwhile.
+#[tokio::test]
+async fn an_answer_arrives_whole_though_its_copy_was_paused() {
+    let mut link = Link::new(Settings::default()).await;
+    let payload = pattern(1 << 20);
+    let (near_stream, far) = link.streams().await;
+    let (near, a) = tcp_pair().await;
+    let meter = Meter::default();
+    let mut copier = Copier::new(a, near_stream, &meter);
+    let answered = tokio::spawn(answer_and_go(far, payload.clone()));
+    let (mut reading, mut sending) = near.into_split();
+    let first = async {
+        sending.write_all(b"request").await.unwrap();
+        answered.await.unwrap();
+        sleep(Duration::from_millis(100)).await;
+    };
+    tokio::select! {
+        end = &mut copier => panic!("{end:?}"),
+        () = first => {}
+    }
+    let mut copier = Copier::resume(copier.pause().unwrap(), &meter);
+    let rest = async {
+        sending.write_all(&pattern(64 << 20)).await.unwrap();
+        let mut got = Vec::new();
+        reading.read_to_end(&mut got).await.unwrap();
+        drop((sending, reading));
+        got
+    };
+    let (end, got) = soon(async { tokio::join!(&mut copier, rest) }).await;
+    assert!(matches!(end, CopyEnd::Finished), "{end:?}");
+    assert!(got == payload, "{} bytes", got.len());
+}
+
 /// A far end that answers and goes without waiting for the end of what it is sent.
 async fn answer_and_go(mut far: Stream, payload: Vec<u8>) {
     let _request = far.read().await.unwrap();

@@ -69,6 +69,16 @@ fn data_without_data_is_none_unless_it_ends_a_stream() {
     }
 }
 
+#[test]
+fn data_that_may_be_all_padding_is_none() {
+    for (length, expected) in [(256, Err(Flood::Control)), (257, Ok(()))] {
+        let (mut guard, now) = (under_way(), Instant::now());
+        let padded = frame(DATA, PADDED, length);
+        let sent = (0..1000).try_for_each(|_| guard.scan(&padded, now));
+        assert_eq!(sent, expected);
+    }
+}
+
 /// A guard behind both prefaces.
 fn under_way() -> Guard {
     Guard::new(0, 0)

@@ -12,6 +12,8 @@ use crate::config::problem::Finding;
 
 /// Most hosts of one object.
 const MAX_HOSTS: usize = 1024;
+/// Most namespaces that one object is exported to: clients of each have a list of their own.
+const MAX_EXPORTS: usize = 64;
 
 /// Whom a host stands for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,6 +108,13 @@ pub(super) fn check(hosts: &[Arc<str>], export_to: &[Arc<str>]) -> Result<(), Fi
                 "write NAME, NAME.NAMESPACE.svc.cluster.local, or one that begins with `*.`";
             return Err(Finding::new(format!("spec.hosts[{index}]"), what, advice));
         }
+    }
+    if export_to.len() > MAX_EXPORTS {
+        let what = format!(
+            "{} namespaces, of which {MAX_EXPORTS} are allowed",
+            export_to.len()
+        );
+        return Err(Finding::new("spec.exportTo", what, "write `*`, or fewer"));
     }
     for (index, to) in export_to.iter().enumerate() {
         let field = format!("spec.exportTo[{index}]");

@@ -34,8 +34,8 @@ use super::compile::Wrong;
 use super::expressions::{MOST_OF_NAMESPACE, Room};
 use crate::config::objects::ObjectKey;
 use crate::config::objects::service::ServicePort;
-use crate::config::objects::virtual_service::VirtualService;
 use crate::config::objects::virtual_service::hosts::{Export, Host};
+use crate::config::objects::virtual_service::{MAX_MATCHES, VirtualService};
 use crate::config::problem::{Finding, Severity};
 use crate::config::translate::Inputs;
 use crate::config::translate::service::app_protocol;
@@ -301,7 +301,13 @@ fn speaks(port: &ServicePort, visible: &[&Virtual<'_>]) -> Option<Speaks> {
     let specs = || visible.iter().map(|one| &one.object.spec);
     let has = |speaks: Speaks, named: bool| {
         specs().any(|spec| match speaks {
-            Speaks::Http => !named && !spec.http.is_empty(),
+            Speaks::Http => {
+                !named
+                    && spec
+                        .http
+                        .iter()
+                        .any(|rule| matches::may_be_for(rule, number))
+            }
             Speaks::Tls => {
                 let mut matches = spec.tls.iter().flat_map(|rule| &rule.matches);
                 let by_name = matches.any(|one| one.port.is_some_and(|p| p.number() == number));
@@ -341,15 +347,18 @@ fn http(scene: &Scene<'_>, visible: &[&Virtual<'_>], notes: &mut Notes) -> Optio
     let mut routes = HttpRoutes::default();
     let mut left: BTreeMap<&str, usize> = BTreeMap::new();
     let mut takes_all: Option<&ObjectKey> = None;
+    let mut is_for_port = false;
     for one in visible {
         let left = left.entry(&one.key.namespace).or_insert(MOST_OF_NAMESPACE);
         let mut reader = Reader {
             scene: *scene,
             room: Room::new(scene.inputs.judged, *left),
+            is_for_port: false,
             notes: &mut *notes,
         };
         let rules = reader.rules(one.key, one.object);
         *left = left.saturating_sub(reader.room.taken());
+        is_for_port |= reader.is_for_port;
         let Some(port) = scene.port.filter(|_| !rules.is_empty()) else {
             continue;
         };
@@ -372,7 +381,8 @@ fn http(scene: &Scene<'_>, visible: &[&Virtual<'_>], notes: &mut Notes) -> Optio
             routes.matches.extend(routed);
         }
     }
-    (!routes.rules.is_empty()).then_some(routes)
+    // Where all rules for it are left out, nothing may pass.
+    is_for_port.then_some(routes)
 }
 
 /// Matches and the rule that they lead to.
@@ -382,14 +392,18 @@ type Routed = (Vec<ambit_model::HttpMatch>, ambit_model::HttpRule);
 struct Reader<'a, 'n> {
     scene: Scene<'a>,
     room: Room<'a>,
+    /// True once a rule was for the port, if only one that is left out.
+    is_for_port: bool,
     notes: &'n mut Notes,
 }
 
 impl Reader<'_, '_> {
     fn rules(&mut self, key: &ObjectKey, object: &VirtualService) -> Vec<Routed> {
         let mut rules = Vec::new();
+        let mut left = MAX_MATCHES;
         for (index, rule) in object.spec.http.iter().enumerate() {
-            match delegate::effective(self.scene.inputs, key, index, rule, self.notes) {
+            let numbered = (index, rule);
+            match delegate::effective(self.scene.inputs, key, numbered, &mut left, self.notes) {
                 Ok(effective) => {
                     rules.extend(effective.iter().filter_map(|one| self.rule(one)));
                 }
@@ -402,17 +416,22 @@ impl Reader<'_, '_> {
         rules
     }
 
-    /// A rule as it is for the port; none if it is not for it.
+    /// A rule as it is for the port; none if it is not for it, or left out because its matches cannot
+    /// be followed.
     fn rule(&mut self, one: &Effective<'_>) -> Option<Routed> {
-        let matches = match self.matches(one)? {
+        let matches = self.matches(one)?;
+        self.is_for_port = true;
+        let action = self.action(one);
+        // Asked last: matches and action take expressions.
+        let bounded = self.room.check(&one.field);
+        let matches = match matches {
             Ok(matches) => matches,
             Err(wrong) => {
                 self.notes.wrong(one.key, wrong);
                 return None;
             }
         };
-        let bounded = self.room.check(&one.field);
-        let rule = bounded.and_then(|()| self.action(one));
+        let rule = bounded.and(action);
         let rule = rule.unwrap_or_else(|wrong| {
             self.notes.wrong(one.key, wrong);
             ambit_model::HttpRule::default()
@@ -427,7 +446,11 @@ impl Reader<'_, '_> {
     /// A rule of which only the matches can be followed, as long as what it refers to is not there.
     fn refused(&mut self, one: &Effective<'_>, wrong: Wrong) -> Option<Routed> {
         self.notes.warn(one.key, wrong.finding);
-        let matches = self.matches(one)?.ok()?;
+        let matches = self.matches(one)?;
+        self.is_for_port = true;
+        // Nothing gets by it, however many expressions it has.
+        drop(self.room.check(&one.field));
+        let matches = matches.ok()?;
         let name = one.name();
         Some((
             matches,
@@ -453,6 +476,7 @@ pub(in crate::config::translate) fn findings(
         let mut reader = Reader {
             scene,
             room: Room::new(inputs.judged, MOST_OF_NAMESPACE),
+            is_for_port: false,
             notes: &mut notes,
         };
         drop(reader.rules(key, object));

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::Notes;
 use crate::config::objects::virtual_service::hosts::Export;
-use crate::config::objects::virtual_service::{HttpMatch, HttpRule, StringMatch};
+use crate::config::objects::virtual_service::{HttpMatch, HttpRule, MAX_MATCHES, StringMatch};
 use crate::config::objects::{Kind, ObjectKey};
 use crate::config::problem::Finding;
 use crate::config::translate::Inputs;
@@ -24,14 +24,18 @@ pub(super) struct Effective<'a> {
     pub(super) field: String,
     index: usize,
     pub(super) rule: Cow<'a, HttpRule>,
+    /// The object that says where copies go, and where it says so.
+    pub(super) copies_by: (&'a ObjectKey, String),
 }
 
 impl<'a> Effective<'a> {
     /// A rule as it is written.
     pub(super) fn of(key: &'a ObjectKey, index: usize, rule: &'a HttpRule) -> Self {
+        let field = format!("spec.http[{index}]");
         Self {
             key,
-            field: format!("spec.http[{index}]"),
+            copies_by: (key, field.clone()),
+            field,
             index,
             rule: Cow::Borrowed(rule),
         }
@@ -49,12 +53,12 @@ impl<'a> Effective<'a> {
     }
 }
 
-/// The rules that a rule stands for.
+/// The rules that a rule stands for, with at most as many matches as are `left` of an object's.
 pub(super) fn effective<'a>(
     inputs: &Inputs<'a>,
     key: &'a ObjectKey,
-    index: usize,
-    rule: &'a HttpRule,
+    (index, rule): (usize, &'a HttpRule),
+    left: &mut usize,
     notes: &mut Notes,
 ) -> Result<Vec<Effective<'a>>, Wrong> {
     let Some(delegate) = &rule.delegate else {
@@ -87,6 +91,15 @@ pub(super) fn effective<'a>(
         ));
     }
     notes.of(wanted);
+    let theirs = object.spec.http.iter();
+    let pairs = theirs.map(|theirs| rule.matches.len().max(1) * theirs.matches.len().max(1));
+    *left = left.checked_sub(pairs.sum()).ok_or_else(|| {
+        let what = format!(
+            "more than {MAX_MATCHES} matches in this object, as each here is one with each of the \
+             delegate's"
+        );
+        Wrong::unsupported(field, what, "cut the object in two")
+    })?;
     let mut all = Vec::new();
     for (place, theirs) in object.spec.http.iter().enumerate() {
         let merged = merged(rule, theirs);
@@ -97,10 +110,15 @@ pub(super) fn effective<'a>(
             notes.warn(key, Finding::new(field, what, advice));
             continue;
         }
-        let rule = Cow::Owned(merged);
+        let alone = Effective::of(wanted, place, theirs);
+        let copies_by = match has_copies(theirs) {
+            true => alone.copies_by,
+            false => (key, format!("spec.http[{index}]")),
+        };
         all.push(Effective {
-            rule,
-            ..Effective::of(wanted, place, theirs)
+            rule: Cow::Owned(merged),
+            copies_by,
+            ..alone
         });
     }
     Ok(all)
@@ -120,13 +138,13 @@ fn merged(root: &HttpRule, theirs: &HttpRule) -> HttpRule {
         }
     };
     // Copies and their shares belong together.
-    let of_mirrors = match theirs.mirror.is_some() || !theirs.mirrors.is_empty() {
-        true => theirs,
-        false => root,
-    };
+    let of_mirrors = if has_copies(theirs) { theirs } else { root };
     let mut rule = theirs.clone();
     rule.matches = matches;
-    rule.rewrite = rule.rewrite.or_else(|| root.rewrite.clone());
+    // What is answered here is not rewritten.
+    if rule.redirect.is_none() && rule.direct_response.is_none() {
+        rule.rewrite = rule.rewrite.or_else(|| root.rewrite.clone());
+    }
     rule.timeout = rule.timeout.or(root.timeout);
     rule.retries = rule.retries.or_else(|| root.retries.clone());
     rule.fault = rule.fault.or_else(|| root.fault.clone());
@@ -137,6 +155,10 @@ fn merged(root: &HttpRule, theirs: &HttpRule) -> HttpRule {
     rule.mirror_percent = of_mirrors.mirror_percent;
     rule.mirror_percentage = of_mirrors.mirror_percentage;
     rule
+}
+
+fn has_copies(rule: &HttpRule) -> bool {
+    rule.mirror.is_some() || !rule.mirrors.is_empty()
 }
 
 /// What meets both; none if nothing can.
@@ -152,7 +174,7 @@ fn both(ours: &HttpMatch, theirs: &HttpMatch) -> Option<HttpMatch> {
             ours.source_namespace.as_ref(),
             theirs.source_namespace.as_ref(),
         )?,
-        ignore_uri_case: ours.ignore_uri_case || theirs.ignore_uri_case,
+        ignore_uri_case: passes_case(ours) && passes_case(theirs),
         gateways: ours.gateways.clone(),
         stat_prefix: theirs.stat_prefix.clone(),
         headers: ours.headers.clone(),
@@ -183,6 +205,11 @@ fn both(ours: &HttpMatch, theirs: &HttpMatch) -> Option<HttpMatch> {
         )?;
     }
     Some(both)
+}
+
+/// Whether a match lets paths pass in any case. Of two the stricter one counts.
+fn passes_case(one: &HttpMatch) -> bool {
+    one.uri.is_none() || one.ignore_uri_case
 }
 
 fn agree<T: PartialEq>(before: Option<T>, now: &T) -> Option<()> {

@@ -128,7 +128,7 @@ impl Reader<'_, '_> {
     }
 
     fn mirrors(&mut self, one: &Effective<'_>) -> Result<Vec<Mirror>, Wrong> {
-        let (rule, field) = (&*one.rule, &one.field);
+        let (rule, (key, field)) = (&*one.rule, &one.copies_by);
         if rule.mirror.is_some() && !rule.mirrors.is_empty() {
             let what = "beside mirror";
             let advice = "write all copies into mirrors";
@@ -147,7 +147,7 @@ impl Reader<'_, '_> {
         };
         let mut mirrors = Vec::new();
         let mut add = |field: String, destination: &Destination, percent: Percent| {
-            let target = target(&self.scene, one.key, &field, destination, self.notes);
+            let target = target(&self.scene, key, &field, destination, self.notes);
             let share = percent.share();
             mirrors.push(Mirror {
                 target,

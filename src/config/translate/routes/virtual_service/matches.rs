@@ -7,12 +7,26 @@ use ambit_model::{FieldMatch, HttpMatch, PathMatch, SourceMatch, TextMatch};
 
 use super::Reader;
 use super::delegate::Effective;
-use crate::config::objects::virtual_service::{HttpMatch as Given, StringMatch, is_mesh};
+use crate::config::objects::virtual_service::{HttpMatch as Given, HttpRule, StringMatch, is_mesh};
 use crate::config::problem::Finding;
 use crate::config::translate::routes::compile::Wrong;
 
 /// Names that are no headers in a match: Istio has fields for them.
 const FIELDS: [&str; 4] = ["uri", "scheme", "method", "authority"];
+
+/// Whether a rule may be for a port.
+pub(super) fn may_be_for(rule: &HttpRule, port: u16) -> bool {
+    let mut matches = rule.matches.iter();
+    rule.matches.is_empty() || matches.any(|one| is_here(one, Some(port)))
+}
+
+/// Whether a match is for the port, and for the mesh.
+fn is_here(given: &Given, port: Option<u16>) -> bool {
+    let of_port = given
+        .port
+        .is_none_or(|wanted| port.is_none_or(|p| p == wanted.number()));
+    of_port && is_mesh(&given.gateways)
+}
 
 impl Reader<'_, '_> {
     /// The matches of a rule that are for the port; none if it has some, and none of them is.
@@ -26,16 +40,10 @@ impl Reader<'_, '_> {
             return Some(Ok(vec![all]));
         }
         let port = self.scene.port;
-        let is_here = |given: &Given| {
-            let of_port = given
-                .port
-                .is_none_or(|wanted| port.is_none_or(|p| p == wanted.number()));
-            of_port && is_mesh(&given.gateways)
-        };
         let here: Vec<_> = given
             .iter()
             .enumerate()
-            .filter(|(_, one)| is_here(one))
+            .filter(|(_, one)| is_here(one, port))
             .collect();
         if here.is_empty() {
             return None;

@@ -44,6 +44,7 @@ pub(super) fn tls(
                 let what = "missing: a rule for TLS tells connections by their server name";
                 let finding = Wrong::unsupported(format!("{field}.match"), what, "add sniHosts");
                 notes.wrong(one.key, finding);
+                is_here = true;
             }
             is_for_port |= is_here;
             if names.is_empty() {

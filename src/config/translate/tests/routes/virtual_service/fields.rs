@@ -491,3 +491,107 @@ fn what_has_no_effect_is_said() {
         assert!(problems.contains(&format!("Warning routes.yaml: document 1 (line 1): VirtualService shop/v: spec.http[0].{said}")), "{problems}");
     }
 }
+
+#[test]
+fn where_all_rules_of_a_port_are_left_out_nothing_passes() {
+    for (service, rules) in [
+        // A port that speaks HTTP.
+        (
+            "a",
+            format!("http: [{{match: [{{port: 80, uri: {{regex: '('}}}}], {TO}}}]"),
+        ),
+        // One that does not say what it speaks.
+        ("b", format!("tls: [{{{TO}}}]")),
+        (
+            "b",
+            format!("http: [{{match: [{{port: 81}}], {TO}}}], tls: [{{{TO}}}]"),
+        ),
+    ] {
+        let spec = format!("hosts: [{service}], {rules}");
+        let folder = folder(&[virtual_service("shop/v", &spec)]);
+        let lists = lists(&folder, &format!("shop/{service}"));
+        assert_eq!(lists, ["80 all: "], "{rules}");
+        assert!(folder.problems().contains("Error"), "{rules}");
+    }
+}
+
+#[test]
+fn rules_for_requests_of_other_ports_do_not_take_a_port_from_others() {
+    let spec = format!("hosts: [b], http: [{{match: [{{port: 81}}], {TO}}}], tcp: [{{{TO}}}]");
+    let folder = folder(&[virtual_service("shop/v", &spec)]);
+    assert_eq!(
+        lists(&folder, "shop/b"),
+        ["80 all: VirtualService/shop/v/tcp/0"]
+    );
+}
+
+#[test]
+fn a_rule_whose_action_has_too_many_expressions_is_refused_and_no_other() {
+    let headers: Vec<String> = (0..128).map(|n| format!("x-{n}: {{regex: a}}")).collect();
+    let spec = format!(
+        "match: [{{headers: {{{}}}}}], rewrite: {{uriRegexRewrite: {{match: a, rewrite: b}}}}, {TO}}}, \
+         {{name: next, {TO}",
+        headers.join(", ")
+    );
+    let (list, problems) = list(&spec);
+    let backends = |index: usize| list["rules"][index]["backends"].as_array().map(Vec::len);
+    assert_eq!((backends(0), backends(1)), (None, Some(1)), "{problems}");
+    assert!(problems.contains("regular expressions"), "{problems}");
+}
+
+#[test]
+fn a_replacement_is_bounded() {
+    let long = "a".repeat(1025);
+    let (list, problems) = list(&format!(
+        "{TO}, rewrite: {{uriRegexRewrite: {{match: ., rewrite: {long}}}}}"
+    ));
+    assert_eq!(list["rules"][0]["backends"], Value::Null, "{problems}");
+}
+
+#[test]
+fn copies_go_where_the_one_says_who_asks_for_them() {
+    let root = "hosts: [a], http: [{mirror: {host: b}, rewrite: {uri: /x}, \
+                match: [{uri: {prefix: /v}}], delegate: {name: d, namespace: other}}]";
+    let rules = "http: [{match: [{uri: {prefix: /v/1}, ignoreUriCase: true}], \
+                 route: [{destination: {host: d}}]}, {redirect: {uri: /y}}]";
+    let folder = folder(&[
+        virtual_service("shop/root", root),
+        virtual_service("other/d", rules),
+    ]);
+    let all = routes(&folder, "shop/a").unwrap();
+    let list = serde_json::to_value(&all.ports[&80].producer).unwrap();
+    let (list, problems) = (&list["Http"], folder.problems());
+    let mirrors = list["rules"][0]["filters"]["mirrors"].to_string();
+    assert!(mirrors.contains("b.shop"), "{mirrors} {problems}");
+    let backends = list["rules"][0]["backends"].to_string();
+    assert!(backends.contains("d.other"), "{backends}");
+    // What the root lets pass in one case only, the delegate cannot let pass in any.
+    assert_eq!(
+        list["matches"][0]["when"]["ignore_case"],
+        Value::Null,
+        "{list}"
+    );
+    assert!(
+        list["rules"][1]["filters"]["redirect"].is_object(),
+        "{problems}"
+    );
+}
+
+#[test]
+fn what_matches_of_two_objects_make_together_is_bounded() {
+    let many: Vec<String> = (0..80)
+        .map(|n| format!("{{uri: {{prefix: /v/{n}}}}}"))
+        .collect();
+    let many = many.join(", ");
+    let root = format!("hosts: [a], http: [{{match: [{many}], delegate: {{name: d}}}}]");
+    let rules = format!("http: [{{match: [{many}], {TO}}}]");
+    let folder = folder(&[
+        virtual_service("shop/root", &root),
+        virtual_service("shop/d", &rules),
+    ]);
+    let all = routes(&folder, "shop/a").unwrap();
+    let list = serde_json::to_value(&all.ports[&80].producer).unwrap();
+    assert_eq!(list["Http"]["rules"][0]["backends"], Value::Null);
+    let problems = folder.problems();
+    assert!(problems.contains("more than 4096 matches"), "{problems}");
+}
