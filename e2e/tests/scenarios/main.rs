@@ -7,6 +7,7 @@
     reason = "helpers of tests fail a test as tests do"
 )]
 
+mod alerts;
 mod bad_input;
 mod calls;
 mod demo;

@@ -1,0 +1,37 @@
+//! The chart's recording rules and alerts, over recorded series: `promtool` says that each fires when its
+//! cause is there, says what it should, and clears.
+
+use std::path::Path;
+use std::process::Command;
+
+use ambit_e2e::shell;
+
+/// Alerts that the file of rules has, in the order of their names, without repetition.
+fn alerts(rules: &str) -> Vec<&str> {
+    let mut names: Vec<&str> = rules
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("- alert: "))
+        .collect();
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+#[test]
+fn every_alert_fires_for_its_cause_and_clears() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let rules = root.join("../manifests/charts/ambit/files/rules.yaml");
+    let cases = root.join("tests/scenarios/alerts/cases.yaml");
+    let text = std::fs::read_to_string(&rules).unwrap();
+    let tested = std::fs::read_to_string(&cases).unwrap();
+    for alert in alerts(&text) {
+        let named = format!("alertname: {alert}\n");
+        assert!(
+            tested.matches(&named).count() >= 2,
+            "{alert} is not tested both ways"
+        );
+    }
+    let mut command = Command::new("promtool");
+    command.args(["test", "rules"]).arg(cases);
+    shell::finish(&mut command, "promtool test rules").unwrap();
+}
