@@ -24,6 +24,7 @@ pub mod route_parts;
 pub mod route_values;
 pub mod selector;
 pub mod service;
+pub mod service_entry;
 pub mod stream_route;
 pub mod virtual_service;
 

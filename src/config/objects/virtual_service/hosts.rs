@@ -90,7 +90,10 @@ impl Export {
 }
 
 /// Names and namespaces are well formed.
-pub(super) fn check(hosts: &[Arc<str>], export_to: &[Arc<str>]) -> Result<(), Finding> {
+pub(in crate::config::objects) fn check(
+    hosts: &[Arc<str>],
+    export_to: &[Arc<str>],
+) -> Result<(), Finding> {
     if hosts.len() > MAX_HOSTS {
         let what = format!("{} hosts, of which {MAX_HOSTS} are allowed", hosts.len());
         return Err(Finding::new("spec.hosts", what, "cut the object in two"));
