@@ -20,6 +20,7 @@ mod route;
 mod same;
 mod service;
 mod spiffe;
+mod telemetry;
 mod workload;
 
 pub use authentication::{
@@ -46,6 +47,7 @@ pub use route::{
 pub use same::Same;
 pub use service::{AppProtocol, IpFamilies, LoadBalancing, PortMapping, Service, ServicePort};
 pub use spiffe::{SpiffeId, SpiffeIdError, TrustDomain};
+pub use telemetry::{AccessLog, MeshTelemetry};
 pub use workload::{
     GatewayAddress, Health, Locality, TunnelProtocol, Waypoint, Workload, WorkloadType,
 };

@@ -11,10 +11,10 @@ mod routes;
 
 use std::net::IpAddr;
 
-use ambit_model::{Policy, Service, Workload};
+use ambit_model::{MeshTelemetry, Policy, Service, Workload};
 use prost::Message;
 
-use crate::{security, workload as wire};
+use crate::{security, waypoint, workload as wire};
 
 pub use address::{service_from_wire, workload_from_wire};
 pub use authorization::policy_from_wire;
@@ -92,6 +92,13 @@ pub fn policy_from_bytes(body: &[u8]) -> Result<Policy, DecodeError> {
     let message =
         security::Authorization::decode(body).map_err(|e| DecodeError::Message(e.to_string()))?;
     policy_from_wire(message)
+}
+
+/// Reads what is told of requests in the whole mesh from its encoding.
+pub fn telemetry_from_bytes(body: &[u8]) -> Result<MeshTelemetry, DecodeError> {
+    let message =
+        waypoint::Telemetry::decode(body).map_err(|e| DecodeError::Message(e.to_string()))?;
+    serde_json::from_slice(&message.mesh).map_err(|e| DecodeError::Message(e.to_string()))
 }
 
 /// An address of 4 or 16 bytes.

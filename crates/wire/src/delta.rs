@@ -33,6 +33,8 @@ pub const ADDRESS_TYPE: &str = "type.googleapis.com/istio.workload.Address";
 pub const AUTHORIZATION_TYPE: &str = "type.googleapis.com/istio.security.Authorization";
 /// Type of the routes of services, of our own.
 pub const ROUTES_TYPE: &str = "type.googleapis.com/ambit.waypoint.v1.ServiceRoutes";
+/// Type of what waypoints tell of requests, of our own.
+pub const TELEMETRY_TYPE: &str = "type.googleapis.com/ambit.waypoint.v1.Telemetry";
 /// `system_version_info` of a response that more responses of the same state follow.
 pub const MORE: &str = "ambit.mesh/more";
 /// Field of the node's metadata by which a client says that it waits for the end of [`MORE`].

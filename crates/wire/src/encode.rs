@@ -11,11 +11,12 @@ mod routes;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use ambit_model::{Policy, Service, ServiceRoutes, Workload};
+use ambit_model::{MeshTelemetry, Policy, Service, ServiceRoutes, Workload};
 use bytes::Bytes;
 use prost::Message;
 
 use crate::delta::Entry;
+use crate::waypoint;
 
 pub use address::{service_to_wire, workload_to_wire};
 pub use authorization::policy_to_wire;
@@ -30,6 +31,9 @@ pub const WORKLOAD_EXTENSION_TYPE: &str = "type.googleapis.com/ambit.workload.v1
 pub const SERVICE_EXTENSION: &str = "ambit.mesh/service";
 /// Type of our extension of a service.
 pub const SERVICE_EXTENSION_TYPE: &str = "type.googleapis.com/ambit.workload.v1.ServiceExtension";
+
+/// Name of the resource that says what is told of requests in the whole mesh.
+pub const MESH_TELEMETRY: &str = "mesh";
 
 /// Length of a version in bytes before it is written in hexadecimal: a collision among all the
 /// versions that one name ever has is out of reach.
@@ -86,6 +90,15 @@ pub fn routes_entry(routes: &ServiceRoutes) -> (Arc<str>, Entry) {
         routes.service.to_string().into(),
         entry(&routes_to_wire(routes), Arc::from([])),
     )
+}
+
+/// What is told of requests in the whole mesh, as a named, versioned resource.
+pub fn telemetry_entry(mesh: &MeshTelemetry) -> (Arc<str>, Entry) {
+    let message = waypoint::Telemetry {
+        // It has only texts and words: that is always JSON.
+        mesh: serde_json::to_vec(mesh).unwrap_or_default().into(),
+    };
+    (MESH_TELEMETRY.into(), entry(&message, Arc::from([])))
 }
 
 /// The name by which an address of a network can be asked for.
