@@ -13,6 +13,7 @@ use crate::exchange::Exchange;
 use crate::families::Families;
 use crate::labels::Labels;
 use crate::ledger::Ledger;
+use crate::line::Line;
 use crate::lines::LineWriter;
 use crate::passage::Passage;
 use crate::requests::Requests;
@@ -67,12 +68,12 @@ impl Telemetry {
     }
 
     /// Counts a request that ended, and writes it down.
-    pub fn record(&self, exchange: &Exchange<'_>) {
+    pub fn record(&self, exchange: &Exchange<'_>, line: Line) {
         self.requests.record(exchange);
         if let Some(reason) = exchange.reason {
             self.count_refusal(reason);
         }
-        self.write(exchange.to_line(self.settings.log_queries));
+        self.write(line, || exchange.to_line(self.settings.log_queries));
     }
 
     /// Counts a connection that is passed on as it is.
@@ -82,21 +83,21 @@ impl Telemetry {
     }
 
     /// Counts the end of such a connection, and writes it down.
-    pub fn closed(&self, passage: Passage, connection: &Connection<'_>) {
+    pub fn closed(&self, passage: Passage, connection: &Connection<'_>, line: Line) {
         drop(passage);
         if let Some(refusal) = connection.refusal {
             self.count_refusal(refusal.reason.word());
         }
-        self.write(connection.to_line());
+        self.write(line, || connection.to_line());
     }
 
     /// Counts a connection that was refused or could not be made, and writes it down.
-    pub fn refused(&self, connection: &Connection<'_>) {
+    pub fn refused(&self, connection: &Connection<'_>, line: Line) {
         self.failed(
             connection.ends,
             connection.refusal.map(|refusal| refusal.reason),
         );
-        self.write(connection.to_line());
+        self.write(line, || connection.to_line());
     }
 
     /// Counts a connection that was refused, of which one line more would say nothing new.
@@ -155,7 +156,12 @@ impl Telemetry {
         self.ledger.count(Families::Refusals, &labels);
     }
 
-    fn write(&self, line: Vec<u8>) {
+    fn write(&self, line: Line, usual: impl FnOnce() -> Vec<u8>) {
+        let line = match line {
+            Line::Usual => usual(),
+            Line::Own(line) => line,
+            Line::None => return,
+        };
         if !self.lines.write(line) {
             self.ledger.count(Families::LogDrops, &[]);
         }

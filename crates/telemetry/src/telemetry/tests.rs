@@ -46,7 +46,7 @@ fn bytes_of_an_open_connection_are_counted_once() {
     passage.towards(40);
     passage.back(200);
     assert_eq!(passage.carried(), (100, 700));
-    telemetry.closed(passage, &connection(&ends, None));
+    telemetry.closed(passage, &connection(&ends, None), Line::Usual);
     assert_eq!(total("istio_tcp_connections_closed_total"), 1.0);
     assert_eq!(total("istio_tcp_received_bytes_total"), 100.0);
     assert_eq!(total("istio_tcp_sent_bytes_total"), 700.0);
@@ -57,11 +57,12 @@ fn refusals_are_counted_by_reason() {
     let telemetry = Telemetry::start(Settings::default()).unwrap();
     let ends = fixtures::ends();
     let refusal = Refusal::new(Reason::NoEndpoint, "none is ready");
-    telemetry.refused(&connection(&ends, Some(&refusal)));
-    telemetry.record(&Exchange {
+    telemetry.refused(&connection(&ends, Some(&refusal)), Line::Usual);
+    let exchange = Exchange {
         reason: Some(Reason::NoEndpoint.word()),
         ..fixtures::exchange(&ends)
-    });
+    };
+    telemetry.record(&exchange, Line::None);
     let samples = page(&telemetry);
     let labels = [("reporter", "destination"), ("reason", "no_endpoint")];
     assert_eq!(sum(&samples, "ambit_refusals_total", &labels), 2.0);
@@ -99,7 +100,7 @@ fn the_reporter_is_what_the_user_chose_on_every_series() {
     .unwrap();
     let ends = fixtures::ends();
     drop(telemetry.opened(&ends));
-    telemetry.record(&fixtures::exchange(&ends));
+    telemetry.record(&fixtures::exchange(&ends), Line::Usual);
     let samples = page(&telemetry);
     assert!(samples.len() > 60, "histograms and connections");
     for sample in samples {
@@ -112,7 +113,7 @@ fn a_sweep_takes_connections_and_requests_of_the_gone() {
     let telemetry = Telemetry::start(Settings::default()).unwrap();
     let ends = fixtures::ends();
     drop(telemetry.opened(&ends));
-    telemetry.record(&fixtures::exchange(&ends));
+    telemetry.record(&fixtures::exchange(&ends), Line::Usual);
     telemetry.sweep(&Mesh::default());
     assert!(page(&telemetry).is_empty());
 }
@@ -134,7 +135,7 @@ fn cost() {
                         for _ in 0..REQUESTS {
                             let exchange = fixtures::exchange(&ends);
                             match with_line {
-                                true => telemetry.record(&exchange),
+                                true => telemetry.record(&exchange, Line::Usual),
                                 false => telemetry.requests.record(&exchange),
                             }
                         }
