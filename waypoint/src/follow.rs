@@ -15,7 +15,9 @@ use ambit_uplink::certificates::{self, Issued};
 use ambit_uplink::trust::Trusted;
 use ambit_uplink::{Access, Check, Delivery, Discovered, Subscription};
 use ambit_wire::decode::{self, Decoded};
-use ambit_wire::delta::{ADDRESS_TYPE, AUTHORIZATION_TYPE, Client, ROUTES_TYPE, Received, Update};
+use ambit_wire::delta::{
+    ADDRESS_TYPE, AUTHORIZATION_TYPE, Client, ROUTES_TYPE, Received, TELEMETRY_TYPE, Update,
+};
 use tokio::sync::{mpsc, watch};
 use tonic::transport::Channel;
 
@@ -24,6 +26,7 @@ use crate::proxy::Proxy;
 use crate::view::{View, identity_of};
 
 mod routes;
+mod telling;
 
 use routes::{bring_in_routes, readable_routes};
 
@@ -32,6 +35,9 @@ pub(crate) use routes::SharedReader;
 /// The kinds of resources, in the order in which they are asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Kind {
+    /// What is told of requests: before there are some. Nothing waits for it, since a control plane that
+    /// is older than the waypoint does not know of it.
+    Telemetry,
     /// Authorization policies: before the workloads that they apply to.
     Policy,
     /// Routes: before the services whose requests they are for.
@@ -62,7 +68,9 @@ pub(crate) fn subscriptions(
     });
     let reader = Arc::clone(reader);
     let routes: Check = Box::new(move |received| readable_routes(&reader, received));
+    let told: Check = Box::new(telling::readable);
     [
+        (Kind::Telemetry, TELEMETRY_TYPE, told),
         (Kind::Policy, AUTHORIZATION_TYPE, policy),
         (Kind::Routes, ROUTES_TYPE, routes),
         (Kind::Address, ADDRESS_TYPE, address),
@@ -89,7 +97,7 @@ pub(crate) struct Follower {
     pub(crate) views: watch::Sender<Arc<View>>,
     pub(crate) trust_domain: Arc<str>,
     pub(crate) reader: SharedReader,
-    /// True once all kinds have been told whole.
+    /// True once all kinds that are waited for have been told whole.
     pub(crate) complete: watch::Sender<bool>,
     pub(crate) told: std::collections::BTreeSet<Kind>,
 }
@@ -122,6 +130,11 @@ impl Follower {
         let gone = kind == Kind::Address && !update.removed.is_empty();
         let complete = update.complete;
         let judged_otherwise = match kind {
+            Kind::Telemetry => {
+                telling::bring_in(&self.proxy.tellings, &update);
+                in_force.send(()).ok();
+                return;
+            }
             Kind::Routes => {
                 for service in bring_in_routes(&mut self.view, &self.reader, &update).await {
                     tracing::error!(%service, "some of its routes cannot be used");
@@ -207,14 +220,15 @@ fn change(kind: Kind, received: &Received, trust_domain: &str) -> Option<Change>
                 Decoded::Service(service) => Change::PutService(Arc::new(service)),
             },
         ),
-        // Made ready elsewhere.
-        Kind::Routes => None,
+        // Taken in elsewhere.
+        Kind::Routes | Kind::Telemetry => None,
     }
 }
 
 /// A name alone does not say whether it is a workload's or a service's: nothing is both.
 fn removal(kind: Kind, name: &Arc<str>) -> Vec<Change> {
     match kind {
+        Kind::Telemetry => Vec::new(),
         Kind::Policy => PolicyName::parse(name)
             .map(Change::RemovePolicy)
             .into_iter()

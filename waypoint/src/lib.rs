@@ -35,6 +35,7 @@ mod serve;
 mod strangers;
 mod stream;
 mod tcp;
+mod telling;
 mod upstream;
 mod view;
 

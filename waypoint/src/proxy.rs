@@ -21,6 +21,8 @@ use crate::pages::Own;
 use crate::pressure::Pressure;
 use crate::review::Review;
 use crate::room::Room;
+use crate::tcp::line::ConnectionLine;
+use crate::telling::Tellings;
 use crate::upstream::link::Linker;
 use crate::upstream::pool::HttpPools;
 use crate::view::View;
@@ -101,6 +103,8 @@ pub(crate) struct Proxy {
     pub(crate) over: CancellationToken,
     /// What is told of connections and requests.
     pub(crate) telemetry: Arc<Telemetry>,
+    /// How their lines in the log are written.
+    pub(crate) tellings: Tellings,
     /// Told when workloads are gone from the mesh.
     pub(crate) gone: Notify,
     /// Since when the control plane is away.
@@ -118,7 +122,7 @@ impl Proxy {
         destination: SocketAddr,
         refusal: &Refusal,
     ) {
-        self.telemetry.refused(&Connection {
+        let connection = Connection {
             direction: "waypoint",
             ends,
             source,
@@ -130,7 +134,10 @@ impl Proxy {
             duration: Duration::ZERO,
             refusal: Some(refusal),
             error: None,
-        });
+        };
+        let telling = self.tellings.now();
+        let line = telling.line(|| ConnectionLine::new(&connection, &self.tellings.hostname));
+        self.telemetry.refused(&connection, line);
     }
 
     /// A connection was ended for what came on it, or by policy.

@@ -79,6 +79,7 @@ pub(crate) async fn answer(
         Ok(()) => route((proxy, &view), call, &mut head, &mut record).await,
         Err(fault) => Err(fault),
     };
+    record.sends_head(&head);
     let response = match routed {
         Ok(Onward::Send(mut plan)) => {
             plan.switches = switch.as_ref().is_some_and(Switch::is_passed_on);
@@ -89,6 +90,7 @@ pub(crate) async fn answer(
                 record.sends(body);
             }
             record.service(call.service_behind(&plan.to, &plan.view.mesh));
+            record.goes_to(&plan.to);
             if !plan.copies.is_empty() && switch.is_none() && !hops.is_copy {
                 copies::send(proxy, call, &mut plan, body.as_ref());
             }

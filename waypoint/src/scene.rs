@@ -29,6 +29,7 @@ use crate::pressure::Pressure;
 use crate::proxy::{Bounds, Proxy};
 use crate::review::Review;
 use crate::room::Room;
+use crate::telling::Tellings;
 use crate::upstream::link::Linker;
 use crate::upstream::pool::HttpPools;
 use crate::view::View;
@@ -102,6 +103,7 @@ impl Scene {
             drain: shown.drain,
             over: CancellationToken::new(),
             telemetry: shown.telemetry,
+            tellings: Tellings::new("waypoint-0"),
             gone: Notify::new(),
             away: Away::default(),
         });

@@ -30,6 +30,7 @@ use crate::pressure::{self, Pressure};
 use crate::proxy::{Bounds, Proxy};
 use crate::review::Review;
 use crate::room::Room;
+use crate::telling::Tellings;
 use crate::upstream::link::Linker;
 use crate::upstream::pool::HttpPools;
 use crate::view::View;
@@ -186,6 +187,7 @@ async fn start(
         drain: shown.drain,
         over: CancellationToken::new(),
         telemetry: shown.telemetry,
+        tellings: Tellings::new(&args.pod_name),
         gone: Notify::new(),
         away: Away::default(),
     });

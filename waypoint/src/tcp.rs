@@ -1,5 +1,6 @@
 //! A connection that is passed on as it is: to an endpoint, with the client's address.
 
+pub(crate) mod line;
 mod recorded;
 
 use std::sync::Arc;
@@ -36,6 +37,8 @@ pub(crate) struct Way {
     chosen: Chosen,
     /// The service behind it.
     service: Option<Arc<Service>>,
+    /// What the connection goes to.
+    to: Target,
 }
 
 /// Passes a connection on, from its first byte to its last.
@@ -113,6 +116,7 @@ pub(crate) async fn way(
                     link,
                     chosen,
                     service,
+                    to: target,
                 });
             }
             Err(error) if tried.len() + 1 >= TRIES => {

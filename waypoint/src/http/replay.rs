@@ -9,8 +9,9 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use ambit_kit::clock;
 use bytes::Bytes;
 use http::HeaderMap;
 use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
@@ -31,6 +32,8 @@ pub(crate) struct Sent {
     pub(crate) messages: AtomicU64,
     /// How it broke off, if it did.
     pub(crate) broke: OnceLock<Broke>,
+    /// When all of it had come, if somebody wants to know.
+    pub(crate) ended: OnceLock<Instant>,
 }
 
 /// Why what a client sends broke off: that is not the endpoint's fault, whatever it looks like there.
@@ -73,6 +76,8 @@ struct Kept {
     most: usize,
     /// How long the next piece may take.
     patience: Duration,
+    /// Somebody wants to know when it ended.
+    is_timed: bool,
     /// More went by than is kept.
     outgrown: bool,
     ended: bool,
@@ -92,13 +97,16 @@ impl Replayable {
             messages: None,
             most,
             patience,
+            is_timed: false,
             outgrown: false,
         })))
     }
 
-    /// Where its bytes are counted, and its messages if it is gRPC.
-    pub(crate) fn counted(&self, is_grpc: bool) -> Arc<Sent> {
+    /// Where its bytes are counted, and its messages if it is gRPC; and noted when it ended, if that is
+    /// wanted.
+    pub(crate) fn counted(&self, is_grpc: bool, is_timed: bool) -> Arc<Sent> {
         let mut kept = self.0.lock();
+        kept.is_timed = is_timed;
         kept.messages = is_grpc.then(Messages::default);
         Arc::clone(&kept.sent)
     }
@@ -179,6 +187,9 @@ impl HttpBody for Replay {
             }
             Some(Err(error)) => kept.break_off(Broke::of(error)),
             None => kept.ended = true,
+        }
+        if kept.is_timed && (kept.ended || kept.rest.is_end_stream()) {
+            kept.sent.ended.get_or_init(clock::now);
         }
         kept.feed(next.as_ref());
         Poll::Ready(next.map(|frame| frame.map_err(BodyError::Broken)))

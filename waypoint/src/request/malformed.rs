@@ -5,6 +5,7 @@ use ambit_decide::{Reason, Refusal};
 use ambit_telemetry::{Exchange, Onward, Protocol};
 
 use super::local::Flag;
+use super::record::line::RequestLine;
 use crate::call::Call;
 use crate::http::scan::Fault;
 use crate::http::verified::Wrong;
@@ -20,7 +21,7 @@ pub(crate) fn tell(proxy: &Proxy, call: &Call, wrong: Wrong) {
         let refusal = Refusal::new(reason, error);
         return proxy.refused(&call.ends(), client.address, call.destination, &refusal);
     }
-    proxy.telemetry.record(&Exchange {
+    let exchange = Exchange {
         ends: &call.ends(),
         protocol: Protocol::Http,
         version: "",
@@ -46,5 +47,8 @@ pub(crate) fn tell(proxy: &Proxy, call: &Call, wrong: Wrong) {
         response_messages: 0,
         duration: took,
         tries: 0,
-    });
+    };
+    let telling = proxy.tellings.now();
+    let line = telling.line(|| RequestLine::malformed(&exchange, &telling));
+    proxy.telemetry.record(&exchange, line);
 }

@@ -1,6 +1,7 @@
 //! A request from its head to its end, which is when the last byte of its answer has gone by or the
-//! client has gone. Then it is told of ([`told`]).
+//! client has gone. Then it is told of ([`told`]), perhaps in a format ([`line`]).
 
+pub(crate) mod line;
 mod told;
 
 use std::sync::Arc;
@@ -16,6 +17,8 @@ use http::header::{HOST, HeaderName, HeaderValue, USER_AGENT};
 use http::request::Parts;
 use http::{HeaderMap, Method, Response, StatusCode, Uri};
 
+use self::line::Kept;
+use super::Target;
 use super::headers::{self, REQUEST_ID};
 use super::local::{Fault, Flag};
 use super::tries::Try;
@@ -25,6 +28,7 @@ use crate::http::grpc::Messages;
 use crate::http::replay::{Broke, Replayable, Sent};
 use crate::proxy::Proxy;
 use crate::review;
+use crate::telling::Telling;
 use crate::upstream::pool::Lease;
 use crate::view::Destination;
 
@@ -41,6 +45,10 @@ pub(crate) struct Record {
     host: Option<HeaderValue>,
     request_id: Option<HeaderValue>,
     user_agent: Option<HeaderValue>,
+    /// What is told of it.
+    telling: Arc<Telling>,
+    /// What its line needs, if that has a format.
+    kept: Option<Box<Kept>>,
     rule: Option<Arc<Rule>>,
     service: Option<Arc<Service>>,
     destination: Option<Arc<Destination>>,
@@ -73,7 +81,10 @@ impl Record {
         began: Instant,
     ) -> Self {
         let header = |name: HeaderName| head.headers.get(name).cloned();
+        let telling = proxy.tellings.now();
         Self {
+            kept: telling.lines().map(|_| Box::default()),
+            telling,
             proxy: Arc::clone(proxy),
             call: Arc::clone(call),
             began,
@@ -117,6 +128,27 @@ impl Record {
         self.rule = Some(Arc::clone(rule));
     }
 
+    /// What is sent on: the filters of its rule have been through.
+    pub(super) fn sends_head(&mut self, head: &Parts) {
+        if let (Some(kept), Some(lines)) = (&mut self.kept, self.telling.lines()) {
+            kept.sent(lines, head);
+        }
+    }
+
+    /// Where it goes.
+    pub(super) fn goes_to(&mut self, to: &Target) {
+        if let Some(kept) = &mut self.kept {
+            kept.goes_to(to);
+        }
+    }
+
+    /// What the client is answered.
+    pub(super) fn answer<B>(&mut self, response: &Response<B>) {
+        if let (Some(kept), Some(lines)) = (&mut self.kept, self.telling.lines()) {
+            kept.answer(lines, response);
+        }
+    }
+
     /// It is made to wait on purpose.
     pub(super) fn delayed(&mut self) {
         self.delayed = true;
@@ -129,7 +161,7 @@ impl Record {
 
     /// It has a body.
     pub(super) fn sends(&mut self, body: &Replayable) {
-        self.sent = Some(body.counted(self.protocol == Protocol::Grpc));
+        self.sent = Some(body.counted(self.protocol == Protocol::Grpc, self.kept.is_some()));
     }
 
     /// It counts as in progress until it is over.
@@ -155,6 +187,9 @@ impl Record {
     /// It is answered by an endpoint, over this connection.
     pub(super) fn answered(&mut self, chosen: Try, lease: Lease) {
         self.answered = true;
+        if let Some(kept) = &mut self.kept {
+            kept.answered();
+        }
         self.chosen = Some(chosen);
         self.lease = Some(lease);
     }
@@ -186,6 +221,7 @@ impl Record {
 
     /// Follows the answer to its end.
     pub(super) fn watch(mut self, response: Response<Body>) -> Response<Body> {
+        self.answer(&response);
         self.status = Some(response.status());
         self.grpc_status = headers::grpc_status(response.headers());
         response.map(|body| body.watched(Box::new(self)))
@@ -210,6 +246,9 @@ impl Watch for Record {
 
     fn trailers(&mut self, trailers: &HeaderMap) {
         self.grpc_status = headers::grpc_status(trailers).or(self.grpc_status);
+        if let (Some(kept), Some(lines)) = (&mut self.kept, self.telling.lines()) {
+            kept.trailers(lines, trailers);
+        }
     }
 
     fn end(&mut self) {

@@ -102,7 +102,7 @@ impl Switch {
         self,
         proxy: &Arc<Proxy>,
         mut response: Response<Body>,
-        record: Record,
+        mut record: Record,
     ) -> Response<Body> {
         let status = response.status();
         // An answer of our own may be a 200 that says no, to a client of gRPC.
@@ -132,6 +132,7 @@ impl Switch {
             }
             Wanted::Connect | Wanted::Nothing => {}
         }
+        record.answer(&response);
         let status = response.status();
         let idle = proxy.bounds.idle;
         let copying = copy(self.client, server, record, status, idle);

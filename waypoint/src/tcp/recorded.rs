@@ -13,8 +13,10 @@ use ambit_telemetry::{Connection, Ends, Passage};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::Way;
+use super::line::ConnectionLine;
 use crate::call::Call;
 use crate::proxy::Proxy;
+use crate::request::Target;
 use crate::upstream::link::HBONE_PORT;
 
 /// A client's connection.
@@ -30,6 +32,8 @@ struct Record<'p> {
     call: &'p Call,
     ends: Ends,
     tunnel: Option<SocketAddr>,
+    upstream: SocketAddr,
+    to: Target,
     began: Instant,
     passage: Option<Passage>,
     /// It came to an end by itself, or by this error.
@@ -56,6 +60,8 @@ impl<'p, C> Recorded<'p, C> {
             passage: Some(proxy.telemetry.opened(&ends)),
             ends,
             tunnel: destination.is_tunnelled().then(far),
+            upstream: destination.address,
+            to: way.to.clone(),
             began: clock::now(),
             ended: None,
             refused: None,
@@ -101,22 +107,25 @@ impl Drop for Record<'_> {
         let drained = || Refusal::new(Reason::Draining, "still open at the end of the drain");
         let refusal = self.refused.take();
         let refusal = refusal.or_else(|| self.ended.is_none().then(drained));
-        self.proxy.telemetry.closed(
-            passage,
-            &Connection {
-                direction: "waypoint",
-                ends: &self.ends,
-                source: self.call.client.address,
-                forwarded: None,
-                destination: self.call.destination,
-                tunnel: self.tunnel,
-                sent,
-                received,
-                duration: clock::now().duration_since(self.began),
-                refusal: refusal.as_ref(),
-                error: error.as_deref(),
-            },
-        );
+        let connection = Connection {
+            direction: "waypoint",
+            ends: &self.ends,
+            source: self.call.client.address,
+            forwarded: None,
+            destination: self.call.destination,
+            tunnel: self.tunnel,
+            sent,
+            received,
+            duration: clock::now().duration_since(self.began),
+            refusal: refusal.as_ref(),
+            error: error.as_deref(),
+        };
+        let tellings = &self.proxy.tellings;
+        let line = tellings.now().line(|| {
+            let line = ConnectionLine::new(&connection, &tellings.hostname);
+            line.carried(self.upstream, &self.to)
+        });
+        self.proxy.telemetry.closed(passage, &connection, line);
     }
 }
 

@@ -1,5 +1,6 @@
 //! What is told of a request that is over: by its series, and by its line in the access log.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -9,7 +10,8 @@ use ambit_telemetry::{Ends, Exchange, Onward};
 use http::HeaderValue;
 
 use super::Record;
-use crate::request::local::Flag;
+use super::line::RequestLine;
+use crate::request::local::{Fault, Flag};
 
 /// What is said of a client that did not wait for the end.
 const LEFT: &str = "the client left before the answer was complete";
@@ -24,7 +26,7 @@ impl Record {
         let (sent, request_messages) = self.sent();
         let path = self.uri.path_and_query().map_or("", |path| path.as_str());
         let destination = self.destination.as_deref();
-        self.proxy.telemetry.record(&Exchange {
+        let exchange = Exchange {
             ends: &ends,
             protocol: self.protocol,
             version: self.version,
@@ -50,7 +52,33 @@ impl Record {
             response_messages: self.answered_messages,
             duration: clock::now().duration_since(self.began),
             tries: destination.map_or(0, |_| self.retries + 1),
-        });
+        };
+        let line = self.telling.line(|| self.line(&exchange));
+        self.proxy.telemetry.record(&exchange, line);
+    }
+
+    /// What a format may ask for.
+    fn line<'r>(&'r self, exchange: &'r Exchange<'r>) -> RequestLine<'r> {
+        let sent = self.sent.as_deref();
+        let ended = sent.map_or(Some(self.began), |sent| sent.ended.get().copied());
+        RequestLine {
+            began: self.began,
+            details: self.details(),
+            hostname: &self.proxy.tellings.hostname,
+            request: ended.map(|ended| ended.duration_since(self.began)),
+            has_met_endpoint: self.has_met_endpoint(),
+            ..RequestLine::new(exchange, &self.telling).keeping(self.kept.as_deref())
+        }
+    }
+
+    /// Why the answer is what it is, in Envoy's words.
+    fn details(&self) -> Cow<'static, str> {
+        match &self.fault {
+            Some(fault) => details_of(fault, self.answered),
+            None if !self.complete => "downstream_remote_disconnect".into(),
+            None if self.answered => "via_upstream".into(),
+            None => "direct_response".into(),
+        }
     }
 
     /// What the client was answered, if it was there to be answered.
@@ -131,6 +159,33 @@ impl Record {
             ),
             None => (letters(Flag::ClientLeft), None, Some(LEFT)),
         }
+    }
+}
+
+/// Envoy's words for a fault, and ours where it has none.
+fn details_of(fault: &Fault, answered: bool) -> Cow<'static, str> {
+    let when = if answered { "after" } else { "before" };
+    match (fault.flag, fault.reason) {
+        (Flag::Denied, _) => {
+            let policy = fault.policy.as_ref().map(ToString::to_string);
+            let policy = policy.as_deref().unwrap_or("none");
+            format!("rbac_access_denied_matched_policy[{policy}]").into()
+        }
+        (Flag::ClientLeft, _) => "downstream_remote_disconnect".into(),
+        (Flag::NoRoute, "no_route") => "route_not_found".into(),
+        (Flag::NoSubset, _) => "cluster_not_found".into(),
+        (Flag::NoEndpoint, "no_endpoint" | "no_waypoint") => "no_healthy_upstream".into(),
+        (Flag::Timeout, _) => "response_timeout".into(),
+        (Flag::ConnectFailure, _) => {
+            let what = "upstream_reset_before_response_started{remote_connection_failure|";
+            format!("{what}{}}}", fault.reason).into()
+        }
+        (Flag::Reset, _) => {
+            format!("upstream_reset_{when}_response_started{{connection_termination}}").into()
+        }
+        (Flag::Injected, _) => "fault_filter_abort".into(),
+        (Flag::Overloaded, _) => "overload".into(),
+        (_, reason) => reason.into(),
     }
 }
 

@@ -1,0 +1,297 @@
+//! A request as a line of the access log that has a format: what is kept of it until then
+//! ([`Kept`]), and what the format may ask for ([`RequestLine`]).
+
+use std::borrow::Cow;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant, SystemTime};
+
+use ambit_kit::clock;
+use ambit_logformat::{Entry, Flag};
+use ambit_model::SpiffeId;
+use ambit_telemetry::Exchange;
+use http::header::{HOST, HeaderMap, HeaderValue};
+use http::request::Parts;
+use http::{Response, Uri};
+
+use crate::request::Target;
+use crate::telling::{Lines, Telling, Values};
+
+/// What a format may ask for at the end that is there only before.
+#[derive(Debug, Default)]
+pub(super) struct Kept {
+    /// The target that the endpoint gets.
+    uri: Uri,
+    host: Option<HeaderValue>,
+    request: Values,
+    response: Values,
+    trailers: Values,
+    /// Where it goes.
+    to: Option<Target>,
+    /// When the head of the answer came from an endpoint.
+    answered: Option<Instant>,
+}
+
+impl Kept {
+    /// The request as an endpoint gets it.
+    pub(super) fn sent(&mut self, lines: &Lines, head: &Parts) {
+        self.uri = head.uri.clone();
+        self.host = head.headers.get(HOST).cloned();
+        self.request = lines.request.take(&head.headers);
+    }
+
+    /// Where it goes.
+    pub(super) fn goes_to(&mut self, to: &Target) {
+        self.to = Some(to.clone());
+    }
+
+    /// An endpoint has answered.
+    pub(super) fn answered(&mut self) {
+        self.answered = Some(clock::now());
+    }
+
+    /// The answer as the client gets it.
+    pub(super) fn answer<B>(&mut self, lines: &Lines, response: &Response<B>) {
+        self.response = lines.response.take(response.headers());
+    }
+
+    /// The trailers of the answer.
+    pub(super) fn trailers(&mut self, lines: &Lines, trailers: &HeaderMap) {
+        self.trailers = lines.trailers.take(trailers);
+    }
+}
+
+/// What is known of a request when its line is written.
+pub(crate) struct RequestLine<'r> {
+    pub(super) exchange: &'r Exchange<'r>,
+    pub(super) telling: &'r Telling,
+    pub(super) kept: Option<&'r Kept>,
+    pub(super) began: Instant,
+    pub(super) details: Cow<'static, str>,
+    pub(super) hostname: &'r str,
+    /// The time until the last byte of the request had come, if that is known.
+    pub(super) request: Option<Duration>,
+    /// It was on a connection to its endpoint.
+    pub(super) has_met_endpoint: bool,
+    pub(super) flags: Vec<Flag>,
+    pub(super) cluster: Option<String>,
+}
+
+impl<'r> RequestLine<'r> {
+    /// The line of what is told so.
+    pub(super) fn new(exchange: &'r Exchange<'r>, telling: &'r Telling) -> Self {
+        Self {
+            exchange,
+            telling,
+            kept: None,
+            began: clock::now(),
+            details: Cow::default(),
+            hostname: "",
+            request: None,
+            has_met_endpoint: false,
+            flags: flags(exchange.flags),
+            cluster: None,
+        }
+    }
+
+    /// The same with what was kept.
+    pub(super) fn keeping(mut self, kept: Option<&'r Kept>) -> Self {
+        self.kept = kept;
+        let to = kept.and_then(|kept| kept.to.as_ref());
+        self.cluster = to.and_then(cluster);
+        self
+    }
+
+    /// The line of something that was no request.
+    pub(crate) fn malformed(exchange: &'r Exchange<'r>, telling: &'r Telling) -> Self {
+        let details = exchange.reason.unwrap_or_default();
+        Self {
+            began: clock::now()
+                .checked_sub(exchange.duration)
+                .unwrap_or_else(clock::now),
+            details: Cow::Borrowed(details),
+            ..Self::new(exchange, telling)
+        }
+    }
+
+    fn lines(&self) -> Option<(&Lines, &'r Kept)> {
+        self.telling.lines().zip(self.kept)
+    }
+
+    /// The target that was sent on; the client's where none was.
+    fn target(&self) -> &[u8] {
+        let sent = self.kept.and_then(|kept| kept.uri.path_and_query());
+        sent.map_or(self.exchange.path, |path| path.as_str().as_bytes())
+    }
+
+    fn authority(&self) -> &[u8] {
+        let kept = self.kept.and_then(|kept| match kept.uri.authority() {
+            Some(authority) => Some(authority.as_str().as_bytes()),
+            None => kept.host.as_ref().map(HeaderValue::as_bytes),
+        });
+        kept.unwrap_or(self.exchange.host)
+    }
+}
+
+/// The flags that these letters are.
+fn flags(letters: &str) -> Vec<Flag> {
+    let letters = letters.split(',');
+    letters.filter_map(Flag::from_letters).collect()
+}
+
+/// Istio's name of what a request goes to.
+pub(crate) fn cluster(to: &Target) -> Option<String> {
+    match to {
+        Target::Service(name, port) => Some(format!("outbound|{port}||{}", name.hostname)),
+        Target::Workload(_) => None,
+    }
+}
+
+/// Nothing, for what is empty.
+fn known(text: &[u8]) -> Option<&[u8]> {
+    (!text.is_empty()).then_some(text)
+}
+
+impl Entry for RequestLine<'_> {
+    fn start_time(&self) -> SystemTime {
+        let now = clock::wall();
+        let ago = clock::now().duration_since(self.began);
+        now.checked_sub(ago).unwrap_or(now)
+    }
+
+    fn duration(&self) -> Duration {
+        self.exchange.duration
+    }
+
+    fn request_header(&self, name: &str) -> Option<&[u8]> {
+        match name {
+            ":method" => known(self.exchange.method),
+            ":path" => known(self.target()),
+            ":authority" | "host" => known(self.authority()),
+            ":scheme" => Some(b"http"),
+            "x-envoy-original-path" if self.target() != self.exchange.path => {
+                known(self.exchange.path)
+            }
+            "x-request-id" => known(self.exchange.request_id),
+            _ => {
+                let (lines, kept) = self.lines()?;
+                lines.request.find(&kept.request, name)
+            }
+        }
+    }
+
+    fn response_header(&self, name: &str) -> Option<&[u8]> {
+        let (lines, kept) = self.lines()?;
+        lines.response.find(&kept.response, name)
+    }
+
+    fn response_trailer(&self, name: &str) -> Option<&[u8]> {
+        let (lines, kept) = self.lines()?;
+        lines.trailers.find(&kept.trailers, name)
+    }
+
+    fn protocol(&self) -> Option<&str> {
+        (!self.exchange.version.is_empty()).then_some(self.exchange.version)
+    }
+
+    fn response_code(&self) -> Option<u16> {
+        self.exchange.status
+    }
+
+    fn response_code_details(&self) -> Option<&str> {
+        (!self.details.is_empty()).then_some(&*self.details)
+    }
+
+    fn response_flags(&self) -> &[Flag] {
+        &self.flags
+    }
+
+    fn bytes_received(&self) -> u64 {
+        self.exchange.sent
+    }
+
+    fn bytes_sent(&self) -> u64 {
+        self.exchange.received
+    }
+
+    fn request_duration(&self) -> Option<Duration> {
+        self.request
+    }
+
+    fn request_tx_duration(&self) -> Option<Duration> {
+        // A piece is sent on when it comes.
+        self.request.filter(|_| self.has_met_endpoint)
+    }
+
+    fn response_duration(&self) -> Option<Duration> {
+        let answered = self.kept?.answered?;
+        Some(answered.duration_since(self.began))
+    }
+
+    fn response_tx_duration(&self) -> Option<Duration> {
+        self.exchange
+            .duration
+            .checked_sub(self.response_duration()?)
+    }
+
+    fn upstream_host(&self) -> Option<SocketAddr> {
+        self.exchange.upstream
+    }
+
+    fn upstream_cluster(&self) -> Option<&str> {
+        self.cluster.as_deref()
+    }
+
+    fn upstream_remote_address(&self) -> Option<SocketAddr> {
+        self.exchange.upstream.filter(|_| self.has_met_endpoint)
+    }
+
+    fn upstream_transport_failure_reason(&self) -> Option<&str> {
+        let failed = self.exchange.flags.split(',').any(|flag| flag == "UF");
+        self.exchange.error.filter(|_| failed)
+    }
+
+    fn upstream_request_attempt_count(&self) -> u64 {
+        self.exchange.tries.into()
+    }
+
+    fn downstream_remote_address(&self) -> Option<SocketAddr> {
+        Some(self.exchange.source)
+    }
+
+    fn downstream_local_address(&self) -> Option<SocketAddr> {
+        Some(self.exchange.destination)
+    }
+
+    fn downstream_peer_uri_san(&self) -> Option<&str> {
+        self.exchange.ends.source_id.as_ref().map(SpiffeId::as_str)
+    }
+
+    fn upstream_peer_uri_san(&self) -> Option<&str> {
+        let proved = &self.exchange.ends.destination_id;
+        proved.as_ref().map(SpiffeId::as_str)
+    }
+
+    fn downstream_tls_version(&self) -> Option<&str> {
+        // Tunnels are of no other version.
+        self.downstream_peer_uri_san().map(|_| "TLSv1.3")
+    }
+
+    fn route_name(&self) -> Option<&str> {
+        self.exchange.route
+    }
+
+    fn hostname(&self) -> Option<&str> {
+        (!self.hostname.is_empty()).then_some(self.hostname)
+    }
+
+    fn grpc_status(&self) -> Option<u32> {
+        self.exchange.grpc_status
+    }
+
+    fn stream_id(&self) -> Option<&[u8]> {
+        known(self.exchange.request_id)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,172 @@
+use std::collections::BTreeMap;
+
+use ambit_model::{AccessLog, MeshTelemetry, ServiceName};
+use ambit_telemetry::{Ends, Line, Onward, Protocol};
+use http::Request;
+
+use super::*;
+
+/// What users of Istio write.
+const USUAL: &str = r#"{
+  "timestamp": "%START_TIME%",
+  "method": "%REQ(:METHOD)%",
+  "path": "%REQ(X-ENVOY-ORIGINAL-PATH?:PATH)%",
+  "protocol": "%PROTOCOL%",
+  "response_code": "%RESPONSE_CODE%",
+  "response_flags": "%RESPONSE_FLAGS%",
+  "upstream_service": "%UPSTREAM_CLUSTER%",
+  "duration_ms": "%DURATION%",
+  "request_id": "%REQ(X-REQUEST-ID)%",
+  "upstream_host": "%UPSTREAM_HOST%"
+}
+"#;
+
+fn telling(format: &str) -> Telling {
+    let access_log = AccessLog::Text(format.into());
+    Telling::of(&MeshTelemetry { access_log }).unwrap()
+}
+
+fn exchange(ends: &Ends) -> Exchange<'_> {
+    Exchange {
+        ends,
+        protocol: Protocol::Http,
+        version: "HTTP/1.1",
+        method: b"GET",
+        path: b"/old?a=1&token=secret",
+        host: b"server",
+        request_id: b"5f3c",
+        user_agent: b"",
+        status: Some(200),
+        grpc_status: None,
+        flags: "-",
+        reason: None,
+        policy: None,
+        error: None,
+        route: Some("HTTPRoute/shop/all/0"),
+        source: "10.244.1.10:4000".parse().unwrap(),
+        destination: "10.96.0.10:80".parse().unwrap(),
+        upstream: Some("10.244.2.20:8080".parse().unwrap()),
+        onward: Onward::MutualTls,
+        sent: 12,
+        received: 345,
+        request_messages: 0,
+        response_messages: 0,
+        duration: Duration::from_millis(42),
+        tries: 2,
+    }
+}
+
+fn kept(telling: &Telling, target: &str) -> Kept {
+    let lines = telling.lines().unwrap();
+    let request = Request::get(target)
+        .header("host", "other")
+        .header("x-a", "first")
+        .header("x-a", "second");
+    let head = request.body(()).unwrap().into_parts().0;
+    let mut kept = Kept::default();
+    kept.sent(lines, &head);
+    kept.goes_to(&Target::Service(
+        ServiceName::new("shop", "cart.shop.svc.cluster.local"),
+        80,
+    ));
+    let answer = Response::builder().header("server", "nginx");
+    kept.answer(lines, &answer.body(()).unwrap());
+    kept
+}
+
+fn written(telling: &Telling, line: RequestLine<'_>) -> String {
+    let Line::Own(line) = telling.line(|| line) else {
+        panic!("no line of a format");
+    };
+    String::from_utf8(line).unwrap()
+}
+
+#[test]
+fn the_contract_s_format_makes_one_line_of_json() {
+    let (telling, ends) = (telling(USUAL), Ends::default());
+    let exchange = exchange(&ends);
+    let kept = kept(&telling, "/new?a=1");
+    let line = RequestLine::new(&exchange, &telling).keeping(Some(&kept));
+    let line = written(&telling, line);
+    assert_eq!(line.matches('\n').count(), 1);
+    let mut fields: BTreeMap<String, String> = serde_json::from_str(&line).unwrap();
+    assert!(fields.remove("timestamp").unwrap().ends_with('Z'));
+    let expected = [
+        ("duration_ms", "42"),
+        ("method", "GET"),
+        ("path", "/old?a=1&token=REDACTED"),
+        ("protocol", "HTTP/1.1"),
+        ("request_id", "5f3c"),
+        ("response_code", "200"),
+        ("response_flags", "-"),
+        ("upstream_host", "10.244.2.20:8080"),
+        (
+            "upstream_service",
+            "outbound|80||cart.shop.svc.cluster.local",
+        ),
+    ];
+    let fields: Vec<(&str, &str)> = fields.iter().map(|(k, v)| (&**k, &**v)).collect();
+    assert_eq!(fields, expected);
+}
+
+#[test]
+fn headers_are_those_that_are_sent_on_and_come_back() {
+    let format = "%REQ(:PATH)% %REQ(X-ENVOY-ORIGINAL-PATH)% %REQ(:AUTHORITY)% %REQ(X-A)% %REQ(X-NO)% \
+        %RESP(SERVER)% %TRAILER(X-T)% %UPSTREAM_REQUEST_ATTEMPT_COUNT% %ROUTE_NAME% %HOSTNAME%";
+    let (telling, ends) = (telling(format), Ends::default());
+    let exchange = exchange(&ends);
+    let kept = kept(&telling, "/new");
+    let line = || RequestLine::new(&exchange, &telling).keeping(Some(&kept));
+    assert_eq!(
+        written(&telling, line()),
+        "/new /old?a=1&token=REDACTED other first - nginx - 2 HTTPRoute/shop/all/0 -\n"
+    );
+    // Not rewritten.
+    let same = Kept {
+        uri: "/old?a=1&token=secret".parse().unwrap(),
+        ..Kept::default()
+    };
+    let line = RequestLine::new(&exchange, &telling).keeping(Some(&same));
+    let line = written(&telling, line);
+    assert!(
+        line.starts_with("/old?a=1&token=REDACTED - server - -"),
+        "{line}"
+    );
+}
+
+#[test]
+fn flags_are_envoy_s() {
+    let (telling, ends) = (
+        telling("%RESPONSE_FLAGS% %RESPONSE_FLAGS_LONG%"),
+        Ends::default(),
+    );
+    let exchange = Exchange {
+        flags: "UH,DI",
+        ..exchange(&ends)
+    };
+    let line = written(&telling, RequestLine::new(&exchange, &telling));
+    assert_eq!(line, "UH,DI NoHealthyUpstream,DelayInjected\n");
+}
+
+#[test]
+fn every_flag_of_ours_is_one_of_envoy_s() {
+    use crate::request::local::Flag as Ours;
+    for flag in [
+        Ours::NoRoute,
+        Ours::NoEndpoint,
+        Ours::ConnectFailure,
+        Ours::Reset,
+        Ours::Timeout,
+        Ours::Malformed,
+        Ours::ClientLeft,
+        Ours::Overloaded,
+        Ours::NoSubset,
+        Ours::Injected,
+    ] {
+        for letters in [flag.letters(), flag.letters_after_delay()] {
+            let count = letters.split(',').count();
+            assert_eq!(flags(letters).len(), count, "{letters}");
+        }
+    }
+    assert!(flags(Ours::Denied.letters()).is_empty());
+}
