@@ -31,6 +31,7 @@ use crate::cluster::waypoints::Maker;
 use crate::cluster::waypoints::settings::{SettingsError, WaypointSettings};
 use crate::config::directory::{self, WatchError};
 use crate::config::{self, Batch, CaptureRecord, Configuration, apiserver};
+use crate::mesh_config::{MeshConfigError, MeshConfigFile};
 use crate::mesh_names::MeshNames;
 use crate::serve::{self, AgentSettings, ServeError, Writers};
 
@@ -94,6 +95,9 @@ pub struct Args {
     /// In a cluster: make waypoints of Gateways of class ambit-waypoint, as this file says.
     #[arg(long, env = "AMBIT_WAYPOINTS", value_name = "FILE")]
     pub waypoints: Option<PathBuf>,
+    /// What holds for the whole mesh, under the names of Istio's meshConfig: a YAML file; watched.
+    #[arg(long, env = "AMBIT_MESH_CONFIG", value_name = "FILE")]
+    pub mesh_config: Option<PathBuf>,
     /// Names of the mesh.
     #[command(flatten)]
     pub names: MeshNames,
@@ -212,6 +216,9 @@ pub enum ControlPlaneError {
     /// The settings of waypoints.
     #[error(transparent)]
     Waypoints(#[from] SettingsError),
+    /// The settings of the mesh.
+    #[error(transparent)]
+    MeshConfig(#[from] MeshConfigError),
     /// The source of the configuration.
     #[error(transparent)]
     Watch(#[from] WatchError),
@@ -249,6 +256,8 @@ async fn start(args: Args, logs: Logs, tasks: &Tasks) -> Result<(), ControlPlane
         .as_deref()
         .map(WaypointSettings::read)
         .transpose()?;
+    let mesh = args.mesh_config.as_deref().map(MeshConfigFile::open);
+    let mesh = mesh.transpose()?;
     fs::create_dir_all(&args.state).map_err(|source| ControlPlaneError::State {
         path: args.state.clone(),
         source,
@@ -307,6 +316,7 @@ async fn start(args: Args, logs: Logs, tasks: &Tasks) -> Result<(), ControlPlane
         webhook,
         admin,
         writers,
+        mesh: mesh.as_ref().map(MeshConfigFile::subscribe),
         leaving: leaving.clone(),
         logs: Some(logs),
     };
@@ -321,6 +331,9 @@ async fn start(args: Args, logs: Logs, tasks: &Tasks) -> Result<(), ControlPlane
     }
     let configuration = Configuration::new(names);
     let enrolled = serve::start(settings, configuration, batches, authority, tasks)?;
+    if let Some(mesh) = mesh {
+        mesh.start(tasks);
+    }
     if let (Some(client), Some(leaving)) = (client, leaving) {
         let publisher = Publisher {
             bundle,

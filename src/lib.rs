@@ -7,5 +7,6 @@ pub mod cluster;
 pub mod config;
 pub mod control_plane;
 pub mod crds;
+pub mod mesh_config;
 pub mod mesh_names;
 pub mod serve;

@@ -82,6 +82,7 @@ use self::tokens::Tokens;
 use self::webhook::Webhook;
 use crate::ca::{Authority, Bundle, Replica};
 use crate::config::{Batch, Configuration};
+use crate::mesh_config::MeshConfig;
 
 pub use self::agents::{
     AgentSettings, Review, ReviewError, TokenOwner, TokenReviewer, TrustedAgent,
@@ -128,6 +129,8 @@ pub struct Settings {
     pub admin: Option<TcpListener>,
     /// Who writes to the cluster what was found out.
     pub(crate) writers: Writers,
+    /// What holds for the whole mesh, if somebody says it.
+    pub mesh: Option<watch::Receiver<MeshConfig>>,
     /// Whether the mesh leaves its nodes, if it can be asked to.
     pub(crate) leaving: Option<Leaving>,
     /// The logs, if their level can be changed.
@@ -201,6 +204,7 @@ pub fn start(
         metrics.clone(),
         settings.writers,
     );
+    let keeper = keeper.told(settings.mesh);
     let enrolled = keeper.enrolled();
     let progress = Progress::default();
 

@@ -77,6 +77,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "ambit-identity",
             "ambit-jwt",
             "ambit-kit",
+            "ambit-logformat",
             "ambit-model",
             "ambit-route",
             "ambit-wire",

@@ -35,6 +35,7 @@ use super::publication::{Publication, Publisher};
 use super::tokens::Subject;
 use crate::config::objects::gateway::GatewayKey;
 use crate::config::{Batch, Configuration};
+use crate::mesh_config::MeshConfig;
 
 pub(crate) use self::handle::{CaptureChange, CaptureReply, Handle, NotReady};
 pub(crate) use self::marks::{MARKS, Mark, Marker, Redirection};
@@ -61,6 +62,8 @@ pub(crate) struct Keeper {
     /// Where captures are recorded on the pods; none where this process is the record.
     marker: Option<Marker>,
     survey: Survey,
+    /// What holds for the whole mesh, if somebody says it.
+    mesh: Option<watch::Receiver<MeshConfig>>,
 }
 
 /// Whoever writes what this task has found out, where somebody does.
@@ -112,8 +115,16 @@ impl Keeper {
             rosters: Rosters::default(),
             marker,
             survey: Survey::new(statuses, nodes, waypoints),
+            mesh: None,
         };
         (keeper, Handle::new(sender, receiver, records_here))
+    }
+
+    /// The same, told of what holds for the whole mesh.
+    pub(crate) fn told(mut self, mesh: Option<watch::Receiver<MeshConfig>>) -> Self {
+        self.mesh = mesh;
+        self.take_mesh();
+        self
     }
 
     /// Enrolled namespaces and their changes.
@@ -137,6 +148,10 @@ impl Keeper {
                         tracing::error!("the source of the configuration is gone; serving the last state");
                     }
                 },
+                () = changed(&mut self.mesh), if ready => {
+                    self.take_mesh();
+                    self.publish();
+                }
                 () = self.survey.is_due(), if ready => {
                     self.survey.look(&self.configuration, &self.metrics, clock::now());
                 }
@@ -148,6 +163,14 @@ impl Keeper {
                 }
             }
         }
+    }
+
+    /// Takes over what holds for the whole mesh.
+    fn take_mesh(&mut self) {
+        let Some(mesh) = &mut self.mesh else { return };
+        let now = mesh.borrow_and_update().clone();
+        self.publisher.tell(&now.telemetry);
+        self.survey.note_mesh(now.problem, clock::now());
     }
 
     fn take_batch(&mut self, batch: Batch) {
@@ -255,6 +278,17 @@ impl Keeper {
                     && *pod.service_account == *identity.service_account()
             })
     }
+}
+
+/// Waits until something else holds for the whole mesh; for ever if nobody says so.
+async fn changed(mesh: &mut Option<watch::Receiver<MeshConfig>>) {
+    if let Some(told) = mesh {
+        if told.changed().await.is_ok() {
+            return;
+        }
+        *mesh = None;
+    }
+    std::future::pending::<()>().await;
 }
 
 /// Does what may take a while, as many regular expressions do, without keeping other tasks waiting.

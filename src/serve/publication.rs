@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
 
-use ambit_model::{Change, Mesh, ServiceName, ServiceRoutes, WorkloadUid};
+use ambit_model::{Change, Mesh, MeshTelemetry, ServiceName, ServiceRoutes, WorkloadUid};
 use ambit_wire::delta::{Catalog, Entry};
 use ambit_wire::encode;
 
@@ -35,6 +35,8 @@ pub(crate) struct Publication {
     pub(crate) policies: Shelf,
     /// Routes of services, encoded.
     pub(crate) routes: Shelf,
+    /// What waypoints tell of requests, encoded.
+    pub(crate) telemetry: Shelf,
     log: imbl::Vector<Arc<Changes>>,
 }
 
@@ -51,6 +53,8 @@ pub(crate) struct Changes {
     pub(crate) addresses: BTreeSet<Arc<str>>,
     /// New, changed and gone routes.
     pub(crate) routes: BTreeSet<Arc<str>>,
+    /// What is told of requests that is new or has changed.
+    pub(crate) telemetry: BTreeSet<Arc<str>>,
     /// True if services are among the addresses, or pods that are or were bound to a waypoint.
     pub(crate) bindings: bool,
 }
@@ -61,6 +65,7 @@ impl Changes {
             && self.removed_policies.is_empty()
             && self.addresses.is_empty()
             && self.routes.is_empty()
+            && self.telemetry.is_empty()
     }
 }
 
@@ -153,6 +158,7 @@ impl Publisher {
             addresses: Shelf::default(),
             policies: Shelf::default(),
             routes: Shelf::default(),
+            telemetry: Shelf::default(),
             log: imbl::Vector::new(),
         };
         Self {
@@ -200,6 +206,14 @@ impl Publisher {
                     None => self.remove_routes(&name),
                 }
             }
+        }
+    }
+
+    /// Encodes what waypoints tell of requests; it is seen with the next publication.
+    pub(crate) fn tell(&mut self, mesh: &MeshTelemetry) {
+        let (name, entry) = encode::telemetry_entry(mesh);
+        if self.latest.telemetry.put(&name, entry) {
+            self.pending.telemetry.insert(name);
         }
     }
 

@@ -8,8 +8,8 @@
 //!                                     4. policies that are gone
 //! ```
 //!
-//! An agent is told of all workloads, services and policies; a waypoint of those in its [`Scope`],
-//! and of routes.
+//! An agent is told of all workloads, services and policies; a waypoint of those in its [`Scope`], of
+//! routes, and before all that of what it is to tell of requests, for which nothing waits.
 //!
 //! Invariants: a workload never reaches an agent before a policy that it lists, and a policy
 //! leaves it only after every workload that listed it has changed; a service, or a new port of it,
@@ -22,7 +22,7 @@ use std::time::Instant;
 
 use ambit_model::Mesh;
 use ambit_wire::delta::{
-    ADDRESS_TYPE, AUTHORIZATION_TYPE, Catalog, Entry, Outcome, ROUTES_TYPE, Server,
+    ADDRESS_TYPE, AUTHORIZATION_TYPE, Catalog, Entry, Outcome, ROUTES_TYPE, Server, TELEMETRY_TYPE,
 };
 use ambit_wire::discovery::{DeltaDiscoveryRequest, DeltaDiscoveryResponse};
 use ambit_wire::encode::routes_edit;
@@ -39,11 +39,13 @@ pub(crate) enum Kind {
     Policy,
     /// Routes of services.
     Routes,
+    /// What is told of requests.
+    Telemetry,
 }
 
 impl Kind {
     /// Every type.
-    pub(crate) const ALL: [Self; 3] = [Self::Address, Self::Policy, Self::Routes];
+    pub(crate) const ALL: [Self; 4] = [Self::Address, Self::Policy, Self::Routes, Self::Telemetry];
 
     /// The type of a type URL.
     pub(crate) fn of(type_url: &str) -> Option<Self> {
@@ -51,16 +53,18 @@ impl Kind {
             ADDRESS_TYPE => Some(Self::Address),
             AUTHORIZATION_TYPE => Some(Self::Policy),
             ROUTES_TYPE => Some(Self::Routes),
+            TELEMETRY_TYPE => Some(Self::Telemetry),
             _ => None,
         }
     }
 
-    /// The word for metrics, as Istio's control plane has it; routes are our own.
+    /// The word for metrics, as Istio's control plane has it; the last two are our own.
     pub(crate) fn word(self) -> &'static str {
         match self {
             Self::Address => "wds",
             Self::Policy => "wads",
             Self::Routes => "routes",
+            Self::Telemetry => "telemetry",
         }
     }
 }
@@ -71,7 +75,8 @@ pub(crate) struct Subscription {
     addresses: Server,
     policies: Server,
     routes: Server,
-    /// What a waypoint is told of; none for an agent, who is told everything but routes.
+    telemetry: Server,
+    /// What a waypoint is told of; none for an agent, who is told everything but what is for waypoints.
     scope: Option<Scope>,
     /// Policies that are gone but that the client is not told about yet.
     lingering: HashMap<Arc<str>, Entry>,
@@ -92,11 +97,12 @@ struct Sight<'a> {
 impl Sight<'_> {
     fn shows(&self, name: &str) -> bool {
         match (self.scope, self.kind) {
-            (None, Kind::Routes) => false,
+            (None, Kind::Routes | Kind::Telemetry) => false,
             (None, Kind::Address | Kind::Policy) => true,
             (Some(scope), Kind::Address) => scope.has_address(name, self.mesh),
             (Some(scope), Kind::Policy) => scope.has_policy(name),
             (Some(scope), Kind::Routes) => scope.has_routes(name),
+            (Some(_), Kind::Telemetry) => true,
         }
     }
 }
@@ -131,6 +137,7 @@ struct Sights<'a> {
     addresses: Sight<'a>,
     policies: Sight<'a>,
     routes: Sight<'a>,
+    telemetry: Sight<'a>,
 }
 
 impl<'a> Sights<'a> {
@@ -150,6 +157,7 @@ impl<'a> Sights<'a> {
             addresses: sight(Kind::Address, &now.addresses, None),
             policies: sight(Kind::Policy, &now.policies, Some(lingering)),
             routes: sight(Kind::Routes, &now.routes, None),
+            telemetry: sight(Kind::Telemetry, &now.telemetry, None),
         }
     }
 }
@@ -161,6 +169,7 @@ impl Subscription {
             addresses: Server::new(ADDRESS_TYPE, now.sequence),
             policies: Server::new(AUTHORIZATION_TYPE, now.sequence),
             routes: Server::new(ROUTES_TYPE, now.sequence).editing(routes_edit),
+            telemetry: Server::new(TELEMETRY_TYPE, now.sequence),
             scope,
             lingering: HashMap::new(),
             seen: now.sequence,
@@ -190,6 +199,7 @@ impl Subscription {
             Kind::Address => self.addresses.request(request, &sights.addresses),
             Kind::Policy => self.policies.request(request, &sights.policies),
             Kind::Routes => self.routes.request(request, &sights.routes),
+            Kind::Telemetry => self.telemetry.request(request, &sights.telemetry),
         };
         self.addresses.changed(self.seen, &left, &sights.addresses);
         Some((kind, outcome))
@@ -222,6 +232,8 @@ impl Subscription {
                 .changed(sequence, &change.addresses, &sights.addresses);
             self.routes
                 .changed(sequence, &change.routes, &sights.routes);
+            self.telemetry
+                .changed(sequence, &change.telemetry, &sights.telemetry);
         }
         let scope = self.scope.as_ref();
         if scope.is_some_and(|scope| changes.iter().any(|changes| scope.is_moved_by(changes))) {
@@ -255,12 +267,16 @@ impl Subscription {
         self.policies.resync(now.sequence, &sights.policies);
         self.addresses.resync(now.sequence, &sights.addresses);
         self.routes.resync(now.sequence, &sights.routes);
+        self.telemetry.resync(now.sequence, &sights.telemetry);
         self.seen = now.sequence;
     }
 
     /// The next response that may be sent now.
     pub(crate) fn poll(&mut self, now: &Publication) -> Option<(Kind, DeltaDiscoveryResponse)> {
         let sights = Sights::new(now, self.scope.as_ref(), &self.lingering);
+        if let Some(response) = self.telemetry.poll(&sights.telemetry) {
+            return Some((Kind::Telemetry, response));
+        }
         if let Some(response) = self.policies.poll(&sights.policies) {
             return Some((Kind::Policy, response));
         }

@@ -105,6 +105,7 @@ impl Plane {
             webhook: Some(webhook),
             admin: Some(admin),
             writers: Writers::default(),
+            mesh: None,
             leaving: None,
             logs: None,
         };

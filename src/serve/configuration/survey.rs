@@ -61,6 +61,8 @@ pub(super) struct Survey {
     nodes: Option<NodeFeed>,
     waypoints: Option<WaypointFeed>,
     told: Told,
+    /// What is wrong with what holds for the whole mesh.
+    of_mesh: Option<Problem>,
     due: BTreeMap<Look, Instant>,
 }
 
@@ -76,6 +78,7 @@ impl Survey {
             nodes,
             waypoints,
             told: Told::default(),
+            of_mesh: None,
             due: BTreeMap::new(),
         }
     }
@@ -117,6 +120,14 @@ impl Survey {
         }
     }
 
+    /// Notes what is wrong with what holds for the whole mesh.
+    pub(super) fn note_mesh(&mut self, problem: Option<Problem>, now: Instant) {
+        if self.of_mesh != problem {
+            self.of_mesh = problem;
+            self.look_at(Look::Problems, now);
+        }
+    }
+
     /// Not later than this.
     fn look_at(&mut self, look: Look, when: Instant) {
         let due = self.due.entry(look).or_insert(when);
@@ -137,7 +148,9 @@ impl Survey {
         for look in due.into_keys() {
             match look {
                 Look::Problems => {
-                    self.told.tell(configuration.problems(), metrics);
+                    let mut problems = configuration.problems();
+                    problems.extend(self.of_mesh.clone());
+                    self.told.tell(problems, metrics);
                     if configuration.settings().captures == CaptureRecord::Annotations {
                         metrics.captured_pods(configuration.recorded().count());
                     }

@@ -86,6 +86,7 @@ impl Line {
             Kind::Address => &mut self.addresses,
             Kind::Policy => &mut self.policies,
             Kind::Routes => &mut self.routes,
+            Kind::Telemetry => unreachable!("no line has a client of it"),
         }
     }
 
@@ -445,4 +446,46 @@ fn of_a_thousand_routes_a_waypoint_is_told_those_that_have_changed() {
     let (bytes, came) = told.read(&mut reader);
     assert!(bytes > 50_000, "{bytes}");
     assert_eq!(*came[0], all(5));
+}
+
+#[test]
+fn waypoints_are_told_what_to_tell_of_requests_and_agents_are_not() {
+    use ambit_model::{AccessLog, MeshTelemetry};
+    let connect = |line: &mut Line, client: &Client| {
+        let asked = client.connect(Node::default());
+        assert!(line.subscription.request(asked, &line.now).is_some());
+    };
+    let mut line = Line::new(&[address("web", "1")]);
+    let mut client = Client::new(TELEMETRY_TYPE);
+    let tell = |line: &mut Line, access_log| {
+        line.publisher.tell(&MeshTelemetry { access_log });
+        line.publish(&[address("web", "2")]);
+    };
+    tell(&mut line, AccessLog::Off);
+    let scope = Scope::new(name("waypoint"), Arc::from([]), &Mesh::default());
+    line.subscription = Subscription::new(&line.now, Some(scope));
+    connect(&mut line, &client);
+    let (kind, first) = line.subscription.poll(&line.now).unwrap();
+    assert_eq!(kind, Kind::Telemetry);
+    let first = client.receive(first, |_| Ok(()));
+    assert_eq!((first.changed.len(), &*first.changed[0].name), (1, "mesh"));
+    // Nothing waits for its answer.
+    line.connect(&[Kind::Policy]);
+    assert_eq!(line.subscription.poll(&line.now).unwrap().0, Kind::Policy);
+    let answer = client.answer(&first.nonce, &[]);
+    line.subscription.request(answer, &line.now).unwrap();
+    tell(&mut line, AccessLog::Usual);
+    let (kind, second) = line.subscription.poll(&line.now).unwrap();
+    assert_eq!(kind, Kind::Telemetry);
+    let second = client.receive(second, |_| Ok(()));
+    assert_ne!(second.changed[0].version, first.changed[0].version);
+
+    let mut line = Line::new(&[address("web", "1")]);
+    tell(&mut line, AccessLog::Off);
+    line.subscription = Subscription::new(&line.now, None);
+    let client = Client::new(TELEMETRY_TYPE);
+    connect(&mut line, &client);
+    let sent = line.subscription.poll(&line.now);
+    let resources = sent.map(|(_, response)| response.resources.len());
+    assert_eq!(resources.unwrap_or_default(), 0);
 }

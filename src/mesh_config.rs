@@ -1,0 +1,152 @@
+//! What holds for the whole mesh, under the names of Istio's `meshConfig`: a file, which the chart
+//! writes. A file that cannot be followed keeps the control plane from starting; one that has changed
+//! into such is a problem, and what held before stays.
+
+mod follow;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use ambit_logformat::{Format, FormatError};
+use ambit_model::{AccessLog, MeshTelemetry};
+use serde::Deserialize;
+
+use crate::config::problem::{Cause, Finding, Origin, Problem, Severity};
+
+pub use follow::{MeshConfig, MeshConfigFile};
+
+/// Where lines of the access log are written.
+const OUTPUT: &str = "/dev/stdout";
+/// The largest file that is read.
+const LARGEST: u64 = 1 << 20;
+
+/// The file as it is written. A key that is not here is refused.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+struct Written {
+    access_log_file: Option<String>,
+    access_log_format: Option<String>,
+    access_log_encoding: Option<String>,
+}
+
+/// The file cannot be followed.
+#[derive(Debug, thiserror::Error)]
+pub enum MeshConfigError {
+    /// It cannot be read.
+    #[error("cannot read {path} (--mesh-config): {source}")]
+    File {
+        /// Which one.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// What it says is wrong.
+    #[error("{path} (--mesh-config): {finding}")]
+    Content {
+        /// Which one.
+        path: PathBuf,
+        /// What is wrong.
+        finding: Finding,
+    },
+}
+
+impl MeshConfigError {
+    /// The same for whoever asks what is wrong with the configuration.
+    fn problem(&self) -> Problem {
+        let (path, cause) = match self {
+            Self::File { path, .. } => (path, Cause::UnreadableFile),
+            Self::Content { path, .. } => (path, Cause::Field),
+        };
+        let finding = match self {
+            Self::File { source, .. } => Finding::new("", source.to_string(), LAST_GOOD),
+            Self::Content { finding, .. } => finding.clone(),
+        };
+        let origin = Origin::file(&Arc::from(path.display().to_string()));
+        finding.at(&origin, "meshConfig", Severity::Error, cause)
+    }
+}
+
+/// What is done meanwhile.
+const LAST_GOOD: &str = "what held before stays in force";
+
+/// Reads the file.
+fn read(path: &Path) -> Result<MeshTelemetry, MeshConfigError> {
+    let file = |source| MeshConfigError::File {
+        path: path.to_owned(),
+        source,
+    };
+    let length = std::fs::metadata(path).map_err(file)?.len();
+    if length > LARGEST {
+        return Err(file(std::io::ErrorKind::FileTooLarge.into()));
+    }
+    let text = std::fs::read_to_string(path).map_err(file)?;
+    parse(&text).map_err(|finding| MeshConfigError::Content {
+        path: path.to_owned(),
+        finding,
+    })
+}
+
+fn parse(text: &str) -> Result<MeshTelemetry, Finding> {
+    let written = match text.trim() {
+        "" => Written::default(),
+        text => serde_saphyr::from_str(text).map_err(|error| {
+            let advice = "see docs/telemetry.md for the keys that there are";
+            Finding::new("", error.to_string(), advice)
+        })?,
+    };
+    Ok(MeshTelemetry {
+        access_log: access_log(written)?,
+    })
+}
+
+/// The lines of the access log. Without a format they are our own, or Istio's if an encoding is said.
+fn access_log(written: Written) -> Result<AccessLog, Finding> {
+    let format = written.access_log_format.unwrap_or_default();
+    let is_json = match written.access_log_encoding.as_deref() {
+        None | Some("") => None,
+        Some("TEXT") => Some(false),
+        Some("JSON") => Some(true),
+        Some(other) => {
+            let what = format!("`{other}` is no encoding");
+            return Err(Finding::new(
+                "accessLogEncoding",
+                what,
+                "write TEXT or JSON",
+            ));
+        }
+    };
+    let log = match (format.trim().is_empty(), is_json) {
+        (true, None) => AccessLog::Usual,
+        (true, Some(false)) => AccessLog::Text(ambit_logformat::ISTIO_TEXT.into()),
+        (true, Some(true)) => AccessLog::Json(ambit_logformat::ISTIO_JSON.into()),
+        (false, Some(true)) => AccessLog::Json(format.into()),
+        (false, _) => AccessLog::Text(format.into()),
+    };
+    check(&log)?;
+    match written.access_log_file.as_deref() {
+        None | Some(OUTPUT) => Ok(log),
+        Some("") => Ok(AccessLog::Off),
+        Some(other) => {
+            let what = format!("lines cannot be written to `{other}`");
+            let advice = "write /dev/stdout, or an empty text for no access log";
+            Err(Finding::new("accessLogFile", what, advice))
+        }
+    }
+}
+
+/// An error if lines cannot be written so.
+fn check(log: &AccessLog) -> Result<(), Finding> {
+    let read = match log {
+        AccessLog::Usual | AccessLog::Off => return Ok(()),
+        AccessLog::Text(text) => Format::text(text),
+        AccessLog::Json(text) => Format::json(&serde_json::Value::from(&**text)),
+    };
+    let wrong = |error: FormatError| {
+        let advice = "write operators of Envoy's that are listed in docs/telemetry.md";
+        Finding::new("accessLogFormat", error.to_string(), advice)
+    };
+    read.map(drop).map_err(wrong)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,91 @@
+use super::*;
+
+/// Contract line M5 as its users write it.
+const USUAL: &str = r#"
+accessLogFile: /dev/stdout
+accessLogFormat: |
+  {
+    "timestamp": "%START_TIME%",
+    "path": "%REQ(X-ENVOY-ORIGINAL-PATH?:PATH)%",
+    "duration_ms": "%DURATION%"
+  }
+"#;
+
+fn log(text: &str) -> AccessLog {
+    parse(text).unwrap().access_log
+}
+
+fn wrong(text: &str) -> String {
+    parse(text).unwrap_err().to_string()
+}
+
+#[test]
+fn what_istio_s_users_write_is_read() {
+    assert_eq!(log(""), AccessLog::Usual);
+    assert_eq!(log("accessLogFile: /dev/stdout"), AccessLog::Usual);
+    assert_eq!(log("{accessLogFile: \"\"}"), AccessLog::Off);
+    assert!(matches!(log(USUAL), AccessLog::Text(text) if text.contains("%START_TIME%")));
+    let istio = |encoding| log(&format!("accessLogEncoding: {encoding}"));
+    assert_eq!(
+        istio("TEXT"),
+        AccessLog::Text(ambit_logformat::ISTIO_TEXT.into())
+    );
+    assert_eq!(
+        istio("JSON"),
+        AccessLog::Json(ambit_logformat::ISTIO_JSON.into())
+    );
+    let json = "{accessLogEncoding: JSON, accessLogFormat: '{\"a\": \"%PROTOCOL%\"}'}";
+    assert_eq!(log(json), AccessLog::Json("{\"a\": \"%PROTOCOL%\"}".into()));
+}
+
+#[test]
+fn what_cannot_be_followed_says_where_and_what_to_do() {
+    let said = wrong("accessLogFormat: \"%NOTHING%\"");
+    assert!(
+        said.starts_with("accessLogFormat: ") && said.contains("%NOTHING%"),
+        "{said}"
+    );
+    let said = wrong("{accessLogEncoding: JSON, accessLogFormat: \"%PROTOCOL%\"}");
+    assert!(said.starts_with("accessLogFormat: "), "{said}");
+    let said = wrong("accessLogFile: /var/log/access");
+    assert!(said.contains("/dev/stdout"), "{said}");
+    let said = wrong("accessLogEncoding: XML");
+    assert!(said.contains("TEXT or JSON"), "{said}");
+    assert!(wrong("accessLogFiel: /dev/stdout").contains("accessLogFiel"));
+    // Wrong also where none would be written.
+    wrong("{accessLogFile: \"\", accessLogFormat: \"%NOTHING%\"}");
+}
+
+#[test]
+fn a_file_that_cannot_be_followed_any_more_leaves_what_held() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("mesh.yaml");
+    let write = |text: &str| std::fs::write(&path, text).unwrap();
+    assert!(MeshConfigFile::open(&path).is_err());
+    write("accessLogFormat: \"%NOTHING%\"");
+    assert!(MeshConfigFile::open(&path).is_err());
+    write("accessLogFormat: \"%PROTOCOL%\"");
+    let file = MeshConfigFile::open(&path).unwrap();
+    let mut now = file.subscribe();
+    let log = |text: &str| AccessLog::Text(text.into());
+    assert_eq!(
+        now.borrow_and_update().telemetry.access_log,
+        log("%PROTOCOL%")
+    );
+    file.look();
+    assert!(!now.has_changed().unwrap());
+    write("accessLogFormat: \"%NOTHING%\"");
+    file.look();
+    let wrong = now.borrow_and_update().clone();
+    assert_eq!(wrong.telemetry.access_log, log("%PROTOCOL%"));
+    let said = wrong.problem.unwrap().to_string();
+    assert!(
+        said.contains("%NOTHING%") && said.contains("mesh.yaml"),
+        "{said}"
+    );
+    write("accessLogFormat: \"%DURATION%\"");
+    file.look();
+    let right = now.borrow_and_update().clone();
+    assert_eq!(right.telemetry.access_log, log("%DURATION%"));
+    assert_eq!(right.problem, None);
+}
