@@ -7,6 +7,7 @@
     reason = "helpers of tests fail a test as tests do"
 )]
 
+mod access_log_format;
 mod alerts;
 mod bad_input;
 mod calls;

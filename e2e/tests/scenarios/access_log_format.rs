@@ -1,0 +1,287 @@
+//! The access log in the words of Istio's `meshConfig`: a user's own format, one line of JSON for each
+//! request whatever becomes of it, and changed while traffic goes on.
+
+use std::fs;
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+
+use ambit_e2e::clients::exchange;
+use ambit_e2e::mesh::Options;
+use ambit_e2e::scripted::{Deed, Scripted, Then};
+use ambit_e2e::servers::{self, Server};
+use ambit_e2e::wait::{wait_for, wait_until};
+use ambit_e2e::world::{HTTP, NAMESPACE, SPREAD, TCP, WAYPOINT, World};
+use ambit_e2e::yaml;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::fronted::Fronted;
+use crate::support::SOON;
+
+/// Contract line M5: the format as its users have it.
+const FORMAT: &str = r#"accessLogFile: /dev/stdout
+accessLogFormat: |
+  {
+    "timestamp": "%START_TIME%",
+    "method": "%REQ(:METHOD)%",
+    "path": "%REQ(X-ENVOY-ORIGINAL-PATH?:PATH)%",
+    "protocol": "%PROTOCOL%",
+    "response_code": "%RESPONSE_CODE%",
+    "response_flags": "%RESPONSE_FLAGS%",
+    "upstream_service": "%UPSTREAM_CLUSTER%",
+    "duration_ms": "%DURATION%",
+    "request_id": "%REQ(X-REQUEST-ID)%",
+    "upstream_host": "%UPSTREAM_HOST%"
+  }
+"#;
+
+/// Rules of the service, one for each thing that may become of a request.
+const ROUTES: &str = "---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: server, namespace: shop}
+spec:
+  hosts: [server]
+  http:
+    - {name: empty, match: [{uri: {prefix: /empty}}], route: [{destination: {host: empty}}]}
+    - {name: slow, match: [{uri: {prefix: /slow}}], timeout: 300ms, route: [{destination: {host: server}}]}
+    - name: moved
+      match: [{uri: {prefix: /old}}]
+      rewrite: {uri: /new}
+      route: [{destination: {host: server}}]
+    - {name: ok, match: [{uri: {prefix: /ok}}], route: [{destination: {host: server}}]}
+";
+
+/// A service without endpoints.
+const EMPTY: Ipv4Addr = Ipv4Addr::new(10, 96, 0, 250);
+
+/// A world whose waypoint writes as a file says.
+struct Told {
+    fronted: Fronted,
+    file: PathBuf,
+    _folder: TempDir,
+}
+
+impl Told {
+    fn start(text: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("mesh.yaml");
+        fs::write(&file, text).unwrap();
+        let empty = yaml::service(NAMESPACE, "empty", "", &[EMPTY.into()], &[HTTP]);
+        let options = Options {
+            control_plane: vec!["--mesh-config".to_owned(), file.display().to_string()],
+            waypoints: vec!["waypoint".to_owned()],
+            bound: vec!["server".to_owned()],
+            objects: vec![("empty".to_owned(), empty)],
+            ..Options::default()
+        };
+        let pods = [("client", 1), ("server", 2), ("waypoint", 2)];
+        let world = World::fronted(&pods, &options, &[]).unwrap();
+        let waypoint = world.waypoint(WAYPOINT, &[]).unwrap();
+        Self {
+            fronted: Fronted { waypoint, world },
+            file,
+            _folder: folder,
+        }
+    }
+
+    /// All lines of the access log.
+    fn lines(&self) -> Vec<String> {
+        let text = fs::read_to_string(self.fronted.waypoint.access_log_file());
+        text.unwrap_or_default()
+            .lines()
+            .map(str::to_owned)
+            .collect()
+    }
+
+    /// What the control plane says is wrong.
+    fn problems(&self) -> String {
+        let control_plane = &self.fronted.world.mesh.control_plane;
+        control_plane.admin("GET", "/problems").unwrap().body
+    }
+
+    /// Has the waypoint write otherwise, and waits until a request has such a line.
+    fn change(&self, text: &str, is_such: impl Fn(&str) -> bool) {
+        fs::write(&self.file, text).unwrap();
+        let mut number = 0;
+        let changed = wait_until("lines of another format", SPREAD, || {
+            number += 1;
+            let path = format!("/ok/{number}");
+            assert_eq!(self.fronted.get(&path, "").status, 200);
+            let own = |line: &String| line.contains(&path);
+            let line = wait_for("its line", SOON, || self.lines().into_iter().rfind(own));
+            is_such(&line.unwrap())
+        });
+        changed.unwrap();
+    }
+}
+
+/// What becomes of the requests for these paths: status, flags, where it goes, whether an endpoint was
+/// chosen.
+const CASES: [(&str, &str, &str, &str, bool); 5] = [
+    ("/ok", "200", "-", "server", true),
+    ("/old", "200", "-", "server", true),
+    ("/nowhere", "404", "NR", "", false),
+    ("/empty", "503", "UH", "empty", false),
+    ("/slow", "504", "UT", "server", true),
+];
+
+fn answer(path: &str) -> Deed {
+    match path {
+        "/slow" | "/ok/left" => Deed::new("", Then::Hang),
+        _ => Deed::answer(200, "hello"),
+    }
+}
+
+#[test]
+fn each_request_is_one_line_in_the_user_s_format() {
+    let told = Told::start(FORMAT);
+    let fronted = &told.fronted;
+    let server = fronted.pod("server");
+    let heard = Scripted::start(&server, 8080, |heard, _| answer(heard.path())).unwrap();
+    fronted.route(ROUTES, "VirtualService/shop/server/ok");
+    for (path, status, ..) in CASES {
+        let got = fronted.get(path, "x-request-id: of-client\r\n").status;
+        assert_eq!(got.to_string(), status, "{path}");
+    }
+    let mut leaving = fronted.connect(80);
+    leaving
+        .send("GET /ok/left HTTP/1.1\r\nHost: server\r\n\r\n")
+        .unwrap();
+    wait_until("the request to arrive", SOON, || {
+        !heard.heard_at("/ok/left").is_empty()
+    })
+    .unwrap();
+    drop(leaving);
+    let left = ("/ok/left", "0", "DC", "server", true);
+    for (path, status, flags, to, has_endpoint) in CASES.into_iter().chain([left]) {
+        let line = fronted.logged(path);
+        let expected = [
+            ("method", "GET".to_owned()),
+            ("protocol", "HTTP/1.1".to_owned()),
+            ("response_code", status.to_owned()),
+            ("response_flags", flags.to_owned()),
+            ("upstream_service", cluster(to, 80)),
+            (
+                "upstream_host",
+                match has_endpoint {
+                    true => format!("{}:8080", server.v4),
+                    false => "-".to_owned(),
+                },
+            ),
+        ];
+        for (field, value) in expected {
+            assert_eq!(line.field(field), value, "{field} of {path}");
+        }
+        let duration: u64 = line.field("duration_ms").parse().unwrap();
+        assert!(
+            path != "/slow" || (300..5000).contains(&duration),
+            "{duration}"
+        );
+        if path != "/ok/left" {
+            assert_eq!(line.field("request_id"), "of-client");
+        }
+        assert!(line.field("timestamp").ends_with('Z'));
+    }
+    // The endpoint got the new path.
+    assert_eq!(heard.heard_at("/new").len(), 1);
+    let lines = told.lines();
+    assert_eq!(lines.len(), CASES.len() + 1, "{lines:#?}");
+    for line in lines {
+        let line: Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(line.as_object().unwrap().len(), 10);
+    }
+}
+
+/// Istio's name of a port of a service; none for none.
+fn cluster(service: &str, port: u16) -> String {
+    match service {
+        "" => "-".to_owned(),
+        _ => format!("outbound|{port}||{service}.{NAMESPACE}.svc.cluster.local"),
+    }
+}
+
+#[test]
+fn the_format_changes_under_way_and_a_wrong_one_leaves_the_last() {
+    let told = Told::start("accessLogFormat: \"one %REQ(:PATH)% %RESP(X-SAID)% %REQ(COOKIE)%\"\n");
+    let fronted = &told.fronted;
+    let server = fronted.pod("server");
+    let said = |_: &_, _| Deed::with(200, "X-Said: this\r\n", "hello");
+    let _server = Scripted::start(&server, 8080, said).unwrap();
+    let _echo = Server::start(&server, TCP.1, servers::echo).unwrap();
+    let secret = "Cookie: session=secret\r\n";
+    assert_eq!(fronted.get("/ok", secret).status, 200);
+    let is_there = || told.lines().contains(&"one /ok this REDACTED".to_owned());
+    wait_until("the line", SOON, is_there).unwrap();
+
+    fs::write(&told.file, "accessLogFormat: \"%NOTHING%\"\n").unwrap();
+    let named = || told.problems().contains("%NOTHING%");
+    wait_until("the control plane to say what is wrong", SPREAD, named).unwrap();
+    assert_eq!(fronted.get("/still", "").status, 200);
+    let is_there = || told.lines().contains(&"one /still this -".to_owned());
+    wait_until("a line as before", SOON, is_there).unwrap();
+
+    told.change("accessLogFormat: \"two %REQ(:PATH)%\"\n", |line| {
+        line.starts_with("two ")
+    });
+    let solved = || !told.problems().contains("%NOTHING%");
+    wait_until("the problem to be solved", SPREAD, solved).unwrap();
+
+    // Connections that are no HTTP have the same format.
+    let tcp = "tcp %ACCESS_LOG_TYPE% %BYTES_RECEIVED% %BYTES_SENT% %UPSTREAM_CLUSTER% %UPSTREAM_HOST% \
+               %DOWNSTREAM_PEER_URI_SAN%";
+    let text = format!("accessLogFormat: \"{tcp} %REQ(:PATH)%\"\n");
+    told.change(&text, |line| line.starts_with("tcp DownstreamEnd "));
+    let back = exchange(
+        fronted.pod("client").namespace(),
+        fronted.at(TCP.0),
+        b"hello\n",
+    );
+    assert_eq!(back.unwrap(), b"hello\n");
+    let expected = format!(
+        "tcp TcpConnectionEnd 6 6 {} {}:9000 spiffe://cluster.local/ns/shop/sa/client -",
+        cluster("server", TCP.0),
+        server.v4
+    );
+    wait_until("the line of a connection", SOON, || {
+        told.lines().contains(&expected)
+    })
+    .unwrap_or_else(|error| panic!("{error:#}: {:#?}", told.lines()));
+
+    // Istio's own, and ours.
+    told.change("accessLogEncoding: JSON\n", |line| {
+        let line: Result<Value, _> = serde_json::from_str(line);
+        line.is_ok_and(|line| line["response_code_details"] == "via_upstream")
+    });
+    told.change("accessLogEncoding: \"\"\n", |line| {
+        line.contains("\"scope\":\"access\"")
+    });
+
+    // None.
+    fs::write(&told.file, "accessLogFile: \"\"\n").unwrap();
+    let mut number = 0;
+    let is_over = || {
+        let before = format!("/none/{number}\"");
+        number += 1;
+        assert_eq!(fronted.get(&format!("/none/{number}"), "").status, 200);
+        number > 1 && !told.lines().iter().any(|line| line.contains(&before))
+    };
+    wait_until("no more lines", SPREAD, is_over).unwrap();
+}
+
+#[test]
+fn a_control_plane_does_not_start_with_a_format_that_is_wrong() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("mesh.yaml");
+    fs::write(&file, "accessLogFormat: \"%NOTHING%\"\n").unwrap();
+    let options = Options {
+        control_plane: vec!["--mesh-config".to_owned(), file.display().to_string()],
+        ..Options::default()
+    };
+    let error = World::prepare(&[("client", 1)], &options).unwrap_err();
+    let said = format!("{error:#}");
+    assert!(
+        said.contains("accessLogFormat") && said.contains("%NOTHING%"),
+        "{said}"
+    );
+}
