@@ -12,12 +12,17 @@
 //!
 //! What this version cannot evaluate ([`Match::unsupported`]) holds within DENY and does not
 //! within ALLOW.
+//!
+//! Who sees more than connections, as a waypoint sees requests, says by itself whether a policy matches
+//! ([`Said`]); what that means is decided here for everybody.
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use ambit_model::{
-    Action, Clause, Match, Mesh, Policy, PolicyName, PolicyOrigin, Rule, ServiceAccountMatch,
-    SpiffeId, StringMatch, Workload,
+    Action, Clause, Match, Policy, PolicyName, PolicyOrigin, Rule, ServiceAccountMatch, SpiffeId,
+    StringMatch,
 };
 
 use crate::refusal::{Reason, Refusal};
@@ -37,6 +42,29 @@ pub struct Connection<'a> {
     pub client_is_judged: bool,
 }
 
+impl<'a> Connection<'a> {
+    /// One of which nobody else has judged the client.
+    pub fn new(source: IpAddr, destination: SocketAddr, peer: Option<&'a SpiffeId>) -> Self {
+        Self {
+            source,
+            destination,
+            peer,
+            client_is_judged: false,
+        }
+    }
+}
+
+/// What somebody who sees more than a connection says of a policy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Said {
+    /// Nothing: its rules about connections decide.
+    Nothing,
+    /// Whether it matches, and by which of its rules.
+    Rule(Option<usize>),
+    /// It is judged elsewhere.
+    Elsewhere,
+}
+
 /// What a policy that is not enforced says about a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DryRun {
@@ -46,12 +74,15 @@ pub struct DryRun {
     pub action: Action,
     /// Whether it matches.
     pub matched: bool,
+    /// True if it is to be told of what it matches (AUDIT), and is not tried.
+    pub is_audit: bool,
 }
 
 impl DryRun {
     /// True if the connection would be refused, were this policy enforced and the only one.
     pub fn would_refuse(&self) -> bool {
         match self.action {
+            _ if self.is_audit => false,
             Action::Allow => !self.matched,
             Action::Deny => self.matched,
         }
@@ -69,27 +100,48 @@ pub struct Admission {
     pub from_waypoint: bool,
 }
 
-/// Evaluates every policy that applies to the workload.
-pub(crate) fn authorize<T: Trace>(
-    mesh: &Mesh,
-    workload: &Workload,
+/// The policies that decide about a connection to something, and what is said of them.
+pub(crate) struct Judged<'a, P, S> {
+    /// All that apply, each time it is called.
+    pub(crate) policies: P,
+    /// What is said of one.
+    pub(crate) say: S,
+    /// What is connected to, for people.
+    pub(crate) to: &'a dyn fmt::Display,
+}
+
+/// Evaluates every policy that applies.
+pub(crate) fn authorize<'m, I, T>(
+    judged: &Judged<'_, impl Fn() -> I, impl Fn(&Policy) -> Said>,
     connection: &Connection<'_>,
     trace: &mut T,
-) -> Result<Admission, Refusal> {
+) -> Result<Admission, Refusal>
+where
+    I: Iterator<Item = &'m Arc<Policy>>,
+    T: Trace,
+{
     let mut admission = Admission::default();
     let mut missed = false;
-    for policy in mesh.policies_for(workload) {
-        let matched = matches(policy, connection);
+    for policy in (judged.policies)() {
+        let (matched, rule) = match (judged.say)(policy) {
+            Said::Nothing => (matches(policy, connection), None),
+            Said::Rule(rule) => (rule.is_some(), rule),
+            Said::Elsewhere => continue,
+        };
         trace.note(|| evaluated(policy, connection, matched));
         match policy.action {
+            _ if policy.dry_run && !(matched || may_refuse(policy)) => {}
             action if policy.dry_run => {
                 admission.dry_run.push(DryRun {
                     policy: policy.name.clone(),
                     action,
                     matched,
+                    is_audit: policy.is_audit(),
                 });
             }
-            Action::Deny if matched => return Err(denied(policy, workload, connection)),
+            Action::Deny if matched => {
+                return Err(denied(policy, rule, judged.to, connection));
+            }
             Action::Allow if matched && admission.allowed_by.is_none() => {
                 admission.allowed_by = Some(policy.name.clone());
             }
@@ -98,15 +150,27 @@ pub(crate) fn authorize<T: Trace>(
         }
     }
     if missed && admission.allowed_by.is_none() {
-        return Err(not_allowed(mesh, workload, connection));
+        let here = |policy: &&Arc<Policy>| (judged.say)(policy) != Said::Elsewhere;
+        let policies = (judged.policies)().filter(here);
+        return Err(not_allowed(policies, judged.to, connection));
     }
     Ok(admission)
 }
 
+/// Whether a policy can refuse anything, were it enforced: not one that is to be told of what it matches,
+/// which is a DENY without rules for who does not see requests.
+fn may_refuse(policy: &Policy) -> bool {
+    !policy.is_audit() && (policy.action == Action::Allow || !policy.rules.is_empty())
+}
+
 /// Whether a policy matches, whatever a match means for it.
 pub fn matches(policy: &Policy, connection: &Connection<'_>) -> bool {
-    policy
-        .rules
+    let behind = policy
+        .behind
+        .as_ref()
+        .filter(|_| connection.client_is_judged);
+    behind
+        .unwrap_or(&policy.rules)
         .iter()
         .any(|rule| rule_matches(rule, policy.action, connection))
 }
@@ -220,6 +284,7 @@ fn text_matches(wanted: &StringMatch, text: &str) -> bool {
 
 fn evaluated(policy: &Policy, connection: &Connection<'_>, matched: bool) -> Step {
     let action = match policy.action {
+        _ if policy.is_audit() => "AUDIT",
         Action::Allow => "ALLOW",
         Action::Deny => "DENY",
     };
@@ -229,7 +294,7 @@ fn evaluated(policy: &Policy, connection: &Connection<'_>, matched: bool) -> Ste
     } else {
         ""
     };
-    let note = if policy.dry_run {
+    let note = if policy.dry_run && !policy.is_audit() {
         " (dry run: reported, not enforced)"
     } else {
         ""
@@ -242,43 +307,49 @@ fn evaluated(policy: &Policy, connection: &Connection<'_>, matched: bool) -> Ste
 }
 
 #[cold]
-fn denied(policy: &Policy, workload: &Workload, connection: &Connection<'_>) -> Refusal {
+fn denied(
+    policy: &Policy,
+    rule: Option<usize>,
+    to: &dyn fmt::Display,
+    connection: &Connection<'_>,
+) -> Refusal {
     let by_authentication = policy.origin == PolicyOrigin::PeerAuthentication;
     let reason = if by_authentication && connection.peer.is_none() {
         Reason::PlaintextRefused
     } else {
         Reason::PolicyDenied
     };
+    let rule = rule.map_or_else(String::new, |rule| format!(" rule {rule}"));
     let detail = format!(
-        "{} by policy {}",
-        who_to_whom(workload, connection),
+        "{} by policy {}{rule}",
+        who_to_whom(to, connection),
         policy.name
     );
     Refusal::by_policy(reason, policy.name.clone(), detail)
 }
 
 #[cold]
-fn not_allowed(mesh: &Mesh, workload: &Workload, connection: &Connection<'_>) -> Refusal {
-    let names: Vec<_> = mesh
-        .policies_for(workload)
+fn not_allowed<'m>(
+    policies: impl Iterator<Item = &'m Arc<Policy>>,
+    to: &dyn fmt::Display,
+    connection: &Connection<'_>,
+) -> Refusal {
+    let names: Vec<_> = policies
         .filter(|policy| policy.action == Action::Allow && !policy.dry_run)
         .map(|policy| policy.name.to_string())
         .collect();
     let detail = format!(
         "{} matches no ALLOW policy of: {}",
-        who_to_whom(workload, connection),
+        who_to_whom(to, connection),
         names.join(", ")
     );
     Refusal::new(Reason::NoMatchingAllow, detail)
 }
 
-fn who_to_whom(workload: &Workload, connection: &Connection<'_>) -> String {
+fn who_to_whom(to: &dyn fmt::Display, connection: &Connection<'_>) -> String {
     let peer = connection.peer.map_or("plaintext", SpiffeId::as_str);
     let port = connection.destination.port();
-    format!(
-        "{peer} from {} to {} port {port}",
-        connection.source, workload.uid
-    )
+    format!("{peer} from {} to {to} port {port}", connection.source)
 }
 
 #[cfg(test)]

@@ -112,6 +112,8 @@ pub(crate) fn policy(name: &str, action: Action, rules: Vec<Rule>) -> Policy {
         rules,
         dry_run: false,
         origin: PolicyOrigin::AuthorizationPolicy,
+        behind: None,
+        requests: None,
     }
 }
 

@@ -8,13 +8,16 @@
 //! # Connections of the workload's own waypoint
 //!
 //! Behind the workload's own waypoint ([`waypoint::own_waypoint`]) stands a client that is not seen
-//! here. The waypoint has judged it: by the policies bound to the waypoint, and by what the
-//! policies that apply to this workload say of clients (principals, namespaces, service accounts,
-//! addresses). Here the same policies are judged by the rest: a match that names something of the
-//! client holds within ALLOW and does not within DENY as far as the client is concerned; what it
-//! says of the destination's address and port, and what this version cannot evaluate, decides as
-//! for everybody. So an ALLOW policy without rules still lets nobody in, and a DENY for a port
-//! still closes it. The identity of the waypoint is not asked about by any policy.
+//! here. The waypoint has judged it: by the policies bound to the waypoint or to what was asked for, and
+//! by what the policies that apply to this workload say of clients (principals, namespaces, service
+//! accounts, addresses) and of their requests (methods, paths, hosts, headers, tokens). Here the same
+//! policies are judged by the rest: a match that names something of the client or of a request holds
+//! within ALLOW and does not within DENY as far as that is concerned; what it says of the destination's
+//! address and port, and what this version cannot evaluate, decides as for everybody. So an ALLOW policy
+//! without rules still lets nobody in, and a DENY for a port still closes it. The identity of the waypoint
+//! is not asked about by any policy. What names a request cannot be told from the rules about connections:
+//! what is left of such a policy comes beside them ([`Policy::behind`](ambit_model::Policy::behind)).
+//! From anybody else, whatever names a request never allows, and refuses by the rest of what it says.
 //!
 //! Anybody else is judged as who it proved to be, also a waypoint of other workloads. So is every
 //! waypoint under a foreign control plane: those of Istio leave such policies to the destination.
@@ -23,9 +26,9 @@ mod waypoint;
 
 use std::net::{IpAddr, SocketAddr};
 
-use ambit_model::{Mesh, PolicyName, SpiffeId, Workload};
+use ambit_model::{Mesh, Policy, PolicyName, SpiffeId, Workload};
 
-use crate::authorize::{Admission, Connection, authorize};
+use crate::authorize::{Admission, Connection, Judged, Said, authorize};
 use crate::is_agent_port;
 use crate::refusal::{Reason, Refusal};
 use crate::trace::{Explanation, Silent, Step, Trace};
@@ -78,7 +81,12 @@ fn decide<T: Trace>(
         peer: query.peer,
         client_is_judged,
     };
-    let mut admission = authorize(mesh, query.workload, &connection, trace)?;
+    let judged = Judged {
+        policies: || mesh.policies_for(query.workload),
+        say: |_: &Policy| Said::Nothing,
+        to: &query.workload.uid,
+    };
+    let mut admission = authorize(&judged, &connection, trace)?;
     admission.from_waypoint = waypoint.is_some();
     trace.note(|| admitted(admission.allowed_by.as_ref()));
     Ok(admission)

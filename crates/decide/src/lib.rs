@@ -20,8 +20,8 @@ mod plan;
 mod refusal;
 mod trace;
 
-pub use at_waypoint::{at_waypoint, explain_at_waypoint};
-pub use authorize::{Admission, Connection, DryRun, matches};
+pub use at_waypoint::{at_waypoint, before_routing, explain_at_waypoint, explain_before_routing};
+pub use authorize::{Admission, Connection, DryRun, Said, matches};
 pub use egress::{EgressMode, EgressModeError};
 pub use inbound::{InboundQuery, explain_inbound, inbound, looks_like_waypoint};
 pub use outbound::{explain_outbound, outbound};

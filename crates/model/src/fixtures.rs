@@ -87,5 +87,7 @@ pub(crate) fn policy(namespace: &str, name: &str, scope: Scope) -> Policy {
         rules: vec![Rule::default()],
         dry_run: false,
         origin: PolicyOrigin::default(),
+        behind: None,
+        requests: None,
     }
 }

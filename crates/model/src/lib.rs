@@ -31,6 +31,7 @@ pub use mesh::{Change, Mesh, Target};
 pub use names::{NetworkAddress, NotAServiceName, PolicyName, ServiceName, WorkloadUid};
 pub use policy::{
     Action, Clause, Match, Policy, PolicyOrigin, Rule, Scope, ServiceAccountMatch, StringMatch,
+    WaypointPolicy,
 };
 pub use prefix::PrefixMap;
 pub use request_policy::{

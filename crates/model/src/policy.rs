@@ -9,7 +9,8 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use crate::names::PolicyName;
+use crate::names::{PolicyName, ServiceName};
+use crate::request_policy::{RequestAction, RequestPolicy};
 
 /// One authorization policy.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,6 +27,40 @@ pub struct Policy {
     pub dry_run: bool,
     /// Which kind of object it came from (refusal reasons tell them apart).
     pub origin: PolicyOrigin,
+    /// What is left of its rules for connections of the workload's own waypoint, which has judged the
+    /// client and its requests: they say something of the destination only. `None` if that can be seen
+    /// from the rules themselves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub behind: Option<Vec<Rule>>,
+    /// All that it says, for a waypoint. Nobody else is told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requests: Option<Arc<WaypointPolicy>>,
+}
+
+/// A policy as waypoints judge by it: connections and requests.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WaypointPolicy {
+    /// What it says. Its name is that of the policy.
+    pub policy: RequestPolicy,
+    /// Services that it is bound to; for a Gateway, the service by which its waypoint is reached. What is
+    /// asked for by them is judged before it is routed. If there are none, it applies to workloads.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub targets: Vec<ServiceName>,
+}
+
+impl Policy {
+    /// Whether it is bound to this service, or to the waypoint that is reached by it.
+    pub fn is_bound_to(&self, service: &ServiceName) -> bool {
+        let requests = self.requests.as_ref();
+        requests.is_some_and(|requests| requests.targets.contains(service))
+    }
+
+    /// Whether it only writes down what it matches.
+    pub fn is_audit(&self) -> bool {
+        let requests = self.requests.as_ref();
+        requests.is_some_and(|requests| requests.policy.action == RequestAction::Audit)
+    }
 }
 
 /// Which workloads a policy applies to.

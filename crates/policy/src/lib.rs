@@ -42,7 +42,7 @@ mod verdict;
 
 pub use attributes::{Attributes, Headers, Request, joined};
 pub use claims::Claims;
-pub use policies::Policies;
+pub use policies::{Policies, Policy};
 pub use verdict::{Aside, Decider, Decision, Verdict};
 
 #[cfg(test)]

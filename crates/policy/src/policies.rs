@@ -16,8 +16,9 @@ pub struct Policies {
     asides: Vec<Policy>,
 }
 
+/// One policy, ready for requests: for whoever puts the decision together by itself.
 #[derive(Clone, Debug)]
-struct Policy {
+pub struct Policy {
     name: PolicyName,
     action: RequestAction,
     dry_run: bool,
@@ -81,7 +82,8 @@ fn first<'p>(policies: &'p [Policy], attributes: &Attributes<'_>) -> Option<Deci
 }
 
 impl Policy {
-    fn new(policy: &RequestPolicy) -> Self {
+    /// Makes a policy ready.
+    pub fn new(policy: &RequestPolicy) -> Self {
         let rules = policy.rules.iter();
         let rules = rules.map(|rule| Rule::new(rule, policy.action)).collect();
         Self {
@@ -90,6 +92,24 @@ impl Policy {
             dry_run: policy.dry_run,
             rules,
         }
+    }
+
+    /// Index of the first rule that matches a request, or a connection that is not HTTP.
+    pub fn matched_by(&self, attributes: &Attributes<'_>) -> Option<usize> {
+        self.rule_for(&attributes.canonical())
+    }
+
+    /// The same for a connection of HTTP, by the request that fares best on it: whether there can be one
+    /// that is allowed. Attributes of a request are not looked at.
+    pub fn matched_at_best(&self, attributes: &Attributes<'_>) -> Option<usize> {
+        let attributes = attributes.canonical();
+        let mut rules = self.rules.iter();
+        rules.position(|rule| rule.matches_at_best(&attributes))
+    }
+
+    /// Whether it asks for the server name of a TLS hello.
+    pub fn asks_for_server_name(&self) -> bool {
+        self.rules.iter().any(Rule::asks_for_server_name)
     }
 
     /// Index of the first rule that matches.

@@ -25,6 +25,8 @@ pub(crate) struct Tests {
     from: Vec<Vec<Test>>,
     /// All of these.
     when: Vec<Test>,
+    /// Whether a match lets something in.
+    allows: bool,
     /// Whether it passes over connections that are not HTTP.
     needs_request: bool,
 }
@@ -43,6 +45,22 @@ impl Rule {
             Self::Never => false,
             Self::Always => true,
             Self::Tested(tests) => tests.hold(attributes),
+        }
+    }
+
+    /// Whether it matches the request that fares best.
+    pub(crate) fn matches_at_best(&self, attributes: &Attributes<'_>) -> bool {
+        match self {
+            Self::Never => false,
+            Self::Always => true,
+            Self::Tested(tests) => tests.hold_at_best(attributes),
+        }
+    }
+
+    pub(crate) fn asks_for_server_name(&self) -> bool {
+        match self {
+            Self::Never | Self::Always => false,
+            Self::Tested(tests) => tests.all().any(|test| matches!(test, Test::Sni(_))),
         }
     }
 }
@@ -66,28 +84,40 @@ impl Tests {
         let to: Vec<_> = to.iter().map(Test::of_operation).collect();
         let when: Vec<_> = when.iter().map(Test::of_condition).collect::<Option<_>>()?;
         let mut all = from.iter().chain(&to).flatten().chain(&when);
-        let needs_request = action == RequestAction::Allow && all.any(Test::is_of_request);
+        let allows = action == RequestAction::Allow;
+        let needs_request = allows && all.any(Test::is_of_request);
         Some(Self {
             to,
             from,
             when,
+            allows,
             needs_request,
         })
     }
 
+    fn all(&self) -> impl Iterator<Item = &Test> {
+        let of_entries = self.to.iter().chain(&self.from).flatten();
+        of_entries.chain(&self.when)
+    }
+
     fn hold(&self, attributes: &Attributes<'_>) -> bool {
+        let passes_over = self.needs_request && attributes.request.is_none();
+        !passes_over && self.each(|test| test.holds(attributes))
+    }
+
+    /// What is asked about a request holds where that is of use, and else does not.
+    fn hold_at_best(&self, attributes: &Attributes<'_>) -> bool {
+        self.each(|test| match test.is_of_request() {
+            true => self.allows,
+            false => test.holds(attributes),
+        })
+    }
+
+    fn each(&self, holds: impl Fn(&Test) -> bool) -> bool {
         let one_holds = |entries: &[Vec<Test>]| {
             let mut entries = entries.iter();
-            entries.len() == 0 || entries.any(|entry| all_hold(entry, attributes))
+            entries.len() == 0 || entries.any(|entry| entry.iter().all(&holds))
         };
-        let passes_over = self.needs_request && attributes.request.is_none();
-        !passes_over
-            && one_holds(&self.to)
-            && one_holds(&self.from)
-            && all_hold(&self.when, attributes)
+        one_holds(&self.to) && one_holds(&self.from) && self.when.iter().all(&holds)
     }
-}
-
-fn all_hold(tests: &[Test], attributes: &Attributes<'_>) -> bool {
-    tests.iter().all(|test| test.holds(attributes))
 }

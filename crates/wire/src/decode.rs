@@ -17,7 +17,7 @@ use prost::Message;
 use crate::{security, waypoint, workload as wire};
 
 pub use address::{service_from_wire, workload_from_wire};
-pub use authorization::policy_from_wire;
+pub use authorization::{policy_from_wire, waypoint_policy_from_wire};
 pub use routes::{RoutesReader, routes_from_bytes};
 
 /// What an `istio.workload.Address` holds.
@@ -101,6 +101,13 @@ pub fn telemetry_from_bytes(body: &[u8]) -> Result<MeshTelemetry, DecodeError> {
     serde_json::from_slice(&message.mesh).map_err(|e| DecodeError::Message(e.to_string()))
 }
 
+/// Reads a policy as a waypoint judges by it, from its encoding.
+pub fn waypoint_policy_from_bytes(body: &[u8]) -> Result<Policy, DecodeError> {
+    let message =
+        security::Authorization::decode(body).map_err(|e| DecodeError::Message(e.to_string()))?;
+    waypoint_policy_from_wire(message)
+}
+
 /// An address of 4 or 16 bytes.
 fn ip(octets: &[u8]) -> Option<IpAddr> {
     match octets.len() {
@@ -114,3 +121,5 @@ fn ip(octets: &[u8]) -> Option<IpAddr> {
 mod properties;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod waypoint_policies;

@@ -35,6 +35,16 @@ pub const SERVICE_EXTENSION_TYPE: &str = "type.googleapis.com/ambit.workload.v1.
 /// Name of the resource that says what is told of requests in the whole mesh.
 pub const MESH_TELEMETRY: &str = "mesh";
 
+/// Name of our extension of a policy that says what is left of it behind a waypoint.
+pub const BEHIND_EXTENSION: &str = "ambit.mesh/behind";
+/// Type of that extension.
+pub const BEHIND_EXTENSION_TYPE: &str = "type.googleapis.com/ambit.workload.v1.BehindExtension";
+
+/// Name of our extension of a policy that has all of it, for waypoints.
+pub const REQUESTS_EXTENSION: &str = "ambit.mesh/requests";
+/// Type of that extension.
+pub const REQUESTS_EXTENSION_TYPE: &str = "type.googleapis.com/ambit.workload.v1.RequestsExtension";
+
 /// Length of a version in bytes before it is written in hexadecimal: a collision among all the
 /// versions that one name ever has is out of reach.
 const VERSION_BYTES: usize = 16;

@@ -163,6 +163,8 @@ fn policy() -> Policy {
         }],
         dry_run: false,
         origin: PolicyOrigin::AuthorizationPolicy,
+        behind: None,
+        requests: None,
     }
 }
 

@@ -95,6 +95,7 @@ pub fn address(bytes: &[u8]) {
 /// Policies: from a control plane.
 pub fn policy(bytes: &[u8]) {
     drop(ambit_wire::decode::policy_from_bytes(bytes));
+    drop(ambit_wire::decode::waypoint_policy_from_bytes(bytes));
 }
 
 /// Requests of discovery: from an agent of any make.

@@ -423,6 +423,8 @@ fn deny_scope_of(name: PolicyName) -> Policy {
         rules: vec![Rule::default()],
         dry_run: false,
         origin: PolicyOrigin::AuthorizationPolicy,
+        behind: None,
+        requests: None,
     }
 }
 

@@ -142,6 +142,8 @@ fn policy(name: PolicyName, rule: Rule) -> Policy {
         rules: vec![rule],
         dry_run: false,
         origin: PolicyOrigin::PeerAuthentication,
+        behind: None,
+        requests: None,
     }
 }
 

@@ -15,6 +15,8 @@ fn policy(name: &str, dry_run: bool) -> Change {
         rules: Vec::new(),
         dry_run,
         origin: PolicyOrigin::AuthorizationPolicy,
+        behind: None,
+        requests: None,
     }))
 }
 

@@ -31,6 +31,8 @@ fn policy(name: &str) -> Change {
         rules: Vec::new(),
         dry_run: false,
         origin: PolicyOrigin::AuthorizationPolicy,
+        behind: None,
+        requests: None,
     }))
 }
 
@@ -349,6 +351,8 @@ fn a_pod_that_is_bound_from_elsewhere_brings_the_policies_of_its_namespace() {
         rules: Vec::new(),
         dry_run: false,
         origin: PolicyOrigin::AuthorizationPolicy,
+        behind: None,
+        requests: None,
     })));
     assert_eq!(told.line.exchange(), Vec::<String>::new());
     told.publish(bound_pod("ledger-0", "bank"));

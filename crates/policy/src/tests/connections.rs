@@ -3,8 +3,9 @@
 use ambit_model::RequestAction::{Allow, Audit, Deny};
 use serde_json::{Value, json};
 
-use super::asking::{check, connection, matches};
+use super::asking::{check, connection, matches, policy};
 use super::written;
+use crate::Policy;
 
 #[expect(clippy::needless_pass_by_value, reason = "so that tables are short")]
 fn from(source: Value) -> Value {
@@ -152,4 +153,52 @@ fn rules_about_connections_are_judged_as_for_requests() {
             true,
         ),
     ]);
+}
+
+#[test]
+fn at_best_what_is_asked_about_a_request_allows_and_does_not_refuse() {
+    let both = json!({
+        "from": [{"source": {"namespaces": ["shop"], "requestPrincipals": ["*"]}}],
+        "to": [{"operation": {"methods": ["GET"]}}, {"operation": {"ports": ["8080"]}}],
+    });
+    let elsewhere = json!({"to": [{"operation": {"paths": ["/a"], "ports": ["80"]}}]});
+    let rows = [
+        (to(json!({"paths": ["/a"]})), true, false),
+        (when_not("request.headers[x]"), true, false),
+        (from(json!({"namespaces": ["shop"]})), true, true),
+        (from(json!({"namespaces": ["bank"]})), false, false),
+        (json!({}), true, true),
+        (both, true, false),
+        (elsewhere, false, false),
+    ];
+    for (written, allows, denies) in rows {
+        let rule = written::rule(&written);
+        let found = [Allow, Deny, Audit].map(|action| {
+            let policy = Policy::new(&policy("p", action, vec![rule.clone()]));
+            let ask = connection();
+            let found = policy.matched_at_best(&ask.attributes());
+            found.is_some()
+        });
+        assert_eq!(found, [allows, denies, denies], "{written}");
+    }
+    let unsupported = ambit_model::RequestRule {
+        unsupported: true,
+        ..ambit_model::RequestRule::default()
+    };
+    for (action, matched) in [(Allow, None), (Deny, Some(0))] {
+        let policy = Policy::new(&policy("p", action, vec![unsupported.clone()]));
+        assert_eq!(policy.matched_at_best(&connection().attributes()), matched);
+    }
+}
+
+#[test]
+fn a_policy_says_whether_it_asks_for_a_server_name() {
+    let asks = |rule: &Value| {
+        let rule = written::rule(rule);
+        Policy::new(&policy("p", Deny, vec![rule])).asks_for_server_name()
+    };
+    assert!(asks(
+        &json!({"when": [{"key": "connection.sni", "values": ["a"]}]})
+    ));
+    assert!(!asks(&from(json!({"namespaces": ["a"]}))));
 }

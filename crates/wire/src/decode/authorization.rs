@@ -4,11 +4,16 @@ use std::sync::Arc;
 
 use ambit_model::{
     Action, Clause, Match, Policy, PolicyName, PolicyOrigin, Rule, Scope, ServiceAccountMatch,
-    StringMatch,
+    StringMatch, WaypointPolicy,
 };
 use ipnet::IpNet;
+use prost::Message;
 
 use super::{DecodeError, ip};
+use crate::encode::{
+    BEHIND_EXTENSION, BEHIND_EXTENSION_TYPE, REQUESTS_EXTENSION, REQUESTS_EXTENSION_TYPE,
+};
+use crate::extension::{BehindExtension, RequestsExtension};
 use crate::security;
 
 /// Names that a control plane gives to what it made of PeerAuthentication objects.
@@ -17,11 +22,14 @@ const CONVERTED_STRICT: &str = "istio_converted_static_strict";
 
 /// Reads a policy. Parts that this version does not understand never let anybody in: a match is
 /// marked, and a policy whose scope or action is unknown denies everything in its namespace (or in
-/// the mesh, if it has none).
+/// the mesh, if it has none). What it says for waypoints alone is not read.
 pub fn policy_from_wire(message: security::Authorization) -> Result<Policy, DecodeError> {
     if message.name.is_empty() {
         return Err(DecodeError::Empty("name"));
     }
+    let behind: Option<BehindExtension> =
+        extension(&message.extensions, BEHIND_EXTENSION, BEHIND_EXTENSION_TYPE)?;
+    let mut behind = behind.map(|behind| behind.rules.iter().map(rule).collect());
     let mut rules: Vec<Rule> = message.rules.iter().map(rule).collect();
     let scope = match security::Scope::try_from(message.scope) {
         Ok(security::Scope::Global) => Some(Scope::Global),
@@ -43,6 +51,7 @@ pub fn policy_from_wire(message: security::Authorization) -> Result<Policy, Deco
         (Some(scope), Some(action)) => (scope, action),
         (scope, _) => {
             rules = vec![Rule::default()];
+            behind = None;
             (scope.unwrap_or(widest), Action::Deny)
         }
     };
@@ -53,7 +62,54 @@ pub fn policy_from_wire(message: security::Authorization) -> Result<Policy, Deco
         action,
         rules,
         dry_run: message.dry_run,
+        behind,
+        requests: None,
     })
+}
+
+/// Reads a policy as a waypoint judges by it: with all that it says. That must be understood as a whole.
+pub fn waypoint_policy_from_wire(message: security::Authorization) -> Result<Policy, DecodeError> {
+    let whole: Option<RequestsExtension> = extension(
+        &message.extensions,
+        REQUESTS_EXTENSION,
+        REQUESTS_EXTENSION_TYPE,
+    )?;
+    let mut policy = policy_from_wire(message)?;
+    if let Some(whole) = whole {
+        let read: Result<WaypointPolicy, _> = serde_json::from_slice(&whole.policy);
+        let requests = read.map_err(|error| DecodeError::Message(error.to_string()))?;
+        if requests.policy.name != policy.name {
+            let name = &requests.policy.name;
+            return Err(DecodeError::field(
+                "requests.name",
+                name,
+                "that of the policy",
+            ));
+        }
+        policy.requests = Some(Arc::new(requests));
+    }
+    Ok(policy)
+}
+
+/// Our extension of that name, if there is one.
+fn extension<T: Message + Default>(
+    extensions: &[security::Extension],
+    name: &str,
+    type_url: &'static str,
+) -> Result<Option<T>, DecodeError> {
+    let Some(extension) = extensions.iter().find(|extension| extension.name == name) else {
+        return Ok(None);
+    };
+    let config = extension.config.as_ref();
+    let config = config.ok_or(DecodeError::Empty("extensions.config"))?;
+    if config.type_url != type_url {
+        let found = &config.type_url;
+        return Err(DecodeError::field("extensions.config", found, type_url));
+    }
+    let decoded = T::decode(config.value.as_slice());
+    decoded
+        .map(Some)
+        .map_err(|error| DecodeError::Message(error.to_string()))
 }
 
 fn origin(name: &str) -> PolicyOrigin {

@@ -189,6 +189,8 @@ prop_compose! {
         Policy {
             name, scope, action, rules: rules.into_iter().map(rule).collect(), dry_run,
             origin: PolicyOrigin::AuthorizationPolicy,
+            behind: None,
+            requests: None,
         }
     }
 }

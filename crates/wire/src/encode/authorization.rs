@@ -1,15 +1,23 @@
 //! Policies as messages.
 
-use ambit_model::{Action, Clause, Match, Policy, Rule, Scope, ServiceAccountMatch, StringMatch};
+use ambit_model::{
+    Action, Clause, Match, Policy, Rule, Scope, ServiceAccountMatch, StringMatch, WaypointPolicy,
+};
 use ipnet::IpNet;
+use prost::Message;
 
-use super::{octets, text};
+use super::{
+    BEHIND_EXTENSION, BEHIND_EXTENSION_TYPE, REQUESTS_EXTENSION, REQUESTS_EXTENSION_TYPE, octets,
+    text,
+};
+use crate::extension::{BehindExtension, RequestsExtension};
 use crate::security;
 
 /// A policy as a message.
 ///
 /// A match that this version marks as not understood is sent with an extension that no receiver
-/// understands, so that it stays so.
+/// understands, so that it stays so. What a policy says of requests is in extensions of the whole: for
+/// who does not read them, the rules say what never lets anybody in by a request.
 pub fn policy_to_wire(policy: &Policy) -> security::Authorization {
     security::Authorization {
         name: text(&policy.name.name),
@@ -25,7 +33,37 @@ pub fn policy_to_wire(policy: &Policy) -> security::Authorization {
         },
         rules: policy.rules.iter().map(rule).collect(),
         dry_run: policy.dry_run,
-        extensions: Vec::new(),
+        extensions: extensions(policy),
+    }
+}
+
+fn extensions(policy: &Policy) -> Vec<security::Extension> {
+    let behind = policy.behind.as_ref().map(|rules| {
+        let rules = rules.iter().map(rule).collect();
+        let message = BehindExtension { rules };
+        extension(BEHIND_EXTENSION, BEHIND_EXTENSION_TYPE, &message)
+    });
+    let requests = policy.requests.as_deref().map(|requests| {
+        let message = RequestsExtension {
+            policy: json(requests).into(),
+        };
+        extension(REQUESTS_EXTENSION, REQUESTS_EXTENSION_TYPE, &message)
+    });
+    behind.into_iter().chain(requests).collect()
+}
+
+fn json(requests: &WaypointPolicy) -> Vec<u8> {
+    // It has no map whose keys are not texts: this does not fail.
+    serde_json::to_vec(requests).unwrap_or_default()
+}
+
+fn extension(name: &str, type_url: &str, message: &impl Message) -> security::Extension {
+    security::Extension {
+        name: name.to_owned(),
+        config: Some(prost_types::Any {
+            type_url: type_url.to_owned(),
+            value: message.encode_to_vec(),
+        }),
     }
 }
 

@@ -370,3 +370,45 @@ fn who_is_an_endpoint_of_a_port_for_tunnels_looks_like_a_waypoint() {
     assert!(!looks(&gate, GATE.0, "client"));
     assert!(!looks(&gate, "10.0.0.9", GATE.1));
 }
+
+#[test]
+fn what_is_left_of_a_policy_about_requests_decides_about_the_own_waypoint_and_nobody_else() {
+    let port = |port| {
+        let matches = vec![Match {
+            destination_ports: vec![port],
+            ..Match::default()
+        }];
+        vec![Rule {
+            clauses: vec![Clause { matches }],
+        }]
+    };
+    let everything = || vec![Rule::default()];
+    // Of a policy about requests others see: an ALLOW that never matches, a DENY that always does.
+    let cases = [
+        (Action::Allow, everything(), Ok(())),
+        (Action::Allow, port(8080), Ok(())),
+        (Action::Allow, port(9090), Err(Reason::NoMatchingAllow)),
+        (Action::Allow, Vec::new(), Err(Reason::NoMatchingAllow)),
+        (Action::Deny, Vec::new(), Ok(())),
+        (Action::Deny, port(9090), Ok(())),
+        (Action::Deny, port(8080), Err(Reason::PolicyDenied)),
+        (Action::Deny, everything(), Err(Reason::PolicyDenied)),
+    ];
+    for (action, behind, wanted) in cases {
+        let (rules, others) = match action {
+            Action::Allow => (Vec::new(), Reason::NoMatchingAllow),
+            Action::Deny => (everything(), Reason::PolicyDenied),
+        };
+        let policy = Policy {
+            behind: Some(behind.clone()),
+            ..policy("requests", action, rules)
+        };
+        let shop = Shop::under(&[policy]);
+        let case = format!("{action:?} {behind:?}");
+        assert_eq!(shop.ask_as_gate().map(drop), wanted, "{case}");
+        let (web, around) = (addr("10.0.0.1:8080"), "10.0.0.9");
+        for account in [Some("client"), None] {
+            assert_eq!(shop.ask(web, around, account), Err(others), "{case}");
+        }
+    }
+}
