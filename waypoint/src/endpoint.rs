@@ -7,13 +7,11 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use ambit_balance::{Ask, Pick};
-use ambit_decide::{
-    EgressMode, OutboundPlan, OutboundQuery, Reason, Refusal, at_waypoint, outbound,
-};
+use ambit_decide::{DryRun, EgressMode, OutboundPlan, OutboundQuery, Reason, Refusal, outbound};
 use ambit_kit::clock;
 use ambit_model::{GatewayAddress, Service, ServiceName, SpiffeId, Workload, WorkloadUid};
 
-use crate::call::Client;
+use crate::authorize::Asking;
 use crate::request::Target;
 use crate::view::{Destination, View};
 
@@ -30,6 +28,10 @@ pub(crate) struct Via {
 #[derive(Debug)]
 pub(crate) struct Chosen {
     pub(crate) destination: Arc<Destination>,
+    /// The port that it was asked for by: that of the service, if it is one of a service.
+    pub(crate) port: u16,
+    /// What policies say that decide nothing.
+    pub(crate) asides: Vec<DryRun>,
     /// Counts as outstanding while this is kept.
     _pick: Option<Pick<WorkloadUid, Arc<Destination>>>,
 }
@@ -46,13 +48,15 @@ pub(crate) struct Wish<'a> {
 /// An endpoint of the target that the client may call.
 pub(crate) fn choose(
     view: &View,
-    client: &Client,
+    asking: &Asking<'_>,
     target: &Target,
     wish: Wish<'_>,
 ) -> Result<Chosen, Refusal> {
-    let chosen = match target {
+    let mut chosen = match target {
         Target::Workload(destination) => Chosen {
+            port: destination.address.port(),
             destination: present(view, destination)?,
+            asides: Vec::new(),
             _pick: None,
         },
         Target::Service(name, port) => match view.mesh.service(name) {
@@ -62,13 +66,9 @@ pub(crate) fn choose(
             _ => pick(view, name, *port, wish)?,
         },
     };
-    at_waypoint(
-        &view.mesh,
-        &chosen.destination.workload,
-        client.address.ip(),
-        chosen.destination.address,
-        client.identity.as_ref(),
-    )?;
+    let to = &chosen.destination;
+    let admission = asking.at_endpoint(view, &to.workload, to.address, chosen.port)?;
+    chosen.asides = admission.dry_run;
     Ok(chosen)
 }
 
@@ -111,6 +111,8 @@ fn pick(view: &View, name: &ServiceName, port: u16, wish: Wish<'_>) -> Result<Ch
     };
     Ok(Chosen {
         destination: Arc::clone(&pick.endpoint().payload),
+        port,
+        asides: Vec::new(),
         _pick: Some(pick),
     })
 }
@@ -165,6 +167,8 @@ fn beyond(
                 via: Some(Via { to, expected }),
                 ..Destination::new(&workload, authority)
             }),
+            port,
+            asides: Vec::new(),
             _pick: None,
         }),
         _ => Err(missing("is behind a waypoint that cannot be told")),

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use ambit_model::{
     Action, AppProtocol, Backend, BackendTarget, Change, GatewayAddress, Health, HttpBackend,
     HttpFilters, HttpMatch, HttpRoutes, HttpRule, IpFamilies, LoadBalancing, Locality, Policy,
-    PolicyName, PolicyOrigin, PortMapping, PortRoutes, RouteList, RoutedMatch, Rule, Scope,
-    Service, ServiceName, ServicePort, ServiceRoutes, TunnelProtocol, Workload, WorkloadType,
-    WorkloadUid,
+    PolicyName, PolicyOrigin, PortMapping, PortRoutes, RequestAction, RequestPolicy, RequestRule,
+    RouteList, RoutedMatch, Rule, Scope, Service, ServiceName, ServicePort, ServiceRoutes,
+    TunnelProtocol, WaypointPolicy, Workload, WorkloadType, WorkloadUid,
 };
 
 use crate::call::{Asked, Call, Client};
@@ -129,11 +129,50 @@ pub(crate) fn closed(pod: Change) -> [Change; 2] {
         rules: vec![Rule::default()],
         dry_run: false,
         origin: PolicyOrigin::AuthorizationPolicy,
+        behind: None,
+        requests: None,
     };
     [
         Change::PutPolicy(Arc::new(deny)),
         Change::PutWorkload(Arc::new(workload)),
     ]
+}
+
+/// A policy of the namespace `shop` about requests, bound to these services or else for its namespace. By
+/// connections alone it would refuse everything.
+pub(crate) fn about_requests(
+    short: &str,
+    action: RequestAction,
+    rules: Vec<RequestRule>,
+    targets: &[&str],
+) -> Arc<Policy> {
+    let policy = RequestPolicy {
+        name: PolicyName::new("shop", short),
+        action,
+        dry_run: false,
+        rules,
+    };
+    let (action, rules) = match policy.action {
+        RequestAction::Allow => (Action::Allow, Vec::new()),
+        RequestAction::Deny => (Action::Deny, vec![Rule::default()]),
+        RequestAction::Audit => (Action::Deny, Vec::new()),
+    };
+    Arc::new(Policy {
+        name: policy.name.clone(),
+        scope: match targets.is_empty() {
+            true => Scope::Namespace,
+            false => Scope::Workload,
+        },
+        action,
+        rules,
+        dry_run: policy.action == RequestAction::Audit,
+        origin: PolicyOrigin::AuthorizationPolicy,
+        behind: None,
+        requests: Some(Arc::new(WaypointPolicy {
+            policy,
+            targets: targets.iter().map(|target| name(target)).collect(),
+        })),
+    })
 }
 
 /// A route of the service `server` for all requests, to port 80 of these services.

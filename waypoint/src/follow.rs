@@ -63,7 +63,7 @@ pub(crate) fn subscriptions(
         read.map(drop).map_err(|error| error.to_string())
     });
     let policy: Check = Box::new(|received| {
-        let read = decode::policy_from_bytes(&received.body);
+        let read = decode::waypoint_policy_from_bytes(&received.body);
         read.map(drop).map_err(|error| error.to_string())
     });
     let reader = Arc::clone(reader);
@@ -211,7 +211,7 @@ fn change(kind: Kind, received: &Received, trust_domain: &str) -> Option<Change>
     // What cannot be read was rejected before it came here.
     match kind {
         Kind::Policy => {
-            let policy = decode::policy_from_bytes(&received.body).ok()?;
+            let policy = decode::waypoint_policy_from_bytes(&received.body).ok()?;
             Some(Change::PutPolicy(Arc::new(policy)))
         }
         Kind::Address => Some(

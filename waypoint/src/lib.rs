@@ -9,6 +9,7 @@
 
 mod accept;
 mod args;
+mod authorize;
 mod call;
 mod callers;
 mod connection;

@@ -1,13 +1,14 @@
 //! A request, from its head to the end of its answer. [`answer`] is the story, in order:
 //!
 //! 1. [`headers::take_in`]: what belongs to one hop goes, who called is noted; the path gets its normal
-//!    form; [`hops`]: a request that goes in circles ends
+//!    form; [`hops`]: a request that goes in circles ends; [`judge`]: by the policies that are bound to what
+//!    was asked for
 //! 2. [`find_rule`]: which rule of the service's routes it meets
 //! 3. [`cors`], [`suffer`]: errors that the rule makes on purpose; [`before`]: its other filters. Each of
 //!    them may answer by itself
 //! 4. [`choose`]: a backend by weight or [`session`], with filters of its own
 //! 5. [`copies::send`]: copies for other services, which nobody waits for
-//! 6. [`tries::run`]: an endpoint, a connection, the answer's head; again where that is worth it
+//! 6. [`tries::run`]: an endpoint and its policies, a connection, the answer's head; again where that is worth it
 //! 7. [`after`]: filters of the answer
 //! 8. [`record::Record`]: written when the last byte of the answer has gone by, or of the connection
 //!    that goes on with another protocol ([`switch`])
@@ -31,6 +32,7 @@ use std::time::{Duration, Instant};
 use ambit_decide::Reason;
 use ambit_kit::clock;
 use ambit_model::{BackendTarget, Faults};
+use ambit_policy::Claims;
 use ambit_route::{
     CorsHeaders, CorsVerdict, Covered, Direct, Filters, Found, Head, Rule, inject, normalize,
 };
@@ -45,6 +47,7 @@ use self::local::{Fault, Flag};
 use self::record::Record;
 use self::session::Stay;
 use self::switch::Switch;
+use crate::authorize::{Asking, Seen};
 use crate::call::Call;
 use crate::http::body::Body;
 use crate::http::replay::Replayable;
@@ -74,7 +77,12 @@ pub(crate) async fn answer(
     }
     let mut record = Record::begin(proxy, call, &head, began);
     let room = proxy.pressure.check().map_err(|full| Fault::of(&full));
-    let checked = room.and_then(|()| hops.check());
+    // No tokens are looked at yet.
+    let claims: Option<Arc<Claims>> = None;
+    let checked = room.and_then(|()| hops.check()).and_then(|()| {
+        let asking = Asking::request(call, &head, claims.as_deref());
+        judge(proxy, &view, &asking)
+    });
     let routed = match checked {
         Ok(()) => route((proxy, &view), call, &mut head, &mut record).await,
         Err(fault) => Err(fault),
@@ -83,7 +91,10 @@ pub(crate) async fn answer(
     let response = match routed {
         Ok(Onward::Send(mut plan)) => {
             plan.switches = switch.as_ref().is_some_and(Switch::is_passed_on);
-            (plan.hops, plan.width) = (hops, width);
+            (plan.hops, plan.width, plan.claims) = (hops, width, claims);
+            if switch.is_some() {
+                record.goes_on(plan.seen(&head));
+            }
             let patience = proxy.bounds.patience.body;
             let body = (!body.is_end_stream()).then(|| Replayable::new(body, REPLAYED, patience));
             if let Some(body) = &body {
@@ -133,6 +144,10 @@ pub(crate) struct Plan {
     pub(crate) switches: bool,
     /// When the answer has to be complete.
     pub(crate) deadline: Option<Instant>,
+    /// The request as it came, if its rule changes it: so it is judged.
+    came: Option<Box<Parts>>,
+    /// What its token says.
+    claims: Option<Arc<Claims>>,
     /// What it has come through.
     pub(crate) hops: Hops,
     /// How much of its answer may wait.
@@ -146,6 +161,14 @@ pub(crate) enum Target {
     Service(ambit_model::ServiceName, u16),
     /// The workload that was asked for by its own address.
     Workload(Arc<crate::view::Destination>),
+}
+
+/// What policies say that are bound to what was asked for.
+fn judge(proxy: &Proxy, view: &View, asking: &Asking<'_>) -> Result<(), Fault> {
+    let admission = asking.before_routing(view);
+    let admission = admission.map_err(|refusal| Fault::of(&refusal))?;
+    asking.tell(proxy, &admission.dry_run);
+    Ok(())
 }
 
 /// Steps 2 to 4.
@@ -184,6 +207,9 @@ async fn route(
         // Endpoints may have come and gone meanwhile, and memory too.
         plan.view = proxy.view();
         proxy.pressure.check().map_err(|full| Fault::of(&full))?;
+    }
+    if rule.changes_requests() && !plan.view.policies.is_empty() {
+        plan.came = Some(Box::new(head.clone()));
     }
     if let Some(answer) = before(&rule.filters, rule.direct.as_ref(), head, covered, call)? {
         return Ok(Onward::Answer(plan.direct(answer, &rule)));
@@ -230,6 +256,20 @@ impl Plan {
         answer
     }
 
+    /// What policies are asked about.
+    fn asking<'a>(&'a self, call: &'a Call, head: &'a Parts) -> Asking<'a> {
+        let came = self.came.as_deref().unwrap_or(head);
+        Asking::request(call, came, self.claims.as_deref())
+    }
+
+    /// The same, to be kept.
+    fn seen(&self, head: &Parts) -> Seen {
+        Seen {
+            head: self.came.as_deref().unwrap_or(head).clone(),
+            claims: self.claims.clone(),
+        }
+    }
+
     /// Where a request goes that meets no rule.
     fn unrouted(view: &Arc<View>, call: &Call) -> Self {
         Self {
@@ -242,6 +282,8 @@ impl Plan {
             session: None,
             switches: false,
             deadline: None,
+            came: None,
+            claims: None,
             hops: Hops::default(),
             width: Width::default(),
         }

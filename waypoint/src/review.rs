@@ -3,14 +3,15 @@
 //! A connection that is passed on is judged again by the workload it goes to. One of HTTP is ended
 //! when none of the endpoints that its requests may lead to may be called any more, with the requests
 //! that are still open on it; where some may, it goes on, and each new request is judged by itself.
-//! One that went on with another protocol is judged like one that is passed on.
+//! One that went on with another protocol is judged again as the request that it began with.
 
 use std::net::SocketAddr;
 
-use ambit_decide::{Reason, Refusal, at_waypoint};
+use ambit_decide::{Reason, Refusal};
 use ambit_model::{BackendTarget, ServiceName, Workload};
 use tokio::sync::watch;
 
+use crate::authorize::Asking;
 use crate::call::{Asked, Call};
 use crate::endpoint::is_of_another;
 use crate::proxy::Proxy;
@@ -54,16 +55,26 @@ impl Review {
     }
 }
 
-/// Waits until policy refuses a connection that is passed on to this destination.
-pub(crate) async fn refused(proxy: &Proxy, call: &Call, to: &Destination) -> Refusal {
-    if to.via.is_some() {
-        // Another waypoint judges.
-        return std::future::pending().await;
-    }
+/// Waits until policy refuses a connection that is passed on to this destination,
+/// which was asked for by this port.
+pub(crate) async fn refused(
+    proxy: &Proxy,
+    asking: &Asking<'_>,
+    to: &Destination,
+    port: u16,
+) -> Refusal {
     let mut changes = proxy.review.0.subscribe();
     // It may have changed since the connection was let in.
     changes.mark_changed();
-    let judge = || judge(&proxy.view(), call, &to.workload, to.address);
+    let judge = || {
+        let view = proxy.view();
+        asking.before_routing(&view)?;
+        match &to.via {
+            // Another waypoint judges the rest.
+            Some(_) => Ok(()),
+            None => judge(&view, asking, &to.workload, to.address, port),
+        }
+    };
     proxy.review.refused(changes, judge).await
 }
 
@@ -79,13 +90,18 @@ pub(crate) fn all_refused(proxy: &Proxy, call: &Call) -> impl Future<Output = Re
 /// Wherever its requests may lead, the first endpoint that is allowed decides; where there is none,
 /// nothing is refused.
 fn judge_all(view: &View, call: &Call) -> Result<(), Refusal> {
+    let asking = &Asking::any_request(call);
+    asking.before_routing(view)?;
     let (service, port) = match &call.asked {
-        Asked::Workload(to) => return judge(view, call, &to.workload, to.address),
+        Asked::Workload(to) => {
+            let (workload, address) = (&to.workload, to.address);
+            return judge(view, asking, workload, address, address.port());
+        }
         Asked::Service(service, port) => (service, port),
     };
     let routes = call.routes(view);
     let Some(Routes::Http(compiled)) = routes.as_deref() else {
-        return judge_service(view, call, &service.name, port.service_port).unwrap_or(Ok(()));
+        return judge_service(view, asking, &service.name, port.service_port).unwrap_or(Ok(()));
     };
     let backends = compiled.rules().flat_map(|rule| &rule.backends);
     let mut judged = Ok(());
@@ -98,7 +114,7 @@ fn judge_all(view: &View, call: &Call) -> Result<(), Refusal> {
         else {
             continue;
         };
-        match judge_service(view, call, name, *port) {
+        match judge_service(view, asking, name, *port) {
             Some(Ok(())) => return Ok(()),
             Some(refused) => judged = refused,
             None => {}
@@ -111,7 +127,7 @@ fn judge_all(view: &View, call: &Call) -> Result<(), Refusal> {
 /// waypoint that one judges.
 fn judge_service(
     view: &View,
-    call: &Call,
+    asking: &Asking<'_>,
     name: &ServiceName,
     port: u16,
 ) -> Option<Result<(), Refusal>> {
@@ -124,9 +140,10 @@ fn judge_service(
     }
     let mut judged = None;
     for workload in view.mesh.endpoints(name) {
-        let port = workload.target_port(name, port);
-        if let (Some(ip), Some(port)) = (workload.addresses.first(), port) {
-            let allowed = judge(view, call, workload, SocketAddr::new(*ip, port));
+        let target = workload.target_port(name, port);
+        if let (Some(ip), Some(target)) = (workload.addresses.first(), target) {
+            let address = SocketAddr::new(*ip, target);
+            let allowed = judge(view, asking, workload, address, port);
             if allowed.is_ok() {
                 return Some(allowed);
             }
@@ -136,13 +153,17 @@ fn judge_service(
     judged
 }
 
-fn judge(view: &View, call: &Call, to: &Workload, address: SocketAddr) -> Result<(), Refusal> {
-    let client = &call.client;
+fn judge(
+    view: &View,
+    asking: &Asking<'_>,
+    to: &Workload,
+    address: SocketAddr,
+    port: u16,
+) -> Result<(), Refusal> {
     // Its policies may be others by now.
     let now = view.mesh.workload(&to.uid);
     let to = now.map_or(to, |workload| &**workload);
-    let peer = client.identity.as_ref();
-    at_waypoint(&view.mesh, to, client.address.ip(), address, peer).map(drop)
+    asking.at_endpoint(view, to, address, port).map(drop)
 }
 
 #[cfg(test)]

@@ -125,7 +125,10 @@ async fn speak(proxy: &Arc<Proxy>, call: &Arc<Call>, protocol: Protocol, client:
     match protocol {
         Protocol::Http1 => serve::http1(proxy, call, client).await,
         Protocol::Http2 => Box::pin(serve::http2(proxy, call, client)).await,
-        Protocol::Tls | Protocol::Tcp => tcp::serve(proxy, call, client).await,
+        Protocol::Tls | Protocol::Tcp => {
+            let is_tls = protocol == Protocol::Tls;
+            tcp::serve(proxy, call, client, is_tls).await;
+        }
     }
 }
 

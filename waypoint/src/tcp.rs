@@ -14,6 +14,7 @@ use tokio::io::{AsyncBufReadExt as _, copy_bidirectional};
 use tokio::time::timeout;
 
 use self::recorded::Recorded;
+use crate::authorize::Asking;
 use crate::call::Call;
 use crate::connection::{Connection, fill_more, held};
 use crate::endpoint::{Chosen, Wish, choose as choose_endpoint};
@@ -39,15 +40,22 @@ pub(crate) struct Way {
     service: Option<Arc<Service>>,
     /// What the connection goes to.
     to: Target,
+    /// The server name that the client asks for.
+    server_name: Option<String>,
 }
 
 /// Passes a connection on, from its first byte to its last.
-pub(crate) async fn serve(proxy: &Arc<Proxy>, call: &Arc<Call>, mut client: Connection) {
-    let name = match asks_for_name(proxy, call) {
+pub(crate) async fn serve(
+    proxy: &Arc<Proxy>,
+    call: &Arc<Call>,
+    mut client: Connection,
+    is_tls: bool,
+) {
+    let name = match asks_for_name(proxy, call, is_tls) {
         true => server_name(&mut client).await,
         false => None,
     };
-    match way(proxy, call, name.as_deref()).await {
+    match way(proxy, call, name).await {
         Ok(way) => carry(proxy, call, client, way).await,
         Err(refusal) => proxy.cut(call, &refusal),
     }
@@ -57,18 +65,22 @@ pub(crate) async fn serve(proxy: &Arc<Proxy>, call: &Arc<Call>, mut client: Conn
 pub(crate) async fn carry(proxy: &Proxy, call: &Call, client: Connection, mut way: Way) {
     call.holder.passed_on(held(&way.link));
     let mut client = Recorded::new(proxy, call, &way, client);
-    let destination = Arc::clone(&way.chosen.destination);
+    let asking = Asking::connection(call, way.server_name.as_deref());
+    asking.tell(proxy, &way.chosen.asides);
+    let (to, port) = (Arc::clone(&way.chosen.destination), way.chosen.port);
     tokio::select! {
         ended = copy_bidirectional(&mut client, &mut way.link) => client.ended(ended.map(drop)),
-        refusal = review::refused(proxy, call, &destination) => client.refused(refusal),
+        refusal = review::refused(proxy, &asking, &to, port) => client.refused(refusal),
         () = call.holder.ended() => client.refused(proxy.pressure.refusal()),
     }
 }
 
-/// Whether the way of a connection depends on the server name that its client asks for.
-fn asks_for_name(proxy: &Proxy, call: &Call) -> bool {
-    let routes = call.routes(&proxy.view());
-    matches!(routes.as_deref(), Some(Routes::Tls(_)))
+/// Whether the way of a connection depends on the server name that its client asks for, or policy does.
+fn asks_for_name(proxy: &Proxy, call: &Call, is_tls: bool) -> bool {
+    let view = proxy.view();
+    let routes = call.routes(&view);
+    let by_policy = || is_tls && view.policies.ask_for_server_name();
+    matches!(routes.as_deref(), Some(Routes::Tls(_))) || by_policy()
 }
 
 /// The server name in a hello; the bytes stay where they are. A client that sends nothing more is
@@ -93,10 +105,12 @@ async fn server_name(client: &mut Connection) -> Option<String> {
 pub(crate) async fn way(
     proxy: &Proxy,
     call: &Call,
-    server_name: Option<&str>,
+    server_name: Option<String>,
 ) -> Result<Way, Refusal> {
     let view = proxy.view();
-    let target = target(&view, call, server_name)?;
+    let asking = Asking::connection(call, server_name.as_deref());
+    let mut asides = asking.before_routing(&view)?.dry_run;
+    let target = target(&view, call, server_name.as_deref())?;
     let mut tried: Vec<WorkloadUid> = Vec::new();
     let by = OnBehalf {
         client: Some(call.client.address),
@@ -108,15 +122,17 @@ pub(crate) async fn way(
             tried: &tried,
             ..Wish::default()
         };
-        let chosen = choose_endpoint(&view, &call.client, &target, wish)?;
+        let mut chosen = choose_endpoint(&view, &asking, &target, wish)?;
         match link(proxy, &chosen.destination, by).await {
             Ok(link) => {
                 let service = call.service_behind(&target, &view.mesh);
+                chosen.asides.append(&mut asides);
                 return Ok(Way {
                     link,
                     chosen,
                     service,
                     to: target,
+                    server_name,
                 });
             }
             Err(error) if tried.len() + 1 >= TRIES => {

@@ -21,8 +21,10 @@ use tokio::sync::Semaphore;
 use crate::drain::{Drain, Step};
 use crate::endpoint::Via;
 
+mod policies;
 mod routes;
 
+pub(crate) use policies::Policies;
 pub(crate) use routes::{Routes, Table};
 
 /// The endpoints of one port of a service.
@@ -88,6 +90,8 @@ pub(crate) struct View {
     pub(crate) mesh: Mesh,
     /// The service of this waypoint.
     pub(crate) own: ServiceName,
+    /// Policies that say something of requests.
+    pub(crate) policies: Policies,
     address: IpAddr,
     place: Place,
     routes: imbl::HashMap<ServiceName, Arc<Table>>,
@@ -126,6 +130,7 @@ impl View {
             ties_of_workloads: imbl::HashMap::new(),
             mesh: Mesh::default(),
             own,
+            policies: Policies::default(),
             address,
             place: Place::default(),
             routes: imbl::HashMap::new(),
@@ -231,7 +236,14 @@ impl View {
             Change::RemoveRoutes(service) => {
                 self.routes.remove(service);
             }
-            Change::PutPolicy(_) | Change::RemovePolicy(_) => {}
+            Change::PutPolicy(policy) => {
+                let before = self.mesh.policy(&policy.name);
+                self.policies.put(policy, before.map(AsRef::as_ref));
+            }
+            Change::RemovePolicy(name) => {
+                let before = self.mesh.policy(name);
+                self.policies.remove(name, before.map(AsRef::as_ref));
+            }
         }
         self.mesh.apply(change);
     }

@@ -51,6 +51,10 @@ impl HeaderEdits {
         })
     }
 
+    fn is_empty(&self) -> bool {
+        self.set.is_empty() && self.add.is_empty() && self.remove.is_empty()
+    }
+
     /// Makes the changes. What is added stands in a line of its own, after those that there are.
     pub fn apply(&self, headers: &mut HeaderMap) {
         for (name, value) in &self.set {
@@ -66,6 +70,11 @@ impl HeaderEdits {
 }
 
 impl RequestEdits {
+    /// Whether nothing is changed.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.host.is_none() && self.headers.is_empty()
+    }
+
     /// Checks changes of a request's headers.
     ///
     /// # Errors

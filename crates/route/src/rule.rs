@@ -59,6 +59,13 @@ pub struct Filters {
 }
 
 impl Rule {
+    /// Whether a request is another one behind its filters, or those of one of its backends.
+    pub fn changes_requests(&self) -> bool {
+        let of_backends = self.backends.iter().map(|backend| &backend.filters);
+        let mut all = of_backends.chain([&self.filters]);
+        all.any(|filters| filters.rewrite.is_some() || !filters.request_headers.is_empty())
+    }
+
     pub(crate) fn new(model: &Arc<HttpRule>) -> Result<Self, Problem> {
         let session = model.session.as_ref().map(Session::new);
         let direct = model.direct_response.as_ref();

@@ -22,6 +22,10 @@ pub(crate) enum Families {
     ResponseMessages,
     /// Refusals of connections and requests, by reason.
     Refusals,
+    /// What policies would have done that are only tried, by policy and verdict.
+    DryRun,
+    /// What AUDIT policies match, by policy.
+    Audited,
     /// TLS handshakes by side and result.
     Handshakes,
     /// Misbehaviour on tunnels: floods, resets, broken frames.
@@ -44,6 +48,8 @@ impl Family for Families {
         Self::RequestMessages,
         Self::ResponseMessages,
         Self::Refusals,
+        Self::DryRun,
+        Self::Audited,
         Self::Handshakes,
         Self::TunnelErrors,
         Self::AcceptPauses,
@@ -72,6 +78,14 @@ impl Family for Families {
             Self::Refusals => (
                 "ambit_refusals",
                 "Connections and requests refused, by reason",
+            ),
+            Self::DryRun => (
+                "ambit_policy_dry_run",
+                "Connections and requests a dry-run policy would have decided",
+            ),
+            Self::Audited => (
+                "ambit_policy_audited",
+                "Connections and requests an AUDIT policy matches",
             ),
             Self::Handshakes => ("ambit_tls_handshakes", "TLS handshakes, by side and result"),
             Self::TunnelErrors => (

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use ambit_decide::Reason;
 use ambit_kit::metrics::Registry;
-use ambit_model::Mesh;
+use ambit_model::{Mesh, PolicyName};
 
 use crate::connection::Connection;
 use crate::ends::{Ends, Reporter, tcp_labels};
@@ -113,6 +113,19 @@ impl Telemetry {
         if let Some(reason) = reason {
             self.count_refusal(reason.word());
         }
+    }
+
+    /// Counts what a policy would have done that is only tried.
+    pub fn tried(&self, policy: &PolicyName, would_refuse: bool) {
+        let verdict = if would_refuse { "refuse" } else { "allow" };
+        let labels = [("policy", &*policy.to_string()), ("verdict", verdict)];
+        self.ledger.count(Families::DryRun, &labels);
+    }
+
+    /// Counts a match of an AUDIT policy.
+    pub fn audited(&self, policy: &PolicyName) {
+        let labels = [("policy", &*policy.to_string())];
+        self.ledger.count(Families::Audited, &labels);
     }
 
     /// Counts handshakes of tunnels, by side (`server`, `client`) and result.

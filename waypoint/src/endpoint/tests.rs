@@ -6,19 +6,14 @@ use std::time::Instant;
 use ambit_model::{Change, Health, NetworkAddress};
 
 use super::*;
-use crate::fixtures::{bound, closed, endpoint, name, service};
+use crate::fixtures::{bound, call, closed, endpoint, name, service};
 
 const PORT: u16 = 80;
 
-fn client() -> Client {
-    Client {
-        identity: None,
-        address: "10.0.0.99:4000".parse().unwrap(),
-        workload: None,
-        is_waypoint: false,
-        waypoints: 0,
-        _presence: None,
-    }
+/// What is chosen for a client without an identity.
+fn choose(view: &View, target: &Target, wish: Wish<'_>) -> Result<Chosen, Refusal> {
+    let call = call("10.0.0.99:4000");
+    super::choose(view, &Asking::connection(&call, None), target, wish)
 }
 
 /// A service behind a waypoint, with an address.
@@ -65,13 +60,13 @@ fn the_endpoint_of_the_session_is_taken_unless_it_was_tried() {
             session: Some(&one),
             tried: &[],
         };
-        let chosen = choose(&view, &client(), &cart(), wish).unwrap();
+        let chosen = choose(&view, &cart(), wish).unwrap();
         assert_eq!(chosen.destination.workload.uid, one);
         let wish = Wish {
             session: Some(&one),
             tried: std::slice::from_ref(&one),
         };
-        let chosen = choose(&view, &client(), &cart(), wish).unwrap();
+        let chosen = choose(&view, &cart(), wish).unwrap();
         assert_eq!(chosen.destination.workload.uid, other);
     }
 }
@@ -81,9 +76,9 @@ fn a_service_of_this_waypoint_is_reached_directly_and_without_endpoints_not_at_a
     let [_, first, _] = two_carts();
     let bound = behind("cart", "waypoint");
     let empty = view([bound.clone()]);
-    let refusal = choose(&empty, &client(), &cart(), Wish::default()).unwrap_err();
+    let refusal = choose(&empty, &cart(), Wish::default()).unwrap_err();
     assert_eq!(refusal.reason, Reason::NoEndpoint);
-    let chosen = choose(&view([bound, first]), &client(), &cart(), Wish::default()).unwrap();
+    let chosen = choose(&view([bound, first]), &cart(), Wish::default()).unwrap();
     assert!(chosen.destination.via.is_none());
     assert_eq!(chosen.destination.address, "10.0.0.2:8080".parse().unwrap());
 }
@@ -94,7 +89,7 @@ fn a_service_of_another_waypoint_is_reached_through_that_or_not_at_all() {
     let own = endpoint("waypoint-0", "waypoint", "10.0.0.1", Health::Healthy);
     let known = [behind("cart", "second"), first, second, own];
     let without = view(known.clone());
-    let refusal = choose(&without, &client(), &cart(), Wish::default()).unwrap_err();
+    let refusal = choose(&without, &cart(), Wish::default()).unwrap_err();
     assert_eq!(refusal.reason, Reason::NoWaypoint);
 
     let other = [
@@ -102,7 +97,7 @@ fn a_service_of_another_waypoint_is_reached_through_that_or_not_at_all() {
         endpoint("second-0", "second", "10.0.0.4", Health::Healthy),
     ];
     let view = view(known.into_iter().chain(other));
-    let chosen = choose(&view, &client(), &cart(), Wish::default()).unwrap();
+    let chosen = choose(&view, &cart(), Wish::default()).unwrap();
     let destination = &chosen.destination;
     assert_eq!(destination.address, "10.96.0.1:80".parse().unwrap());
     assert_eq!(&*destination.workload.name, "second-0");
@@ -114,7 +109,7 @@ fn a_service_of_another_waypoint_is_reached_through_that_or_not_at_all() {
         session: None,
         tried: &tried,
     };
-    let again = choose(&view, &client(), &cart(), wish).unwrap();
+    let again = choose(&view, &cart(), wish).unwrap();
     assert_eq!(again.destination.workload.uid, tried[0]);
 }
 
@@ -130,7 +125,7 @@ fn a_workload_that_was_asked_for_before_is_judged_as_it_is_now() {
     );
     let target = Target::Workload(Arc::new(asked));
     let chosen = |view: &View| {
-        let chosen = choose(view, &client(), &target, Wish::default());
+        let chosen = choose(view, &target, Wish::default());
         chosen.map(drop).map_err(|refusal| refusal.reason)
     };
     assert_eq!(chosen(&view), Ok(()));

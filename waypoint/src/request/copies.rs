@@ -23,6 +23,7 @@ use tokio::time::timeout;
 
 use super::hops::Hops;
 use super::{Plan, Target, form};
+use crate::authorize::Asking;
 use crate::call::Call;
 use crate::endpoint::{Wish, choose};
 use crate::http::body::Body;
@@ -124,7 +125,9 @@ async fn once(
     hops: Hops,
     body: Body,
 ) -> Result<(), CopyError> {
-    let chosen = choose(view, &call.client, &copy.target, Wish::default())?;
+    // Judged as what it is sent.
+    let asking = Asking::request(call, &copy.head, None);
+    let chosen = choose(view, &asking, &copy.target, Wish::default())?;
     let version = form::version(view, &copy.target, &copy.head);
     let mut request = form::request(&copy.head, version, body);
     hops.tell(&chosen.destination, request.headers_mut());

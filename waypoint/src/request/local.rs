@@ -15,6 +15,9 @@ use super::record::Record;
 use crate::http::body::Body;
 use crate::http::replay::Broke;
 
+/// What clients of Envoy know a refusal by policy by.
+const RBAC: &str = "RBAC: access denied";
+
 const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 
 /// Why an answer is ours, in Envoy's letters.
@@ -119,6 +122,12 @@ impl Fault {
         }
     }
 
+    /// Whether an authorization policy refuses it.
+    fn is_by_policy(&self) -> bool {
+        let by_policy = [Reason::PolicyDenied, Reason::NoMatchingAllow];
+        by_policy.iter().any(|reason| reason.word() == self.reason)
+    }
+
     /// That of a rule that makes errors on purpose.
     pub(super) fn injected(rule: &str, with: AbortStatus) -> Self {
         let (status, grpc) = match with {
@@ -181,14 +190,17 @@ pub(super) fn refuse(
 ) -> Response<Body> {
     record.fault(fault);
     // The client learns the reason, the log the detail: that names objects of others.
-    let text = format!("{}\n", fault.reason);
+    let (message, text) = match fault.is_by_policy() {
+        true => (RBAC, RBAC.to_owned()),
+        false => (fault.reason, format!("{}\n", fault.reason)),
+    };
     let mut response = Response::new(Body::empty());
     let fields = response.headers_mut();
     if headers::is_grpc(&head.headers) && !switches {
         let code = fault.grpc.unwrap_or_else(|| grpc_code(fault.status));
         fields.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
         fields.insert(headers::GRPC_STATUS, HeaderValue::from(code));
-        fields.insert(GRPC_MESSAGE, HeaderValue::from_static(fault.reason));
+        fields.insert(GRPC_MESSAGE, HeaderValue::from_static(message));
         return response;
     }
     fields.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));

@@ -22,6 +22,7 @@ use super::Target;
 use super::headers::{self, REQUEST_ID};
 use super::local::{Fault, Flag};
 use super::tries::Try;
+use crate::authorize::Seen;
 use crate::call::Call;
 use crate::http::body::{Body, BodyError, Watch};
 use crate::http::grpc::Messages;
@@ -52,6 +53,8 @@ pub(crate) struct Record {
     rule: Option<Arc<Rule>>,
     service: Option<Arc<Service>>,
     destination: Option<Arc<Destination>>,
+    /// What it asks for, if it may go on with another protocol.
+    seen: Option<Seen>,
     /// An endpoint has answered.
     answered: bool,
     retries: u32,
@@ -101,6 +104,7 @@ impl Record {
             rule: None,
             service: call.service().map(|(service, _)| Arc::clone(service)),
             destination: None,
+            seen: None,
             answered: false,
             retries: 0,
             delayed: false,
@@ -174,6 +178,11 @@ impl Record {
         self.destination = Some(Arc::clone(destination));
     }
 
+    /// It may go on with another protocol, and is judged again then.
+    pub(super) fn goes_on(&mut self, seen: Seen) {
+        self.seen = Some(seen);
+    }
+
     /// Another try begins.
     pub(super) fn again(&mut self) {
         self.retries += 1;
@@ -201,10 +210,11 @@ impl Record {
 
     /// Waits until policy refuses the client its endpoint.
     pub(super) async fn refused(&self) -> Refusal {
-        match &self.destination {
-            Some(to) => review::refused(&self.proxy, &self.call, to).await,
-            None => std::future::pending().await,
-        }
+        let (Some(chosen), Some(seen)) = (&self.chosen, &self.seen) else {
+            return std::future::pending().await;
+        };
+        let (asking, chosen) = (seen.asked_on(&self.call), &chosen.chosen);
+        review::refused(&self.proxy, &asking, &chosen.destination, chosen.port).await
     }
 
     /// Waits until its connection has to end for want of memory, of which it holds some till then.

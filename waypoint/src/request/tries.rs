@@ -30,6 +30,7 @@ use super::local::{Fault, Flag};
 use super::record::Record;
 use super::{Plan, Target};
 use super::{form, headers};
+use crate::authorize::Asking;
 use crate::call::Call;
 use crate::endpoint::{self, Chosen, Wish};
 use crate::http::body::Body;
@@ -58,6 +59,7 @@ struct Sending<'a> {
     call: &'a Call,
     plan: &'a Plan,
     head: &'a Parts,
+    asking: Asking<'a>,
     body: Option<Replayable>,
 }
 
@@ -75,6 +77,7 @@ pub(super) async fn run(
         call,
         plan,
         head,
+        asking: plan.asking(call, head),
         body,
     };
     let default = unwritten();
@@ -85,6 +88,7 @@ pub(super) async fn run(
     let mut tried: Vec<WorkloadUid> = Vec::new();
     let first = sending.choose(Arc::clone(&plan.view), &tried);
     let mut chosen = first.map_err(|why| Fault::of(&why))?;
+    sending.asking.tell(proxy, &chosen.chosen.asides);
     loop {
         let destination = &chosen.chosen.destination;
         record.to(destination);
@@ -129,13 +133,13 @@ impl Sending<'_> {
 
     /// An endpoint that the client may call, by what is known.
     fn choose(&self, view: Arc<View>, tried: &[WorkloadUid]) -> Result<Try, Refusal> {
-        let (plan, client) = (self.plan, &self.call.client);
+        let plan = self.plan;
         let session = plan.session.as_ref();
         let wish = Wish {
             session: session.and_then(|session| session.endpoint()),
             tried,
         };
-        let chosen = endpoint::choose(&view, client, &plan.to, wish)?;
+        let chosen = endpoint::choose(&view, &self.asking, &plan.to, wish)?;
         Ok(Try {
             chosen,
             view,

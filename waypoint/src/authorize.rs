@@ -1,0 +1,221 @@
+//! What policies say about a client's connection, or about a request of it, at two places:
+//!
+//! - before anything is routed, by the policies that are bound to what was asked for: the service, and this
+//!   waypoint ([`Asking::before_routing`]); to them the destination is what the client asked for
+//! - at the endpoint that was chosen, by all others that apply to its workload ([`Asking::at_endpoint`])
+//!
+//! Each place has DENY policies that may refuse and ALLOW policies of which one must match. A request is
+//! judged as it was when it came, with its path in normal form and before any filter changed it: whoever
+//! writes a policy need not know the routes.
+//!
+//! What a policy is bound to may also be reached otherwise, as by a route of another service or by the
+//! address of a pod: then it is judged at the endpoint. None is passed over.
+
+use std::borrow::Cow;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use ambit_decide::{Admission, Connection, DryRun, Refusal, Said, at_waypoint, before_routing};
+use ambit_model::{Policy, Workload};
+use ambit_policy::{Attributes, Claims, Headers, Request, joined};
+use ambit_route::Head;
+use http::HeaderMap;
+use http::request::Parts;
+
+use crate::call::{Asked, Call};
+use crate::proxy::Proxy;
+use crate::view::View;
+
+/// Who asks for what.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asking<'a> {
+    call: &'a Call,
+    what: What<'a>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum What<'a> {
+    /// A request.
+    Request(&'a Parts, Option<&'a Claims>),
+    /// A connection that is no HTTP, with the server name that its client asks for.
+    Connection(Option<&'a str>),
+    /// Any request that there may be on the connection.
+    AnyRequest,
+}
+
+/// A request as it came, kept to be judged again.
+#[derive(Debug)]
+pub(crate) struct Seen {
+    /// Its head.
+    pub(crate) head: Parts,
+    /// What its token says.
+    pub(crate) claims: Option<Arc<Claims>>,
+}
+
+impl Seen {
+    /// That it is asked for on this connection.
+    pub(crate) fn asked_on<'a>(&'a self, call: &'a Call) -> Asking<'a> {
+        Asking::request(call, &self.head, self.claims.as_deref())
+    }
+}
+
+impl<'a> Asking<'a> {
+    /// A request of a connection, with the claims of its token if that was found to be valid.
+    pub(crate) fn request(call: &'a Call, head: &'a Parts, claims: Option<&'a Claims>) -> Self {
+        let what = What::Request(head, claims);
+        Self { call, what }
+    }
+
+    /// A connection that is no HTTP.
+    pub(crate) fn connection(call: &'a Call, server_name: Option<&'a str>) -> Self {
+        let what = What::Connection(server_name);
+        Self { call, what }
+    }
+
+    /// A connection of HTTP: refused is what no request on it could have.
+    pub(crate) fn any_request(call: &'a Call) -> Self {
+        let what = What::AnyRequest;
+        Self { call, what }
+    }
+
+    /// Judges by what is bound to what was asked for.
+    pub(crate) fn before_routing(&self, view: &View) -> Result<Admission, Refusal> {
+        let service = self.call.service().map(|(service, _)| &service.name);
+        let of_service = || {
+            service
+                .into_iter()
+                .flat_map(|name| view.policies.bound(name))
+        };
+        let policies = || {
+            let once = |policy: &&Arc<Policy>| !policy.is_bound_to(&view.own);
+            let to_waypoint = view.policies.bound(&view.own);
+            to_waypoint.chain(of_service().filter(once))
+        };
+        if policies().next().is_none() {
+            return Ok(Admission::default());
+        }
+        let to = self.call.destination;
+        let say = |policy: &Policy| self.say(view, policy, to);
+        match &self.call.asked {
+            Asked::Service(service, _) => {
+                before_routing(policies, &service.name, &self.judged(to), say)
+            }
+            Asked::Workload(asked) => {
+                before_routing(policies, &asked.workload.uid, &self.judged(to), say)
+            }
+        }
+    }
+
+    /// Judges by what applies to a workload and was not judged before. `port` is the one that it was
+    /// asked for by: policies that are bound to a service speak of that service's.
+    pub(crate) fn at_endpoint(
+        &self,
+        view: &View,
+        workload: &Workload,
+        to: SocketAddr,
+        port: u16,
+    ) -> Result<Admission, Refusal> {
+        let say = |policy: &Policy| {
+            let is_bound = policy
+                .requests
+                .as_ref()
+                .is_some_and(|requests| !requests.targets.is_empty());
+            match is_bound {
+                true if self.was_judged(view, policy) => Said::Elsewhere,
+                true => self.say(view, policy, SocketAddr::new(to.ip(), port)),
+                false => self.say(view, policy, to),
+            }
+        };
+        at_waypoint(&view.mesh, workload, &self.judged(to), say)
+    }
+
+    /// Counts and writes down what policies say that decide nothing.
+    pub(crate) fn tell(&self, proxy: &Proxy, asides: &[DryRun]) {
+        for aside in asides {
+            self.tell_one(proxy, aside);
+        }
+    }
+
+    #[cold]
+    fn tell_one(&self, proxy: &Proxy, aside: &DryRun) {
+        let policy = &aside.policy;
+        let client = self.call.client.address;
+        let identity = self.call.client.identity.as_ref().map(|id| id.as_str());
+        let (method, path) = match self.what {
+            What::Request(head, _) => (head.method.as_str(), head.uri.path()),
+            What::Connection(_) | What::AnyRequest => ("-", "-"),
+        };
+        if aside.is_audit {
+            proxy.telemetry.audited(policy);
+            tracing::info!(%policy, %client, identity, method, path, "an AUDIT policy matches");
+            return;
+        }
+        let would_refuse = aside.would_refuse();
+        proxy.telemetry.tried(policy, would_refuse);
+        if would_refuse {
+            tracing::info!(%policy, %client, identity, method, path, "a dry-run policy would refuse");
+        }
+    }
+
+    fn judged(&self, to: SocketAddr) -> Connection<'a> {
+        let client = &self.call.client;
+        Connection::new(client.address.ip(), to, client.identity.as_ref())
+    }
+
+    /// Whether a policy was judged before it was known where this leads.
+    fn was_judged(&self, view: &View, policy: &Policy) -> bool {
+        let service = self.call.service();
+        policy.is_bound_to(&view.own)
+            || service.is_some_and(|(service, _)| policy.is_bound_to(&service.name))
+    }
+
+    /// Whether a policy matches.
+    fn say(&self, view: &View, policy: &Policy, destination: SocketAddr) -> Said {
+        let Some(ready) = view.policies.ready(&policy.name) else {
+            return Said::Nothing;
+        };
+        let attributes = |sni, request| Attributes {
+            peer: self.call.client.identity.as_ref(),
+            source_ip: self.ip(),
+            remote_ip: self.ip(),
+            destination,
+            sni,
+            request,
+        };
+        Said::Rule(match self.what {
+            What::Request(head, claims) => {
+                let lines = Lines(&head.headers);
+                let head = Head::of(head);
+                let request = Request {
+                    method: head.method.as_str(),
+                    host: head.authority,
+                    path: head.path,
+                    headers: &lines,
+                    claims,
+                };
+                ready.matched_by(&attributes(None, Some(request)))
+            }
+            What::Connection(server_name) => ready.matched_by(&attributes(server_name, None)),
+            What::AnyRequest => ready.matched_at_best(&attributes(None, None)),
+        })
+    }
+
+    /// The client's address. Whoever sends on for others is a client like any.
+    fn ip(&self) -> IpAddr {
+        self.call.client.address.ip()
+    }
+}
+
+/// Headers as policies ask for them.
+#[derive(Debug)]
+struct Lines<'a>(&'a HeaderMap);
+
+impl Headers for Lines<'_> {
+    fn header(&self, name: &str) -> Option<Cow<'_, [u8]>> {
+        let lines = self.0.get_all(name).iter();
+        joined(lines.map(|line| line.as_bytes()))
+    }
+}
+
+#[cfg(test)]
+mod tests;

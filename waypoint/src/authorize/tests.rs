@@ -1,0 +1,302 @@
+//! Where a policy is judged, and by what of a request.
+
+use std::time::Instant;
+
+use ambit_decide::Reason;
+use ambit_model::{
+    Change, Health, HttpFilters, HttpRule, Operation, PathChange, RequestAction, RequestRule,
+    Rewrite,
+};
+use http::Request as HttpRequest;
+use tokio::io::AsyncWriteExt as _;
+
+use super::*;
+use crate::fixtures::{about_requests, bound, call, empty, endpoint, name, routed, service};
+use crate::scene::{Peer, Scene, rest};
+
+/// A rule of one field of an operation.
+fn to(field: &str, value: &str) -> RequestRule {
+    let mut operation = Operation::default();
+    operation.put(field, &[value]).unwrap();
+    RequestRule {
+        to: vec![operation],
+        ..RequestRule::default()
+    }
+}
+
+/// The services `server` (bound to this waypoint) and `cart`, each with a pod, under these policies.
+fn view(policies: impl IntoIterator<Item = Arc<Policy>>) -> View {
+    let mut view = View::new(name("waypoint"), "10.0.0.1".parse().unwrap());
+    let known = [
+        bound("server", Some("waypoint")),
+        empty("server"),
+        service("cart"),
+        pod("server", "10.0.0.2", &[]),
+        pod("cart", "10.0.0.3", &[]),
+    ];
+    let policies = policies.into_iter().map(Change::PutPolicy);
+    for change in known.into_iter().chain(policies) {
+        view.apply(change, Instant::now());
+    }
+    view
+}
+
+fn pod(service: &str, address: &str, policies: &[&str]) -> Change {
+    let pod = endpoint(&format!("{service}-0"), service, address, Health::Healthy);
+    let Change::PutWorkload(workload) = pod else {
+        panic!("no workload")
+    };
+    let listed = policies.iter();
+    Change::PutWorkload(Arc::new(Workload {
+        policies: listed
+            .map(|policy| ambit_model::PolicyName::new("shop", *policy))
+            .collect(),
+        ..Workload::clone(&workload)
+    }))
+}
+
+fn head(request: http::request::Builder) -> Parts {
+    request.body(()).unwrap().into_parts().0
+}
+
+/// What is said of a request for `server` before it is routed, and at a pod of this service.
+fn judged(
+    view: &View,
+    asking: &Asking<'_>,
+    service: &str,
+) -> (Result<(), Reason>, Result<(), Reason>) {
+    let reason = |refusal: Refusal| refusal.reason;
+    let first = asking.before_routing(view).map(drop).map_err(reason);
+    let workload = view.mesh.endpoints(&name(service)).next().unwrap();
+    let address = SocketAddr::new(workload.addresses[0], 8080);
+    let then = asking.at_endpoint(view, workload, address, 80);
+    (first, then.map(drop).map_err(reason))
+}
+
+#[test]
+fn what_is_bound_is_judged_before_routing_and_the_rest_at_the_endpoint() {
+    let denied = Err(Reason::PolicyDenied);
+    let deny = |targets: &[&str]| {
+        let rules = vec![to("paths", "/admin*")];
+        about_requests("p", RequestAction::Deny, rules, targets)
+    };
+    let (call, head) = (
+        call("10.0.0.9:4000"),
+        head(HttpRequest::get("/admin/x").header("host", "server")),
+    );
+    let asking = Asking::request(&call, &head, None);
+    for (targets, wanted) in [
+        (&["server"][..], (denied, Ok(()))),
+        (&["waypoint"], (denied, Ok(()))),
+        (&["waypoint", "server"], (denied, Ok(()))),
+        (&[], (Ok(()), denied)),
+    ] {
+        let view = view([deny(targets)]);
+        assert_eq!(judged(&view, &asking, "server"), wanted, "{targets:?}");
+    }
+    // One that was bound to what a route leads to, and not to what was asked for.
+    let mut view = view([deny(&["cart"])]);
+    assert_eq!(judged(&view, &asking, "cart"), (Ok(()), Ok(())));
+    view.apply(pod("cart", "10.0.0.3", &["p"]), Instant::now());
+    assert_eq!(judged(&view, &asking, "cart"), (Ok(()), denied));
+}
+
+#[test]
+fn each_place_has_an_allow_of_its_own() {
+    let allow = |short: &str, path: &str, targets: &[&str]| {
+        about_requests(
+            short,
+            RequestAction::Allow,
+            vec![to("paths", path)],
+            targets,
+        )
+    };
+    let view = view([
+        allow("bound", "/a*", &["server"]),
+        allow("own", "/ab*", &[]),
+    ]);
+    let missed = Err(Reason::NoMatchingAllow);
+    let call = call("10.0.0.9:4000");
+    for (path, wanted) in [
+        ("/abc", (Ok(()), Ok(()))),
+        ("/a", (Ok(()), missed)),
+        ("/c", (missed, missed)),
+    ] {
+        let head = head(HttpRequest::get(path));
+        let asking = Asking::request(&call, &head, None);
+        assert_eq!(judged(&view, &asking, "server"), wanted, "{path}");
+    }
+    // A connection has no path; on one of HTTP there may be a request that is allowed.
+    let connection = Asking::connection(&call, None);
+    assert_eq!(judged(&view, &connection, "server"), (missed, missed));
+    let any = Asking::any_request(&call);
+    assert_eq!(judged(&view, &any, "server"), (Ok(()), Ok(())));
+}
+
+#[test]
+fn the_port_of_what_is_bound_is_the_services_and_of_the_rest_the_pods() {
+    let deny = |port: &str, targets: &[&str]| {
+        let rules = vec![to("ports", port)];
+        about_requests("p", RequestAction::Deny, rules, targets)
+    };
+    let (call, head) = (call("10.0.0.9:4000"), head(HttpRequest::get("/")));
+    let asking = Asking::request(&call, &head, None);
+    let denied = Err(Reason::PolicyDenied);
+    for (port, targets, wanted) in [
+        ("80", &["server"][..], (denied, Ok(()))),
+        ("8080", &["server"], (Ok(()), Ok(()))),
+        ("80", &[], (Ok(()), Ok(()))),
+        ("8080", &[], (Ok(()), denied)),
+    ] {
+        let view = view([deny(port, targets)]);
+        assert_eq!(
+            judged(&view, &asking, "server"),
+            wanted,
+            "{port} {targets:?}"
+        );
+    }
+    // Reached by a route, the port of the service that it leads to.
+    let mut view = view([deny("80", &["cart"])]);
+    view.apply(pod("cart", "10.0.0.3", &["p"]), Instant::now());
+    assert_eq!(judged(&view, &asking, "cart"), (Ok(()), denied));
+}
+
+#[test]
+fn requests_are_judged_by_their_authority_their_joined_headers_and_the_case_of_their_method() {
+    let condition = |value: &str| {
+        let (key, none): (_, [&str; 0]) = ("request.headers[x-role]", []);
+        let header = ambit_model::Condition::parse(key, &[value], &none, &"shop".into());
+        RequestRule {
+            when: vec![header.unwrap()],
+            ..RequestRule::default()
+        }
+    };
+    let twice = || {
+        let request = HttpRequest::get("/").header("x-role", "user");
+        request.header("x-role", "admin")
+    };
+    let absolute = || HttpRequest::get("http://Bank:8080/").header("host", "shop");
+    let cases = [
+        (to("hosts", "bank"), absolute(), true),
+        (to("hosts", "shop"), absolute(), false),
+        (
+            to("hosts", "shop"),
+            HttpRequest::get("/").header("host", "SHOP:80"),
+            true,
+        ),
+        (condition("admin"), twice(), false),
+        (condition("user,admin"), twice(), true),
+        (condition("*admin"), twice(), true),
+        (to("methods", "GET"), HttpRequest::get("/"), true),
+        (
+            to("methods", "GET"),
+            HttpRequest::builder().method("get"),
+            false,
+        ),
+        (to("paths", "/a"), HttpRequest::get("/a?b"), true),
+    ];
+    let call = call("10.0.0.9:4000");
+    for (rule, request, matched) in cases {
+        let case = format!("{rule:?} {request:?}");
+        let deny = about_requests("p", RequestAction::Deny, vec![rule], &["server"]);
+        let (view, head) = (view([deny]), head(request));
+        let refused = Asking::request(&call, &head, None).before_routing(&view);
+        assert_eq!(refused.is_err(), matched, "{case}");
+    }
+}
+
+#[test]
+fn what_audits_and_what_is_tried_decides_nothing_and_is_told() {
+    let everything = || vec![RequestRule::default()];
+    let audit = about_requests("audit", RequestAction::Audit, everything(), &["server"]);
+    let tried = Policy {
+        dry_run: true,
+        ..Policy::clone(&about_requests(
+            "tried",
+            RequestAction::Deny,
+            everything(),
+            &["server"],
+        ))
+    };
+    let silent = about_requests(
+        "silent",
+        RequestAction::Audit,
+        vec![to("paths", "/x")],
+        &["server"],
+    );
+    let view = view([audit, Arc::new(tried), silent]);
+    let (call, head) = (call("10.0.0.9:4000"), head(HttpRequest::get("/")));
+    let admission = Asking::request(&call, &head, None).before_routing(&view);
+    let told: Vec<_> = admission
+        .unwrap()
+        .dry_run
+        .iter()
+        .map(|aside| {
+            (
+                aside.policy.to_string(),
+                aside.is_audit,
+                aside.would_refuse(),
+            )
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("shop/audit".to_owned(), true, false),
+            ("shop/tried".to_owned(), false, true)
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_request_is_judged_as_it_came_whatever_its_rule_makes_of_it() {
+    let rewrite = Rewrite {
+        host: None,
+        path: Some(PathChange::Full("/made".into())),
+    };
+    let rule = HttpRule {
+        filters: HttpFilters {
+            rewrite: Some(rewrite),
+            ..HttpFilters::default()
+        },
+        ..HttpRule::default()
+    };
+    let peer = Peer::start().await;
+    let mut scene = Scene::new([
+        service("server"),
+        peer.serves("server-0", "server"),
+        routed(&["server"], rule),
+    ]);
+    peer.answer("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    let denied = "RBAC: access denied";
+    for (targets, path) in [
+        (&[][..], "/came"),
+        (&[], "/%63ame"),
+        (&["server"], "/x/../came"),
+        (&["waypoint"], "/came?x=y"),
+    ] {
+        for (allowed, is_allowed) in [("/came", true), ("/made", false)] {
+            let rules = vec![to("paths", allowed)];
+            let allow = about_requests("p", RequestAction::Allow, rules, targets);
+            scene.apply(Change::PutPolicy(allow));
+            let mut client = scene.client();
+            let request = format!("GET {path} HTTP/1.1\r\nHost: s\r\nConnection: close\r\n\r\n");
+            client.write_all(request.as_bytes()).await.unwrap();
+            let answer = rest(&mut client).await;
+            let status = if is_allowed {
+                "HTTP/1.1 200"
+            } else {
+                "HTTP/1.1 403"
+            };
+            assert!(
+                answer.starts_with(status),
+                "{targets:?} {allowed}: {answer}"
+            );
+            assert_eq!(answer.ends_with(denied), !is_allowed, "{answer}");
+        }
+    }
+    let told = ["response_code=\"403\""];
+    scene.await_request(&told).await;
+    let refusals = ["reason=\"no_matching_allow\""];
+    assert!(scene.sum("ambit_refusals_total", &refusals) >= 1.0);
+}
