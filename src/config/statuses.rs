@@ -112,6 +112,8 @@ pub enum Reason {
     AcceptedWithWarnings,
     /// Something in it can only be judged by a waypoint.
     NeedsWaypoint,
+    /// Something in it can be judged by nobody.
+    Unsupported,
     /// Another policy counts in its place.
     Contradiction,
     /// It cannot be read; its last good version is in force.
@@ -127,6 +129,7 @@ impl Reason {
             Self::Accepted => "Accepted",
             Self::AcceptedWithWarnings => "AcceptedWithWarnings",
             Self::NeedsWaypoint => "NeedsWaypoint",
+            Self::Unsupported => "Unsupported",
             Self::Contradiction => "Contradiction",
             Self::LastGoodInForce => "LastGoodInForce",
             Self::ScopeRefused => "ScopeRefused",
@@ -290,11 +293,22 @@ impl Configuration {
         let findings = self.policy_findings.get(key).map_or(&[][..], Vec::as_slice);
         let reason = match findings.iter().map(|(severity, _)| severity).min() {
             None => return (Reason::Accepted, "In force as written.".to_owned()),
+            Some(Severity::Error) if self.is_unsupported(key) => Reason::Unsupported,
             Some(Severity::Error) => Reason::NeedsWaypoint,
             Some(Severity::Warning) => Reason::AcceptedWithWarnings,
         };
         let text = sentences(findings.iter().map(|(_, finding)| finding));
         (reason, text)
+    }
+
+    /// Whether a policy has what nobody can judge by.
+    fn is_unsupported(&self, key: &ObjectKey) -> bool {
+        let object = self.objects.get(key).map(AsRef::as_ref);
+        let Some(Object::AuthorizationPolicy(policy)) = object else {
+            return false;
+        };
+        let name = self.inputs().policy_name(key);
+        !policy.for_requests(name).findings.is_empty()
     }
 }
 

@@ -4,8 +4,10 @@
 //! on. [`Dirty`] says which outputs a changed object touches: it is asked before and after the
 //! change, so that what an object used to select is recomputed too.
 
+mod behind;
 mod dependents;
 mod enrolment;
+mod fronted;
 mod peer_authentication;
 mod policy;
 mod rivals;

@@ -250,9 +250,20 @@ impl AuthorizationPolicy {
         self.spec.target_refs.iter().chain(&self.spec.target_ref)
     }
 
-    /// True if waypoints are to enforce it.
+    /// True if it is bound to gateways or services, whose waypoints are to judge by it.
     pub fn is_bound(&self) -> bool {
-        self.targets().next().is_some() && self.spec.action != PolicyAction::Audit
+        self.targets().next().is_some()
+    }
+
+    /// True if it can refuse something, were it enforced.
+    pub fn may_refuse(&self) -> bool {
+        self.spec.action != PolicyAction::Audit
+    }
+
+    /// True if it matters to it which waypoints there are: nobody else can judge by all of it.
+    pub fn looks_for_waypoints(&self) -> bool {
+        let mut rules = self.spec.rules.iter();
+        self.is_bound() || !self.may_refuse() || rules.any(PolicyRule::is_about_requests)
     }
 
     /// True if it is only tried.
@@ -261,9 +272,9 @@ impl AuthorizationPolicy {
         annotation.is_some_and(|value| &**value == "true")
     }
 
-    /// False if it is bound to gateways or services, or only writes down.
+    /// False if it is bound to gateways or services.
     pub fn applies_to_pods(&self) -> bool {
-        self.targets().next().is_none() && self.spec.action != PolicyAction::Audit
+        !self.is_bound()
     }
 
     /// What no single field shows to be wrong. An object for which this fails is never used.
@@ -299,6 +310,18 @@ impl AuthorizationPolicy {
 type Complaint = (String, String, &'static str);
 
 impl PolicyRule {
+    /// Whether only a proxy for HTTP can judge by it.
+    pub fn is_about_requests(&self) -> bool {
+        let from = self.from.iter().flatten();
+        let to = self.to.iter().flatten();
+        let mut when = self.when.iter().flatten();
+        let mut sources = from.map(|from| from.source.l7_field());
+        let mut operations = to.map(|to| to.operation.l7_field());
+        sources.any(|field| field.is_some())
+            || operations.any(|field| field.is_some())
+            || when.any(|when| Attribute::of(&when.key) == Some(Attribute::Http))
+    }
+
     fn check(&self) -> Result<(), Complaint> {
         let advice = "an empty list matches nothing: fill it or remove it";
         let empty = named_first(&[

@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::targets::gateways_of;
 use crate::config::Settings;
 use crate::config::objects::authorization_policy::AuthorizationPolicy;
 use crate::config::objects::gateway::GatewayKey;
@@ -184,8 +185,12 @@ impl Dirty {
                     }
                 }
             }
-            Object::Gateway(_) => self.touch_gateway(objects, key),
+            Object::Gateway(_) => {
+                self.touch_gateway(objects, key);
+                self.touch_all_policies(objects);
+            }
             Object::GatewayClass(_) => {
+                self.touch_all_policies(objects);
                 for (gateway, object) in objects.of_kind(Kind::Gateway) {
                     if matches!(object, Object::Gateway(g) if *g.spec.gateway_class_name == *key.name)
                     {
@@ -235,11 +240,20 @@ impl Dirty {
     /// Policies of a namespace that depend on which waypoints stand before what.
     fn touch_bound_policies(&mut self, objects: &Objects, namespace: &str) {
         let policies = objects.in_namespace(Kind::AuthorizationPolicy, namespace);
-        let bound = policies.filter(
-            |(_, object)| matches!(object, Object::AuthorizationPolicy(policy) if policy.is_bound()),
+        self.touch_policies(policies);
+    }
+
+    /// The same of all namespaces: one of a root namespace depends on waypoints anywhere.
+    fn touch_all_policies(&mut self, objects: &Objects) {
+        self.touch_policies(objects.of_kind(Kind::AuthorizationPolicy));
+    }
+
+    fn touch_policies<'o>(&mut self, policies: impl Iterator<Item = (&'o ObjectKey, &'o Object)>) {
+        let depending = policies.filter(
+            |(_, object)| matches!(object, Object::AuthorizationPolicy(policy) if policy.looks_for_waypoints()),
         );
         self.outputs
-            .extend(bound.filter_map(|(key, _)| Output::of(key)));
+            .extend(depending.filter_map(|(key, _)| Output::of(key)));
     }
 
     /// What the targets of a policy lead to.
@@ -250,6 +264,11 @@ impl Dirty {
             match &*target.kind {
                 "Service" => self.touch_service(objects, &of(Kind::Service)),
                 "Gateway" => self.touch_gateway(objects, &of(Kind::Gateway)),
+                "GatewayClass" => {
+                    for gateway in gateways_of(objects, &target.name) {
+                        self.touch_gateway(objects, &gateway.object());
+                    }
+                }
                 _ => {}
             }
         }

@@ -4,13 +4,19 @@
 //! hold; the entries of a list become the matches of its clause, one of which must. What only a
 //! proxy for HTTP can judge never opens a door: in an ALLOW an entry that needs it never matches,
 //! in a DENY it matches on what is left of it at L4, and CUSTOM, which asks somebody else, denies.
+//!
+//! Waypoints are told all that a policy says ([`WaypointPolicy`]), and the agents behind them what is left
+//! of it there ([`behind`]). AUDIT is for waypoints alone; others have a policy that decides nothing.
 
 use std::sync::Arc;
 
 use ambit_model::{
     Action, Clause, Match, Policy, PolicyName, PolicyOrigin, Rule, Scope, StringMatch,
+    WaypointPolicy,
 };
 
+use super::behind::behind;
+use super::fronted::is_fronted;
 use super::{Inputs, TranslatedPolicy, targets};
 use crate::config::Settings;
 use crate::config::objects::authorization_policy::{
@@ -44,6 +50,8 @@ pub(super) fn unreadable(settings: &Settings, key: &ObjectKey) -> TranslatedPoli
         rules: vec![Rule::default()],
         dry_run: false,
         origin,
+        behind: None,
+        requests: None,
     };
     TranslatedPolicy {
         policy: Some(policy),
@@ -64,48 +72,33 @@ pub(super) fn translate(
     key: &ObjectKey,
     object: &AuthorizationPolicy,
 ) -> TranslatedPolicy {
-    let mut findings = targets::findings(inputs.objects, &key.namespace, object);
-    if object.is_bound() && !targets::leads_anywhere(inputs.objects, &key.namespace, object) {
+    let mut findings = targets::findings(inputs, &key.namespace, object);
+    if object.is_bound() && !targets::leads_anywhere(inputs, &key.namespace, object) {
         return TranslatedPolicy {
             policy: None,
             findings,
         };
     }
-    let action = match object.spec.action {
-        PolicyAction::Allow => Action::Allow,
-        PolicyAction::Deny => Action::Deny,
-        PolicyAction::Audit => {
-            let what = "AUDIT is not enforced by anything";
-            return not_enforced(
-                Severity::Warning,
-                "spec.action",
-                what,
-                "use DENY with the annotation istio.io/dry-run",
-            );
-        }
-        PolicyAction::Custom => {
-            let what = "no node agent can ask a provider, so CUSTOM refuses what it matches";
-            let finding = Finding::new("spec.action", what, "use ALLOW or DENY");
-            findings.push((Severity::Error, finding));
-            Action::Deny
-        }
-    };
-    if action == Action::Deny && object.spec.rules.is_empty() {
-        let advice = "add rules, or `rules: [{}]` to refuse everything";
-        let finding = Finding::new("spec.rules", "a DENY without rules refuses nothing", advice);
-        findings.push((Severity::Warning, finding));
-    }
+    let (name, action) = (name_of(key), action_of(object));
+    let fronted = object.is_bound() || is_fronted(inputs, &key.namespace, object);
+    findings.extend(of_action(object, fronted));
+    let reading = object.for_requests(name.clone());
+    findings.extend(unread(reading.findings, action));
+    findings.extend(of_tokens(object));
     let mut reader = Reader {
         action,
         namespace: &key.namespace,
+        fronted,
         findings,
     };
     let rules = object.spec.rules.iter().enumerate();
+    let rules = rules.filter(|_| object.may_refuse());
     let rules = rules
         .filter_map(|(index, rule)| reader.rule(index, rule))
         .collect();
+    let targets = targets::services(inputs, &key.namespace, object);
     let policy = Policy {
-        name: name_of(key),
+        name,
         scope: match object.selector() {
             Some(_) => Scope::Workload,
             None if object.is_bound() => Scope::Workload,
@@ -113,8 +106,19 @@ pub(super) fn translate(
         },
         action,
         rules,
-        dry_run: object.is_dry_run(),
+        dry_run: object.is_dry_run() || !object.may_refuse(),
         origin: PolicyOrigin::AuthorizationPolicy,
+        behind: match action {
+            // It speaks of what was asked for, which the agent does not see.
+            Action::Allow if object.is_bound() => Some(vec![Rule::default()]),
+            Action::Deny if object.is_bound() => Some(Vec::new()),
+            _ if object.looks_for_waypoints() => Some(behind(&reading.policy)),
+            _ => None,
+        },
+        requests: Some(Arc::new(WaypointPolicy {
+            policy: reading.policy,
+            targets,
+        })),
     };
     TranslatedPolicy {
         policy: Some(policy),
@@ -122,11 +126,70 @@ pub(super) fn translate(
     }
 }
 
-fn not_enforced(severity: Severity, field: &str, what: &str, advice: &str) -> TranslatedPolicy {
-    TranslatedPolicy {
-        policy: None,
-        findings: vec![(severity, Finding::new(field, what, advice))],
+/// What a match means for whoever sees connections only.
+fn action_of(object: &AuthorizationPolicy) -> Action {
+    match object.spec.action {
+        PolicyAction::Allow => Action::Allow,
+        PolicyAction::Deny | PolicyAction::Audit | PolicyAction::Custom => Action::Deny,
     }
+}
+
+/// What is said of the action as a whole.
+fn of_action(object: &AuthorizationPolicy, fronted: bool) -> Option<(Severity, Finding)> {
+    let (severity, field, what, advice) = match object.spec.action {
+        PolicyAction::Audit if !fronted => (
+            Severity::Warning,
+            "spec.action",
+            "only a waypoint tells of what AUDIT matches, and none stands before what this is for",
+            "bind a waypoint, or use DENY with the annotation istio.io/dry-run",
+        ),
+        PolicyAction::Custom => (
+            Severity::Error,
+            "spec.action",
+            "nobody can ask a provider, so CUSTOM refuses what it matches",
+            "use ALLOW or DENY",
+        ),
+        PolicyAction::Deny if object.spec.rules.is_empty() => (
+            Severity::Warning,
+            "spec.rules",
+            "a DENY without rules refuses nothing",
+            "add rules, or `rules: [{}]` to refuse everything",
+        ),
+        PolicyAction::Allow | PolicyAction::Deny | PolicyAction::Audit => return None,
+    };
+    Some((severity, Finding::new(field, what, advice)))
+}
+
+/// What is asked about tokens of requests: nobody reads them yet.
+fn of_tokens(object: &AuthorizationPolicy) -> Option<(Severity, Finding)> {
+    let asks = |rule: &PolicyRule| {
+        let mut sources = rule.from.iter().flatten().map(|from| &from.source);
+        let mut when = rule.when.iter().flatten();
+        sources.any(|source| {
+            !(source.request_principals.is_empty() && source.not_request_principals.is_empty())
+        }) || when.any(|when| when.key.starts_with("request.auth."))
+    };
+    let index = object.spec.rules.iter().position(asks)?;
+    let what = "tokens are not read: to it, no request has one";
+    let finding = Finding::new(
+        format!("spec.rules[{index}]"),
+        what,
+        "do not rely on what it says of tokens",
+    );
+    Some((Severity::Warning, finding))
+}
+
+/// What of a policy cannot be evaluated by anybody, and what follows.
+fn unread(findings: Vec<Finding>, action: Action) -> impl Iterator<Item = (Severity, Finding)> {
+    let follows = match action {
+        Action::Allow => "its rule never allows",
+        Action::Deny => "its rule matches whatever else it says",
+    };
+    findings.into_iter().map(move |finding| {
+        let what = format!("{}: {follows}", finding.what);
+        let finding = Finding::new(finding.field, what, finding.advice);
+        (Severity::Error, finding)
+    })
 }
 
 /// One entry of a list in a rule.
@@ -143,6 +206,8 @@ enum Entry {
 struct Reader<'a> {
     action: Action,
     namespace: &'a Arc<str>,
+    /// Whether a waypoint judges by what cannot be judged here.
+    fronted: bool,
     findings: Vec<(Severity, Finding)>,
 }
 
@@ -199,9 +264,16 @@ impl Reader<'_> {
                 Entry::L4(Box::new(l4)),
             ),
         };
-        let advice = "keep to fields of connections: identities, addresses, ports";
-        let finding = Finding::new(format!("{path}.{field}"), what, advice);
-        self.findings.push((Severity::Error, finding));
+        let field = format!("{path}.{field}");
+        let is_said = self
+            .findings
+            .iter()
+            .any(|(_, finding)| finding.field == field);
+        if !self.fronted && !is_said {
+            let advice = "bind a waypoint, which can, or keep to fields of connections: identities, addresses, ports";
+            let finding = Finding::new(field, what, advice);
+            self.findings.push((Severity::Error, finding));
+        }
         entry
     }
 }

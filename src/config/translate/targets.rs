@@ -1,8 +1,9 @@
 //! Policies that `targetRefs` bind to a waypoint, or to a service behind one.
 //!
 //! Such a policy applies to every workload that its target leads to: the endpoints of the service,
-//! or of all services and pods that are bound to the Gateway. The waypoint judges clients by it as
-//! by any policy of the workload. Who came around the waypoint was not judged, so these workloads
+//! or of all services and pods that are bound to the Gateway, or to any Gateway of a class (which only a
+//! policy of a root namespace may name). The waypoint judges by it of what is asked for by its target,
+//! before that is routed. Who came around the waypoint was not judged, so these workloads
 //! take connections of their waypoint only, and what is sent to their own address goes there too.
 //! That also holds where the waypoint cannot serve them: a policy never ends because its Gateway
 //! does, and nobody else can judge by it.
@@ -11,8 +12,11 @@ use std::sync::Arc;
 
 use ambit_model::{GatewayAddress, PolicyName, ServiceName};
 
-use super::waypoint::{Binding, Bound, WhyRefused, address_of, binding, tunnel_listener};
-use super::{Inputs, policy};
+use super::waypoint::{
+    Binding, Bound, WhyRefused, address_of, binding, is_our_class, service as service_of_waypoint,
+    tunnel_listener,
+};
+use super::{Inputs, policy, service};
 use crate::config::objects::authorization_policy::AuthorizationPolicy;
 use crate::config::objects::gateway::GatewayKey;
 use crate::config::objects::pod::Pod;
@@ -65,7 +69,18 @@ impl Bindings {
             let policies = policies.in_namespace(Kind::AuthorizationPolicy, &service.namespace);
             policies.filter(|(_, object)| names(object, "Service", &service.name))
         });
-        for (name, _) in to_gateway.chain(to_service) {
+        let class = inputs
+            .objects
+            .gateway(gateway)
+            .map(|gateway| &gateway.spec.gateway_class_name);
+        let roots = inputs.settings.root_namespaces.iter();
+        let to_class = roots.flat_map(|root| {
+            let policies = inputs.objects.in_namespace(Kind::AuthorizationPolicy, root);
+            let of_class =
+                |object: &Object| class.is_some_and(|class| names(object, "GatewayClass", class));
+            policies.filter(move |(_, object)| of_class(object))
+        });
+        for (name, _) in to_gateway.chain(to_class).chain(to_service) {
             self.policies.push(policy::name_of(name));
             if self.waypoint.is_none() {
                 self.waypoint = address_of(inputs.settings, binding);
@@ -74,23 +89,67 @@ impl Bindings {
     }
 }
 
-/// Whether a policy is bound to this object of its namespace.
+/// Whether a policy that may refuse something is bound to this object of its namespace, or of none.
 fn names(object: &Object, kind: &str, name: &str) -> bool {
     let Object::AuthorizationPolicy(policy) = object else {
         return false;
     };
     let is_this = |to: &TargetReference| is_known(to) && *to.kind == *kind && *to.name == *name;
-    policy.is_bound() && policy.targets().any(is_this)
+    policy.may_refuse() && policy.targets().any(is_this)
 }
 
 /// Whether a target is of a kind that waypoints judge for, in the namespace of the policy.
 fn is_known(target: &TargetReference) -> bool {
-    target.namespace.is_none() && ["Gateway", "Service"].contains(&&*target.kind)
+    let kinds = ["Gateway", "Service", "GatewayClass"];
+    target.namespace.is_none() && kinds.contains(&&*target.kind)
+}
+
+/// The services by which the targets of a policy are told: of a Gateway, that by which its waypoint is
+/// reached; of a class, those of all its Gateways.
+pub(super) fn services(
+    inputs: &Inputs<'_>,
+    namespace: &Arc<str>,
+    policy: &AuthorizationPolicy,
+) -> Vec<ServiceName> {
+    let mut services = Vec::new();
+    for target in policy.targets().filter(|target| is_known(target)) {
+        let (namespace, name) = (Arc::clone(namespace), Arc::clone(&target.name));
+        match &*target.kind {
+            "Gateway" => {
+                let gateway = GatewayKey { namespace, name };
+                services.push(service_of_waypoint(inputs.settings, &gateway));
+            }
+            "Service" => {
+                let service = ObjectKey::new(Kind::Service, namespace, name);
+                services.push(service::name_of(inputs.settings, &service));
+            }
+            _ if inputs.settings.is_root(&namespace) => {
+                let of_class = gateways_of(inputs.objects, &name);
+                services.extend(of_class.map(|key| service_of_waypoint(inputs.settings, &key)));
+            }
+            _ => {}
+        }
+    }
+    services.sort();
+    services.dedup();
+    services
+}
+
+/// The Gateways of a class.
+pub(super) fn gateways_of<'a>(
+    objects: &'a Objects,
+    class: &'a str,
+) -> impl Iterator<Item = GatewayKey> + 'a {
+    let gateways = objects.of_kind(Kind::Gateway);
+    let of_class = gateways.filter(move |(_, object)| {
+        matches!(object, Object::Gateway(gateway) if *gateway.spec.gateway_class_name == *class)
+    });
+    of_class.map(|(key, _)| GatewayKey::of(key))
 }
 
 /// What is wrong with the targets of a policy of this namespace.
 pub(super) fn findings(
-    objects: &Objects,
+    inputs: &Inputs<'_>,
     namespace: &Arc<str>,
     policy: &AuthorizationPolicy,
 ) -> Vec<(Severity, Finding)> {
@@ -98,10 +157,15 @@ pub(super) fn findings(
     let found = targets.filter_map(|(index, target)| {
         let TargetReference { kind, name, .. } = target;
         let nobody = "bind it to a waypoint, or use a selector to have node agents enforce this";
-        let (what, advice) = match stand(objects, namespace, target) {
+        let (what, advice) = match stand(inputs, namespace, target) {
             Stand::Unknown => {
                 let what = "is no Gateway or Service of this namespace: nothing enforces that";
                 (what.to_owned(), nobody)
+            }
+            Stand::NotInRoot => {
+                let what =
+                    "a GatewayClass is for policies of the root namespace: nothing enforces this";
+                (what.to_owned(), "write it there, or name a Gateway")
             }
             Stand::Free => (format!("no waypoint stands before {kind} {name}"), nobody),
             Stand::Refused(gateway, why) => {
@@ -122,11 +186,11 @@ pub(super) fn findings(
 
 /// Whether anything may be bound by the targets of a policy of this namespace.
 pub(super) fn leads_anywhere(
-    objects: &Objects,
+    inputs: &Inputs<'_>,
     namespace: &Arc<str>,
     policy: &AuthorizationPolicy,
 ) -> bool {
-    let mut stands = policy.targets().map(|to| stand(objects, namespace, to));
+    let mut stands = policy.targets().map(|to| stand(inputs, namespace, to));
     stands.any(|stand| matches!(stand, Stand::Behind | Stand::Refused(..)))
 }
 
@@ -134,6 +198,8 @@ pub(super) fn leads_anywhere(
 enum Stand {
     /// It is nothing that a policy can be bound to.
     Unknown,
+    /// It is a class, and the policy is not in a root namespace.
+    NotInRoot,
     /// No waypoint stands before it.
     Free,
     /// One does.
@@ -142,9 +208,17 @@ enum Stand {
     Refused(GatewayKey, WhyRefused),
 }
 
-fn stand(objects: &Objects, namespace: &Arc<str>, target: &TargetReference) -> Stand {
+fn stand(inputs: &Inputs<'_>, namespace: &Arc<str>, target: &TargetReference) -> Stand {
+    let objects = inputs.objects;
     if !is_known(target) {
         return Stand::Unknown;
+    }
+    if *target.kind == *"GatewayClass" {
+        return match is_our_class(objects, &target.name) {
+            _ if !inputs.settings.is_root(namespace) => Stand::NotInRoot,
+            true => Stand::Behind,
+            false => Stand::Free,
+        };
     }
     let (namespace, name) = (Arc::clone(namespace), Arc::clone(&target.name));
     if *target.kind == *"Gateway" {

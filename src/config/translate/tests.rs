@@ -1,6 +1,7 @@
 mod incremental;
 mod peer_authentication;
 mod policy;
+mod requests;
 mod routes;
 mod service;
 mod targets;

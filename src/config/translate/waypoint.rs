@@ -184,13 +184,23 @@ pub fn scope(objects: &Objects, gateway: &Gateway) -> Scope {
 
 /// How an object stands to waypoints.
 pub fn binding(objects: &Objects, bound: Bound, of: &Metadata, namespace: &Arc<str>) -> Binding {
+    labelled(objects, bound, &of.labels, namespace)
+}
+
+/// The same of whatever has these labels.
+pub(super) fn labelled(
+    objects: &Objects,
+    bound: Bound,
+    labels: &Labels,
+    namespace: &Arc<str>,
+) -> Binding {
     let labels_of_namespace = objects.namespace_labels(namespace);
-    let named = named_waypoint(&of.labels, namespace)
+    let named = named_waypoint(labels, namespace)
         .or_else(|| named_waypoint(labels_of_namespace?, namespace));
     let Some(key) = named.flatten() else {
         return Binding::Free;
     };
-    let made = made_for(&of.labels, namespace).and_then(|made| objects.gateway(&made));
+    let made = made_for(labels, namespace).and_then(|made| objects.gateway(&made));
     if made.and_then(tunnel_listener).is_some() {
         return Binding::Free;
     }

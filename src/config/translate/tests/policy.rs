@@ -1,6 +1,6 @@
 //! Authorization policies in the form that node agents evaluate.
 
-use ambit_model::{Action, Scope};
+use ambit_model::{Action, Rule, Scope};
 use insta::{assert_debug_snapshot, assert_snapshot};
 
 use super::policy;
@@ -16,8 +16,12 @@ fn folder(namespace: &str, metadata: &str, spec: &str) -> Folder {
 fn rules(spec: &str) -> String {
     let folder = folder("shop", "", spec);
     let policy = policy(&folder, "shop", "p").expect("a policy");
-    let rules: Vec<String> = policy
-        .rules
+    format!("{:?} {}", policy.action, in_words(&policy.rules))
+}
+
+/// Rules in one line.
+pub(super) fn in_words(rules: &[Rule]) -> String {
+    let rules: Vec<String> = rules
         .iter()
         .map(|rule| {
             let clauses = rule.clauses.iter().map(|clause| {
@@ -30,7 +34,7 @@ fn rules(spec: &str) -> String {
             format!("[{}]", clauses.collect::<Vec<_>>().join(" AND "))
         })
         .collect();
-    format!("{:?} {}", policy.action, rules.join(" OR "))
+    rules.join(" OR ")
 }
 
 /// A match without the fields that it does not name.
