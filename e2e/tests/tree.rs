@@ -79,6 +79,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "ambit-kit",
             "ambit-logformat",
             "ambit-model",
+            "ambit-policy",
             "ambit-route",
             "ambit-wire",
         ],

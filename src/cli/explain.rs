@@ -1,11 +1,12 @@
 //! `ambit explain SRC DST:PORT`: what would happen to a connection, and which objects decide it,
-//! without any traffic; in a cluster, or in a folder of objects (`--from dir:PATH`).
+//! without any traffic, or to a request on it (`--method`, `--path`, `--header`); in a cluster, or in a folder of objects (`--from dir:PATH`).
 //!
 //! The steps are those of the very functions that the node agents call. In a cluster they are taken
 //! over what the two agents in question know at that moment, so that an agent that is behind shows.
 //! What cannot be known from files is assumed: pods that are enrolled are also captured.
 
 mod place;
+mod request;
 mod story;
 mod views;
 
@@ -17,6 +18,7 @@ use std::sync::Arc;
 
 use ambit_decide::EgressMode;
 
+use self::request::RequestArgs;
 use self::story::{Question, Story};
 use self::views::Views;
 use super::access::{block_on, or_said};
@@ -60,6 +62,9 @@ pub struct Args {
     /// agents do
     #[arg(long)]
     pub egress: Option<EgressMode>,
+    /// The request
+    #[command(flatten)]
+    pub request: RequestArgs,
     /// The mesh
     #[command(flatten)]
     pub cluster: Cluster,
@@ -183,6 +188,7 @@ impl Args {
             source: &self.source,
             destination: &self.destination,
             egress: self.egress.or(known).unwrap_or_default(),
+            request: &self.request,
         }
     }
 }

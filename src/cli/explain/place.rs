@@ -25,6 +25,9 @@ pub(super) enum UsageError {
     /// The destination is nothing known and no address.
     #[error("`{0}` is neither an address, nor a service, nor a pod with an address")]
     Destination(String),
+    /// The request is none.
+    #[error("{0}")]
+    Request(String),
     /// The service has neither an address nor an endpoint.
     #[error("service {0} is headless and has no endpoint that serves port {1}")]
     NoEndpoint(ServiceName, u16),

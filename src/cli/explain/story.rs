@@ -4,12 +4,13 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 
 use ambit_decide::{
-    EgressMode, InboundQuery, OutboundPlan, OutboundQuery, Reason, Step, explain_at_waypoint,
-    explain_inbound, explain_outbound,
+    Connection, EgressMode, InboundQuery, OutboundPlan, OutboundQuery, Reason, Said, Step,
+    explain_at_waypoint, explain_before_routing, explain_inbound, explain_outbound,
 };
-use ambit_model::{Mesh, TunnelProtocol, Workload};
+use ambit_model::{GatewayAddress, Mesh, Policy, ServiceName, Target, TunnelProtocol, Workload};
 
 use super::place::{self, Origins, UsageError, destination, endpoint_at, source};
+use super::request::{Client, Request, RequestArgs, say};
 use super::views::Views;
 use crate::config::Configuration;
 
@@ -18,6 +19,8 @@ pub(super) struct Story<'a> {
     configuration: &'a Configuration,
     views: &'a Views,
     egress: EgressMode,
+    /// What is asked for on the connection, if that is no matter of connections alone.
+    request: Option<Request>,
     pub(super) text: String,
     origins: Origins,
     /// Nodes whose agents decide.
@@ -33,6 +36,8 @@ pub(super) struct Question<'a> {
     pub(super) destination: &'a str,
     /// What happens to unknown destinations, as far as agents do not tell.
     pub(super) egress: EgressMode,
+    /// The request.
+    pub(super) request: &'a RequestArgs,
 }
 
 impl<'a> Story<'a> {
@@ -45,10 +50,12 @@ impl<'a> Story<'a> {
         let mesh = configuration.mesh();
         let source = source(mesh, question.source)?;
         let to = destination(configuration, source, question.destination)?;
+        let request = question.request.read(&host(mesh, to));
         let mut story = Self {
             configuration,
             views,
             egress: question.egress,
+            request: request.map_err(UsageError::Request)?,
             text: String::new(),
             origins: Origins::new(),
             nodes: BTreeSet::new(),
@@ -114,16 +121,61 @@ impl<'a> Story<'a> {
         }
     }
 
-    /// Through a waypoint, which connects to an endpoint as itself.
+    /// Through a waypoint, which connects to an endpoint as itself. What it knows is what the objects say.
     fn pass(&mut self, mesh: &Mesh, source: &Workload, waypoint: &Workload, to: SocketAddr) {
         self.line(&format!("\nwaypoint {}:", place::describe(waypoint)));
-        self.line("  its own policies and routes are not looked at; without them it judges so:");
+        self.line(&match &self.request {
+            Some(request) => format!("  {}", request.describe()),
+            None => {
+                "  as a connection that is no HTTP; ask for a request by --method, --path and --header"
+                    .to_owned()
+            }
+        });
+        let known = self.configuration.mesh();
+        let identity = source.identity();
+        let client = Client {
+            identity: &identity,
+            address: address_for(source, to),
+        };
+        let bound_to = asked_by(known, to);
+        let bound = known
+            .policies()
+            .filter(|policy| is_bound(policy, &bound_to));
+        let bound: Vec<_> = bound.collect();
+        let connection = Connection::new(client.address, to, Some(&identity));
+        let request = self.request.clone();
+        let request = request.as_ref();
+        if !bound.is_empty() {
+            self.line("  before it routes, by what is bound to what is asked for:");
+            let first = explain_before_routing(
+                || bound.iter().copied(),
+                &to,
+                &connection,
+                |policy| say(policy, client, to, request),
+            );
+            self.steps(&first.steps);
+            if first.outcome.is_err() {
+                return;
+            }
+        }
+        let port = to.port();
         let Some((workload, to)) = endpoint_at(mesh, waypoint, to) else {
             return self.line(&format!("  nothing serves {to}"));
         };
-        let identity = source.identity();
-        let client = address_for(source, to);
-        let judged = explain_at_waypoint(mesh, workload, client, to, Some(&identity));
+        self.line("  its routes are not looked at; at the endpoint that there is without them:");
+        let workload = known.workload(&workload.uid).unwrap_or(workload);
+        let connection = Connection::new(client.address, to, Some(&identity));
+        let judged = explain_at_waypoint(known, workload, &connection, |policy| {
+            let targets = policy
+                .requests
+                .iter()
+                .flat_map(|requests| &requests.targets);
+            match targets.count() {
+                0 => say(policy, client, to, request),
+                _ if is_bound(policy, &bound_to) => Said::Elsewhere,
+                _ => say(policy, client, SocketAddr::new(to.ip(), port), request),
+            }
+        });
         self.steps(&judged.steps);
         if judged.outcome.is_ok() {
             self.arrive(waypoint, workload, to, true);
@@ -219,6 +271,34 @@ impl<'a> Story<'a> {
     fn line(&mut self, line: &str) {
         self.text.push_str(line);
         self.text.push('\n');
+    }
+}
+
+/// By which services policies are bound to what is at an address: its own, and that of its waypoint.
+fn asked_by(mesh: &Mesh, to: SocketAddr) -> Vec<ServiceName> {
+    let (own, waypoint) = match mesh.target(to) {
+        Target::Service(service, _) | Target::ServiceWithoutPort(service) => {
+            (Some(service.name.clone()), &service.waypoint)
+        }
+        Target::Workload(workload) => (None, &workload.waypoint),
+        Target::Unknown => (None, &None),
+    };
+    let waypoint = waypoint.iter().filter_map(|waypoint| match waypoint {
+        GatewayAddress::Service(name, _) => Some(name.clone()),
+        GatewayAddress::Address(..) => None,
+    });
+    own.into_iter().chain(waypoint).collect()
+}
+
+fn is_bound(policy: &Policy, services: &[ServiceName]) -> bool {
+    services.iter().any(|service| policy.is_bound_to(service))
+}
+
+/// The host that a client would ask for at an address.
+fn host(mesh: &Mesh, to: SocketAddr) -> String {
+    match mesh.target(to) {
+        Target::Service(service, _) => service.name.hostname.to_string(),
+        _ => to.to_string(),
     }
 }
 

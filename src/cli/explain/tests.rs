@@ -61,6 +61,16 @@ fn ask(source: &str, destination: &str, captured: Captured) -> Answer {
 }
 
 fn ask_of(objects: &str, source: &str, destination: &str, captured: Captured) -> Answer {
+    let none = RequestArgs::default();
+    ask_for(objects, (source, destination), &none, captured)
+}
+
+fn ask_for(
+    objects: &str,
+    (source, destination): (&str, &str),
+    request: &RequestArgs,
+    captured: Captured,
+) -> Answer {
     let folder = tempfile::tempdir().expect("a folder");
     fs::write(folder.path().join("shop.yaml"), objects).expect("written");
     let args = Args {
@@ -69,6 +79,7 @@ fn ask_of(objects: &str, source: &str, destination: &str, captured: Captured) ->
         destination: destination.to_owned(),
         captured,
         egress: Some(EgressMode::RegistryOnly),
+        request: request.clone(),
         cluster: Cluster::default(),
         names: MeshNames::default(),
     };
@@ -153,6 +164,52 @@ fn the_way_through_a_waypoint_is_told_with_what_the_destination_makes_of_it() {
     let without = ask_of(&bound, "shop/web-1", "db:80", Captured::Enrolled);
     assert_eq!(without.code, REFUSED.into(), "{}", without.out);
     insta::assert_snapshot!(format!("{}\n{}", told.out, without.out));
+}
+
+#[test]
+fn a_request_is_told_with_the_policy_that_decides_at_the_waypoint() {
+    let bound = SHOP.replace(
+        "{name: db, namespace: shop}\nspec: {selector",
+        "{name: db, namespace: shop, labels: {ambit.mesh/use-waypoint: gate}}\nspec: {selector",
+    );
+    let policies = "\
+---
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: readers, namespace: shop}
+spec:
+  targetRefs: [{kind: Service, group: '', name: db}]
+  rules: [{to: [{operation: {methods: [GET]}}]}]
+---
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: no-admin, namespace: shop}
+spec:
+  selector: {matchLabels: {app: db}}
+  action: DENY
+  rules: [{to: [{operation: {paths: [/admin*]}}]}]
+";
+    let objects = format!("{bound}{WAYPOINT}{policies}");
+    let ask = |method: Option<&str>, path: &str, header: &str| {
+        let request = RequestArgs {
+            method: method.map(ToOwned::to_owned),
+            path: Some(path.to_owned()),
+            headers: vec![header.to_owned()],
+        };
+        let places = ("shop/web-1", "db:80");
+        ask_for(&objects, places, &request, Captured::Enrolled)
+    };
+    let read = ask(None, "/cart", "x-a: b");
+    assert_eq!(read.code, ExitCode::SUCCESS, "{}", read.out);
+    let written = ask(Some("POST"), "/cart", "x-a: b");
+    assert_eq!(written.code, REFUSED.into(), "{}", written.out);
+    let admin = ask(Some("GET"), "/x/../%61dmin", "host: db");
+    assert_eq!(admin.code, REFUSED.into(), "{}", admin.out);
+    insta::assert_snapshot!(format!("{}\n{}\n{}", read.out, written.out, admin.out));
+    for (path, header) in [("cart", "a:b"), ("/", "no colon"), ("/", "b\u{e4}d name:x")] {
+        let usage = ask(None, path, header);
+        assert_eq!(usage.code, USAGE.into(), "{path} {header}");
+    }
 }
 
 #[test]
@@ -242,6 +299,7 @@ fn what_an_agent_knows_decides_where_it_was_asked() {
         source: "shop/web-1",
         destination: "192.0.2.1:443",
         egress: EgressMode::RegistryOnly,
+        request: &RequestArgs::default(),
     };
     let told = |question: &Question<'_>, views: &Views| {
         let story = Story::of(&configuration, question, views).expect("places that are there");
