@@ -32,6 +32,7 @@ mod rotation;
 mod stray_packets;
 mod support;
 mod virtual_service;
+mod waypoint_authorization;
 mod waypoint_binding;
 mod waypoint_chain;
 mod waypoint_connections;
