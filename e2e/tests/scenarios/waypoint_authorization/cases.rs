@@ -299,7 +299,7 @@ pub(super) const CASES: &[Case] = &[
         &[(
             "shop",
             "",
-            "selector: {matchLabels: {app: server}}, action: DENY, rules: [{when: [{key: 'request.headers[x-role]', values: ['*root*', 'root', 'root,*', '*,root']}]}]",
+            "selector: {matchLabels: {app: server}}, action: DENY, rules: [{when: [{key: 'request.headers[x-role]', values: [root, 'root,*', '*,root']}]}]",
         )],
         &[
             (
