@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ambit_model::ServiceName;
+use ambit_route::Normalization;
 use ambit_telemetry::Reporter;
 
 use crate::plain::Listen;
@@ -91,6 +92,10 @@ pub struct Args {
     /// them, also where a route's `retry` says more.
     #[arg(long, env = "AMBIT_RETRY_IDEMPOTENT_ONLY")]
     pub retry_idempotent_only: bool,
+    /// The form in which paths are routed, judged and sent on: NONE, BASE, MERGE_SLASHES or
+    /// DECODE_AND_MERGE_SLASHES.
+    #[arg(long, env = "AMBIT_PATH_NORMALIZATION", default_value = "BASE")]
+    pub path_normalization: Normalization,
     /// Serve a service without tunnels too, at LISTEN=DESTINATION: to measure beside other
     /// proxies. Clients prove no identity there.
     #[arg(long, hide = true)]

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use ambit_decide::Refusal;
 use ambit_kit::tasks::Tasks;
+use ambit_route::Normalization;
 use ambit_telemetry::{Connection, Ends, Telemetry};
 use arc_swap::ArcSwap;
 use tokio::sync::{Notify, watch};
@@ -89,6 +90,8 @@ pub(crate) struct Proxy {
     pub(crate) bounds: Bounds,
     /// Whether what an endpoint may have done already is repeated only where that does no harm.
     pub(crate) idempotent_only: bool,
+    /// The form that paths are put into.
+    pub(crate) normalization: Normalization,
     /// Room for the connections of clients.
     pub(crate) room: Room,
     /// How short memory is, and who holds it.

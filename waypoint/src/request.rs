@@ -70,7 +70,7 @@ pub(crate) async fn answer(
     let switch = Switch::asked(&mut request);
     let (mut head, body) = request.into_parts();
     headers::take_in(&mut head, call);
-    normalize(&mut head);
+    normalize(&mut head, proxy.normalization);
     let hops = Hops::take(&mut head.headers, call.client.is_waypoint);
     if let Some(switch) = &switch {
         switch.ask(&mut head);

@@ -96,6 +96,7 @@ impl Scene {
             room: Room::new(bounds.connections, bounds.connections.div_ceil(4)),
             bounds,
             idempotent_only: args.retry_idempotent_only,
+            normalization: args.path_normalization,
             pressure: Pressure::new(u64::MAX),
             review: Review::new(),
             tasks: Tasks::new(),

@@ -180,6 +180,7 @@ async fn start(
         room: Room::new(bounds.connections, bounds.connections.div_ceil(4)),
         bounds,
         idempotent_only: args.retry_idempotent_only,
+        normalization: args.path_normalization,
         pressure: Pressure::new(args.memory()),
         review: Review::new(),
         tasks: shared.connections,

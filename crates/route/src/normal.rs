@@ -1,17 +1,61 @@
 //! The one form of a path by which it is routed and sent on. A server that takes several forms for one
 //! would otherwise be reached by a form that no route has.
 //!
-//! It is what Envoy calls a normal path, and Istio's `BASE` (RFC 3986, 6.2.2): a backslash is a slash,
-//! escapes of characters that need none are resolved, and so are the segments `.` and `..`. Slashes
-//! that follow each other stay, and so do `%2F` and `%5C`: they may mean something else than a slash.
+//! If nothing else is asked for, it is what Envoy calls a normal path, and Istio's `BASE` (RFC 3986, 6.2.2):
+//! a backslash is a slash, escapes of characters that need none are resolved, and so are the segments `.`
+//! and `..`. Slashes that follow each other stay, and so do `%2F` and `%5C`: they may mean something else
+//! than a slash. [`Normalization`] has the other forms.
+
+use std::str::FromStr;
 
 use http::Uri;
 use http::request::Parts;
 use http::uri::PathAndQuery;
 
+/// The form that paths are put into, by Istio's names.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Normalization {
+    /// As they come. Policies about paths are then of little use.
+    None,
+    /// The normal form.
+    #[default]
+    Base,
+    /// The same, then with one slash for several.
+    MergeSlashes,
+    /// The same, after `%2F` and `%5C` have become slashes.
+    DecodeAndMergeSlashes,
+}
+
+impl Normalization {
+    /// Its name.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::None => "NONE",
+            Self::Base => "BASE",
+            Self::MergeSlashes => "MERGE_SLASHES",
+            Self::DecodeAndMergeSlashes => "DECODE_AND_MERGE_SLASHES",
+        }
+    }
+}
+
+impl FromStr for Normalization {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let all = [
+            Self::None,
+            Self::Base,
+            Self::MergeSlashes,
+            Self::DecodeAndMergeSlashes,
+        ];
+        let named = all.into_iter().find(|one| one.word() == text);
+        named.ok_or_else(|| format!("`{text}` is not one of {}", all.map(Self::word).join(", ")))
+    }
+}
+
 /// Puts the path of a request into its normal form.
-pub fn normalize(parts: &mut Parts) {
-    let Some(mut target) = normal_path(parts.uri.path()) else {
+pub fn normalize(parts: &mut Parts, form: Normalization) {
+    let Some(mut target) = normal_path(parts.uri.path(), form) else {
         return;
     };
     if let Some(query) = parts.uri.query() {
@@ -27,23 +71,35 @@ pub fn normalize(parts: &mut Parts) {
 }
 
 /// The normal form of a path; `None` if it has that already.
-fn normal_path(path: &str) -> Option<String> {
+fn normal_path(path: &str, form: Normalization) -> Option<String> {
+    let merges = form >= Normalization::MergeSlashes;
     let is_special = |byte: u8| matches!(byte, b'\\' | b'%');
-    let may_differ = path.bytes().any(is_special) || path.contains("/.");
-    if !may_differ || !path.starts_with('/') {
+    let may_differ =
+        path.bytes().any(is_special) || path.contains("/.") || (merges && path.contains("//"));
+    if form == Normalization::None || !may_differ || !path.starts_with('/') {
         return None;
     }
-    let normal = without_dots(&unescaped(path));
+    let decodes = form == Normalization::DecodeAndMergeSlashes;
+    let mut normal = without_dots(&unescaped(path, decodes));
+    if merges {
+        let mut last = '-';
+        normal.retain(|next| std::mem::replace(&mut last, next) != '/' || next != '/');
+    }
     (normal != path).then_some(normal)
 }
 
-/// With slashes for backslashes, and without needless escapes.
-fn unescaped(path: &str) -> String {
+/// With slashes for backslashes, and perhaps for escaped ones, and without needless escapes.
+fn unescaped(path: &str, decodes: bool) -> String {
     let mut parts = path.split('%');
     let mut plain = parts.next().unwrap_or_default().replace('\\', "/");
     for part in parts {
         let needless = escaped(part).filter(|byte| is_unreserved(*byte) && !ends(&plain, *byte));
-        let rest = match needless {
+        let slash = escaped(part).filter(|byte| decodes && matches!(byte, b'/' | b'\\'));
+        let rest = match needless.or(slash) {
+            Some(b'/' | b'\\') => {
+                plain.push('/');
+                part.get(2..).unwrap_or_default()
+            }
             Some(byte) => {
                 plain.push(char::from(byte));
                 part.get(2..).unwrap_or_default()

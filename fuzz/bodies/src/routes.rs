@@ -11,7 +11,8 @@ use ambit_model::{
     SessionPersistence, TextMatch,
 };
 use ambit_route::{
-    Compiled, Covered, EndpointTag, Head, Redirection, Rewriting, Session, Source, normalize,
+    Compiled, Covered, EndpointTag, Head, Normalization, Redirection, Rewriting, Session, Source,
+    normalize,
 };
 use ambit_wire::decode::RoutesReader;
 use ambit_wire::encode;
@@ -66,9 +67,9 @@ pub fn path(bytes: &[u8]) {
     };
     let mut parts = request.into_parts().0;
     let before = parts.uri.clone();
-    normalize(&mut parts);
+    normalize(&mut parts, Normalization::DecodeAndMergeSlashes);
     let after = parts.uri.clone();
-    normalize(&mut parts);
+    normalize(&mut parts, Normalization::DecodeAndMergeSlashes);
     assert_eq!(after, parts.uri);
     assert_eq!(after.query(), before.query());
     assert_eq!(after.authority(), before.authority());

@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use ambit_decide::Said;
 use ambit_model::{Policy, SpiffeId};
 use ambit_policy::{Attributes, Headers, Request as Asked, joined};
-use ambit_route::{Head, normalize};
+use ambit_route::{Head, Normalization, normalize};
 use http::HeaderMap;
 use http::header::HOST;
 use http::request::Parts;
@@ -23,6 +23,9 @@ pub struct RequestArgs {
     /// A header of it, NAME:VALUE; may be given several times
     #[arg(long = "header", value_name = "NAME:VALUE")]
     pub headers: Vec<String>,
+    /// The form that waypoints put paths into: NONE, BASE, MERGE_SLASHES or DECODE_AND_MERGE_SLASHES
+    #[arg(long, default_value = "BASE")]
+    pub path_normalization: Normalization,
 }
 
 impl RequestArgs {
@@ -52,7 +55,7 @@ impl RequestArgs {
         let request = request.body(());
         let request = request.map_err(|error| format!("that is no request: {error}"))?;
         let (mut head, ()) = request.into_parts();
-        normalize(&mut head);
+        normalize(&mut head, self.path_normalization);
         Ok(Some(Request(head)))
     }
 }

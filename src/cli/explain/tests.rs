@@ -195,6 +195,7 @@ spec:
             method: method.map(ToOwned::to_owned),
             path: Some(path.to_owned()),
             headers: vec![header.to_owned()],
+            ..RequestArgs::default()
         };
         let places = ("shop/web-1", "db:80");
         ask_for(&objects, places, &request, Captured::Enrolled)

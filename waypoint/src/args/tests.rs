@@ -36,6 +36,15 @@ fn retries_hold_for_every_method_unless_that_is_switched_off() {
 }
 
 #[test]
+fn paths_have_one_of_istios_forms() {
+    let form = |more: &[&str]| parsed(more).map(|args| args.path_normalization);
+    assert_eq!(form(&[]).unwrap(), Normalization::Base);
+    let merged = form(&["--path-normalization=MERGE_SLASHES"]);
+    assert_eq!(merged.unwrap(), Normalization::MergeSlashes);
+    assert!(form(&["--path-normalization=base"]).is_err());
+}
+
+#[test]
 fn every_variable_that_is_read_is_known() {
     let settings = Args::augment_args(clap::Command::default());
     for name in settings.get_arguments().filter_map(clap::Arg::get_env) {

@@ -41,6 +41,7 @@ fn a_path_has_one_form() {
         ("*", "*"),
         ("", ""),
     ] {
+        let normal_path = |path| normal_path(path, Normalization::Base);
         let formed = normal_path(path);
         assert_eq!(formed.as_deref().unwrap_or(path), normal, "{path}");
         assert_eq!(formed.is_some(), path != normal, "{path}");
@@ -52,6 +53,39 @@ fn a_path_has_one_form() {
 fn the_query_and_the_host_stay() {
     let target = "http://shop.example/a/../b%2d?x=/../%61";
     let (mut parts, ()) = Request::get(target).body(()).unwrap().into_parts();
-    normalize(&mut parts);
+    normalize(&mut parts, Normalization::default());
     assert_eq!(parts.uri, "http://shop.example/b-?x=/../%61");
+}
+
+#[test]
+fn slashes_are_merged_and_decoded_where_that_is_asked_for() {
+    use Normalization::{Base, DecodeAndMergeSlashes, MergeSlashes, None};
+    for (path, base, merged, decoded) in [
+        ("//admin", "//admin", "/admin", "/admin"),
+        ("/a///b//", "/a///b//", "/a/b/", "/a/b/"),
+        ("/a%2Fb", "/a%2Fb", "/a%2Fb", "/a/b"),
+        ("/a%2f%2Fb", "/a%2f%2Fb", "/a%2f%2Fb", "/a/b"),
+        ("/a%5Cb%5c", "/a%5Cb%5c", "/a%5Cb%5c", "/a/b/"),
+        (
+            "/x%2F..%2Fadmin",
+            "/x%2F..%2Fadmin",
+            "/x%2F..%2Fadmin",
+            "/admin",
+        ),
+        ("/x//../admin", "/x/admin", "/x/admin", "/x/admin"),
+        ("/a%252Fb", "/a%252Fb", "/a%252Fb", "/a%252Fb"),
+        ("/%2", "/%2", "/%2", "/%2"),
+        ("/a\\/b", "/a//b", "/a/b", "/a/b"),
+        ("*", "*", "*", "*"),
+    ] {
+        let of = |form| normal_path(path, form).unwrap_or_else(|| path.to_owned());
+        let found = [None, Base, MergeSlashes, DecodeAndMergeSlashes].map(of);
+        assert_eq!(found, [path, base, merged, decoded], "{path}");
+        for form in [Base, MergeSlashes, DecodeAndMergeSlashes] {
+            let again = normal_path(&of(form), form);
+            assert_eq!(again, Option::None, "{path} {form:?} twice");
+        }
+    }
+    assert_eq!("MERGE_SLASHES".parse(), Ok(MergeSlashes));
+    assert!("merge_slashes".parse::<Normalization>().is_err());
 }

@@ -107,6 +107,7 @@ environment:
   AMBIT_REPORTER: {{ $values.telemetry.reporter | quote }}
   AMBIT_LOG_QUERIES: {{ $values.telemetry.logQueries | quote }}
   AMBIT_RETRY_IDEMPOTENT_ONLY: {{ $values.retries.idempotentOnly | quote }}
+  AMBIT_PATH_NORMALIZATION: {{ .Values.meshConfig.pathNormalization.normalization | quote }}
 {{- end }}
 
 {{/* Annotations of what is made for an uninstall only. Takes its weight. */}}
