@@ -153,9 +153,11 @@ pub(crate) fn admin(proxy: Arc<Proxy>) -> Routes {
         let view = proxy.view();
         let services: Vec<_> = view.mesh.services().map(|s| &**s).collect();
         let workloads: Vec<_> = view.mesh.workloads().map(|w| &**w).collect();
+        let policies: Vec<_> = view.mesh.policies().map(|p| &**p).collect();
         let routes: Vec<_> = view.mesh.all_routes().map(|r| &**r).collect();
         Page::json(&serde_json::json!({
-            "services": services, "workloads": workloads, "routes": routes,
+            "services": services, "workloads": workloads, "policies": policies,
+            "routes": routes,
         }))
     })
 }

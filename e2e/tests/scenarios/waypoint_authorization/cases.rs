@@ -47,7 +47,6 @@ pub(super) const CASES: &[Case] = &[
                 "POST / HTTP/1.1\r\nHost: server\r\nContent-Length: 0",
                 DENIED,
             ),
-            ("client", "get / HTTP/1.1\r\nHost: server", DENIED),
         ],
     ),
     case(
