@@ -149,7 +149,7 @@ impl<'a> Story<'a> {
             self.line("  before it routes, by what is bound to what is asked for:");
             let first = explain_before_routing(
                 || bound.iter().copied(),
-                &to,
+                &host(known, to),
                 &connection,
                 |policy| say(policy, client, to, request),
             );
@@ -298,7 +298,7 @@ fn is_bound(policy: &Policy, services: &[ServiceName]) -> bool {
 fn host(mesh: &Mesh, to: SocketAddr) -> String {
     match mesh.target(to) {
         Target::Service(service, _) => service.name.hostname.to_string(),
-        _ => to.to_string(),
+        _ => to.ip().to_string(),
     }
 }
 

@@ -461,6 +461,7 @@ fn every_policy_that_applies_is_listed() {
         "ambit-system/mesh",
         "istio-system/mesh-web",
         "shop/all",
+        "shop/audit",
         "shop/broken",
         "shop/web",
     ];
