@@ -21,14 +21,14 @@ pub struct Place {
 }
 
 impl Place {
-    /// Where this workload runs. The model has no labels; who knows them adds them.
+    /// Where this workload runs.
     pub fn of(workload: &Workload) -> Self {
         Self {
             locality: workload.locality.clone(),
             node: Arc::clone(&workload.node),
             cluster: Arc::clone(&workload.cluster),
             network: Arc::clone(&workload.network),
-            labels: Arc::default(),
+            labels: Arc::new(workload.labels.clone()),
         }
     }
 

@@ -23,14 +23,15 @@ pub struct PoolLimits {
     /// Requests in flight, waiting ones among them (`http.http2MaxRequests`, of HTTP/1 too).
     pub requests: Option<u32>,
     /// Retries, whatever the number of requests (`http.maxRetries`). Without a number they are a
-    /// share of the requests: [`RetryLimits::default`].
+    /// share of the requests.
     pub retries: Option<u32>,
+    /// The share of the requests that may be retries where there is no number (`retryBudget`).
+    pub retry_share: RetryLimits,
 }
 
 impl PoolLimits {
     fn of_retries(&self) -> RetryLimits {
-        self.retries
-            .map_or_else(RetryLimits::default, RetryLimits::at_most)
+        self.retries.map_or(self.retry_share, RetryLimits::at_most)
     }
 }
 
@@ -65,6 +66,11 @@ impl Pool {
     /// Asks for a connection, which counts as long as the permit is kept.
     pub fn connection(&self) -> Option<Permit> {
         self.connections.take()
+    }
+
+    /// The same for who has asked before, and is not counted again if there is none.
+    pub fn connection_again(&self) -> Option<Permit> {
+        self.connections.grant()
     }
 
     /// Asks for a request to wait for a connection.
@@ -136,15 +142,19 @@ impl Places {
     }
 
     fn take(self: &Arc<Self>) -> Option<Permit> {
+        let granted = self.grant();
+        if granted.is_none() {
+            self.refused.fetch_add(1, Ordering::Relaxed);
+        }
+        granted
+    }
+
+    fn grant(self: &Arc<Self>) -> Option<Permit> {
         let one_more = |taken| (taken < self.limit.load(Ordering::Relaxed)).then_some(taken + 1);
         let granted = self
             .taken
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more);
-        if granted.is_err() {
-            self.refused.fetch_add(1, Ordering::Relaxed);
-            return None;
-        }
-        Some(Permit(Arc::clone(self)))
+        granted.ok().map(|_| Permit(Arc::clone(self)))
     }
 }
 

@@ -148,8 +148,13 @@ impl<K: Clone + Hash + Ord, T> EndpointSet<K, T> {
         Some(self.known.get(key)?.member.outstanding())
     }
 
+    /// How many endpoints are known.
+    pub fn known(&self) -> usize {
+        self.known.len()
+    }
+
     /// How many endpoints may be picked.
-    fn ready(&self) -> usize {
+    pub fn ready(&self) -> usize {
         self.groups.iter().map(Group::len).sum()
     }
 

@@ -3,7 +3,7 @@ use std::sync::{Arc, Barrier};
 use std::thread;
 
 use super::{Permit, Pool, PoolCounts, PoolLimits};
-use crate::budget::ActiveRetry;
+use crate::budget::{ActiveRetry, RetryLimits};
 
 fn at_most(limit: u32) -> PoolLimits {
     PoolLimits {
@@ -11,6 +11,7 @@ fn at_most(limit: u32) -> PoolLimits {
         pending: Some(limit),
         requests: Some(limit),
         retries: Some(limit),
+        retry_share: RetryLimits::default(),
     }
 }
 
