@@ -84,6 +84,7 @@ pub(crate) fn service(name: &str, vips: &[&str]) -> Service {
         waypoint: None,
         load_balancing: LoadBalancing::default(),
         ip_families: IpFamilies::default(),
+        traffic: None,
     }
 }
 

@@ -75,6 +75,7 @@ pub(crate) fn service(namespace: &str, name: &str, vips: &[(&str, u8)]) -> Servi
         waypoint: None,
         load_balancing: LoadBalancing::default(),
         ip_families: IpFamilies::default(),
+        traffic: None,
     }
 }
 

@@ -21,6 +21,7 @@ mod same;
 mod service;
 mod spiffe;
 mod telemetry;
+mod traffic;
 mod workload;
 
 pub use authentication::{
@@ -49,6 +50,10 @@ pub use same::Same;
 pub use service::{AppProtocol, IpFamilies, LoadBalancing, PortMapping, Service, ServicePort};
 pub use spiffe::{SpiffeId, SpiffeIdError, TrustDomain};
 pub use telemetry::{AccessLog, MeshTelemetry};
+pub use traffic::{
+    Balancing, ConnectionPolicy, HashKey, HashPolicy, HashTable, HttpVersion, LocalityPolicy,
+    OutlierPolicy, PortPolicies, RetryShare, ServiceTraffic, Subset, TrafficPolicy,
+};
 pub use workload::{
     GatewayAddress, Health, Locality, TunnelProtocol, Waypoint, Workload, WorkloadType,
 };

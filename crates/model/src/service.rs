@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::names::{NetworkAddress, ServiceName};
 use crate::spiffe::SpiffeId;
+use crate::traffic::ServiceTraffic;
 use crate::workload::GatewayAddress;
 
 /// A stable name and addresses for a set of workloads (`istio.workload.Service`).
@@ -27,6 +28,10 @@ pub struct Service {
     pub load_balancing: LoadBalancing,
     /// Address families that it serves.
     pub ip_families: IpFamilies,
+    /// How requests to it are spread and bounded, where somebody says (ours tells, in an
+    /// extension).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traffic: Option<Arc<ServiceTraffic>>,
 }
 
 /// One port of a service.

@@ -94,6 +94,7 @@ pub(crate) fn service(namespace: &str, name: &str) -> Arc<Service> {
         waypoint: None,
         load_balancing: LoadBalancing::default(),
         ip_families: IpFamilies::default(),
+        traffic: None,
     })
 }
 

@@ -34,6 +34,7 @@ fn service(hostname: &str, vip: &str) -> Change {
         waypoint: None,
         load_balancing: ambit_model::LoadBalancing::default(),
         ip_families: ambit_model::IpFamilies::Automatic,
+        traffic: None,
     }))
 }
 

@@ -23,6 +23,7 @@ fn service(short: &str, waypoint: Option<&str>) -> Change {
         waypoint: waypoint.map(|waypoint| GatewayAddress::Service(name(waypoint), 15008)),
         load_balancing: ambit_model::LoadBalancing::default(),
         ip_families: ambit_model::IpFamilies::Automatic,
+        traffic: None,
     }))
 }
 

@@ -51,6 +51,7 @@ fn address(name: &str, text: &str) -> Change {
         waypoint: None,
         load_balancing: ambit_model::LoadBalancing::default(),
         ip_families: ambit_model::IpFamilies::Automatic,
+        traffic: None,
     }))
 }
 

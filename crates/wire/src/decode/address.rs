@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use ambit_model::{
     AppProtocol, GatewayAddress, Health, IpFamilies, LoadBalancing, Locality, NetworkAddress,
-    PolicyName, PortMapping, Service, ServiceName, ServicePort, SpiffeId, TunnelProtocol, Workload,
-    WorkloadType, WorkloadUid,
+    PolicyName, PortMapping, Service, ServiceName, ServicePort, ServiceTraffic, SpiffeId,
+    TunnelProtocol, Workload, WorkloadType, WorkloadUid,
 };
 use prost::Message;
 
@@ -158,7 +158,17 @@ pub fn service_from_wire(message: wire::Service) -> Result<Service, DecodeError>
             Ok(wire::IpFamilies::Dual) => IpFamilies::Dual,
             Ok(wire::IpFamilies::Automatic) | Err(_) => IpFamilies::Automatic,
         },
+        traffic: traffic(&extension.traffic)?,
     })
+}
+
+fn traffic(wire: &[u8]) -> Result<Option<Arc<ServiceTraffic>>, DecodeError> {
+    if wire.is_empty() {
+        return Ok(None);
+    }
+    let read = serde_json::from_slice(wire);
+    read.map(Some)
+        .map_err(|error| DecodeError::Message(error.to_string()))
 }
 
 /// The parts of an identity go into certificates and policies: they must form a SPIFFE id.

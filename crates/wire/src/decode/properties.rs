@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ambit_model::*;
 use ipnet::IpNet;
@@ -122,6 +123,72 @@ fn service_port() -> impl Strategy<Value = ServicePort> {
     })
 }
 
+fn balancing() -> impl Strategy<Value = Balancing> {
+    let by = prop_oneof![
+        anything().prop_map(HashKey::Header),
+        (anything(), option::of(any::<Duration>())).prop_map(|(name, ttl)| HashKey::Cookie {
+            name,
+            path: "/".into(),
+            ttl,
+            attributes: vec![("a".into(), "b".into())],
+        }),
+        Just(HashKey::SourceIp),
+        anything().prop_map(HashKey::Query),
+    ];
+    let table = prop_oneof![
+        any::<u32>().prop_map(HashTable::Ring),
+        any::<u32>().prop_map(HashTable::Maglev)
+    ];
+    prop_oneof![
+        Just(Balancing::LeastRequest),
+        Just(Balancing::RoundRobin),
+        Just(Balancing::Random),
+        (by, table).prop_map(|(by, table)| Balancing::Hash(HashPolicy { by, table })),
+    ]
+}
+
+prop_compose! {
+    fn traffic_policy()(
+        balancing in option::of(balancing()), warm_up in option::of(any::<Duration>()),
+        parts in btree_map(anything(), 0..100_u32, 0..3), regions in vec((word(), word()), 0..2),
+        has_locality in any::<bool>(), bounds in any::<(Option<u32>, Option<u32>, Option<Duration>)>(),
+        outliers in option::of(any::<(u32, u32, bool, Duration)>()),
+    ) -> TrafficPolicy {
+        let locality = LocalityPolicy {
+            disabled: false, distribute: vec![("a/*".into(), parts)], failover: regions, priority: vec!["k=v".into()],
+        };
+        TrafficPolicy {
+            balancing, warm_up, locality: has_locality.then_some(locality),
+            connections: ConnectionPolicy {
+                connections: bounds.0, pending: bounds.1, connect_timeout: bounds.2, http: HttpVersion::Http2,
+                ..ConnectionPolicy::default()
+            },
+            outliers: outliers.map(|(errors, percent, split, time)| OutlierPolicy {
+                consecutive_5xx: errors, consecutive_gateway: errors, split_local_origin: split,
+                consecutive_local_origin: errors, interval: time, base_ejection_time: time,
+                max_ejection_percent: percent, min_health_percent: percent,
+            }),
+        }
+    }
+}
+
+prop_compose! {
+    fn policies()(any in traffic_policy(), ports in btree_map(any::<u16>(), traffic_policy(), 0..2)) -> PortPolicies {
+        PortPolicies { any, ports }
+    }
+}
+
+prop_compose! {
+    fn traffic()(
+        whole in policies(),
+        subsets in btree_map(word(), (btree_map(word(), anything(), 0..3), policies()), 0..2),
+    ) -> ServiceTraffic {
+        let subset = |(labels, policies)| Subset { labels, policies };
+        let subsets = subsets.into_iter().map(|(name, one)| (name, subset(one))).collect();
+        ServiceTraffic { whole, subsets }
+    }
+}
+
 prop_compose! {
     fn service()(
         name in service_name(), short_name in anything(), vips in vec(vip(), 0..3),
@@ -129,10 +196,11 @@ prop_compose! {
         waypoint in option::of(gateway()), routing_preference in vec(0..9i32, 0..3), mode in 0..5i32,
         allow_unhealthy in any::<bool>(), session_affinity in any::<bool>(),
         ip_families in prop_oneof![Just(IpFamilies::Automatic), Just(IpFamilies::Ipv4Only), Just(IpFamilies::Ipv6Only), Just(IpFamilies::Dual)],
+        traffic in option::of(traffic()),
     ) -> Service {
         let subject_alt_names = sans.iter().map(|(t, n, s)| SpiffeId::from_parts(t, n, s)).collect();
         let load_balancing = LoadBalancing { routing_preference, mode, allow_unhealthy, session_affinity };
-        Service { name, short_name, vips, ports, subject_alt_names, waypoint, load_balancing, ip_families }
+        Service { name, short_name, vips, ports, subject_alt_names, waypoint, load_balancing, ip_families, traffic: traffic.map(Arc::new) }
     }
 }
 

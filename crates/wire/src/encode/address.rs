@@ -106,6 +106,13 @@ fn load_balancing(balancing: &LoadBalancing) -> Option<wire::LoadBalancing> {
 fn service_extension(service: &Service) -> Option<wire::Extension> {
     let extension = extension::ServiceExtension {
         session_affinity: service.load_balancing.session_affinity,
+        // No type of the model has a map whose keys are not texts or numbers: this does not fail.
+        traffic: service
+            .traffic
+            .as_ref()
+            .and_then(|traffic| serde_json::to_vec(traffic).ok())
+            .unwrap_or_default()
+            .into(),
     };
     (extension != extension::ServiceExtension::default()).then(|| wire::Extension {
         name: SERVICE_EXTENSION.to_owned(),

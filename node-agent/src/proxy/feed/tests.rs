@@ -193,6 +193,7 @@ fn service(waypoint: Option<&str>) -> Resources {
         waypoint: waypoint.map(gateway),
         load_balancing: LoadBalancing::default(),
         ip_families: IpFamilies::default(),
+        traffic: None,
     };
     Resources {
         addresses: vec![NamedResource {
