@@ -11,6 +11,7 @@
 //! of an enumeration, that the other lacks.
 
 mod authorization_policy;
+mod destination_rule;
 mod peer_authentication;
 mod schema;
 mod selector;
@@ -23,10 +24,11 @@ use self::schema::Schema;
 use crate::config::objects::Kind;
 
 /// The kinds that have a definition of ours.
-pub const KINDS: [Kind; 3] = [
+pub const KINDS: [Kind; 4] = [
     Kind::AuthorizationPolicy,
     Kind::PeerAuthentication,
     Kind::VirtualService,
+    Kind::DestinationRule,
 ];
 /// By this label a definition of ours is told from an Istio installation's.
 pub const LABEL: (&str, &str) = ("app.kubernetes.io/part-of", "ambit");
@@ -69,6 +71,7 @@ pub fn definition(kind: Kind) -> Option<Value> {
         Kind::AuthorizationPolicy => authorization_policy::definition(),
         Kind::PeerAuthentication => peer_authentication::definition(),
         Kind::VirtualService => virtual_service::definition(),
+        Kind::DestinationRule => destination_rule::definition(),
         _ => return None,
     };
     Some(definition.document())

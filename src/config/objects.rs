@@ -8,6 +8,7 @@
 
 pub mod authorization_policy;
 pub mod cluster;
+pub mod destination_rule;
 pub mod gateway;
 pub mod grpc_route;
 pub mod http_route;
@@ -37,6 +38,7 @@ use serde_json::Value;
 
 use self::authorization_policy::AuthorizationPolicy;
 use self::cluster::{Namespace, Node, ServiceAccount};
+use self::destination_rule::DestinationRule;
 use self::gateway::{Gateway, GatewayClass};
 use self::grpc_route::GrpcRoute;
 use self::http_route::HttpRoute;
@@ -72,6 +74,7 @@ pub enum Kind {
     TcpRoute,
     ReferenceGrant,
     VirtualService,
+    DestinationRule,
 }
 
 impl Kind {
@@ -94,6 +97,7 @@ impl Kind {
         Self::TcpRoute,
         Self::ReferenceGrant,
         Self::VirtualService,
+        Self::DestinationRule,
     ];
 
     /// Its name.
@@ -116,6 +120,7 @@ impl Kind {
             Self::TcpRoute => "TCPRoute",
             Self::ReferenceGrant => "ReferenceGrant",
             Self::VirtualService => "VirtualService",
+            Self::DestinationRule => "DestinationRule",
         }
     }
 
@@ -139,6 +144,7 @@ impl Kind {
             Self::TcpRoute => "tcproutes",
             Self::ReferenceGrant => "referencegrants",
             Self::VirtualService => "virtualservices",
+            Self::DestinationRule => "destinationrules",
         }
     }
 
@@ -163,7 +169,7 @@ impl Kind {
                 "gateway.networking.k8s.io/v1beta1",
             ],
             Self::GrpcRoute => &["gateway.networking.k8s.io/v1"],
-            Self::VirtualService => &[
+            Self::VirtualService | Self::DestinationRule => &[
                 "networking.istio.io/v1",
                 "networking.istio.io/v1beta1",
                 "networking.istio.io/v1alpha3",
@@ -202,7 +208,12 @@ impl Kind {
     /// True if the author of an object of this kind is told what becomes of it: before it is written
     /// and, by its status, afterwards. While it cannot be read, its last good version counts.
     pub fn is_judged(self) -> bool {
-        self.is_policy() || self.is_route() || self == Self::VirtualService
+        self.is_policy() || self.is_route() || self.is_traffic()
+    }
+
+    /// True if it is one of Istio's that say where traffic goes, and how.
+    pub fn is_traffic(self) -> bool {
+        matches!(self, Self::VirtualService | Self::DestinationRule)
     }
 
     /// True if we write something of the status of its objects.
@@ -265,6 +276,7 @@ pub enum Object {
     TcpRoute(Box<TcpRoute>),
     ReferenceGrant(Box<ReferenceGrant>),
     VirtualService(Box<VirtualService>),
+    DestinationRule(Box<DestinationRule>),
     /// A policy that cannot be read and has no version that could: it refuses everything in its
     /// scope, which is its namespace, or the mesh if that is not readable either.
     UnreadablePolicy(ObjectKey),
@@ -291,6 +303,7 @@ impl Object {
             Self::TcpRoute(object) => (Kind::TcpRoute, &object.metadata),
             Self::ReferenceGrant(object) => (Kind::ReferenceGrant, &object.metadata),
             Self::VirtualService(object) => (Kind::VirtualService, &object.metadata),
+            Self::DestinationRule(object) => (Kind::DestinationRule, &object.metadata),
             Self::UnreadablePolicy(key) => return key.clone(),
         };
         key_of(kind, metadata)
@@ -316,6 +329,7 @@ impl Object {
             Self::TcpRoute(object) => serde_json::to_value(object),
             Self::ReferenceGrant(object) => serde_json::to_value(object),
             Self::VirtualService(object) => serde_json::to_value(object),
+            Self::DestinationRule(object) => serde_json::to_value(object),
             Self::UnreadablePolicy(_) => return None,
         };
         let kind = self.key().kind;

@@ -31,6 +31,13 @@ impl Configuration {
                 }));
             }
         }
+        for (key, findings) in self.rule_findings() {
+            if let Some(origin) = self.objects.origin(&key) {
+                problems.extend(findings.into_iter().map(|(severity, finding)| {
+                    finding.at(origin, &key, severity, Cause::NotEnforced)
+                }));
+            }
+        }
         let outdone = translate::outdone(&self.settings, &self.objects);
         problems.extend(outdone.into_iter().filter_map(|(key, finding)| {
             let origin = self.objects.origin(key)?;

@@ -1,13 +1,15 @@
 //! What is said of each policy and each route on itself, by its status.
 //!
 //! A policy has the condition `Accepted`, a route has conditions for each of its parents ([`route`]), a
-//! `VirtualService` those of Istio's status beside ours ([`virtual_service`]).
+//! `VirtualService` or `DestinationRule` those of Istio's status beside ours ([`virtual_service`]).
 //! Accepted is what is in force as it is written. Anything else says which field is wrong, what to
 //! do, and what is in force meanwhile: the last version that could be read, or a refusal of all
 //! that it might have been for. Pure; who writes it compares with what is there ([`Shown`]).
 
 pub mod route;
 pub mod virtual_service;
+
+mod destination_rule;
 
 mod reach;
 mod said;
@@ -233,6 +235,11 @@ impl Configuration {
             }
             if key.kind == Kind::VirtualService {
                 let said = Said::VirtualService(self.said_of_virtual(key, shown, unread));
+                report.statuses.push((key.clone(), shown.clone(), said));
+                continue;
+            }
+            if key.kind == Kind::DestinationRule {
+                let said = Said::DestinationRule(self.said_of_rule(key, shown, unread));
                 report.statuses.push((key.clone(), shown.clone(), said));
                 continue;
             }

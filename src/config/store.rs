@@ -6,6 +6,7 @@
 //! decided before (`files.rs`).
 
 mod claims;
+mod destination_rules;
 mod labels;
 mod routes;
 mod virtual_services;
@@ -16,6 +17,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use self::claims::{Claims, claims_on};
+use self::destination_rules::DestinationIndex;
 use self::labels::LabelIndex;
 use self::routes::RouteIndex;
 use self::virtual_services::VirtualIndex;
@@ -91,6 +93,7 @@ pub struct Objects {
     claims: Claims,
     routes: RouteIndex,
     virtual_services: VirtualIndex,
+    destination_rules: DestinationIndex,
     waypoints: WaypointIndex,
 }
 
@@ -353,6 +356,7 @@ impl Objects {
         }
         match object {
             Object::VirtualService(object) => self.virtual_services.apply(indexing, key, object),
+            Object::DestinationRule(object) => self.destination_rules.apply(indexing, key, object),
             Object::Pod(pod) => {
                 if let Some(node) = &pod.spec.node_name {
                     indexing.apply(&mut self.pods_by_node, node.shared(), key);

@@ -14,6 +14,7 @@ mod rivals;
 mod routes;
 mod service;
 mod targets;
+mod traffic;
 mod tunnel_port;
 mod waypoint;
 mod workload;
@@ -40,6 +41,7 @@ pub use self::routes::{
     Judged, RouteCondition, RouteVerdict, RouteVerdicts, TranslatedRoutes, VirtualVerdict,
     VirtualVerdicts,
 };
+pub use self::traffic::{RuleVerdict, TranslatedTraffic, rule_findings};
 pub use self::tunnel_port::closed_by;
 pub use self::waypoint::{
     Binding, Bound, CLASS, CONTROLLER, GATEWAY_NAME, HBONE, Scope, WAYPOINT_PORT, WhyRefused,
@@ -87,6 +89,11 @@ impl Inputs<'_> {
     /// The service of that name.
     pub fn service(&self, service: &ObjectKey) -> Option<ambit_model::Service> {
         service::translate(self, service)
+    }
+
+    /// What destination rules come to for the service of that name.
+    pub fn traffic(&self, service: &ObjectKey) -> TranslatedTraffic {
+        traffic::translate(self, service)
     }
 
     /// The routes of the service of that name, and what is said of all that name it as a parent.
@@ -146,6 +153,7 @@ pub fn findings_of(inputs: &Inputs<'_>, object: &Object) -> Vec<(Severity, Findi
         }
         Object::PeerAuthentication(policy) => peer_authentication::disabled(policy),
         Object::VirtualService(object_of) => virtual_findings_of(inputs, &object.key(), object_of),
+        Object::DestinationRule(rule) => rule_findings(inputs, &object.key(), rule),
         _ => match Route::of(object) {
             Some(route) => routes::findings(inputs, &object.key(), route),
             None => Vec::new(),

@@ -31,7 +31,7 @@ pub(super) fn schema(kind: Kind) -> Schema {
         .with("x-kubernetes-list-map-keys", vec!["type"]);
     let generation = Schema::number("Generation of the object that was seen.");
     let what = "What became of it; written by the control plane.";
-    if kind != Kind::VirtualService {
+    if !kind.is_traffic() {
         return Schema::object(
             what,
             [

@@ -2,12 +2,14 @@ use std::collections::BTreeSet;
 
 use super::*;
 use crate::config::objects::authorization_policy as ap;
+use crate::config::objects::destination_rule::DestinationRule;
 use crate::config::objects::peer_authentication as pa;
 use crate::config::objects::selector::{Selector, TargetReference};
 use crate::config::objects::virtual_service as vs;
 use crate::config::objects::virtual_service::actions;
 use crate::config::objects::virtual_service::values::Percentage;
 
+mod destination_rule;
 mod probe;
 
 use probe::names;
@@ -83,10 +85,12 @@ fn schemas_have_the_fields_and_words_of_the_types() {
         (format!("{port}/properties/mode"), names::<pa::Mode>()),
     ];
     let virtual_service = of_virtual_services();
+    let rule = destination_rule::pairs();
     let kinds = [
         (Kind::AuthorizationPolicy, &authorization[..]),
         (Kind::PeerAuthentication, &peer[..]),
         (Kind::VirtualService, &virtual_service[..]),
+        (Kind::DestinationRule, &rule[..]),
     ];
     for (kind, pairs) in kinds {
         let schema = schema_of(kind);
@@ -107,6 +111,7 @@ fn schemas_have_the_fields_and_words_of_the_types() {
     assert_eq!(names::<ap::AuthorizationPolicy>(), whole);
     assert_eq!(names::<pa::PeerAuthentication>(), whole);
     assert_eq!(names::<vs::VirtualService>(), whole);
+    assert_eq!(names::<DestinationRule>(), whole);
 }
 
 /// Places of the schema of virtual services, and the names that the types know there.

@@ -116,7 +116,7 @@ pub fn read(document: Value) -> Result<Object, Box<ReadError>> {
     let kind = head.known_kind()?;
     map.remove("apiVersion");
     map.remove("kind");
-    if kind.is_policy() || kind == Kind::VirtualService {
+    if kind.is_policy() || kind.is_traffic() {
         head.check_metadata(&map)?;
         map.remove("status");
     }
@@ -142,6 +142,7 @@ pub fn read(document: Value) -> Result<Object, Box<ReadError>> {
         Kind::TcpRoute => head.typed(&body).map(Object::TcpRoute),
         Kind::ReferenceGrant => head.typed(&body).map(Object::ReferenceGrant),
         Kind::VirtualService => head.typed(&body).map(Object::VirtualService),
+        Kind::DestinationRule => head.typed(&body).map(Object::DestinationRule),
     }?;
     head.check(&object)?;
     Ok(object)
@@ -254,6 +255,7 @@ impl Head {
             Object::HttpRoute(route) => route.check(),
             Object::GrpcRoute(route) => route.check(),
             Object::VirtualService(object) => object.check(),
+            Object::DestinationRule(object) => object.check(),
             _ => Ok(()),
         };
         checked.map_err(|finding| self.error(Cause::Field, finding))

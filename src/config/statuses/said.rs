@@ -15,6 +15,8 @@ pub enum Said {
     Route(RouteStatus),
     /// Of a virtual service.
     VirtualService(VirtualStatus),
+    /// Of a destination rule.
+    DestinationRule(VirtualStatus),
 }
 
 impl Said {
@@ -23,7 +25,9 @@ impl Said {
         match self {
             Self::Policy(condition) => condition.difference(shown),
             Self::Route(status) => status.difference(shown),
-            Self::VirtualService(status) => status.difference(shown),
+            Self::VirtualService(status) | Self::DestinationRule(status) => {
+                status.difference(shown)
+            }
         }
     }
 
@@ -45,7 +49,9 @@ impl Said {
                 json!({"conditions": conditions, "observedGeneration": said.generation})
             }
             Self::Route(status) => json!({"parents": status.parents(shown, now)}),
-            Self::VirtualService(status) => status.status(shown, now),
+            Self::VirtualService(status) | Self::DestinationRule(status) => {
+                status.status(shown, now)
+            }
         }
     }
 }

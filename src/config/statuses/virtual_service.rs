@@ -17,7 +17,7 @@ use crate::config::store::services_of_hosts;
 use crate::config::translate::{self, RouteCondition, VirtualVerdict};
 
 /// Istio's condition: what it says has been given to those who follow it.
-const RECONCILED: &str = "Reconciled";
+pub(super) const RECONCILED: &str = "Reconciled";
 /// Conditions that we write.
 const OURS: [&str; 3] = [RECONCILED, ACCEPTED, RESOLVED_WAYPOINTS];
 /// Where the fields are told of.
@@ -224,9 +224,9 @@ impl Configuration {
     }
 }
 
-type Said = (Vec<RouteCondition>, Vec<(Severity, Finding)>);
+pub(super) type Said = (Vec<RouteCondition>, Vec<(Severity, Finding)>);
 
-fn said_of_unread(has_last_good: bool, problem: &Problem) -> Said {
+pub(super) fn said_of_unread(has_last_good: bool, problem: &Problem) -> Said {
     let finding = Finding::new(
         problem.field.as_str(),
         problem.what.as_str(),

@@ -127,9 +127,10 @@ impl Objects {
         services.filter(may_be).cloned().collect()
     }
 
-    /// Whether some virtual service asks for a label of clients.
+    /// Whether somebody asks for a label: a virtual service of clients, or a destination rule of
+    /// endpoints.
     pub fn asks_for_label(&self, label: &str) -> bool {
-        self.virtual_services.labels.contains_key(label)
+        self.virtual_services.labels.contains_key(label) || self.divides_by_label(label)
     }
 }
 
@@ -180,7 +181,7 @@ fn wildcards(object: &VirtualService) -> Vec<Arc<str>> {
 
 /// Whether the full name of a service may end so, in whatever domain: narrower than all services, and
 /// never too narrow.
-fn may_end(service: &ObjectKey, suffix: &str) -> bool {
+pub(super) fn may_end(service: &ObjectKey, suffix: &str) -> bool {
     match suffix.split_once(".svc.") {
         Some((before, _)) => {
             let name = format!("{}.{}", service.name, service.namespace);

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::targets::gateways_of;
 use crate::config::Settings;
 use crate::config::objects::authorization_policy::AuthorizationPolicy;
+use crate::config::objects::destination_rule::DestinationRule;
 use crate::config::objects::gateway::GatewayKey;
 use crate::config::objects::metadata::{Labels, selects};
 use crate::config::objects::route_parts::Route;
@@ -54,7 +55,8 @@ impl Output {
             | Kind::TlsRoute
             | Kind::TcpRoute
             | Kind::ReferenceGrant
-            | Kind::VirtualService => None,
+            | Kind::VirtualService
+            | Kind::DestinationRule => None,
         }
     }
 }
@@ -208,6 +210,7 @@ impl Dirty {
             | Object::TcpRoute(_)
             | Object::ReferenceGrant(_)
             | Object::VirtualService(_)
+            | Object::DestinationRule(_)
             | Object::UnreadablePolicy(_) => {}
         }
     }
@@ -288,6 +291,7 @@ impl Dirty {
                 }
             }
             Object::VirtualService(object) => self.touch_hosts(objects, key, object),
+            Object::DestinationRule(object) => self.touch_ruled(objects, key, object),
             Object::ReferenceGrant(grant) => {
                 for from in &grant.spec.from {
                     let kind = Kind::of(&from.kind).filter(|kind| kind.is_route());
@@ -323,6 +327,16 @@ impl Dirty {
         self.outputs.extend(touched.into_iter().map(Output::Routes));
     }
 
+    /// Services that a destination rule is for, and routes to their subsets.
+    fn touch_ruled(&mut self, objects: &Objects, key: &ObjectKey, object: &DestinationRule) {
+        for service in objects.services_ruled(key, object) {
+            for (key, virtual_service) in objects.virtual_services_to(&service) {
+                self.touch_hosts(objects, key, virtual_service);
+            }
+            self.outputs.insert(Output::Service(service));
+        }
+    }
+
     /// Pods that have a label of which it has changed whether anybody asks for it.
     fn touch_labelled(
         &mut self,
@@ -334,6 +348,7 @@ impl Dirty {
             Some(Object::VirtualService(object)) => {
                 labels_asked(object).into_iter().cloned().collect()
             }
+            Some(Object::DestinationRule(object)) => object.labels(),
             _ => BTreeSet::new(),
         };
         let (before, after): (BTreeSet<Arc<str>>, BTreeSet<Arc<str>>) =

@@ -51,6 +51,7 @@ pub(super) fn translate(inputs: &Inputs<'_>, key: &ObjectKey) -> Option<ambit_mo
         waypoint: waypoint(inputs, Bound::Service, &service.metadata, &key.namespace),
         load_balancing: load_balancing(service),
         ip_families: ip_families(service),
+        traffic: inputs.traffic(key).traffic.map(Arc::new),
     })
 }
 

@@ -5,6 +5,7 @@ mod requests;
 mod routes;
 mod service;
 mod targets;
+mod traffic;
 mod tunnel_port;
 mod workload;
 

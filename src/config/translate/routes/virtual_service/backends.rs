@@ -16,6 +16,7 @@ use crate::config::objects::virtual_service::Destination;
 use crate::config::objects::virtual_service::hosts::Host;
 use crate::config::problem::Finding;
 use crate::config::translate::routes::compile::Wrong;
+use crate::config::translate::traffic::has_subset;
 
 impl Reader<'_, '_> {
     /// The destinations of a rule, by weight.
@@ -74,15 +75,16 @@ pub(super) fn target(
     notes: &mut Notes,
 ) -> BackendTarget {
     match resolve(scene, key, destination) {
-        Ok(found) => {
+        Ok((service, found)) => {
             if let BackendTarget::Service {
-                name,
                 subset: Some(subset),
                 ..
             } = &found
+                && !has_subset(scene.inputs, &service, subset)
             {
-                let what = format!("nothing defines the subset `{subset}` of {name}");
-                let advice = "leave it out: its share of requests is answered with 503";
+                let what = format!("nothing defines the subset `{subset}` of {service}");
+                let advice =
+                    "define it in a DestinationRule: its share of requests is answered with 503";
                 notes.warn(key, Finding::new(format!("{field}.subset"), what, advice));
             }
             found
@@ -102,7 +104,7 @@ fn resolve(
     scene: &Scene<'_>,
     key: &ObjectKey,
     destination: &Destination,
-) -> Result<BackendTarget, Dead> {
+) -> Result<(ObjectKey, BackendTarget), Dead> {
     let inputs = scene.inputs;
     let host = &destination.host;
     let service = match Host::of(&key.namespace, host) {
@@ -140,9 +142,10 @@ fn resolve(
         };
         return Err(("port", what, "name a port of the service"));
     };
-    Ok(BackendTarget::Service {
+    let target = BackendTarget::Service {
         name: inputs.service_name(&service),
         port,
         subset: destination.subset.clone(),
-    })
+    };
+    Ok((service, target))
 }

@@ -1,0 +1,261 @@
+//! Destination rules of services as waypoints get them.
+
+use std::time::Duration;
+
+use ambit_model::{Balancing, HttpVersion, LocalityPolicy, OutlierPolicy, TrafficPolicy};
+
+use super::{service, workload};
+use crate::config::fixture::Folder;
+use crate::config::problem::Severity;
+
+/// Service `web` behind a waypoint of its namespace, with a pod.
+const WEB: &str = "
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: w, namespace: shop}
+spec: {gatewayClassName: ambit-waypoint, listeners: [{name: mesh, port: 15008, protocol: HBONE}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: web, namespace: shop, labels: {ambit.mesh/use-waypoint: w}}
+spec: {clusterIP: 10.96.0.1, selector: {app: web}, ports: [{name: http, port: 80}, {name: http-b, port: 81}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: web-0, namespace: shop, uid: u0, labels: {app: web, version: v1, tier: x}}
+status: {podIPs: [{ip: 10.244.0.9}]}
+";
+
+/// A rule made in that year.
+fn rule(year: u16, name: &str, spec: &str) -> String {
+    let (namespace, name) = name.split_once('/').expect("a namespace");
+    format!(
+        "---\napiVersion: networking.istio.io/v1\nkind: DestinationRule\n\
+         metadata: {{name: {name}, namespace: {namespace}, creationTimestamp: '{year}-01-01T00:00:00Z'}}\n\
+         spec: {{{spec}}}\n"
+    )
+}
+
+fn folder(rules: &[String]) -> Folder {
+    Folder::of(&format!("{WEB}{}", rules.concat()))
+}
+
+fn simple(algorithm: &str) -> String {
+    format!(
+        "host: web.shop.svc.cluster.local, trafficPolicy: {{loadBalancer: {{simple: {algorithm}}}}}"
+    )
+}
+
+/// What holds on port 80.
+fn policy(folder: &Folder) -> Option<&TrafficPolicy> {
+    let traffic = service(folder, "web.shop").traffic.as_deref()?;
+    Some(traffic.whole.on(80))
+}
+
+fn balancing(folder: &Folder) -> Option<Balancing> {
+    policy(folder)?.balancing.clone()
+}
+
+/// What is said of an object, in lines.
+fn said(folder: &Folder, name: &str) -> String {
+    let problems = folder.configuration.problems();
+    let of = problems
+        .iter()
+        .filter(|problem| problem.object.ends_with(name));
+    of.map(|problem| {
+        format!(
+            "{} {}: {}\n",
+            problem.severity == Severity::Error,
+            problem.field,
+            problem.what
+        )
+    })
+    .collect()
+}
+
+#[test]
+fn the_teams_values_hold_as_they_are_written() {
+    let spec = "host: web, trafficPolicy: {\
+        connectionPool: {tcp: {maxConnections: 100, connectTimeout: 5s}, http: {h2UpgradePolicy: DEFAULT, \
+        http1MaxPendingRequests: 50, http2MaxRequests: 100, maxRequestsPerConnection: 10, maxRetries: 3}}, \
+        outlierDetection: {consecutive5xxErrors: 3, interval: 10s, baseEjectionTime: 30s, \
+        maxEjectionPercent: 50, minHealthPercent: 30}, loadBalancer: {simple: LEAST_REQUEST}}";
+    let folder = folder(&[rule(2026, "shop/r", spec)]);
+    let policy = policy(&folder).unwrap();
+    assert_eq!(policy.balancing, Some(Balancing::LeastRequest));
+    let bounds = &policy.connections;
+    let numbers = [
+        bounds.connections,
+        bounds.pending,
+        bounds.requests,
+        bounds.requests_each,
+        bounds.retries,
+    ];
+    assert_eq!(numbers, [100, 50, 100, 10, 3].map(Some));
+    assert_eq!(bounds.connect_timeout, Some(Duration::from_secs(5)));
+    assert_eq!(bounds.http, HttpVersion::OfPort);
+    let expected = OutlierPolicy {
+        consecutive_5xx: 3,
+        max_ejection_percent: 50,
+        min_health_percent: 30,
+        ..OutlierPolicy::default()
+    };
+    assert_eq!(policy.outliers, Some(expected));
+    // With detection, Istio goes by locality.
+    assert_eq!(policy.locality, Some(LocalityPolicy::default()));
+    assert_eq!(said(&folder, "shop/r"), "");
+}
+
+#[test]
+fn a_port_takes_the_place_of_the_policy_and_a_subset_goes_over_it_field_by_field() {
+    let spec = "host: web, trafficPolicy: {loadBalancer: {simple: RANDOM}, outlierDetection: {consecutive5xxErrors: 7}, \
+        portLevelSettings: [{port: {number: 81}, connectionPool: {tcp: {maxConnections: 5}}}]}, \
+        subsets: [{name: v1, labels: {version: v1}}, \
+        {name: v2, labels: {version: v2}, trafficPolicy: {loadBalancer: {simple: ROUND_ROBIN}, \
+        portLevelSettings: [{port: {number: 80}, outlierDetection: {}}]}}]";
+    let folder = folder(&[rule(2026, "shop/r", spec)]);
+    let traffic = service(&folder, "web.shop").traffic.as_deref().unwrap();
+    let shown = |policy: &TrafficPolicy| {
+        let errors = policy
+            .outliers
+            .as_ref()
+            .map(|outliers| outliers.consecutive_5xx);
+        (
+            policy.balancing.clone(),
+            errors,
+            policy.connections.connections,
+        )
+    };
+    let (random, robin) = (Some(Balancing::Random), Some(Balancing::RoundRobin));
+    let whole = &traffic.whole;
+    assert_eq!(shown(whole.on(80)), (random.clone(), Some(7), None));
+    assert_eq!(shown(whole.on(81)), (None, None, Some(5)));
+    let v1 = &traffic.subsets["v1"];
+    assert_eq!(v1.policies, *whole);
+    assert_eq!(&*v1.labels["version"], "v1");
+    let v2 = &traffic.subsets["v2"].policies;
+    assert_eq!(shown(&v2.any), (robin.clone(), Some(7), None));
+    assert_eq!(shown(v2.on(80)), (None, Some(5), None));
+    assert_eq!(shown(v2.on(81)), (robin, None, Some(5)));
+    // The labels that subsets ask for travel with the pods, and no others.
+    let labels: Vec<&str> = workload(&folder, "shop", "web-0")
+        .labels
+        .keys()
+        .map(AsRef::as_ref)
+        .collect();
+    assert_eq!(labels, ["version"]);
+}
+
+#[test]
+fn the_namespace_then_the_precision_then_the_age_decide() {
+    let robin = || rule(2020, "ambit-system/root", &simple("ROUND_ROBIN"));
+    let wild = rule(
+        2021,
+        "shop/wild",
+        "host: '*.shop.svc.cluster.local', trafficPolicy: {loadBalancer: {simple: RANDOM}}",
+    );
+    let folder_of = |rules: &[String]| folder(rules);
+    assert_eq!(
+        balancing(&folder_of(&[robin()])),
+        Some(Balancing::RoundRobin)
+    );
+    let both = folder_of(&[robin(), wild.clone()]);
+    assert_eq!(balancing(&both), Some(Balancing::Random));
+    assert!(said(&both, "ambit-system/root").contains("DestinationRule shop/wild counts instead"));
+    let exact = rule(2022, "shop/exact", &simple("LEAST_REQUEST"));
+    let all = folder_of(&[robin(), wild, exact.clone()]);
+    assert_eq!(balancing(&all), Some(Balancing::LeastRequest));
+    let older = rule(
+        2019,
+        "shop/older",
+        "host: web, subsets: [{name: a}], trafficPolicy: {loadBalancer: {simple: RANDOM}}",
+    );
+    let two = folder_of(&[exact, older]);
+    assert_eq!(balancing(&two), Some(Balancing::Random));
+    assert!(
+        said(&two, "shop/exact").contains("spec.trafficPolicy: that of DestinationRule shop/older")
+    );
+    let subsets = &service(&two, "web.shop")
+        .traffic
+        .as_deref()
+        .unwrap()
+        .subsets;
+    assert!(subsets.contains_key("a"));
+}
+
+#[test]
+fn what_has_no_effect_is_said() {
+    for (name, spec, expected) in [
+        ("other/r", simple("RANDOM"), "of namespace other"),
+        (
+            "shop/r",
+            "host: nobody".to_owned(),
+            "`nobody` is no service",
+        ),
+        (
+            "shop/r",
+            "host: web, exportTo: [other]".to_owned(),
+            "not exported to namespace shop",
+        ),
+        (
+            "shop/r",
+            "host: web, workloadSelector: {matchLabels: {a: b}}".to_owned(),
+            "for some clients alone",
+        ),
+        (
+            "shop/r",
+            "host: web, trafficPolicy: {tls: {mode: SIMPLE}}".to_owned(),
+            "true spec.trafficPolicy.tls.mode",
+        ),
+        (
+            "shop/r",
+            "host: web, trafficPolicy: {tls: {mode: DISABLE}}".to_owned(),
+            "false spec.trafficPolicy.tls.mode",
+        ),
+        ("shop/r", simple("PASSTHROUGH"), "followed as LEAST_REQUEST"),
+        (
+            "shop/r",
+            "host: web, trafficPolicy: {connectionPool: {tcp: {tcpKeepalive: {time: 1s}}}}"
+                .to_owned(),
+            "tcpKeepalive",
+        ),
+        (
+            "shop/r",
+            "host: web, trafficPolicy: {proxyProtocol: {version: V1}}".to_owned(),
+            "true spec.trafficPolicy.proxyProtocol",
+        ),
+    ] {
+        let folder = folder(&[rule(2026, name, &spec)]);
+        let said = said(&folder, name);
+        assert!(said.contains(expected), "{spec}: {said}");
+    }
+    let fine = folder(&[rule(
+        2026,
+        "shop/r",
+        "host: web, trafficPolicy: {tls: {mode: ISTIO_MUTUAL}}",
+    )]);
+    assert_eq!(said(&fine, "shop/r"), "");
+}
+
+#[test]
+fn a_rule_that_goes_takes_what_it_said_with_it() {
+    let mut folder = folder(&[]);
+    assert_eq!(policy(&folder), None);
+    let text = rule(
+        2026,
+        "shop/r",
+        "host: web, subsets: [{name: v1, labels: {version: v1}}]",
+    );
+    let changes = folder.write("rule.yaml", &text);
+    // The service, and the pod that has a label now.
+    assert_eq!(changes.len(), 2, "{changes:?}");
+    assert!(policy(&folder).is_some());
+    let text = rule(
+        2026,
+        "shop/r",
+        "host: web, subsets: [{name: v2, labels: {version: v2}}]",
+    );
+    assert_eq!(folder.write("rule.yaml", &text).len(), 1);
+    assert_eq!(folder.write("rule.yaml", "").len(), 2);
+    assert_eq!(policy(&folder), None);
+}

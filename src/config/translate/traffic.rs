@@ -1,0 +1,224 @@
+//! What Istio's `DestinationRule`s come to for one service.
+//!
+//! - Who sends requests to the endpoints is the waypoint: a rule counts if it is of the waypoint's
+//!   namespace, or else of the service's, or else of a root of the mesh, and exported to the
+//!   waypoint's namespace. (So it is with Istio's waypoints. Rules that clients wrote in namespaces
+//!   of their own do not count: what there is at once, and who is ejected, is one for all clients.)
+//! - Within the namespace that decides one that names the host in full goes before one that names it
+//!   by a wildcard, and a longer wildcard before a shorter one.
+//! - What is left is put together, the oldest first, then by name: the first with a `trafficPolicy`
+//!   decides what holds for the whole service, subsets are added to those that are there.
+//! - A subset's policy goes over the service's, field by field of the policy; what is said of a port
+//!   takes the place of all that is said of the others.
+
+mod findings;
+mod policy;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use ambit_model::{GatewayAddress, ServiceTraffic, Subset};
+
+use self::policy::policies;
+use super::Inputs;
+use super::waypoint::{Bound, waypoint};
+use crate::config::objects::ObjectKey;
+use crate::config::objects::destination_rule::DestinationRule;
+use crate::config::objects::virtual_service::hosts::{Export, Host};
+use crate::config::problem::{Finding, Severity};
+
+pub use self::findings::findings as rule_findings;
+
+/// What destination rules come to for one service.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TranslatedTraffic {
+    /// What holds, if somebody says something.
+    pub traffic: Option<ServiceTraffic>,
+    /// What is said of each rule that may be for the service.
+    pub verdicts: BTreeMap<ObjectKey, RuleVerdict>,
+}
+
+/// What is said of a destination rule, for one service.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RuleVerdict {
+    /// Whether anything of it holds.
+    pub in_force: bool,
+    /// What does not.
+    pub findings: Vec<(Severity, Finding)>,
+}
+
+/// A rule that may be for a service.
+struct Rule<'a> {
+    key: &'a ObjectKey,
+    object: &'a DestinationRule,
+    /// By whose namespace it is: the first that has one decides.
+    rank: usize,
+    /// How much of the name its host says.
+    precision: usize,
+}
+
+type Verdicts = BTreeMap<ObjectKey, RuleVerdict>;
+
+pub(super) fn translate(inputs: &Inputs<'_>, service: &ObjectKey) -> TranslatedTraffic {
+    let mut verdicts = Verdicts::new();
+    let rules = deciding(inputs, service, &mut verdicts);
+    let traffic = (!rules.is_empty()).then(|| merged(&rules, &mut verdicts));
+    TranslatedTraffic { traffic, verdicts }
+}
+
+/// The subset of that name is there.
+pub(super) fn has_subset(inputs: &Inputs<'_>, service: &ObjectKey, subset: &str) -> bool {
+    let traffic = translate(inputs, service).traffic;
+    traffic.is_some_and(|traffic| traffic.subsets.contains_key(subset))
+}
+
+/// The rules that hold for a service, the oldest first.
+fn deciding<'a>(
+    inputs: &Inputs<'a>,
+    service: &ObjectKey,
+    verdicts: &mut Verdicts,
+) -> Vec<Rule<'a>> {
+    let object = inputs.objects.service(service);
+    let Some(object) = object.filter(|service| !service.is_external_name()) else {
+        return Vec::new();
+    };
+    let bound = waypoint(inputs, Bound::Service, &object.metadata, &service.namespace);
+    let client = match bound {
+        Some(GatewayAddress::Service(name, _)) => name.namespace,
+        _ => Arc::clone(&service.namespace),
+    };
+    let mut rules = Vec::new();
+    for (key, object) in inputs.objects.destination_rules_of(service) {
+        let Some(precision) = precision(inputs, service, key, object) else {
+            continue;
+        };
+        let verdict = verdicts.entry(key.clone()).or_default();
+        match rank(inputs, service, &client, key, object) {
+            Ok(rank) => rules.push(Rule {
+                key,
+                object,
+                rank,
+                precision,
+            }),
+            Err(finding) => verdict.findings.push((Severity::Warning, finding)),
+        }
+    }
+    rules.sort_by_key(|rule| {
+        let precision = std::cmp::Reverse(rule.precision);
+        (rule.rank, precision, rule.object.metadata.age(), rule.key)
+    });
+    let Some(first) = rules
+        .first()
+        .map(|rule| (rule.rank, rule.precision, rule.key))
+    else {
+        return rules;
+    };
+    let decides = |rule: &Rule<'_>| (rule.rank, rule.precision) == (first.0, first.1);
+    for rule in rules.iter().filter(|rule| !decides(rule)) {
+        let what = format!("for {service} {} counts instead", first.2);
+        let advice = "put both into one object, or leave this one out";
+        warn(verdicts, rule.key, "spec.host", what, advice);
+    }
+    rules.retain(decides);
+    rules
+}
+
+/// How much of the name of a service the host of a rule says; none if it is another's.
+fn precision(
+    inputs: &Inputs<'_>,
+    service: &ObjectKey,
+    key: &ObjectKey,
+    object: &DestinationRule,
+) -> Option<usize> {
+    match Host::of(&key.namespace, &object.spec.host) {
+        Host::Wildcard(suffix) => {
+            let name = inputs.service_name(service);
+            name.hostname.ends_with(&*suffix).then_some(suffix.len())
+        }
+        host => {
+            let meant = host.service(&inputs.settings.cluster_domain)?;
+            (meant == *service).then_some(usize::MAX)
+        }
+    }
+}
+
+/// Whose rule it is: of the waypoint's namespace, the service's, or a root's.
+fn rank(
+    inputs: &Inputs<'_>,
+    service: &ObjectKey,
+    client: &Arc<str>,
+    key: &ObjectKey,
+    object: &DestinationRule,
+) -> Result<usize, Finding> {
+    if object.spec.workload_selector.is_some() {
+        let what = "for some clients alone, which is not supported: it has no effect";
+        let advice = "leave workloadSelector out, so that it is for all clients";
+        return Err(Finding::new("spec.workloadSelector", what, advice));
+    }
+    let own = &key.namespace;
+    let export = Export::of(own, &object.spec.export_to);
+    if !export.reaches(client) {
+        let what = format!("not exported to namespace {client}, from where {service} is sent to");
+        let advice = "add that namespace, or write `*`";
+        return Err(Finding::new("spec.exportTo", what, advice));
+    }
+    if own == client {
+        Ok(0)
+    } else if *own == service.namespace {
+        Ok(1)
+    } else if inputs.settings.is_root(own) {
+        Ok(2)
+    } else {
+        let what = format!(
+            "of namespace {own}, which is neither that of {service}, nor of its waypoint, nor a root of \
+             the mesh: it has no effect"
+        );
+        let advice = "put it into the namespace of the service";
+        Err(Finding::new("metadata.namespace", what, advice))
+    }
+}
+
+/// What rules for one service come to together.
+fn merged(rules: &[Rule<'_>], verdicts: &mut Verdicts) -> ServiceTraffic {
+    let mut with_policy = rules
+        .iter()
+        .filter_map(|rule| Some((rule.key, rule.object.spec.traffic_policy.as_ref()?)));
+    let first = with_policy.next();
+    for (key, _) in with_policy {
+        let decides = first
+            .map(|(first, _)| first.to_string())
+            .unwrap_or_default();
+        let what = format!("that of {decides}, which is older, counts instead");
+        warn(verdicts, key, "spec.trafficPolicy", what, ONE);
+    }
+    let whole = first.map(|(_, policy)| policy);
+    let mut subsets: BTreeMap<Arc<str>, Subset> = BTreeMap::new();
+    for rule in rules {
+        verdicts.entry(rule.key.clone()).or_default().in_force = true;
+        for (index, subset) in rule.object.spec.subsets.iter().enumerate() {
+            if subsets.contains_key(&subset.name) {
+                let field = format!("spec.subsets[{index}]");
+                let what = format!("another object has a subset `{}` already", subset.name);
+                warn(verdicts, rule.key, &field, what, ONE);
+                continue;
+            }
+            let made = Subset {
+                labels: subset.labels.clone(),
+                policies: policies(whole, subset.traffic_policy.as_ref()),
+            };
+            subsets.insert(Arc::clone(&subset.name), made);
+        }
+    }
+    ServiceTraffic {
+        whole: policies(whole, None),
+        subsets,
+    }
+}
+
+const ONE: &str = "put both into one object";
+
+fn warn(verdicts: &mut Verdicts, key: &ObjectKey, field: &str, what: String, advice: &str) {
+    let finding = Finding::new(field, what, advice);
+    let verdict = verdicts.entry(key.clone()).or_default();
+    verdict.findings.push((Severity::Warning, finding));
+}

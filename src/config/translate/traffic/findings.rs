@@ -1,0 +1,251 @@
+//! What a destination rule says that is not followed as it is written, whatever the service.
+
+use crate::config::objects::ObjectKey;
+use crate::config::objects::destination_rule::DestinationRule;
+use crate::config::objects::destination_rule::balancing::{
+    ConsistentHash, LoadBalancer, Simple, Warmup,
+};
+use crate::config::objects::destination_rule::policy::{
+    ConnectionPool, Tls, TlsMode, TrafficPolicy,
+};
+use crate::config::objects::virtual_service::hosts::{Export, Host};
+use crate::config::problem::{Finding, Severity};
+use crate::config::translate::Inputs;
+
+use super::policy::hash_key;
+
+/// Largest ring and table that are made.
+const LARGEST_RING: u64 = 1 << 20;
+const LARGEST_TABLE: u64 = 5_000_011;
+/// Labels of a failover that are looked at.
+const MOST_LABELS: usize = 16;
+
+/// Findings, as they are found.
+#[derive(Default)]
+struct Notes(Vec<(Severity, Finding)>);
+
+impl Notes {
+    fn warn(&mut self, field: String, what: &str, advice: &str) {
+        let finding = Finding::new(field, what, advice);
+        self.0.push((Severity::Warning, finding));
+    }
+
+    fn wrong(&mut self, field: String, what: &str, advice: &str) {
+        let finding = Finding::new(field, what, advice);
+        self.0.push((Severity::Error, finding));
+    }
+}
+
+/// What a destination rule says that is not followed as it is written.
+pub fn findings(
+    inputs: &Inputs<'_>,
+    key: &ObjectKey,
+    object: &DestinationRule,
+) -> Vec<(Severity, Finding)> {
+    let mut notes = Notes::default();
+    host(inputs, key, object, &mut notes);
+    let export = Export::of(&key.namespace, &object.spec.export_to);
+    if matches!(&export, Export::To(namespaces) if namespaces.is_empty()) {
+        let what = "exported nowhere, so that it has no effect";
+        notes.warn(
+            "spec.exportTo".to_owned(),
+            what,
+            "write `.`, `*` or a namespace",
+        );
+    }
+    for (field, policy) in object.policies() {
+        of_policy(&field, policy, &mut notes);
+    }
+    notes.0
+}
+
+fn host(inputs: &Inputs<'_>, key: &ObjectKey, object: &DestinationRule, notes: &mut Notes) {
+    let given = &object.spec.host;
+    let is_meant = match Host::of(&key.namespace, given) {
+        Host::Wildcard(suffix) => inputs
+            .objects
+            .services_ruled(key, object)
+            .iter()
+            .any(|service| inputs.service_name(service).hostname.ends_with(&*suffix)),
+        host => {
+            let service = host.service(&inputs.settings.cluster_domain);
+            service.is_some_and(|service| inputs.objects.service(&service).is_some())
+        }
+    };
+    if !is_meant {
+        let what = format!("`{given}` is no service of the cluster");
+        let advice =
+            "correct the name, write it as NAME.NAMESPACE.svc.cluster.local, or make the service";
+        notes.warn("spec.host".to_owned(), &what, advice);
+    }
+}
+
+fn of_policy(field: &str, policy: &TrafficPolicy, notes: &mut Notes) {
+    let balancer = policy.load_balancer.as_ref();
+    of_part(
+        field,
+        balancer,
+        policy.connection_pool.as_ref(),
+        policy.tls.as_ref(),
+        notes,
+    );
+    for (index, port) in policy.port_level_settings.iter().enumerate() {
+        let field = format!("{field}.portLevelSettings[{index}]");
+        let balancer = port.load_balancer.as_ref();
+        of_part(
+            &field,
+            balancer,
+            port.connection_pool.as_ref(),
+            port.tls.as_ref(),
+            notes,
+        );
+    }
+    if policy.tunnel.is_some() {
+        let what = "tunnels lead to hosts outside of the mesh, which are not reached from here";
+        notes.wrong(format!("{field}.tunnel"), what, "leave it out");
+    }
+    if policy.proxy_protocol.is_some() {
+        let what = "the PROXY protocol is not spoken to endpoints";
+        let advice = "leave it out: HTTP has the client in `x-forwarded-for`, other connections have its address";
+        notes.wrong(format!("{field}.proxyProtocol"), what, advice);
+    }
+}
+
+fn of_part(
+    field: &str,
+    balancer: Option<&LoadBalancer>,
+    pool: Option<&ConnectionPool>,
+    tls: Option<&Tls>,
+    notes: &mut Notes,
+) {
+    if let Some(balancer) = balancer {
+        of_balancer(&format!("{field}.loadBalancer"), balancer, notes);
+    }
+    if let Some(pool) = pool {
+        of_pool(&format!("{field}.connectionPool"), pool, notes);
+    }
+    if let Some(tls) = tls {
+        of_tls(&format!("{field}.tls"), tls, notes);
+    }
+}
+
+fn of_balancer(field: &str, balancer: &LoadBalancer, notes: &mut Notes) {
+    if balancer.simple == Some(Simple::Passthrough) {
+        let what =
+            "a waypoint is asked for a service, not for one of its pods: followed as LEAST_REQUEST";
+        notes.warn(format!("{field}.simple"), what, "write LEAST_REQUEST");
+    }
+    if let Some(hash) = &balancer.consistent_hash {
+        of_hash(&format!("{field}.consistentHash"), hash, notes);
+        if balancer.warmup.is_some() || balancer.warmup_duration_secs.is_some() {
+            let what = "no endpoint warms up where a hash decides";
+            notes.warn(format!("{field}.warmup"), what, "leave it out");
+        }
+    }
+    if let Some(warmup) = &balancer.warmup {
+        of_warmup(&format!("{field}.warmup"), warmup, notes);
+    }
+    let setting = balancer.locality_lb_setting.as_ref();
+    if setting.is_some_and(|setting| setting.failover_priority.len() > MOST_LABELS) {
+        let field = format!("{field}.localityLbSetting.failoverPriority");
+        let what = format!("only the first {MOST_LABELS} labels count");
+        notes.warn(field, &what, "leave the others out");
+    }
+}
+
+fn of_warmup(field: &str, warmup: &Warmup, notes: &mut Notes) {
+    if warmup.minimum_percent.is_some_and(|percent| percent != 10) {
+        let what = "an endpoint begins with a tenth of its share, whatever is written";
+        notes.warn(
+            format!("{field}.minimumPercent"),
+            what,
+            "leave it out, or write 10",
+        );
+    }
+    let aggression = warmup
+        .aggression
+        .as_ref()
+        .and_then(serde_json::Number::as_f64);
+    if aggression.is_some_and(|given| (given - 1.0).abs() > f64::EPSILON) {
+        let what = "the share of an endpoint grows evenly, whatever is written";
+        notes.warn(
+            format!("{field}.aggression"),
+            what,
+            "leave it out, or write 1",
+        );
+    }
+}
+
+fn of_hash(field: &str, hash: &ConsistentHash, notes: &mut Notes) {
+    if hash_key(hash).is_none() {
+        let what = "nothing to hash: endpoints are picked by chance";
+        let advice =
+            "write one of httpHeaderName, httpCookie, useSourceIp: true and httpQueryParameterName";
+        notes.warn(field.to_owned(), what, advice);
+    }
+    let ring = hash
+        .ring_hash
+        .as_ref()
+        .and_then(|ring| ring.minimum_ring_size);
+    for (name, size, largest) in [
+        ("ringHash.minimumRingSize", ring, LARGEST_RING),
+        ("minimumRingSize", hash.minimum_ring_size, LARGEST_RING),
+        (
+            "maglev.tableSize",
+            hash.maglev.as_ref().and_then(|m| m.table_size),
+            LARGEST_TABLE,
+        ),
+    ] {
+        if size.is_some_and(|size| size > largest) {
+            let what = format!("no more than {largest} are made");
+            notes.warn(format!("{field}.{name}"), &what, "write no more than that");
+        }
+    }
+}
+
+fn of_pool(field: &str, pool: &ConnectionPool, notes: &mut Notes) {
+    let Some(tcp) = &pool.tcp else { return };
+    let field = format!("{field}.tcp");
+    let leave = "leave it out";
+    if tcp.tcp_keepalive.is_some() {
+        let what =
+            "tunnels to endpoints are probed by the mesh's own settings, whatever is written";
+        notes.warn(format!("{field}.tcpKeepalive"), what, leave);
+    }
+    if tcp.max_connection_duration.is_some() {
+        let what = "connections are not ended by their age";
+        notes.warn(format!("{field}.maxConnectionDuration"), what, leave);
+    }
+    if tcp.idle_timeout.is_some() {
+        let what = "connections that are no HTTP are not ended for their silence";
+        let advice = "leave it out; for HTTP write http.idleTimeout";
+        notes.warn(format!("{field}.idleTimeout"), what, advice);
+    }
+}
+
+fn of_tls(field: &str, tls: &Tls, notes: &mut Notes) {
+    const OURS: &str = "leave tls out, or write ISTIO_MUTUAL";
+    let mode = format!("{field}.mode");
+    match tls.mode {
+        Some(TlsMode::IstioMutual) => {}
+        None | Some(TlsMode::Disable) => {
+            let what =
+                "endpoints in the mesh are reached by mutual TLS all the same, others in plaintext";
+            notes.warn(mode, what, OURS);
+        }
+        Some(TlsMode::Simple | TlsMode::Mutual) => {
+            let what =
+                "TLS to a service of the cluster is that of the mesh; none is begun for the server";
+            notes.wrong(
+                mode,
+                what,
+                "leave tls out, or let the client speak TLS to a port of protocol TLS",
+            );
+        }
+    }
+    let names = !tls.subject_alt_names.is_empty();
+    if names && tls.mode == Some(TlsMode::IstioMutual) {
+        let what = "an endpoint has to prove the identity of its own pod, and no other";
+        notes.warn(format!("{field}.subjectAltNames"), what, "leave it out");
+    }
+}
