@@ -117,7 +117,7 @@ impl Call {
     pub(crate) fn service_behind(&self, target: &Target, mesh: &Mesh) -> Option<Arc<Service>> {
         let asked = self.service().map(|(service, _)| service);
         match target {
-            Target::Service(name, _) if asked.is_none_or(|asked| asked.name != *name) => {
+            Target::Service(name, ..) if asked.is_none_or(|asked| asked.name != *name) => {
                 mesh.service(name).or(asked).cloned()
             }
             _ => asked.cloned(),
@@ -144,7 +144,7 @@ impl Call {
     pub(crate) fn target(&self) -> Target {
         match &self.asked {
             Asked::Service(service, port) => {
-                Target::Service(service.name.clone(), port.service_port)
+                Target::Service(service.name.clone(), port.service_port, None)
             }
             Asked::Workload(destination) => Target::Workload(Arc::clone(destination)),
         }

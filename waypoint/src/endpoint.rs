@@ -6,14 +6,14 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use ambit_balance::{Ask, Pick};
+use ambit_balance::{Ask, Outcome, Pick, Verdict};
 use ambit_decide::{DryRun, EgressMode, OutboundPlan, OutboundQuery, Reason, Refusal, outbound};
 use ambit_kit::clock;
 use ambit_model::{GatewayAddress, Service, ServiceName, SpiffeId, Workload, WorkloadUid};
 
 use crate::authorize::Asking;
 use crate::request::Target;
-use crate::view::{Destination, View};
+use crate::view::{Destination, Terms, View};
 
 /// A pod of another waypoint, on the way to what is bound to that.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -32,8 +32,20 @@ pub(crate) struct Chosen {
     pub(crate) port: u16,
     /// What policies say that decide nothing.
     pub(crate) asides: Vec<DryRun>,
+    /// On which terms it is gone to, if it is an endpoint of a service.
+    pub(crate) terms: Option<Arc<Terms>>,
     /// Counts as outstanding while this is kept.
-    _pick: Option<Pick<WorkloadUid, Arc<Destination>>>,
+    pick: Option<Pick<WorkloadUid, Arc<Destination>>>,
+}
+
+impl Chosen {
+    /// Notes how a try ended. Seldom that says that the endpoint is to be ejected.
+    pub(crate) fn record(
+        &self,
+        outcome: Outcome,
+    ) -> Option<Verdict<WorkloadUid, Arc<Destination>>> {
+        self.pick.as_ref()?.record(outcome)
+    }
 }
 
 /// What is wished for beside the target.
@@ -43,6 +55,8 @@ pub(crate) struct Wish<'a> {
     pub(crate) session: Option<&'a WorkloadUid>,
     /// Endpoints that were tried.
     pub(crate) tried: &'a [WorkloadUid],
+    /// What decides where the endpoints are picked by a hash.
+    pub(crate) hash: Option<u64>,
 }
 
 /// An endpoint of the target that the client may call.
@@ -57,13 +71,20 @@ pub(crate) fn choose(
             port: destination.address.port(),
             destination: present(view, destination)?,
             asides: Vec::new(),
-            _pick: None,
+            terms: None,
+            pick: None,
         },
-        Target::Service(name, port) => match view.mesh.service(name) {
+        Target::Service(name, port, subset) => match view.mesh.service(name) {
             Some(service) if is_of_another(view, service) => {
+                if let Some(subset) = subset {
+                    let detail = format!(
+                        "{name} is behind another waypoint, which cannot be asked for its subset {subset}"
+                    );
+                    return Err(Refusal::new(Reason::UnknownSubset, detail));
+                }
                 return beyond(view, service, *port, wish.tried);
             }
-            _ => pick(view, name, *port, wish)?,
+            _ => pick(view, (name, *port, subset.as_deref()), wish)?,
         },
     };
     let to = &chosen.destination;
@@ -93,10 +114,22 @@ fn has(workload: &Workload, address: IpAddr) -> bool {
     own.any(|own| own == address.to_canonical())
 }
 
-fn pick(view: &View, name: &ServiceName, port: u16, wish: Wish<'_>) -> Result<Chosen, Refusal> {
+fn pick(
+    view: &View,
+    (name, port, subset): (&ServiceName, u16, Option<&str>),
+    wish: Wish<'_>,
+) -> Result<Chosen, Refusal> {
     let none = |why: String| Refusal::new(Reason::NoEndpoint, why);
-    let endpoints = view.endpoints(name, port);
-    let endpoints = endpoints.ok_or_else(|| none(format!("{name} has no port {port}")))?;
+    let cluster = view
+        .cluster(name, port, subset)
+        .ok_or_else(|| match subset {
+            Some(subset) if view.cluster(name, port, None).is_some() => {
+                let detail = format!("{name} has no subset {subset}");
+                Refusal::new(Reason::UnknownSubset, detail)
+            }
+            _ => none(format!("{name} has no port {port}")),
+        })?;
+    let endpoints = &cluster.endpoints;
     let session = wish.session.filter(|uid| !wish.tried.contains(uid));
     let pick = match session.and_then(|uid| endpoints.pick_this(uid)) {
         Some(pick) => pick,
@@ -104,7 +137,7 @@ fn pick(view: &View, name: &ServiceName, port: u16, wish: Wish<'_>) -> Result<Ch
             .pick(&Ask {
                 now: clock::now(),
                 random: rand::random(),
-                hash: None,
+                hash: wish.hash,
                 tried: wish.tried,
             })
             .map_err(|shortage| none(format!("{name} port {port}: {shortage}")))?,
@@ -113,7 +146,8 @@ fn pick(view: &View, name: &ServiceName, port: u16, wish: Wish<'_>) -> Result<Ch
         destination: Arc::clone(&pick.endpoint().payload),
         port,
         asides: Vec::new(),
-        _pick: Some(pick),
+        terms: Some(Arc::clone(&cluster.terms)),
+        pick: Some(pick),
     })
 }
 
@@ -169,7 +203,8 @@ fn beyond(
             }),
             port,
             asides: Vec::new(),
-            _pick: None,
+            terms: None,
+            pick: None,
         }),
         _ => Err(missing("is behind a waypoint that cannot be told")),
     }

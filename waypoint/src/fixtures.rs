@@ -9,7 +9,7 @@ use ambit_model::{
     HttpFilters, HttpMatch, HttpRoutes, HttpRule, IpFamilies, LoadBalancing, Locality, Policy,
     PolicyName, PolicyOrigin, PortMapping, PortRoutes, RequestAction, RequestPolicy, RequestRule,
     RouteList, RoutedMatch, Rule, Scope, Service, ServiceName, ServicePort, ServiceRoutes,
-    TunnelProtocol, WaypointPolicy, Workload, WorkloadType, WorkloadUid,
+    ServiceTraffic, TunnelProtocol, WaypointPolicy, Workload, WorkloadType, WorkloadUid,
 };
 
 use crate::call::{Asked, Call, Client};
@@ -65,6 +65,18 @@ pub(crate) fn bound(short: &str, waypoint: Option<&str>) -> Change {
         waypoint,
         load_balancing: LoadBalancing::default(),
         ip_families: IpFamilies::Automatic,
+        traffic: None,
+    }))
+}
+
+/// A service on port 80 for which this holds.
+pub(crate) fn ruled(short: &str, traffic: ServiceTraffic) -> Change {
+    let Change::PutService(plain) = service(short) else {
+        panic!("no service")
+    };
+    Change::PutService(Arc::new(Service {
+        traffic: Some(Arc::new(traffic)),
+        ..Service::clone(&plain)
     }))
 }
 

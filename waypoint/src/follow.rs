@@ -5,8 +5,9 @@
 //! while it is away stays in force.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use ambit_balance::Ejection;
 use ambit_identity::{Credential, Trust};
 use ambit_kit::clock;
 use ambit_model::{Change, PolicyName, ServiceName, SpiffeId, TrustDomain, WorkloadUid};
@@ -23,6 +24,7 @@ use tonic::transport::Channel;
 
 use crate::identity::Identity;
 use crate::proxy::Proxy;
+use crate::verdicts::Guilty;
 use crate::view::{View, identity_of};
 
 mod routes;
@@ -100,12 +102,26 @@ pub(crate) struct Follower {
     /// True once all kinds that are waited for have been told whole.
     pub(crate) complete: watch::Sender<bool>,
     pub(crate) told: std::collections::BTreeSet<Kind>,
+    /// Endpoints that are to be ejected.
+    pub(crate) found: mpsc::Receiver<Guilty>,
 }
 
 impl Follower {
     /// Brings in what comes, until the stream's task ends.
     pub(crate) async fn run(mut self, mut events: mpsc::Receiver<Discovered<Kind>>) {
-        while let Some(event) = events.recv().await {
+        loop {
+            let event = tokio::select! {
+                event = events.recv() => event,
+                Some(guilty) = self.found.recv() => {
+                    self.eject(&guilty);
+                    continue;
+                }
+                () = until(self.view.due()) => {
+                    self.bring_back();
+                    continue;
+                }
+            };
+            let Some(event) = event else { return };
             match event {
                 Discovered::Connected => {
                     self.proxy.away.set(false);
@@ -144,9 +160,7 @@ impl Follower {
             }
             Kind::Policy | Kind::Address => self.bring_in(kind, &update),
         };
-        let view = Arc::new(self.view.clone());
-        self.proxy.view.store(Arc::clone(&view));
-        self.views.send_replace(view);
+        self.put_in_force();
         if judged_otherwise {
             self.proxy.review.begin();
         }
@@ -162,6 +176,33 @@ impl Follower {
         }
         // Nobody waits if the stream has broken meanwhile.
         in_force.send(()).ok();
+    }
+
+    fn put_in_force(&self) {
+        let view = Arc::new(self.view.clone());
+        self.proxy.view.store(Arc::clone(&view));
+        self.views.send_replace(view);
+    }
+
+    /// Ejects an endpoint, unless that would be one too many.
+    fn eject(&mut self, guilty: &Guilty) {
+        let Guilty { cluster, verdict } = guilty;
+        let ejection = self.view.eject(cluster, verdict, clock::now());
+        if ejection != Ejection::Enforced {
+            return;
+        }
+        let (service, port, subset) = cluster;
+        let (endpoint, cause) = (&verdict.endpoint().key, verdict.cause());
+        tracing::info!(%service, port, ?subset, %endpoint, ?cause, "an endpoint failed too often in a row");
+        self.put_in_force();
+    }
+
+    /// Brings back those whose time is over.
+    fn bring_back(&mut self) {
+        for ((service, port, subset), endpoint) in self.view.tick(clock::now()) {
+            tracing::info!(%service, port, ?subset, %endpoint, "an endpoint is ejected no longer");
+        }
+        self.put_in_force();
     }
 
     /// True if policies are others now, or those of some workload.
@@ -204,6 +245,14 @@ impl Follower {
         self.proxy.http.purge(|pod, identity| {
             known(pod).is_none_or(|now| identity_of(now).as_ref() != identity)
         });
+    }
+}
+
+/// Waits until then; for ever without a time.
+async fn until(then: Option<Instant>) {
+    match then {
+        Some(then) => tokio::time::sleep_until(then.into()).await,
+        None => std::future::pending().await,
     }
 }
 

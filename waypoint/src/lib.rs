@@ -12,6 +12,7 @@ mod args;
 mod authorize;
 mod call;
 mod callers;
+mod clusters;
 mod connection;
 mod drain;
 mod endpoint;
@@ -38,6 +39,7 @@ mod stream;
 mod tcp;
 mod telling;
 mod upstream;
+mod verdicts;
 mod view;
 
 pub use args::Args;

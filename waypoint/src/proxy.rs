@@ -26,6 +26,7 @@ use crate::tcp::line::ConnectionLine;
 use crate::telling::Tellings;
 use crate::upstream::link::Linker;
 use crate::upstream::pool::HttpPools;
+use crate::verdicts::Verdicts;
 use crate::view::View;
 
 /// How long a client may take.
@@ -96,6 +97,8 @@ pub(crate) struct Proxy {
     pub(crate) room: Room,
     /// How short memory is, and who holds it.
     pub(crate) pressure: Pressure,
+    /// Where endpoints are told of that are to be ejected.
+    pub(crate) verdicts: Verdicts,
     /// Has open connections judged again.
     pub(crate) review: Review,
     /// Everything that runs for connections.

@@ -17,6 +17,7 @@
 
 mod copies;
 mod form;
+mod hashed;
 mod headers;
 pub(crate) mod hops;
 mod local;
@@ -29,7 +30,6 @@ mod tries;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ambit_decide::Reason;
 use ambit_kit::clock;
 use ambit_model::{BackendTarget, Faults};
 use ambit_policy::Claims;
@@ -42,6 +42,7 @@ use http::{Request, Response};
 use hyper::body::{Body as _, Incoming};
 
 use self::copies::Copy;
+use self::hashed::Hashed;
 use self::hops::Hops;
 use self::local::{Fault, Flag};
 use self::record::Record;
@@ -102,6 +103,7 @@ pub(crate) async fn answer(
             }
             record.service(call.service_behind(&plan.to, &plan.view.mesh));
             record.goes_to(&plan.to);
+            plan.hashed = Hashed::of(&plan.view, &plan.to, &head, call.client.address.ip());
             if !plan.copies.is_empty() && switch.is_none() && !hops.is_copy {
                 copies::send(proxy, call, &mut plan, body.as_ref());
             }
@@ -138,6 +140,8 @@ pub(crate) struct Plan {
     cors: Option<CorsHeaders>,
     /// What is sent elsewhere beside it.
     copies: Vec<Copy>,
+    /// What decides where endpoints are picked by a hash.
+    pub(crate) hashed: Option<Hashed>,
     /// Its session, if the rule has sessions.
     pub(crate) session: Option<Stay>,
     /// Whether the client asks to go on with another protocol.
@@ -157,8 +161,8 @@ pub(crate) struct Plan {
 /// A port of a service, or of one workload.
 #[derive(Clone, Debug)]
 pub(crate) enum Target {
-    /// Any endpoint of it.
-    Service(ambit_model::ServiceName, u16),
+    /// Any endpoint of it, or of a subset of these.
+    Service(ambit_model::ServiceName, u16, Option<Arc<str>>),
     /// The workload that was asked for by its own address.
     Workload(Arc<crate::view::Destination>),
 }
@@ -279,6 +283,7 @@ impl Plan {
             to: call.target(),
             cors: None,
             copies: Vec::new(),
+            hashed: None,
             session: None,
             switches: false,
             deadline: None,
@@ -370,19 +375,9 @@ fn choose(rule: &Rule, stays: Option<usize>) -> Result<(usize, Target), Fault> {
         Fault::new(500, Flag::NoRoute, "no_backend", detail)
     })?;
     match &chosen.target {
-        BackendTarget::Service {
-            name,
-            port,
-            subset: None,
-        } => Ok((index, Target::Service(name.clone(), *port))),
-        BackendTarget::Service {
-            name,
-            subset: Some(subset),
-            ..
-        } => {
-            let detail = format!("{}: {name} has no subset {subset}", rule.model.name);
-            let reason = Reason::UnknownSubset.word();
-            Err(Fault::new(503, Flag::NoSubset, reason, detail))
+        BackendTarget::Service { name, port, subset } => {
+            let target = Target::Service(name.clone(), *port, subset.clone());
+            Ok((index, target))
         }
         BackendTarget::Invalid { why } => {
             let detail = format!("{}: {why}", rule.model.name);
@@ -403,6 +398,9 @@ fn after(mut response: Response<Body>, plan: &Plan) -> Response<Body> {
         if let Some(cors) = &plan.cors {
             cors.apply(headers);
         }
+    }
+    if let Some(hashed) = &plan.hashed {
+        hashed.keep(response.headers_mut());
     }
     response
 }

@@ -106,12 +106,7 @@ fn judge_all(view: &View, call: &Call) -> Result<(), Refusal> {
     let backends = compiled.rules().flat_map(|rule| &rule.backends);
     let mut judged = Ok(());
     for backend in backends {
-        let BackendTarget::Service {
-            name,
-            port,
-            subset: None,
-        } = &backend.target
-        else {
+        let BackendTarget::Service { name, port, .. } = &backend.target else {
             continue;
         };
         match judge_service(view, asking, name, *port) {

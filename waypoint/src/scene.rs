@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::call::Call;
 use crate::callers::Callers;
+use crate::clusters::Clusters;
 use crate::drain::Drain;
 use crate::fixtures::{call, empty, endpoint, name};
 use crate::gauges::Away;
@@ -32,6 +33,7 @@ use crate::room::Room;
 use crate::telling::Tellings;
 use crate::upstream::link::Linker;
 use crate::upstream::pool::HttpPools;
+use crate::verdicts::{Guilty, Verdicts};
 use crate::view::View;
 
 /// Longest that anything may take.
@@ -51,6 +53,7 @@ pub(crate) struct Scene {
     pub(crate) proxy: Arc<Proxy>,
     view: View,
     registry: Registry,
+    found: mpsc::Receiver<Guilty>,
 }
 
 impl Scene {
@@ -86,6 +89,7 @@ impl Scene {
         let view = View::new(name("waypoint"), args.pod_ip);
         let (_, views) = watch::channel(Arc::new(view.clone()));
         let (wants, _) = mpsc::channel(1);
+        let (verdicts, found) = Verdicts::new();
         let proxy = Arc::new(Proxy {
             view: ArcSwap::from_pointee(view.clone()),
             views: views.clone(),
@@ -98,6 +102,7 @@ impl Scene {
             idempotent_only: args.retry_idempotent_only,
             normalization: args.path_normalization,
             pressure: Pressure::new(u64::MAX),
+            verdicts,
             review: Review::new(),
             tasks: Tasks::new(),
             own,
@@ -112,6 +117,7 @@ impl Scene {
             proxy,
             view,
             registry: shown.registry,
+            found,
         };
         for change in [empty("server")].into_iter().chain(changes) {
             scene.apply(change);
@@ -124,6 +130,15 @@ impl Scene {
         self.view.apply(change, Instant::now());
         self.proxy.view.store(Arc::new(self.view.clone()));
         self.proxy.review.begin();
+    }
+
+    /// Ejects an endpoint that was found guilty, as the owner of the view does; says whether it is.
+    pub(crate) fn eject(&mut self) -> Option<ambit_balance::Ejection> {
+        let guilty = self.found.try_recv().ok()?;
+        let now = Instant::now();
+        let ejection = self.view.eject(&guilty.cluster, &guilty.verdict, now);
+        self.proxy.view.store(Arc::new(self.view.clone()));
+        Some(ejection)
     }
 
     /// A connection of a client that speaks HTTP/1 to the service `server`.
@@ -166,9 +181,17 @@ impl Scene {
         (soon(sender.ready()).await.unwrap(), open)
     }
 
+    /// The page of metrics.
+    pub(crate) fn page(&self) -> String {
+        // One of its own: tests change a proxy that nobody else has.
+        let clusters = Registry::new();
+        clusters.register_collector(Box::new(Clusters(Arc::clone(&self.proxy))));
+        self.registry.render(None).1 + &clusters.render(None).1
+    }
+
     /// The sum of the series with this name that have all of these labels.
     pub(crate) fn sum(&self, name: &str, labels: &[&str]) -> f64 {
-        let (_, page) = self.registry.render(None);
+        let page = self.page();
         let series = page.lines().filter(|line| line.starts_with(name));
         let with = series.filter(|line| labels.iter().all(|label| line.contains(label)));
         with.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())

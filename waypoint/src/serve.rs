@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use crate::accept;
 use crate::args::Args;
 use crate::callers::Callers;
+use crate::clusters::Clusters;
 use crate::drain::{Drain, Step};
 use crate::follow::{self, Follower, Kind};
 use crate::gauges::{Away, Gauges};
@@ -33,6 +34,7 @@ use crate::room::Room;
 use crate::telling::Tellings;
 use crate::upstream::link::Linker;
 use crate::upstream::pool::HttpPools;
+use crate::verdicts::Verdicts;
 use crate::view::View;
 
 /// Resources that may wait to be taken in.
@@ -166,6 +168,7 @@ async fn start(
     let view = View::new(args.own_service(), args.pod_ip);
     let (views, seen) = watch::channel(Arc::new(view.clone()));
     let (wants, wanted) = mpsc::channel(WANTS);
+    let (verdicts, found) = Verdicts::new();
     let bounds = Bounds {
         connections: args.max_connections,
         ..Bounds::default()
@@ -182,6 +185,7 @@ async fn start(
         idempotent_only: args.retry_idempotent_only,
         normalization: args.path_normalization,
         pressure: Pressure::new(args.memory()),
+        verdicts,
         review: Review::new(),
         tasks: shared.connections,
         own: Own::new(args, &pages),
@@ -198,7 +202,10 @@ async fn start(
         proxy: Arc::clone(&proxy),
         tasks: tasks.clone(),
     }));
+    let clusters = Clusters(Arc::clone(&proxy));
+    shown.registry.register_collector(Box::new(clusters));
     let follower = Follower {
+        found,
         proxy: Arc::clone(&proxy),
         view,
         views,

@@ -6,10 +6,11 @@ mod recorded;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ambit_balance::Outcome;
 use ambit_decide::{Reason, Refusal};
 use ambit_model::{Backend, BackendTarget, Service, WorkloadUid};
 use ambit_route::{choose, tls_route};
-use ambit_tunnel::OpenError;
+use ambit_tunnel::{DialError, OpenError};
 use tokio::io::{AsyncBufReadExt as _, copy_bidirectional};
 use tokio::time::timeout;
 
@@ -23,7 +24,7 @@ use crate::proxy::Proxy;
 use crate::request::Target;
 use crate::review;
 use crate::upstream::link::{Link, LinkError, OnBehalf};
-use crate::view::{Destination, Routes, View};
+use crate::view::{Occupied, Routes, Terms, View};
 
 /// Endpoints that are tried for one connection.
 const TRIES: usize = 3;
@@ -42,6 +43,8 @@ pub(crate) struct Way {
     to: Target,
     /// The server name that the client asks for.
     server_name: Option<String>,
+    /// Its place among the connections to the service.
+    _place: Option<Arc<Occupied>>,
 }
 
 /// Passes a connection on, from its first byte to its last.
@@ -123,7 +126,14 @@ pub(crate) async fn way(
             ..Wish::default()
         };
         let mut chosen = choose_endpoint(&view, &asking, &target, wish)?;
-        match link(proxy, &chosen.destination, by).await {
+        let place = chosen.terms.as_deref().map(occupy).transpose()?;
+        let linked = link(proxy, &chosen, by).await;
+        let outcome = match &linked {
+            Ok(_) => Outcome::Connected,
+            Err(_) => Outcome::ConnectFailed,
+        };
+        proxy.verdicts.record(&chosen, &target, outcome);
+        match linked {
             Ok(link) => {
                 let service = call.service_behind(&target, &view.mesh);
                 chosen.asides.append(&mut asides);
@@ -133,6 +143,7 @@ pub(crate) async fn way(
                     service,
                     to: target,
                     server_name,
+                    _place: place,
                 });
             }
             Err(error) if tried.len() + 1 >= TRIES => {
@@ -149,14 +160,32 @@ pub(crate) async fn way(
 
 /// A connection that is made to the end even if the client leaves: given up half way it would be a
 /// reset on a tunnel of other clients.
-async fn link(proxy: &Proxy, to: &Arc<Destination>, by: OnBehalf) -> Result<Link, LinkError> {
+async fn link(proxy: &Proxy, chosen: &Chosen, by: OnBehalf) -> Result<Link, LinkError> {
+    let to = &chosen.destination;
     let (linker, home) = (proxy.linker.clone(), Arc::clone(to));
     let linking = async move { linker.link(&home, by).await };
-    let linked = proxy.tasks.spawn("connect", linking).await;
+    let linked = proxy.tasks.spawn("connect", linking);
+    let terms = chosen.terms.as_ref();
+    let limit = terms.and_then(|terms| terms.policy.connections.connect_timeout);
+    let linked = match limit {
+        None => linked.await,
+        Some(limit) => match timeout(limit, linked).await {
+            Ok(linked) => linked,
+            Err(_elapsed) => return Err(LinkError::Plain(DialError::Timeout(to.address))),
+        },
+    };
     linked.unwrap_or_else(|stopped| {
         let cause = OpenError::Closed(stopped.to_string());
         let to = to.address;
         Err(LinkError::Tunnel { to, cause })
+    })
+}
+
+/// A place among the connections to a service.
+fn occupy(terms: &Terms) -> Result<Arc<Occupied>, Refusal> {
+    terms.occupy(false).ok_or_else(|| {
+        let detail = "there are as many connections to the service as there may be";
+        Refusal::new(Reason::ConnectionOverflow, detail)
     })
 }
 
@@ -184,13 +213,7 @@ fn target(view: &View, call: &Call, server_name: Option<&str>) -> Result<Target,
             name: service,
             port,
             subset,
-        }) => match subset {
-            None => Ok(Target::Service(service.clone(), *port)),
-            Some(subset) => {
-                let detail = format!("{name}: {service} has no subset {subset}");
-                Err(Refusal::new(Reason::UnknownSubset, detail))
-            }
-        },
+        }) => Ok(Target::Service(service.clone(), *port, subset.clone())),
         Some(BackendTarget::Invalid { why }) => {
             Err(Refusal::new(Reason::NoEndpoint, format!("{name}: {why}")))
         }

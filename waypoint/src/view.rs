@@ -10,7 +10,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ambit_balance::{Endpoint, EndpointSet, Place, RetryBudget, RetryLimits, Settings};
+use ambit_balance::{Endpoint, Place};
 use ambit_model::{
     Change, GatewayAddress, Mesh, Service, ServiceName, ServiceRoutes, SpiffeId, TunnelProtocol,
     Workload, WorkloadUid,
@@ -21,14 +21,16 @@ use tokio::sync::Semaphore;
 use crate::drain::{Drain, Step};
 use crate::endpoint::Via;
 
+mod clusters;
+mod ejections;
 mod policies;
 mod routes;
+mod settings;
 
+pub(crate) use clusters::{Active, Bell, Cluster, ClusterName, Occupied, Terms};
+use clusters::{Clusters, Labelled, Scene};
 pub(crate) use policies::Policies;
 pub(crate) use routes::{Routes, Table};
-
-/// The endpoints of one port of a service.
-pub(crate) type Endpoints = EndpointSet<WorkloadUid, Arc<Destination>>;
 
 /// An endpoint, and where it takes what is sent to the port.
 #[derive(Debug)]
@@ -97,29 +99,16 @@ pub(crate) struct View {
     routes: imbl::HashMap<ServiceName, Arc<Table>>,
     /// Those of a service without an entry there.
     unusable: Arc<Routes>,
-    endpoints: imbl::HashMap<PortName, Endpoints>,
-    limits: imbl::HashMap<ServiceName, Limits>,
+    clusters: imbl::HashMap<PortName, Clusters>,
+    /// Those that have ejected endpoints, or had some a moment ago.
+    ejecting: imbl::HashSet<ClusterName>,
+    /// Room for copies of requests.
+    copies: imbl::HashMap<ServiceName, Arc<Semaphore>>,
     /// Endpoints by what stands for them in sessions.
     tags: imbl::HashMap<EndpointTag, WorkloadUid>,
     ties: Ties<ServiceName>,
     /// Of workloads that are bound by themselves.
     ties_of_workloads: Ties<WorkloadUid>,
-}
-
-/// What one service may take.
-#[derive(Clone, Debug)]
-struct Limits {
-    retries: Arc<RetryBudget>,
-    copies: Arc<Semaphore>,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            retries: Arc::new(RetryBudget::new(RetryLimits::default())),
-            copies: Arc::new(Semaphore::new(COPIES)),
-        }
-    }
 }
 
 impl View {
@@ -135,8 +124,9 @@ impl View {
             place: Place::default(),
             routes: imbl::HashMap::new(),
             unusable: Arc::new(Routes::Unusable),
-            endpoints: imbl::HashMap::new(),
-            limits: imbl::HashMap::new(),
+            clusters: imbl::HashMap::new(),
+            ejecting: imbl::HashSet::new(),
+            copies: imbl::HashMap::new(),
             tags: imbl::HashMap::new(),
         }
     }
@@ -160,19 +150,30 @@ impl View {
         self.routes.get(service)
     }
 
-    /// The endpoints of a port of a service.
-    pub(crate) fn endpoints(&self, service: &ServiceName, port: u16) -> Option<&Endpoints> {
-        self.endpoints.get(&(service.clone(), port))
+    /// The endpoints of a port of a service, or of a subset of these; none if there is no such port or
+    /// subset.
+    pub(crate) fn cluster(
+        &self,
+        service: &ServiceName,
+        port: u16,
+        subset: Option<&str>,
+    ) -> Option<&Cluster> {
+        self.clusters.get(&(service.clone(), port))?.get(subset)
     }
 
-    /// The retries that requests to a service may take.
-    pub(crate) fn budget(&self, service: &ServiceName) -> Option<&Arc<RetryBudget>> {
-        Some(&self.limits.get(service)?.retries)
+    /// All clusters, with their names.
+    pub(crate) fn clusters(&self) -> impl Iterator<Item = (ClusterName, &Cluster)> {
+        self.clusters
+            .iter()
+            .flat_map(|((service, port), clusters)| {
+                let all = clusters.all();
+                all.map(|(subset, one)| ((service.clone(), *port, subset.cloned()), one))
+            })
     }
 
     /// Room for copies of requests that a service is sent.
     pub(crate) fn copies(&self, service: &ServiceName) -> Option<&Arc<Semaphore>> {
-        Some(&self.limits.get(service)?.copies)
+        self.copies.get(service)
     }
 
     /// The endpoint that a tag stands for.
@@ -263,7 +264,8 @@ impl View {
 
     /// Makes or reconfigures the endpoint sets of a service, which may have got other ports.
     fn put_service(&mut self, service: &Service, before: Option<&Service>, now: Instant) {
-        self.limits.entry(service.name.clone()).or_default();
+        let room = || Arc::new(Semaphore::new(COPIES));
+        self.copies.entry(service.name.clone()).or_insert_with(room);
         if let Some(before) = before {
             self.drop_endpoints(before, |port| {
                 let mut ports = service.ports.iter();
@@ -272,17 +274,24 @@ impl View {
         }
         let members: Vec<_> = self.mesh.endpoints(&service.name).cloned().collect();
         for port in &service.ports {
-            let settings = Settings::of(&service.load_balancing, self.place.clone());
             let name = (service.name.clone(), port.service_port);
-            match self.endpoints.get_mut(&name) {
-                Some(endpoints) => endpoints.configure(settings, now),
+            let scene = Scene {
+                service,
+                port: port.service_port,
+                place: &self.place,
+            };
+            let here = || -> Vec<Labelled> {
+                let here = members.iter();
+                here.filter_map(|workload| endpoint_of(workload, &name))
+                    .collect()
+            };
+            match self.clusters.get_mut(&name) {
+                Some(clusters) => clusters.configure(scene, here, now),
                 None => {
-                    let mut endpoints = EndpointSet::new(settings, rand::random());
-                    let here = members
-                        .iter()
-                        .filter_map(|workload| endpoint_of(workload, &name));
-                    endpoints.apply(here.map(ambit_balance::Change::Put), now);
-                    self.endpoints.insert(name, endpoints);
+                    let mut clusters = Clusters::new(scene);
+                    clusters.configure(scene, Vec::new, now);
+                    clusters.fill(here(), now);
+                    self.clusters.insert(name, clusters);
                 }
             }
         }
@@ -293,14 +302,14 @@ impl View {
         if let Some(known) = self.mesh.service(name).map(Arc::clone) {
             self.drop_endpoints(&known, |_port| true);
         }
-        self.limits.remove(name);
+        self.copies.remove(name);
     }
 
     /// Drops the endpoint sets of ports that are gone.
     fn drop_endpoints(&mut self, service: &Service, is_gone: impl Fn(u16) -> bool) {
         let ports = service.ports.iter().map(|port| port.service_port);
         for port in ports.filter(|port| is_gone(*port)) {
-            self.endpoints.remove(&(service.name.clone(), port));
+            self.clusters.remove(&(service.name.clone(), port));
         }
     }
 
@@ -320,9 +329,9 @@ impl View {
                 };
                 let name = (service.clone(), mapping.service_port);
                 if !now_is.is_some_and(stays)
-                    && let Some(endpoints) = self.endpoints.get_mut(&name)
+                    && let Some(clusters) = self.clusters.get_mut(&name)
                 {
-                    endpoints.apply([ambit_balance::Change::Remove(uid.clone())], now);
+                    clusters.remove(uid, now);
                 }
             }
         }
@@ -335,8 +344,8 @@ impl View {
                 let Some(endpoint) = endpoint_of(workload, &name) else {
                     continue;
                 };
-                if let Some(endpoints) = self.endpoints.get_mut(&name) {
-                    endpoints.apply([ambit_balance::Change::Put(endpoint)], now);
+                if let Some(clusters) = self.clusters.get_mut(&name) {
+                    clusters.put(&endpoint, now);
                 }
             }
         }
@@ -348,10 +357,14 @@ impl View {
             return;
         }
         self.place = place;
-        for ((service, _), endpoints) in self.endpoints.iter_mut() {
+        for ((service, port), clusters) in self.clusters.iter_mut() {
             if let Some(service) = self.mesh.service(service) {
-                let settings = Settings::of(&service.load_balancing, self.place.clone());
-                endpoints.configure(settings, now);
+                let scene = Scene {
+                    service,
+                    port: *port,
+                    place: &self.place,
+                };
+                clusters.configure(scene, Vec::new, now);
             }
         }
     }
@@ -397,21 +410,19 @@ pub(crate) fn tag_of(workload: &Workload) -> EndpointTag {
 }
 
 /// A workload as an endpoint of a port, if it serves that.
-fn endpoint_of(
-    workload: &Arc<Workload>,
-    (service, port): &PortName,
-) -> Option<Endpoint<WorkloadUid, Arc<Destination>>> {
+fn endpoint_of(workload: &Arc<Workload>, (service, port): &PortName) -> Option<Labelled> {
     let address = SocketAddr::new(
         *workload.addresses.first()?,
         workload.target_port(service, *port)?,
     );
-    Some(Endpoint {
+    let endpoint = Endpoint {
         key: workload.uid.clone(),
         payload: Arc::new(Destination::new(workload, address)),
         weight: workload.weight(),
         place: Place::of(workload),
         health: workload.health,
-    })
+    };
+    Some((endpoint, workload.labels.clone()))
 }
 
 #[cfg(test)]

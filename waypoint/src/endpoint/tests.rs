@@ -48,7 +48,7 @@ fn two_carts() -> [Change; 3] {
 }
 
 fn cart() -> Target {
-    Target::Service(name("cart"), PORT)
+    Target::Service(name("cart"), PORT, None)
 }
 
 #[test]
@@ -58,13 +58,14 @@ fn the_endpoint_of_the_session_is_taken_unless_it_was_tried() {
     for _ in 0..20 {
         let wish = Wish {
             session: Some(&one),
-            tried: &[],
+            ..Wish::default()
         };
         let chosen = choose(&view, &cart(), wish).unwrap();
         assert_eq!(chosen.destination.workload.uid, one);
         let wish = Wish {
             session: Some(&one),
             tried: std::slice::from_ref(&one),
+            hash: None,
         };
         let chosen = choose(&view, &cart(), wish).unwrap();
         assert_eq!(chosen.destination.workload.uid, other);
@@ -106,8 +107,8 @@ fn a_service_of_another_waypoint_is_reached_through_that_or_not_at_all() {
     // It is the only one: tried or not.
     let tried = [destination.workload.uid.clone()];
     let wish = Wish {
-        session: None,
         tried: &tried,
+        ..Wish::default()
     };
     let again = choose(&view, &cart(), wish).unwrap();
     assert_eq!(again.destination.workload.uid, tried[0]);

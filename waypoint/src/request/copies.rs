@@ -61,22 +61,15 @@ pub(super) fn asked<'a>(mirrors: &'a [Mirror], head: &'a Parts) -> impl Iterator
         .iter()
         .filter(|mirror| should_mirror(mirror, rand::random()));
     drawn.filter_map(|mirror| match &mirror.target {
-        BackendTarget::Service {
-            name,
-            port,
-            subset: None,
-        } => {
+        BackendTarget::Service { name, port, subset } => {
             let mut head = head.clone();
             if mirror.shadow {
                 shadow(&mut head);
             }
-            let target = Target::Service(name.clone(), *port);
+            let target = Target::Service(name.clone(), *port, subset.clone());
             Some(Copy { target, head })
         }
-        BackendTarget::Service {
-            subset: Some(_), ..
-        }
-        | BackendTarget::Invalid { .. } => None,
+        BackendTarget::Invalid { .. } => None,
     })
 }
 
@@ -90,7 +83,7 @@ pub(super) fn send(
     let mut copier = Copier::default();
     let (view, hops) = (Arc::clone(&plan.view), plan.hops.of_copy());
     for copy in plan.copies.drain(..) {
-        let Target::Service(name, _) = &copy.target else {
+        let Target::Service(name, ..) = &copy.target else {
             continue;
         };
         let room = view.copies(name).map(Arc::clone);
@@ -132,10 +125,13 @@ async fn once(
     let mut request = form::request(&copy.head, version, body);
     hops.tell(&chosen.destination, request.headers_mut());
     let (to, client) = (&chosen.destination, call.client.address.ip());
-    let sent = proxy
-        .http
-        .of(Width::default())
-        .send(to, version, client, request, false);
+    let sent = proxy.http.of(Width::default()).send(
+        to,
+        version,
+        client,
+        request,
+        (false, chosen.terms.as_ref()),
+    );
     let (answer, lease) = sent.await?;
     let mut answer = answer.into_body();
     while let Some(frame) = answer.frame().await {

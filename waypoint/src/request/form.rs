@@ -1,6 +1,6 @@
 //! A request as an endpoint takes it: in one version of HTTP or the other.
 
-use ambit_model::AppProtocol;
+use ambit_model::{AppProtocol, HttpVersion};
 use http::header::{HOST, HeaderValue, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::{Method, Request, Uri};
@@ -14,7 +14,16 @@ use crate::view::View;
 /// How the endpoints of a target are spoken to: as the port says, or else as the client spoke.
 pub(super) fn version(view: &View, target: &Target, head: &Parts) -> Version {
     let protocol = match target {
-        Target::Service(name, number) => {
+        Target::Service(name, number, subset) => {
+            let cluster = view.cluster(name, *number, subset.as_deref());
+            match cluster.map(|cluster| cluster.terms.policy.connections.http) {
+                Some(HttpVersion::Http2) => return Version::Http2,
+                Some(HttpVersion::OfClient) if head.version == http::Version::HTTP_2 => {
+                    return Version::Http2;
+                }
+                Some(HttpVersion::OfClient) => return Version::Http1,
+                Some(HttpVersion::OfPort) | None => {}
+            }
             let service = view.mesh.service(name);
             let mut ports = service.into_iter().flat_map(|service| &service.ports);
             let port = ports.find(|port| port.service_port == *number);

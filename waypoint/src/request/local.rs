@@ -45,6 +45,8 @@ pub(crate) enum Flag {
     Overloaded,
     /// The route leads to a subset that there is not.
     NoSubset,
+    /// There is as much under way to the service as there may be.
+    Overflow,
     /// The route makes this error on purpose.
     Injected,
 }
@@ -63,6 +65,7 @@ impl Flag {
             Self::ClientLeft => "DC",
             Self::Overloaded => "OM",
             Self::NoSubset => "NC",
+            Self::Overflow => "UO",
             Self::Injected => "FI",
         }
     }
@@ -80,6 +83,7 @@ impl Flag {
             Self::ClientLeft => "DI,DC",
             Self::Overloaded => "DI,OM",
             Self::NoSubset => "DI,NC",
+            Self::Overflow => "UO,DI",
             Self::Injected => "DI,FI",
         }
     }
@@ -165,6 +169,9 @@ impl Fault {
         let fault = match reason {
             Reason::NoEndpoint | Reason::NoWaypoint => {
                 Self::new(503, Flag::NoEndpoint, reason.word(), &*refusal.detail)
+            }
+            Reason::UnknownSubset => {
+                Self::new(503, Flag::NoSubset, reason.word(), &*refusal.detail)
             }
             Reason::Overloaded => Self::new(503, Flag::Overloaded, reason.word(), &*refusal.detail),
             // It passes by itself, and the client did nothing wrong.

@@ -7,7 +7,6 @@ mod told;
 use std::sync::Arc;
 use std::time::Instant;
 
-use ambit_balance::ActiveRequest;
 use ambit_decide::Refusal;
 use ambit_model::Service;
 use ambit_route::Rule;
@@ -31,7 +30,7 @@ use crate::proxy::Proxy;
 use crate::review;
 use crate::telling::Telling;
 use crate::upstream::pool::Lease;
-use crate::view::Destination;
+use crate::view::{Active, Destination};
 
 /// A request, as far as it has come.
 #[derive(Debug)]
@@ -70,7 +69,7 @@ pub(crate) struct Record {
     /// How far the messages of an answer have gone by.
     messages: Messages,
     complete: bool,
-    active: Option<ActiveRequest>,
+    active: Option<Active>,
     chosen: Option<Try>,
     lease: Option<Lease>,
 }
@@ -169,8 +168,8 @@ impl Record {
     }
 
     /// It counts as in progress until it is over.
-    pub(super) fn in_progress(&mut self, active: Option<ActiveRequest>) {
-        self.active = active;
+    pub(super) fn in_progress(&mut self, active: Active) {
+        self.active = Some(active);
     }
 
     /// The endpoint of the try that begins.

@@ -65,17 +65,10 @@ fn backend_with(view: &View, rule: &Rule, uid: &WorkloadUid) -> Option<usize> {
     rule.backends
         .iter()
         .position(|backend| match &backend.target {
-            BackendTarget::Service {
-                name,
-                port,
-                subset: None,
-            } => {
-                let endpoints = view.endpoints(name, *port);
-                endpoints.is_some_and(|endpoints| endpoints.pick_this(uid).is_some())
+            BackendTarget::Service { name, port, subset } => {
+                let cluster = view.cluster(name, *port, subset.as_deref());
+                cluster.is_some_and(|cluster| cluster.endpoints.pick_this(uid).is_some())
             }
-            BackendTarget::Service {
-                subset: Some(_), ..
-            }
-            | BackendTarget::Invalid { .. } => false,
+            BackendTarget::Invalid { .. } => false,
         })
 }

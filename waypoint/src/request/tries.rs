@@ -16,8 +16,10 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use ambit_balance::{ActiveRetry, Backoff, RetryBudget};
-use ambit_decide::Refusal;
+use std::sync::atomic::Ordering;
+
+use ambit_balance::{ActiveRetry, Backoff, Outcome};
+use ambit_decide::{Reason, Refusal};
 use ambit_kit::clock;
 use ambit_model::{Retry, RetryOn, WorkloadUid};
 use ambit_route::{TryOutcome, worth_another_try};
@@ -39,7 +41,7 @@ use crate::proxy::Proxy;
 use crate::upstream::link::LinkError;
 use crate::upstream::make::ConnectError;
 use crate::upstream::pool::{Lease, SendError, Version};
-use crate::view::{Destination, View};
+use crate::view::{Terms, View};
 
 /// Tries after the first where nobody has said how many, of requests that no endpoint took.
 const UNTAKEN: u32 = 2;
@@ -82,9 +84,12 @@ pub(super) async fn run(
     };
     let default = unwritten();
     let retry = sending.retry().unwrap_or(&default);
-    let budget = sending.budget();
-    record.in_progress(budget.map(RetryBudget::request));
-    let limit = budget.filter(|_| sending.retry().is_some());
+    let terms = sending.terms();
+    if let Some(terms) = terms {
+        let active = terms.flow.begin().ok_or_else(too_many)?;
+        record.in_progress(active);
+    }
+    let limit = terms.filter(|terms| sending.retry().is_some() || says_how_many(terms));
     let mut tried: Vec<WorkloadUid> = Vec::new();
     let first = sending.choose(Arc::clone(&plan.view), &tried);
     let mut chosen = first.map_err(|why| Fault::of(&why))?;
@@ -95,13 +100,16 @@ pub(super) async fn run(
         let deadline = sending.deadline();
         let result = sending.once(&chosen, deadline).await;
         let outcome = outcome_of(&result);
+        if let Some(outcome) = noted(&result, sending.body.as_ref()) {
+            proxy.verdicts.record(&chosen.chosen, &plan.to, outcome);
+        }
         let used = u32::try_from(tried.len()).unwrap_or(u32::MAX);
         if !sending.is_worth(retry, outcome, used) {
             return sending.conclude(result, chosen, deadline, record);
         }
         // A request takes one place in the budget, however often it is tried.
         let taken = chosen.retry.take();
-        let permit = taken.or_else(|| limit.and_then(RetryBudget::retry));
+        let permit = taken.or_else(|| limit.and_then(|terms| terms.flow.retry()));
         let wait = backoff(retry).wait(used + 1, rand::random());
         let in_time = plan.deadline.is_none_or(|end| clock::now() + wait < end);
         if (limit.is_some() && permit.is_none()) || !in_time {
@@ -116,6 +124,9 @@ pub(super) async fn run(
         tokio::time::sleep(wait).await;
         let next = sending.still(next, &tried).map_err(|why| Fault::of(&why))?;
         record.again();
+        if let Some(terms) = terms {
+            terms.flow.retries.fetch_add(1, Ordering::Relaxed);
+        }
         chosen = Try {
             retry: permit,
             ..next
@@ -124,11 +135,13 @@ pub(super) async fn run(
 }
 
 impl Sending<'_> {
-    fn budget(&self) -> Option<&Arc<RetryBudget>> {
-        match &self.plan.to {
-            Target::Service(name, _) => self.plan.view.budget(name),
-            Target::Workload(_) => None,
-        }
+    /// The terms on which the request goes on, also where another waypoint stands before the service.
+    fn terms(&self) -> Option<&Arc<Terms>> {
+        let Target::Service(name, port, subset) = &self.plan.to else {
+            return None;
+        };
+        let cluster = self.plan.view.cluster(name, *port, subset.as_deref());
+        cluster.map(|cluster| &cluster.terms)
     }
 
     /// An endpoint that the client may call, by what is known.
@@ -138,6 +151,7 @@ impl Sending<'_> {
         let wish = Wish {
             session: session.and_then(|session| session.endpoint()),
             tried,
+            hash: plan.hashed.as_ref().and_then(|hashed| hashed.hash),
         };
         let chosen = endpoint::choose(&view, &self.asking, &plan.to, wish)?;
         Ok(Try {
@@ -171,7 +185,7 @@ impl Sending<'_> {
         to: &Try,
         deadline: Option<Instant>,
     ) -> Result<(Response<Incoming>, Lease), TryError> {
-        let sending = self.send(&to.chosen.destination, &to.view);
+        let sending = self.send(&to.chosen, &to.view);
         match deadline {
             None => Ok(sending.await?),
             Some(deadline) => match tokio::time::timeout_at(deadline.into(), sending).await {
@@ -183,9 +197,10 @@ impl Sending<'_> {
 
     async fn send(
         &self,
-        to: &Arc<Destination>,
+        chosen: &Chosen,
         view: &View,
     ) -> Result<(Response<Incoming>, Lease), SendError> {
+        let (to, terms) = (&chosen.destination, chosen.terms.as_ref());
         let version = match self.plan.switches {
             true => Version::Http1,
             false => form::version(view, &self.plan.to, self.head),
@@ -197,7 +212,9 @@ impl Sending<'_> {
         };
         let pool = self.proxy.http.of(self.plan.width);
         let client = self.call.client.address.ip();
-        let first = pool.send(to, version, client, request(), false).await;
+        let first = pool
+            .send(to, version, client, request(), (false, terms))
+            .await;
         let again = match &first {
             Err(SendError::NotTaken(..)) => true,
             Err(SendError::Reset { reused: true, .. }) => {
@@ -208,7 +225,8 @@ impl Sending<'_> {
         if !again || !self.may_repeat() {
             return first;
         }
-        pool.send(to, version, client, request(), true).await
+        pool.send(to, version, client, request(), (true, terms))
+            .await
     }
 
     fn body(&self) -> Body {
@@ -297,6 +315,7 @@ impl TryError {
             Self::Send(SendError::Connect(error)) => {
                 let flag = match error {
                     ConnectError::Link(LinkError::Unsupported(_)) => Flag::NoEndpoint,
+                    ConnectError::Pending(_) => Flag::Overflow,
                     _ => Flag::ConnectFailure,
                 };
                 Fault::new(503, flag, error.word(), detail)
@@ -319,12 +338,53 @@ fn outcome_of(result: &Result<(Response<Incoming>, Lease), TryError>) -> Option<
         },
         Err(TryError::Timeout) => TryOutcome::Timeout,
         Err(TryError::Send(error)) => match error {
-            SendError::Connect(ConnectError::Link(LinkError::Unsupported(_))) => return None,
+            SendError::Connect(
+                ConnectError::Link(LinkError::Unsupported(_)) | ConnectError::Pending(_),
+            ) => return None,
             SendError::Connect(_) => TryOutcome::ConnectFailure,
             SendError::NotTaken(..) => TryOutcome::RefusedStream,
             SendError::Reset { .. } => TryOutcome::Reset,
         },
     })
+}
+
+/// What a try says of its endpoint: nothing where it failed by our doing, or the client's.
+fn noted(
+    result: &Result<(Response<Incoming>, Lease), TryError>,
+    body: Option<&Replayable>,
+) -> Option<Outcome> {
+    let is_broken = || body.and_then(Replayable::broke).is_some();
+    Some(match result {
+        Ok((response, _)) => match headers::grpc_status(response.headers()) {
+            Some(status) => Outcome::Grpc(status.into()),
+            None => Outcome::Status(response.status().as_u16()),
+        },
+        Err(TryError::Timeout) => Outcome::TimedOut,
+        Err(TryError::Send(error)) => match error {
+            SendError::Connect(
+                ConnectError::Link(LinkError::Unsupported(_))
+                | ConnectError::Pending(_)
+                | ConnectError::Full(_),
+            ) => return None,
+            SendError::Connect(error) if error.word() == Reason::NoCertificate.word() => {
+                return None;
+            }
+            SendError::Connect(_) => Outcome::ConnectFailed,
+            SendError::NotTaken(..) | SendError::Reset { .. } if is_broken() => return None,
+            SendError::NotTaken(..) | SendError::Reset { .. } => Outcome::Reset,
+        },
+    })
+}
+
+/// Whether somebody says how many retries there may be, which then holds for all.
+fn says_how_many(terms: &Terms) -> bool {
+    let bounds = &terms.policy.connections;
+    bounds.retries.is_some() || bounds.retry_share.is_some()
+}
+
+fn too_many() -> Fault {
+    let detail = "as many requests to the service are under way as may be";
+    Fault::new(503, Flag::Overflow, Reason::RequestOverflow.word(), detail)
 }
 
 /// What holds where no route says anything: what no endpoint took may go to another.

@@ -16,13 +16,14 @@ use tokio::time::timeout;
 
 use super::pool::Key;
 use crate::http::body::Body;
+use crate::view::Occupied;
 
 /// Connections to one endpoint that are kept.
 const MOST: usize = 256;
 /// Connections to one endpoint that are made at once.
 const CONNECTING: usize = 64;
-/// How long one is kept. Servers close theirs after that time at the soonest, most of them.
-const LONGEST: Duration = Duration::from_secs(60);
+/// How long one is kept if nobody says. Servers close theirs after that time at the soonest, most of them.
+pub(super) const LONGEST: Duration = Duration::from_secs(60);
 /// How long one that was just put back is waited for.
 const SETTLES: Duration = Duration::from_millis(10);
 /// One that is still sending its last request after so long is not kept.
@@ -50,52 +51,66 @@ impl Default for Slot {
     }
 }
 
+/// A connection that carries one request at a time.
+#[derive(Debug)]
+pub(super) struct Carrier {
+    pub(super) sender: SendRequest<Body>,
+    /// Requests that it has carried, or carries.
+    pub(super) used: u32,
+    /// Its place among the connections of its cluster.
+    pub(super) place: Option<Arc<Occupied>>,
+}
+
 #[derive(Debug)]
 struct Kept {
-    sender: SendRequest<Body>,
+    carrier: Carrier,
     since: Instant,
+    longest: Duration,
 }
 
 impl Kept {
     fn is_worth_keeping(&self, now: Instant) -> bool {
         let age = now.saturating_duration_since(self.since);
-        let longest = if self.sender.is_ready() {
-            LONGEST
+        let longest = if self.carrier.sender.is_ready() {
+            self.longest
         } else {
             UNREADY
         };
-        !self.sender.is_closed() && age < longest
+        !self.carrier.sender.is_closed() && age < longest
     }
 }
 
 impl Idle {
     /// A connection that takes a request now.
-    pub(super) async fn take(&self, key: &Key) -> Option<SendRequest<Body>> {
-        let mut sender = self.pop(key, clock::now())?;
-        if !sender.is_ready() {
-            timeout(SETTLES, sender.ready()).await.ok()?.ok()?;
+    pub(super) async fn take(&self, key: &Key) -> Option<Carrier> {
+        let mut carrier = self.pop(key, clock::now())?;
+        if !carrier.sender.is_ready() {
+            timeout(SETTLES, carrier.sender.ready()).await.ok()?.ok()?;
         }
-        Some(sender)
+        Some(carrier)
     }
 
     /// The newest that is ready: the oldest are those that the endpoint closes next. Or else one of
     /// which the task may not have run since its answer was read.
-    fn pop(&self, key: &Key, now: Instant) -> Option<SendRequest<Body>> {
+    fn pop(&self, key: &Key, now: Instant) -> Option<Carrier> {
         let mut slots = self.slots.lock();
         let kept = &mut slots.get_mut(key)?.kept;
-        let ready = kept.iter().rposition(|kept| kept.sender.is_ready());
+        let ready = kept.iter().rposition(|kept| {
+            let age = now.saturating_duration_since(kept.since);
+            kept.carrier.sender.is_ready() && age < kept.longest
+        });
         let settles = || {
             let last = kept.last()?;
             let is_new = now.saturating_duration_since(last.since) < SETTLES;
-            (is_new && !last.sender.is_closed()).then(|| kept.len() - 1)
+            (is_new && !last.carrier.sender.is_closed()).then(|| kept.len() - 1)
         };
         let at = ready.or_else(settles)?;
-        Some(kept.remove(at).sender)
+        Some(kept.remove(at).carrier)
     }
 
-    /// Keeps a connection that nobody uses.
-    pub(super) fn keep(&self, key: &Key, sender: SendRequest<Body>, now: Instant) {
-        if sender.is_closed() {
+    /// Keeps a connection that nobody uses, for so long.
+    pub(super) fn keep(&self, key: &Key, carrier: Carrier, longest: Duration, now: Instant) {
+        if carrier.sender.is_closed() {
             return;
         }
         let mut slots = self.slots.lock();
@@ -104,7 +119,25 @@ impl Idle {
             kept.retain(|kept| kept.is_worth_keeping(now));
         }
         if kept.len() < MOST {
-            kept.push(Kept { sender, since: now });
+            kept.push(Kept {
+                carrier,
+                since: now,
+                longest,
+            });
+        }
+    }
+
+    /// Lets go of the connection of a cluster that has been kept longest, unless it is to this
+    /// endpoint.
+    pub(super) fn make_room(&self, beside: &Key) {
+        let mut slots = self.slots.lock();
+        let others = slots.iter_mut();
+        let others = others.filter(|(key, _)| key.cluster == beside.cluster && *key != beside);
+        let oldest = others
+            .map(|(_, slot)| &mut slot.kept)
+            .filter(|kept| !kept.is_empty());
+        if let Some(kept) = oldest.min_by_key(|kept| kept.first().map(|kept| kept.since)) {
+            drop(kept.remove(0));
         }
     }
 

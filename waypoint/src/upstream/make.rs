@@ -18,7 +18,7 @@ use super::link::{LinkError, Linker, OnBehalf, Width};
 use super::shared::{Load, STREAMS, UNTOLD};
 use crate::gauges::UPSTREAM;
 use crate::http::body::Body;
-use crate::view::Destination;
+use crate::view::{Destination, Occupied};
 
 /// Longest head, and trailers, of an answer.
 const HEADERS: u32 = 64 << 10;
@@ -44,6 +44,12 @@ pub(crate) enum ConnectError {
     /// It does not speak the version.
     #[error("no HTTP connection to {0}: {1}")]
     Handshake(SocketAddr, Arc<hyper::Error>),
+    /// As many requests wait for a connection as may.
+    #[error("no connection to {0}: as many requests wait for one as may")]
+    Pending(SocketAddr),
+    /// It took longer than it may.
+    #[error("no connection to {0} within the time that its DestinationRule allows")]
+    Late(SocketAddr),
     /// It has as many requests as it may have.
     #[error("{0} has as many requests of this client, or of all, as it may have")]
     Full(SocketAddr),
@@ -55,6 +61,8 @@ impl ConnectError {
         match self {
             Self::Link(error) => error.word(),
             Self::Handshake(..) => "connect_failed",
+            Self::Pending(_) => "pending_overflow",
+            Self::Late(_) => "connect_timeout",
             Self::Full(_) => "upstream_limit",
         }
     }
@@ -88,6 +96,7 @@ impl Maker {
     pub(super) async fn http1(
         &self,
         to: &Destination,
+        place: Option<Arc<Occupied>>,
     ) -> Result<http1::SendRequest<Body>, ConnectError> {
         // The endpoint learns of clients by `x-forwarded-for`: the connection is not one client's.
         let by = OnBehalf {
@@ -104,7 +113,7 @@ impl Maker {
             .await;
         let (sender, connection) =
             shaken.map_err(|error| ConnectError::Handshake(to.address, Arc::new(error)))?;
-        self.drive(connection.with_upgrades());
+        self.drive(connection.with_upgrades(), place);
         Ok(sender)
     }
 
@@ -112,6 +121,7 @@ impl Maker {
     pub(super) async fn http2(
         &self,
         to: &Destination,
+        place: Option<Arc<Occupied>>,
     ) -> Result<(http2::SendRequest<Body>, Arc<Load>), ConnectError> {
         // The link is for all its streams, each of which has a window of its own.
         let link = match self.linker.link(to, OnBehalf::default()).await? {
@@ -149,7 +159,7 @@ impl Maker {
                 Ok(Ok(())) => return Ok((sender, load)),
             }
         }
-        self.drive(async move {
+        let driven = async move {
             while wait < LOOK.2 {
                 if let Ok(ended) = timeout(wait, &mut noting).await {
                     return ended;
@@ -157,15 +167,22 @@ impl Maker {
                 wait *= 2;
             }
             noting.await
-        });
+        };
+        self.drive(driven, place);
         Ok((sender, load))
     }
 
-    fn drive(&self, connection: impl Future<Output = hyper::Result<()>> + Send + 'static) {
+    /// It takes its place till it ends.
+    fn drive(
+        &self,
+        connection: impl Future<Output = hyper::Result<()>> + Send + 'static,
+        place: Option<Arc<Occupied>>,
+    ) {
         let driven = async move {
             if let Err(error) = connection.await {
                 tracing::debug!(%error, "a connection to an endpoint ended");
             }
+            drop(place);
         };
         drop(self.tasks.spawn(UPSTREAM, driven));
     }

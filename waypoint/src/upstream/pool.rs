@@ -21,17 +21,17 @@ use ambit_kit::clock;
 use ambit_kit::tasks::Tasks;
 use ambit_model::SpiffeId;
 use hyper::body::{Body as _, Incoming};
-use hyper::client::conn::{http1, http2};
+use hyper::client::conn::http2;
 use hyper::{Request, Response};
 use tokio::sync::oneshot;
 
-use super::idle::Idle;
+use super::idle::{self, Carrier, Idle};
 use super::link::{Linker, Width};
 use super::make::{ConnectError, Maker};
-use super::shared::{Dial, Found, Held, Place, Shared, Slot};
+use super::shared::{Bounds, Dial, Found, Held, Place, Shared, Slot};
 use crate::endpoint::Via;
 use crate::http::body::Body;
-use crate::view::Destination;
+use crate::view::{Destination, Occupied, Terms};
 
 /// How often connections that are not used are looked for.
 const SWEEP: Duration = Duration::from_secs(10);
@@ -54,10 +54,12 @@ pub(super) struct Key {
     /// Who it has proved to be; `None` for plaintext.
     identity: Option<SpiffeId>,
     via: Option<Via>,
+    /// The number of the cluster, if its connections are not shared with others.
+    pub(super) cluster: u64,
 }
 
 impl Key {
-    fn of(to: &Destination) -> Self {
+    fn of(to: &Destination, terms: Option<&Arc<Terms>>) -> Self {
         let workload = &to.workload;
         let pod = workload.pod_uid.clone();
         Self {
@@ -65,6 +67,7 @@ impl Key {
             address: to.address,
             identity: to.identity.clone(),
             via: to.via.clone(),
+            cluster: terms.map_or(0, |terms| terms.number()),
         }
     }
 }
@@ -96,15 +99,15 @@ pub(crate) struct Lease(Use);
 
 #[derive(Debug)]
 enum Use {
-    Alone(HttpPool, Key, http1::SendRequest<Body>),
+    Alone(HttpPool, Key, Carrier, Option<Arc<Terms>>),
     Among { _held: Held },
 }
 
 impl Lease {
     /// The answer has been read to the end: the connection may serve another request.
     pub(crate) fn give_back(self) {
-        if let Use::Alone(pool, key, sender) = self.0 {
-            pool.inner.idle.keep(&key, sender, clock::now());
+        if let Use::Alone(pool, key, carrier, terms) = self.0 {
+            pool.keep(&key, carrier, terms.as_ref());
         }
     }
 }
@@ -180,19 +183,26 @@ impl HttpPool {
 
     /// Sends a client's request to an endpoint and waits for the head of the answer.
     ///
-    /// The request has the form that the version wants. `fresh` asks for a new connection.
+    /// The request has the form that the version wants. `fresh` asks for a new connection; terms are
+    /// those of the cluster that the endpoint was picked from.
     pub(crate) async fn send(
         &self,
         to: &Arc<Destination>,
         version: Version,
         client: IpAddr,
         request: Request<Body>,
-        fresh: bool,
+        (fresh, terms): (bool, Option<&Arc<Terms>>),
     ) -> Result<(Response<Incoming>, Lease), SendError> {
         match version {
-            Version::Http1 => self.send_alone(to, request, fresh).await,
-            Version::Http2 => self.send_among(to, client, request, fresh).await,
+            Version::Http1 => self.send_alone(to, request, fresh, terms).await,
+            Version::Http2 => self.send_among(to, client, request, (fresh, terms)).await,
         }
+    }
+
+    /// Ends a connection that nobody uses, to another endpoint of a cluster that may have no more.
+    fn make_room(&self, beside: &Key) {
+        self.inner.idle.make_room(beside);
+        self.inner.shared.make_room(beside);
     }
 
     fn purge(&self, is_gone: impl Fn(&str, Option<&SpiffeId>) -> bool) {
@@ -214,20 +224,71 @@ impl HttpPool {
         to: &Arc<Destination>,
         request: Request<Body>,
         fresh: bool,
+        terms: Option<&Arc<Terms>>,
     ) -> Result<(Response<Incoming>, Lease), SendError> {
-        let key = Key::of(to);
+        let key = Key::of(to, terms);
         let kept = match fresh {
             true => None,
             false => self.inner.idle.take(&key).await,
         };
         let reused = kept.is_some();
-        let mut sender = match kept {
-            Some(sender) => sender,
-            None => Box::pin(self.connect(&key, to, fresh)).await?,
+        let mut carrier = match kept {
+            Some(carrier) => carrier,
+            None => Box::pin(self.wait(&key, to, fresh, terms)).await?,
         };
-        let answer = sender.try_send_request(request).await;
+        carrier.used = carrier.used.saturating_add(1);
+        let answer = carrier.sender.try_send_request(request).await;
         let answer = answer.map_err(|error| TrySend::of(error).told(to, reused))?;
-        Ok((answer, Lease(Use::Alone(self.clone(), key, sender))))
+        let lease = Lease(Use::Alone(self.clone(), key, carrier, terms.cloned()));
+        Ok((answer, lease))
+    }
+
+    /// Keeps a connection for the next request, if it may carry one.
+    fn keep(&self, key: &Key, carrier: Carrier, terms: Option<&Arc<Terms>>) {
+        let bounds = terms.map(|terms| &terms.policy.connections);
+        let most = bounds.and_then(|bounds| bounds.requests_each);
+        if most.is_some_and(|most| carrier.used >= most) {
+            return;
+        }
+        let longest = bounds.and_then(|bounds| bounds.idle_timeout);
+        let place = carrier.place.clone();
+        let longest = longest.unwrap_or(idle::LONGEST);
+        self.inner.idle.keep(key, carrier, longest, clock::now());
+        if let Some(place) = place {
+            place.ring();
+        }
+    }
+
+    /// A connection for a request that found none, while as many wait as may.
+    async fn wait(
+        &self,
+        key: &Key,
+        to: &Arc<Destination>,
+        fresh: bool,
+        terms: Option<&Arc<Terms>>,
+    ) -> Result<Carrier, ConnectError> {
+        let Some(terms) = terms else {
+            return self.connect(key, to, fresh, None).await;
+        };
+        let pending = terms.flow.pool.pending();
+        let _waiting = pending.ok_or(ConnectError::Pending(to.address))?;
+        let mut place = terms.occupy(false);
+        loop {
+            let rung = terms.flow.rung();
+            if let Some(place) = place.take() {
+                return self.connect(key, to, fresh, Some((terms, place))).await;
+            }
+            // Where there is no room for a new one, a kept one is better than none.
+            if let Some(kept) = self.inner.idle.take(key).await {
+                return Ok(kept);
+            }
+            place = terms.occupy(true);
+            if place.is_none() {
+                self.make_room(key);
+                rung.await;
+                place = terms.occupy(true);
+            }
+        }
     }
 
     /// A new connection, or one that has become free while others were made.
@@ -236,23 +297,45 @@ impl HttpPool {
         key: &Key,
         to: &Arc<Destination>,
         fresh: bool,
-    ) -> Result<http1::SendRequest<Body>, ConnectError> {
+        on: Option<(&Arc<Terms>, Arc<Occupied>)>,
+    ) -> Result<Carrier, ConnectError> {
         let turn = self.inner.idle.turn(key).await;
         if !fresh && let Some(kept) = self.inner.idle.take(key).await {
             return Ok(kept);
         }
         let (tell, told) = oneshot::channel();
         let (pool, home, far) = (self.clone(), key.clone(), Arc::clone(to));
+        let (terms, place) = on.unzip();
+        let own = terms.cloned();
         drop(self.inner.tasks.spawn("connect", async move {
-            let made = pool.inner.maker.http1(&far).await;
+            let made = pool.inner.maker.http1(&far, place.clone()).await;
+            let made = made.map(|sender| Carrier {
+                sender,
+                used: 0,
+                place,
+            });
             drop(turn);
             if let Err(Ok(unused)) = tell.send(made) {
-                pool.inner.idle.keep(&home, unused, clock::now());
+                pool.keep(&home, unused, own.as_ref());
             }
         }));
-        told.await
-            .map_err(|_stopped| ConnectError::stopped(to.address))?
+        let told = in_time(to, terms, told).await?;
+        told.map_err(|_stopped| ConnectError::stopped(to.address))?
     }
+}
+
+/// What comes of making a connection, if that takes no longer than it may. It goes on all the same.
+async fn in_time<T>(
+    to: &Destination,
+    terms: Option<&Arc<Terms>>,
+    told: impl Future<Output = T>,
+) -> Result<T, ConnectError> {
+    let limit = terms.and_then(|terms| terms.policy.connections.connect_timeout);
+    let Some(limit) = limit else {
+        return Ok(told.await);
+    };
+    let told = tokio::time::timeout(limit, told).await;
+    told.map_err(|_elapsed| ConnectError::Late(to.address))
 }
 
 /// HTTP/2.
@@ -262,17 +345,25 @@ impl HttpPool {
         to: &Arc<Destination>,
         client: IpAddr,
         request: Request<Body>,
-        fresh: bool,
+        (fresh, terms): (bool, Option<&Arc<Terms>>),
     ) -> Result<(Response<Incoming>, Lease), SendError> {
-        let slot = self.inner.shared.slot(&Key::of(to));
+        let slot = self.inner.shared.slot(&Key::of(to, terms));
         let share = slot.share(client);
         let share = share.ok_or(ConnectError::Full(to.address))?;
+        let bounds = Bounds::of(terms);
         let newer_than = if fresh { slot.made() } else { 0 };
-        let (mut sender, place, reused) = match slot.find(newer_than) {
+        let (mut sender, place, reused) = match slot.find(newer_than, bounds) {
             Found::Place(sender, place) => (sender, place, true),
-            found => Box::pin(self.place(found, &slot, to, newer_than)).await?,
+            found => {
+                let pending = terms.map(|terms| terms.flow.pool.pending());
+                if matches!(pending, Some(None)) {
+                    return Err(ConnectError::Pending(to.address).into());
+                }
+                let wanted = (newer_than, bounds);
+                Box::pin(self.place(found, &slot, (to, terms), wanted)).await?
+            }
         };
-        let held = Held::new(place, share);
+        let held = Held::new(place, share, terms.and_then(|terms| terms.bell()));
         // The endpoint may answer before it has read all.
         let request = request.map(|body| match body.is_end_stream() {
             true => body,
@@ -288,16 +379,31 @@ impl HttpPool {
         &self,
         mut found: Found,
         slot: &Arc<Slot>,
-        to: &Arc<Destination>,
-        mut newer_than: u64,
+        (to, terms): (&Arc<Destination>, Option<&Arc<Terms>>),
+        (mut newer_than, bounds): (u64, Bounds),
     ) -> Result<(http2::SendRequest<Body>, Place, bool), ConnectError> {
         let stopped = || ConnectError::stopped(to.address);
+        let mut has_asked = false;
+        let mut rung = None;
         loop {
             match found {
                 Found::Place(sender, place) => return Ok((sender, place, true)),
                 Found::Dial(dial) => {
-                    let (sender, place) = self.dial(dial, to).await?;
-                    return Ok((sender, place, false));
+                    let occupied = terms.map(|terms| terms.occupy(has_asked));
+                    has_asked = true;
+                    if !matches!(occupied, Some(None)) {
+                        let occupied = occupied.flatten();
+                        let (sender, place) = self.dial(dial, to, terms, occupied).await?;
+                        return Ok((sender, place, false));
+                    }
+                    // The next one to look may find room. So may we: what became free before we
+                    // listened has not rung for us.
+                    dial.left();
+                    newer_than = 0;
+                    self.make_room(&Key::of(to, terms));
+                    if let Some(rung) = rung.take() {
+                        rung.await;
+                    }
                 }
                 Found::Wait(mut told) => {
                     let told = told.wait_for(Option::is_some).await;
@@ -308,7 +414,8 @@ impl HttpPool {
                 Found::Full if newer_than > 0 => newer_than = 0,
                 Found::Full => return Err(ConnectError::Full(to.address)),
             }
-            found = slot.find(newer_than);
+            rung = terms.map(|terms| terms.flow.rung());
+            found = slot.find(newer_than, bounds);
         }
     }
 
@@ -316,13 +423,16 @@ impl HttpPool {
         &self,
         dial: Dial,
         to: &Arc<Destination>,
+        terms: Option<&Arc<Terms>>,
+        occupied: Option<Arc<Occupied>>,
     ) -> Result<(http2::SendRequest<Body>, Place), ConnectError> {
         let (tell, told) = oneshot::channel();
         let (pool, far) = (self.clone(), Arc::clone(to));
+        let longest = Bounds::of(terms).longest;
         drop(self.inner.tasks.spawn("connect", async move {
-            let made = pool.inner.maker.http2(&far).await;
+            let made = pool.inner.maker.http2(&far, occupied).await;
             let told = match made {
-                Ok((sender, load)) => Ok((sender.clone(), dial.succeeded(sender, load))),
+                Ok((sender, load)) => Ok((sender.clone(), dial.succeeded(sender, load, longest))),
                 Err(error) => {
                     dial.failed(&error);
                     Err(error)
@@ -331,8 +441,8 @@ impl HttpPool {
             // If nobody waits any more, the connection is there for others.
             tell.send(told).ok();
         }));
-        told.await
-            .map_err(|_stopped| ConnectError::stopped(to.address))?
+        let told = in_time(to, terms, told).await?;
+        told.map_err(|_stopped| ConnectError::stopped(to.address))?
     }
 }
 

@@ -24,9 +24,11 @@ use hyper::client::conn::http2::SendRequest;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
+use super::idle;
 use super::make::ConnectError;
 use super::pool::Key;
 use crate::http::body::{Body, BodyError, Watch};
+use crate::view::{Bell, Terms};
 
 /// Requests at once on one connection, if the endpoint takes as many.
 pub(super) const STREAMS: u32 = 100;
@@ -36,8 +38,34 @@ pub(super) const UNTOLD: usize = 11;
 const MOST: usize = 64;
 /// Requests at once of one client, to one endpoint: half of what fits. A gateway is one client.
 const OF_ONE: usize = MOST * STREAMS as usize / 2;
-/// A connection without a request is kept for so long.
-const LONGEST: Duration = Duration::from_secs(60);
+/// What a cluster says of its connections.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bounds {
+    /// Requests after which one takes no more.
+    each: usize,
+    /// Requests at once on one.
+    streams: usize,
+    /// One without a request is kept for so long.
+    pub(super) longest: Duration,
+}
+
+impl Bounds {
+    /// Those of the terms of a cluster.
+    pub(super) fn of(terms: Option<&Arc<Terms>>) -> Self {
+        let given = terms.map(|terms| &terms.policy.connections);
+        let bound = |number: Option<u32>| {
+            number.map_or(usize::MAX, |number| {
+                usize::try_from(number).unwrap_or(usize::MAX)
+            })
+        };
+        let longest = given.and_then(|given| given.idle_timeout);
+        Self {
+            each: bound(given.and_then(|given| given.requests_each)),
+            streams: bound(given.and_then(|given| given.streams_each)),
+            longest: longest.unwrap_or(idle::LONGEST),
+        }
+    }
+}
 
 /// The connections of all endpoints.
 #[derive(Debug, Default)]
@@ -76,6 +104,8 @@ struct Connection {
     number: u64,
     /// Since when it has been seen without a request.
     idle: Option<Instant>,
+    /// How long it is kept then.
+    longest: Duration,
 }
 
 /// What came of a dial, once something has.
@@ -86,6 +116,8 @@ pub(super) type Told = Option<Result<(), ConnectError>>;
 pub(super) struct Load {
     streams: AtomicUsize,
     limit: AtomicUsize,
+    /// Requests that there have been.
+    total: AtomicUsize,
 }
 
 impl Load {
@@ -94,6 +126,7 @@ impl Load {
         Arc::new(Self {
             streams: AtomicUsize::new(0),
             limit: AtomicUsize::new(UNTOLD),
+            total: AtomicUsize::new(0),
         })
     }
 
@@ -112,12 +145,18 @@ impl Load {
         self.streams.load(Ordering::Acquire)
     }
 
-    fn has_room(&self) -> bool {
-        self.streams() < self.limit.load(Ordering::Relaxed)
+    fn has_room(&self, bounds: Bounds) -> bool {
+        self.streams() < self.limit.load(Ordering::Relaxed).min(bounds.streams)
+    }
+
+    /// Whether it has carried as many requests as it may.
+    fn is_spent(&self, bounds: Bounds) -> bool {
+        self.total.load(Ordering::Relaxed) >= bounds.each
     }
 
     fn place(self: &Arc<Self>) -> Place {
         self.streams.fetch_add(1, Ordering::AcqRel);
+        self.total.fetch_add(1, Ordering::Relaxed);
         Place(Arc::clone(self))
     }
 }
@@ -171,10 +210,22 @@ impl Shared {
                 if connection.load.streams() > 0 {
                     connection.idle = None;
                 }
-                let is_old = now.saturating_duration_since(since) >= LONGEST;
+                let is_old = now.saturating_duration_since(since) >= connection.longest;
                 !connection.sender.is_closed() && (connection.idle.is_none() || !is_old)
             });
             !state.connections.is_empty() || Arc::strong_count(slot) > 1
+        });
+    }
+
+    /// Lets go of a connection of a cluster that has no request, unless it is to this endpoint.
+    pub(super) fn make_room(&self, beside: &Key) {
+        let slots = self.slots.lock();
+        let others = slots.iter();
+        let mut others = others.filter(|(key, _)| key.cluster == beside.cluster && *key != beside);
+        others.any(|(_, slot)| {
+            let connections = &mut slot.state.lock().connections;
+            let unused = connections.iter().position(|one| one.load.streams() == 0);
+            unused.map(|at| connections.remove(at)).is_some()
         });
     }
 
@@ -202,11 +253,13 @@ impl Slot {
 
     /// A place on the oldest connection that has room, and is newer than so many: what many requests
     /// have to say on one connection is written together, and connections that are not needed end.
-    pub(super) fn find(self: &Arc<Self>, newer_than: u64) -> Found {
+    pub(super) fn find(self: &Arc<Self>, newer_than: u64, bounds: Bounds) -> Found {
         let mut state = self.state.lock();
-        state.connections.retain(|c| !c.sender.is_closed());
+        state
+            .connections
+            .retain(|c| !c.sender.is_closed() && !c.load.is_spent(bounds));
         let mut open = state.connections.iter_mut();
-        if let Some(found) = open.find(|c| c.number > newer_than && c.load.has_room()) {
+        if let Some(found) = open.find(|c| c.number > newer_than && c.load.has_room(bounds)) {
             found.idle = None;
             return Found::Place(found.sender.clone(), found.load.place());
         }
@@ -236,7 +289,12 @@ pub(super) struct Dial {
 
 impl Dial {
     /// Takes the connection in, and has the first place on it.
-    pub(super) fn succeeded(mut self, sender: SendRequest<Body>, load: Arc<Load>) -> Place {
+    pub(super) fn succeeded(
+        mut self,
+        sender: SendRequest<Body>,
+        load: Arc<Load>,
+        longest: Duration,
+    ) -> Place {
         let place = load.place();
         let mut state = self.slot.state.lock();
         state.made += 1;
@@ -246,12 +304,20 @@ impl Dial {
             load,
             number,
             idle: None,
+            longest,
         });
         state.dialling = None;
         drop(state);
         self.is_over = true;
         self.tell.send_replace(Some(Ok(())));
         place
+    }
+
+    /// It is not to be: everybody who waits looks again.
+    pub(super) fn left(mut self) {
+        self.slot.state.lock().dialling = None;
+        self.is_over = true;
+        self.tell.send_replace(Some(Ok(())));
     }
 
     /// Tells everybody who waits.
@@ -273,14 +339,14 @@ impl Drop for Dial {
 /// What a request holds while it, or its answer, is on its way.
 #[derive(Clone, Debug)]
 pub(super) struct Held {
-    _both: Arc<(Place, Share)>,
+    _all: Arc<(Place, Share, Option<Bell>)>,
 }
 
 impl Held {
-    /// A place, and the client's share.
-    pub(super) fn new(place: Place, share: Share) -> Self {
+    /// A place, and the client's share; the bell rings when both are free.
+    pub(super) fn new(place: Place, share: Share, bell: Option<Bell>) -> Self {
         Self {
-            _both: Arc::new((place, share)),
+            _all: Arc::new((place, share, bell)),
         }
     }
 }

@@ -62,7 +62,11 @@ fn picked(view: &View) -> Vec<String> {
                 hash: None,
                 tried: &[],
             };
-            let pick = view.endpoints(&name("cart"), 80)?.pick(&ask).ok()?;
+            let pick = view
+                .cluster(&name("cart"), 80, None)?
+                .endpoints
+                .pick(&ask)
+                .ok()?;
             Some(pick.endpoint().payload.address.to_string())
         })
         .collect();
@@ -256,9 +260,9 @@ fn the_endpoints_of_a_port_go_with_it() {
         ports: Vec::new(),
         ..Service::clone(&with)
     });
-    assert!(view.endpoints(&name("cart"), 80).is_some());
+    assert!(view.cluster(&name("cart"), 80, None).is_some());
     view.apply(Change::PutService(without), now);
-    assert!(view.endpoints(&name("cart"), 80).is_none());
+    assert!(view.cluster(&name("cart"), 80, None).is_none());
     // Its pods are there again when the port is.
     view.apply(Change::PutService(with), now);
     assert_eq!(picked(&view), ["10.0.0.2:8080"]);

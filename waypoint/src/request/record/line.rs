@@ -13,6 +13,7 @@ use http::header::{HOST, HeaderMap, HeaderValue};
 use http::request::Parts;
 use http::{Response, Uri};
 
+use crate::clusters::envoy_name;
 use crate::request::Target;
 use crate::telling::{Lines, Telling, Values};
 
@@ -141,7 +142,7 @@ fn flags(letters: &str) -> Vec<Flag> {
 /// Istio's name of what a request goes to.
 pub(crate) fn cluster(to: &Target) -> Option<String> {
     match to {
-        Target::Service(name, port) => Some(format!("outbound|{port}||{}", name.hostname)),
+        Target::Service(name, port, subset) => Some(envoy_name(name, *port, subset.as_deref())),
         Target::Workload(_) => None,
     }
 }

@@ -128,7 +128,13 @@ impl Record {
         let flag = self.fault.as_ref().map(|fault| fault.flag);
         // The pool keeps connections by how they were made: it is as the endpoint was when it was chosen.
         match destination.is_tunnelled() {
-            _ if matches!(flag, Some(Flag::ConnectFailure | Flag::NoEndpoint)) => Onward::Nothing,
+            _ if matches!(
+                flag,
+                Some(Flag::ConnectFailure | Flag::NoEndpoint | Flag::Overflow)
+            ) =>
+            {
+                Onward::Nothing
+            }
             true => Onward::MutualTls,
             false => Onward::Clear,
         }
@@ -185,6 +191,7 @@ fn details_of(fault: &Fault, answered: bool) -> Cow<'static, str> {
         }
         (Flag::Injected, _) => "fault_filter_abort".into(),
         (Flag::Overloaded, _) => "overload".into(),
+        (Flag::Overflow, _) => "upstream_reset_before_response_started{overflow}".into(),
         (_, reason) => reason.into(),
     }
 }

@@ -68,6 +68,7 @@ fn kept(telling: &Telling, target: &str) -> Kept {
     kept.goes_to(&Target::Service(
         ServiceName::new("shop", "cart.shop.svc.cluster.local"),
         80,
+        None,
     ));
     let answer = Response::builder().header("server", "nginx");
     kept.answer(lines, &answer.body(()).unwrap());

@@ -1,0 +1,159 @@
+//! What a DestinationRule says of connections.
+
+use ambit_model::{ConnectionPolicy, PortPolicies, ServiceTraffic, TrafficPolicy};
+
+use super::*;
+use crate::fixtures::{name, ruled};
+use crate::view::View;
+
+/// The terms of a cluster for which this holds.
+fn terms(connections: ConnectionPolicy) -> Arc<Terms> {
+    let any = TrafficPolicy {
+        connections,
+        ..TrafficPolicy::default()
+    };
+    let whole = PortPolicies {
+        any,
+        ..PortPolicies::default()
+    };
+    let traffic = ServiceTraffic {
+        whole,
+        ..ServiceTraffic::default()
+    };
+    let mut view = View::new(name("waypoint"), IpAddr::from([10, 0, 0, 1]));
+    view.apply(ruled("server", traffic), clock::now());
+    let cluster = view.cluster(&name("server"), 80, None).unwrap();
+    Arc::clone(&cluster.terms)
+}
+
+async fn ask_on(
+    pool: &HttpPool,
+    to: &Arc<Destination>,
+    (version, terms): (Version, &Arc<Terms>),
+    path: &str,
+) -> Answer {
+    let request = request(to.address, path, Body::empty());
+    soon(pool.send(to, version, CLIENT, request, (false, Some(terms)))).await
+}
+
+async fn exchange_on(pool: &HttpPool, to: &Arc<Destination>, on: (Version, &Arc<Terms>)) {
+    let (answer, lease) = ask_on(pool, to, on, "/").await.unwrap();
+    soon(answer.into_body().collect()).await.unwrap();
+    lease.give_back();
+}
+
+#[tokio::test]
+async fn a_request_waits_for_a_place_on_the_only_connection() {
+    let (to, connections) = http2_endpoint(200).await;
+    let pool = pool();
+    let terms = terms(ConnectionPolicy {
+        connections: Some(1),
+        streams_each: Some(2),
+        pending: Some(1),
+        ..ConnectionPolicy::default()
+    });
+    let on = (Version::Http2, &terms);
+    let mut open = Vec::new();
+    for _ in 0..2 {
+        open.push(ask_on(&pool, &to, on, "/watch").await.unwrap());
+    }
+    let (waiting, home, own) = (pool.clone(), Arc::clone(&to), Arc::clone(&terms));
+    let third = tokio::spawn(async move {
+        exchange_on(&waiting, &home, (Version::Http2, &own)).await;
+    });
+    until(|| terms.flow.pool.counts().pending == 1).await;
+    let refused = ask_on(&pool, &to, on, "/").await.unwrap_err();
+    assert!(
+        matches!(refused, SendError::Connect(ConnectError::Pending(_))),
+        "{refused}"
+    );
+    open.pop();
+    soon(third).await.unwrap();
+    assert_eq!(connections.load(Ordering::SeqCst), 1);
+    let counts = terms.flow.pool.counts();
+    assert_eq!((counts.pending, counts.request_overflow), (0, 1));
+    assert_eq!((counts.connections, counts.connection_overflow), (1, 1));
+}
+
+#[tokio::test]
+async fn a_connection_takes_no_more_requests_than_it_may() {
+    for version in [Version::Http1, Version::Http2] {
+        let (to, connections) = match version {
+            Version::Http1 => http1_endpoint(usize::MAX).await,
+            Version::Http2 => http2_endpoint(200).await,
+        };
+        let pool = pool();
+        let terms = terms(ConnectionPolicy {
+            requests_each: Some(2),
+            ..ConnectionPolicy::default()
+        });
+        for _ in 0..6 {
+            exchange_on(&pool, &to, (version, &terms)).await;
+        }
+        assert_eq!(connections.load(Ordering::SeqCst), 3, "{version:?}");
+        // All but one have ended, and the last one carries nothing.
+        until(|| terms.flow.pool.counts().connections <= 1).await;
+    }
+}
+
+#[tokio::test]
+async fn who_may_have_one_connection_has_it_to_the_endpoint_that_is_asked() {
+    let (one, _) = http2_endpoint(200).await;
+    let (other, _) = http1_endpoint(usize::MAX).await;
+    let pool = pool();
+    let terms = terms(ConnectionPolicy {
+        connections: Some(1),
+        ..ConnectionPolicy::default()
+    });
+    for _ in 0..3 {
+        exchange_on(&pool, &one, (Version::Http2, &terms)).await;
+        exchange_on(&pool, &other, (Version::Http1, &terms)).await;
+    }
+    assert_eq!(terms.flow.pool.counts().connections, 1);
+}
+
+#[tokio::test]
+async fn connections_without_a_request_go_as_soon_as_the_rule_says() {
+    let (pool, now) = (pool(), clock::now());
+    let (one, _) = http1_endpoint(usize::MAX).await;
+    let (other, _) = http2_endpoint(200).await;
+    let terms = terms(ConnectionPolicy {
+        idle_timeout: Some(Duration::from_secs(5)),
+        ..ConnectionPolicy::default()
+    });
+    exchange_on(&pool, &one, (Version::Http1, &terms)).await;
+    exchange_on(&pool, &other, (Version::Http2, &terms)).await;
+    let lens = || (pool.inner.idle.len(), pool.inner.shared.len());
+    pool.sweep(now + Duration::from_secs(3));
+    assert_eq!(lens(), (1, 1));
+    pool.sweep(now + Duration::from_secs(9));
+    assert_eq!(lens(), (0, 0));
+    until(|| terms.flow.pool.counts().connections == 0).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_may_take_as_long_as_the_rule_says() {
+    let to = pod("127.0.0.1:1".parse().unwrap(), TunnelProtocol::None);
+    let terms = terms(ConnectionPolicy {
+        connect_timeout: Some(Duration::from_secs(5)),
+        ..ConnectionPolicy::default()
+    });
+    let began = tokio::time::Instant::now();
+    let late = in_time(&to, Some(&terms), std::future::pending::<()>()).await;
+    let error = late.unwrap_err();
+    assert_eq!(error.word(), "connect_timeout");
+    assert_eq!(began.elapsed(), Duration::from_secs(5));
+}
+
+#[tokio::test]
+async fn connections_are_shared_where_nobody_says_how_many_there_may_be() {
+    let (to, connections) = http1_endpoint(usize::MAX).await;
+    let pool = pool();
+    let (one, other) = (
+        terms(ConnectionPolicy::default()),
+        terms(ConnectionPolicy::default()),
+    );
+    exchange_on(&pool, &to, (Version::Http1, &one)).await;
+    exchange_on(&pool, &to, (Version::Http1, &other)).await;
+    assert_eq!(connections.load(Ordering::SeqCst), 1);
+}

@@ -1,0 +1,103 @@
+//! A traffic policy in the words of those who follow it.
+
+use ambit_balance::{
+    Algorithm, Distribute, Hashing, LocalitySetting, OutlierSettings, Place, PoolLimits,
+    Preference, RegionFailover, RetryLimits, Settings,
+};
+use ambit_model::{
+    Balancing, ConnectionPolicy, HashTable, LocalityPolicy, OutlierPolicy, Service, TrafficPolicy,
+};
+
+/// `LoadBalancing.Mode`: only endpoints that share every preferred scope.
+const STRICT: i32 = 1;
+
+/// How endpoints are picked.
+pub(super) fn of(service: &Service, policy: &TrafficPolicy, place: &Place) -> Settings {
+    let settings = Settings::of(&service.load_balancing, place.clone());
+    let locality = policy.locality.as_ref();
+    Settings {
+        algorithm: policy
+            .balancing
+            .as_ref()
+            .map_or(settings.algorithm, algorithm),
+        preference: match locality.filter(|given| decides(service, given)) {
+            Some(given) => Preference::by_locality(&setting(given), place.clone()),
+            None => settings.preference,
+        },
+        warm_up: policy.warm_up,
+        outliers: policy.outliers.as_ref().map(outliers),
+        ..settings
+    }
+}
+
+/// Whether a policy decides who is near: never beyond a service that keeps to one place, and not by
+/// saying nothing where the service says something.
+fn decides(service: &Service, given: &LocalityPolicy) -> bool {
+    let own = &service.load_balancing;
+    let says_nothing = *given == LocalityPolicy::default();
+    own.mode != STRICT && !(says_nothing && !own.routing_preference.is_empty())
+}
+
+fn algorithm(balancing: &Balancing) -> Algorithm {
+    match balancing {
+        Balancing::LeastRequest => Algorithm::LeastRequest,
+        Balancing::RoundRobin => Algorithm::RoundRobin,
+        Balancing::Random => Algorithm::Random,
+        Balancing::Hash(hash) => Algorithm::Hash(match hash.table {
+            HashTable::Ring(size) => Hashing::Ring {
+                size: size as usize,
+            },
+            HashTable::Maglev(size) => Hashing::Maglev {
+                size: size as usize,
+            },
+        }),
+    }
+}
+
+fn setting(given: &LocalityPolicy) -> LocalitySetting {
+    let distribute = given.distribute.iter().map(|(from, to)| Distribute {
+        from: from.to_string(),
+        to: to
+            .iter()
+            .map(|(to, weight)| (to.to_string(), *weight))
+            .collect(),
+    });
+    let failover = given.failover.iter().map(|(from, to)| RegionFailover {
+        from: from.to_string(),
+        to: to.to_string(),
+    });
+    LocalitySetting {
+        disabled: given.disabled,
+        distribute: distribute.collect(),
+        failover: failover.collect(),
+        failover_priority: given.priority.iter().map(ToString::to_string).collect(),
+    }
+}
+
+fn outliers(given: &OutlierPolicy) -> OutlierSettings {
+    OutlierSettings {
+        consecutive_5xx: given.consecutive_5xx,
+        consecutive_gateway: given.consecutive_gateway,
+        split_local_origin: given.split_local_origin,
+        consecutive_local_origin: given.consecutive_local_origin,
+        interval: given.interval,
+        base_ejection_time: given.base_ejection_time,
+        max_ejection_percent: given.max_ejection_percent,
+        min_health_percent: given.min_health_percent,
+    }
+}
+
+/// How much there may be at once.
+pub(super) fn limits(given: &ConnectionPolicy) -> PoolLimits {
+    let share = given.retry_share.map(|share| RetryLimits {
+        percent: share.percent,
+        minimum: share.minimum,
+    });
+    PoolLimits {
+        connections: given.connections,
+        pending: given.pending,
+        requests: given.requests,
+        retries: given.retries,
+        retry_share: share.unwrap_or_default(),
+    }
+}
