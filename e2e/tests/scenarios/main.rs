@@ -12,6 +12,7 @@ mod alerts;
 mod bad_input;
 mod calls;
 mod demo;
+mod destination_rule;
 mod enrolment;
 mod failures;
 mod firewalls;

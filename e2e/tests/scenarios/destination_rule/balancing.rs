@@ -1,0 +1,108 @@
+//! How requests are spread: algorithms, subsets, sessions by header and cookie.
+
+use ambit_e2e::scripted::Scripted;
+
+use super::{apply, await_endpoints, endpoints, rule};
+use crate::fronted::Fronted;
+
+const PODS: [&str; 3] = ["one", "two", "three"];
+
+fn balanced(fronted: &Fronted, policy: &str, is_known: impl Fn(&serde_json::Value) -> bool) {
+    let text = rule(&format!(
+        "  host: server\n  trafficPolicy: {{loadBalancer: {policy}}}\n"
+    ));
+    let slice = endpoints(fronted, &PODS);
+    apply(fronted, &format!("{slice}{text}"), |traffic| {
+        is_known(&traffic["whole"]["any"]["balancing"])
+    });
+    await_endpoints(fronted, 3);
+}
+
+#[test]
+fn requests_are_spread_as_the_rule_says() {
+    let fronted = Fronted::start(&PODS);
+    let servers = PODS.map(|name| Scripted::saying(&fronted.pod(name), 8080, name).unwrap());
+    let shares = |path: &str| servers.each_ref().map(|server| server.heard_at(path).len());
+
+    balanced(&fronted, "{simple: ROUND_ROBIN}", |known| {
+        known == "RoundRobin"
+    });
+    let report = fronted.run(
+        "h2load",
+        &["--h1", "-n300", "-c1", "-t1", "http://server/turns"],
+    );
+    assert!(report.contains("300 2xx"), "{report}");
+    assert_eq!(shares("/turns"), [100; 3]);
+
+    balanced(&fronted, "{simple: LEAST_REQUEST}", |known| {
+        known == "LeastRequest"
+    });
+    let report = fronted.run(
+        "h2load",
+        &["--h1", "-n3000", "-c8", "-t1", "http://server/least"],
+    );
+    assert!(report.contains("3000 2xx"), "{report}");
+    for share in shares("/least") {
+        assert!((800..1200).contains(&share), "{:?}", shares("/least"));
+    }
+
+    let by_header = "{consistentHash: {httpHeaderName: x-user}}";
+    balanced(&fronted, by_header, |known| {
+        known["Hash"]["by"]["Header"] == "x-user"
+    });
+    for user in 0..12 {
+        let header = format!("X-User: {user}\r\n");
+        let first = fronted.get("/header", &header).body;
+        for _ in 0..4 {
+            assert_eq!(fronted.get("/header", &header).body, first);
+        }
+    }
+    assert!(shares("/header").iter().filter(|share| **share > 0).count() > 1);
+
+    let by_cookie =
+        "{consistentHash: {httpCookie: {name: user, ttl: 60s}, maglev: {tableSize: 101}}}";
+    balanced(&fronted, by_cookie, |known| {
+        known["Hash"]["by"]["Cookie"]["name"] == "user"
+    });
+    for _ in 0..6 {
+        let answer = fronted.get("/cookie", "");
+        let given = answer.header("set-cookie").unwrap();
+        let pair = given.split(';').next().unwrap();
+        let header = format!("Cookie: {pair}\r\n");
+        for _ in 0..4 {
+            assert_eq!(fronted.get("/cookie", &header).body, answer.body);
+        }
+    }
+}
+
+#[test]
+fn a_canary_of_one_in_ten_is_a_subset() {
+    let fronted = Fronted::start(&PODS);
+    let servers = PODS.map(|name| Scripted::saying(&fronted.pod(name), 8080, name).unwrap());
+    let subsets = "  host: server\n  subsets:\n  - {name: stable, labels: {app: one}}\n  - {name: canary, labels: {app: two}}\n";
+    let route = "---\napiVersion: networking.istio.io/v1\nkind: VirtualService\n\
+         metadata: {name: split, namespace: shop}\nspec:\n  hosts: [server]\n  http:\n  \
+         - match: [{uri: {prefix: /nobody}}]\n    route: [{destination: {host: server, subset: v9}}]\n  \
+         - route:\n    - {destination: {host: server, subset: stable}, weight: 90}\n    \
+         - {destination: {host: server, subset: canary}, weight: 10}\n";
+    let slice = endpoints(&fronted, &PODS);
+    apply(&fronted, &format!("{slice}{}", rule(subsets)), |traffic| {
+        traffic["subsets"]["canary"]["labels"]["app"] == "two"
+    });
+    await_endpoints(&fronted, 3);
+    fronted.route(route, "VirtualService/shop/split/1");
+    let report = fronted.run(
+        "h2load",
+        &["--h1", "-n10000", "-c8", "-t1", "http://server/split"],
+    );
+    assert!(report.contains("10000 2xx"), "{report}");
+    let [stable, canary, nobody] = servers
+        .each_ref()
+        .map(|server| server.heard_at("/split").len());
+    assert_eq!((stable + canary, nobody), (10_000, 0));
+    // 5.4 times the deviation of a share of one in ten.
+    assert!((838..1162).contains(&canary), "{canary}");
+    let answer = fronted.get("/nobody", "");
+    assert_eq!((answer.status, answer.body.trim()), (503, "unknown_subset"));
+    assert_eq!(fronted.logged("/nobody").field("response_flags"), "NC");
+}
