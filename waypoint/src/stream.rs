@@ -36,7 +36,7 @@ pub(crate) async fn serve(proxy: &Arc<Proxy>, call: Arc<Call>, mut client: Conne
     };
     match heard {
         Ok(First::Client(protocol)) => Box::pin(speak(proxy, &call, protocol, client)).await,
-        Ok(First::Server(way)) => tcp::carry(proxy, &call, client, way).await,
+        Ok(First::Server(way)) => tcp::carry(proxy, &call, client, *way).await,
         Err(error) => {
             tracing::debug!(client = %call.client.address, %error, "a client left without a word");
         }
@@ -84,7 +84,7 @@ enum First {
     /// The client, in this protocol.
     Client(Protocol),
     /// The endpoint.
-    Server(Way),
+    Server(Box<Way>),
 }
 
 /// Waits for the first to speak, who may be the server.
@@ -98,7 +98,7 @@ async fn first_bytes(proxy: &Proxy, call: &Call, client: &mut Connection) -> io:
         };
         tokio::select! {
             came = client.fill_buf() => drop(came?),
-            Some(way) = endpoint => return Ok(First::Server(way)),
+            Some(way) = endpoint => return Ok(First::Server(Box::new(way))),
         }
     }
     client_speaks(proxy, client).await.map(First::Client)

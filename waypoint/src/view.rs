@@ -26,11 +26,13 @@ mod ejections;
 mod policies;
 mod routes;
 mod settings;
+mod terms;
 
-pub(crate) use clusters::{Active, Bell, Cluster, ClusterName, Occupied, Terms};
+pub(crate) use clusters::{Cluster, ClusterName};
 use clusters::{Clusters, Labelled, Scene};
 pub(crate) use policies::Policies;
 pub(crate) use routes::{Routes, Table};
+pub(crate) use terms::{Active, Bell, Occupied, Terms};
 
 /// An endpoint, and where it takes what is sent to the port.
 #[derive(Debug)]
@@ -290,7 +292,7 @@ impl View {
                 None => {
                     let mut clusters = Clusters::new(scene);
                     clusters.configure(scene, Vec::new, now);
-                    clusters.fill(here(), now);
+                    clusters.fill(&here(), now);
                     self.clusters.insert(name, clusters);
                 }
             }

@@ -125,6 +125,9 @@ pub enum HashTable {
     Maglev(u32),
 }
 
+/// Localities with their parts of a hundred.
+type LocalityShares = BTreeMap<Arc<str>, u32>;
+
 /// Which endpoints are near, in Istio's words (`localityLbSetting`).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -132,7 +135,7 @@ pub struct LocalityPolicy {
     /// None is nearer than another.
     pub disabled: bool,
     /// Parts of the requests from a locality, by the localities they go to.
-    pub distribute: Vec<(Arc<str>, BTreeMap<Arc<str>, u32>)>,
+    pub distribute: Vec<(Arc<str>, LocalityShares)>,
     /// Regions that go before others: from, to.
     pub failover: Vec<(Arc<str>, Arc<str>)>,
     /// Labels, the most important first: `key` or `key=value`.

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use ambit_balance::stable_hash;
 use ambit_model::{Balancing, HashKey};
+use ambit_route::Head;
 use http::header::{COOKIE, HeaderValue, SET_COOKIE};
 use http::request::Parts;
 use http::{HeaderMap, Uri};
@@ -35,7 +36,7 @@ impl Hashed {
         };
         let without_cookie = |hash| Self { hash, cookie: None };
         Some(match &policy.by {
-            HashKey::Header(name) => without_cookie(of_header(&head.headers, name)),
+            HashKey::Header(name) => without_cookie(of_header(head, name)),
             HashKey::SourceIp => without_cookie(Some(stable_hash(&client.to_canonical()))),
             HashKey::Query(name) => without_cookie(of_query(&head.uri, name)),
             HashKey::Cookie {
@@ -59,7 +60,21 @@ impl Hashed {
     }
 }
 
-fn of_header(headers: &HeaderMap, name: &str) -> Option<u64> {
+/// By Envoy's names of what is no header of HTTP/1, too.
+fn of_header(head: &Parts, name: &str) -> Option<u64> {
+    let asked = Head::of(head);
+    match name {
+        ":method" => return Some(stable_hash(asked.method.as_str())),
+        ":path" => {
+            return head
+                .uri
+                .path_and_query()
+                .map(|path| stable_hash(path.as_str()));
+        }
+        ":authority" | "host" => return asked.authority.map(stable_hash),
+        _ => {}
+    }
+    let headers = &head.headers;
     let values: Vec<&[u8]> = headers
         .get_all(name)
         .iter()

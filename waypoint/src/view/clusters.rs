@@ -1,23 +1,18 @@
 //! Clusters, in Envoy's word: the endpoints of a port of a service, or of a subset of these, and the
-//! terms on which requests go there.
+//! [terms](Terms) on which requests go there.
 //!
-//! Terms are replaced as a whole when a policy changes. What there is at once ([`Flow`]) lives on, as
-//! do the ejections in the endpoint set.
+//! Terms are replaced as a whole when a policy changes. What there is at once lives on, as do the
+//! ejections in the endpoint set.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use ambit_balance::{
-    ActiveRequest, ActiveRetry, Change, Endpoint, EndpointSet, Permit, Place, Pool,
-};
+use ambit_balance::{Change, Endpoint, EndpointSet, Place};
 use ambit_model::{Service, ServiceName, TrafficPolicy, WorkloadUid};
-use tokio::sync::Notify;
-use tokio::sync::futures::Notified;
 
-use super::Destination;
-use super::settings;
+use super::terms::{Flow, Terms};
+use super::{Destination, settings};
 
 /// The endpoints of a port of a service, or of a subset of these.
 pub(crate) type Endpoints = EndpointSet<WorkloadUid, Arc<Destination>>;
@@ -32,123 +27,6 @@ pub(crate) type ClusterName = (ServiceName, u16, Option<Arc<str>>);
 pub(crate) struct Cluster {
     pub(crate) endpoints: Endpoints,
     pub(crate) terms: Arc<Terms>,
-}
-
-/// The terms on which requests go to a cluster.
-#[derive(Debug)]
-pub(crate) struct Terms {
-    pub(crate) policy: TrafficPolicy,
-    pub(crate) flow: Arc<Flow>,
-}
-
-/// What there is at once towards a cluster.
-#[derive(Debug)]
-pub(crate) struct Flow {
-    /// Tells it from all others; never 0.
-    number: u64,
-    pub(crate) pool: Pool,
-    /// Retries that there have been.
-    pub(crate) retries: AtomicU64,
-    /// Told when a connection has become free, or ended.
-    freed: Notify,
-}
-
-impl Flow {
-    fn new(policy: &TrafficPolicy) -> Arc<Self> {
-        static NUMBERS: AtomicU64 = AtomicU64::new(1);
-        Arc::new(Self {
-            number: NUMBERS.fetch_add(1, Ordering::Relaxed),
-            pool: Pool::new(&settings::limits(&policy.connections)),
-            retries: AtomicU64::new(0),
-            freed: Notify::new(),
-        })
-    }
-
-    /// Tells whoever waits for a connection to look again.
-    pub(crate) fn ring(&self) {
-        self.freed.notify_waiters();
-    }
-
-    /// Ends when somebody has rung, from the moment that it is made.
-    pub(crate) fn rung(&self) -> Notified<'_> {
-        self.freed.notified()
-    }
-
-    /// A request is in flight; `None` if there are as many as may be.
-    pub(crate) fn begin(&self) -> Option<Active> {
-        Some(Active {
-            _place: self.pool.request()?,
-            _request: self.pool.retries().request(),
-        })
-    }
-
-    /// Another try of one; `None` if there are as many as may be.
-    pub(crate) fn retry(&self) -> Option<ActiveRetry> {
-        self.pool.retries().retry()
-    }
-}
-
-/// A request in flight.
-#[derive(Debug)]
-pub(crate) struct Active {
-    _place: Permit,
-    _request: ActiveRequest,
-}
-
-/// A connection that counts as long as this is kept. Whoever waits for one is told when it ends.
-#[derive(Debug)]
-pub(crate) struct Occupied {
-    _place: Permit,
-    bell: Bell,
-}
-
-impl Occupied {
-    /// Whoever waits for a connection may look again.
-    pub(crate) fn ring(&self) {
-        self.bell.0.ring();
-    }
-}
-
-/// Rings when it is dropped.
-#[derive(Debug)]
-pub(crate) struct Bell(Arc<Flow>);
-
-impl Drop for Bell {
-    fn drop(&mut self) {
-        self.0.ring();
-    }
-}
-
-impl Terms {
-    /// What tells its connections from those of others: 0 if they may be shared.
-    pub(crate) fn number(&self) -> u64 {
-        let bounds = &self.policy.connections;
-        let is_bounded = bounds.connections.is_some()
-            || bounds.requests_each.is_some()
-            || bounds.streams_each.is_some()
-            || bounds.idle_timeout.is_some();
-        if is_bounded { self.flow.number } else { 0 }
-    }
-
-    /// Asks for a connection. Who asks again for the same one is not counted again.
-    pub(crate) fn occupy(&self, again: bool) -> Option<Arc<Occupied>> {
-        let pool = &self.flow.pool;
-        let place = if again {
-            pool.connection_again()
-        } else {
-            pool.connection()
-        };
-        Some(Arc::new(Occupied {
-            _place: place?,
-            bell: Bell(Arc::clone(&self.flow)),
-        }))
-    }
-
-    /// What rings when a request is over, if somebody may wait for that.
-    pub(crate) fn bell(&self) -> Option<Bell> {
-        let is_bounded = self.policy.connections.connections.is_some();
-        is_bounded.then(|| Bell(Arc::clone(&self.flow)))
-    }
 }
 
 /// Where a cluster is, and what holds there.
@@ -216,8 +94,9 @@ impl Clusters {
     pub(super) fn new(scene: Scene<'_>) -> Self {
         let traffic = scene.service.traffic.as_deref();
         let policy = traffic.map(|traffic| traffic.whole.on(scene.port));
+        let none = TrafficPolicy::default();
         Self {
-            whole: Cluster::new(scene, policy.unwrap_or(&TrafficPolicy::default())),
+            whole: Cluster::new(scene, policy.unwrap_or(&none)),
             subsets: BTreeMap::new(),
         }
     }
@@ -269,7 +148,7 @@ impl Clusters {
     }
 
     /// Takes endpoints in that came together.
-    pub(super) fn fill(&mut self, members: Vec<Labelled>, now: Instant) {
+    pub(super) fn fill(&mut self, members: &[Labelled], now: Instant) {
         let endpoints = members.iter().map(|(endpoint, _)| endpoint.clone());
         self.whole.endpoints.apply(endpoints.map(Change::Put), now);
         for part in self.subsets.values_mut() {
@@ -324,3 +203,6 @@ impl Part {
         self.cluster.endpoints.apply([change], now);
     }
 }
+
+#[cfg(test)]
+mod tests;

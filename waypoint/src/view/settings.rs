@@ -8,6 +8,10 @@ use ambit_model::{
     Balancing, ConnectionPolicy, HashTable, LocalityPolicy, OutlierPolicy, Service, TrafficPolicy,
 };
 
+/// Largest ring and table that are made: each subset of each port has one of its own, and who writes a
+/// rule is not who pays for the memory.
+const LARGEST: (u32, u32) = (1 << 16, 131_071);
+
 /// `LoadBalancing.Mode`: only endpoints that share every preferred scope.
 const STRICT: i32 = 1;
 
@@ -34,8 +38,8 @@ pub(super) fn of(service: &Service, policy: &TrafficPolicy, place: &Place) -> Se
 /// saying nothing where the service says something.
 fn decides(service: &Service, given: &LocalityPolicy) -> bool {
     let own = &service.load_balancing;
-    let says_nothing = *given == LocalityPolicy::default();
-    own.mode != STRICT && !(says_nothing && !own.routing_preference.is_empty())
+    let says_something = *given != LocalityPolicy::default();
+    own.mode != STRICT && (says_something || own.routing_preference.is_empty())
 }
 
 fn algorithm(balancing: &Balancing) -> Algorithm {
@@ -45,10 +49,10 @@ fn algorithm(balancing: &Balancing) -> Algorithm {
         Balancing::Random => Algorithm::Random,
         Balancing::Hash(hash) => Algorithm::Hash(match hash.table {
             HashTable::Ring(size) => Hashing::Ring {
-                size: size as usize,
+                size: size.min(LARGEST.0) as usize,
             },
             HashTable::Maglev(size) => Hashing::Maglev {
-                size: size as usize,
+                size: size.min(LARGEST.1) as usize,
             },
         }),
     }

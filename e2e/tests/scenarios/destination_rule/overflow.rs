@@ -22,6 +22,11 @@ fn hangs(fronted: &Fronted, path: &str) -> Connection {
     connection
 }
 
+fn await_heard(server: &Scripted, path: &str) {
+    let heard = || !server.heard_at(path).is_empty();
+    wait_until("the request to hang", SPREAD, heard).unwrap();
+}
+
 #[test]
 fn what_is_too_much_at_once_is_refused_and_counted() {
     let fronted = Fronted::start(&[]);
@@ -39,6 +44,7 @@ fn what_is_too_much_at_once_is_refused_and_counted() {
         |traffic| traffic["whole"]["any"]["connections"]["requests"] == 2,
     );
     let held = [hangs(&fronted, "/hang/1"), hangs(&fronted, "/hang/2")];
+    ["/hang/1", "/hang/2"].map(|path| await_heard(&server, path));
     await_series(&fronted, "envoy_cluster_upstream_rq_active", 2.0);
     let answer = fronted.get("/third", "");
     assert_eq!(
@@ -50,6 +56,8 @@ fn what_is_too_much_at_once_is_refused_and_counted() {
     drop(held);
     await_series(&fronted, "envoy_cluster_upstream_rq_active", 0.0);
     assert_eq!(fronted.get("/again", "").status, 200);
+    // Those of the requests that were broken off have ended.
+    await_series(&fronted, "envoy_cluster_upstream_cx_active", 1.0);
 
     // Connections, and requests that wait for one.
     let bounds = pool("maxConnections: 1", "http1MaxPendingRequests: 1");
@@ -57,8 +65,7 @@ fn what_is_too_much_at_once_is_refused_and_counted() {
         traffic["whole"]["any"]["connections"]["pending"] == 1
     });
     let first = hangs(&fronted, "/hang/3");
-    let heard = || !server.heard_at("/hang/3").is_empty();
-    wait_until("the request to hang", SPREAD, heard).unwrap();
+    await_heard(&server, "/hang/3");
     let mut second = hangs(&fronted, "/waits");
     await_series(&fronted, "envoy_cluster_upstream_rq_pending_active", 1.0);
     await_series(&fronted, "envoy_cluster_upstream_cx_overflow", 1.0);

@@ -14,9 +14,9 @@ use crate::config::translate::Inputs;
 
 use super::policy::hash_key;
 
-/// Largest ring and table that are made.
-const LARGEST_RING: u64 = 1 << 20;
-const LARGEST_TABLE: u64 = 5_000_011;
+/// Largest ring and table that waypoints make: each subset of each port has one of its own.
+const LARGEST_RING: u64 = 1 << 16;
+const LARGEST_TABLE: u64 = 131_071;
 /// Labels of a failover that are looked at.
 const MOST_LABELS: usize = 16;
 

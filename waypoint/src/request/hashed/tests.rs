@@ -46,3 +46,20 @@ fn a_cookie_of_zero_seconds_lasts_as_long_as_the_client() {
         "{text}"
     );
 }
+
+#[test]
+fn what_is_no_header_of_http1_is_found_by_envoy_s_name() {
+    let of = |uri: &str, name: &str| of_header(&head(uri, &[]), name);
+    assert_eq!(
+        of("http://a/x", ":authority"),
+        of("http://a/y", ":authority")
+    );
+    assert_ne!(
+        of("http://a/x", ":authority"),
+        of("http://b/x", ":authority")
+    );
+    assert_ne!(of("http://a/x", ":path"), of("http://a/x?y", ":path"));
+    assert_eq!(of("http://a/x", ":method"), of("http://b/y", ":method"));
+    assert_eq!(of("/x", ":authority"), None);
+    assert_eq!(of("/x", "not a name"), None);
+}
