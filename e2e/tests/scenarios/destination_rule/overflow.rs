@@ -44,7 +44,9 @@ fn what_is_too_much_at_once_is_refused_and_counted() {
         |traffic| traffic["whole"]["any"]["connections"]["requests"] == 2,
     );
     let held = [hangs(&fronted, "/hang/1"), hangs(&fronted, "/hang/2")];
-    ["/hang/1", "/hang/2"].map(|path| await_heard(&server, path));
+    for path in ["/hang/1", "/hang/2"] {
+        await_heard(&server, path);
+    }
     await_series(&fronted, "envoy_cluster_upstream_rq_active", 2.0);
     let answer = fronted.get("/third", "");
     assert_eq!(
