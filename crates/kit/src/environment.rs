@@ -31,6 +31,7 @@ pub const NAMES: &[&str] = &[
     "AMBIT_LOG_QUERIES",
     "AMBIT_MAX_CONNECTIONS",
     "AMBIT_MEMORY_LIMIT",
+    "AMBIT_MESH_CONFIG",
     "AMBIT_METRICS",
     "AMBIT_NAMESPACE",
     "AMBIT_NODE",
