@@ -141,7 +141,9 @@ impl Proxy {
             refusal: Some(refusal),
             error: None,
         };
-        let telling = self.tellings.now();
+        let telling = self
+            .tellings
+            .of(ends.service.as_ref().map(|service| &service.name));
         let line = telling.line(|| ConnectionLine::new(&connection, &self.tellings.hostname));
         self.telemetry.refused(&connection, line);
     }

@@ -109,7 +109,7 @@ impl Scene {
             drain: shown.drain,
             over: CancellationToken::new(),
             telemetry: shown.telemetry,
-            tellings: Tellings::new("waypoint-0"),
+            tellings: Tellings::new(("shop", "waypoint"), "waypoint-0"),
             gone: Notify::new(),
             away: Away::default(),
         });

@@ -192,7 +192,7 @@ async fn start(
         drain: shown.drain,
         over: CancellationToken::new(),
         telemetry: shown.telemetry,
-        tellings: Tellings::new(&args.pod_name),
+        tellings: Tellings::new((&args.namespace, &args.gateway), &args.pod_name),
         gone: Notify::new(),
         away: Away::default(),
     });

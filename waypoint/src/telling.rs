@@ -1,16 +1,22 @@
 //! What is told of requests and connections beside their series, as the control plane wants it: the
 //! lines of the access log.
 //!
-//! A format asks for headers, which are gone when the line is written. So each request keeps what its
-//! format needs, and with the usual lines nothing.
+//! What holds for the mesh, and the rules of objects, are put together when they change: once for all
+//! that goes through this waypoint, and for each service that rules are bound to. A format or a filter
+//! asks for headers, which are gone when the line is written. So each request keeps what they need, and
+//! with the usual lines nothing.
 
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use ambit_logformat::{Entry, Format, FormatError};
-use ambit_model::{AccessLog, MeshTelemetry};
+use ambit_logformat::{Entry, Filter, Format, Needs};
+use ambit_model::{
+    AccessLogging, LogLines, MeshTelemetry, ServiceName, TelemetryRules, WaypointName,
+};
 use ambit_telemetry::Line;
 use arc_swap::ArcSwap;
 use http::HeaderName;
+use parking_lot::Mutex;
 use serde_json::Value;
 
 /// Room for a usual line, so that it is allocated once.
@@ -19,107 +25,182 @@ const USUAL_LENGTH: usize = 512;
 /// What holds now.
 #[derive(Debug)]
 pub(crate) struct Tellings {
-    now: ArcSwap<Telling>,
+    now: ArcSwap<Resolved>,
+    told: Mutex<Told>,
+    /// Namespace and name of the Gateway.
+    gateway: (Box<str>, Box<str>),
     /// Name of the pod that this runs in.
     pub(crate) hostname: Box<str>,
 }
 
+/// What the control plane has told.
+#[derive(Debug, Default)]
+pub(crate) struct Told {
+    /// For the mesh.
+    pub(crate) mesh: MeshTelemetry,
+    /// By objects, by their names.
+    pub(crate) rules: BTreeMap<Arc<str>, TelemetryRules>,
+}
+
+/// What comes of it.
+#[derive(Debug, Default)]
+struct Resolved {
+    base: Arc<Telling>,
+    services: HashMap<ServiceName, Arc<Telling>>,
+}
+
 impl Tellings {
-    /// The usual, in a pod of this name.
-    pub(crate) fn new(hostname: &str) -> Self {
+    /// The usual, for the Gateway of this namespace and name, in a pod of this name.
+    pub(crate) fn new((namespace, name): (&str, &str), hostname: &str) -> Self {
         Self {
             now: ArcSwap::default(),
+            told: Mutex::default(),
+            gateway: (namespace.into(), name.into()),
             hostname: hostname.into(),
         }
     }
 
-    /// What holds now: for whatever begins, to its end.
-    pub(crate) fn now(&self) -> Arc<Telling> {
-        self.now.load_full()
+    /// What holds now of what is for a service, or for no service: for whatever begins, to its end.
+    pub(crate) fn of(&self, service: Option<&ServiceName>) -> Arc<Telling> {
+        let now = self.now.load();
+        let own = service.and_then(|service| now.services.get(service));
+        Arc::clone(own.unwrap_or(&now.base))
     }
 
-    /// Puts something else in force.
-    pub(crate) fn set(&self, telling: Telling) {
-        self.now.store(Arc::new(telling));
+    /// Changes what is told, and puts what comes of it in force.
+    pub(crate) fn change(&self, change: impl FnOnce(&mut Told)) {
+        let mut told = self.told.lock();
+        change(&mut told);
+        let (namespace, name) = (&*self.gateway.0, &*self.gateway.1);
+        let waypoint = WaypointName { namespace, name };
+        let telling = |service: Option<&ServiceName>| {
+            let rules = told.rules.values();
+            let logging = AccessLogging::of(&told.mesh, rules, &waypoint, service);
+            Telling::of(&told.mesh.lines, &logging)
+        };
+        let bound: BTreeSet<&ServiceName> = told
+            .rules
+            .values()
+            .flat_map(TelemetryRules::services)
+            .collect();
+        // What cannot be followed was rejected before it came here.
+        let services = bound.into_iter().filter_map(|service| {
+            let telling = telling(Some(service)).ok()?;
+            Some((service.clone(), Arc::new(telling)))
+        });
+        let resolved = Resolved {
+            base: Arc::new(telling(None).unwrap_or_default()),
+            services: services.collect(),
+        };
+        self.now.store(Arc::new(resolved));
     }
 }
 
-/// What is told.
+/// What is told of some requests.
 #[derive(Debug, Default)]
 pub(crate) struct Telling {
-    log: Log,
+    is_off: bool,
+    /// Without one the lines are the usual.
+    format: Option<Format>,
+    filter: Option<Filter>,
+    kept: Option<Names>,
 }
 
-/// The lines of the access log.
-#[derive(Debug, Default)]
-enum Log {
-    #[default]
-    Usual,
-    Off,
-    Own(Box<Lines>),
-}
-
-/// Lines of a format.
+/// Names of the headers that are kept, in the order of their letters.
 #[derive(Debug)]
-pub(crate) struct Lines {
-    format: Format,
-    /// Headers of the request that are kept.
-    pub(crate) request: Names,
-    /// Headers of the answer that are kept.
-    pub(crate) response: Names,
-    /// Its trailers that are kept.
-    pub(crate) trailers: Names,
+pub(crate) struct Names {
+    /// Of the request.
+    pub(crate) request: List,
+    /// Of the answer.
+    pub(crate) response: List,
+    /// Of its trailers.
+    pub(crate) trailers: List,
+}
+
+/// The lines of a format, if there is one.
+pub(crate) fn format(lines: &LogLines) -> Result<Option<Format>, String> {
+    let read = match lines {
+        LogLines::Usual => return Ok(None),
+        LogLines::Text(text) => Format::text(text),
+        LogLines::Json(text) => Format::json(&Value::from(&**text)),
+    };
+    read.map(Some).map_err(|error| error.to_string())
+}
+
+/// An expression that is true of what has a line.
+pub(crate) fn filter(text: &str) -> Result<Filter, String> {
+    Filter::read(text).map_err(|error| error.to_string())
 }
 
 impl Telling {
-    /// What the control plane says, ready to be followed.
-    pub(crate) fn of(mesh: &MeshTelemetry) -> Result<Self, FormatError> {
-        let format = match &mesh.access_log {
-            AccessLog::Usual => return Ok(Self::default()),
-            AccessLog::Off => return Ok(Self { log: Log::Off }),
-            AccessLog::Text(text) => Format::text(text)?,
-            AccessLog::Json(text) => Format::json(&Value::from(&**text))?,
+    fn of(lines: &LogLines, logging: &AccessLogging) -> Result<Self, String> {
+        if !logging.enabled {
+            return Ok(Self {
+                is_off: true,
+                ..Self::default()
+            });
+        }
+        let format = format(lines)?;
+        let filter = logging.filter.as_deref().map(filter).transpose()?;
+        let needs: Vec<&Needs> = [
+            format.as_ref().map(Format::needs),
+            filter.as_ref().map(Filter::needs),
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
+        let list = |names: fn(&Needs) -> &BTreeSet<Box<str>>| {
+            List::of(needs.iter().flat_map(|needs| names(needs)).collect())
         };
-        let needs = format.needs();
-        let lines = Lines {
-            request: Names::of(&needs.request_headers),
-            response: Names::of(&needs.response_headers),
-            trailers: Names::of(&needs.response_trailers),
-            format,
-        };
+        let kept = (!needs.is_empty()).then(|| Names {
+            request: list(|needs| &needs.request_headers),
+            response: list(|needs| &needs.response_headers),
+            trailers: list(|needs| &needs.response_trailers),
+        });
         Ok(Self {
-            log: Log::Own(Box::new(lines)),
+            is_off: false,
+            format,
+            filter,
+            kept,
         })
     }
 
-    /// The lines, if they have a format.
-    pub(crate) fn lines(&self) -> Option<&Lines> {
-        match &self.log {
-            Log::Own(lines) => Some(lines),
-            Log::Usual | Log::Off => None,
-        }
+    /// What is kept of each request, if anything is.
+    pub(crate) fn kept(&self) -> Option<&Names> {
+        self.kept.as_ref()
     }
 
-    /// The line of an entry, which is made only where there is a format.
+    /// The line of an entry, which is made only where it is needed.
     pub(crate) fn line<E: Entry>(&self, entry: impl FnOnce() -> E) -> Line {
-        match &self.log {
-            Log::Usual => Line::Usual,
-            Log::Off => Line::None,
-            Log::Own(lines) => {
-                let mut line = Vec::with_capacity(USUAL_LENGTH);
-                lines.format.write(&entry(), &mut line);
-                Line::Own(line)
-            }
+        if self.is_off {
+            return Line::None;
         }
+        if self.kept.is_none() {
+            return Line::Usual;
+        }
+        let entry = entry();
+        if self
+            .filter
+            .as_ref()
+            .is_some_and(|filter| !filter.passes(&entry))
+        {
+            return Line::None;
+        }
+        let Some(format) = &self.format else {
+            return Line::Usual;
+        };
+        let mut line = Vec::with_capacity(USUAL_LENGTH);
+        format.write(&entry, &mut line);
+        Line::Own(line)
     }
 }
 
-/// Names of headers that are kept, in the order of their letters.
+/// Names of headers.
 #[derive(Debug, Default)]
-pub(crate) struct Names(Box<[HeaderName]>);
+pub(crate) struct List(Box<[HeaderName]>);
 
-impl Names {
-    fn of<'n>(names: impl IntoIterator<Item = &'n Box<str>>) -> Self {
+impl List {
+    fn of(names: BTreeSet<&Box<str>>) -> Self {
         // Those that begin with a colon are no names of headers: they are known otherwise.
         let names = names.into_iter().map(|name| name.parse());
         Self(names.filter_map(Result::ok).collect())
@@ -142,6 +223,18 @@ impl Names {
 /// The values of headers that are kept, in the order of their names.
 #[derive(Debug, Default)]
 pub(crate) struct Values(Box<[Option<http::HeaderValue>]>);
+
+#[cfg(test)]
+impl Telling {
+    /// That of a format for all.
+    pub(crate) fn formatted(text: &str) -> Self {
+        let logging = AccessLogging {
+            enabled: true,
+            filter: None,
+        };
+        Self::of(&LogLines::Text(text.into()), &logging).unwrap()
+    }
+}
 
 #[cfg(test)]
 mod tests;

@@ -22,6 +22,8 @@
 //!   Envoy knows no such shape: it writes text as text, which a client breaks with a quote in a
 //!   header.
 //!
+//! Which lines are written may depend on a [`Filter`].
+//!
 //! # What differs from Envoy
 //!
 //! * One line stays one line. In text, control characters and bytes that are not UTF-8 are written
@@ -40,6 +42,7 @@ mod defaults;
 mod entry;
 mod error;
 mod escape;
+mod filter;
 mod flags;
 mod format;
 mod grpc;
@@ -58,6 +61,7 @@ pub use defaults::{ISTIO_JSON, ISTIO_TEXT};
 pub use entry::Entry;
 pub use error::{Fault, FormatError};
 pub use escape::LONGEST;
+pub use filter::{ATTRIBUTES, Filter, FilterError};
 pub use flags::Flag;
 pub use format::{Format, Shape};
 pub use needs::Needs;

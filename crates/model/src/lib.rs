@@ -49,7 +49,10 @@ pub use route::{
 pub use same::Same;
 pub use service::{AppProtocol, IpFamilies, LoadBalancing, PortMapping, Service, ServicePort};
 pub use spiffe::{SpiffeId, SpiffeIdError, TrustDomain};
-pub use telemetry::{AccessLog, MeshTelemetry};
+pub use telemetry::{
+    AccessLogRule, AccessLogging, LogLines, MeshTelemetry, TelemetryRules, TelemetryScope,
+    TelemetryTarget, Waypoint as WaypointName,
+};
 pub use traffic::{
     Balancing, ConnectionPolicy, HashKey, HashPolicy, HashTable, HttpVersion, LocalityPolicy,
     OutlierPolicy, PortPolicies, RetryShare, ServiceTraffic, Subset, TrafficPolicy,

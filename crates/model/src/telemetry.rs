@@ -1,28 +1,174 @@
-//! What waypoints tell of requests, as whoever runs the mesh wants it.
+//! What waypoints tell of requests, as whoever runs the mesh wants it, and whoever may write objects.
 
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::names::ServiceName;
+
 /// What holds for the whole mesh.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MeshTelemetry {
-    /// The access log.
-    pub access_log: AccessLog,
+    /// Whether there is an access log where no rule says otherwise.
+    pub access_log: bool,
+    /// Its lines.
+    pub lines: LogLines,
 }
 
 /// The lines of an access log.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum AccessLog {
+pub enum LogLines {
     /// Our own fields.
     #[default]
     Usual,
-    /// None are written.
-    Off,
     /// A text in Envoy's command operators.
     Text(Arc<str>),
     /// A JSON object of such texts, as text.
     Json(Arc<str>),
 }
+
+impl Default for MeshTelemetry {
+    fn default() -> Self {
+        Self {
+            access_log: true,
+            lines: LogLines::Usual,
+        }
+    }
+}
+
+/// What one object says of what is told, where it holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TelemetryRules {
+    /// Namespace of the object.
+    pub namespace: Arc<str>,
+    /// Its name.
+    pub name: Arc<str>,
+    /// When it was made: such texts compare as the times do. Of several of one scope the oldest counts.
+    pub since: Arc<str>,
+    /// Where it holds.
+    pub scope: TelemetryScope,
+    /// What it says of the access log, in its order.
+    pub access_log: Vec<AccessLogRule>,
+}
+
+/// Where an object's rules hold.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TelemetryScope {
+    /// For the whole mesh.
+    Mesh,
+    /// For all waypoints of its namespace.
+    Namespace,
+    /// For these.
+    Targets(Vec<TelemetryTarget>),
+}
+
+/// What rules may be bound to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TelemetryTarget {
+    /// All that goes through the waypoint of this name, of the same namespace.
+    Gateway(Arc<str>),
+    /// What is for this service.
+    Service(ServiceName),
+}
+
+/// A rule about the access log.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AccessLogRule {
+    /// There is none.
+    pub disabled: bool,
+    /// An expression that is true of what has a line.
+    pub filter: Option<Arc<str>>,
+}
+
+/// What comes of all rules, of some requests.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccessLogging {
+    /// Whether there is an access log.
+    pub enabled: bool,
+    /// An expression that is true of what has a line.
+    pub filter: Option<Arc<str>>,
+}
+
+impl TelemetryRules {
+    fn is_for_waypoint(&self, waypoint: &Waypoint<'_>) -> bool {
+        let is_here = *self.namespace == *waypoint.namespace;
+        match &self.scope {
+            TelemetryScope::Mesh => true,
+            TelemetryScope::Namespace => is_here,
+            TelemetryScope::Targets(targets) => targets.iter().any(|target| {
+                matches!(target, TelemetryTarget::Gateway(name) if is_here && **name == *waypoint.name)
+            }),
+        }
+    }
+
+    /// Services that it is bound to.
+    pub fn services(&self) -> impl Iterator<Item = &ServiceName> {
+        let targets = match &self.scope {
+            TelemetryScope::Targets(targets) => targets.as_slice(),
+            TelemetryScope::Mesh | TelemetryScope::Namespace => &[],
+        };
+        targets.iter().filter_map(|target| match target {
+            TelemetryTarget::Service(name) => Some(name),
+            TelemetryTarget::Gateway(_) => None,
+        })
+    }
+
+    /// The wider its scope, the sooner it counts, and the sooner another one overrides it.
+    fn rank(&self) -> u8 {
+        match self.scope {
+            TelemetryScope::Mesh => 0,
+            TelemetryScope::Namespace => 1,
+            TelemetryScope::Targets(_) => 2,
+        }
+    }
+}
+
+/// A waypoint, by the names of its Gateway.
+#[derive(Clone, Copy, Debug)]
+#[expect(missing_docs, reason = "the fields are parts of a name")]
+pub struct Waypoint<'a> {
+    pub namespace: &'a str,
+    pub name: &'a str,
+}
+
+impl AccessLogging {
+    /// What rules make of what holds for the mesh, for what goes through a waypoint to a service: first
+    /// the oldest object for the mesh, then the oldest for the waypoint's namespace, then all that are
+    /// bound to the waypoint or the service, by age. Of what they say, the last word counts.
+    pub fn of<'r>(
+        mesh: &MeshTelemetry,
+        rules: impl IntoIterator<Item = &'r TelemetryRules>,
+        waypoint: &Waypoint<'_>,
+        service: Option<&ServiceName>,
+    ) -> Self {
+        let is_for = |rules: &&TelemetryRules| {
+            rules.is_for_waypoint(waypoint)
+                || service.is_some_and(|service| rules.services().any(|named| named == service))
+        };
+        let mut all: Vec<&TelemetryRules> = rules.into_iter().filter(is_for).collect();
+        all.sort_by_key(|rules| (rules.rank(), &rules.since, &rules.namespace, &rules.name));
+        // Of those without targets only the oldest of each scope.
+        all.dedup_by_key(|rules| match rules.rank() {
+            2 => Err((&rules.namespace, &rules.name)),
+            rank => Ok(rank),
+        });
+        let mut logging = Self {
+            enabled: mesh.access_log,
+            filter: None,
+        };
+        for rule in all.into_iter().flat_map(|rules| &rules.access_log) {
+            logging.enabled = !rule.disabled;
+            logging.filter.clone_from(&rule.filter);
+        }
+        logging
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -11,7 +11,7 @@ mod routes;
 
 use std::net::IpAddr;
 
-use ambit_model::{MeshTelemetry, Policy, Service, Workload};
+use ambit_model::{MeshTelemetry, Policy, Service, TelemetryRules, Workload};
 use prost::Message;
 
 use crate::{security, waypoint, workload as wire};
@@ -94,11 +94,24 @@ pub fn policy_from_bytes(body: &[u8]) -> Result<Policy, DecodeError> {
     policy_from_wire(message)
 }
 
-/// Reads what is told of requests in the whole mesh from its encoding.
-pub fn telemetry_from_bytes(body: &[u8]) -> Result<MeshTelemetry, DecodeError> {
+/// What a resource says of what is told of requests.
+#[derive(Clone, Debug, PartialEq)]
+pub enum DecodedTelemetry {
+    /// What holds for the mesh.
+    Mesh(MeshTelemetry),
+    /// The rules of an object.
+    Rules(TelemetryRules),
+}
+
+/// Reads what is told of requests from its encoding.
+pub fn telemetry_from_bytes(body: &[u8]) -> Result<DecodedTelemetry, DecodeError> {
     let message =
         waypoint::Telemetry::decode(body).map_err(|e| DecodeError::Message(e.to_string()))?;
-    serde_json::from_slice(&message.mesh).map_err(|e| DecodeError::Message(e.to_string()))
+    let read = match message.rules.is_empty() {
+        true => serde_json::from_slice(&message.mesh).map(DecodedTelemetry::Mesh),
+        false => serde_json::from_slice(&message.rules).map(DecodedTelemetry::Rules),
+    };
+    read.map_err(|e| DecodeError::Message(e.to_string()))
 }
 
 /// Reads a policy as a waypoint judges by it, from its encoding.

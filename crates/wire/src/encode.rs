@@ -11,7 +11,7 @@ mod routes;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use ambit_model::{MeshTelemetry, Policy, Service, ServiceRoutes, Workload};
+use ambit_model::{MeshTelemetry, Policy, Service, ServiceRoutes, TelemetryRules, Workload};
 use bytes::Bytes;
 use prost::Message;
 
@@ -107,8 +107,20 @@ pub fn telemetry_entry(mesh: &MeshTelemetry) -> (Arc<str>, Entry) {
     let message = waypoint::Telemetry {
         // It has only texts and words: that is always JSON.
         mesh: serde_json::to_vec(mesh).unwrap_or_default().into(),
+        ..waypoint::Telemetry::default()
     };
     (MESH_TELEMETRY.into(), entry(&message, Arc::from([])))
+}
+
+/// The rules of an object for what is told of requests, as a named, versioned resource.
+pub fn telemetry_rules_entry(rules: &TelemetryRules) -> (Arc<str>, Entry) {
+    let message = waypoint::Telemetry {
+        // As above.
+        rules: serde_json::to_vec(rules).unwrap_or_default().into(),
+        ..waypoint::Telemetry::default()
+    };
+    let name = format!("{}/{}", rules.namespace, rules.name);
+    (name.into(), entry(&message, Arc::from([])))
 }
 
 /// The name by which an address of a network can be asked for.

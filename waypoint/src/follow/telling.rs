@@ -1,34 +1,56 @@
 //! What is told of requests, as it comes over the wire. What cannot be followed is rejected, and what
 //! held before stays.
 
-use ambit_wire::decode;
+use ambit_model::{MeshTelemetry, TelemetryRules};
+use ambit_wire::decode::{self, DecodedTelemetry};
 use ambit_wire::delta::{Received, Update};
 use ambit_wire::encode::MESH_TELEMETRY;
 
-use crate::telling::{Telling, Tellings};
+use crate::telling::{self, Tellings};
 
 /// Whether it can be followed: if not, the control plane is told.
 pub(super) fn readable(received: &Received) -> Result<(), String> {
-    read(received).map(drop)
+    match read(received)? {
+        DecodedTelemetry::Mesh(mesh) => telling::format(&mesh.lines).map(drop),
+        DecodedTelemetry::Rules(rules) => check(&rules),
+    }
+}
+
+fn check(rules: &TelemetryRules) -> Result<(), String> {
+    let filters = rules
+        .access_log
+        .iter()
+        .filter_map(|rule| rule.filter.as_deref());
+    let mut read = filters.map(telling::filter);
+    read.try_for_each(|read| read.map(drop))
 }
 
 /// Takes it in.
 pub(super) fn bring_in(tellings: &Tellings, update: &Update) {
-    let of_mesh = |name: &str| name == MESH_TELEMETRY;
-    if update.removed.iter().any(|name| of_mesh(name)) {
-        tellings.set(Telling::default());
-    }
-    for received in update.changed.iter().filter(|one| of_mesh(&one.name)) {
-        // What cannot be read was rejected before it came here.
-        if let Ok(telling) = read(received) {
-            tellings.set(telling);
+    tellings.change(|told| {
+        for name in &update.removed {
+            match &**name == MESH_TELEMETRY {
+                true => told.mesh = MeshTelemetry::default(),
+                false => drop(told.rules.remove(name)),
+            }
         }
-    }
+        for received in &update.changed {
+            // What cannot be read was rejected before it came here.
+            match read(received) {
+                Ok(DecodedTelemetry::Mesh(mesh)) if &*received.name == MESH_TELEMETRY => {
+                    told.mesh = mesh;
+                }
+                Ok(DecodedTelemetry::Rules(rules)) => {
+                    told.rules.insert(received.name.clone(), rules);
+                }
+                Ok(DecodedTelemetry::Mesh(_)) | Err(_) => {}
+            }
+        }
+    });
 }
 
-fn read(received: &Received) -> Result<Telling, String> {
-    let mesh = decode::telemetry_from_bytes(&received.body).map_err(|error| error.to_string())?;
-    Telling::of(&mesh).map_err(|error| error.to_string())
+fn read(received: &Received) -> Result<DecodedTelemetry, String> {
+    decode::telemetry_from_bytes(&received.body).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]

@@ -48,7 +48,9 @@ pub(crate) fn tell(proxy: &Proxy, call: &Call, wrong: Wrong) {
         duration: took,
         tries: 0,
     };
-    let telling = proxy.tellings.now();
+    let telling = proxy
+        .tellings
+        .of(call.service().map(|(service, _)| &service.name));
     let line = telling.line(|| RequestLine::malformed(&exchange, &telling));
     proxy.telemetry.record(&exchange, line);
 }

@@ -83,9 +83,10 @@ impl Record {
         began: Instant,
     ) -> Self {
         let header = |name: HeaderName| head.headers.get(name).cloned();
-        let telling = proxy.tellings.now();
+        let service = call.service().map(|(service, _)| &service.name);
+        let telling = proxy.tellings.of(service);
         Self {
-            kept: telling.lines().map(|_| Box::default()),
+            kept: telling.kept().map(|_| Box::default()),
             telling,
             proxy: Arc::clone(proxy),
             call: Arc::clone(call),
@@ -133,8 +134,8 @@ impl Record {
 
     /// What is sent on: the filters of its rule have been through.
     pub(super) fn sends_head(&mut self, head: &Parts) {
-        if let (Some(kept), Some(lines)) = (&mut self.kept, self.telling.lines()) {
-            kept.sent(lines, head);
+        if let (Some(kept), Some(names)) = (&mut self.kept, self.telling.kept()) {
+            kept.sent(names, head);
         }
     }
 
@@ -147,8 +148,8 @@ impl Record {
 
     /// What the client is answered.
     pub(super) fn answer<B>(&mut self, response: &Response<B>) {
-        if let (Some(kept), Some(lines)) = (&mut self.kept, self.telling.lines()) {
-            kept.answer(lines, response);
+        if let (Some(kept), Some(names)) = (&mut self.kept, self.telling.kept()) {
+            kept.answer(names, response);
         }
     }
 
@@ -255,8 +256,8 @@ impl Watch for Record {
 
     fn trailers(&mut self, trailers: &HeaderMap) {
         self.grpc_status = headers::grpc_status(trailers).or(self.grpc_status);
-        if let (Some(kept), Some(lines)) = (&mut self.kept, self.telling.lines()) {
-            kept.trailers(lines, trailers);
+        if let (Some(kept), Some(names)) = (&mut self.kept, self.telling.kept()) {
+            kept.trailers(names, trailers);
         }
     }
 

@@ -121,7 +121,8 @@ impl Drop for Record<'_> {
             error: error.as_deref(),
         };
         let tellings = &self.proxy.tellings;
-        let line = tellings.now().line(|| {
+        let service = self.call.service().map(|(service, _)| &service.name);
+        let line = tellings.of(service).line(|| {
             let line = ConnectionLine::new(&connection, &tellings.hostname);
             line.carried(self.upstream, &self.to)
         });

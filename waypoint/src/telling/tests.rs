@@ -1,40 +1,113 @@
+use ambit_model::{AccessLogRule, TelemetryScope, TelemetryTarget};
 use http::{HeaderMap, HeaderValue};
 
 use super::*;
 
-fn telling(access_log: AccessLog) -> Telling {
-    Telling::of(&MeshTelemetry { access_log }).unwrap()
-}
-
 #[test]
-fn only_a_format_has_anything_kept() {
-    assert!(telling(AccessLog::Usual).lines().is_none());
-    assert!(telling(AccessLog::Off).lines().is_none());
-    let text = "%REQ(X-B?X-A)% %REQ(:PATH)% %RESP(SERVER)% %TRAILER(X-T)%";
-    let telling = telling(AccessLog::Text(text.into()));
-    let lines = telling.lines().unwrap();
-    let names = |names: &Names| names.0.iter().map(ToString::to_string).collect::<Vec<_>>();
-    assert_eq!(names(&lines.request), ["x-a", "x-b"]);
-    assert_eq!(names(&lines.response), ["server"]);
-    assert_eq!(names(&lines.trailers), ["x-t"]);
+fn only_a_format_or_a_filter_has_anything_kept() {
+    assert!(Telling::default().kept().is_none());
+    let telling = Telling::formatted("%REQ(X-B?X-A)% %REQ(:PATH)% %RESP(SERVER)% %TRAILER(X-T)%");
+    let kept = telling.kept().unwrap();
+    let names = |names: &List| names.0.iter().map(ToString::to_string).collect::<Vec<_>>();
+    assert_eq!(names(&kept.request), ["x-a", "x-b"]);
+    assert_eq!(names(&kept.response), ["server"]);
+    assert_eq!(names(&kept.trailers), ["x-t"]);
     let headers: HeaderMap = [("x-b", "b"), ("x-c", "c")]
         .map(|(name, value)| (name.parse().unwrap(), HeaderValue::from_static(value)))
         .into_iter()
         .collect();
-    let kept = lines.request.take(&headers);
-    assert_eq!(lines.request.find(&kept, "x-b"), Some(&b"b"[..]));
+    let values = kept.request.take(&headers);
+    assert_eq!(kept.request.find(&values, "x-b"), Some(&b"b"[..]));
     for absent in ["x-a", "x-c", ":path"] {
-        assert_eq!(lines.request.find(&kept, absent), None);
+        assert_eq!(kept.request.find(&values, absent), None);
     }
+    let logging = AccessLogging {
+        enabled: true,
+        filter: Some("request.headers['x-f'] == 'a'".into()),
+    };
+    let telling = Telling::of(&LogLines::Usual, &logging).unwrap();
+    assert_eq!(names(&telling.kept().unwrap().request), ["x-f"]);
 }
 
 #[test]
 fn what_cannot_be_read_is_no_telling() {
     for wrong in [
-        AccessLog::Text("%NOTHING%".into()),
-        AccessLog::Json("[]".into()),
-        AccessLog::Json(r#"{"a": "%NOTHING%"}"#.into()),
+        LogLines::Text("%NOTHING%".into()),
+        LogLines::Json("[]".into()),
+        LogLines::Json(r#"{"a": "%NOTHING%"}"#.into()),
     ] {
-        assert!(Telling::of(&MeshTelemetry { access_log: wrong }).is_err());
+        assert!(format(&wrong).is_err());
     }
+    assert!(filter("response.code").is_err());
+}
+
+/// An entry with a status.
+struct Answered(u16);
+
+impl Entry for Answered {
+    fn start_time(&self) -> std::time::SystemTime {
+        std::time::UNIX_EPOCH
+    }
+
+    fn duration(&self) -> std::time::Duration {
+        std::time::Duration::ZERO
+    }
+
+    fn response_code(&self) -> Option<u16> {
+        Some(self.0)
+    }
+}
+
+#[test]
+fn rules_of_the_waypoint_and_of_services_hold() {
+    let tellings = Tellings::new(("shop", "waypoint"), "");
+    let cart = ServiceName::new("shop", "cart");
+    let put = |name: &str, scope, disabled, filter: Option<&str>| {
+        let rules = TelemetryRules {
+            namespace: "shop".into(),
+            name: name.into(),
+            since: name.into(),
+            scope,
+            access_log: vec![AccessLogRule {
+                disabled,
+                filter: filter.map(Into::into),
+            }],
+        };
+        tellings.change(|told| drop(told.rules.insert(name.into(), rules)));
+    };
+    let line =
+        |service: Option<&ServiceName>, code| match tellings.of(service).line(|| Answered(code)) {
+            Line::Usual => "usual".to_owned(),
+            Line::None => "none".to_owned(),
+            Line::Own(line) => String::from_utf8(line).unwrap().trim_end().to_owned(),
+        };
+    assert_eq!(line(None, 200), "usual");
+    put(
+        "a",
+        TelemetryScope::Namespace,
+        false,
+        Some("response.code >= 400"),
+    );
+    assert_eq!(
+        (line(None, 200), line(None, 500)),
+        ("none".to_owned(), "usual".to_owned())
+    );
+    let target = TelemetryTarget::Service(cart.clone());
+    put("b", TelemetryScope::Targets(vec![target]), false, None);
+    assert_eq!(
+        (line(None, 200), line(Some(&cart), 200)),
+        ("none".to_owned(), "usual".to_owned())
+    );
+    tellings.change(|told| told.mesh.lines = LogLines::Text("%RESPONSE_CODE%".into()));
+    assert_eq!(
+        (line(None, 500), line(Some(&cart), 200)),
+        ("500".to_owned(), "200".to_owned())
+    );
+    put("a", TelemetryScope::Namespace, true, None);
+    assert_eq!(
+        (line(None, 500), line(Some(&cart), 200)),
+        ("none".to_owned(), "200".to_owned())
+    );
+    tellings.change(|told| told.rules.clear());
+    assert_eq!(line(Some(&cart), 200), "200");
 }

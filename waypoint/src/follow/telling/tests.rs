@@ -1,17 +1,37 @@
 use std::sync::Arc;
 
-use ambit_model::{AccessLog, MeshTelemetry};
-use ambit_wire::encode::telemetry_entry;
+use ambit_model::{AccessLogRule, LogLines, TelemetryScope};
+use ambit_wire::delta::Entry;
+use ambit_wire::encode::{telemetry_entry, telemetry_rules_entry};
 
 use super::*;
 
-fn received(access_log: AccessLog) -> Received {
-    let (name, entry) = telemetry_entry(&MeshTelemetry { access_log });
+fn received((name, entry): (Arc<str>, Entry)) -> Received {
     Received {
         name,
         version: entry.version,
         body: entry.body,
     }
+}
+
+fn mesh(format: &str) -> Received {
+    received(telemetry_entry(&MeshTelemetry {
+        lines: LogLines::Text(format.into()),
+        ..MeshTelemetry::default()
+    }))
+}
+
+fn rules(filter: &str) -> Received {
+    received(telemetry_rules_entry(&TelemetryRules {
+        namespace: "shop".into(),
+        name: "errors".into(),
+        since: "".into(),
+        scope: TelemetryScope::Namespace,
+        access_log: vec![AccessLogRule {
+            disabled: false,
+            filter: Some(filter.into()),
+        }],
+    }))
 }
 
 fn update(changed: Vec<Received>, removed: Vec<Arc<str>>) -> Update {
@@ -26,29 +46,29 @@ fn update(changed: Vec<Received>, removed: Vec<Arc<str>>) -> Update {
 
 #[test]
 fn what_is_told_is_followed_until_it_is_told_no_longer() {
-    let tellings = Tellings::new("");
-    let text = received(AccessLog::Text("%PROTOCOL%".into()));
-    readable(&text).unwrap();
-    bring_in(&tellings, &update(vec![text.clone()], Vec::new()));
-    assert!(tellings.now().lines().is_some());
-    // Of another name, which a newer control plane may tell of.
-    let other = Received {
-        name: "other".into(),
-        ..received(AccessLog::Off)
-    };
-    bring_in(&tellings, &update(vec![other], Vec::new()));
-    assert!(tellings.now().lines().is_some());
-    bring_in(&tellings, &update(Vec::new(), vec![text.name]));
-    assert!(tellings.now().lines().is_none());
+    let tellings = Tellings::new(("shop", "waypoint"), "");
+    let is_kept = || tellings.of(None).kept().is_some();
+    let (text, filter) = (mesh("%PROTOCOL%"), rules("response.code >= 400"));
+    for told in [text, filter] {
+        readable(&told).unwrap();
+        bring_in(&tellings, &update(vec![told.clone()], Vec::new()));
+        assert!(is_kept());
+        bring_in(&tellings, &update(Vec::new(), vec![told.name]));
+        assert!(!is_kept());
+    }
 }
 
 #[test]
 fn what_cannot_be_followed_is_rejected() {
-    let why = readable(&received(AccessLog::Text("%NOTHING%".into()))).unwrap_err();
+    let why = readable(&mesh("%NOTHING%")).unwrap_err();
     assert!(why.contains("%NOTHING%"), "{why}");
-    let unknown = Received {
-        body: vec![10, 2, b'{', b'x'].into(),
-        ..received(AccessLog::Usual)
-    };
-    readable(&unknown).unwrap_err();
+    let why = readable(&rules("response.kode == 1")).unwrap_err();
+    assert!(why.contains("response.kode"), "{why}");
+    for body in [vec![10, 2, b'{', b'x'], vec![18, 2, b'{', b'}'], vec![7]] {
+        let unknown = Received {
+            body: body.into(),
+            ..mesh("%PROTOCOL%")
+        };
+        readable(&unknown).unwrap_err();
+    }
 }

@@ -15,7 +15,7 @@ use http::{Response, Uri};
 
 use crate::clusters::envoy_name;
 use crate::request::Target;
-use crate::telling::{Lines, Telling, Values};
+use crate::telling::{Names, Telling, Values};
 
 /// What a format may ask for at the end that is there only before.
 #[derive(Debug, Default)]
@@ -34,10 +34,10 @@ pub(super) struct Kept {
 
 impl Kept {
     /// The request as an endpoint gets it.
-    pub(super) fn sent(&mut self, lines: &Lines, head: &Parts) {
+    pub(super) fn sent(&mut self, names: &Names, head: &Parts) {
         self.uri = head.uri.clone();
         self.host = head.headers.get(HOST).cloned();
-        self.request = lines.request.take(&head.headers);
+        self.request = names.request.take(&head.headers);
     }
 
     /// Where it goes.
@@ -51,13 +51,13 @@ impl Kept {
     }
 
     /// The answer as the client gets it.
-    pub(super) fn answer<B>(&mut self, lines: &Lines, response: &Response<B>) {
-        self.response = lines.response.take(response.headers());
+    pub(super) fn answer<B>(&mut self, names: &Names, response: &Response<B>) {
+        self.response = names.response.take(response.headers());
     }
 
     /// The trailers of the answer.
-    pub(super) fn trailers(&mut self, lines: &Lines, trailers: &HeaderMap) {
-        self.trailers = lines.trailers.take(trailers);
+    pub(super) fn trailers(&mut self, names: &Names, trailers: &HeaderMap) {
+        self.trailers = names.trailers.take(trailers);
     }
 }
 
@@ -114,8 +114,8 @@ impl<'r> RequestLine<'r> {
         }
     }
 
-    fn lines(&self) -> Option<(&Lines, &'r Kept)> {
-        self.telling.lines().zip(self.kept)
+    fn names(&self) -> Option<(&Names, &'r Kept)> {
+        self.telling.kept().zip(self.kept)
     }
 
     /// The target that was sent on; the client's where none was.
@@ -174,20 +174,20 @@ impl Entry for RequestLine<'_> {
             }
             "x-request-id" => known(self.exchange.request_id),
             _ => {
-                let (lines, kept) = self.lines()?;
-                lines.request.find(&kept.request, name)
+                let (names, kept) = self.names()?;
+                names.request.find(&kept.request, name)
             }
         }
     }
 
     fn response_header(&self, name: &str) -> Option<&[u8]> {
-        let (lines, kept) = self.lines()?;
-        lines.response.find(&kept.response, name)
+        let (names, kept) = self.names()?;
+        names.response.find(&kept.response, name)
     }
 
     fn response_trailer(&self, name: &str) -> Option<&[u8]> {
-        let (lines, kept) = self.lines()?;
-        lines.trailers.find(&kept.trailers, name)
+        let (names, kept) = self.names()?;
+        names.trailers.find(&kept.trailers, name)
     }
 
     fn protocol(&self) -> Option<&str> {

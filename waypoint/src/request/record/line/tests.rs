@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use ambit_model::{AccessLog, MeshTelemetry, ServiceName};
+use ambit_model::ServiceName;
 use ambit_telemetry::{Ends, Line, Onward, Protocol};
 use http::Request;
 
@@ -20,11 +20,6 @@ const USUAL: &str = r#"{
   "upstream_host": "%UPSTREAM_HOST%"
 }
 "#;
-
-fn telling(format: &str) -> Telling {
-    let access_log = AccessLog::Text(format.into());
-    Telling::of(&MeshTelemetry { access_log }).unwrap()
-}
 
 fn exchange(ends: &Ends) -> Exchange<'_> {
     Exchange {
@@ -57,21 +52,21 @@ fn exchange(ends: &Ends) -> Exchange<'_> {
 }
 
 fn kept(telling: &Telling, target: &str) -> Kept {
-    let lines = telling.lines().unwrap();
+    let names = telling.kept().unwrap();
     let request = Request::get(target)
         .header("host", "other")
         .header("x-a", "first")
         .header("x-a", "second");
     let head = request.body(()).unwrap().into_parts().0;
     let mut kept = Kept::default();
-    kept.sent(lines, &head);
+    kept.sent(names, &head);
     kept.goes_to(&Target::Service(
         ServiceName::new("shop", "cart.shop.svc.cluster.local"),
         80,
         None,
     ));
     let answer = Response::builder().header("server", "nginx");
-    kept.answer(lines, &answer.body(()).unwrap());
+    kept.answer(names, &answer.body(()).unwrap());
     kept
 }
 
@@ -84,7 +79,7 @@ fn written(telling: &Telling, line: RequestLine<'_>) -> String {
 
 #[test]
 fn the_contract_s_format_makes_one_line_of_json() {
-    let (telling, ends) = (telling(USUAL), Ends::default());
+    let (telling, ends) = (Telling::formatted(USUAL), Ends::default());
     let exchange = exchange(&ends);
     let kept = kept(&telling, "/new?a=1");
     let line = RequestLine::new(&exchange, &telling).keeping(Some(&kept));
@@ -114,7 +109,7 @@ fn the_contract_s_format_makes_one_line_of_json() {
 fn headers_are_those_that_are_sent_on_and_come_back() {
     let format = "%REQ(:PATH)% %REQ(X-ENVOY-ORIGINAL-PATH)% %REQ(:AUTHORITY)% %REQ(X-A)% %REQ(X-NO)% \
         %RESP(SERVER)% %TRAILER(X-T)% %UPSTREAM_REQUEST_ATTEMPT_COUNT% %ROUTE_NAME% %HOSTNAME%";
-    let (telling, ends) = (telling(format), Ends::default());
+    let (telling, ends) = (Telling::formatted(format), Ends::default());
     let exchange = exchange(&ends);
     let kept = kept(&telling, "/new");
     let line = || RequestLine::new(&exchange, &telling).keeping(Some(&kept));
@@ -138,7 +133,7 @@ fn headers_are_those_that_are_sent_on_and_come_back() {
 #[test]
 fn flags_are_envoy_s() {
     let (telling, ends) = (
-        telling("%RESPONSE_FLAGS% %RESPONSE_FLAGS_LONG%"),
+        Telling::formatted("%RESPONSE_FLAGS% %RESPONSE_FLAGS_LONG%"),
         Ends::default(),
     );
     let exchange = Exchange {

@@ -1,0 +1,333 @@
+//! Which lines are written: the part of CEL (Common Expression Language) that users of Istio write in
+//! `accessLogging[].filter.expression`.
+//!
+//! Attributes ([`ATTRIBUTES`]), texts, numbers, `true`, `false` and `duration("1s")`; `==`, `!=`, `<`,
+//! `<=`, `>`, `>=`; `&&`, `||`, `!`, parentheses; `in` a list; `startsWith`, `endsWith`, `contains`. As in
+//! CEL, what is asked of an attribute that is not there is neither true nor false: it makes what it is
+//! part of so, but for `false && …` and `true || …`. A line is written if the whole is true.
+
+mod read;
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use crate::entry::Entry;
+use crate::needs::Needs;
+
+pub use read::FilterError;
+
+/// An expression, read.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Filter {
+    root: Expression,
+    needs: Needs,
+}
+
+/// A part of an expression.
+#[derive(Clone, Debug, PartialEq)]
+enum Expression {
+    Constant(Value<'static>),
+    Attribute(Attribute),
+    Not(Box<Self>),
+    /// All of these.
+    And(Vec<Self>),
+    /// Any of these.
+    Or(Vec<Self>),
+    Compare(Box<Self>, Comparison, Box<Self>),
+    In(Box<Self>, Vec<Self>),
+    Text(Box<Self>, Test, Box<str>),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Comparison {
+    Equal,
+    Unequal,
+    Less,
+    AtMost,
+    Greater,
+    AtLeast,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Test {
+    StartsWith,
+    EndsWith,
+    Contains,
+}
+
+/// What an expression comes to.
+#[derive(Clone, Debug, PartialEq)]
+enum Value<'e> {
+    Truth(bool),
+    Number(f64),
+    Text(Cow<'e, str>),
+    Span(Duration),
+}
+
+/// Something that is asked of an entry.
+#[derive(Clone, Debug, PartialEq)]
+enum Attribute {
+    Header(Place, Box<str>),
+    Known(&'static str),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    Request,
+    Response,
+    Trailer,
+}
+
+/// Names of the attributes that can be asked for, beside `request.headers['x']`, `response.headers['x']`
+/// and `response.trailers['x']`.
+pub const ATTRIBUTES: &[&str] = &[
+    "connection.mtls",
+    "connection.requested_server_name",
+    "connection.termination_details",
+    "connection.tls_version",
+    "connection.uri_san_peer_certificate",
+    "destination.address",
+    "destination.port",
+    "request.duration",
+    "request.host",
+    "request.id",
+    "request.method",
+    "request.path",
+    "request.protocol",
+    "request.query",
+    "request.scheme",
+    "request.size",
+    "request.url_path",
+    "request.useragent",
+    "response.code",
+    "response.code_details",
+    "response.flags_long",
+    "response.grpc_status",
+    "response.size",
+    "source.address",
+    "source.port",
+    "upstream.address",
+    "upstream.port",
+    "xds.cluster_name",
+    "xds.route_name",
+];
+
+impl Filter {
+    /// Reads an expression.
+    pub fn read(text: &str) -> Result<Self, FilterError> {
+        let root = read::read(text)?;
+        let mut needs = Needs::default();
+        root.add_needs(&mut needs);
+        Ok(Self { root, needs })
+    }
+
+    /// What has to be kept until the end of a request.
+    pub fn needs(&self) -> &Needs {
+        &self.needs
+    }
+
+    /// Whether the line of this entry is written.
+    pub fn passes(&self, entry: &(impl Entry + ?Sized)) -> bool {
+        self.root.value(entry) == Some(Value::Truth(true))
+    }
+}
+
+impl Expression {
+    fn add_needs(&self, needs: &mut Needs) {
+        match self {
+            Self::Constant(_) => {}
+            Self::Attribute(attribute) => attribute.add_needs(needs),
+            Self::Not(of) | Self::Text(of, ..) => of.add_needs(needs),
+            Self::And(parts) | Self::Or(parts) => {
+                parts.iter().for_each(|part| part.add_needs(needs));
+            }
+            Self::Compare(one, _, other) => {
+                one.add_needs(needs);
+                other.add_needs(needs);
+            }
+            Self::In(of, list) => {
+                of.add_needs(needs);
+                list.iter().for_each(|part| part.add_needs(needs));
+            }
+        }
+    }
+
+    /// What it comes to; `None` if that cannot be said.
+    fn value<'e>(&'e self, entry: &'e (impl Entry + ?Sized)) -> Option<Value<'e>> {
+        let truth = |found: bool| Some(Value::Truth(found));
+        match self {
+            Self::Constant(value) => Some(value.clone()),
+            Self::Attribute(attribute) => attribute.value(entry),
+            Self::Not(of) => truth(!of.truth(entry)?),
+            Self::And(parts) => all(parts.iter().map(|part| part.truth(entry)), false),
+            Self::Or(parts) => all(parts.iter().map(|part| part.truth(entry)), true),
+            Self::Compare(one, how, other) => {
+                truth(how.holds(&one.value(entry)?, &other.value(entry)?)?)
+            }
+            Self::In(of, list) => {
+                let of = of.value(entry)?;
+                let mut list = list.iter();
+                truth(list.any(|one| one.value(entry).as_ref() == Some(&of)))
+            }
+            Self::Text(of, test, with) => match of.value(entry)? {
+                Value::Text(of) => truth(match test {
+                    Test::StartsWith => of.starts_with(&**with),
+                    Test::EndsWith => of.ends_with(&**with),
+                    Test::Contains => of.contains(&**with),
+                }),
+                _ => None,
+            },
+        }
+    }
+
+    fn truth(&self, entry: &(impl Entry + ?Sized)) -> Option<bool> {
+        match self.value(entry)? {
+            Value::Truth(truth) => Some(truth),
+            _ => None,
+        }
+    }
+}
+
+/// `decides` if a part is so, whatever the others are.
+fn all(parts: impl Iterator<Item = Option<bool>>, decides: bool) -> Option<Value<'static>> {
+    let mut is_known = true;
+    for part in parts {
+        match part {
+            Some(part) if part == decides => return Some(Value::Truth(decides)),
+            Some(_) => {}
+            None => is_known = false,
+        }
+    }
+    is_known.then_some(Value::Truth(!decides))
+}
+
+impl Comparison {
+    /// Whether it holds; `None` between values that cannot be compared.
+    fn holds(self, one: &Value<'_>, other: &Value<'_>) -> Option<bool> {
+        let order = match (one, other) {
+            (Value::Number(one), Value::Number(other)) => one.partial_cmp(other)?,
+            (Value::Text(one), Value::Text(other)) => one.cmp(other),
+            (Value::Span(one), Value::Span(other)) => one.cmp(other),
+            (Value::Truth(one), Value::Truth(other)) => one.cmp(other),
+            _ => return None,
+        };
+        Some(match self {
+            Self::Equal => order.is_eq(),
+            Self::Unequal => order.is_ne(),
+            Self::Less => order.is_lt(),
+            Self::AtMost => order.is_le(),
+            Self::Greater => order.is_gt(),
+            Self::AtLeast => order.is_ge(),
+        })
+    }
+}
+
+impl Attribute {
+    fn add_needs(&self, needs: &mut Needs) {
+        match self {
+            Self::Header(Place::Request, name) => needs.request_headers.insert(name.clone()),
+            Self::Header(Place::Response, name) => needs.response_headers.insert(name.clone()),
+            Self::Header(Place::Trailer, name) => needs.response_trailers.insert(name.clone()),
+            Self::Known("request.useragent") => needs.request_headers.insert("user-agent".into()),
+            Self::Known(_) => false,
+        };
+    }
+
+    fn value<'e>(&self, entry: &'e (impl Entry + ?Sized)) -> Option<Value<'e>> {
+        match self {
+            Self::Header(place, name) => {
+                let value = match place {
+                    Place::Request => entry.request_header(name),
+                    Place::Response => entry.response_header(name),
+                    Place::Trailer => entry.response_trailer(name),
+                };
+                value.map(foreign)
+            }
+            Self::Known(name) if name.starts_with("request.") => of_request(name, entry),
+            Self::Known(name) if name.starts_with("response.") => of_response(name, entry),
+            Self::Known(name) => of_connection(name, entry),
+        }
+    }
+}
+
+fn of_request<'e>(name: &str, entry: &'e (impl Entry + ?Sized)) -> Option<Value<'e>> {
+    let header = |name| entry.request_header(name).map(foreign);
+    let path = || entry.request_header(":path").map(String::from_utf8_lossy);
+    Some(match name {
+        "request.duration" => Value::Span(entry.duration()),
+        "request.host" => header(":authority")?,
+        "request.id" => header("x-request-id")?,
+        "request.method" => header(":method")?,
+        "request.path" => header(":path")?,
+        "request.protocol" => Value::Text(entry.protocol()?.into()),
+        "request.query" => {
+            let path = path()?;
+            let query = path.split_once('?').map_or("", |(_, query)| query);
+            Value::Text(query.to_owned().into())
+        }
+        "request.scheme" => header(":scheme")?,
+        "request.size" => number(entry.bytes_received()),
+        "request.url_path" => {
+            let path = path()?;
+            let before = path.split('?').next().unwrap_or_default();
+            Value::Text(before.to_owned().into())
+        }
+        "request.useragent" => header("user-agent")?,
+        _ => return None,
+    })
+}
+
+fn of_response<'e>(name: &str, entry: &'e (impl Entry + ?Sized)) -> Option<Value<'e>> {
+    Some(match name {
+        "response.code" => number(entry.response_code()?.into()),
+        "response.code_details" => Value::Text(entry.response_code_details()?.into()),
+        "response.flags_long" => {
+            let flags = entry.response_flags().iter();
+            let flags: Vec<&str> = flags.map(|flag| flag.long()).collect();
+            Value::Text(flags.join(",").into())
+        }
+        "response.grpc_status" => number(entry.grpc_status()?.into()),
+        "response.size" => number(entry.bytes_sent()),
+        _ => return None,
+    })
+}
+
+fn of_connection<'e>(name: &str, entry: &'e (impl Entry + ?Sized)) -> Option<Value<'e>> {
+    let text = |text: &'e str| Value::Text(text.into());
+    let (source, destination) = (
+        entry.downstream_remote_address(),
+        entry.downstream_local_address(),
+    );
+    let upstream = entry.upstream_host();
+    Some(match name {
+        "connection.mtls" => Value::Truth(entry.downstream_peer_uri_san().is_some()),
+        "connection.requested_server_name" => foreign(entry.requested_server_name()?),
+        "connection.termination_details" => text(entry.connection_termination_details()?),
+        "connection.tls_version" => text(entry.downstream_tls_version()?),
+        "connection.uri_san_peer_certificate" => text(entry.downstream_peer_uri_san()?),
+        "destination.address" => Value::Text(destination?.to_string().into()),
+        "destination.port" => number(destination?.port().into()),
+        "source.address" => Value::Text(source?.to_string().into()),
+        "source.port" => number(source?.port().into()),
+        "upstream.address" => Value::Text(upstream?.to_string().into()),
+        "upstream.port" => number(upstream?.port().into()),
+        "xds.cluster_name" => text(entry.upstream_cluster()?),
+        "xds.route_name" => text(entry.route_name()?),
+        _ => return None,
+    })
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "bytes beyond 2^53 are compared with numbers that nobody writes so exactly"
+)]
+fn number(value: u64) -> Value<'static> {
+    Value::Number(value as f64)
+}
+
+fn foreign(bytes: &[u8]) -> Value<'_> {
+    Value::Text(String::from_utf8_lossy(bytes))
+}
+
+#[cfg(test)]
+mod tests;

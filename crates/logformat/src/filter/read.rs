@@ -1,0 +1,444 @@
+//! Reading an expression: words, and what they are put together to. Bounded in length and depth: its
+//! author may be anybody who may write objects.
+
+use std::time::Duration;
+
+use super::{ATTRIBUTES, Attribute, Comparison, Expression, Place, Test, Value};
+
+/// Longest expression, in bytes.
+const LONGEST: usize = 4096;
+/// Deepest nesting.
+const DEEPEST: usize = 32;
+
+/// An expression cannot be followed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FilterError {
+    /// It is too long.
+    #[error("it is longer than {LONGEST} bytes")]
+    TooLong,
+    /// It is nested too deeply.
+    #[error("it is nested more deeply than {DEEPEST} times")]
+    TooDeep,
+    /// Something else was expected at a character, from 1.
+    #[error("at character {0}: expected {1}")]
+    Expected(usize, &'static str),
+    /// An attribute that is not known.
+    #[error(
+        "`{0}` is not known; there are request.headers['x'], response.headers['x'], \
+         response.trailers['x'], {all}",
+        all = ATTRIBUTES.join(", ")
+    )]
+    Attribute(String),
+    /// A function that is not known.
+    #[error(
+        "`{0}` is not supported; there are startsWith, endsWith and contains with a text, and \
+         duration(\"1s\")"
+    )]
+    Function(String),
+    /// Two things that cannot be compared.
+    #[error("`{0}` is no truth value: compare it with something")]
+    NoTruth(String),
+    /// A comparison that is never true.
+    #[error("at character {0}: these cannot be compared")]
+    Incomparable(usize),
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum Word {
+    Name(String),
+    Text(String),
+    Number(f64),
+    Sign(&'static str),
+}
+
+const SIGNS: [&str; 17] = [
+    "&&", "||", "==", "!=", "<=", ">=", "<", ">", "!", "(", ")", "[", "]", ",", ".", "-", "?",
+];
+
+/// What kind of value something comes to, as far as that is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Type {
+    Truth,
+    Number,
+    Text,
+    Span,
+}
+
+/// Reads an expression that is a truth value.
+pub(super) fn read(text: &str) -> Result<Expression, FilterError> {
+    if text.len() > LONGEST {
+        return Err(FilterError::TooLong);
+    }
+    let words = words(text)?;
+    let mut reader = Reader {
+        words: &words,
+        end: text.chars().count() + 1,
+        depth: 0,
+    };
+    let root = reader.truth(Reader::any)?;
+    match reader.words.first() {
+        None => Ok(root),
+        Some((place, _)) => Err(FilterError::Expected(*place, "`&&`, `||` or the end")),
+    }
+}
+
+/// The words of a text, each with the place of its first character.
+fn words(text: &str) -> Result<Vec<(usize, Word)>, FilterError> {
+    let mut words = Vec::new();
+    let all: Vec<char> = text.chars().collect();
+    let mut rest = &all[..];
+    while let [first, after @ ..] = rest {
+        let place = all.len() - rest.len() + 1;
+        if first.is_whitespace() {
+            rest = after;
+            continue;
+        }
+        let (word, left) = match first {
+            '"' | '\'' => quoted(*first, after).ok_or(FilterError::Expected(
+                place,
+                "a text that ends, with no escape but \\\\, \\\" and \\'",
+            ))?,
+            'a'..='z' | 'A'..='Z' | '_' => {
+                let (name, left) = run(rest, |c| c.is_ascii_alphanumeric() || c == '_');
+                (Word::Name(name), left)
+            }
+            '0'..='9' => {
+                let (digits, left) = run(rest, |c| c.is_ascii_digit() || c == '.');
+                let number = digits.parse();
+                let number = number.map_err(|_error| FilterError::Expected(place, "a number"))?;
+                (Word::Number(number), left)
+            }
+            _ => sign(rest).ok_or(FilterError::Expected(place, "an attribute or a value"))?,
+        };
+        words.push((place, word));
+        rest = left;
+    }
+    Ok(words)
+}
+
+fn sign(rest: &[char]) -> Option<(Word, &[char])> {
+    let sign = SIGNS.iter().find(|sign| {
+        let mut letters = rest.iter();
+        sign.chars().all(|letter| letters.next() == Some(&letter))
+    })?;
+    Some((Word::Sign(sign), rest.get(sign.len()..)?))
+}
+
+fn run(rest: &[char], belongs: impl Fn(char) -> bool) -> (String, &[char]) {
+    let length = rest.iter().take_while(|c| belongs(**c)).count();
+    let (word, left) = rest.split_at_checked(length).unwrap_or((rest, &[]));
+    (word.iter().collect(), left)
+}
+
+/// The text up to this quote, and what comes after it.
+fn quoted(quote: char, mut rest: &[char]) -> Option<(Word, &[char])> {
+    let mut text = String::new();
+    loop {
+        match rest {
+            ['\\', escaped @ ('\\' | '"' | '\''), after @ ..] => {
+                text.push(*escaped);
+                rest = after;
+            }
+            ['\\', ..] | [] => return None,
+            [end, after @ ..] if *end == quote => return Some((Word::Text(text), after)),
+            [letter, after @ ..] => {
+                text.push(*letter);
+                rest = after;
+            }
+        }
+    }
+}
+
+struct Reader<'w> {
+    words: &'w [(usize, Word)],
+    /// The place behind the last character.
+    end: usize,
+    depth: usize,
+}
+
+type Read = Result<Expression, FilterError>;
+
+impl Reader<'_> {
+    fn place(&self) -> usize {
+        self.words.first().map_or(self.end, |(place, _)| *place)
+    }
+
+    /// Takes this sign, if it is next.
+    fn takes(&mut self, sign: &str) -> bool {
+        match self.words {
+            [(_, Word::Sign(next)), rest @ ..] if *next == sign => {
+                self.words = rest;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    fn demand(&mut self, sign: &str, expected: &'static str) -> Result<(), FilterError> {
+        let place = self.place();
+        match self.takes(sign) {
+            true => Ok(()),
+            false => Err(FilterError::Expected(place, expected)),
+        }
+    }
+
+    /// Something that has to be a truth value.
+    fn truth(&mut self, read: impl Fn(&mut Self) -> Read) -> Read {
+        let part = read(self)?;
+        match part.kind() {
+            None | Some(Type::Truth) => Ok(part),
+            Some(_) => Err(FilterError::NoTruth(part.words())),
+        }
+    }
+
+    fn any(&mut self) -> Read {
+        self.depth += 1;
+        if self.depth > DEEPEST {
+            return Err(FilterError::TooDeep);
+        }
+        let first = self.all()?;
+        let mut parts = Vec::new();
+        while self.takes("||") {
+            parts.push(self.truth(Self::all)?);
+        }
+        self.depth -= 1;
+        joined(first, parts, Expression::Or)
+    }
+
+    fn all(&mut self) -> Read {
+        let first = self.comparison()?;
+        let mut parts = Vec::new();
+        while self.takes("&&") {
+            parts.push(self.truth(Self::comparison)?);
+        }
+        joined(first, parts, Expression::And)
+    }
+
+    fn comparison(&mut self) -> Read {
+        let one = self.single()?;
+        let place = self.place();
+        if let [(_, Word::Name(name)), rest @ ..] = self.words
+            && name == "in"
+        {
+            self.words = rest;
+            return self.list_of(one);
+        }
+        let signs = [
+            ("==", Comparison::Equal),
+            ("!=", Comparison::Unequal),
+            ("<=", Comparison::AtMost),
+            (">=", Comparison::AtLeast),
+            ("<", Comparison::Less),
+            (">", Comparison::Greater),
+        ];
+        let Some((_, how)) = signs.into_iter().find(|(sign, _)| self.takes(sign)) else {
+            return Ok(one);
+        };
+        let other = self.single()?;
+        match (one.kind(), other.kind()) {
+            (Some(one), Some(other)) if one != other => Err(FilterError::Incomparable(place)),
+            _ => Ok(Expression::Compare(Box::new(one), how, Box::new(other))),
+        }
+    }
+
+    /// The list behind `in`.
+    fn list_of(&mut self, one: Expression) -> Read {
+        self.demand("[", "a list, such as [\"GET\", \"HEAD\"]")?;
+        let mut list = Vec::new();
+        while !self.takes("]") {
+            if !list.is_empty() {
+                self.demand(",", "`,` or `]`")?;
+            }
+            let place = self.place();
+            let part = self.single()?;
+            if part.kind() != one.kind() {
+                return Err(FilterError::Incomparable(place));
+            }
+            list.push(part);
+        }
+        Ok(Expression::In(Box::new(one), list))
+    }
+
+    fn single(&mut self) -> Read {
+        let place = self.place();
+        if self.takes("!") {
+            self.depth += 1;
+            if self.depth > DEEPEST {
+                return Err(FilterError::TooDeep);
+            }
+            let of = self.truth(Self::single)?;
+            self.depth -= 1;
+            return Ok(Expression::Not(Box::new(of)));
+        }
+        if self.takes("(") {
+            let of = self.any()?;
+            self.demand(")", "`)`")?;
+            return Ok(of);
+        }
+        let is_negative = self.takes("-");
+        let Some(((_, word), rest)) = self.words.split_first() else {
+            return Err(FilterError::Expected(place, "an attribute or a value"));
+        };
+        self.words = rest;
+        let constant = |value| Ok(Expression::Constant(value));
+        match word {
+            Word::Number(number) if is_negative => constant(Value::Number(-number)),
+            _ if is_negative => Err(FilterError::Expected(place, "a number behind `-`")),
+            Word::Number(number) => constant(Value::Number(*number)),
+            Word::Text(text) => constant(Value::Text(text.clone().into())),
+            Word::Name(name) if name == "true" => constant(Value::Truth(true)),
+            Word::Name(name) if name == "false" => constant(Value::Truth(false)),
+            Word::Name(name) if name == "duration" => constant(Value::Span(self.span(place)?)),
+            Word::Name(name) => self.attribute(name),
+            Word::Sign(_) => Err(FilterError::Expected(place, "an attribute or a value")),
+        }
+    }
+
+    /// What is behind `duration`.
+    fn span(&mut self, place: usize) -> Result<Duration, FilterError> {
+        let expected = FilterError::Expected(place, "a span of time, such as duration(\"1.5s\")");
+        let text = self.argument().map_err(|_error| expected.clone())?;
+        let units = [("ms", 1e-3), ("s", 1.0), ("m", 60.0), ("h", 3600.0)];
+        let found = units.into_iter().find_map(|(unit, seconds)| {
+            let number: f64 = text.strip_suffix(unit)?.parse().ok()?;
+            Duration::try_from_secs_f64(number * seconds).ok()
+        });
+        found.ok_or(expected)
+    }
+
+    /// A text in parentheses.
+    fn argument(&mut self) -> Result<String, FilterError> {
+        self.demand("(", "`(`")?;
+        let place = self.place();
+        let [(_, Word::Text(text)), rest @ ..] = self.words else {
+            return Err(FilterError::Expected(place, "a text"));
+        };
+        self.words = rest;
+        self.demand(")", "`)`")?;
+        Ok(text.clone())
+    }
+
+    /// An attribute that begins so, and perhaps what is asked of its text.
+    fn attribute(&mut self, first: &str) -> Read {
+        let mut name = first.to_owned();
+        loop {
+            if self.takes("[") {
+                return self.header(&name);
+            }
+            if !self.takes(".") {
+                return known(name);
+            }
+            let place = self.place();
+            let [(_, Word::Name(part)), rest @ ..] = self.words else {
+                return Err(FilterError::Expected(place, "a name"));
+            };
+            self.words = rest;
+            if matches!(self.words, [(_, Word::Sign("(")), ..]) {
+                let of = known(name)?;
+                return self.test(of, part);
+            }
+            name = format!("{name}.{part}");
+        }
+    }
+
+    /// The header in brackets, and perhaps what is asked of it.
+    fn header(&mut self, of: &str) -> Read {
+        let place = match of {
+            "request.headers" => Place::Request,
+            "response.headers" => Place::Response,
+            "response.trailers" => Place::Trailer,
+            other => return Err(FilterError::Attribute(format!("{other}[…]"))),
+        };
+        let at = self.place();
+        let [(_, Word::Text(name)), rest @ ..] = self.words else {
+            return Err(FilterError::Expected(at, "the name of a header in quotes"));
+        };
+        self.words = rest;
+        self.demand("]", "`]`")?;
+        let header = Attribute::Header(place, name.to_ascii_lowercase().into());
+        let header = Expression::Attribute(header);
+        if !self.takes(".") {
+            return Ok(header);
+        }
+        let at = self.place();
+        let [(_, Word::Name(test)), rest @ ..] = self.words else {
+            return Err(FilterError::Expected(at, "a name"));
+        };
+        self.words = rest;
+        self.test(header, test)
+    }
+
+    /// What is asked of a text.
+    fn test(&mut self, of: Expression, name: &str) -> Read {
+        let test = match name {
+            "startsWith" => Test::StartsWith,
+            "endsWith" => Test::EndsWith,
+            "contains" => Test::Contains,
+            other => return Err(FilterError::Function(other.to_owned())),
+        };
+        let with = self.argument()?;
+        match of.kind() {
+            Some(Type::Text) => Ok(Expression::Text(Box::new(of), test, with.into())),
+            _ => Err(FilterError::Function(format!("{name} of what is no text"))),
+        }
+    }
+}
+
+/// Several parts, or the only one.
+fn joined(
+    first: Expression,
+    rest: Vec<Expression>,
+    make: fn(Vec<Expression>) -> Expression,
+) -> Read {
+    if rest.is_empty() {
+        return Ok(first);
+    }
+    if first.kind() != Some(Type::Truth) {
+        return Err(FilterError::NoTruth(first.words()));
+    }
+    let mut parts = vec![first];
+    parts.extend(rest);
+    Ok(make(parts))
+}
+
+fn known(name: String) -> Read {
+    let mut all = ATTRIBUTES.iter();
+    match all.find(|known| **known == name) {
+        Some(known) => Ok(Expression::Attribute(Attribute::Known(known))),
+        None => Err(FilterError::Attribute(name)),
+    }
+}
+
+impl Expression {
+    /// What kind of value it comes to.
+    fn kind(&self) -> Option<Type> {
+        Some(match self {
+            Self::Constant(Value::Number(_)) => Type::Number,
+            Self::Constant(Value::Text(_)) => Type::Text,
+            Self::Constant(Value::Span(_)) => Type::Span,
+            Self::Attribute(Attribute::Known(name)) => match *name {
+                "connection.mtls" => Type::Truth,
+                "request.duration" => Type::Span,
+                "destination.port"
+                | "request.size"
+                | "response.code"
+                | "response.grpc_status"
+                | "response.size"
+                | "source.port"
+                | "upstream.port" => Type::Number,
+                _ => Type::Text,
+            },
+            Self::Attribute(Attribute::Header(..)) => Type::Text,
+            _ => Type::Truth,
+        })
+    }
+
+    /// It, for people.
+    fn words(&self) -> String {
+        match self {
+            Self::Attribute(Attribute::Known(name)) => (*name).to_owned(),
+            Self::Attribute(Attribute::Header(_, name)) => format!("the header {name}"),
+            _ => "a value".to_owned(),
+        }
+    }
+}

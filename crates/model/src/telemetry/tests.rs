@@ -1,0 +1,93 @@
+use super::*;
+
+const WAYPOINT: Waypoint<'static> = Waypoint {
+    namespace: "shop",
+    name: "waypoint",
+};
+
+fn rules(namespace: &str, since: &str, scope: TelemetryScope, says: &str) -> TelemetryRules {
+    let rule = match says {
+        "off" => AccessLogRule {
+            disabled: true,
+            filter: None,
+        },
+        "on" => AccessLogRule::default(),
+        filter => AccessLogRule {
+            disabled: false,
+            filter: Some(filter.into()),
+        },
+    };
+    TelemetryRules {
+        namespace: namespace.into(),
+        name: since.into(),
+        since: since.into(),
+        scope,
+        access_log: vec![rule],
+    }
+}
+
+fn cart() -> ServiceName {
+    ServiceName::new("shop", "cart.shop.svc.cluster.local")
+}
+
+/// `on`, `off`, or the filter.
+fn outcome(rules: &[TelemetryRules], service: Option<&ServiceName>) -> String {
+    let found = AccessLogging::of(&MeshTelemetry::default(), rules, &WAYPOINT, service);
+    match (found.enabled, found.filter) {
+        (false, _) => "off".to_owned(),
+        (true, None) => "on".to_owned(),
+        (true, Some(filter)) => String::from(&*filter),
+    }
+}
+
+#[test]
+fn the_narrowest_scope_has_the_last_word() {
+    let gateway = |name: &str| TelemetryScope::Targets(vec![TelemetryTarget::Gateway(name.into())]);
+    let service = TelemetryScope::Targets(vec![TelemetryTarget::Service(cart())]);
+    let mut all = vec![rules("shop", "9", service, "a")];
+    assert_eq!(outcome(&all, Some(&cart())), "a");
+    assert_eq!(outcome(&all, None), "on");
+    all.push(rules("root", "8", TelemetryScope::Mesh, "off"));
+    assert_eq!(outcome(&all, None), "off");
+    all.push(rules("shop", "7", TelemetryScope::Namespace, "b"));
+    all.push(rules("other", "6", TelemetryScope::Namespace, "c"));
+    assert_eq!(outcome(&all, None), "b");
+    all.push(rules("shop", "5", gateway("waypoint"), "d"));
+    all.push(rules("shop", "4", gateway("another"), "e"));
+    all.push(rules("other", "3", gateway("waypoint"), "f"));
+    assert_eq!(outcome(&all, None), "d");
+    // Bound to this and that: the younger.
+    assert_eq!(outcome(&all, Some(&cart())), "a");
+    let other = ServiceName::new("shop", "other.shop.svc.cluster.local");
+    assert_eq!(outcome(&all, Some(&other)), "d");
+}
+
+#[test]
+fn of_several_without_targets_the_oldest_counts() {
+    let all = [
+        rules("root", "3", TelemetryScope::Mesh, "a"),
+        rules("root", "2", TelemetryScope::Mesh, "b"),
+    ];
+    assert_eq!(outcome(&all, None), "b");
+    let all = [
+        rules("shop", "2", TelemetryScope::Namespace, "off"),
+        rules("shop", "3", TelemetryScope::Namespace, "a"),
+    ];
+    assert_eq!(outcome(&all, None), "off");
+}
+
+#[test]
+fn a_log_that_the_mesh_has_off_can_be_turned_on() {
+    let mesh = MeshTelemetry {
+        access_log: false,
+        ..MeshTelemetry::default()
+    };
+    let of = |rules: &[TelemetryRules]| AccessLogging::of(&mesh, rules, &WAYPOINT, None).enabled;
+    assert!(!of(&[]));
+    assert!(of(&[rules("shop", "1", TelemetryScope::Namespace, "on")]));
+    let silent = TelemetryRules {
+        access_log: Vec::new(),
+        ..rules("shop", "1", TelemetryScope::Namespace, "on")
+    };
+    assert!(!of(&[silent]));
+}
