@@ -16,6 +16,7 @@ mod peer_authentication;
 mod schema;
 mod selector;
 mod status;
+mod telemetry;
 mod virtual_service;
 
 use serde_json::{Value, json};
@@ -24,11 +25,12 @@ use self::schema::Schema;
 use crate::config::objects::Kind;
 
 /// The kinds that have a definition of ours.
-pub const KINDS: [Kind; 4] = [
+pub const KINDS: [Kind; 5] = [
     Kind::AuthorizationPolicy,
     Kind::PeerAuthentication,
     Kind::VirtualService,
     Kind::DestinationRule,
+    Kind::Telemetry,
 ];
 /// By this label a definition of ours is told from an Istio installation's.
 pub const LABEL: (&str, &str) = ("app.kubernetes.io/part-of", "ambit");
@@ -72,6 +74,7 @@ pub fn definition(kind: Kind) -> Option<Value> {
         Kind::PeerAuthentication => peer_authentication::definition(),
         Kind::VirtualService => virtual_service::definition(),
         Kind::DestinationRule => destination_rule::definition(),
+        Kind::Telemetry => telemetry::definition(),
         _ => return None,
     };
     Some(definition.document())

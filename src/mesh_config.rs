@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ambit_logformat::{Format, FormatError};
-use ambit_model::{AccessLog, MeshTelemetry};
+use ambit_model::{LogLines, MeshTelemetry};
 use serde::Deserialize;
 
 use crate::config::problem::{Cause, Finding, Origin, Problem, Severity};
@@ -94,13 +94,23 @@ fn parse(text: &str) -> Result<MeshTelemetry, Finding> {
             Finding::new("", error.to_string(), advice)
         })?,
     };
+    let access_log = match written.access_log_file.as_deref() {
+        None | Some(OUTPUT) => true,
+        Some("") => false,
+        Some(other) => {
+            let what = format!("lines cannot be written to `{other}`");
+            let advice = "write /dev/stdout, or an empty text for no access log";
+            return Err(Finding::new("accessLogFile", what, advice));
+        }
+    };
     Ok(MeshTelemetry {
-        access_log: access_log(written)?,
+        access_log,
+        lines: lines(written)?,
     })
 }
 
 /// The lines of the access log. Without a format they are our own, or Istio's if an encoding is said.
-fn access_log(written: Written) -> Result<AccessLog, Finding> {
+fn lines(written: Written) -> Result<LogLines, Finding> {
     let format = written.access_log_format.unwrap_or_default();
     let is_json = match written.access_log_encoding.as_deref() {
         None | Some("") => None,
@@ -115,31 +125,23 @@ fn access_log(written: Written) -> Result<AccessLog, Finding> {
             ));
         }
     };
-    let log = match (format.trim().is_empty(), is_json) {
-        (true, None) => AccessLog::Usual,
-        (true, Some(false)) => AccessLog::Text(ambit_logformat::ISTIO_TEXT.into()),
-        (true, Some(true)) => AccessLog::Json(ambit_logformat::ISTIO_JSON.into()),
-        (false, Some(true)) => AccessLog::Json(format.into()),
-        (false, _) => AccessLog::Text(format.into()),
+    let lines = match (format.trim().is_empty(), is_json) {
+        (true, None) => LogLines::Usual,
+        (true, Some(false)) => LogLines::Text(ambit_logformat::ISTIO_TEXT.into()),
+        (true, Some(true)) => LogLines::Json(ambit_logformat::ISTIO_JSON.into()),
+        (false, Some(true)) => LogLines::Json(format.into()),
+        (false, _) => LogLines::Text(format.into()),
     };
-    check(&log)?;
-    match written.access_log_file.as_deref() {
-        None | Some(OUTPUT) => Ok(log),
-        Some("") => Ok(AccessLog::Off),
-        Some(other) => {
-            let what = format!("lines cannot be written to `{other}`");
-            let advice = "write /dev/stdout, or an empty text for no access log";
-            Err(Finding::new("accessLogFile", what, advice))
-        }
-    }
+    check(&lines)?;
+    Ok(lines)
 }
 
 /// An error if lines cannot be written so.
-fn check(log: &AccessLog) -> Result<(), Finding> {
-    let read = match log {
-        AccessLog::Usual | AccessLog::Off => return Ok(()),
-        AccessLog::Text(text) => Format::text(text),
-        AccessLog::Json(text) => Format::json(&serde_json::Value::from(&**text)),
+fn check(lines: &LogLines) -> Result<(), Finding> {
+    let read = match lines {
+        LogLines::Usual => return Ok(()),
+        LogLines::Text(text) => Format::text(text),
+        LogLines::Json(text) => Format::json(&serde_json::Value::from(&**text)),
     };
     let wrong = |error: FormatError| {
         let advice = "write operators of Envoy's that are listed in docs/telemetry.md";

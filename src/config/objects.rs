@@ -27,6 +27,7 @@ pub mod selector;
 pub mod service;
 pub mod service_entry;
 pub mod stream_route;
+pub mod telemetry;
 pub mod virtual_service;
 
 mod read;
@@ -49,6 +50,7 @@ use self::pod::Pod;
 use self::reference_grant::ReferenceGrant;
 use self::service::{EndpointSlice, Service};
 use self::stream_route::{TcpRoute, TlsRoute};
+use self::telemetry::Telemetry;
 use self::virtual_service::VirtualService;
 
 pub use self::read::{Identity, ReadError, items, read};
@@ -75,6 +77,7 @@ pub enum Kind {
     ReferenceGrant,
     VirtualService,
     DestinationRule,
+    Telemetry,
 }
 
 impl Kind {
@@ -98,6 +101,7 @@ impl Kind {
         Self::ReferenceGrant,
         Self::VirtualService,
         Self::DestinationRule,
+        Self::Telemetry,
     ];
 
     /// Its name.
@@ -121,6 +125,7 @@ impl Kind {
             Self::ReferenceGrant => "ReferenceGrant",
             Self::VirtualService => "VirtualService",
             Self::DestinationRule => "DestinationRule",
+            Self::Telemetry => "Telemetry",
         }
     }
 
@@ -145,6 +150,7 @@ impl Kind {
             Self::ReferenceGrant => "referencegrants",
             Self::VirtualService => "virtualservices",
             Self::DestinationRule => "destinationrules",
+            Self::Telemetry => "telemetries",
         }
     }
 
@@ -174,6 +180,7 @@ impl Kind {
                 "networking.istio.io/v1beta1",
                 "networking.istio.io/v1alpha3",
             ],
+            Self::Telemetry => &["telemetry.istio.io/v1", "telemetry.istio.io/v1alpha1"],
             Self::TlsRoute => &[
                 "gateway.networking.k8s.io/v1",
                 "gateway.networking.k8s.io/v1alpha3",
@@ -208,7 +215,7 @@ impl Kind {
     /// True if the author of an object of this kind is told what becomes of it: before it is written
     /// and, by its status, afterwards. While it cannot be read, its last good version counts.
     pub fn is_judged(self) -> bool {
-        self.is_policy() || self.is_route() || self.is_traffic()
+        self.is_policy() || self.is_route() || self.is_traffic() || self == Self::Telemetry
     }
 
     /// True if it is one of Istio's that say where traffic goes, and how.
@@ -277,6 +284,7 @@ pub enum Object {
     ReferenceGrant(Box<ReferenceGrant>),
     VirtualService(Box<VirtualService>),
     DestinationRule(Box<DestinationRule>),
+    Telemetry(Box<Telemetry>),
     /// A policy that cannot be read and has no version that could: it refuses everything in its
     /// scope, which is its namespace, or the mesh if that is not readable either.
     UnreadablePolicy(ObjectKey),
@@ -304,6 +312,7 @@ impl Object {
             Self::ReferenceGrant(object) => (Kind::ReferenceGrant, &object.metadata),
             Self::VirtualService(object) => (Kind::VirtualService, &object.metadata),
             Self::DestinationRule(object) => (Kind::DestinationRule, &object.metadata),
+            Self::Telemetry(object) => (Kind::Telemetry, &object.metadata),
             Self::UnreadablePolicy(key) => return key.clone(),
         };
         key_of(kind, metadata)
@@ -330,6 +339,7 @@ impl Object {
             Self::ReferenceGrant(object) => serde_json::to_value(object),
             Self::VirtualService(object) => serde_json::to_value(object),
             Self::DestinationRule(object) => serde_json::to_value(object),
+            Self::Telemetry(object) => serde_json::to_value(object),
             Self::UnreadablePolicy(_) => return None,
         };
         let kind = self.key().kind;

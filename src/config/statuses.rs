@@ -1,7 +1,8 @@
 //! What is said of each policy and each route on itself, by its status.
 //!
 //! A policy has the condition `Accepted`, a route has conditions for each of its parents ([`route`]), a
-//! `VirtualService` or `DestinationRule` those of Istio's status beside ours ([`virtual_service`]).
+//! `VirtualService` or `DestinationRule` those of Istio's status beside ours ([`virtual_service`]), a
+//! `Telemetry` the like ([`telemetry`]).
 //! Accepted is what is in force as it is written. Anything else says which field is wrong, what to
 //! do, and what is in force meanwhile: the last version that could be read, or a refusal of all
 //! that it might have been for. Pure; who writes it compares with what is there ([`Shown`]).
@@ -13,6 +14,7 @@ mod destination_rule;
 
 mod reach;
 mod said;
+mod telemetry;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -240,6 +242,11 @@ impl Configuration {
             }
             if key.kind == Kind::DestinationRule {
                 let said = Said::DestinationRule(self.said_of_rule(key, shown, unread));
+                report.statuses.push((key.clone(), shown.clone(), said));
+                continue;
+            }
+            if key.kind == Kind::Telemetry {
+                let said = Said::VirtualService(self.said_of_telemetry(key, shown, unread));
                 report.statuses.push((key.clone(), shown.clone(), said));
                 continue;
             }

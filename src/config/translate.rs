@@ -14,6 +14,7 @@ mod rivals;
 mod routes;
 mod service;
 mod targets;
+mod telemetry;
 mod traffic;
 mod tunnel_port;
 mod waypoint;
@@ -26,6 +27,7 @@ use ambit_model::{Policy, PolicyName, ServiceName, Workload, WorkloadUid};
 
 use super::Settings;
 use super::objects::route_parts::Route;
+use super::objects::telemetry::Telemetry;
 use super::objects::virtual_service::VirtualService;
 use super::objects::{Kind, Object, ObjectKey};
 use super::problem::{Finding, Severity};
@@ -41,6 +43,7 @@ pub use self::routes::{
     Judged, RouteCondition, RouteVerdict, RouteVerdicts, TranslatedRoutes, VirtualVerdict,
     VirtualVerdicts,
 };
+pub use self::telemetry::TranslatedTelemetry;
 pub use self::traffic::{RuleVerdict, TranslatedTraffic, rule_findings};
 pub use self::tunnel_port::closed_by;
 pub use self::waypoint::{
@@ -113,6 +116,11 @@ impl Inputs<'_> {
         }
     }
 
+    /// What waypoints follow of a `Telemetry`, and what is said of it.
+    pub fn telemetry(&self, key: &ObjectKey, object: &Telemetry) -> TranslatedTelemetry {
+        telemetry::translate(self, key, object)
+    }
+
     /// The policy that refuses plaintext; there while anything may refer to it.
     pub fn static_strict(&self) -> Option<Policy> {
         let mut any = self.objects.of_kind(Kind::PeerAuthentication);
@@ -154,6 +162,7 @@ pub fn findings_of(inputs: &Inputs<'_>, object: &Object) -> Vec<(Severity, Findi
         Object::PeerAuthentication(policy) => peer_authentication::disabled(policy),
         Object::VirtualService(object_of) => virtual_findings_of(inputs, &object.key(), object_of),
         Object::DestinationRule(rule) => rule_findings(inputs, &object.key(), rule),
+        Object::Telemetry(object_of) => inputs.telemetry(&object.key(), object_of).findings,
         _ => match Route::of(object) {
             Some(route) => routes::findings(inputs, &object.key(), route),
             None => Vec::new(),

@@ -31,7 +31,7 @@ pub(super) fn schema(kind: Kind) -> Schema {
         .with("x-kubernetes-list-map-keys", vec!["type"]);
     let generation = Schema::number("Generation of the object that was seen.");
     let what = "What became of it; written by the control plane.";
-    if !kind.is_traffic() {
+    if !kind.is_traffic() && kind != Kind::Telemetry {
         return Schema::object(
             what,
             [

@@ -5,6 +5,7 @@ use crate::config::objects::authorization_policy as ap;
 use crate::config::objects::destination_rule::DestinationRule;
 use crate::config::objects::peer_authentication as pa;
 use crate::config::objects::selector::{Selector, TargetReference};
+use crate::config::objects::telemetry as tm;
 use crate::config::objects::virtual_service as vs;
 use crate::config::objects::virtual_service::actions;
 use crate::config::objects::virtual_service::values::Percentage;
@@ -86,11 +87,13 @@ fn schemas_have_the_fields_and_words_of_the_types() {
     ];
     let virtual_service = of_virtual_services();
     let rule = destination_rule::pairs();
+    let telemetry = of_telemetries();
     let kinds = [
         (Kind::AuthorizationPolicy, &authorization[..]),
         (Kind::PeerAuthentication, &peer[..]),
         (Kind::VirtualService, &virtual_service[..]),
         (Kind::DestinationRule, &rule[..]),
+        (Kind::Telemetry, &telemetry[..]),
     ];
     for (kind, pairs) in kinds {
         let schema = schema_of(kind);
@@ -111,10 +114,69 @@ fn schemas_have_the_fields_and_words_of_the_types() {
     assert_eq!(names::<ap::AuthorizationPolicy>(), whole);
     assert_eq!(names::<pa::PeerAuthentication>(), whole);
     assert_eq!(names::<vs::VirtualService>(), whole);
+    assert_eq!(names::<tm::Telemetry>(), whole);
     assert_eq!(names::<DestinationRule>(), whole);
 }
 
 /// Places of the schema of virtual services, and the names that the types know there.
+fn of_telemetries() -> Vec<(String, BTreeSet<String>)> {
+    let spec = "/properties/spec";
+    let of = |list: &str, rest: &str| format!("{spec}/properties/{list}/items{rest}");
+    let overrides = "/properties/overrides/items";
+    let tags = "/properties/customTags/additionalProperties";
+    let mut pairs = vec![
+        (spec.to_owned(), names::<tm::TelemetrySpec>()),
+        (format!("{spec}/properties/selector"), names::<Selector>()),
+        (
+            format!("{spec}/properties/targetRef"),
+            names::<TargetReference>(),
+        ),
+        (of("targetRefs", ""), names::<TargetReference>()),
+        (of("tracing", ""), names::<tm::Tracing>()),
+        (of("metrics", ""), names::<tm::Metrics>()),
+        (of("accessLogging", ""), names::<tm::AccessLogging>()),
+        (
+            of("accessLogging", "/properties/filter"),
+            names::<tm::LogFilter>(),
+        ),
+        (of("tracing", tags), names::<tm::CustomTag>()),
+        (of("metrics", overrides), names::<tm::MetricsOverrides>()),
+        (
+            of("metrics", &format!("{overrides}/properties/match")),
+            names::<tm::MetricSelector>(),
+        ),
+        (
+            of(
+                "metrics",
+                &format!("{overrides}/properties/match/properties/mode"),
+            ),
+            names::<tm::Mode>(),
+        ),
+    ];
+    let tag = format!("{overrides}/properties/tagOverrides/additionalProperties");
+    pairs.push((of("metrics", &tag), names::<tm::TagOverride>()));
+    let operation = of("metrics", &format!("{tag}/properties/operation"));
+    pairs.push((operation, names::<tm::Operation>()));
+    for list in ["tracing", "metrics", "accessLogging"] {
+        let providers = of(list, "/properties/providers/items");
+        pairs.push((providers, names::<tm::ProviderRef>()));
+    }
+    for list in ["tracing", "accessLogging"] {
+        let matches = of(list, "/properties/match");
+        pairs.push((format!("{matches}/properties/mode"), names::<tm::Mode>()));
+        pairs.push((matches, names::<tm::ModeSelector>()));
+    }
+    for (name, names) in [
+        ("literal", names::<tm::Literal>()),
+        ("formatter", names::<tm::Literal>()),
+        ("environment", names::<tm::Named>()),
+        ("header", names::<tm::Named>()),
+    ] {
+        pairs.push((of("tracing", &format!("{tags}/properties/{name}")), names));
+    }
+    pairs
+}
+
 fn of_virtual_services() -> Vec<(String, BTreeSet<String>)> {
     let spec = "/properties/spec";
     let rule = format!("{spec}/properties/http/items");

@@ -11,8 +11,8 @@ accessLogFormat: |
   }
 "#;
 
-fn log(text: &str) -> AccessLog {
-    parse(text).unwrap().access_log
+fn log(text: &str) -> LogLines {
+    parse(text).unwrap().lines
 }
 
 fn wrong(text: &str) -> String {
@@ -21,21 +21,22 @@ fn wrong(text: &str) -> String {
 
 #[test]
 fn what_istio_s_users_write_is_read() {
-    assert_eq!(log(""), AccessLog::Usual);
-    assert_eq!(log("accessLogFile: /dev/stdout"), AccessLog::Usual);
-    assert_eq!(log("{accessLogFile: \"\"}"), AccessLog::Off);
-    assert!(matches!(log(USUAL), AccessLog::Text(text) if text.contains("%START_TIME%")));
+    assert_eq!(log(""), LogLines::Usual);
+    assert_eq!(log("accessLogFile: /dev/stdout"), LogLines::Usual);
+    assert!(parse("").unwrap().access_log);
+    assert!(!parse("{accessLogFile: \"\"}").unwrap().access_log);
+    assert!(matches!(log(USUAL), LogLines::Text(text) if text.contains("%START_TIME%")));
     let istio = |encoding| log(&format!("accessLogEncoding: {encoding}"));
     assert_eq!(
         istio("TEXT"),
-        AccessLog::Text(ambit_logformat::ISTIO_TEXT.into())
+        LogLines::Text(ambit_logformat::ISTIO_TEXT.into())
     );
     assert_eq!(
         istio("JSON"),
-        AccessLog::Json(ambit_logformat::ISTIO_JSON.into())
+        LogLines::Json(ambit_logformat::ISTIO_JSON.into())
     );
     let json = "{accessLogEncoding: JSON, accessLogFormat: '{\"a\": \"%PROTOCOL%\"}'}";
-    assert_eq!(log(json), AccessLog::Json("{\"a\": \"%PROTOCOL%\"}".into()));
+    assert_eq!(log(json), LogLines::Json("{\"a\": \"%PROTOCOL%\"}".into()));
 }
 
 #[test]
@@ -67,17 +68,14 @@ fn a_file_that_cannot_be_followed_any_more_leaves_what_held() {
     write("accessLogFormat: \"%PROTOCOL%\"");
     let file = MeshConfigFile::open(&path).unwrap();
     let mut now = file.subscribe();
-    let log = |text: &str| AccessLog::Text(text.into());
-    assert_eq!(
-        now.borrow_and_update().telemetry.access_log,
-        log("%PROTOCOL%")
-    );
+    let log = |text: &str| LogLines::Text(text.into());
+    assert_eq!(now.borrow_and_update().telemetry.lines, log("%PROTOCOL%"));
     file.look();
     assert!(!now.has_changed().unwrap());
     write("accessLogFormat: \"%NOTHING%\"");
     file.look();
     let wrong = now.borrow_and_update().clone();
-    assert_eq!(wrong.telemetry.access_log, log("%PROTOCOL%"));
+    assert_eq!(wrong.telemetry.lines, log("%PROTOCOL%"));
     let said = wrong.problem.unwrap().to_string();
     assert!(
         said.contains("%NOTHING%") && said.contains("mesh.yaml"),
@@ -86,6 +84,6 @@ fn a_file_that_cannot_be_followed_any_more_leaves_what_held() {
     write("accessLogFormat: \"%DURATION%\"");
     file.look();
     let right = now.borrow_and_update().clone();
-    assert_eq!(right.telemetry.access_log, log("%DURATION%"));
+    assert_eq!(right.telemetry.lines, log("%DURATION%"));
     assert_eq!(right.problem, None);
 }

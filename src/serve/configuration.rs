@@ -33,6 +33,7 @@ use super::gate::Callers;
 use super::metrics::Metrics;
 use super::publication::{Publication, Publisher};
 use super::tokens::Subject;
+use crate::config::objects::Kind;
 use crate::config::objects::gateway::GatewayKey;
 use crate::config::{Batch, Configuration};
 use crate::mesh_config::MeshConfig;
@@ -183,7 +184,13 @@ impl Keeper {
             Callers::Nodes(_) => false,
         };
         self.survey.note(&batch, clock::now());
+        let mut kinds = batch.events.iter().map(|event| event.key().kind);
+        let tells = kinds.any(|kind| kind == Kind::Telemetry);
         let changes = self.configuration.apply(batch);
+        if tells {
+            let rules = self.configuration.telemetry_rules();
+            self.publisher.tell_rules(rules.iter());
+        }
         self.rosters.refresh(&touched, &self.configuration);
         self.take_changes(changes);
         match &self.callers {

@@ -13,7 +13,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
 
-use ambit_model::{Change, Mesh, MeshTelemetry, ServiceName, ServiceRoutes, WorkloadUid};
+use ambit_model::{
+    Change, Mesh, MeshTelemetry, ServiceName, ServiceRoutes, TelemetryRules, WorkloadUid,
+};
 use ambit_wire::delta::{Catalog, Entry};
 use ambit_wire::encode;
 
@@ -209,9 +211,27 @@ impl Publisher {
         }
     }
 
-    /// Encodes what waypoints tell of requests; it is seen with the next publication.
+    /// Encodes what waypoints tell of requests in the whole mesh; it is seen with the next publication.
     pub(crate) fn tell(&mut self, mesh: &MeshTelemetry) {
-        let (name, entry) = encode::telemetry_entry(mesh);
+        self.put_telemetry(encode::telemetry_entry(mesh));
+    }
+
+    /// The same of the rules of all objects.
+    pub(crate) fn tell_rules<'r>(&mut self, rules: impl Iterator<Item = &'r TelemetryRules>) {
+        let entries: BTreeMap<Arc<str>, Entry> = rules.map(encode::telemetry_rules_entry).collect();
+        let names = self.latest.telemetry.iter().map(|(name, _)| name);
+        let names = names.filter(|name| ***name != *encode::MESH_TELEMETRY);
+        let gone = names.filter(|name| !entries.contains_key(*name));
+        for name in gone.cloned().collect::<Vec<_>>() {
+            drop(self.latest.telemetry.remove(&name));
+            self.pending.telemetry.insert(name);
+        }
+        entries
+            .into_iter()
+            .for_each(|entry| self.put_telemetry(entry));
+    }
+
+    fn put_telemetry(&mut self, (name, entry): (Arc<str>, Entry)) {
         if self.latest.telemetry.put(&name, entry) {
             self.pending.telemetry.insert(name);
         }

@@ -174,6 +174,17 @@ impl Scope {
         ServiceName::parse(name).is_some_and(|name| self.bound.all.contains(&name))
     }
 
+    /// Whether it is told of this about what is told of requests: of the whole mesh, or of a namespace
+    /// that it reaches.
+    pub(crate) fn has_telemetry(&self, name: &str) -> bool {
+        let Some((namespace, _)) = name.split_once('/') else {
+            return true;
+        };
+        let is_it = |known: &&Arc<str>| ***known == *namespace;
+        self.root_namespaces.iter().any(|known| is_it(&known))
+            || self.namespaces.iter().any(|known| is_it(&known))
+    }
+
     /// Whether it is told of this policy: of the whole mesh, or of a namespace that it reaches.
     pub(crate) fn has_policy(&self, name: &str) -> bool {
         let Some(policy) = PolicyName::parse(name) else {

@@ -102,7 +102,7 @@ impl Sight<'_> {
             (Some(scope), Kind::Address) => scope.has_address(name, self.mesh),
             (Some(scope), Kind::Policy) => scope.has_policy(name),
             (Some(scope), Kind::Routes) => scope.has_routes(name),
-            (Some(_), Kind::Telemetry) => true,
+            (Some(scope), Kind::Telemetry) => scope.has_telemetry(name),
         }
     }
 }
@@ -258,6 +258,7 @@ impl Subscription {
             .changed(now.sequence, &moved.routes, &sights.routes);
         if moved.policies {
             self.policies.resync(now.sequence, &sights.policies);
+            self.telemetry.resync(now.sequence, &sights.telemetry);
         }
     }
 

@@ -269,6 +269,75 @@ fn the_format_changes_under_way_and_a_wrong_one_leaves_the_last() {
     wait_until("no more lines", SPREAD, is_over).unwrap();
 }
 
+/// A `Telemetry` of the namespace, with a spec given as YAML.
+fn telemetry(name: &str, spec: &str) -> String {
+    format!(
+        "---\napiVersion: telemetry.istio.io/v1\nkind: Telemetry\n\
+         metadata: {{name: {name}, namespace: {NAMESPACE}}}\nspec: {spec}\n"
+    )
+}
+
+#[test]
+fn telemetries_choose_which_requests_have_a_line() {
+    let told = Told::start("accessLogFormat: \"%RESPONSE_CODE% %REQ(:PATH)%\"\n");
+    let fronted = &told.fronted;
+    let answer = |path: &str| match path.starts_with("/bad") {
+        true => Deed::answer(500, "bad"),
+        false => Deed::answer(200, "ok"),
+    };
+    let server = fronted.pod("server");
+    let _server = Scripted::start(&server, 8080, move |heard, _| answer(heard.path())).unwrap();
+    let mut number = 0;
+    // Asks for something good and something bad, and says which of them have a line; the bad one is
+    // waited for, and comes after the good one.
+    let mut asked = |is_such: &dyn Fn(bool, bool) -> bool| {
+        wait_until("lines of others", SPREAD, || {
+            number += 1;
+            let (good, bad) = (format!("200 /good/{number}"), format!("500 /bad/{number}"));
+            assert_eq!(fronted.get(&format!("/good/{number}"), "").status, 200);
+            assert_eq!(fronted.get(&format!("/bad/{number}"), "").status, 500);
+            let has = |line: &String| told.lines().contains(line);
+            let both = wait_for("a line", SOON / 20, || has(&bad).then(|| has(&good)));
+            is_such(both.as_ref().is_ok_and(|good| *good), both.is_ok())
+        })
+        .unwrap();
+    };
+    asked(&|good, bad| good && bad);
+    let apply = |text: &str| {
+        fronted
+            .world
+            .mesh
+            .configuration
+            .apply("telemetry", text)
+            .unwrap()
+    };
+    let errors = "{accessLogging: [{filter: {expression: response.code >= 400}}]}";
+    let all = telemetry("all", errors);
+    apply(&all);
+    asked(&|good, bad| !good && bad);
+    let of_server =
+        "{targetRefs: [{kind: Service, name: server}], accessLogging: [{disabled: true}]}";
+    apply(&format!("{all}{}", telemetry("server", of_server)));
+    asked(&|good, bad| !good && !bad);
+    // Wrong: the last good version of it holds.
+    let wrong = of_server.replace("disabled: true", "disabeld: true");
+    apply(&format!("{all}{}", telemetry("server", &wrong)));
+    wait_until("it to be told", SPREAD, || {
+        told.problems().contains("disabeld")
+    })
+    .unwrap();
+    asked(&|good, bad| !good && !bad);
+    apply(&all);
+    asked(&|good, bad| !good && bad);
+    fronted
+        .world
+        .mesh
+        .configuration
+        .remove("telemetry")
+        .unwrap();
+    asked(&|good, bad| good && bad);
+}
+
 #[test]
 fn a_control_plane_does_not_start_with_a_format_that_is_wrong() {
     let folder = tempfile::tempdir().unwrap();

@@ -208,7 +208,11 @@ impl Listing {
 
 fn shown_of(kind: Kind, value: &Value) -> Option<Shown> {
     match kind {
-        Kind::Gateway | Kind::GatewayClass | Kind::VirtualService | Kind::DestinationRule => {
+        Kind::Gateway
+        | Kind::GatewayClass
+        | Kind::VirtualService
+        | Kind::DestinationRule
+        | Kind::Telemetry => {
             Some(Shown::with_status(value))
         }
         kind => kind.has_our_status().then(|| Shown::of(value)),

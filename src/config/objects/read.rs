@@ -116,7 +116,7 @@ pub fn read(document: Value) -> Result<Object, Box<ReadError>> {
     let kind = head.known_kind()?;
     map.remove("apiVersion");
     map.remove("kind");
-    if kind.is_policy() || kind.is_traffic() {
+    if kind.is_policy() || kind.is_traffic() || kind == Kind::Telemetry {
         head.check_metadata(&map)?;
         map.remove("status");
     }
@@ -143,6 +143,7 @@ pub fn read(document: Value) -> Result<Object, Box<ReadError>> {
         Kind::ReferenceGrant => head.typed(&body).map(Object::ReferenceGrant),
         Kind::VirtualService => head.typed(&body).map(Object::VirtualService),
         Kind::DestinationRule => head.typed(&body).map(Object::DestinationRule),
+        Kind::Telemetry => head.typed(&body).map(Object::Telemetry),
     }?;
     head.check(&object)?;
     Ok(object)
@@ -256,6 +257,7 @@ impl Head {
             Object::GrpcRoute(route) => route.check(),
             Object::VirtualService(object) => object.check(),
             Object::DestinationRule(object) => object.check(),
+            Object::Telemetry(object) => object.check(),
             _ => Ok(()),
         };
         checked.map_err(|finding| self.error(Cause::Field, finding))

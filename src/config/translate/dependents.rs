@@ -56,7 +56,8 @@ impl Output {
             | Kind::TcpRoute
             | Kind::ReferenceGrant
             | Kind::VirtualService
-            | Kind::DestinationRule => None,
+            | Kind::DestinationRule
+            | Kind::Telemetry => None,
         }
     }
 }
@@ -211,6 +212,7 @@ impl Dirty {
             | Object::ReferenceGrant(_)
             | Object::VirtualService(_)
             | Object::DestinationRule(_)
+            | Object::Telemetry(_)
             | Object::UnreadablePolicy(_) => {}
         }
     }

@@ -455,7 +455,7 @@ fn of_a_thousand_routes_a_waypoint_is_told_those_that_have_changed() {
 
 #[test]
 fn waypoints_are_told_what_to_tell_of_requests_and_agents_are_not() {
-    use ambit_model::{AccessLog, MeshTelemetry};
+    use ambit_model::MeshTelemetry;
     let connect = |line: &mut Line, client: &Client| {
         let asked = client.connect(Node::default());
         assert!(line.subscription.request(asked, &line.now).is_some());
@@ -463,10 +463,13 @@ fn waypoints_are_told_what_to_tell_of_requests_and_agents_are_not() {
     let mut line = Line::new(&[address("web", "1")]);
     let mut client = Client::new(TELEMETRY_TYPE);
     let tell = |line: &mut Line, access_log| {
-        line.publisher.tell(&MeshTelemetry { access_log });
+        line.publisher.tell(&MeshTelemetry {
+            access_log,
+            ..MeshTelemetry::default()
+        });
         line.publish(&[address("web", "2")]);
     };
-    tell(&mut line, AccessLog::Off);
+    tell(&mut line, false);
     let scope = Scope::new(name("waypoint"), Arc::from([]), &Mesh::default());
     line.subscription = Subscription::new(&line.now, Some(scope));
     connect(&mut line, &client);
@@ -479,14 +482,14 @@ fn waypoints_are_told_what_to_tell_of_requests_and_agents_are_not() {
     assert_eq!(line.subscription.poll(&line.now).unwrap().0, Kind::Policy);
     let answer = client.answer(&first.nonce, &[]);
     line.subscription.request(answer, &line.now).unwrap();
-    tell(&mut line, AccessLog::Usual);
+    tell(&mut line, true);
     let (kind, second) = line.subscription.poll(&line.now).unwrap();
     assert_eq!(kind, Kind::Telemetry);
     let second = client.receive(second, |_| Ok(()));
     assert_ne!(second.changed[0].version, first.changed[0].version);
 
     let mut line = Line::new(&[address("web", "1")]);
-    tell(&mut line, AccessLog::Off);
+    tell(&mut line, false);
     line.subscription = Subscription::new(&line.now, None);
     let client = Client::new(TELEMETRY_TYPE);
     connect(&mut line, &client);
