@@ -3,6 +3,7 @@
 //! into such is a problem, and what held before stays.
 
 mod follow;
+mod tracing;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -27,6 +28,10 @@ struct Written {
     access_log_file: Option<String>,
     access_log_format: Option<String>,
     access_log_encoding: Option<String>,
+    enable_tracing: Option<bool>,
+    default_config: tracing::DefaultConfig,
+    default_providers: tracing::DefaultProviders,
+    extension_providers: Vec<tracing::Provider>,
 }
 
 /// The file cannot be followed.
@@ -105,6 +110,7 @@ fn parse(text: &str) -> Result<MeshTelemetry, Finding> {
     };
     Ok(MeshTelemetry {
         access_log,
+        tracing: written.tracing()?,
         lines: lines(written)?,
     })
 }

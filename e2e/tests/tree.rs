@@ -65,6 +65,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "ambit-policy",
             "ambit-route",
             "ambit-telemetry",
+            "ambit-trace",
             "ambit-tunnel",
             "ambit-uplink",
             "ambit-wire",

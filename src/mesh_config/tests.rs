@@ -87,3 +87,43 @@ fn a_file_that_cannot_be_followed_any_more_leaves_what_held() {
     assert_eq!(right.telemetry.lines, log("%DURATION%"));
     assert_eq!(right.problem, None);
 }
+
+#[test]
+fn the_collector_is_the_provider_that_is_named() {
+    use ambit_model::{MeshTracing, TraceProtocol};
+    let providers = "
+extensionProviders:
+  - {name: otel, opentelemetry: {service: observability/otel.observability.svc.cluster.local, port: 4317}}
+  - {name: http, opentelemetry: {service: otel, port: 4318, http: {path: /traces}}}
+defaultConfig: {tracing: {sampling: 10.0, keepErrors: true}}
+";
+    let tracing = |more: &str| parse(&format!("{providers}{more}"));
+    assert_eq!(tracing("").unwrap().tracing, None);
+    let otel = MeshTracing {
+        address: "otel.observability.svc.cluster.local:4317".into(),
+        protocol: TraceProtocol::Grpc,
+        sampling: 10_000_000,
+        keep_errors: true,
+    };
+    let named = "defaultProviders: {tracing: [otel]}";
+    assert_eq!(tracing(named).unwrap().tracing.as_ref(), Some(&otel));
+    let off = format!("{named}\nenableTracing: false");
+    assert_eq!(tracing(&off).unwrap().tracing, None);
+    let http = tracing("defaultProviders: {tracing: [http]}")
+        .unwrap()
+        .tracing;
+    let http = http.unwrap();
+    assert_eq!(http.protocol, TraceProtocol::Http("/traces".into()));
+    assert_eq!(&*http.address, "otel:4318");
+    let said = tracing("defaultProviders: {tracing: [zipkin]}")
+        .unwrap_err()
+        .to_string();
+    assert!(
+        said.starts_with("defaultProviders.tracing: ") && said.contains("zipkin"),
+        "{said}"
+    );
+    let said = wrong("defaultConfig: {tracing: {sampling: 101}}");
+    assert!(said.contains("percentage"), "{said}");
+    let said = wrong("defaultConfig: {tracing: {zipkin: {address: 'zipkin:9411'}}}");
+    assert!(said.contains("zipkin"), "{said}");
+}

@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _};
 use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 
 use crate::pressure::Level;
@@ -162,6 +163,12 @@ impl Collector for Gauges {
             let of = [("identity", credential.id().as_str())];
             ConstGauge::new(i64::try_from(at).unwrap_or(i64::MAX))
                 .encode(expiry.encode_family(&of)?)?;
+        }
+        let help = "Spans of traces, by what became of them";
+        let mut spans =
+            encoder.encode_descriptor("ambit_spans", help, None, MetricType::Counter)?;
+        for (result, count) in self.proxy.traces.counts() {
+            ConstCounter::new(count).encode(spans.encode_family(&[("result", result)])?)?;
         }
         let build = [
             ("component", "ambit-waypoint"),

@@ -38,6 +38,7 @@ mod strangers;
 mod stream;
 mod tcp;
 mod telling;
+mod traces;
 mod upstream;
 mod verdicts;
 mod view;

@@ -24,6 +24,7 @@ use crate::review::Review;
 use crate::room::Room;
 use crate::tcp::line::ConnectionLine;
 use crate::telling::Tellings;
+use crate::traces::Traces;
 use crate::upstream::link::Linker;
 use crate::upstream::pool::HttpPools;
 use crate::verdicts::Verdicts;
@@ -111,6 +112,8 @@ pub(crate) struct Proxy {
     pub(crate) telemetry: Arc<Telemetry>,
     /// How their lines in the log are written.
     pub(crate) tellings: Tellings,
+    /// What is told of them to a collector.
+    pub(crate) traces: Traces,
     /// Told when workloads are gone from the mesh.
     pub(crate) gone: Notify,
     /// Since when the control plane is away.

@@ -31,6 +31,7 @@ use crate::proxy::{Bounds, Proxy};
 use crate::review::Review;
 use crate::room::Room;
 use crate::telling::Tellings;
+use crate::traces::Traces;
 use crate::upstream::link::Linker;
 use crate::upstream::pool::HttpPools;
 use crate::verdicts::{Guilty, Verdicts};
@@ -110,6 +111,7 @@ impl Scene {
             over: CancellationToken::new(),
             telemetry: shown.telemetry,
             tellings: Tellings::new(("shop", "waypoint"), "waypoint-0"),
+            traces: Traces::new(("shop", "waypoint"), "waypoint-0", Tasks::new()),
             gone: Notify::new(),
             away: Away::default(),
         });

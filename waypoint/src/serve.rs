@@ -32,6 +32,7 @@ use crate::proxy::{Bounds, Proxy};
 use crate::review::Review;
 use crate::room::Room;
 use crate::telling::Tellings;
+use crate::traces::Traces;
 use crate::upstream::link::Linker;
 use crate::upstream::pool::HttpPools;
 use crate::verdicts::Verdicts;
@@ -193,6 +194,11 @@ async fn start(
         over: CancellationToken::new(),
         telemetry: shown.telemetry,
         tellings: Tellings::new((&args.namespace, &args.gateway), &args.pod_name),
+        traces: Traces::new(
+            (&args.namespace, &args.gateway),
+            &args.pod_name,
+            tasks.clone(),
+        ),
         gone: Notify::new(),
         away: Away::default(),
     });

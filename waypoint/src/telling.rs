@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use ambit_logformat::{Entry, Filter, Format, Needs};
 use ambit_model::{
-    AccessLogging, LogLines, MeshTelemetry, ServiceName, TelemetryRules, WaypointName,
+    AccessLogging, LogLines, MeshTelemetry, MeshTracing, ServiceName, TelemetryRules, WaypointName,
 };
 use ambit_telemetry::Line;
 use arc_swap::ArcSwap;
@@ -65,6 +65,11 @@ impl Tellings {
         let now = self.now.load();
         let own = service.and_then(|service| now.services.get(service));
         Arc::clone(own.unwrap_or(&now.base))
+    }
+
+    /// How requests are traced.
+    pub(crate) fn tracing(&self) -> Option<MeshTracing> {
+        self.told.lock().mesh.tracing.clone()
     }
 
     /// Changes what is told, and puts what comes of it in force.

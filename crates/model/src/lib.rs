@@ -50,8 +50,8 @@ pub use same::Same;
 pub use service::{AppProtocol, IpFamilies, LoadBalancing, PortMapping, Service, ServicePort};
 pub use spiffe::{SpiffeId, SpiffeIdError, TrustDomain};
 pub use telemetry::{
-    AccessLogRule, AccessLogging, LogLines, MeshTelemetry, TelemetryRules, TelemetryScope,
-    TelemetryTarget, Waypoint as WaypointName,
+    AccessLogRule, AccessLogging, LogLines, MeshTelemetry, MeshTracing, TelemetryRules,
+    TelemetryScope, TelemetryTarget, TraceProtocol, Waypoint as WaypointName,
 };
 pub use traffic::{
     Balancing, ConnectionPolicy, HashKey, HashPolicy, HashTable, HttpVersion, LocalityPolicy,

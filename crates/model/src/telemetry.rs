@@ -14,6 +14,33 @@ pub struct MeshTelemetry {
     pub access_log: bool,
     /// Its lines.
     pub lines: LogLines,
+    /// How requests are traced; without it they are not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tracing: Option<MeshTracing>,
+}
+
+/// How requests are traced.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MeshTracing {
+    /// Host and port of the collector.
+    pub address: Arc<str>,
+    /// How it is spoken to.
+    pub protocol: TraceProtocol,
+    /// How many of a hundred traces that nobody has decided about are recorded, in millionths.
+    pub sampling: u32,
+    /// Whether requests that failed are recorded in any case.
+    pub keep_errors: bool,
+}
+
+/// How a collector is spoken to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TraceProtocol {
+    /// OTLP over gRPC.
+    Grpc,
+    /// OTLP over HTTP, to this path; empty for the usual one.
+    Http(Arc<str>),
 }
 
 /// The lines of an access log.
@@ -34,6 +61,7 @@ impl Default for MeshTelemetry {
         Self {
             access_log: true,
             lines: LogLines::Usual,
+            tracing: None,
         }
     }
 }

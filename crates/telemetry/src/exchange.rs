@@ -93,6 +93,8 @@ pub struct Exchange<'a> {
     pub duration: Duration,
     /// How often it was sent on.
     pub tries: u32,
+    /// The trace that it is part of, and its span, if it is traced.
+    pub trace: Option<(&'a str, &'a str)>,
 }
 
 impl Exchange<'_> {

@@ -141,6 +141,7 @@ pub(crate) fn exchange(ends: &Ends) -> Exchange<'_> {
         response_messages: 0,
         duration: Duration::from_micros(1_300),
         tries: 1,
+        trace: None,
     }
 }
 

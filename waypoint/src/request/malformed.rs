@@ -47,6 +47,7 @@ pub(crate) fn tell(proxy: &Proxy, call: &Call, wrong: Wrong) {
         response_messages: 0,
         duration: took,
         tries: 0,
+        trace: None,
     };
     let telling = proxy
         .tellings

@@ -4,6 +4,7 @@
 pub(crate) mod line;
 mod told;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -29,6 +30,7 @@ use crate::http::replay::{Broke, Replayable, Sent};
 use crate::proxy::Proxy;
 use crate::review;
 use crate::telling::Telling;
+use crate::traces::{Told, Trace};
 use crate::upstream::pool::Lease;
 use crate::view::{Active, Destination};
 
@@ -47,6 +49,8 @@ pub(crate) struct Record {
     user_agent: Option<HeaderValue>,
     /// What is told of it.
     telling: Arc<Telling>,
+    /// Its trace, if it is in one.
+    trace: Option<Box<Trace>>,
     /// What its line needs, if that has a format.
     kept: Option<Box<Kept>>,
     rule: Option<Arc<Rule>>,
@@ -88,6 +92,7 @@ impl Record {
         Self {
             kept: telling.kept().map(|_| Box::default()),
             telling,
+            trace: proxy.traces.begin(&head.headers),
             proxy: Arc::clone(proxy),
             call: Arc::clone(call),
             began,
@@ -181,6 +186,22 @@ impl Record {
     /// It may go on with another protocol, and is judged again then.
     pub(super) fn goes_on(&mut self, seen: Seen) {
         self.seen = Some(seen);
+    }
+
+    /// A try begins: what it tells its endpoint of the trace.
+    pub(super) fn try_begins(&mut self, to: SocketAddr) -> Option<Told> {
+        let trace = self.trace.as_mut()?;
+        Some(trace.try_begins(to))
+    }
+
+    /// It has been answered with this status, or has failed.
+    pub(super) fn try_ended(&mut self, how: impl FnOnce() -> Result<u16, String>) {
+        if let Some(trace) = &mut self.trace {
+            match how() {
+                Ok(status) => trace.try_ended(Some(status), None),
+                Err(error) => trace.try_ended(None, Some(error)),
+            }
+        }
     }
 
     /// Another try begins.

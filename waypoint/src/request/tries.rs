@@ -38,6 +38,7 @@ use crate::endpoint::{self, Chosen, Wish};
 use crate::http::body::Body;
 use crate::http::replay::Replayable;
 use crate::proxy::Proxy;
+use crate::traces::Told;
 use crate::upstream::link::LinkError;
 use crate::upstream::make::ConnectError;
 use crate::upstream::pool::{Lease, SendError, Version};
@@ -98,7 +99,12 @@ pub(super) async fn run(
         let destination = &chosen.chosen.destination;
         record.to(destination);
         let deadline = sending.deadline();
-        let result = sending.once(&chosen, deadline).await;
+        let told = record.try_begins(destination.address);
+        let result = sending.once(&chosen, deadline, told).await;
+        record.try_ended(|| match &result {
+            Ok((response, _)) => Ok(response.status().as_u16()),
+            Err(error) => Err(error.to_string()),
+        });
         let outcome = outcome_of(&result);
         if let Some(outcome) = noted(&result, sending.body.as_ref()) {
             proxy.verdicts.record(&chosen.chosen, &plan.to, outcome);
@@ -184,8 +190,9 @@ impl Sending<'_> {
         &self,
         to: &Try,
         deadline: Option<Instant>,
+        told: Option<Told>,
     ) -> Result<(Response<Incoming>, Lease), TryError> {
-        let sending = self.send(&to.chosen, &to.view);
+        let sending = self.send(&to.chosen, &to.view, told);
         match deadline {
             None => Ok(sending.await?),
             Some(deadline) => match tokio::time::timeout_at(deadline.into(), sending).await {
@@ -199,6 +206,7 @@ impl Sending<'_> {
         &self,
         chosen: &Chosen,
         view: &View,
+        told: Option<Told>,
     ) -> Result<(Response<Incoming>, Lease), SendError> {
         let (to, terms) = (&chosen.destination, chosen.terms.as_ref());
         let version = match self.plan.switches {
@@ -208,6 +216,9 @@ impl Sending<'_> {
         let request = || {
             let mut request = form::request(self.head, version, self.body());
             self.plan.hops.tell(to, request.headers_mut());
+            if let Some(told) = &told {
+                told.write(request.headers_mut());
+            }
             request
         };
         let pool = self.proxy.http.of(self.plan.width);

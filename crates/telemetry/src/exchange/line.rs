@@ -26,6 +26,10 @@ impl Exchange<'_> {
         line.number("bytes_recv", self.received);
         line.millis("duration_ms", self.duration);
         line.number("tries", self.tries);
+        if let Some((trace, span)) = self.trace {
+            line.text("trace_id", trace.as_bytes());
+            line.text("span_id", span.as_bytes());
+        }
         line.into_line()
     }
 

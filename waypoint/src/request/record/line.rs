@@ -285,6 +285,14 @@ impl Entry for RequestLine<'_> {
         (!self.hostname.is_empty()).then_some(self.hostname)
     }
 
+    fn trace_id(&self) -> Option<&str> {
+        self.exchange.trace.map(|(trace, _)| trace)
+    }
+
+    fn span_id(&self) -> Option<&str> {
+        self.exchange.trace.map(|(_, span)| span)
+    }
+
     fn grpc_status(&self) -> Option<u32> {
         self.exchange.grpc_status
     }

@@ -52,8 +52,12 @@ impl Record {
             response_messages: self.answered_messages,
             duration: clock::now().duration_since(self.began),
             tries: destination.map_or(0, |_| self.retries + 1),
+            trace: self.trace.as_ref().map(|trace| trace.texts()),
         };
         let line = self.telling.line(|| self.line(&exchange));
+        if let Some(trace) = &self.trace {
+            trace.end(&exchange);
+        }
         self.proxy.telemetry.record(&exchange, line);
     }
 

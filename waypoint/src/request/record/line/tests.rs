@@ -48,6 +48,7 @@ fn exchange(ends: &Ends) -> Exchange<'_> {
         response_messages: 0,
         duration: Duration::from_millis(42),
         tries: 2,
+        trace: None,
     }
 }
 
