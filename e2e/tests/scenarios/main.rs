@@ -32,6 +32,7 @@ mod requests;
 mod rotation;
 mod stray_packets;
 mod support;
+mod traces;
 mod virtual_service;
 mod waypoint_authorization;
 mod waypoint_binding;

@@ -13,7 +13,7 @@ use ambit_e2e::yaml;
 use crate::fronted::{http_route, route};
 
 /// The objects of a world, with `one` behind the waypoint `second`.
-fn with_second(objects: &str) -> String {
+pub(crate) fn with_second(objects: &str) -> String {
     let labelled = |kind: &str, name: &str, labels: &str| {
         let head = format!("kind: {kind}\nmetadata:\n  name: {name}\n  namespace: {NAMESPACE}\n");
         (head.clone(), format!("{head}  labels:\n{labels}"))

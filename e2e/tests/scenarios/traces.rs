@@ -1,0 +1,259 @@
+//! Traces: what a real waypoint tells a collector of ours by OTLP over HTTP, and endpoints in headers.
+
+mod hops;
+mod otlp;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use ambit_e2e::lab::Pod;
+use ambit_e2e::mesh::{Options, sum_of};
+use ambit_e2e::scripted::{Deed, Scripted};
+use ambit_e2e::wait::{wait_for, wait_until};
+use ambit_e2e::world::{SPREAD, WAYPOINT, World};
+use tempfile::TempDir;
+
+use self::otlp::{CLIENT, SERVER, Span, spans};
+use crate::fronted::Fronted;
+use crate::support::SOON;
+
+/// The mesh's settings with this collector and share.
+fn settings(at: Ipv4Addr, sampling: f64) -> String {
+    format!(
+        "defaultProviders: {{tracing: [ours]}}\n\
+         extensionProviders:\n  - name: ours\n    \
+         opentelemetry: {{service: {at}, port: 4318, http: {{}}}}\n\
+         defaultConfig: {{tracing: {{sampling: {sampling}}}}}\n"
+    )
+}
+
+const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+const CALLER: &str = "00f067aa0ba902b7";
+
+/// A world whose waypoint tells a collector of requests.
+struct Traced {
+    fronted: Fronted,
+    collector: Option<Scripted>,
+    file: PathBuf,
+    _folder: TempDir,
+}
+
+impl Traced {
+    /// With this share of traces, of a hundred.
+    fn start(sampling: f64) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("mesh.yaml");
+        fs::write(&file, "").unwrap();
+        let options = Options {
+            control_plane: vec!["--mesh-config".to_owned(), file.display().to_string()],
+            waypoints: vec!["waypoint".to_owned()],
+            bound: vec!["server".to_owned()],
+            ..Options::default()
+        };
+        let pods = [
+            ("client", 1),
+            ("server", 2),
+            ("waypoint", 2),
+            ("collector", 1),
+        ];
+        let world = World::fronted(&pods, &options, &["collector"]).unwrap();
+        let waypoint = world.waypoint(WAYPOINT, &[]).unwrap();
+        let fronted = Fronted { waypoint, world };
+        let collector = Scripted::start(&fronted.pod("collector"), 4318, |_, _| {
+            Deed::answer(200, "")
+        });
+        let traced = Self {
+            collector: Some(collector.unwrap()),
+            file,
+            _folder: folder,
+            fronted,
+        };
+        traced.settle(sampling);
+        traced
+    }
+
+    /// Writes settings with this share.
+    fn settle(&self, sampling: f64) {
+        let at = self.fronted.pod("collector").v4;
+        fs::write(&self.file, settings(at, sampling)).unwrap();
+    }
+
+    /// Spans that the collector was told, of this path.
+    fn told(&self, path: &str) -> Vec<Span> {
+        let heard = self
+            .collector
+            .as_ref()
+            .map(Scripted::heard)
+            .unwrap_or_default();
+        let all = heard.iter().flat_map(|heard| spans(&heard.body));
+        let all: Vec<Span> = all.collect();
+        let of_path = |span: &&Span| span.kind == SERVER && span.attribute("http.target") == path;
+        let ids: BTreeSet<String> = all
+            .iter()
+            .filter(of_path)
+            .map(|span| span.id.clone())
+            .collect();
+        let is_of = |span: &Span| ids.contains(&span.id) || ids.contains(&span.parent);
+        all.into_iter().filter(is_of).collect()
+    }
+
+    fn count(&self, result: &str) -> f64 {
+        let page = self.fronted.waypoint.metrics().unwrap();
+        sum_of(
+            &page,
+            "ambit_spans_total",
+            &[&format!("result=\"{result}\"")],
+        )
+    }
+
+    fn server(&self) -> Arc<Pod> {
+        self.fronted.pod("server")
+    }
+
+    /// Waits until the endpoint is told of a trace.
+    fn await_traced(&self, server: &Scripted) {
+        let mut number = 0;
+        let traced = wait_until("requests to be traced", SPREAD, || {
+            number += 1;
+            let path = format!("/first/{number}");
+            assert_eq!(self.fronted.get(&path, "").status, 200);
+            server.heard_at(&path)[0].header("traceparent").is_some()
+        });
+        traced.unwrap();
+    }
+}
+
+#[test]
+fn tries_are_spans_of_the_caller_s_trace_and_endpoints_go_on_from_them() {
+    let traced = Traced::start(0.0);
+    let answer = |path: &str, before: usize| match path.starts_with("/retry") && before == 0 {
+        true => Deed::answer(503, "again"),
+        false => Deed::answer(200, "hello"),
+    };
+    let server = traced.server();
+    let server = Scripted::start(&server, 8080, move |heard, before| {
+        answer(heard.path(), before)
+    });
+    let server = server.unwrap();
+    let routes = "---\napiVersion: networking.istio.io/v1\nkind: VirtualService\n\
+        metadata: {name: server, namespace: shop}\nspec:\n  hosts: [server]\n  http:\n  \
+        - {name: all, retries: {attempts: 2, retryOn: 5xx}, route: [{destination: {host: server}}]}\n";
+    traced
+        .fronted
+        .route(routes, "VirtualService/shop/server/all");
+    traced.await_traced(&server);
+    for (path, headers) in [
+        (
+            "/retry/w3c",
+            format!("traceparent: 00-{TRACE}-{CALLER}-01\r\n"),
+        ),
+        ("/retry/b3", format!("b3: {TRACE}-{CALLER}-1\r\n")),
+        (
+            "/retry/many",
+            format!("X-B3-TraceId: {TRACE}\r\nX-B3-SpanId: {CALLER}\r\nX-B3-Sampled: 1\r\n"),
+        ),
+    ] {
+        assert_eq!(traced.fronted.get(path, &headers).status, 200);
+        let three = wait_for("three spans", SOON, || {
+            let told = traced.told(path);
+            (told.len() == 3).then_some(told)
+        });
+        let three = three.unwrap_or_else(|error| panic!("{error:#}: {:#?}", traced.told(path)));
+        let (tries, whole): (Vec<_>, Vec<_>) = three.iter().partition(|span| span.kind == CLIENT);
+        let [whole] = whole[..] else {
+            panic!("{whole:#?}");
+        };
+        assert_eq!((&*whole.trace, &*whole.parent), (TRACE, CALLER), "{path}");
+        assert_eq!(whole.attribute("http.status_code"), "200");
+        let statuses: Vec<String> = tries
+            .iter()
+            .map(|span| span.attribute("http.status_code"))
+            .collect();
+        assert_eq!(statuses, ["503", "200"]);
+        // Each try told its endpoint of its own span.
+        let heard = server.heard_at(path);
+        for (heard, attempt) in heard.iter().zip(&tries) {
+            assert_eq!((&*attempt.trace, &*attempt.parent), (TRACE, &*whole.id));
+            let parent = format!("00-{TRACE}-{}-01", attempt.id);
+            assert_eq!(heard.header("traceparent"), Some(parent));
+            match path {
+                "/retry/b3" => {
+                    let b3 = heard.header("b3").unwrap();
+                    assert!(b3.starts_with(&format!("{TRACE}-{}-1", attempt.id)), "{b3}");
+                }
+                "/retry/many" => assert_eq!(heard.header("x-b3-spanid"), Some(attempt.id.clone())),
+                _ => assert_eq!(heard.header("b3"), None),
+            }
+        }
+        let line = traced.fronted.logged(path);
+        assert_eq!(line.field("trace_id"), TRACE);
+        assert_eq!(line.field("span_id"), whole.id);
+    }
+    // What the caller does not record is not.
+    let headers = format!("traceparent: 00-{TRACE}-{CALLER}-00\r\n");
+    assert_eq!(traced.fronted.get("/not", &headers).status, 200);
+    assert!(
+        server.heard_at("/not")[0]
+            .header("traceparent")
+            .unwrap()
+            .ends_with("-00")
+    );
+}
+
+#[test]
+fn a_tenth_is_recorded_and_a_collector_that_is_away_harms_nobody() {
+    let mut traced = Traced::start(10.0);
+    let server = Scripted::saying(&traced.server(), 8080, "hello").unwrap();
+    traced.await_traced(&server);
+    let load = |path: &str| {
+        let url = format!("http://server{path}");
+        let args = ["--h1", "-n3000", "-c8", "-t1", &url];
+        let report = traced.fronted.run("h2load", &args);
+        assert!(report.contains("3000 2xx"), "{report}");
+    };
+    load("/share");
+    let count = || {
+        traced
+            .told("/share")
+            .iter()
+            .filter(|span| span.kind == SERVER)
+            .count()
+    };
+    // Otherwise once in ten million times.
+    let is_near = || (211..390).contains(&count());
+    wait_until("a tenth of the requests", SOON, is_near)
+        .unwrap_or_else(|error| panic!("{error:#}: {}", count()));
+    for span in traced
+        .told("/share")
+        .iter()
+        .filter(|span| span.kind == SERVER)
+    {
+        assert_eq!(span.parent, "");
+    }
+    assert!(traced.count("sent") > 0.0);
+    // Away, then back with garbage.
+    traced.collector = None;
+    let url = "http://server/away";
+    let report = traced
+        .fronted
+        .run("h2load", &["--h1", "-n3000", "-c8", "-t1", url]);
+    assert!(report.contains("3000 2xx"), "{report}");
+    wait_until("spans that nobody took", SPREAD, || {
+        traced.count("failed") > 0.0
+    })
+    .unwrap();
+    let collector = traced.fronted.pod("collector");
+    let garbage = Scripted::start(&collector, 4318, |_, _| {
+        Deed::new("what is this?\r\n\r\n", ambit_e2e::scripted::Then::Close)
+    });
+    let _garbage = garbage.unwrap();
+    let failed = traced.count("failed");
+    let report = traced
+        .fronted
+        .run("h2load", &["--h1", "-n3000", "-c8", "-t1", url]);
+    assert!(report.contains("3000 2xx"), "{report}");
+    wait_until("more spans", SPREAD, || traced.count("failed") > failed).unwrap();
+}
