@@ -8,10 +8,11 @@ use std::fs;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use ambit_e2e::lab::Pod;
 use ambit_e2e::mesh::{Options, sum_of};
-use ambit_e2e::scripted::{Deed, Scripted};
+use ambit_e2e::scripted::{Deed, Scripted, Then};
 use ambit_e2e::wait::{wait_for, wait_until};
 use ambit_e2e::world::{SPREAD, WAYPOINT, World};
 use tempfile::TempDir;
@@ -36,7 +37,7 @@ const CALLER: &str = "00f067aa0ba902b7";
 /// A world whose waypoint tells a collector of requests.
 struct Traced {
     fronted: Fronted,
-    collector: Option<Scripted>,
+    collector: Scripted,
     file: PathBuf,
     _folder: TempDir,
 }
@@ -66,7 +67,7 @@ impl Traced {
             Deed::answer(200, "")
         });
         let traced = Self {
-            collector: Some(collector.unwrap()),
+            collector: collector.unwrap(),
             file,
             _folder: folder,
             fronted,
@@ -83,11 +84,7 @@ impl Traced {
 
     /// Spans that the collector was told, of this path.
     fn told(&self, path: &str) -> Vec<Span> {
-        let heard = self
-            .collector
-            .as_ref()
-            .map(Scripted::heard)
-            .unwrap_or_default();
+        let heard = self.collector.heard();
         let all = heard.iter().flat_map(|heard| spans(&heard.body));
         let all: Vec<Span> = all.collect();
         let of_path = |span: &&Span| span.kind == SERVER && span.attribute("http.target") == path;
@@ -205,7 +202,7 @@ fn tries_are_spans_of_the_caller_s_trace_and_endpoints_go_on_from_them() {
 
 #[test]
 fn a_tenth_is_recorded_and_a_collector_that_is_away_harms_nobody() {
-    let mut traced = Traced::start(10.0);
+    let traced = Traced::start(10.0);
     let server = Scripted::saying(&traced.server(), 8080, "hello").unwrap();
     traced.await_traced(&server);
     let load = |path: &str| {
@@ -234,26 +231,30 @@ fn a_tenth_is_recorded_and_a_collector_that_is_away_harms_nobody() {
         assert_eq!(span.parent, "");
     }
     assert!(traced.count("sent") > 0.0);
-    // Away, then back with garbage.
-    traced.collector = None;
-    let url = "http://server/away";
-    let report = traced
-        .fronted
-        .run("h2load", &["--h1", "-n3000", "-c8", "-t1", url]);
-    assert!(report.contains("3000 2xx"), "{report}");
-    wait_until("spans that nobody took", SPREAD, || {
-        traced.count("failed") > 0.0
-    })
-    .unwrap();
-    let collector = traced.fronted.pod("collector");
-    let garbage = Scripted::start(&collector, 4318, |_, _| {
-        Deed::new("what is this?\r\n\r\n", ambit_e2e::scripted::Then::Close)
+    // Nobody is there; then somebody who says garbage, and then one who says nothing at all.
+    let at = traced.fronted.pod("collector");
+    let text = settings(at.v4, 100.0).replace("4318", "4319");
+    fs::write(&traced.file, text).unwrap();
+    let rises = |result: &str, path: &str| {
+        let before = traced.count(result);
+        let risen = wait_until(&format!("{result} spans"), SPREAD * 2, || {
+            load(path);
+            traced.count(result) > before
+        });
+        risen.unwrap();
+    };
+    rises("failed", "/absent");
+    let is_silent = Arc::new(AtomicBool::new(false));
+    let silent = Arc::clone(&is_silent);
+    let garbage = Scripted::start(&at, 4319, move |_, _| {
+        match silent.load(Ordering::Relaxed) {
+            true => Deed::new("", Then::Hang),
+            false => Deed::new("what is this?\r\n\r\n", Then::Close),
+        }
     });
-    let _garbage = garbage.unwrap();
-    let failed = traced.count("failed");
-    let report = traced
-        .fronted
-        .run("h2load", &["--h1", "-n3000", "-c8", "-t1", url]);
-    assert!(report.contains("3000 2xx"), "{report}");
-    wait_until("more spans", SPREAD, || traced.count("failed") > failed).unwrap();
+    let garbage = garbage.unwrap();
+    rises("failed", "/garbage");
+    assert!(garbage.count() > 0);
+    is_silent.store(true, Ordering::Relaxed);
+    rises("dropped", "/silent");
 }

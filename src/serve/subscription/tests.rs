@@ -497,3 +497,50 @@ fn waypoints_are_told_what_to_tell_of_requests_and_agents_are_not() {
     let resources = sent.map(|(_, response)| response.resources.len());
     assert_eq!(resources.unwrap_or_default(), 0);
 }
+
+#[test]
+fn rules_for_what_is_told_come_from_the_namespaces_of_a_waypoint_and_go() {
+    use ambit_model::{TelemetryRules, TelemetryScope};
+    let rules = |namespace: &str, name: &str| TelemetryRules {
+        namespace: namespace.into(),
+        name: name.into(),
+        since: "".into(),
+        scope: TelemetryScope::Namespace,
+        access_log: Vec::new(),
+    };
+    let mut line = Line::new(&[address("web", "1")]);
+    let all = [
+        rules("shop", "a"),
+        rules("other", "b"),
+        rules("istio-system", "c"),
+    ];
+    line.publisher.tell_rules(all.iter());
+    line.publish(&[address("web", "2")]);
+    let roots = Arc::from([Arc::from("istio-system")]);
+    let scope = Scope::new(name("waypoint"), roots, &Mesh::default());
+    line.subscription = Subscription::new(&line.now, Some(scope));
+    let mut client = Client::new(TELEMETRY_TYPE);
+    let mut exchange = |line: &mut Line, first: bool| {
+        if first {
+            let asked = client.connect(Node::default());
+            line.subscription.request(asked, &line.now).unwrap();
+        }
+        let (_, response) = line.subscription.poll(&line.now).unwrap();
+        let update = client.receive(response, |_| Ok(()));
+        let answer = client.answer(&update.nonce, &[]);
+        line.subscription.request(answer, &line.now).unwrap();
+        let mut changed: Vec<String> = update
+            .changed
+            .iter()
+            .map(|one| one.name.to_string())
+            .collect();
+        changed.sort();
+        let removed = update.removed.iter().map(|name| format!("-{name}"));
+        changed.extend(removed);
+        changed.join(" ")
+    };
+    assert_eq!(exchange(&mut line, true), "istio-system/c shop/a");
+    line.publisher.tell_rules(all[1..].iter());
+    line.publish(&[address("web", "3")]);
+    assert_eq!(exchange(&mut line, false), "-shop/a");
+}
