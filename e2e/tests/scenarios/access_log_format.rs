@@ -304,12 +304,8 @@ fn telemetries_choose_which_requests_have_a_line() {
     };
     asked(&|good, bad| good && bad);
     let apply = |text: &str| {
-        fronted
-            .world
-            .mesh
-            .configuration
-            .apply("telemetry", text)
-            .unwrap()
+        let applied = fronted.world.mesh.configuration.apply("telemetry", text);
+        applied.unwrap();
     };
     let errors = "{accessLogging: [{filter: {expression: response.code >= 400}}]}";
     let all = telemetry("all", errors);
