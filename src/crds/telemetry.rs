@@ -33,10 +33,7 @@ fn spec() -> Schema {
             ("selector", selector::schema()),
             ("targetRef", selector::reference()),
             ("targetRefs", targets),
-            (
-                "tracing",
-                Schema::list("Of traces; not followed.", tracing()),
-            ),
+            ("tracing", Schema::list("Of traces.", tracing())),
             (
                 "metrics",
                 Schema::list("Of series; not followed.", metrics()),

@@ -11,7 +11,8 @@ use std::sync::Arc;
 
 use ambit_logformat::{Entry, Filter, Format, Needs};
 use ambit_model::{
-    AccessLogging, LogLines, MeshTelemetry, MeshTracing, ServiceName, TelemetryRules, WaypointName,
+    AccessLogging, LogLines, MeshTelemetry, MeshTracing, ServiceName, TelemetryRules, Tracing,
+    WaypointName,
 };
 use ambit_telemetry::Line;
 use arc_swap::ArcSwap;
@@ -81,7 +82,9 @@ impl Tellings {
         let telling = |service: Option<&ServiceName>| {
             let rules = told.rules.values();
             let logging = AccessLogging::of(&told.mesh, rules, &waypoint, service);
-            Telling::of(&told.mesh.lines, &logging)
+            let tracing = Tracing::of(told.rules.values(), &waypoint, service);
+            let telling = Telling::of(&told.mesh.lines, &logging)?;
+            Ok::<_, String>(Telling { tracing, ..telling })
         };
         let bound: BTreeSet<&ServiceName> = told
             .rules
@@ -109,6 +112,8 @@ pub(crate) struct Telling {
     format: Option<Format>,
     filter: Option<Filter>,
     kept: Option<Names>,
+    /// How its traces differ from the mesh's.
+    pub(crate) tracing: Tracing,
 }
 
 /// Names of the headers that are kept, in the order of their letters.
@@ -155,7 +160,13 @@ impl Telling {
         .flatten()
         .collect();
         let list = |names: fn(&Needs) -> &BTreeSet<Box<str>>| {
-            List::of(needs.iter().flat_map(|needs| names(needs)).collect())
+            List::of(
+                needs
+                    .iter()
+                    .flat_map(|needs| names(needs))
+                    .map(|name| &**name)
+                    .collect(),
+            )
         };
         let kept = (!needs.is_empty()).then(|| Names {
             request: list(|needs| &needs.request_headers),
@@ -167,6 +178,7 @@ impl Telling {
             format,
             filter,
             kept,
+            tracing: Tracing::default(),
         })
     }
 
@@ -205,7 +217,7 @@ impl Telling {
 pub(crate) struct List(Box<[HeaderName]>);
 
 impl List {
-    fn of(names: BTreeSet<&Box<str>>) -> Self {
+    fn of(names: BTreeSet<&str>) -> Self {
         // Those that begin with a colon are no names of headers: they are known otherwise.
         let names = names.into_iter().map(|name| name.parse());
         Self(names.filter_map(Result::ok).collect())

@@ -13,7 +13,7 @@ use std::time::SystemTime;
 
 use ambit_kit::clock;
 use ambit_kit::tasks::Tasks;
-use ambit_model::{MeshTracing, TraceProtocol};
+use ambit_model::{MeshTracing, TraceProtocol, Tracing};
 use ambit_telemetry::Exchange;
 use ambit_trace::{
     Context, Counts, Incoming, Kind, Outgoing, Protocol, Resource, Sampling, Span, SpanId, Spans,
@@ -86,24 +86,25 @@ impl Traces {
         };
         let (spans, exporting) = export(speaks, collector, Arc::clone(&self.counts));
         drop(self.tasks.spawn("traces", exporting));
-        let percent = f64::from(wanted.sampling) / PARTS;
         Arc::new(Tracer {
-            sampling: Sampling::percent(percent).unwrap_or(Sampling::NONE),
+            sampling: sampling(wanted.sampling),
             keep_errors: wanted.keep_errors,
             spans,
         })
     }
 
-    /// The trace of a request with these headers.
-    pub(crate) fn begin(&self, headers: &HeaderMap) -> Option<Box<Trace>> {
+    /// The trace of a request with these headers, where rules say so much.
+    pub(crate) fn begin(&self, headers: &HeaderMap, rules: &Tracing) -> Option<Box<Trace>> {
         let tracer = self.now.load_full()?;
         let incoming = Incoming::read(headers);
         let known = incoming.from.map(|from| from.trace);
         let trace = known.unwrap_or_else(|| TraceId::new(rand::random()));
-        let chance = || tracer.sampling.takes(trace);
+        let sampling = rules.sampling.map_or(tracer.sampling, sampling);
+        let chance = || sampling.takes(trace);
         let span = SpanId::new(rand::random());
         Some(Box::new(Trace {
             is_sampled: incoming.sampled.unwrap_or_else(chance),
+            is_reported: !rules.unreported,
             texts: (trace.to_string(), span.to_string()),
             tracer,
             incoming,
@@ -134,6 +135,8 @@ pub(crate) struct Trace {
     trace: TraceId,
     span: SpanId,
     is_sampled: bool,
+    /// Whether the collector is told.
+    is_reported: bool,
     began: SystemTime,
     tries: Vec<Try>,
     texts: (String, String),
@@ -196,7 +199,8 @@ impl Trace {
         // A delay on purpose is no failure.
         let failed = exchange.status.is_none_or(|status| status >= 500)
             || !matches!(exchange.flags, "-" | "DI");
-        if !self.is_sampled && !(self.tracer.keep_errors && failed) {
+        let is_recorded = self.is_sampled || (self.tracer.keep_errors && failed);
+        if !is_recorded || !self.is_reported {
             return;
         }
         let (now, name) = (clock::wall(), name(exchange));
@@ -270,6 +274,11 @@ impl Told {
     pub(crate) fn write(&self, headers: &mut HeaderMap) {
         self.outgoing.write(headers, self.keeps_state);
     }
+}
+
+/// The share that a number of parts is.
+fn sampling(parts: u32) -> Sampling {
+    Sampling::percent(f64::from(parts) / PARTS).unwrap_or(Sampling::NONE)
 }
 
 /// What Istio calls the spans of a request.

@@ -51,7 +51,7 @@ pub use service::{AppProtocol, IpFamilies, LoadBalancing, PortMapping, Service, 
 pub use spiffe::{SpiffeId, SpiffeIdError, TrustDomain};
 pub use telemetry::{
     AccessLogRule, AccessLogging, LogLines, MeshTelemetry, MeshTracing, TelemetryRules,
-    TelemetryScope, TelemetryTarget, TraceProtocol, Waypoint as WaypointName,
+    TelemetryScope, TelemetryTarget, TraceProtocol, Tracing, TracingRule, Waypoint as WaypointName,
 };
 pub use traffic::{
     Balancing, ConnectionPolicy, HashKey, HashPolicy, HashTable, HttpVersion, LocalityPolicy,

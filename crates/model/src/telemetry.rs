@@ -80,6 +80,9 @@ pub struct TelemetryRules {
     pub scope: TelemetryScope,
     /// What it says of the access log, in its order.
     pub access_log: Vec<AccessLogRule>,
+    /// What it says of traces, in its order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tracing: Vec<TracingRule>,
 }
 
 /// Where an object's rules hold.
@@ -112,6 +115,25 @@ pub struct AccessLogRule {
     pub disabled: bool,
     /// An expression that is true of what has a line.
     pub filter: Option<Arc<str>>,
+}
+
+/// A rule about traces: what it leaves open stays as it was.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TracingRule {
+    /// How many of a hundred traces that nobody has decided about are recorded, in millionths.
+    pub sampling: Option<u32>,
+    /// Nothing is told to the collector.
+    pub unreported: Option<bool>,
+}
+
+/// What comes of all rules about traces, of some requests.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tracing {
+    /// As in a rule; if none says it, that of the mesh.
+    pub sampling: Option<u32>,
+    /// Nothing is told to the collector.
+    pub unreported: bool,
 }
 
 /// What comes of all rules, of some requests.
@@ -165,36 +187,64 @@ pub struct Waypoint<'a> {
     pub name: &'a str,
 }
 
+/// Rules that hold for what goes through a waypoint to a service, the last word last: first the oldest
+/// object for the mesh, then the oldest for the waypoint's namespace, then all that are bound to the
+/// waypoint or the service, by age.
+fn in_order<'r>(
+    rules: impl IntoIterator<Item = &'r TelemetryRules>,
+    waypoint: &Waypoint<'_>,
+    service: Option<&ServiceName>,
+) -> Vec<&'r TelemetryRules> {
+    let is_for = |rules: &&TelemetryRules| {
+        rules.is_for_waypoint(waypoint)
+            || service.is_some_and(|service| rules.services().any(|named| named == service))
+    };
+    let mut all: Vec<&TelemetryRules> = rules.into_iter().filter(is_for).collect();
+    all.sort_by_key(|rules| (rules.rank(), &rules.since, &rules.namespace, &rules.name));
+    // Of those without targets only the oldest of each scope.
+    all.dedup_by_key(|rules| match rules.rank() {
+        2 => Err((&rules.namespace, &rules.name)),
+        rank => Ok(rank),
+    });
+    all
+}
+
 impl AccessLogging {
-    /// What rules make of what holds for the mesh, for what goes through a waypoint to a service: first
-    /// the oldest object for the mesh, then the oldest for the waypoint's namespace, then all that are
-    /// bound to the waypoint or the service, by age. Of what they say, the last word counts.
+    /// What rules make of what holds for the mesh, for what goes through a waypoint to a service. Of what
+    /// they say, the last word counts.
     pub fn of<'r>(
         mesh: &MeshTelemetry,
         rules: impl IntoIterator<Item = &'r TelemetryRules>,
         waypoint: &Waypoint<'_>,
         service: Option<&ServiceName>,
     ) -> Self {
-        let is_for = |rules: &&TelemetryRules| {
-            rules.is_for_waypoint(waypoint)
-                || service.is_some_and(|service| rules.services().any(|named| named == service))
-        };
-        let mut all: Vec<&TelemetryRules> = rules.into_iter().filter(is_for).collect();
-        all.sort_by_key(|rules| (rules.rank(), &rules.since, &rules.namespace, &rules.name));
-        // Of those without targets only the oldest of each scope.
-        all.dedup_by_key(|rules| match rules.rank() {
-            2 => Err((&rules.namespace, &rules.name)),
-            rank => Ok(rank),
-        });
         let mut logging = Self {
             enabled: mesh.access_log,
             filter: None,
         };
+        let all = in_order(rules, waypoint, service);
         for rule in all.into_iter().flat_map(|rules| &rules.access_log) {
             logging.enabled = !rule.disabled;
             logging.filter.clone_from(&rule.filter);
         }
         logging
+    }
+}
+
+impl Tracing {
+    /// The same for traces.
+    pub fn of<'r>(
+        rules: impl IntoIterator<Item = &'r TelemetryRules>,
+        waypoint: &Waypoint<'_>,
+        service: Option<&ServiceName>,
+    ) -> Self {
+        let mut tracing = Self::default();
+        let all = in_order(rules, waypoint, service);
+        for rule in all.into_iter().flat_map(|rules| &rules.tracing) {
+            tracing.sampling = rule.sampling.or(tracing.sampling);
+            tracing.unreported = rule.unreported.unwrap_or(tracing.unreported);
+        }
+        tracing
     }
 }
 

@@ -91,8 +91,8 @@ impl Record {
         let telling = proxy.tellings.of(service);
         Self {
             kept: telling.kept().map(|_| Box::default()),
+            trace: proxy.traces.begin(&head.headers, &telling.tracing),
             telling,
-            trace: proxy.traces.begin(&head.headers),
             proxy: Arc::clone(proxy),
             call: Arc::clone(call),
             began,

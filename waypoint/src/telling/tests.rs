@@ -72,6 +72,7 @@ fn rules_of_the_waypoint_and_of_services_hold() {
                 disabled,
                 filter: filter.map(Into::into),
             }],
+            tracing: Vec::new(),
         };
         tellings.change(|told| drop(told.rules.insert(name.into(), rules)));
     };

@@ -97,7 +97,9 @@ async fn await_sent(traces: &Traces, sent: u64) {
 async fn the_caller_s_trace_goes_on_with_a_span_for_each_try() {
     let (address, requests) = collector().await;
     let traces = traces(&address, 0, false);
-    let mut trace = traces.begin(&headers("traceparent", PARENT)).unwrap();
+    let mut trace = traces
+        .begin(&headers("traceparent", PARENT), &Tracing::default())
+        .unwrap();
     assert_eq!(trace.texts().0, "4bf92f3577b34da6a3ce929d0e0e4736");
     let mut told = Vec::new();
     for _ in 0..2 {
@@ -125,7 +127,9 @@ async fn what_is_not_recorded_is_told_so_and_errors_are_kept_if_asked() {
     let ends = Ends::default();
     for (keep_errors, status, sent) in [(false, 500, 0), (true, 200, 0), (true, 500, 1)] {
         let traces = traces(&address, 0, keep_errors);
-        let mut trace = traces.begin(&HeaderMap::new()).unwrap();
+        let mut trace = traces
+            .begin(&HeaderMap::new(), &Tracing::default())
+            .unwrap();
         let mut told = HeaderMap::new();
         trace
             .try_begins("10.0.0.1:8080".parse().unwrap())
@@ -133,7 +137,9 @@ async fn what_is_not_recorded_is_told_so_and_errors_are_kept_if_asked() {
         assert!(told["traceparent"].to_str().unwrap().ends_with("-00"));
         trace.tries.clear();
         trace.end(&exchange(&ends, status));
-        let sampled = traces.begin(&headers("b3", "1")).unwrap();
+        let sampled = traces
+            .begin(&headers("b3", "1"), &Tracing::default())
+            .unwrap();
         sampled.end(&exchange(&ends, 200));
         await_sent(&traces, sent + 1).await;
     }
@@ -142,7 +148,12 @@ async fn what_is_not_recorded_is_told_so_and_errors_are_kept_if_asked() {
 #[tokio::test]
 async fn a_share_is_sampled() {
     let traces = traces("127.0.0.1:1", 10_000_000, false);
-    let sampled = (0..10_000).filter(|_| traces.begin(&HeaderMap::new()).unwrap().is_sampled);
+    let sampled = (0..10_000).filter(|_| {
+        traces
+            .begin(&HeaderMap::new(), &Tracing::default())
+            .unwrap()
+            .is_sampled
+    });
     let count = sampled.count();
     assert!((800..1200).contains(&count), "{count}");
 }
@@ -151,5 +162,30 @@ async fn a_share_is_sampled() {
 async fn nothing_is_traced_without_a_collector() {
     let traces = traces("127.0.0.1:1", 100_000_000, false);
     traces.set(None);
-    assert!(traces.begin(&headers("traceparent", PARENT)).is_none());
+    assert!(
+        traces
+            .begin(&headers("traceparent", PARENT), &Tracing::default())
+            .is_none()
+    );
+}
+
+#[tokio::test]
+async fn rules_change_the_share_and_what_is_told() {
+    let (address, _) = collector().await;
+    let traces = traces(&address, 0, false);
+    let rules = |sampling, unreported| Tracing {
+        sampling: Some(sampling),
+        unreported,
+    };
+    let ends = Ends::default();
+    let all = rules(100_000_000, false);
+    let trace = traces.begin(&HeaderMap::new(), &all).unwrap();
+    assert!(trace.is_sampled);
+    trace.end(&exchange(&ends, 200));
+    let silent = rules(100_000_000, true);
+    let trace = traces.begin(&HeaderMap::new(), &silent).unwrap();
+    // Others are told so all the same.
+    assert!(trace.is_sampled);
+    trace.end(&exchange(&ends, 200));
+    await_sent(&traces, 1).await;
 }

@@ -23,6 +23,7 @@ fn rules(namespace: &str, since: &str, scope: TelemetryScope, says: &str) -> Tel
         since: since.into(),
         scope,
         access_log: vec![rule],
+        tracing: Vec::new(),
     }
 }
 
@@ -90,4 +91,32 @@ fn a_log_that_the_mesh_has_off_can_be_turned_on() {
         ..rules("shop", "1", TelemetryScope::Namespace, "on")
     };
     assert!(!of(&[silent]));
+}
+
+#[test]
+fn what_a_rule_about_traces_leaves_open_stays() {
+    let tracing = |scope, sampling, unreported| TelemetryRules {
+        access_log: Vec::new(),
+        tracing: vec![TracingRule {
+            sampling,
+            unreported,
+        }],
+        ..rules("shop", "1", scope, "on")
+    };
+    let of = |rules: &[TelemetryRules]| {
+        let tracing = Tracing::of(rules, &WAYPOINT, Some(&cart()));
+        (tracing.sampling, tracing.unreported)
+    };
+    assert_eq!(of(&[]), (None, false));
+    let service = || TelemetryScope::Targets(vec![TelemetryTarget::Service(cart())]);
+    let all = [
+        tracing(TelemetryScope::Mesh, Some(5), Some(true)),
+        tracing(TelemetryScope::Namespace, Some(7), None),
+    ];
+    assert_eq!(of(&all), (Some(7), true));
+    let all = [
+        tracing(TelemetryScope::Mesh, Some(5), Some(true)),
+        tracing(service(), None, Some(false)),
+    ];
+    assert_eq!(of(&all), (Some(5), false));
 }

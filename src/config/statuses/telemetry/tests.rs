@@ -78,16 +78,28 @@ fn what_is_followed_is_accepted_and_told_with_its_scope() {
         Some("response.code >= 400")
     );
     assert!(configuration.telemetry_findings().is_empty());
+    let traced = "{tracing: [{randomSamplingPercentage: 12.5, disableSpanReporting: true}]}";
+    let configuration = self::configuration(&[("shop/t", "1", traced)]);
+    assert!(
+        said(&configuration, "shop/t")
+            .2
+            .contains("Told to waypoints")
+    );
+    let rule = &configuration.telemetry_rules()[0].tracing[0];
+    assert_eq!(
+        (rule.sampling, rule.unreported),
+        (Some(12_500_000), Some(true))
+    );
 }
 
 #[test]
 fn what_is_not_followed_is_said_with_field_and_remedy() {
     let cases = [
         (
-            "{tracing: [{randomSamplingPercentage: 1}]}",
+            "{tracing: [{customTags: {a: {literal: {value: b}}}}]}",
             true,
             "AcceptedWithWarnings",
-            "spec.tracing",
+            "spec.tracing[0].customTags",
         ),
         (
             "{metrics: [{overrides: [{disabled: true}]}]}",

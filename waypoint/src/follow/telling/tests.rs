@@ -31,6 +31,7 @@ fn rules(filter: &str) -> Received {
             disabled: false,
             filter: Some(filter.into()),
         }],
+        tracing: Vec::new(),
     }))
 }
 
