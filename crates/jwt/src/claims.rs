@@ -98,6 +98,20 @@ impl Claims {
         &self.all
     }
 
+    /// All that it says, the claims whose words are values of their own as lists of these.
+    pub fn in_words(&self) -> Map<String, Value> {
+        let mut all = self.all.clone();
+        for (name, value) in &mut all {
+            if let Value::String(text) = value
+                && self.has_words(name)
+            {
+                let words = text.split(' ').filter(|word| !word.is_empty());
+                *value = words.map(Value::from).collect();
+            }
+        }
+        all
+    }
+
     /// Whether a claim, found by the names on the way to it, has a value that passes: it is a text
     /// that does, or a list with one, or one of its words does if it is of those claims.
     pub fn has(&self, path: &[impl AsRef<str>], mut passes: impl FnMut(&str) -> bool) -> bool {

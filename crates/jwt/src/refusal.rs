@@ -1,4 +1,4 @@
-//! Why a request is refused for its token: one table of words for log, metric and answer.
+//! Why a request is refused for its token: the words for log and metric, and what the client is told.
 
 use std::fmt;
 
@@ -37,60 +37,75 @@ impl Fault {
     }
 }
 
-/// Declares the reasons: variant, word, sentence for the client, explanation.
-macro_rules! reasons {
-    ($($variant:ident $word:literal $sentence:literal $explanation:literal)*) => {
-        /// Why a request is refused for its token.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        pub enum Reason {
-            $(#[doc = $explanation] $variant,)*
-        }
-
-        impl Reason {
-            /// Every reason, in the order of the documentation.
-            pub const ALL: &[Self] = &[$(Self::$variant,)*];
-
-            /// The stable word in log, metric and documentation.
-            pub fn word(self) -> &'static str {
-                match self { $(Self::$variant => $word,)* }
-            }
-
-            /// What the client is told.
-            pub fn sentence(self) -> &'static str {
-                match self { $(Self::$variant => $sentence,)* }
-            }
-
-            /// What it means and what to do about it.
-            pub fn explanation(self) -> &'static str {
-                match self { $(Self::$variant => $explanation,)* }
-            }
-        }
-    };
+/// Why a request is refused for its token. What each means, and what to do about it, is in the table of
+/// all reasons (`docs/reasons.md`), by its word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[expect(missing_docs, reason = "they are explained in the table of reasons")]
+pub enum Reason {
+    Malformed,
+    TooLong,
+    Algorithm,
+    UnknownIssuer,
+    Expired,
+    NotYetValid,
+    Audience,
+    NoKeys,
+    UnknownKey,
+    Signature,
+    Several,
 }
 
-reasons! {
-    Malformed "jwt_malformed" "the token is no JSON Web Token"
-        "What stands where a token is expected is none: not three parts of base64url, not JSON, a name twice, or a claim of the wrong type. The log line says which."
-    TooLong "jwt_too_long" "the token is too long"
-        "The token has more than 16 KiB. Ask the issuer for one with fewer claims."
-    Algorithm "jwt_algorithm" "the token is signed in a way that is not accepted"
-        "The token is signed by no algorithm, by a shared secret, or by one that is not known; or it asks for an extension (crit) that is not."
-    UnknownIssuer "jwt_unknown_issuer" "the issuer of the token is not known"
-        "No rule that looks where the token stands is for its issuer. The log line has the issuer as the token tells it."
-    Expired "jwt_expired" "the token has expired"
-        "The token has ended, more than 60 seconds ago."
-    NotYetValid "jwt_not_yet_valid" "the token is not valid yet"
-        "The token begins in more than 60 seconds. Compare the clocks of the issuer and of the node."
-    Audience "jwt_audience" "the token is for somebody else"
-        "None of the token's audiences is one of the rule's."
-    NoKeys "jwt_no_keys" "the keys of the token's issuer are not known"
-        "The keys of the rule have not been fetched, or cannot be used. It passes by itself once they are; see the status of the RequestAuthentication."
-    UnknownKey "jwt_unknown_key" "the token is signed by a key that is not known"
-        "The issuer's key set has no key of the name (kid) and algorithm that the token has, or, of a token without a name, too many to try. The issuer may have changed its keys."
-    Signature "jwt_signature" "the signature of the token is wrong"
-        "The token was not signed by the key that it names, or was changed."
-    Several "jwt_several" "there are several tokens"
-        "The request has several different tokens where one is expected, or more than eight in all. The application could take another one than was judged: send one."
+impl Reason {
+    /// Every reason, in the order of the documentation.
+    pub const ALL: &[Self] = &[
+        Self::Malformed,
+        Self::TooLong,
+        Self::Algorithm,
+        Self::UnknownIssuer,
+        Self::Expired,
+        Self::NotYetValid,
+        Self::Audience,
+        Self::NoKeys,
+        Self::UnknownKey,
+        Self::Signature,
+        Self::Several,
+    ];
+
+    /// The stable word in log, metric and documentation.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Malformed => "jwt_malformed",
+            Self::TooLong => "jwt_too_long",
+            Self::Algorithm => "jwt_algorithm",
+            Self::UnknownIssuer => "jwt_unknown_issuer",
+            Self::Expired => "jwt_expired",
+            Self::NotYetValid => "jwt_not_yet_valid",
+            Self::Audience => "jwt_audience",
+            Self::NoKeys => "jwt_no_keys",
+            Self::UnknownKey => "jwt_unknown_key",
+            Self::Signature => "jwt_signature",
+            Self::Several => "jwt_several",
+        }
+    }
+
+    /// What the client is told: where Envoy has a sentence for it, that one.
+    pub fn sentence(self) -> &'static str {
+        match self {
+            Self::Malformed => {
+                "Jwt is not in the form of Header.Payload.Signature with two dots and 3 sections"
+            }
+            Self::TooLong => "Jwt is too long",
+            Self::Algorithm => "Jwt header [alg] is not supported",
+            Self::UnknownIssuer => "Jwt issuer is not configured",
+            Self::Expired => "Jwt is expired",
+            Self::NotYetValid => "Jwt not yet valid",
+            Self::Audience => "Audiences in Jwt are not allowed",
+            Self::NoKeys => "Jwks remote fetch is failed",
+            Self::UnknownKey => "Jwks doesn't have key to match kid or alg from Jwt",
+            Self::Signature => "Jwt verification fails",
+            Self::Several => "There are several Jwts",
+        }
+    }
 }
 
 impl Reason {
