@@ -47,6 +47,8 @@ pub(crate) fn workload(name: &str, addresses: &[&str]) -> Workload {
         waypoint_only: false,
         policies: Vec::new(),
         applicable_policies: None,
+        authentications: Vec::new(),
+        asked_authentications: Vec::new(),
         labels: BTreeMap::new(),
         health: Health::Healthy,
         locality: Locality::default(),
@@ -85,6 +87,7 @@ pub(crate) fn service(name: &str, vips: &[&str]) -> Service {
         load_balancing: LoadBalancing::default(),
         ip_families: IpFamilies::default(),
         traffic: None,
+        authentications: Vec::new(),
     }
 }
 

@@ -50,6 +50,8 @@ pub(crate) fn workload(namespace: &str, name: &str, addresses: &[&str]) -> Workl
         waypoint_only: false,
         policies: Vec::new(),
         applicable_policies: None,
+        authentications: Vec::new(),
+        asked_authentications: Vec::new(),
         labels: BTreeMap::new(),
         health: Health::Healthy,
         locality: Locality::default(),
@@ -76,6 +78,7 @@ pub(crate) fn service(namespace: &str, name: &str, vips: &[(&str, u8)]) -> Servi
         load_balancing: LoadBalancing::default(),
         ip_families: IpFamilies::default(),
         traffic: None,
+        authentications: Vec::new(),
     }
 }
 

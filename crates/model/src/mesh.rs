@@ -19,6 +19,7 @@ use std::sync::Arc;
 
 use imbl::OrdMap;
 
+use crate::authentication::RequestAuthentication;
 use crate::endpoints::Endpoints;
 use crate::former::Former;
 use crate::names::{PolicyName, ServiceName, WorkloadUid};
@@ -38,6 +39,7 @@ pub struct Mesh {
     services: Services,
     policies: Policies,
     routes: OrdMap<ServiceName, Arc<ServiceRoutes>>,
+    authentications: OrdMap<PolicyName, Arc<RequestAuthentication>>,
     former_of_services: Former<ServiceName>,
     former_of_workloads: Former<WorkloadUid>,
 }
@@ -55,6 +57,8 @@ pub enum Change {
     RemovePolicy(PolicyName),
     PutRoutes(Arc<ServiceRoutes>),
     RemoveRoutes(ServiceName),
+    PutAuthentication(Arc<RequestAuthentication>),
+    RemoveAuthentication(PolicyName),
 }
 
 /// What a destination address stands for.
@@ -86,6 +90,12 @@ impl Mesh {
             }
             Change::RemoveRoutes(service) => {
                 self.routes.remove(&service);
+            }
+            Change::PutAuthentication(object) => {
+                self.authentications.insert(object.name.clone(), object);
+            }
+            Change::RemoveAuthentication(name) => {
+                self.authentications.remove(&name);
             }
         }
     }
@@ -237,6 +247,16 @@ impl Mesh {
         self.routes.values()
     }
 
+    /// The request authentication of that name.
+    pub fn authentication(&self, name: &PolicyName) -> Option<&Arc<RequestAuthentication>> {
+        self.authentications.get(name)
+    }
+
+    /// Every request authentication, by name.
+    pub fn authentications(&self) -> impl ExactSizeIterator<Item = &Arc<RequestAuthentication>> {
+        self.authentications.values()
+    }
+
     /// Every workload, by name.
     pub fn workloads(&self) -> impl ExactSizeIterator<Item = &Arc<Workload>> {
         self.workloads.by_uid.values()
@@ -275,6 +295,7 @@ impl PartialEq for Mesh {
             && self.services.by_name == other.services.by_name
             && self.policies.by_name == other.policies.by_name
             && self.routes == other.routes
+            && self.authentications == other.authentications
     }
 }
 
@@ -286,6 +307,7 @@ impl fmt::Debug for Mesh {
             .field("services", &self.services.by_name)
             .field("policies", &self.policies.by_name)
             .field("routes", &self.routes)
+            .field("authentications", &self.authentications)
             .finish()
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::names::{NetworkAddress, ServiceName};
+use crate::names::{NetworkAddress, PolicyName, ServiceName};
 use crate::spiffe::SpiffeId;
 use crate::traffic::ServiceTraffic;
 use crate::workload::GatewayAddress;
@@ -32,6 +32,10 @@ pub struct Service {
     /// extension).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traffic: Option<Arc<ServiceTraffic>>,
+    /// RequestAuthentications that are bound to it, or to the waypoint before it: that verifies the tokens
+    /// of requests that ask for it (ours tells, in an extension).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub authentications: Vec<PolicyName>,
 }
 
 /// One port of a service.

@@ -60,6 +60,13 @@ pub struct Workload {
     /// Every policy that applies to it, of all scopes, when the control plane lists them (ours
     /// does, in an extension). A workload of which one is not known must not be served.
     pub applicable_policies: Option<Vec<PolicyName>>,
+    /// RequestAuthentications of its labels, its namespace or the mesh: a waypoint verifies the tokens of
+    /// requests that it sends there (ours tells, in an extension).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub authentications: Vec<PolicyName>,
+    /// Those of the waypoint of its own address: for requests that ask for that.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub asked_authentications: Vec<PolicyName>,
     /// Those of its pod's labels that some route asks for (ours tells, in an extension).
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<Arc<str>, Arc<str>>,

@@ -76,6 +76,8 @@ pub(crate) fn workload(namespace: &str, name: &str, revision: &str) -> Arc<Workl
         waypoint_only: false,
         policies: Vec::new(),
         applicable_policies: None,
+        authentications: Vec::new(),
+        asked_authentications: Vec::new(),
         labels: BTreeMap::new(),
         health: Health::Healthy,
         locality: Locality::default(),
@@ -95,6 +97,7 @@ pub(crate) fn service(namespace: &str, name: &str) -> Arc<Service> {
         load_balancing: LoadBalancing::default(),
         ip_families: IpFamilies::default(),
         traffic: None,
+        authentications: Vec::new(),
     })
 }
 

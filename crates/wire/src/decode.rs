@@ -6,6 +6,7 @@
 //! action is not known denies.
 
 mod address;
+mod authentication;
 mod authorization;
 mod routes;
 
@@ -17,6 +18,7 @@ use prost::Message;
 use crate::{security, waypoint, workload as wire};
 
 pub use address::{service_from_wire, workload_from_wire};
+pub use authentication::authentication_from_bytes;
 pub use authorization::{policy_from_wire, waypoint_policy_from_wire};
 pub use routes::{RoutesReader, routes_from_bytes};
 

@@ -35,6 +35,8 @@ pub const AUTHORIZATION_TYPE: &str = "type.googleapis.com/istio.security.Authori
 pub const ROUTES_TYPE: &str = "type.googleapis.com/ambit.waypoint.v1.ServiceRoutes";
 /// Type of what waypoints tell of requests, of our own.
 pub const TELEMETRY_TYPE: &str = "type.googleapis.com/ambit.waypoint.v1.Telemetry";
+/// Type of request authentications, of our own.
+pub const AUTHENTICATION_TYPE: &str = "type.googleapis.com/ambit.waypoint.v1.RequestAuthentication";
 /// `system_version_info` of a response that more responses of the same state follow.
 pub const MORE: &str = "ambit.mesh/more";
 /// Field of the node's metadata by which a client says that it waits for the end of [`MORE`].

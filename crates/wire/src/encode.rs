@@ -11,7 +11,9 @@ mod routes;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use ambit_model::{MeshTelemetry, Policy, Service, ServiceRoutes, TelemetryRules, Workload};
+use ambit_model::{
+    MeshTelemetry, Policy, RequestAuthentication, Service, ServiceRoutes, TelemetryRules, Workload,
+};
 use bytes::Bytes;
 use prost::Message;
 
@@ -121,6 +123,17 @@ pub fn telemetry_rules_entry(rules: &TelemetryRules) -> (Arc<str>, Entry) {
     };
     let name = format!("{}/{}", rules.namespace, rules.name);
     (name.into(), entry(&message, Arc::from([])))
+}
+
+/// A request authentication as a named, versioned resource.
+pub fn authentication_entry(object: &RequestAuthentication) -> (Arc<str>, Entry) {
+    // No type of the model has a map whose keys are not texts or numbers: this does not fail.
+    let json = serde_json::to_vec(object).unwrap_or_default().into();
+    let message = waypoint::RequestAuthentication { json };
+    (
+        object.name.to_string().into(),
+        entry(&message, Arc::from([])),
+    )
 }
 
 /// The name by which an address of a network can be asked for.

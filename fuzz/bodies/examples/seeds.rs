@@ -91,6 +91,8 @@ fn workload() -> Workload {
         waypoint_only: true,
         policies: vec![PolicyName::new("shop", "deny")],
         applicable_policies: Some(vec![PolicyName::new("shop", "deny")]),
+        authentications: vec![PolicyName::new("shop", "tokens")],
+        asked_authentications: Vec::new(),
         labels: [("app".into(), "web".into())].into(),
         health: Health::Healthy,
         locality: Locality::default(),

@@ -223,6 +223,8 @@ pub(crate) fn enrolled_workload(pod: &Pod, ips: &[IpAddr], place: &Place) -> Wor
         waypoint_only: false,
         policies: Vec::new(),
         applicable_policies: None,
+        authentications: Vec::new(),
+        asked_authentications: Vec::new(),
         labels: std::collections::BTreeMap::new(),
         health: ambit_model::Health::Healthy,
         locality: ambit_model::Locality::default(),

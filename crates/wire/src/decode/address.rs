@@ -73,22 +73,21 @@ pub fn workload_from_wire(
         services: services(message.services)?,
         waypoint: message.waypoint.map(gateway),
         waypoint_only: extension.as_ref().is_some_and(|e| e.waypoint_only),
-        policies: message
-            .authorization_policies
-            .iter()
-            .map(|name| policy_name(name))
-            .collect(),
+        policies: policy_names(&message.authorization_policies),
+        authentications: extension
+            .as_ref()
+            .map_or_else(Vec::new, |e| policy_names(&e.authentications)),
+        asked_authentications: extension
+            .as_ref()
+            .map_or_else(Vec::new, |e| policy_names(&e.asked_authentications)),
         labels: extension
             .iter()
             .flat_map(|e| &e.labels)
             .map(|(name, value)| (name.as_str().into(), value.as_str().into()))
             .collect(),
-        applicable_policies: extension.filter(|e| e.has_applicable_policies).map(|e| {
-            e.applicable_policies
-                .iter()
-                .map(|name| policy_name(name))
-                .collect()
-        }),
+        applicable_policies: extension
+            .filter(|e| e.has_applicable_policies)
+            .map(|e| policy_names(&e.applicable_policies)),
         health: match wire::WorkloadStatus::try_from(message.status) {
             Ok(wire::WorkloadStatus::Healthy) => Health::Healthy,
             Ok(wire::WorkloadStatus::Unhealthy) | Err(_) => Health::Unhealthy,
@@ -159,6 +158,7 @@ pub fn service_from_wire(message: wire::Service) -> Result<Service, DecodeError>
             Ok(wire::IpFamilies::Automatic) | Err(_) => IpFamilies::Automatic,
         },
         traffic: traffic(&extension.traffic)?,
+        authentications: policy_names(&extension.authentications),
     })
 }
 
@@ -322,6 +322,10 @@ fn gateway(wire: wire::GatewayAddress) -> GatewayAddress {
         },
         None => unreadable(),
     }
+}
+
+fn policy_names(names: &[String]) -> Vec<PolicyName> {
+    names.iter().map(|name| policy_name(name)).collect()
 }
 
 /// A name that cannot be read stays in the list: as one that no policy has, so that the workload is

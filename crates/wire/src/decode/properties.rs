@@ -83,6 +83,7 @@ prop_compose! {
         telemetry in telemetry(),
         numbers in any::<(bool, bool, u32)>(),
         more in (any::<bool>(), btree_map(word(), anything(), 0..3)),
+        authentications in (vec(policy_name(), 0..3), vec(policy_name(), 0..3)),
     ) -> Workload {
         let (uid, name, namespace, trust_domain, service_account) = names;
         let (hostname, network, node, cluster) = places;
@@ -92,6 +93,7 @@ prop_compose! {
             addresses, hostname, network, node, cluster, protocol, host_network: numbers.0,
             workload_name, workload_type, canonical_name, canonical_revision, services, waypoint,
             waypoint_only: more.0, policies, applicable_policies, labels: more.1,
+            authentications: authentications.0, asked_authentications: authentications.1,
             health: if numbers.1 { Health::Healthy } else { Health::Unhealthy },
             locality, capacity: numbers.2,
         }
@@ -197,10 +199,11 @@ prop_compose! {
         allow_unhealthy in any::<bool>(), session_affinity in any::<bool>(),
         ip_families in prop_oneof![Just(IpFamilies::Automatic), Just(IpFamilies::Ipv4Only), Just(IpFamilies::Ipv6Only), Just(IpFamilies::Dual)],
         traffic in option::of(traffic()),
+        authentications in vec(policy_name(), 0..3),
     ) -> Service {
         let subject_alt_names = sans.iter().map(|(t, n, s)| SpiffeId::from_parts(t, n, s)).collect();
         let load_balancing = LoadBalancing { routing_preference, mode, allow_unhealthy, session_affinity };
-        Service { name, short_name, vips, ports, subject_alt_names, waypoint, load_balancing, ip_families, traffic: traffic.map(Arc::new) }
+        Service { name, short_name, vips, ports, subject_alt_names, waypoint, load_balancing, ip_families, traffic: traffic.map(Arc::new), authentications }
     }
 }
 

@@ -1,8 +1,8 @@
 //! Workloads and services as messages.
 
 use ambit_model::{
-    AppProtocol, GatewayAddress, Health, IpFamilies, LoadBalancing, NetworkAddress, PortMapping,
-    Service, TunnelProtocol, Workload, WorkloadType,
+    AppProtocol, GatewayAddress, Health, IpFamilies, LoadBalancing, NetworkAddress, PolicyName,
+    PortMapping, Service, TunnelProtocol, Workload, WorkloadType,
 };
 use prost::Message;
 
@@ -113,6 +113,7 @@ fn service_extension(service: &Service) -> Option<wire::Extension> {
             .and_then(|traffic| serde_json::to_vec(traffic).ok())
             .unwrap_or_default()
             .into(),
+        authentications: names(&service.authentications),
     };
     (extension != extension::ServiceExtension::default()).then(|| wire::Extension {
         name: SERVICE_EXTENSION.to_owned(),
@@ -180,17 +181,16 @@ fn locality(workload: &Workload) -> Option<wire::Locality> {
 
 fn workload_extension(workload: &Workload) -> Option<wire::Extension> {
     let applicable = workload.applicable_policies.as_deref();
-    let says_nothing = !workload.waypoint_only && workload.labels.is_empty();
+    let says_nothing = !workload.waypoint_only
+        && workload.labels.is_empty()
+        && workload.authentications.is_empty()
+        && workload.asked_authentications.is_empty();
     if workload.pod_uid.is_none() && applicable.is_none() && says_nothing {
         return None;
     }
     let message = extension::WorkloadExtension {
         pod_uid: workload.pod_uid.as_ref().map(text).unwrap_or_default(),
-        applicable_policies: applicable
-            .unwrap_or_default()
-            .iter()
-            .map(ToString::to_string)
-            .collect(),
+        applicable_policies: names(applicable.unwrap_or_default()),
         has_applicable_policies: applicable.is_some(),
         waypoint_only: workload.waypoint_only,
         labels: workload
@@ -198,6 +198,8 @@ fn workload_extension(workload: &Workload) -> Option<wire::Extension> {
             .iter()
             .map(|(name, value)| (text(name), text(value)))
             .collect(),
+        authentications: names(&workload.authentications),
+        asked_authentications: names(&workload.asked_authentications),
     };
     Some(wire::Extension {
         name: WORKLOAD_EXTENSION.to_owned(),
@@ -206,6 +208,10 @@ fn workload_extension(workload: &Workload) -> Option<wire::Extension> {
             value: message.encode_to_vec(),
         }),
     })
+}
+
+fn names(names: &[PolicyName]) -> Vec<String> {
+    names.iter().map(ToString::to_string).collect()
 }
 
 fn tunnel_protocol(protocol: TunnelProtocol) -> i32 {

@@ -194,6 +194,7 @@ fn service(waypoint: Option<&str>) -> Resources {
         load_balancing: LoadBalancing::default(),
         ip_families: IpFamilies::default(),
         traffic: None,
+        authentications: Vec::new(),
     };
     Resources {
         addresses: vec![NamedResource {

@@ -37,6 +37,7 @@ struct Naive {
     services: BTreeMap<ServiceName, Arc<Service>>,
     policies: BTreeMap<PolicyName, Arc<Policy>>,
     routes: BTreeMap<ServiceName, Arc<ServiceRoutes>>,
+    authentications: BTreeMap<PolicyName, Arc<RequestAuthentication>>,
 }
 
 impl Naive {
@@ -50,6 +51,10 @@ impl Naive {
             Change::RemovePolicy(name) => drop(self.policies.remove(&name)),
             Change::PutRoutes(put) => drop(self.routes.insert(put.service.clone(), put)),
             Change::RemoveRoutes(name) => drop(self.routes.remove(&name)),
+            Change::PutAuthentication(put) => {
+                drop(self.authentications.insert(put.name.clone(), put));
+            }
+            Change::RemoveAuthentication(name) => drop(self.authentications.remove(&name)),
         }
     }
 
