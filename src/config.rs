@@ -10,6 +10,7 @@
 //! | [`objects`] | reads documents as typed objects, with errors that lead to the field |
 //! | [`store`] | all objects in force, indexed |
 //! | [`translate`] | pure functions from objects to the model |
+//! | [`keys`] | public keys of issuers, as far as they were fetched |
 //! | [`node_agents`] | how the agents of nodes are doing |
 //! | [`statuses`] | what is said of each policy and route on itself |
 //! | [`verdict`] | what is said of a policy or a route before it is written |
@@ -22,6 +23,7 @@ pub mod apiserver;
 pub mod directory;
 pub mod documents;
 pub mod files;
+pub mod keys;
 pub mod last_good;
 pub mod node_agents;
 pub mod objects;
@@ -32,6 +34,7 @@ pub mod translate;
 pub mod verdict;
 pub mod waypoints;
 
+mod issuers;
 mod pods;
 mod problems;
 mod recompute;
@@ -46,6 +49,7 @@ use std::sync::Arc;
 
 use ambit_model::{Change, Mesh, PolicyName, WorkloadUid};
 
+use self::keys::Keys;
 use self::objects::pod::Pod;
 use self::objects::{Kind, Object, ObjectKey};
 use self::problem::{Finding, Problem, Severity};
@@ -80,6 +84,8 @@ pub struct Configuration {
     mesh: Mesh,
     /// Regular expressions of routes that were judged before.
     judged: Judged,
+    /// Keys of issuers.
+    keys: Keys,
     /// Workloads of slices' endpoints that are not pods: their names cannot be told from the
     /// slice's once it is gone.
     outside: HashMap<ObjectKey, BTreeSet<WorkloadUid>>,
@@ -201,6 +207,7 @@ impl Configuration {
             captured: &self.captured,
             withheld: &self.withheld,
             judged: &self.judged,
+            keys: &self.keys,
         }
     }
 

@@ -13,6 +13,7 @@
 mod authorization_policy;
 mod destination_rule;
 mod peer_authentication;
+mod request_authentication;
 mod schema;
 mod selector;
 mod status;
@@ -28,6 +29,7 @@ use crate::config::objects::Kind;
 pub const KINDS: [Kind; 5] = [
     Kind::AuthorizationPolicy,
     Kind::PeerAuthentication,
+    Kind::RequestAuthentication,
     Kind::VirtualService,
     Kind::DestinationRule,
     Kind::Telemetry,
@@ -72,6 +74,7 @@ pub fn definition(kind: Kind) -> Option<Value> {
     let definition = match kind {
         Kind::AuthorizationPolicy => authorization_policy::definition(),
         Kind::PeerAuthentication => peer_authentication::definition(),
+        Kind::RequestAuthentication => request_authentication::definition(),
         Kind::VirtualService => virtual_service::definition(),
         Kind::DestinationRule => destination_rule::definition(),
         Kind::Telemetry => telemetry::definition(),

@@ -48,6 +48,7 @@ use self::network_policy::NetworkPolicy;
 use self::peer_authentication::PeerAuthentication;
 use self::pod::Pod;
 use self::reference_grant::ReferenceGrant;
+use self::request_authentication::RequestAuthentication;
 use self::service::{EndpointSlice, Service};
 use self::stream_route::{TcpRoute, TlsRoute};
 use self::telemetry::Telemetry;
@@ -78,6 +79,7 @@ pub enum Kind {
     VirtualService,
     DestinationRule,
     Telemetry,
+    RequestAuthentication,
 }
 
 impl Kind {
@@ -102,6 +104,7 @@ impl Kind {
         Self::VirtualService,
         Self::DestinationRule,
         Self::Telemetry,
+        Self::RequestAuthentication,
     ];
 
     /// Its name.
@@ -126,6 +129,7 @@ impl Kind {
             Self::VirtualService => "VirtualService",
             Self::DestinationRule => "DestinationRule",
             Self::Telemetry => "Telemetry",
+            Self::RequestAuthentication => "RequestAuthentication",
         }
     }
 
@@ -151,6 +155,7 @@ impl Kind {
             Self::VirtualService => "virtualservices",
             Self::DestinationRule => "destinationrules",
             Self::Telemetry => "telemetries",
+            Self::RequestAuthentication => "requestauthentications",
         }
     }
 
@@ -167,7 +172,7 @@ impl Kind {
             }
             Self::EndpointSlice => &["discovery.k8s.io/v1"],
             Self::NetworkPolicy => &["networking.k8s.io/v1"],
-            Self::AuthorizationPolicy | Self::PeerAuthentication => {
+            Self::AuthorizationPolicy | Self::PeerAuthentication | Self::RequestAuthentication => {
                 &["security.istio.io/v1", "security.istio.io/v1beta1"]
             }
             Self::GatewayClass | Self::Gateway | Self::HttpRoute | Self::ReferenceGrant => &[
@@ -198,10 +203,13 @@ impl Kind {
         !matches!(self, Self::Namespace | Self::Node | Self::GatewayClass)
     }
 
-    /// True if an object of this kind can refuse connections: one that cannot be read is then a
-    /// reason to refuse, not to allow.
+    /// True if an object of this kind can refuse connections or requests: one that cannot be read is then
+    /// a reason to refuse, not to allow.
     pub fn is_policy(self) -> bool {
-        matches!(self, Self::AuthorizationPolicy | Self::PeerAuthentication)
+        matches!(
+            self,
+            Self::AuthorizationPolicy | Self::PeerAuthentication | Self::RequestAuthentication
+        )
     }
 
     /// True if it is one of Gateway API's that say where traffic goes.
@@ -285,8 +293,10 @@ pub enum Object {
     VirtualService(Box<VirtualService>),
     DestinationRule(Box<DestinationRule>),
     Telemetry(Box<Telemetry>),
+    RequestAuthentication(Box<RequestAuthentication>),
     /// A policy that cannot be read and has no version that could: it refuses everything in its
-    /// scope, which is its namespace, or the mesh if that is not readable either.
+    /// scope, which is its namespace, or the mesh if that is not readable either. Of a request
+    /// authentication that is every request by way of a waypoint.
     UnreadablePolicy(ObjectKey),
 }
 
@@ -313,6 +323,7 @@ impl Object {
             Self::VirtualService(object) => (Kind::VirtualService, &object.metadata),
             Self::DestinationRule(object) => (Kind::DestinationRule, &object.metadata),
             Self::Telemetry(object) => (Kind::Telemetry, &object.metadata),
+            Self::RequestAuthentication(object) => (Kind::RequestAuthentication, &object.metadata),
             Self::UnreadablePolicy(key) => return key.clone(),
         };
         key_of(kind, metadata)
@@ -340,6 +351,7 @@ impl Object {
             Self::VirtualService(object) => serde_json::to_value(object),
             Self::DestinationRule(object) => serde_json::to_value(object),
             Self::Telemetry(object) => serde_json::to_value(object),
+            Self::RequestAuthentication(object) => serde_json::to_value(object),
             Self::UnreadablePolicy(_) => return None,
         };
         let kind = self.key().kind;

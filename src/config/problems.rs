@@ -43,6 +43,11 @@ impl Configuration {
                 problems.push(finding.at(origin, &key, severity, Cause::NotEnforced));
             }
         }
+        for (key, severity, finding) in self.authentication_problems() {
+            if let Some(origin) = self.objects.origin(key) {
+                problems.push(finding.at(origin, key, severity, Cause::NotEnforced));
+            }
+        }
         let outdone = translate::outdone(&self.settings, &self.objects);
         problems.extend(outdone.into_iter().filter_map(|(key, finding)| {
             let origin = self.objects.origin(key)?;

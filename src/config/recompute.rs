@@ -34,6 +34,7 @@ impl Configuration {
             }
             Output::Routes(key) => changes.extend(self.recompute_routes(key)),
             Output::Policy(key) => changes.extend(self.recompute_policy(key)),
+            Output::Authentication(key) => changes.extend(self.recompute_authentication(&key)),
             Output::StaticStrict => changes.extend(self.recompute_static_strict()),
             Output::OutsideEndpoints(key) => self.recompute_outside(key, changes),
         }
@@ -76,6 +77,15 @@ impl Configuration {
         change
     }
 
+    fn recompute_authentication(&self, key: &ObjectKey) -> Option<Change> {
+        let inputs = self.inputs();
+        let name = inputs.policy_name(key);
+        let (was, is) = (self.mesh.authentication(&name), inputs.authentication(key));
+        change(was, is, Change::PutAuthentication, || {
+            Change::RemoveAuthentication(name)
+        })
+    }
+
     fn recompute_static_strict(&mut self) -> Option<Change> {
         let policy = self.inputs().static_strict();
         let name = policy.as_ref().map(|policy| policy.name.clone());
@@ -104,14 +114,14 @@ impl Configuration {
 /// Policies come before the workloads that list them, and go after them.
 fn rank(change: &Change) -> u8 {
     match change {
-        Change::PutPolicy(_) => 0,
+        Change::PutPolicy(_) | Change::PutAuthentication(_) => 0,
         Change::PutService(_) => 1,
         Change::PutWorkload(_) => 2,
         Change::PutRoutes(_) => 3,
         Change::RemoveRoutes(_) => 4,
         Change::RemoveWorkload(_) => 5,
         Change::RemoveService(_) => 6,
-        Change::RemovePolicy(_) => 7,
+        Change::RemovePolicy(_) | Change::RemoveAuthentication(_) => 7,
     }
 }
 

@@ -10,6 +10,7 @@
 pub mod route;
 pub mod virtual_service;
 
+pub(in crate::config) mod authentication;
 mod destination_rule;
 
 mod reach;
@@ -120,6 +121,8 @@ pub enum Reason {
     Unsupported,
     /// Another policy counts in its place.
     Contradiction,
+    /// Keys of an issuer are not there, so that its tokens are refused.
+    KeysUnknown,
     /// It cannot be read; its last good version is in force.
     LastGoodInForce,
     /// It cannot be read and never could: everything in its scope is refused.
@@ -135,6 +138,7 @@ impl Reason {
             Self::NeedsWaypoint => "NeedsWaypoint",
             Self::Unsupported => "Unsupported",
             Self::Contradiction => "Contradiction",
+            Self::KeysUnknown => "KeysUnknown",
             Self::LastGoodInForce => "LastGoodInForce",
             Self::ScopeRefused => "ScopeRefused",
         }
@@ -252,11 +256,15 @@ impl Configuration {
             }
             let (reason, text) = match (unread, outdone.get(key)) {
                 (Some(problem), _) => self.said_of_unread(key, object, problem),
+                _ if key.kind == Kind::RequestAuthentication => {
+                    self.said_of_authentication(key, object)
+                }
                 (None, Some(finding)) => (Reason::Contradiction, sentence(finding)),
                 (None, None) => self.said_of_read(key),
             };
             let message = match reason {
                 Reason::ScopeRefused | Reason::Contradiction => text,
+                _ if key.kind == Kind::RequestAuthentication => text,
                 _ => format!("{text} {ON_PODS}{}", reach.words(key)),
             };
             let condition = Condition {
@@ -293,6 +301,13 @@ impl Configuration {
             } else {
                 format!("in namespace {}", key.namespace)
             };
+            if key.kind == Kind::RequestAuthentication {
+                let text = format!(
+                    "{wrong} No version of it could be read, so every request by way of a waypoint \
+                     to anything {scope} is refused until it is corrected or deleted."
+                );
+                return (Reason::ScopeRefused, text);
+            }
             let text = format!(
                 "{wrong} No version of it could be read, so every connection to a pod {scope} is \
                  refused until it is corrected or deleted."

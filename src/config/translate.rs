@@ -4,6 +4,7 @@
 //! on. [`Dirty`] says which outputs a changed object touches: it is asked before and after the
 //! change, so that what an object used to select is recomputed too.
 
+mod authentication;
 mod behind;
 mod dependents;
 mod enrolment;
@@ -23,9 +24,10 @@ mod workload;
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use ambit_model::{Policy, PolicyName, ServiceName, Workload, WorkloadUid};
+use ambit_model::{Policy, PolicyName, RequestAuthentication, ServiceName, Workload, WorkloadUid};
 
 use super::Settings;
+use super::keys::Keys;
 use super::objects::route_parts::Route;
 use super::objects::telemetry::Telemetry;
 use super::objects::virtual_service::VirtualService;
@@ -33,6 +35,9 @@ use super::objects::{Kind, Object, ObjectKey};
 use super::problem::{Finding, Severity};
 use super::store::Objects;
 
+pub(in crate::config) use self::authentication::{
+    findings as authentication_findings, keys as key_findings, missing_keys,
+};
 pub use self::dependents::{Dirty, Output};
 pub(crate) use self::enrolment::{CUT_EXISTING, LABELS};
 pub use self::enrolment::{cut_existing, enrolled, enrolled_namespaces, is_recorded};
@@ -66,6 +71,8 @@ pub struct Inputs<'a> {
     pub withheld: &'a HashSet<Arc<str>>,
     /// Regular expressions that were judged before.
     pub judged: &'a Judged,
+    /// Keys of issuers.
+    pub keys: &'a Keys,
 }
 
 /// A policy object in the model's terms.
@@ -121,6 +128,11 @@ impl Inputs<'_> {
         telemetry::translate(self, key, object)
     }
 
+    /// The request authentication of that name, with the keys that were fetched.
+    pub fn authentication(&self, key: &ObjectKey) -> Option<RequestAuthentication> {
+        authentication::translate(self, key)
+    }
+
     /// The policy that refuses plaintext; there while anything may refer to it.
     pub fn static_strict(&self) -> Option<Policy> {
         let mut any = self.objects.of_kind(Kind::PeerAuthentication);
@@ -160,6 +172,12 @@ pub fn findings_of(inputs: &Inputs<'_>, object: &Object) -> Vec<(Severity, Findi
             policy::translate(inputs, &object.key(), policy).findings
         }
         Object::PeerAuthentication(policy) => peer_authentication::disabled(policy),
+        Object::RequestAuthentication(object_of) => {
+            let found = authentication::findings(inputs, &object.key(), object_of);
+            let keys = authentication::keys(inputs, object_of, false);
+            let found = found.into_iter().chain(keys);
+            found.map(|finding| (Severity::Warning, finding)).collect()
+        }
         Object::VirtualService(object_of) => virtual_findings_of(inputs, &object.key(), object_of),
         Object::DestinationRule(rule) => rule_findings(inputs, &object.key(), rule),
         Object::Telemetry(object_of) => inputs.telemetry(&object.key(), object_of).findings,

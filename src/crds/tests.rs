@@ -4,6 +4,7 @@ use super::*;
 use crate::config::objects::authorization_policy as ap;
 use crate::config::objects::destination_rule::DestinationRule;
 use crate::config::objects::peer_authentication as pa;
+use crate::config::objects::request_authentication as ra;
 use crate::config::objects::selector::{Selector, TargetReference};
 use crate::config::objects::telemetry as tm;
 use crate::config::objects::virtual_service as vs;
@@ -85,12 +86,33 @@ fn schemas_have_the_fields_and_words_of_the_types() {
         (port.clone(), names::<pa::MutualTls>()),
         (format!("{port}/properties/mode"), names::<pa::Mode>()),
     ];
+    let rule = |field: &str| spec(&format!("/properties/jwtRules/items{field}"));
+    let older_name = BTreeSet::from(["jwks_uri".to_owned()]);
+    let request = [
+        (spec(""), names::<ra::RequestAuthenticationSpec>()),
+        (spec("/properties/selector"), names::<Selector>()),
+        (spec("/properties/targetRef"), names::<TargetReference>()),
+        (
+            spec("/properties/targetRefs/items"),
+            names::<TargetReference>(),
+        ),
+        (rule(""), &names::<ra::JwtRule>() | &older_name),
+        (
+            rule("/properties/fromHeaders/items"),
+            names::<ra::JwtHeader>(),
+        ),
+        (
+            rule("/properties/outputClaimToHeaders/items"),
+            names::<ra::ClaimToHeader>(),
+        ),
+    ];
     let virtual_service = of_virtual_services();
     let rule = destination_rule::pairs();
     let telemetry = of_telemetries();
     let kinds = [
         (Kind::AuthorizationPolicy, &authorization[..]),
         (Kind::PeerAuthentication, &peer[..]),
+        (Kind::RequestAuthentication, &request[..]),
         (Kind::VirtualService, &virtual_service[..]),
         (Kind::DestinationRule, &rule[..]),
         (Kind::Telemetry, &telemetry[..]),
@@ -116,6 +138,7 @@ fn schemas_have_the_fields_and_words_of_the_types() {
     assert_eq!(names::<vs::VirtualService>(), whole);
     assert_eq!(names::<tm::Telemetry>(), whole);
     assert_eq!(names::<DestinationRule>(), whole);
+    assert_eq!(names::<ra::RequestAuthentication>(), whole);
 }
 
 /// Places of the schema of virtual services, and the names that the types know there.

@@ -134,7 +134,11 @@ impl Resolve {
     }
 
     fn refuse(&mut self, origin: &Origin, broken: &Broken, key: ObjectKey) {
-        let note = if ROOT_NAMESPACES.contains(&&*key.namespace) {
+        let note = if key.kind == Kind::RequestAuthentication {
+            "until then, without a last good version, every request by way of a waypoint to what it \
+             may be for is refused"
+                .to_owned()
+        } else if ROOT_NAMESPACES.contains(&&*key.namespace) {
             "until then, without a last good version, every connection in the mesh is refused"
                 .to_owned()
         } else {

@@ -140,6 +140,10 @@ fn a_policy_that_was_never_readable_refuses_its_scope() {
         ),
         (GOOD.replace("[{}]", "[{"), "!AuthorizationPolicy shop/deny"),
         (
+            GOOD.replace("kind: AuthorizationPolicy", "kind: RequestAuthentication"),
+            "!RequestAuthentication shop/deny",
+        ),
+        (
             GOOD.replace("/v1\n", "/v9\n"),
             "!AuthorizationPolicy shop/deny",
         ),
@@ -156,10 +160,6 @@ fn a_policy_that_was_never_readable_refuses_its_scope() {
         (GOOD.replace("  name: deny", "  nam: deny"), "shop/"),
         (
             GOOD.replace("kind: AuthorizationPolicy", "kind: Policy"),
-            "shop/",
-        ),
-        (
-            GOOD.replace("kind: AuthorizationPolicy", "kind: RequestAuthentication"),
             "shop/",
         ),
         (

@@ -144,6 +144,7 @@ pub fn read(document: Value) -> Result<Object, Box<ReadError>> {
         Kind::VirtualService => head.typed(&body).map(Object::VirtualService),
         Kind::DestinationRule => head.typed(&body).map(Object::DestinationRule),
         Kind::Telemetry => head.typed(&body).map(Object::Telemetry),
+        Kind::RequestAuthentication => head.typed(&body).map(Object::RequestAuthentication),
     }?;
     head.check(&object)?;
     Ok(object)
@@ -258,6 +259,7 @@ impl Head {
             Object::VirtualService(object) => object.check(),
             Object::DestinationRule(object) => object.check(),
             Object::Telemetry(object) => object.check(),
+            Object::RequestAuthentication(object) => object.check(),
             _ => Ok(()),
         };
         checked.map_err(|finding| self.error(Cause::Field, finding))

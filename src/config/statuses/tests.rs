@@ -1,3 +1,4 @@
+mod authentications;
 mod destination_rules;
 mod routes;
 mod virtual_services;

@@ -3,6 +3,8 @@
 //! An event is applied to the objects here, because what it touches must be noted both before
 //! (what it used to select) and after (what it selects now).
 
+mod authentication;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -32,6 +34,8 @@ pub enum Output {
     Routes(ObjectKey),
     /// The policy of a policy object.
     Policy(ObjectKey),
+    /// A request authentication.
+    Authentication(ObjectKey),
     /// The policy that refuses plaintext.
     StaticStrict,
 }
@@ -44,6 +48,7 @@ impl Output {
             Kind::EndpointSlice => Some(Self::OutsideEndpoints(key.clone())),
             Kind::Service => Some(Self::Service(key.clone())),
             Kind::AuthorizationPolicy | Kind::PeerAuthentication => Some(Self::Policy(key.clone())),
+            Kind::RequestAuthentication => Some(Self::Authentication(key.clone())),
             Kind::Namespace
             | Kind::Node
             | Kind::ServiceAccount
@@ -105,7 +110,13 @@ impl Dirty {
             .iter()
             .for_each(|object| touched.touch(objects, &key, object));
         touched.touch_labelled(objects, before.as_deref(), after.as_deref());
-        touched.touch_policy(settings, objects, &key, before.as_deref(), after.as_deref());
+        let (was, is) = (before.as_deref(), after.as_deref());
+        match key.kind {
+            Kind::RequestAuthentication => {
+                touched.touch_authentication(settings, objects, &key, was, is);
+            }
+            _ => touched.touch_policy(settings, objects, &key, was, is),
+        }
         for object in [before.as_deref(), after.as_deref()] {
             if let Some(service) = service_of(object)
                 && by_slices != Some(objects.has_slices(&service))
@@ -213,6 +224,7 @@ impl Dirty {
             | Object::VirtualService(_)
             | Object::DestinationRule(_)
             | Object::Telemetry(_)
+            | Object::RequestAuthentication(_)
             | Object::UnreadablePolicy(_) => {}
         }
     }

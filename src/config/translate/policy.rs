@@ -84,7 +84,6 @@ pub(super) fn translate(
     findings.extend(of_action(object, fronted));
     let reading = object.for_requests(name.clone());
     findings.extend(unread(reading.findings, action));
-    findings.extend(of_tokens(object));
     let mut reader = Reader {
         action,
         namespace: &key.namespace,
@@ -158,25 +157,6 @@ fn of_action(object: &AuthorizationPolicy, fronted: bool) -> Option<(Severity, F
         PolicyAction::Allow | PolicyAction::Deny | PolicyAction::Audit => return None,
     };
     Some((severity, Finding::new(field, what, advice)))
-}
-
-/// What is asked about tokens of requests: nobody reads them yet.
-fn of_tokens(object: &AuthorizationPolicy) -> Option<(Severity, Finding)> {
-    let asks = |rule: &PolicyRule| {
-        let mut sources = rule.from.iter().flatten().map(|from| &from.source);
-        let mut when = rule.when.iter().flatten();
-        sources.any(|source| {
-            !(source.request_principals.is_empty() && source.not_request_principals.is_empty())
-        }) || when.any(|when| when.key.starts_with("request.auth."))
-    };
-    let index = object.spec.rules.iter().position(asks)?;
-    let what = "tokens are not read: to it, no request has one";
-    let finding = Finding::new(
-        format!("spec.rules[{index}]"),
-        what,
-        "do not rely on what it says of tokens",
-    );
-    Some((Severity::Warning, finding))
 }
 
 /// What of a policy cannot be evaluated by anybody, and what follows.

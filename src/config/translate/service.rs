@@ -7,8 +7,8 @@ use ambit_model::{
     AppProtocol, IpFamilies, LoadBalancing, NetworkAddress, PortMapping, ServiceName,
 };
 
-use super::Inputs;
 use super::waypoint::{Bound, waypoint};
+use super::{Inputs, authentication};
 use crate::config::Settings;
 use crate::config::objects::ObjectKey;
 use crate::config::objects::pod::Pod;
@@ -52,6 +52,7 @@ pub(super) fn translate(inputs: &Inputs<'_>, key: &ObjectKey) -> Option<ambit_mo
         load_balancing: load_balancing(service),
         ip_families: ip_families(service),
         traffic: inputs.traffic(key).traffic.map(Arc::new),
+        authentications: authentication::of_service(inputs, key, service),
     })
 }
 

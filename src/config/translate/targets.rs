@@ -195,7 +195,8 @@ pub(super) fn leads_anywhere(
 }
 
 /// How what a policy is bound to stands to waypoints.
-enum Stand {
+#[derive(Debug)]
+pub(super) enum Stand {
     /// It is nothing that a policy can be bound to.
     Unknown,
     /// It is a class, and the policy is not in a root namespace.
@@ -208,7 +209,7 @@ enum Stand {
     Refused(GatewayKey, WhyRefused),
 }
 
-fn stand(inputs: &Inputs<'_>, namespace: &Arc<str>, target: &TargetReference) -> Stand {
+pub(super) fn stand(inputs: &Inputs<'_>, namespace: &Arc<str>, target: &TargetReference) -> Stand {
     let objects = inputs.objects;
     if !is_known(target) {
         return Stand::Unknown;

@@ -1,3 +1,4 @@
+mod authentication;
 mod incremental;
 mod peer_authentication;
 mod policy;

@@ -10,7 +10,7 @@ use ambit_model::{
 
 use super::service::{self, port_mappings};
 use super::waypoint::{Bound, waypoint, waypoint_of_pod};
-use super::{Inputs, enrolment, peer_authentication, policy, targets};
+use super::{Inputs, authentication, enrolment, peer_authentication, policy, targets};
 use crate::config::objects::metadata::{Labels, Metadata, OwnerReference};
 use crate::config::objects::pod::Pod;
 use crate::config::objects::service::{Endpoint, EndpointSlice, Service};
@@ -76,6 +76,8 @@ pub(super) fn of_pod(inputs: &Inputs<'_>, key: &ObjectKey) -> Option<Workload> {
         waypoint_only,
         policies: listed,
         applicable_policies: Some(applicable),
+        authentications: authentication::of_pod(inputs, key, pod),
+        asked_authentications: authentication::of_address(inputs, key, pod),
         labels: labels
             .iter()
             .filter(|(name, _)| inputs.objects.asks_for_label(name))
@@ -354,6 +356,8 @@ fn outside(inputs: &Inputs<'_>, slice: &ObjectKey, address: &str) -> Workload {
         waypoint_only: false,
         policies: Vec::new(),
         applicable_policies: Some(Vec::new()),
+        authentications: Vec::new(),
+        asked_authentications: Vec::new(),
         labels: BTreeMap::new(),
         health: Health::Healthy,
         locality: Locality::default(),
