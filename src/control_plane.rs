@@ -107,6 +107,9 @@ pub struct Args {
     /// How long a rotation of the root waits for agents that are away.
     #[arg(long, env = "AMBIT_ROTATION_PATIENCE", default_value = "10m", value_parser = clock::parse_span)]
     pub rotation_patience: Duration,
+    /// How often the keys of issuers of tokens are fetched (RequestAuthentication).
+    #[arg(long, env = "AMBIT_JWKS_REFRESH", default_value = "20m", value_parser = clock::parse_span)]
+    pub jwks_refresh: Duration,
     /// A further name or address in the port's certificate; may be repeated.
     #[arg(
         long = "dns-name",
@@ -310,6 +313,7 @@ async fn start(args: Args, logs: Logs, tasks: &Tasks) -> Result<(), ControlPlane
         tokens: args.tokens,
         agents,
         replica,
+        jwks_refresh: args.jwks_refresh,
         dns_names: own_names.chain(of_service).chain(args.dns_names).collect(),
         services,
         metrics,

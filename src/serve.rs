@@ -82,6 +82,7 @@ use self::tokens::Tokens;
 use self::webhook::Webhook;
 use crate::ca::{Authority, Bundle, Replica};
 use crate::config::{Batch, Configuration};
+use crate::jwks;
 use crate::mesh_config::MeshConfig;
 
 pub use self::agents::{
@@ -117,6 +118,8 @@ pub struct Settings {
     pub agents: Option<AgentSettings>,
     /// What drives the authority's rotations.
     pub replica: Replica,
+    /// How often keys of issuers are fetched.
+    pub jwks_refresh: Duration,
     /// Names in the port's certificate.
     pub dns_names: Vec<String>,
     /// The port of the services.
@@ -204,8 +207,14 @@ pub fn start(
         metrics.clone(),
         settings.writers,
     );
-    let keeper = keeper.told(settings.mesh);
+    let mut keeper = keeper.told(settings.mesh);
     let enrolled = keeper.enrolled();
+    if let Some(errand) = keeper.errand() {
+        tasks.spawn(
+            "keys",
+            jwks::run(errand, settings.jwks_refresh, &registry, tasks.token()),
+        );
+    }
     let progress = Progress::default();
 
     tasks.spawn("configuration", keeper.run(batches, tasks.token()));

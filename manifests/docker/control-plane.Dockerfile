@@ -10,5 +10,7 @@ RUN cargo build --release --locked -p ambit --bin ambit
 
 FROM ${BASE}
 COPY --from=build /src/target/release/ambit /usr/local/bin/ambit
+# For keys of issuers that are fetched over HTTPS.
+COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/
 USER 65532:65532
 ENTRYPOINT ["/usr/local/bin/ambit"]

@@ -33,9 +33,11 @@ use super::gate::Callers;
 use super::metrics::Metrics;
 use super::publication::{Publication, Publisher};
 use super::tokens::Subject;
+use crate::config::keys::Wanted;
 use crate::config::objects::Kind;
 use crate::config::objects::gateway::GatewayKey;
 use crate::config::{Batch, Configuration};
+use crate::jwks::{Errand, Found};
 use crate::mesh_config::MeshConfig;
 
 pub(crate) use self::handle::{CaptureChange, CaptureReply, Handle, NotReady};
@@ -45,6 +47,8 @@ pub(crate) use self::survey::{NodeFeed, StatusFeed, WaypointFeed};
 
 /// Requests waiting for the task: every agent of a large mesh at once.
 const REQUESTS: usize = 4096;
+/// Key sets that wait for the task.
+const FOUND: usize = 16;
 /// Requests answered by one publication.
 const TOGETHER: usize = 256;
 
@@ -65,6 +69,12 @@ pub(crate) struct Keeper {
     survey: Survey,
     /// What holds for the whole mesh, if somebody says it.
     mesh: Option<watch::Receiver<MeshConfig>>,
+    /// Tells where keys are wanted from.
+    wanted: watch::Sender<Arc<Wanted>>,
+    /// What was found there.
+    found: mpsc::Receiver<Found>,
+    /// For whoever fetches them.
+    errand: Option<Errand>,
 }
 
 /// Whoever writes what this task has found out, where somebody does.
@@ -103,6 +113,8 @@ impl Keeper {
         metrics.captured_pods(claims.iter().count());
         let (published, receiver) = watch::channel(None);
         let (sender, requests) = mpsc::channel(REQUESTS);
+        let (wanted, wants) = watch::channel(Arc::default());
+        let (finder, found) = mpsc::channel(FOUND);
         let records_here = marker.is_none();
         let keeper = Self {
             configuration,
@@ -117,6 +129,12 @@ impl Keeper {
             marker,
             survey: Survey::new(statuses, nodes, waypoints),
             mesh: None,
+            wanted,
+            found,
+            errand: Some(Errand {
+                wanted: wants,
+                found: finder,
+            }),
         };
         (keeper, Handle::new(sender, receiver, records_here))
     }
@@ -131,6 +149,11 @@ impl Keeper {
     /// Enrolled namespaces and their changes.
     pub(crate) fn enrolled(&self) -> Enrolled {
         self.rosters.enrolled()
+    }
+
+    /// What is to be fetched of keys, for the one who does it.
+    pub(crate) fn errand(&mut self) -> Option<Errand> {
+        self.errand.take()
     }
 
     /// Serves the channels until asked to stop.
@@ -151,6 +174,12 @@ impl Keeper {
                 },
                 () = changed(&mut self.mesh), if ready => {
                     self.take_mesh();
+                    self.publish();
+                }
+                Some(Found { source, fetched }) = self.found.recv(), if ready => {
+                    self.survey.note_keys(clock::now());
+                    let changes = self.configuration.take_keys(&source, fetched);
+                    self.take_changes(changes);
                     self.publish();
                 }
                 () = self.survey.is_due(), if ready => {
@@ -184,8 +213,8 @@ impl Keeper {
             Callers::Nodes(_) => false,
         };
         self.survey.note(&batch, clock::now());
-        let mut kinds = batch.events.iter().map(|event| event.key().kind);
-        let tells = kinds.any(|kind| kind == Kind::Telemetry);
+        let has = |kind: Kind| batch.events.iter().any(|event| event.key().kind == kind);
+        let (tells, of_keys) = (has(Kind::Telemetry), has(Kind::RequestAuthentication));
         let changes = self.configuration.apply(batch);
         if tells {
             let rules = self.configuration.telemetry_rules();
@@ -193,6 +222,11 @@ impl Keeper {
         }
         self.rosters.refresh(&touched, &self.configuration);
         self.take_changes(changes);
+        if of_keys {
+            let wanted = self.configuration.wanted_keys();
+            self.configuration.keep_keys(&wanted);
+            self.wanted.send_replace(Arc::new(wanted));
+        }
         match &self.callers {
             Callers::Nodes(tokens) => {
                 let nodes = self.configuration.nodes().cloned().map(Subject::Node);

@@ -14,7 +14,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use ambit_model::{
-    Change, Mesh, MeshTelemetry, ServiceName, ServiceRoutes, TelemetryRules, WorkloadUid,
+    Change, Mesh, MeshTelemetry, RequestAuthentication, ServiceName, ServiceRoutes, TelemetryRules,
+    WorkloadUid,
 };
 use ambit_wire::delta::{Catalog, Entry};
 use ambit_wire::encode;
@@ -39,6 +40,8 @@ pub(crate) struct Publication {
     pub(crate) routes: Shelf,
     /// What waypoints tell of requests, encoded.
     pub(crate) telemetry: Shelf,
+    /// Request authentications, encoded.
+    pub(crate) authentications: Shelf,
     log: imbl::Vector<Arc<Changes>>,
 }
 
@@ -57,6 +60,8 @@ pub(crate) struct Changes {
     pub(crate) routes: BTreeSet<Arc<str>>,
     /// What is told of requests that is new or has changed.
     pub(crate) telemetry: BTreeSet<Arc<str>>,
+    /// New, changed and gone request authentications.
+    pub(crate) authentications: BTreeSet<Arc<str>>,
     /// True if services are among the addresses, or pods that are or were bound to a waypoint.
     pub(crate) bindings: bool,
 }
@@ -68,6 +73,7 @@ impl Changes {
             && self.addresses.is_empty()
             && self.routes.is_empty()
             && self.telemetry.is_empty()
+            && self.authentications.is_empty()
     }
 }
 
@@ -161,6 +167,7 @@ impl Publisher {
             policies: Shelf::default(),
             routes: Shelf::default(),
             telemetry: Shelf::default(),
+            authentications: Shelf::default(),
             log: imbl::Vector::new(),
         };
         Self {
@@ -201,6 +208,8 @@ impl Publisher {
             }
             Change::RemovePolicy(name) => self.remove_policy(&name.to_string()),
             Change::PutRoutes(routes) => self.put_routes(encode::routes_entry(routes)),
+            Change::PutAuthentication(object) => self.put_authentication(object),
+            Change::RemoveAuthentication(name) => self.remove_authentication(&name.to_string()),
             Change::RemoveRoutes(service) => {
                 let name = service.to_string();
                 match self.latest.addresses.get(&name) {
@@ -234,6 +243,19 @@ impl Publisher {
     fn put_telemetry(&mut self, (name, entry): (Arc<str>, Entry)) {
         if self.latest.telemetry.put(&name, entry) {
             self.pending.telemetry.insert(name);
+        }
+    }
+
+    fn put_authentication(&mut self, object: &RequestAuthentication) {
+        let (name, entry) = encode::authentication_entry(object);
+        if self.latest.authentications.put(&name, entry) {
+            self.pending.authentications.insert(name);
+        }
+    }
+
+    fn remove_authentication(&mut self, name: &str) {
+        if self.latest.authentications.remove(name).is_some() {
+            self.pending.authentications.insert(name.into());
         }
     }
 

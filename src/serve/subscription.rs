@@ -3,17 +3,20 @@
 //! ```text
 //!  request(), published()          poll(), again and again
 //!        |                            1. policies, new and changed ---- until all are acknowledged
-//!        v                            2. routes of services ----------- until all are acknowledged
+//!        v                            2. routes of services, request
+//!                                        authentications -------------- until all are acknowledged
 //!  a delta server for each type       3. workloads and services ------- until all are acknowledged
 //!                                     4. policies that are gone
 //! ```
 //!
 //! An agent is told of all workloads, services and policies; a waypoint of those in its [`Scope`], of
-//! routes, and before all that of what it is to tell of requests, for which nothing waits.
+//! routes and request authentications, and before all that of what it is to tell of requests, for which nothing
+//! waits. A waypoint keeps a request authentication that is gone while a service or workload names it, so that
+//! none has to linger here.
 //!
 //! Invariants: a workload never reaches an agent before a policy that it lists, and a policy
 //! leaves it only after every workload that listed it has changed; a service, or a new port of it,
-//! reaches a waypoint after its routes. A client that does not ask for
+//! reaches a waypoint after its routes and the request authentications that it names. A client that does not ask for
 //! one of the types is not waited for on that type.
 
 use std::collections::HashMap;
@@ -22,7 +25,8 @@ use std::time::Instant;
 
 use ambit_model::Mesh;
 use ambit_wire::delta::{
-    ADDRESS_TYPE, AUTHORIZATION_TYPE, Catalog, Entry, Outcome, ROUTES_TYPE, Server, TELEMETRY_TYPE,
+    ADDRESS_TYPE, AUTHENTICATION_TYPE, AUTHORIZATION_TYPE, Catalog, Entry, Outcome, ROUTES_TYPE,
+    Server, TELEMETRY_TYPE,
 };
 use ambit_wire::discovery::{DeltaDiscoveryRequest, DeltaDiscoveryResponse};
 use ambit_wire::encode::routes_edit;
@@ -41,11 +45,19 @@ pub(crate) enum Kind {
     Routes,
     /// What is told of requests.
     Telemetry,
+    /// Request authentications.
+    Authentication,
 }
 
 impl Kind {
     /// Every type.
-    pub(crate) const ALL: [Self; 4] = [Self::Address, Self::Policy, Self::Routes, Self::Telemetry];
+    pub(crate) const ALL: [Self; 5] = [
+        Self::Address,
+        Self::Policy,
+        Self::Routes,
+        Self::Telemetry,
+        Self::Authentication,
+    ];
 
     /// The type of a type URL.
     pub(crate) fn of(type_url: &str) -> Option<Self> {
@@ -54,17 +66,19 @@ impl Kind {
             AUTHORIZATION_TYPE => Some(Self::Policy),
             ROUTES_TYPE => Some(Self::Routes),
             TELEMETRY_TYPE => Some(Self::Telemetry),
+            AUTHENTICATION_TYPE => Some(Self::Authentication),
             _ => None,
         }
     }
 
-    /// The word for metrics, as Istio's control plane has it; the last two are our own.
+    /// The word for metrics, as Istio's control plane has it; the last three are our own.
     pub(crate) fn word(self) -> &'static str {
         match self {
             Self::Address => "wds",
             Self::Policy => "wads",
             Self::Routes => "routes",
             Self::Telemetry => "telemetry",
+            Self::Authentication => "authentications",
         }
     }
 }
@@ -76,6 +90,7 @@ pub(crate) struct Subscription {
     policies: Server,
     routes: Server,
     telemetry: Server,
+    authentications: Server,
     /// What a waypoint is told of; none for an agent, who is told everything but what is for waypoints.
     scope: Option<Scope>,
     /// Policies that are gone but that the client is not told about yet.
@@ -97,10 +112,10 @@ struct Sight<'a> {
 impl Sight<'_> {
     fn shows(&self, name: &str) -> bool {
         match (self.scope, self.kind) {
-            (None, Kind::Routes | Kind::Telemetry) => false,
+            (None, Kind::Routes | Kind::Telemetry | Kind::Authentication) => false,
             (None, Kind::Address | Kind::Policy) => true,
             (Some(scope), Kind::Address) => scope.has_address(name, self.mesh),
-            (Some(scope), Kind::Policy) => scope.has_policy(name),
+            (Some(scope), Kind::Policy | Kind::Authentication) => scope.has_policy(name),
             (Some(scope), Kind::Routes) => scope.has_routes(name),
             (Some(scope), Kind::Telemetry) => scope.has_telemetry(name),
         }
@@ -138,6 +153,7 @@ struct Sights<'a> {
     policies: Sight<'a>,
     routes: Sight<'a>,
     telemetry: Sight<'a>,
+    authentications: Sight<'a>,
 }
 
 impl<'a> Sights<'a> {
@@ -158,6 +174,7 @@ impl<'a> Sights<'a> {
             policies: sight(Kind::Policy, &now.policies, Some(lingering)),
             routes: sight(Kind::Routes, &now.routes, None),
             telemetry: sight(Kind::Telemetry, &now.telemetry, None),
+            authentications: sight(Kind::Authentication, &now.authentications, None),
         }
     }
 }
@@ -170,6 +187,7 @@ impl Subscription {
             policies: Server::new(AUTHORIZATION_TYPE, now.sequence),
             routes: Server::new(ROUTES_TYPE, now.sequence).editing(routes_edit),
             telemetry: Server::new(TELEMETRY_TYPE, now.sequence),
+            authentications: Server::new(AUTHENTICATION_TYPE, now.sequence),
             scope,
             lingering: HashMap::new(),
             seen: now.sequence,
@@ -200,6 +218,10 @@ impl Subscription {
             Kind::Policy => self.policies.request(request, &sights.policies),
             Kind::Routes => self.routes.request(request, &sights.routes),
             Kind::Telemetry => self.telemetry.request(request, &sights.telemetry),
+            Kind::Authentication => {
+                let sight = &sights.authentications;
+                self.authentications.request(request, sight)
+            }
         };
         self.addresses.changed(self.seen, &left, &sights.addresses);
         Some((kind, outcome))
@@ -234,6 +256,9 @@ impl Subscription {
                 .changed(sequence, &change.routes, &sights.routes);
             self.telemetry
                 .changed(sequence, &change.telemetry, &sights.telemetry);
+            let authentications = &change.authentications;
+            self.authentications
+                .changed(sequence, authentications, &sights.authentications);
         }
         let scope = self.scope.as_ref();
         if scope.is_some_and(|scope| changes.iter().any(|changes| scope.is_moved_by(changes))) {
@@ -259,6 +284,8 @@ impl Subscription {
         if moved.policies {
             self.policies.resync(now.sequence, &sights.policies);
             self.telemetry.resync(now.sequence, &sights.telemetry);
+            let sight = &sights.authentications;
+            self.authentications.resync(now.sequence, sight);
         }
     }
 
@@ -269,6 +296,8 @@ impl Subscription {
         self.addresses.resync(now.sequence, &sights.addresses);
         self.routes.resync(now.sequence, &sights.routes);
         self.telemetry.resync(now.sequence, &sights.telemetry);
+        let sight = &sights.authentications;
+        self.authentications.resync(now.sequence, sight);
         self.seen = now.sequence;
     }
 
@@ -287,7 +316,10 @@ impl Subscription {
         if let Some(response) = self.routes.poll(&sights.routes) {
             return Some((Kind::Routes, response));
         }
-        if !is_settled(&self.routes, self.seen) {
+        if let Some(response) = self.authentications.poll(&sights.authentications) {
+            return Some((Kind::Authentication, response));
+        }
+        if !is_settled(&self.routes, self.seen) || !is_settled(&self.authentications, self.seen) {
             return None;
         }
         if let Some(response) = self.addresses.poll(&sights.addresses) {

@@ -106,6 +106,7 @@ impl Plane {
             admin: Some(admin),
             writers: Writers::default(),
             mesh: None,
+            jwks_refresh: Duration::from_secs(1200),
             leaving: None,
             logs: None,
         };

@@ -25,6 +25,7 @@ pub const NAMES: &[&str] = &[
     "AMBIT_FROM",
     "AMBIT_GATEWAY",
     "AMBIT_HANDOVER_WAIT",
+    "AMBIT_JWKS_REFRESH",
     "AMBIT_LISTEN",
     "AMBIT_LOG_JSON",
     "AMBIT_LOG_LEVEL",

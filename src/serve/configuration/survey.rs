@@ -128,6 +128,12 @@ impl Survey {
         }
     }
 
+    /// Notes that keys of an issuer were fetched, or could not be.
+    pub(super) fn note_keys(&mut self, now: Instant) {
+        self.look_at(Look::Policies, now + SOON);
+        self.look_at(Look::Problems, now + SELDOM);
+    }
+
     /// Not later than this.
     fn look_at(&mut self, look: Look, when: Instant) {
         let due = self.due.entry(look).or_insert(when);

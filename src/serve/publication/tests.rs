@@ -35,6 +35,7 @@ fn service(hostname: &str, vip: &str) -> Change {
         load_balancing: ambit_model::LoadBalancing::default(),
         ip_families: ambit_model::IpFamilies::Automatic,
         traffic: None,
+        authentications: Vec::new(),
     }))
 }
 

@@ -24,6 +24,7 @@ fn service(short: &str, waypoint: Option<&str>) -> Change {
         load_balancing: ambit_model::LoadBalancing::default(),
         ip_families: ambit_model::IpFamilies::Automatic,
         traffic: None,
+        authentications: Vec::new(),
     }))
 }
 
@@ -52,6 +53,8 @@ pub(in crate::serve) fn endpoint(pod: &str, service: &str, address: &str) -> Cha
         waypoint_only: false,
         policies: Vec::new(),
         applicable_policies: None,
+        authentications: Vec::new(),
+        asked_authentications: Vec::new(),
         labels: BTreeMap::new(),
         health: Health::Healthy,
         locality: Locality::default(),

@@ -2,8 +2,9 @@ use std::time::Instant;
 
 use ambit_kit::clock;
 use ambit_model::{
-    Change, GatewayAddress, HttpMatch, HttpRoutes, HttpRule, Mesh, PathMatch, Policy, PolicyName,
-    PolicyOrigin, PortRoutes, RouteList, RoutedMatch, Service, ServiceName, ServiceRoutes,
+    Change, GatewayAddress, HttpMatch, HttpRoutes, HttpRule, JwtRule, Mesh, PathMatch, Policy,
+    PolicyName, PolicyOrigin, PortRoutes, RequestAuthentication, RouteList, RoutedMatch, Service,
+    ServiceName, ServiceRoutes,
 };
 use ambit_wire::decode::RoutesReader;
 use ambit_wire::delta::Client;
@@ -21,6 +22,7 @@ struct Line {
     policies: Client,
     addresses: Client,
     routes: Client,
+    authentications: Client,
 }
 
 fn policy(name: &str) -> Change {
@@ -52,6 +54,7 @@ fn address(name: &str, text: &str) -> Change {
         load_balancing: ambit_model::LoadBalancing::default(),
         ip_families: ambit_model::IpFamilies::Automatic,
         traffic: None,
+        authentications: Vec::new(),
     }))
 }
 
@@ -73,6 +76,7 @@ impl Line {
             policies: Client::new(AUTHORIZATION_TYPE),
             addresses: Client::new(ADDRESS_TYPE),
             routes: Client::new(ROUTES_TYPE),
+            authentications: Client::new(AUTHENTICATION_TYPE),
         }
     }
 
@@ -90,6 +94,7 @@ impl Line {
             Kind::Policy => &mut self.policies,
             Kind::Routes => &mut self.routes,
             Kind::Telemetry => unreachable!("no line has a client of it"),
+            Kind::Authentication => &mut self.authentications,
         }
     }
 
@@ -340,6 +345,51 @@ fn a_waypoint_learns_of_routes_before_the_services_that_they_are_for() {
     told.publish(Change::RemoveService(ServiceName::new("shop", "web")));
     let gone = ["routes -shop/web", "wds -shop/web"];
     assert_eq!(told.line.exchange(), gone);
+}
+
+#[test]
+fn a_waypoint_learns_of_authentications_before_the_services_that_name_them() {
+    let mut told = Told::with_web();
+    told.line.connect(&[Kind::Authentication]);
+    told.line.exchange();
+    let named = PolicyName::new("shop", "tokens");
+    let object = |issuer: &str| {
+        Change::PutAuthentication(Arc::new(RequestAuthentication {
+            name: named.clone(),
+            rules: vec![JwtRule {
+                issuer: Some(issuer.into()),
+                ..JwtRule::default()
+            }],
+        }))
+    };
+    told.line.publisher.apply(&object("a"));
+    let Change::PutService(web) = address("web", "2") else {
+        panic!("a service");
+    };
+    told.publish(Change::PutService(Arc::new(Service {
+        waypoint: Some(GatewayAddress::Service(name("waypoint"), 15008)),
+        authentications: vec![named.clone()],
+        ..Service::clone(&web)
+    })));
+    let (kind, nonce, words) = told.line.sent().unwrap();
+    assert_eq!(words, "authentications +shop/tokens");
+    assert_eq!(told.line.sent(), None, "until it has it");
+    told.line.acknowledge(kind, &nonce);
+    assert_eq!(told.line.exchange(), ["wds +shop/web"]);
+    told.publish(object("b"));
+    assert_eq!(told.line.exchange(), ["authentications +shop/tokens"]);
+    told.publish(Change::RemoveAuthentication(named.clone()));
+    assert_eq!(told.line.exchange(), ["authentications -shop/tokens"]);
+    // Those of namespaces that it reaches nothing of are none of its business, and no agent's.
+    let elsewhere = RequestAuthentication {
+        name: PolicyName::new("bank", "tokens"),
+        rules: Vec::new(),
+    };
+    told.publish(Change::PutAuthentication(Arc::new(elsewhere)));
+    assert_eq!(told.line.exchange(), Vec::<String>::new());
+    let mut agent = Line::new(&[object("a")]);
+    agent.connect(&[Kind::Authentication]);
+    assert_eq!(agent.exchange(), ["authentications"]);
 }
 
 #[test]
