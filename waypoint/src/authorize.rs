@@ -16,7 +16,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use ambit_decide::{Admission, Connection, DryRun, Refusal, Said, at_waypoint, before_routing};
-use ambit_model::{Policy, Workload};
+use ambit_model::{Action, Policy, Workload};
 use ambit_policy::{Attributes, Claims, Headers, Request, joined};
 use ambit_route::Head;
 use http::HeaderMap;
@@ -24,6 +24,7 @@ use http::request::Parts;
 
 use crate::call::{Asked, Call};
 use crate::proxy::Proxy;
+use crate::request::authenticate::Tokens;
 use crate::view::View;
 
 /// Who asks for what.
@@ -35,8 +36,8 @@ pub(crate) struct Asking<'a> {
 
 #[derive(Clone, Copy, Debug)]
 enum What<'a> {
-    /// A request.
-    Request(&'a Parts, Option<&'a Claims>),
+    /// A request, with what is known of its tokens.
+    Request(&'a Parts, Option<&'a Tokens>),
     /// A connection that is no HTTP, with the server name that its client asks for.
     Connection(Option<&'a str>),
     /// Any request that there may be on the connection.
@@ -48,21 +49,21 @@ enum What<'a> {
 pub(crate) struct Seen {
     /// Its head.
     pub(crate) head: Parts,
-    /// What its token says.
-    pub(crate) claims: Option<Arc<Claims>>,
+    /// What is known of its tokens.
+    pub(crate) tokens: Tokens,
 }
 
 impl Seen {
     /// That it is asked for on this connection.
     pub(crate) fn asked_on<'a>(&'a self, call: &'a Call) -> Asking<'a> {
-        Asking::request(call, &self.head, self.claims.as_deref())
+        Asking::request(call, &self.head, Some(&self.tokens))
     }
 }
 
 impl<'a> Asking<'a> {
-    /// A request of a connection, with the claims of its token if that was found to be valid.
-    pub(crate) fn request(call: &'a Call, head: &'a Parts, claims: Option<&'a Claims>) -> Self {
-        let what = What::Request(head, claims);
+    /// A request of a connection, with what is known of its tokens.
+    pub(crate) fn request(call: &'a Call, head: &'a Parts, tokens: Option<&'a Tokens>) -> Self {
+        let what = What::Request(head, tokens);
         Self { call, what }
     }
 
@@ -95,7 +96,11 @@ impl<'a> Asking<'a> {
             return Ok(Admission::default());
         }
         let to = self.call.destination;
-        let say = |policy: &Policy| self.say(view, policy, to);
+        let claims = match self.what {
+            What::Request(_, Some(tokens)) => tokens.claims(),
+            _ => &[],
+        };
+        let say = |policy: &Policy| self.say(view, policy, to, claims);
         match &self.call.asked {
             Asked::Service(service, _) => {
                 before_routing(policies, &service.name, &self.judged(to), say)
@@ -115,6 +120,10 @@ impl<'a> Asking<'a> {
         to: SocketAddr,
         port: u16,
     ) -> Result<Admission, Refusal> {
+        let claims = match self.what {
+            What::Request(head, Some(tokens)) => tokens.claims_at(view, workload, head),
+            _ => Cow::Borrowed(&[][..]),
+        };
         let say = |policy: &Policy| {
             let is_bound = policy
                 .requests
@@ -122,8 +131,8 @@ impl<'a> Asking<'a> {
                 .is_some_and(|requests| !requests.targets.is_empty());
             match is_bound {
                 true if self.was_judged(view, policy) => Said::Elsewhere,
-                true => self.say(view, policy, SocketAddr::new(to.ip(), port)),
-                false => self.say(view, policy, to),
+                true => self.say(view, policy, SocketAddr::new(to.ip(), port), &claims),
+                false => self.say(view, policy, to, &claims),
             }
         };
         at_waypoint(&view.mesh, workload, &self.judged(to), say)
@@ -169,8 +178,15 @@ impl<'a> Asking<'a> {
             || service.is_some_and(|(service, _)| policy.is_bound_to(&service.name))
     }
 
-    /// Whether a policy matches.
-    fn say(&self, view: &View, policy: &Policy, destination: SocketAddr) -> Said {
+    /// Whether a policy matches. One that allows is shown what the first token says, any other what each of
+    /// them does.
+    fn say(
+        &self,
+        view: &View,
+        policy: &Policy,
+        destination: SocketAddr,
+        claims: &[Arc<Claims>],
+    ) -> Said {
         let Some(ready) = view.policies.ready(&policy.name) else {
             return Said::Nothing;
         };
@@ -183,17 +199,25 @@ impl<'a> Asking<'a> {
             request,
         };
         Said::Rule(match self.what {
-            What::Request(head, claims) => {
+            What::Request(head, _) => {
                 let lines = Lines(&head.headers);
                 let head = Head::of(head);
-                let request = Request {
+                let request = |claims| Request {
                     method: head.method.as_str(),
                     host: head.authority,
                     path: head.path,
                     headers: &lines,
                     claims,
                 };
-                ready.matched_by(&attributes(None, Some(request)))
+                let mut all = claims.iter().map(AsRef::as_ref);
+                let mut matched = ready.matched_by(&attributes(None, Some(request(all.next()))));
+                if policy.action == Action::Deny {
+                    for claims in all {
+                        let attributes = attributes(None, Some(request(Some(claims))));
+                        matched = matched.or_else(|| ready.matched_by(&attributes));
+                    }
+                }
+                matched
             }
             What::Connection(server_name) => ready.matched_by(&attributes(server_name, None)),
             What::AnyRequest => ready.matched_at_best(&attributes(None, None)),

@@ -65,6 +65,7 @@ pub(crate) fn bound(short: &str, waypoint: Option<&str>) -> Change {
         waypoint,
         load_balancing: LoadBalancing::default(),
         ip_families: IpFamilies::Automatic,
+        authentications: Vec::new(),
         traffic: None,
     }))
 }
@@ -117,6 +118,8 @@ pub(crate) fn endpoint(pod: &str, service: &str, address: &str, health: Health) 
         waypoint_only: false,
         policies: Vec::new(),
         applicable_policies: None,
+        authentications: Vec::new(),
+        asked_authentications: Vec::new(),
         labels: BTreeMap::new(),
         health,
         locality: Locality::default(),

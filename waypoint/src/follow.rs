@@ -17,7 +17,8 @@ use ambit_uplink::trust::Trusted;
 use ambit_uplink::{Access, Check, Delivery, Discovered, Subscription};
 use ambit_wire::decode::{self, Decoded};
 use ambit_wire::delta::{
-    ADDRESS_TYPE, AUTHORIZATION_TYPE, Client, ROUTES_TYPE, Received, TELEMETRY_TYPE, Update,
+    ADDRESS_TYPE, AUTHENTICATION_TYPE, AUTHORIZATION_TYPE, Client, ROUTES_TYPE, Received,
+    TELEMETRY_TYPE, Update,
 };
 use tokio::sync::{mpsc, watch};
 use tonic::transport::Channel;
@@ -44,6 +45,8 @@ pub(crate) enum Kind {
     Policy,
     /// Routes: before the services whose requests they are for.
     Routes,
+    /// Request authentications: before the services and workloads that name them.
+    Authentication,
     /// Workloads and services.
     Address,
 }
@@ -71,10 +74,15 @@ pub(crate) fn subscriptions(
     let reader = Arc::clone(reader);
     let routes: Check = Box::new(move |received| readable_routes(&reader, received));
     let told: Check = Box::new(telling::readable);
+    let authentication: Check = Box::new(|received| {
+        let read = decode::authentication_from_bytes(&received.name, &received.body);
+        read.map(drop).map_err(|error| error.to_string())
+    });
     [
         (Kind::Telemetry, TELEMETRY_TYPE, told),
         (Kind::Policy, AUTHORIZATION_TYPE, policy),
         (Kind::Routes, ROUTES_TYPE, routes),
+        (Kind::Authentication, AUTHENTICATION_TYPE, authentication),
         (Kind::Address, ADDRESS_TYPE, address),
     ]
     .into_iter()
@@ -159,7 +167,7 @@ impl Follower {
                 }
                 false
             }
-            Kind::Policy | Kind::Address => self.bring_in(kind, &update),
+            Kind::Policy | Kind::Authentication | Kind::Address => self.bring_in(kind, &update),
         };
         self.put_in_force();
         if judged_otherwise {
@@ -171,7 +179,9 @@ impl Follower {
         if gone {
             self.proxy.gone.notify_one();
         }
-        if complete && self.told.insert(kind) && self.told.len() == 3 {
+        // An older control plane tells of no authentications, and names none.
+        let counts = complete && kind != Kind::Authentication;
+        if counts && self.told.insert(kind) && self.told.len() == 3 {
             tracing::info!("the first state is complete");
             self.complete.send_replace(true);
         }
@@ -270,6 +280,11 @@ fn change(kind: Kind, received: &Received, trust_domain: &str) -> Option<Change>
                 Decoded::Service(service) => Change::PutService(Arc::new(service)),
             },
         ),
+        Kind::Authentication => {
+            let (name, body) = (&received.name, &received.body);
+            let object = decode::authentication_from_bytes(name, body).ok()?;
+            Some(Change::PutAuthentication(Arc::new(object)))
+        }
         // Taken in elsewhere.
         Kind::Routes | Kind::Telemetry => None,
     }
@@ -281,6 +296,10 @@ fn removal(kind: Kind, name: &Arc<str>) -> Vec<Change> {
         Kind::Telemetry => Vec::new(),
         Kind::Policy => PolicyName::parse(name)
             .map(Change::RemovePolicy)
+            .into_iter()
+            .collect(),
+        Kind::Authentication => PolicyName::parse(name)
+            .map(Change::RemoveAuthentication)
             .into_iter()
             .collect(),
         Kind::Routes => ServiceName::parse(name)

@@ -155,9 +155,10 @@ pub(crate) fn admin(proxy: Arc<Proxy>) -> Routes {
         let workloads: Vec<_> = view.mesh.workloads().map(|w| &**w).collect();
         let policies: Vec<_> = view.mesh.policies().map(|p| &**p).collect();
         let routes: Vec<_> = view.mesh.all_routes().map(|r| &**r).collect();
+        let authentications: Vec<_> = view.mesh.authentications().map(|a| &**a).collect();
         Page::json(&serde_json::json!({
             "services": services, "workloads": workloads, "policies": policies,
-            "routes": routes,
+            "routes": routes, "authentications": authentications,
         }))
     })
 }

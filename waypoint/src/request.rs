@@ -1,8 +1,8 @@
 //! A request, from its head to the end of its answer. [`answer`] is the story, in order:
 //!
 //! 1. [`headers::take_in`]: what belongs to one hop goes, who called is noted; the path gets its normal
-//!    form; [`hops`]: a request that goes in circles ends; [`judge`]: by the policies that are bound to what
-//!    was asked for
+//!    form; [`hops`]: a request that goes in circles ends; [`authenticate`]: whose tokens it has; [`judge`]:
+//!    by the policies that are bound to what was asked for
 //! 2. [`find_rule`]: which rule of the service's routes it meets
 //! 3. [`cors`], [`suffer`]: errors that the rule makes on purpose; [`before`]: its other filters. Each of
 //!    them may answer by itself
@@ -15,6 +15,7 @@
 //!
 //! Refusals go the same way: [`local`] makes the answer, and it is recorded like any other.
 
+pub(crate) mod authenticate;
 mod copies;
 mod form;
 mod hashed;
@@ -32,7 +33,6 @@ use std::time::{Duration, Instant};
 
 use ambit_kit::clock;
 use ambit_model::{BackendTarget, Faults};
-use ambit_policy::Claims;
 use ambit_route::{
     CorsHeaders, CorsVerdict, Covered, Direct, Filters, Found, Head, Rule, inject, normalize,
 };
@@ -41,6 +41,7 @@ use http::uri::Scheme;
 use http::{Request, Response};
 use hyper::body::{Body as _, Incoming};
 
+use self::authenticate::Tokens;
 use self::copies::Copy;
 use self::hashed::Hashed;
 use self::hops::Hops;
@@ -78,21 +79,21 @@ pub(crate) async fn answer(
     }
     let mut record = Record::begin(proxy, call, &head, began);
     let room = proxy.pressure.check().map_err(|full| Fault::of(&full));
-    // No tokens are looked at yet.
-    let claims: Option<Arc<Claims>> = None;
-    let checked = room.and_then(|()| hops.check()).and_then(|()| {
-        let asking = Asking::request(call, &head, claims.as_deref());
-        judge(proxy, &view, &asking)
+    let checked = room.and_then(|()| hops.check());
+    let checked = checked.and_then(|()| authenticate::of_asked(&view, call, &mut head));
+    let checked = checked.and_then(|tokens| {
+        let asking = Asking::request(call, &head, Some(&tokens));
+        judge(proxy, &view, &asking).map(|()| tokens)
     });
     let routed = match checked {
-        Ok(()) => route((proxy, &view), call, &mut head, &mut record).await,
+        Ok(tokens) => route((proxy, &view), call, (&mut head, tokens), &mut record).await,
         Err(fault) => Err(fault),
     };
     record.sends_head(&head);
     let response = match routed {
         Ok(Onward::Send(mut plan)) => {
             plan.switches = switch.as_ref().is_some_and(Switch::is_passed_on);
-            (plan.hops, plan.width, plan.claims) = (hops, width, claims);
+            (plan.hops, plan.width) = (hops, width);
             if switch.is_some() {
                 record.goes_on(plan.seen(&head));
             }
@@ -137,6 +138,8 @@ pub(crate) struct Plan {
     /// Index of the backend among the rule's.
     backend: Option<usize>,
     pub(crate) to: Target,
+    /// Whose tokens it has.
+    pub(crate) tokens: Tokens,
     cors: Option<CorsHeaders>,
     /// What is sent elsewhere beside it.
     copies: Vec<Copy>,
@@ -150,8 +153,6 @@ pub(crate) struct Plan {
     pub(crate) deadline: Option<Instant>,
     /// The request as it came, if its rule changes it: so it is judged.
     came: Option<Box<Parts>>,
-    /// What its token says.
-    claims: Option<Arc<Claims>>,
     /// What it has come through.
     pub(crate) hops: Hops,
     /// How much of its answer may wait.
@@ -179,10 +180,11 @@ fn judge(proxy: &Proxy, view: &View, asking: &Asking<'_>) -> Result<(), Fault> {
 async fn route(
     (proxy, view): (&Proxy, &Arc<View>),
     call: &Call,
-    head: &mut Parts,
+    (head, tokens): (&mut Parts, Tokens),
     record: &mut Record,
 ) -> Result<Onward, Fault> {
     let mut plan = Plan::unrouted(view, call);
+    plan.tokens = tokens;
     let Some(routes) = call.routes(view) else {
         return Ok(Onward::Send(plan));
     };
@@ -263,14 +265,14 @@ impl Plan {
     /// What policies are asked about.
     fn asking<'a>(&'a self, call: &'a Call, head: &'a Parts) -> Asking<'a> {
         let came = self.came.as_deref().unwrap_or(head);
-        Asking::request(call, came, self.claims.as_deref())
+        Asking::request(call, came, Some(&self.tokens))
     }
 
     /// The same, to be kept.
     fn seen(&self, head: &Parts) -> Seen {
         Seen {
             head: self.came.as_deref().unwrap_or(head).clone(),
-            claims: self.claims.clone(),
+            tokens: self.tokens.clone(),
         }
     }
 
@@ -281,6 +283,7 @@ impl Plan {
             rule: None,
             backend: None,
             to: call.target(),
+            tokens: Tokens::default(),
             cors: None,
             copies: Vec::new(),
             hashed: None,
@@ -288,7 +291,6 @@ impl Plan {
             switches: false,
             deadline: None,
             came: None,
-            claims: None,
             hops: Hops::default(),
             width: Width::default(),
         }

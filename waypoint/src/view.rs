@@ -1,5 +1,5 @@
 //! What the waypoint knows at one moment: the mesh, and what is made ready from it once so that no
-//! request has to: compiled routes, and endpoints to pick from.
+//! request has to: compiled routes, endpoints to pick from, and what judges tokens.
 //!
 //! A [`View`] is an immutable value made of persistent maps: one task applies changes to its own
 //! ([`View::apply`], O(change)) and puts a clone where requests find it. What lives on, such as how
@@ -21,6 +21,7 @@ use tokio::sync::Semaphore;
 use crate::drain::{Drain, Step};
 use crate::endpoint::Via;
 
+mod authenticators;
 mod clusters;
 mod ejections;
 mod policies;
@@ -28,6 +29,7 @@ mod routes;
 mod settings;
 mod terms;
 
+pub(crate) use authenticators::{Authenticator, Authenticators};
 pub(crate) use clusters::{Cluster, ClusterName};
 use clusters::{Clusters, Labelled, Scene};
 pub(crate) use policies::Policies;
@@ -108,6 +110,8 @@ pub(crate) struct View {
     copies: imbl::HashMap<ServiceName, Arc<Semaphore>>,
     /// Endpoints by what stands for them in sessions.
     tags: imbl::HashMap<EndpointTag, WorkloadUid>,
+    /// What judges tokens.
+    pub(crate) authenticators: Authenticators,
     ties: Ties<ServiceName>,
     /// Of workloads that are bound by themselves.
     ties_of_workloads: Ties<WorkloadUid>,
@@ -130,6 +134,7 @@ impl View {
             ejecting: imbl::HashSet::new(),
             copies: imbl::HashMap::new(),
             tags: imbl::HashMap::new(),
+            authenticators: Authenticators::new(),
         }
     }
 
@@ -206,6 +211,7 @@ impl View {
 
     /// Takes one change in.
     pub(crate) fn apply(&mut self, change: Change, now: Instant) {
+        self.authenticators.follow(&change, &self.mesh);
         match &change {
             Change::PutService(service) => {
                 let before = self.mesh.service(&service.name).map(Arc::clone);
@@ -247,6 +253,7 @@ impl View {
                 let before = self.mesh.policy(name);
                 self.policies.remove(name, before.map(AsRef::as_ref));
             }
+            Change::PutAuthentication(_) | Change::RemoveAuthentication(_) => {}
         }
         self.mesh.apply(change);
     }

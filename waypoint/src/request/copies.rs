@@ -21,6 +21,7 @@ use http_body_util::BodyExt as _;
 use hyper::body::Body as _;
 use tokio::time::timeout;
 
+use super::authenticate::{Tokens, at_endpoint};
 use super::hops::Hops;
 use super::{Plan, Target, form};
 use crate::authorize::Asking;
@@ -47,6 +48,8 @@ pub(super) struct Copy {
 /// Why nothing became of a copy.
 #[derive(Debug, thiserror::Error)]
 enum CopyError {
+    #[error("{0}")]
+    Unauthenticated(String),
     #[error(transparent)]
     Refused(#[from] ambit_decide::Refusal),
     #[error(transparent)]
@@ -82,6 +85,7 @@ pub(super) fn send(
 ) {
     let mut copier = Copier::default();
     let (view, hops) = (Arc::clone(&plan.view), plan.hops.of_copy());
+    let tokens = plan.tokens.clone();
     for copy in plan.copies.drain(..) {
         let Target::Service(name, ..) = &copy.target else {
             continue;
@@ -95,9 +99,14 @@ pub(super) fn send(
         let copied = body.map(|body| copier.copy(body.once().size_hint()));
         let body = copied.map_or_else(Body::empty, Body::copied);
         let (proxy, call, view) = (Arc::clone(proxy), Arc::clone(call), Arc::clone(&view));
+        let tokens = tokens.clone();
         let tasks = proxy.tasks.clone();
         drop(tasks.spawn("copy", async move {
-            let sent = timeout(LONGEST, once((&proxy, &call, &view), &copy, hops, body)).await;
+            let sent = timeout(
+                LONGEST,
+                once((&proxy, &call, &view), (&copy, &tokens), hops, body),
+            )
+            .await;
             match sent {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => tracing::debug!(%error, "nothing came of a copy of a request"),
@@ -114,15 +123,18 @@ pub(super) fn send(
 /// Sends a copy and throws away the answer, which is read so that the connection can be kept.
 async fn once(
     (proxy, call, view): (&Proxy, &Call, &View),
-    copy: &Copy,
+    (copy, tokens): (&Copy, &Tokens),
     hops: Hops,
     body: Body,
 ) -> Result<(), CopyError> {
     // Judged as what it is sent.
-    let asking = Asking::request(call, &copy.head, None);
+    let asking = Asking::request(call, &copy.head, Some(tokens));
     let chosen = choose(view, &asking, &copy.target, Wish::default())?;
-    let version = form::version(view, &copy.target, &copy.head);
-    let mut request = form::request(&copy.head, version, body);
+    let admitted = at_endpoint(view, &chosen.destination, tokens, &copy.head);
+    let admitted = admitted.map_err(|fault| CopyError::Unauthenticated(fault.detail))?;
+    let head = admitted.as_deref().unwrap_or(&copy.head);
+    let version = form::version(view, &copy.target, head);
+    let mut request = form::request(head, version, body);
     hops.tell(&chosen.destination, request.headers_mut());
     let (to, client) = (&chosen.destination, call.client.address.ip());
     let sent = proxy.http.of(Width::default()).send(

@@ -6,7 +6,7 @@ use ambit_decide::{Reason, Refusal};
 use ambit_model::{AbortStatus, PolicyName};
 use ambit_route::Direct;
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, WWW_AUTHENTICATE};
 use http::request::Parts;
 use http::{Response, StatusCode};
 
@@ -102,6 +102,10 @@ pub(crate) struct Fault {
     pub(crate) policy: Option<PolicyName>,
     /// The code of gRPC, if it is not the one that belongs to the status.
     grpc: Option<u16>,
+    /// What the client is told, if not the reason.
+    said: Option<&'static str>,
+    /// How it is to prove itself.
+    challenge: Option<HeaderValue>,
 }
 
 impl Fault {
@@ -123,6 +127,22 @@ impl Fault {
             detail: detail.into(),
             policy: None,
             grpc: None,
+            said: None,
+            challenge: None,
+        }
+    }
+
+    /// The same, made by an object.
+    pub(super) fn by(self, policy: Option<PolicyName>) -> Self {
+        Self { policy, ..self }
+    }
+
+    /// The same, of which the client is told this, and how it is to prove itself.
+    pub(super) fn saying(self, said: &'static str, challenge: Option<HeaderValue>) -> Self {
+        Self {
+            said: Some(said),
+            challenge,
+            ..self
         }
     }
 
@@ -197,12 +217,16 @@ pub(super) fn refuse(
 ) -> Response<Body> {
     record.fault(fault);
     // The client learns the reason, the log the detail: that names objects of others.
-    let (message, text) = match fault.is_by_policy() {
-        true => (RBAC, RBAC.to_owned()),
-        false => (fault.reason, format!("{}\n", fault.reason)),
+    let (message, text) = match fault.said {
+        Some(said) => (said, said.to_owned()),
+        None if fault.is_by_policy() => (RBAC, RBAC.to_owned()),
+        None => (fault.reason, format!("{}\n", fault.reason)),
     };
     let mut response = Response::new(Body::empty());
     let fields = response.headers_mut();
+    if let Some(challenge) = &fault.challenge {
+        fields.insert(WWW_AUTHENTICATE, challenge.clone());
+    }
     if headers::is_grpc(&head.headers) && !switches {
         let code = fault.grpc.unwrap_or_else(|| grpc_code(fault.status));
         fields.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));

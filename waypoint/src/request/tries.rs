@@ -28,6 +28,7 @@ use http::request::Parts;
 use http::{Response, StatusCode};
 use hyper::body::Incoming;
 
+use super::authenticate::at_endpoint;
 use super::local::{Fault, Flag};
 use super::record::Record;
 use super::{Plan, Target};
@@ -192,7 +193,11 @@ impl Sending<'_> {
         deadline: Option<Instant>,
         told: Option<Told>,
     ) -> Result<(Response<Incoming>, Lease), TryError> {
-        let sending = self.send(&to.chosen, &to.view, told);
+        let destination = &to.chosen.destination;
+        let admitted = at_endpoint(&to.view, destination, &self.plan.tokens, self.head);
+        let admitted = admitted.map_err(|fault| TryError::Refused(Box::new(fault)))?;
+        let head = admitted.as_deref().unwrap_or(self.head);
+        let sending = self.send(&to.chosen, &to.view, head, told);
         match deadline {
             None => Ok(sending.await?),
             Some(deadline) => match tokio::time::timeout_at(deadline.into(), sending).await {
@@ -206,15 +211,16 @@ impl Sending<'_> {
         &self,
         chosen: &Chosen,
         view: &View,
+        head: &Parts,
         told: Option<Told>,
     ) -> Result<(Response<Incoming>, Lease), SendError> {
         let (to, terms) = (&chosen.destination, chosen.terms.as_ref());
         let version = match self.plan.switches {
             true => Version::Http1,
-            false => form::version(view, &self.plan.to, self.head),
+            false => form::version(view, &self.plan.to, head),
         };
         let request = || {
-            let mut request = form::request(self.head, version, self.body());
+            let mut request = form::request(head, version, self.body());
             self.plan.hops.tell(to, request.headers_mut());
             if let Some(told) = &told {
                 told.write(request.headers_mut());
@@ -312,6 +318,8 @@ enum TryError {
     Send(#[from] SendError),
     #[error("the endpoint did not answer in time")]
     Timeout,
+    #[error("{}", .0.detail)]
+    Refused(Box<Fault>),
 }
 
 impl TryError {
@@ -322,6 +330,7 @@ impl TryError {
     fn fault(self) -> Fault {
         let detail = self.to_string();
         match self {
+            Self::Refused(fault) => *fault,
             Self::Timeout => Fault::new(504, Flag::Timeout, "timeout", detail),
             Self::Send(SendError::Connect(error)) => {
                 let flag = match error {
@@ -347,6 +356,7 @@ fn outcome_of(result: &Result<(Response<Incoming>, Lease), TryError>) -> Option<
             status: response.status(),
             grpc_status: headers::grpc_status(response.headers()),
         },
+        Err(TryError::Refused(_)) => return None,
         Err(TryError::Timeout) => TryOutcome::Timeout,
         Err(TryError::Send(error)) => match error {
             SendError::Connect(
@@ -370,6 +380,7 @@ fn noted(
             Some(status) => Outcome::Grpc(status.into()),
             None => Outcome::Status(response.status().as_u16()),
         },
+        Err(TryError::Refused(_)) => return None,
         Err(TryError::Timeout) => Outcome::TimedOut,
         Err(TryError::Send(error)) => match error {
             SendError::Connect(

@@ -1,0 +1,166 @@
+//! On whose behalf a request comes: the tokens that it has, judged by the request authentications that hold
+//! for it (`ambit_jwt`).
+//!
+//! Twice, both times on the request as the client sent it:
+//!
+//! - by those of what was asked for ([`of_asked`]), before it is routed. What that changes of the request is
+//!   what filters and routes see: headers that are made of claims are there, tokens may be gone.
+//! - by those of the workload that was chosen ([`at_endpoint`]), for each try. What that changes is seen by
+//!   that workload only.
+//!
+//! What the tokens say is kept for policies ([`Tokens`]).
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use ambit_decide::Reason;
+use ambit_jwt::{Head, NotRemoved, Passed, Refusal};
+use ambit_kit::clock;
+use ambit_model::Workload;
+use ambit_policy::Claims;
+use http::request::Parts;
+
+use super::local::{Fault, Flag};
+use crate::call::{Asked, Call};
+use crate::view::{Authenticator, Destination, View};
+
+/// What is known of a request's tokens.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Tokens {
+    /// What they say, as policies ask for it, by rule.
+    claims: Vec<Arc<Claims>>,
+    /// The request as it came, where a workload may judge it by its own rules.
+    original: Option<Arc<Parts>>,
+}
+
+impl Tokens {
+    /// What they say, by what was asked for. A policy that allows looks at the first, one that refuses at all.
+    pub(crate) fn claims(&self) -> &[Arc<Claims>] {
+        &self.claims
+    }
+
+    /// The same, with what they say by the authentications of a workload. A bad token says nothing: it is
+    /// refused before the request is sent there ([`at_endpoint`]).
+    pub(crate) fn claims_at(
+        &self,
+        view: &View,
+        workload: &Workload,
+        head: &Parts,
+    ) -> Cow<'_, [Arc<Claims>]> {
+        let by = view.authenticators.of(&workload.authentications);
+        let Some(Authenticator::Ready(verifier)) = by.map(AsRef::as_ref) else {
+            return Cow::Borrowed(&self.claims);
+        };
+        let head = self.original.as_deref().unwrap_or(head);
+        let Ok(passed) = verifier.judge(&Head::of(head), clock::wall()) else {
+            return Cow::Borrowed(&self.claims);
+        };
+        let mut claims = self.claims.clone();
+        add_claims(&mut claims, &passed);
+        Cow::Owned(claims)
+    }
+}
+
+fn add_claims(claims: &mut Vec<Arc<Claims>>, passed: &Passed<'_>) {
+    for found in passed.all_claims() {
+        let found = Claims::new(found.in_words());
+        if !claims.iter().any(|known| **known == found) {
+            claims.push(Arc::new(found));
+        }
+    }
+}
+
+/// Judges a request by what was asked for, and changes it accordingly.
+pub(super) fn of_asked(view: &View, call: &Call, head: &mut Parts) -> Result<Tokens, Fault> {
+    let mesh = &view.mesh;
+    // The connection may be older than what holds now.
+    let by = match &call.asked {
+        Asked::Service(service, _) => {
+            let now = mesh.service(&service.name).unwrap_or(service);
+            view.authenticators.of(&now.authentications)
+        }
+        Asked::Workload(asked) => {
+            let now = mesh
+                .workload(&asked.workload.uid)
+                .unwrap_or(&asked.workload);
+            view.authenticators.of(&now.asked_authentications)
+        }
+    };
+    let original = view.authenticators.any_of_workloads();
+    let mut tokens = Tokens {
+        claims: Vec::new(),
+        original: original.then(|| Arc::new(head.clone())),
+    };
+    let Some(by) = by else {
+        return Ok(tokens);
+    };
+    let passed = judged(by, head, head)?;
+    add_claims(&mut tokens.claims, &passed);
+    let changed = passed.apply(head);
+    changed.map_err(|error| not_removed(&error))?;
+    Ok(tokens)
+}
+
+/// Judges a request by the workload that it goes to; the request for that, if it is another one. Of what is
+/// behind another waypoint it is judged there.
+pub(super) fn at_endpoint(
+    view: &View,
+    destination: &Destination,
+    tokens: &Tokens,
+    head: &Parts,
+) -> Result<Option<Box<Parts>>, Fault> {
+    let own = &destination.workload.authentications;
+    let by = view.authenticators.of(own);
+    let Some(by) = by.filter(|_| destination.via.is_none()) else {
+        return Ok(None);
+    };
+    let original = tokens.original.as_deref().unwrap_or(head);
+    let passed = judged(by, original, original)?;
+    let mut head = Box::new(head.clone());
+    let changed = passed.apply(&mut head);
+    changed.map_err(|error| not_removed(&error))?;
+    Ok(Some(head))
+}
+
+/// The verdict on a request that was sent to `asked`.
+fn judged<'v>(by: &'v Authenticator, head: &Parts, asked: &Parts) -> Result<Passed<'v>, Fault> {
+    match by {
+        Authenticator::Ready(verifier) => {
+            let judged = verifier.judge(&Head::of(head), clock::wall());
+            judged.map_err(|refusal| refused(&refusal, asked))
+        }
+        Authenticator::Refusing { name, why } => {
+            let detail = format!("RequestAuthentication {name}: {why}");
+            let reason = Reason::AuthenticationUnknown.word();
+            // It passes by itself, and the client did nothing wrong.
+            let fault = Fault::new(503, Flag::Denied, reason, detail);
+            Err(fault.by(Some(name.clone())))
+        }
+    }
+}
+
+/// The answer to a request with a bad token. The realm is what was asked for, without the query, where a token
+/// may stand.
+fn refused(refusal: &Refusal, asked: &Parts) -> Fault {
+    let seen = ambit_route::Head::of(asked);
+    let authority = seen.authority.unwrap_or_default();
+    let realm = format!("http://{authority}{}", seen.path);
+    let reason = refusal.reason;
+    let fault = Fault::new(
+        reason.status().as_u16(),
+        Flag::Denied,
+        reason.word(),
+        &*refusal.detail,
+    );
+    let challenge = refusal.challenge(&realm);
+    fault
+        .by(refusal.policy.clone())
+        .saying(reason.sentence(), Some(challenge))
+}
+
+fn not_removed(error: &NotRemoved) -> Fault {
+    Fault::new(400, Flag::Malformed, "malformed_request", error.to_string())
+}
+
+#[cfg(test)]
+mod tests;

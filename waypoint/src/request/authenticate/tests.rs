@@ -1,0 +1,265 @@
+//! Requests with tokens, through a waypoint in memory.
+
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+
+use ambit_jwt::testing::{Signer, key_set};
+use ambit_model::{
+    Change, ClaimHeader, JwtRule, PolicyName, RequestAuthentication, Service, Workload,
+};
+use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt as _;
+
+use crate::fixtures::service;
+use crate::scene::{Peer, Scene, head, rest};
+
+static ISSUER: LazyLock<Signer> = LazyLock::new(Signer::edwards);
+static OTHER: LazyLock<Signer> = LazyLock::new(Signer::edwards);
+
+const WELL: &str = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+
+fn object(name: &str, rule: JwtRule) -> Change {
+    Change::PutAuthentication(Arc::new(RequestAuthentication {
+        name: PolicyName::new("shop", name),
+        rules: vec![JwtRule {
+            issuer: Some("issuer".into()),
+            jwks: Some(key_set(&[ISSUER.public("one")]).into()),
+            ..rule
+        }],
+    }))
+}
+
+fn subject_in(header: &str) -> JwtRule {
+    JwtRule {
+        output_claim_to_headers: vec![ClaimHeader {
+            header: header.into(),
+            claim: "sub".into(),
+        }],
+        ..JwtRule::default()
+    }
+}
+
+fn token(signer: &Signer, more: &Value) -> String {
+    let mut claims = json!({"iss": "issuer", "sub": "alice", "aud": "shop"});
+    for (name, value) in more.as_object().into_iter().flatten() {
+        claims[name] = value.clone();
+    }
+    signer.token(&json!({"alg": "EdDSA", "kid": "one"}), &claims)
+}
+
+/// The service, which names these.
+fn server(names: &[&str]) -> Change {
+    let Change::PutService(made) = service("server") else {
+        panic!("no service")
+    };
+    let names = names.iter().map(|name| PolicyName::new("shop", *name));
+    Change::PutService(Arc::new(Service {
+        authentications: names.collect(),
+        ..Service::clone(&made)
+    }))
+}
+
+/// The same of an endpoint.
+fn of_its_own(endpoint: Change, names: &[&str]) -> Change {
+    let Change::PutWorkload(made) = endpoint else {
+        panic!("no workload")
+    };
+    let names = names.iter().map(|name| PolicyName::new("shop", *name));
+    Change::PutWorkload(Arc::new(Workload {
+        authentications: names.collect(),
+        ..Workload::clone(&made)
+    }))
+}
+
+/// Sends a request; the answer, and what the endpoint saw if it was reached.
+async fn ask(scene: &Scene, peer: &Peer, path: &str, headers: &str) -> (String, Option<String>) {
+    let mut client = scene.client();
+    let get = format!("GET {path} HTTP/1.1\r\nHost: server\r\nConnection: close\r\n{headers}\r\n");
+    client.write_all(get.as_bytes()).await.unwrap();
+    tokio::select! {
+        (mut endpoint, seen) = peer.asked() => {
+            endpoint.write_all(WELL.as_bytes()).await.unwrap();
+            (head(&mut client).await, Some(seen.to_ascii_lowercase()))
+        }
+        answer = rest(&mut client) => (answer, None),
+    }
+}
+
+fn bearer(token: &str) -> String {
+    format!("Authorization: Bearer {token}\r\n")
+}
+
+#[tokio::test]
+async fn a_good_token_passes_and_what_it_says_reaches_the_endpoint() {
+    let peer = Peer::start().await;
+    let changes = [
+        object("tokens", subject_in("x-sub")),
+        server(&["tokens"]),
+        peer.serves("server-0", "server"),
+    ];
+    let scene = Scene::new(changes);
+    let (_, seen) = ask(&scene, &peer, "/", "X-Sub: forged\r\n").await;
+    assert!(!seen.unwrap().contains("x-sub"), "nobody forges it");
+    let good = token(&ISSUER, &json!({}));
+    let (answer, seen) = ask(&scene, &peer, "/", &bearer(&good)).await;
+    let seen = seen.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert!(seen.contains("x-sub: alice\r\n"), "{seen}");
+    assert!(!seen.contains("authorization"), "{seen}");
+    let (_, seen) = ask(&scene, &peer, &format!("/a?b=1&access_token={good}"), "").await;
+    assert!(seen.unwrap().starts_with("get /a?b=1 http"));
+}
+
+#[tokio::test]
+async fn a_bad_token_is_told_what_is_wrong_with_it() {
+    let peer = Peer::start().await;
+    let rule = JwtRule {
+        audiences: vec!["shop".into()],
+        ..JwtRule::default()
+    };
+    let changes = [
+        object("tokens", rule),
+        server(&["tokens"]),
+        peer.serves("server-0", "server"),
+    ];
+    let scene = Scene::new(changes);
+    let none = |claims: &str| {
+        let encode = |text: &str| {
+            ISSUER
+                .token_of(text, "{}")
+                .split('.')
+                .next()
+                .unwrap()
+                .to_owned()
+        };
+        format!("{}.{}.AAAA", encode(r#"{"alg":"none"}"#), encode(claims))
+    };
+    for (bad, status, said, reason) in [
+        (
+            token(&OTHER, &json!({})),
+            401,
+            "Jwt verification fails",
+            "jwt_signature",
+        ),
+        (
+            token(&ISSUER, &json!({"iss": "x"})),
+            401,
+            "Jwt issuer is not configured",
+            "jwt_unknown_issuer",
+        ),
+        (
+            token(&ISSUER, &json!({"exp": 1})),
+            401,
+            "Jwt is expired",
+            "jwt_expired",
+        ),
+        (
+            token(&ISSUER, &json!({"nbf": 1u64 << 40})),
+            401,
+            "Jwt not yet valid",
+            "jwt_not_yet_valid",
+        ),
+        (
+            token(&ISSUER, &json!({"aud": "x"})),
+            403,
+            "Audiences in Jwt are not allowed",
+            "jwt_audience",
+        ),
+        (
+            none(r#"{"iss":"issuer"}"#),
+            401,
+            "Jwt header [alg] is not supported",
+            "jwt_algorithm",
+        ),
+        (
+            "x.y".to_owned(),
+            401,
+            "Jwt is not in the form of Header.Payload.Signature with two dots and 3 sections",
+            "jwt_malformed",
+        ),
+    ] {
+        let (answer, seen) = ask(&scene, &peer, "/a?b=c", &bearer(&bad)).await;
+        assert!(seen.is_none(), "{said}");
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status} ")),
+            "{said}: {answer}"
+        );
+        let challenge =
+            "www-authenticate: bearer realm=\"http://server/a\", error=\"invalid_token\"\r\n";
+        assert!(answer.to_ascii_lowercase().contains(challenge), "{answer}");
+        assert!(answer.ends_with(&format!("\r\n\r\n{said}")), "{answer}");
+        let reason = format!("reason=\"{reason}\"");
+        let told = async {
+            while scene.sum("ambit_refusals_total", &[&reason]) < 1.0 {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        };
+        crate::scene::soon(told).await;
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_known_refuses_every_request() {
+    let peer = Peer::start().await;
+    let endpoint = || peer.serves("server-0", "server");
+    let mut scene = Scene::new([server(&["tokens"]), endpoint()]);
+    let (answer, seen) = ask(&scene, &peer, "/", "").await;
+    assert!(
+        answer.starts_with("HTTP/1.1 503 ") && seen.is_none(),
+        "{answer}"
+    );
+    assert!(
+        answer.ends_with("\r\n\r\nauthentication_unknown\n"),
+        "{answer}"
+    );
+    scene.apply(object("tokens", JwtRule::default()));
+    assert!(ask(&scene, &peer, "/", "").await.1.is_some());
+    // The same of the endpoint.
+    scene.apply(of_its_own(endpoint(), &["other"]));
+    assert!(
+        ask(&scene, &peer, "/", "")
+            .await
+            .0
+            .starts_with("HTTP/1.1 503 ")
+    );
+    scene.apply(of_its_own(endpoint(), &["tokens"]));
+    assert!(ask(&scene, &peer, "/", "").await.1.is_some());
+}
+
+#[tokio::test]
+async fn an_endpoint_judges_the_request_as_the_client_sent_it() {
+    let peer = Peer::start().await;
+    let changes = [
+        object("tokens", subject_in("x-sub")),
+        object("own", subject_in("x-own")),
+        server(&["tokens"]),
+        of_its_own(peer.serves("server-0", "server"), &["own"]),
+    ];
+    let mut scene = Scene::new(changes);
+    let good = bearer(&token(&ISSUER, &json!({})));
+    let (_, seen) = ask(&scene, &peer, "/", &good).await;
+    let seen = seen.unwrap();
+    assert!(
+        seen.contains("x-sub: alice\r\n") && seen.contains("x-own: alice\r\n"),
+        "{seen}"
+    );
+    assert!(!seen.contains("authorization"), "{seen}");
+    scene.apply(server(&[]));
+    let (answer, seen) = ask(&scene, &peer, "/", &bearer(&token(&OTHER, &json!({})))).await;
+    assert!(
+        answer.starts_with("HTTP/1.1 401 ") && seen.is_none(),
+        "{answer}"
+    );
+    let (_, seen) = ask(&scene, &peer, "/", "X-Own: forged\r\n").await;
+    assert!(!seen.unwrap().contains("x-own"));
+}
+
+#[test]
+fn every_reason_for_a_token_is_in_the_table_of_reasons() {
+    for reason in ambit_jwt::Reason::ALL {
+        assert!(
+            ambit_decide::Reason::from_word(reason.word()).is_some(),
+            "{reason}"
+        );
+    }
+}
