@@ -13,7 +13,7 @@ use std::time::Duration;
 use anyhow::Result;
 use socket2::SockRef;
 
-use crate::lab::Pod;
+use crate::lab::{Namespace, Pod};
 use crate::servers::Server;
 
 /// A request as it came.
@@ -110,11 +110,21 @@ impl Scripted {
     where
         S: Fn(&Heard, usize) -> Deed + Send + Sync + 'static,
     {
+        Self::start_in(pod.namespace(), port, script)
+    }
+
+    /// The same in a namespace that is no pod's.
+    pub fn start_in<S>(namespace: &Namespace, port: u16, script: S) -> Result<Self>
+    where
+        S: Fn(&Heard, usize) -> Deed + Send + Sync + 'static,
+    {
         let heard: Arc<Mutex<Notes>> = Arc::default();
         let (script, notes) = (Arc::new(script), Arc::clone(&heard));
-        let server = Server::start(pod, port, move |connection: TcpStream, _: SocketAddr| {
-            serve(connection, &notes, &*script)
-        })?;
+        let server = Server::start_in(
+            namespace,
+            port,
+            move |connection: TcpStream, _: SocketAddr| serve(connection, &notes, &*script),
+        )?;
         Ok(Self {
             heard,
             _server: server,

@@ -12,7 +12,7 @@ use std::thread::{self, JoinHandle};
 use anyhow::{Context as _, Result};
 use nix::sys::socket;
 
-use crate::lab::Pod;
+use crate::lab::{Namespace, Pod};
 use crate::stream;
 use crate::websocket;
 
@@ -34,11 +34,15 @@ pub struct Server {
 impl Server {
     /// Listens on `port` in the pod and serves every connection with `serve`.
     pub fn start(pod: &Pod, port: u16, serve: impl Serve) -> Result<Self> {
+        Self::start_in(pod.namespace(), port, serve)
+    }
+
+    /// The same in a namespace that is no pod's.
+    pub fn start_in(namespace: &Namespace, port: u16, serve: impl Serve) -> Result<Self> {
         let any = SocketAddr::from(([0_u16; 8], port));
-        let listener = pod
-            .namespace()
+        let listener = namespace
             .run(|| TcpListener::bind(any))?
-            .with_context(|| format!("listening on {port} in pod {}", pod.name))?;
+            .with_context(|| format!("listening on {port} in {}", namespace.name()))?;
         let accepted = listener.try_clone().context("copying a listener")?;
         let accepting = thread::spawn(move || accept(&accepted, serve));
         Ok(Self {

@@ -27,11 +27,17 @@ impl Fronted {
 
     /// The same, the waypoint with these arguments too.
     pub(crate) fn start_with(backends: &[&str], more: &[&str]) -> Self {
+        Self::start_under(&[], backends, more)
+    }
+
+    /// The same, the control plane with these arguments too.
+    pub(crate) fn start_under(control_plane: &[&str], backends: &[&str], more: &[&str]) -> Self {
         let mut pods = vec![("client", 1), ("server", 2), ("waypoint", 2)];
         pods.extend(backends.iter().map(|name| (*name, 2)));
         let options = Options {
             waypoints: vec!["waypoint".to_owned()],
             bound: vec!["server".to_owned()],
+            control_plane: control_plane.iter().map(|arg| (*arg).to_owned()).collect(),
             ..Options::default()
         };
         let world = World::fronted(&pods, &options, &[]).unwrap();

@@ -28,6 +28,7 @@ mod programs;
 mod recorder;
 mod refusals;
 mod replicas;
+mod request_authentication;
 mod requests;
 mod rotation;
 mod stray_packets;
