@@ -26,7 +26,7 @@ use self::schema::Schema;
 use crate::config::objects::Kind;
 
 /// The kinds that have a definition of ours.
-pub const KINDS: [Kind; 5] = [
+pub const KINDS: [Kind; 6] = [
     Kind::AuthorizationPolicy,
     Kind::PeerAuthentication,
     Kind::RequestAuthentication,
