@@ -167,6 +167,22 @@ fn follow_roots(authority: &Arc<Authority>, replica: Replica, metrics: &Metrics,
     );
 }
 
+/// Serves the pages for everybody, and those for who is on this machine.
+fn show(shown: &Shown, metrics: TcpListener, admin: Option<TcpListener>, tasks: &Tasks) {
+    let public = pages::public(shown);
+    tasks.spawn(
+        "pages",
+        ambit_kit::pages::serve(metrics, public, tasks.token()),
+    );
+    if let Some(admin) = admin {
+        let pages = pages::admin(shown);
+        tasks.spawn(
+            "admin pages",
+            ambit_kit::pages::serve(admin, pages, tasks.token()),
+        );
+    }
+}
+
 /// Enrolled namespaces and their changes; nothing before the configuration has been read.
 pub type Enrolled = watch::Receiver<Option<Arc<BTreeSet<Arc<str>>>>>;
 
@@ -238,18 +254,7 @@ pub fn start(
         tasks: tasks.clone(),
         logs: settings.logs,
     };
-    let public = pages::public(&shown);
-    tasks.spawn(
-        "pages",
-        ambit_kit::pages::serve(settings.metrics, public, tasks.token()),
-    );
-    if let Some(admin) = settings.admin {
-        let pages = pages::admin(&shown);
-        tasks.spawn(
-            "admin pages",
-            ambit_kit::pages::serve(admin, pages, tasks.token()),
-        );
-    }
+    show(&shown, settings.metrics, settings.admin, tasks);
 
     let gate = Gate {
         callers,

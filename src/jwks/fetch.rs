@@ -167,7 +167,7 @@ impl Fetcher {
         let port = uri.port_u16().unwrap_or(if is_tls { 443 } else { 80 });
         let stream = self.connect(host, port).await?;
         if !is_tls {
-            return exchange(stream, uri).await;
+            return Box::pin(exchange(stream, uri)).await;
         }
         let tls = self.tls.as_ref();
         let tls = tls.map_err(|error| FetchError::Tls(error.clone()))?;
@@ -175,7 +175,7 @@ impl Fetcher {
         let name = name.map_err(|error| FetchError::Tls(error.to_string()))?;
         let secured = tls.connect(name, stream).await;
         let secured = secured.map_err(|error| FetchError::Tls(error.to_string()))?;
-        exchange(secured, uri).await
+        Box::pin(exchange(secured, uri)).await
     }
 
     /// A connection to the first address that may be asked and answers.

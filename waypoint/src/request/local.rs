@@ -104,8 +104,8 @@ pub(crate) struct Fault {
     grpc: Option<u16>,
     /// What the client is told, if not the reason.
     said: Option<&'static str>,
-    /// How it is to prove itself.
-    challenge: Option<HeaderValue>,
+    /// How it is to prove itself. Apart, because few faults have it and all are passed on by value.
+    challenge: Option<Box<HeaderValue>>,
 }
 
 impl Fault {
@@ -141,7 +141,7 @@ impl Fault {
     pub(super) fn saying(self, said: &'static str, challenge: Option<HeaderValue>) -> Self {
         Self {
             said: Some(said),
-            challenge,
+            challenge: challenge.map(Box::new),
             ..self
         }
     }
@@ -225,7 +225,7 @@ pub(super) fn refuse(
     let mut response = Response::new(Body::empty());
     let fields = response.headers_mut();
     if let Some(challenge) = &fault.challenge {
-        fields.insert(WWW_AUTHENTICATE, challenge.clone());
+        fields.insert(WWW_AUTHENTICATE, HeaderValue::clone(challenge));
     }
     if headers::is_grpc(&head.headers) && !switches {
         let code = fault.grpc.unwrap_or_else(|| grpc_code(fault.status));

@@ -1,5 +1,5 @@
 //! A request from its head to its end, which is when the last byte of its answer has gone by or the
-//! client has gone. Then it is told of ([`told`]), perhaps in a format ([`line`]).
+//! client has gone. Then it is told of ([`told`]), perhaps in a format ([`mod@line`]).
 
 pub(crate) mod line;
 mod told;

@@ -115,7 +115,11 @@ fn keys_stay_while_there_are_no_others() {
     let mut told = Told::new();
     told.tell(naming("cart", &["a"]));
     let uri = Some("https://issuer/keys");
-    told.tell(object_from("a", uri, Some(&key_set(&[one.clone()]))));
+    told.tell(object_from(
+        "a",
+        uri,
+        Some(&key_set(std::slice::from_ref(&one))),
+    ));
     assert!(told.passes(&["a"], &token(&signer)));
     told.tell(object_from("a", uri, None));
     assert!(told.passes(&["a"], &token(&signer)));
