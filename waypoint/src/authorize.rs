@@ -120,9 +120,17 @@ impl<'a> Asking<'a> {
         to: SocketAddr,
         port: u16,
     ) -> Result<Admission, Refusal> {
-        let claims = match self.what {
-            What::Request(head, Some(tokens)) => tokens.claims_at(view, workload, head),
-            _ => Cow::Borrowed(&[][..]),
+        let (claims, shown) = match self.what {
+            What::Request(head, Some(tokens)) => tokens.at(view, workload, head),
+            _ => (Cow::Borrowed(&[][..]), None),
+        };
+        // With the headers that are made of claims, as the workload is sent it: nobody else may set these.
+        let asking = match (&shown, self.what) {
+            (Some(head), What::Request(_, tokens)) => Asking {
+                call: self.call,
+                what: What::Request(head, tokens),
+            },
+            _ => *self,
         };
         let say = |policy: &Policy| {
             let is_bound = policy
@@ -131,11 +139,35 @@ impl<'a> Asking<'a> {
                 .is_some_and(|requests| !requests.targets.is_empty());
             match is_bound {
                 true if self.was_judged(view, policy) => Said::Elsewhere,
-                true => self.say(view, policy, SocketAddr::new(to.ip(), port), &claims),
-                false => self.say(view, policy, to, &claims),
+                true => {
+                    let ports = bound_ports(policy, workload, to.port(), port);
+                    asking.say_on(view, policy, (to.ip(), &ports), &claims)
+                }
+                false => asking.say(view, policy, to, &claims),
             }
         };
         at_waypoint(&view.mesh, workload, &self.judged(to), say)
+    }
+
+    /// What a policy says that speaks of any of several ports: one that refuses does so by any of them, one
+    /// that allows by all only.
+    fn say_on(
+        &self,
+        view: &View,
+        policy: &Policy,
+        (ip, ports): (IpAddr, &[u16]),
+        claims: &[Arc<Claims>],
+    ) -> Said {
+        let mut said = ports
+            .iter()
+            .map(|port| self.say(view, policy, SocketAddr::new(ip, *port), claims));
+        let matches = |said: &Said| *said != Said::Rule(None);
+        let decides = |said: &Said| matches(said) != (policy.action == Action::Allow);
+        let first = said.next().unwrap_or(Said::Rule(None));
+        match decides(&first) {
+            true => first,
+            false => said.find(decides).unwrap_or(first),
+        }
     }
 
     /// Counts and writes down what policies say that decide nothing.
@@ -228,6 +260,24 @@ impl<'a> Asking<'a> {
     fn ip(&self) -> IpAddr {
         self.call.client.address.ip()
     }
+}
+
+/// The ports that a policy means that is bound to services: those by which they lead to this port of the
+/// workload, or else the one that was asked for.
+fn bound_ports(policy: &Policy, workload: &Workload, to: u16, asked: u16) -> Vec<u16> {
+    let targets = policy
+        .requests
+        .iter()
+        .flat_map(|requests| &requests.targets);
+    let mappings = targets.filter_map(|name| workload.services.get(name));
+    let here = mappings
+        .flatten()
+        .filter(|mapping| mapping.target_port == to);
+    let mut ports: Vec<u16> = here.map(|mapping| mapping.service_port).collect();
+    if ports.is_empty() {
+        ports.push(asked);
+    }
+    ports
 }
 
 /// Headers as policies ask for them.

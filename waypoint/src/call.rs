@@ -132,6 +132,14 @@ impl Call {
         routes.map(Arc::clone)
     }
 
+    /// Whether the routes are those of the client's own namespace.
+    pub(crate) fn has_own_routes(&self, view: &View) -> bool {
+        let namespace = self.client.identity.as_ref().map(|id| id.namespace());
+        self.service().is_some_and(|(service, port)| {
+            view.are_clients_own(&service.name, port.service_port, namespace)
+        })
+    }
+
     /// Why nothing is served where the routes cannot be used.
     pub(crate) fn unroutable(&self) -> Refusal {
         let service = self.service().map(|(service, _)| service.name.to_string());

@@ -36,9 +36,10 @@ use ambit_model::{BackendTarget, Faults};
 use ambit_route::{
     CorsHeaders, CorsVerdict, Covered, Direct, Filters, Found, Head, Rule, inject, normalize,
 };
+use http::header::UPGRADE;
 use http::request::Parts;
 use http::uri::Scheme;
-use http::{Request, Response};
+use http::{Method, Request, Response};
 use hyper::body::{Body as _, Incoming};
 
 use self::authenticate::Tokens;
@@ -153,6 +154,8 @@ pub(crate) struct Plan {
     pub(crate) deadline: Option<Instant>,
     /// The request as it came, if its rule changes it: so it is judged.
     came: Option<Box<Parts>>,
+    /// Whether a route of the client's own namespace changes it: then it is judged as it is sent, too.
+    is_clients_own: bool,
     /// What it has come through.
     pub(crate) hops: Hops,
     /// How much of its answer may wait.
@@ -214,8 +217,15 @@ async fn route(
         plan.view = proxy.view();
         proxy.pressure.check().map_err(|full| Fault::of(&full))?;
     }
-    if rule.changes_requests() && !plan.view.policies.is_empty() {
+    let goes_on = head.headers.contains_key(UPGRADE) || head.method == Method::CONNECT;
+    if rule.changes_requests() && (!plan.view.policies.is_empty() || goes_on) {
         plan.came = Some(Box::new(head.clone()));
+    }
+    // Who is judged must not write what is sent in place of what was judged.
+    plan.is_clients_own = rule.changes_requests() && call.has_own_routes(&plan.view);
+    if plan.is_clients_own && authenticate::is_for_asked(&plan.view, call) {
+        let what = "a route of the client's namespace changes requests whose tokens are verified";
+        return Err(Fault::unroutable(format!("{}: {what}", rule.model.name)));
     }
     if let Some(answer) = before(&rule.filters, rule.direct.as_ref(), head, covered, call)? {
         return Ok(Onward::Answer(plan.direct(answer, &rule)));
@@ -233,6 +243,13 @@ async fn route(
         }
         let mirrors = copies::asked(&backend.filters.mirrors, head);
         plan.copies.extend(mirrors);
+    }
+    if plan.is_clients_own {
+        judge(
+            proxy,
+            &plan.view,
+            &Asking::request(call, head, Some(&plan.tokens)),
+        )?;
     }
     plan.deadline = rule
         .model
@@ -291,6 +308,7 @@ impl Plan {
             switches: false,
             deadline: None,
             came: None,
+            is_clients_own: false,
             hops: Hops::default(),
             width: Width::default(),
         }

@@ -129,10 +129,15 @@ pub(crate) async fn way(
         let place = chosen.terms.as_deref().map(occupy).transpose()?;
         let linked = link(proxy, &chosen, by).await;
         let outcome = match &linked {
-            Ok(_) => Outcome::Connected,
-            Err(_) => Outcome::ConnectFailed,
+            Ok(_) => Some(Outcome::Connected),
+            // That is ours.
+            Err(LinkError::Unsupported(_)) => None,
+            Err(error) if error.word() == Reason::NoCertificate.word() => None,
+            Err(_) => Some(Outcome::ConnectFailed),
         };
-        proxy.verdicts.record(&chosen, &target, outcome);
+        if let Some(outcome) = outcome {
+            proxy.verdicts.record(&chosen, &target, outcome);
+        }
         match linked {
             Ok(link) => {
                 let service = call.service_behind(&target, &view.mesh);

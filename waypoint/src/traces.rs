@@ -290,9 +290,15 @@ fn name(exchange: &Exchange<'_>) -> String {
     }
 }
 
+/// How much of a text of the client's is told: spans that wait for a collector take memory.
+const MOST_TOLD: usize = 1024;
+
 /// What there is to say of a request. Queries may hold secrets.
 fn attributes(exchange: &Exchange<'_>) -> Vec<(Box<str>, Value)> {
-    let text = |bytes: &[u8]| Value::Text(String::from_utf8_lossy(bytes).into());
+    let text = |bytes: &[u8]| {
+        let told = bytes.get(..MOST_TOLD).unwrap_or(bytes);
+        Value::Text(String::from_utf8_lossy(told).into())
+    };
     let path = exchange.path.split(|byte| *byte == b'?').next();
     let mut all: Vec<(Box<str>, Value)> = vec![
         ("component".into(), "proxy".into()),

@@ -152,6 +152,19 @@ impl View {
         }
     }
 
+    /// Whether these are of the client's own namespace, and not of the service's.
+    pub(crate) fn are_clients_own(
+        &self,
+        service: &ServiceName,
+        port: u16,
+        client: Option<&str>,
+    ) -> bool {
+        match self.routes.get(service).map(AsRef::as_ref) {
+            Some(Table::Ports(ports)) => ports.get(&port).is_some_and(|port| port.is_own(client)),
+            Some(Table::Rejected) | None => false,
+        }
+    }
+
     /// All routes of a service.
     pub(crate) fn table(&self, service: &ServiceName) -> Option<&Arc<Table>> {
         self.routes.get(service)

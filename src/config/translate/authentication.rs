@@ -13,7 +13,7 @@
 
 use std::sync::Arc;
 
-use ambit_model::{self as model, PolicyName};
+use ambit_model::{self as model, PolicyName, ServiceName};
 
 use super::targets::{Stand, stand};
 use super::waypoint::{Binding, Bound, binding};
@@ -58,9 +58,25 @@ pub(super) fn of_service(
     asked(inputs, Bound::Service, &service.metadata, &key.namespace)
 }
 
-/// Those that hold for requests to the own address of a pod, whichever pod serves it.
-pub(super) fn of_address(inputs: &Inputs<'_>, key: &ObjectKey, pod: &Pod) -> Vec<PolicyName> {
-    asked(inputs, Bound::Workload, &pod.metadata, &key.namespace)
+/// Those that hold for requests to the own address of a pod, whichever pod serves it: its own, and those of
+/// the services that lead to it. By its address nobody gets around what holds for a service.
+pub(super) fn of_address<'a>(
+    inputs: &Inputs<'_>,
+    key: &ObjectKey,
+    pod: &Pod,
+    services: impl Iterator<Item = &'a ServiceName>,
+) -> Vec<PolicyName> {
+    let mut found = asked(inputs, Bound::Workload, &pod.metadata, &key.namespace);
+    for name in services {
+        let short = name.hostname.split('.').next().unwrap_or_default();
+        let service = ObjectKey::new(Kind::Service, Arc::clone(&name.namespace), short);
+        if let Some(object) = inputs.objects.service(&service) {
+            found.append(&mut of_service(inputs, &service, object));
+        }
+    }
+    found.sort();
+    found.dedup();
+    found
 }
 
 /// Those that hold for requests that are sent to a pod.

@@ -14,7 +14,7 @@
 mod findings;
 mod policy;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use ambit_model::{GatewayAddress, ServiceTraffic, Subset};
@@ -62,14 +62,18 @@ type Verdicts = BTreeMap<ObjectKey, RuleVerdict>;
 pub(super) fn translate(inputs: &Inputs<'_>, service: &ObjectKey) -> TranslatedTraffic {
     let mut verdicts = Verdicts::new();
     let rules = deciding(inputs, service, &mut verdicts);
-    let traffic = (!rules.is_empty()).then(|| merged(&rules, &mut verdicts));
+    let object = inputs.objects.service(service);
+    let ports = object.into_iter().flat_map(|object| object.tcp_ports());
+    let ports = ports.map(|port| port.port).collect();
+    let traffic = (!rules.is_empty()).then(|| merged(&rules, &ports, &mut verdicts));
     TranslatedTraffic { traffic, verdicts }
 }
 
 /// The subset of that name is there.
 pub(super) fn has_subset(inputs: &Inputs<'_>, service: &ObjectKey, subset: &str) -> bool {
-    let traffic = translate(inputs, service).traffic;
-    traffic.is_some_and(|traffic| traffic.subsets.contains_key(subset))
+    let rules = deciding(inputs, service, &mut Verdicts::new());
+    let mut subsets = rules.iter().flat_map(|rule| &rule.object.spec.subsets);
+    subsets.any(|there| *there.name == *subset)
 }
 
 /// The rules that hold for a service, the oldest first.
@@ -179,7 +183,7 @@ fn rank(
 }
 
 /// What rules for one service come to together.
-fn merged(rules: &[Rule<'_>], verdicts: &mut Verdicts) -> ServiceTraffic {
+fn merged(rules: &[Rule<'_>], ports: &BTreeSet<u16>, verdicts: &mut Verdicts) -> ServiceTraffic {
     let mut with_policy = rules
         .iter()
         .filter_map(|rule| Some((rule.key, rule.object.spec.traffic_policy.as_ref()?)));
@@ -193,6 +197,7 @@ fn merged(rules: &[Rule<'_>], verdicts: &mut Verdicts) -> ServiceTraffic {
     }
     let whole = first.map(|(_, policy)| policy);
     let mut subsets: BTreeMap<Arc<str>, Subset> = BTreeMap::new();
+    let mut told = 0;
     for rule in rules {
         verdicts.entry(rule.key.clone()).or_default().in_force = true;
         for (index, subset) in rule.object.spec.subsets.iter().enumerate() {
@@ -202,17 +207,35 @@ fn merged(rules: &[Rule<'_>], verdicts: &mut Verdicts) -> ServiceTraffic {
                 warn(verdicts, rule.key, &field, what, ONE);
                 continue;
             }
-            let made = Subset {
+            let made = (told < MOST_TOLD).then(|| Subset {
                 labels: subset.labels.clone(),
-                policies: policies(whole, subset.traffic_policy.as_ref()),
+                policies: policies(whole, subset.traffic_policy.as_ref(), ports),
+            });
+            told += made.as_ref().map_or(0, length);
+            let Some(made) = made.filter(|_| told < MOST_TOLD) else {
+                let field = format!("spec.subsets[{index}]");
+                let what = format!(
+                    "the subsets of {} are more than waypoints are told of: it counts as not there",
+                    rule.object.spec.host
+                );
+                let advice = "leave subsets out, or say for the whole service what holds for all";
+                warn(verdicts, rule.key, &field, what, advice);
+                continue;
             };
             subsets.insert(Arc::clone(&subset.name), made);
         }
     }
     ServiceTraffic {
-        whole: policies(whole, None),
+        whole: policies(whole, None, ports),
         subsets,
     }
+}
+
+/// Most bytes in which waypoints are told of the subsets of one service: all that are told of it come at once.
+const MOST_TOLD: usize = 1 << 20;
+
+fn length(subset: &Subset) -> usize {
+    serde_json::to_vec(subset).map_or(0, |text| text.len())
 }
 
 const ONE: &str = "put both into one object";

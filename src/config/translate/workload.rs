@@ -42,6 +42,7 @@ pub(super) fn of_pod(inputs: &Inputs<'_>, key: &ObjectKey) -> Option<Workload> {
     let services = services(inputs, key, pod);
     let bound = targets::of_pod(inputs, key, pod, services.keys());
     let (listed, applicable) = policies(inputs, key, labels, &bound.policies);
+    let asked = authentication::of_address(inputs, key, pod, services.keys());
     let own = waypoint(inputs, Bound::Workload, &pod.metadata, &key.namespace);
     let waypoint_only = bound.waypoint.is_some();
     Some(Workload {
@@ -77,7 +78,7 @@ pub(super) fn of_pod(inputs: &Inputs<'_>, key: &ObjectKey) -> Option<Workload> {
         policies: listed,
         applicable_policies: Some(applicable),
         authentications: authentication::of_pod(inputs, key, pod),
-        asked_authentications: authentication::of_address(inputs, key, pod),
+        asked_authentications: asked,
         labels: labels
             .iter()
             .filter(|(name, _)| inputs.objects.asks_for_label(name))

@@ -300,3 +300,75 @@ async fn a_request_is_judged_as_it_came_whatever_its_rule_makes_of_it() {
     let refusals = ["reason=\"no_matching_allow\""];
     assert!(scene.sum("ambit_refusals_total", &refusals) >= 1.0);
 }
+
+#[test]
+fn by_a_pod_s_address_what_is_bound_to_its_service_holds_with_the_service_s_port() {
+    let of = |action: RequestAction, port: &str| {
+        about_requests("p", action, vec![to("ports", port)], &["cart"])
+    };
+    let (call, head) = (call("10.0.0.9:4000"), head(HttpRequest::get("/")));
+    let asking = Asking::request(&call, &head, None);
+    for (action, port, wanted) in [
+        (RequestAction::Deny, "80", Err(Reason::PolicyDenied)),
+        (RequestAction::Deny, "8080", Ok(())),
+        (RequestAction::Allow, "80", Ok(())),
+        (RequestAction::Allow, "8080", Err(Reason::NoMatchingAllow)),
+    ] {
+        let mut view = view([of(action, port)]);
+        view.apply(pod("cart", "10.0.0.3", &["p"]), Instant::now());
+        let workload = view.mesh.endpoints(&name("cart")).next().unwrap();
+        let address = SocketAddr::new(workload.addresses[0], 8080);
+        let judged = asking.at_endpoint(&view, workload, address, 8080);
+        let judged = judged.map(drop).map_err(|refusal| refusal.reason);
+        assert_eq!(judged, wanted, "{action:?} {port}");
+    }
+}
+
+#[tokio::test]
+async fn a_route_of_the_client_s_own_namespace_puts_nothing_else_in_place_of_what_was_judged() {
+    let rewrite = Rewrite {
+        host: None,
+        path: Some(PathChange::Full("/made".into())),
+    };
+    let rule = HttpRule {
+        filters: HttpFilters {
+            rewrite: Some(rewrite),
+            ..HttpFilters::default()
+        },
+        ..HttpRule::default()
+    };
+    let Change::PutRoutes(routes) = routed(&["server"], rule) else {
+        panic!("no routes")
+    };
+    let mut routes = ambit_model::ServiceRoutes::clone(&routes);
+    for of_port in routes.ports.values_mut() {
+        let list = of_port.producer.take().unwrap();
+        of_port.consumers.insert("team".into(), list);
+    }
+    let peer = Peer::start().await;
+    let mut scene = Scene::new([
+        service("server"),
+        peer.serves("server-0", "server"),
+        Change::PutRoutes(Arc::new(routes)),
+    ]);
+    peer.answer("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    for targets in [&[][..], &["server"], &["waypoint"]] {
+        for (allowed, status) in [("/came", "403"), ("/*", "200")] {
+            let rules = vec![to("paths", allowed)];
+            let allow = about_requests("p", RequestAction::Allow, rules, targets);
+            scene.apply(Change::PutPolicy(allow));
+            let mut call = call("10.0.0.9:4000");
+            let id = "spiffe://cluster.local/ns/team/sa/client";
+            call.client.identity = Some(id.parse().unwrap());
+            let mut client = scene.client_of(call);
+            let request = "GET /came HTTP/1.1\r\nHost: s\r\nConnection: close\r\n\r\n";
+            client.write_all(request.as_bytes()).await.unwrap();
+            let answer = rest(&mut client).await;
+            let expected = format!("HTTP/1.1 {status}");
+            assert!(
+                answer.starts_with(&expected),
+                "{targets:?} {allowed}: {answer}"
+            );
+        }
+    }
+}

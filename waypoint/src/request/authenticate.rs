@@ -39,25 +39,29 @@ impl Tokens {
         &self.claims
     }
 
-    /// The same, with what they say by the authentications of a workload. A bad token says nothing: it is
-    /// refused before the request is sent there ([`at_endpoint`]).
-    pub(crate) fn claims_at(
+    /// The same, with what they say by the authentications of a workload, and the request as these change it
+    /// if there are some. A bad token says nothing: it is refused before the request is sent there
+    /// ([`at_endpoint`]).
+    pub(crate) fn at(
         &self,
         view: &View,
         workload: &Workload,
         head: &Parts,
-    ) -> Cow<'_, [Arc<Claims>]> {
+    ) -> (Cow<'_, [Arc<Claims>]>, Option<Box<Parts>>) {
         let by = view.authenticators.of(&workload.authentications);
         let Some(Authenticator::Ready(verifier)) = by.map(AsRef::as_ref) else {
-            return Cow::Borrowed(&self.claims);
+            return (Cow::Borrowed(&self.claims), None);
         };
-        let head = self.original.as_deref().unwrap_or(head);
-        let Ok(passed) = verifier.judge(&Head::of(head), clock::wall()) else {
-            return Cow::Borrowed(&self.claims);
+        let original = self.original.as_deref().unwrap_or(head);
+        let Ok(passed) = verifier.judge(&Head::of(original), clock::wall()) else {
+            return (Cow::Borrowed(&self.claims), None);
         };
         let mut claims = self.claims.clone();
         add_claims(&mut claims, &passed);
-        Cow::Owned(claims)
+        let mut shown = Box::new(head.clone());
+        // What cannot be changed is refused before it is sent.
+        let _refused_later = passed.apply(&mut shown);
+        (Cow::Owned(claims), Some(shown))
     }
 }
 
@@ -70,11 +74,11 @@ fn add_claims(claims: &mut Vec<Arc<Claims>>, passed: &Passed<'_>) {
     }
 }
 
-/// Judges a request by what was asked for, and changes it accordingly.
-pub(super) fn of_asked(view: &View, call: &Call, head: &mut Parts) -> Result<Tokens, Fault> {
+/// What judges the tokens of requests for what was asked for, if something does.
+fn asked<'v>(view: &'v View, call: &Call) -> Option<&'v Arc<Authenticator>> {
     let mesh = &view.mesh;
     // The connection may be older than what holds now.
-    let by = match &call.asked {
+    match &call.asked {
         Asked::Service(service, _) => {
             let now = mesh.service(&service.name).unwrap_or(service);
             view.authenticators.of(&now.authentications)
@@ -85,13 +89,22 @@ pub(super) fn of_asked(view: &View, call: &Call, head: &mut Parts) -> Result<Tok
                 .unwrap_or(&asked.workload);
             view.authenticators.of(&now.asked_authentications)
         }
-    };
+    }
+}
+
+/// Whether tokens of requests for what was asked for are judged.
+pub(super) fn is_for_asked(view: &View, call: &Call) -> bool {
+    asked(view, call).is_some()
+}
+
+/// Judges a request by what was asked for, and changes it accordingly.
+pub(super) fn of_asked(view: &View, call: &Call, head: &mut Parts) -> Result<Tokens, Fault> {
     let original = view.authenticators.any_of_workloads();
     let mut tokens = Tokens {
         claims: Vec::new(),
         original: original.then(|| Arc::new(head.clone())),
     };
-    let Some(by) = by else {
+    let Some(by) = asked(view, call) else {
         return Ok(tokens);
     };
     let passed = judged(by, head, head)?;

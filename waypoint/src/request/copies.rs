@@ -32,7 +32,7 @@ use crate::http::copied::Copier;
 use crate::http::replay::Replayable;
 use crate::proxy::Proxy;
 use crate::upstream::link::Width;
-use crate::upstream::pool::SendError;
+use crate::upstream::pool::{On, SendError};
 use crate::view::View;
 
 /// How long a copy may take, with its answer.
@@ -142,7 +142,10 @@ async fn once(
         version,
         client,
         request,
-        (false, chosen.terms.as_ref()),
+        On {
+            terms: chosen.terms.as_ref(),
+            ..On::default()
+        },
     );
     let (answer, lease) = sent.await?;
     let mut answer = answer.into_body();

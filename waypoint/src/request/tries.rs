@@ -16,7 +16,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use ambit_balance::{ActiveRetry, Backoff, Outcome};
 use ambit_decide::{Reason, Refusal};
@@ -40,9 +40,9 @@ use crate::http::body::Body;
 use crate::http::replay::Replayable;
 use crate::proxy::Proxy;
 use crate::traces::Told;
-use crate::upstream::link::LinkError;
+use crate::upstream::link::{LinkError, Width};
 use crate::upstream::make::ConnectError;
-use crate::upstream::pool::{Lease, SendError, Version};
+use crate::upstream::pool::{Lease, On, SendError, Version};
 use crate::view::{Terms, View};
 
 /// Tries after the first where nobody has said how many, of requests that no endpoint took.
@@ -161,6 +161,11 @@ impl Sending<'_> {
             hash: plan.hashed.as_ref().and_then(|hashed| hashed.hash),
         };
         let chosen = endpoint::choose(&view, &self.asking, &plan.to, wish)?;
+        if plan.is_clients_own {
+            let sent = Asking::request(self.call, self.head, Some(&plan.tokens));
+            let to = &chosen.destination;
+            sent.at_endpoint(&view, &to.workload, to.address, chosen.port)?;
+        }
         Ok(Try {
             chosen,
             view,
@@ -197,22 +202,25 @@ impl Sending<'_> {
         let admitted = at_endpoint(&to.view, destination, &self.plan.tokens, self.head);
         let admitted = admitted.map_err(|fault| TryError::Refused(Box::new(fault)))?;
         let head = admitted.as_deref().unwrap_or(self.head);
-        let sending = self.send(&to.chosen, &to.view, head, told);
+        let asks = AtomicBool::new(false);
+        let sending = self.send(to, head, told, &asks);
         match deadline {
             None => Ok(sending.await?),
             Some(deadline) => match tokio::time::timeout_at(deadline.into(), sending).await {
                 Ok(sent) => Ok(sent?),
-                Err(_elapsed) => Err(TryError::Timeout),
+                Err(_elapsed) => Err(TryError::Timeout {
+                    asked: asks.load(Ordering::Relaxed),
+                }),
             },
         }
     }
 
     async fn send(
         &self,
-        chosen: &Chosen,
-        view: &View,
+        Try { chosen, view, .. }: &Try,
         head: &Parts,
         told: Option<Told>,
+        asks: &AtomicBool,
     ) -> Result<(Response<Incoming>, Lease), SendError> {
         let (to, terms) = (&chosen.destination, chosen.terms.as_ref());
         let version = match self.plan.switches {
@@ -227,11 +235,17 @@ impl Sending<'_> {
             }
             request
         };
-        let pool = self.proxy.http.of(self.plan.width);
+        // Where there may be so many connections only, those of one width are all that there are.
+        let is_bounded = terms.is_some_and(|terms| terms.policy.connections.connections.is_some());
+        let width = match is_bounded {
+            true => Width::Wide,
+            false => self.plan.width,
+        };
+        let pool = self.proxy.http.of(width);
         let client = self.call.client.address.ip();
-        let first = pool
-            .send(to, version, client, request(), (false, terms))
-            .await;
+        let asks = Some(asks);
+        let on = |fresh| On { fresh, terms, asks };
+        let first = pool.send(to, version, client, request(), on(false)).await;
         let again = match &first {
             Err(SendError::NotTaken(..)) => true,
             Err(SendError::Reset { reused: true, .. }) => {
@@ -242,8 +256,7 @@ impl Sending<'_> {
         if !again || !self.may_repeat() {
             return first;
         }
-        pool.send(to, version, client, request(), (true, terms))
-            .await
+        pool.send(to, version, client, request(), on(true)).await
     }
 
     fn body(&self) -> Body {
@@ -317,7 +330,10 @@ enum TryError {
     #[error(transparent)]
     Send(#[from] SendError),
     #[error("the endpoint did not answer in time")]
-    Timeout,
+    Timeout {
+        /// Whether it was the endpoint that was waited for.
+        asked: bool,
+    },
     #[error("{}", .0.detail)]
     Refused(Box<Fault>),
 }
@@ -331,7 +347,7 @@ impl TryError {
         let detail = self.to_string();
         match self {
             Self::Refused(fault) => *fault,
-            Self::Timeout => Fault::new(504, Flag::Timeout, "timeout", detail),
+            Self::Timeout { .. } => Fault::new(504, Flag::Timeout, "timeout", detail),
             Self::Send(SendError::Connect(error)) => {
                 let flag = match error {
                     ConnectError::Link(LinkError::Unsupported(_)) => Flag::NoEndpoint,
@@ -357,7 +373,7 @@ fn outcome_of(result: &Result<(Response<Incoming>, Lease), TryError>) -> Option<
             grpc_status: headers::grpc_status(response.headers()),
         },
         Err(TryError::Refused(_)) => return None,
-        Err(TryError::Timeout) => TryOutcome::Timeout,
+        Err(TryError::Timeout { .. }) => TryOutcome::Timeout,
         Err(TryError::Send(error)) => match error {
             SendError::Connect(
                 ConnectError::Link(LinkError::Unsupported(_)) | ConnectError::Pending(_),
@@ -380,8 +396,9 @@ fn noted(
             Some(status) => Outcome::Grpc(status.into()),
             None => Outcome::Status(response.status().as_u16()),
         },
-        Err(TryError::Refused(_)) => return None,
-        Err(TryError::Timeout) => Outcome::TimedOut,
+        // Who waited for a connection waited for us.
+        Err(TryError::Refused(_) | TryError::Timeout { asked: false }) => return None,
+        Err(TryError::Timeout { asked: true }) => Outcome::TimedOut,
         Err(TryError::Send(error)) => match error {
             SendError::Connect(
                 ConnectError::Link(LinkError::Unsupported(_))

@@ -55,6 +55,7 @@ fn flags(reason: Reason) -> &'static [Flag] {
         | Reason::PeerRefused => &[Flag::UpstreamConnectionFailure],
         Reason::UnknownDestination | Reason::InvalidRoute => &[Flag::NoRouteFound],
         Reason::UnknownSubset => &[Flag::NoClusterFound],
+        Reason::ConnectionOverflow => &[Flag::UpstreamOverflow],
         Reason::Overloaded => &[Flag::OverloadManagerTerminated],
         _ => &[],
     }

@@ -127,12 +127,11 @@ impl Idle {
         }
     }
 
-    /// Lets go of the connection of a cluster that has been kept longest, unless it is to this
-    /// endpoint.
+    /// Lets go of the connection that has been kept longest, of the cluster that this one is of.
     pub(super) fn make_room(&self, beside: &Key) {
         let mut slots = self.slots.lock();
         let others = slots.iter_mut();
-        let others = others.filter(|(key, _)| key.cluster == beside.cluster && *key != beside);
+        let others = others.filter(|(key, _)| key.cluster == beside.cluster);
         let oldest = others
             .map(|(_, slot)| &mut slot.kept)
             .filter(|kept| !kept.is_empty());

@@ -15,6 +15,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use ambit_kit::clock;
@@ -119,6 +120,26 @@ pub(crate) struct HttpPools {
     narrow: HttpPool,
 }
 
+/// What a request is sent by.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct On<'a> {
+    /// On a new connection.
+    pub(crate) fresh: bool,
+    /// The terms of the cluster that the endpoint was picked from.
+    pub(crate) terms: Option<&'a Arc<Terms>>,
+    /// Whether it is the endpoint that is waited for, and not until there is room for one more
+    /// connection to it.
+    pub(crate) asks: Option<&'a AtomicBool>,
+}
+
+impl On<'_> {
+    fn asks(&self, asks: bool) {
+        if let Some(told) = self.asks {
+            told.store(asks, Ordering::Relaxed);
+        }
+    }
+}
+
 /// Connections of one width; clones share them.
 #[derive(Clone, Debug)]
 pub(crate) struct HttpPool {
@@ -183,23 +204,23 @@ impl HttpPool {
 
     /// Sends a client's request to an endpoint and waits for the head of the answer.
     ///
-    /// The request has the form that the version wants. `fresh` asks for a new connection; terms are
-    /// those of the cluster that the endpoint was picked from.
+    /// The request has the form that the version wants.
     pub(crate) async fn send(
         &self,
         to: &Arc<Destination>,
         version: Version,
         client: IpAddr,
         request: Request<Body>,
-        (fresh, terms): (bool, Option<&Arc<Terms>>),
+        on: On<'_>,
     ) -> Result<(Response<Incoming>, Lease), SendError> {
         match version {
-            Version::Http1 => self.send_alone(to, request, fresh, terms).await,
-            Version::Http2 => self.send_among(to, client, request, (fresh, terms)).await,
+            Version::Http1 => self.send_alone(to, request, on).await,
+            Version::Http2 => self.send_among(to, client, request, on).await,
         }
     }
 
-    /// Ends a connection that nobody uses, to another endpoint of a cluster that may have no more.
+    /// Ends a connection that nobody uses, of a cluster that may have no more: to another endpoint, or
+    /// of the other version.
     fn make_room(&self, beside: &Key) {
         self.inner.idle.make_room(beside);
         self.inner.shared.make_room(beside);
@@ -223,9 +244,9 @@ impl HttpPool {
         &self,
         to: &Arc<Destination>,
         request: Request<Body>,
-        fresh: bool,
-        terms: Option<&Arc<Terms>>,
+        on: On<'_>,
     ) -> Result<(Response<Incoming>, Lease), SendError> {
+        let On { fresh, terms, .. } = on;
         let key = Key::of(to, terms);
         let kept = match fresh {
             true => None,
@@ -234,8 +255,9 @@ impl HttpPool {
         let reused = kept.is_some();
         let mut carrier = match kept {
             Some(carrier) => carrier,
-            None => Box::pin(self.wait(&key, to, fresh, terms)).await?,
+            None => Box::pin(self.wait(&key, to, on)).await?,
         };
+        on.asks(true);
         carrier.used = carrier.used.saturating_add(1);
         let answer = carrier.sender.try_send_request(request).await;
         let answer = answer.map_err(|error| TrySend::of(error).told(to, reused))?;
@@ -264,10 +286,11 @@ impl HttpPool {
         &self,
         key: &Key,
         to: &Arc<Destination>,
-        fresh: bool,
-        terms: Option<&Arc<Terms>>,
+        on: On<'_>,
     ) -> Result<Carrier, ConnectError> {
+        let On { fresh, terms, .. } = on;
         let Some(terms) = terms else {
+            on.asks(true);
             return self.connect(key, to, fresh, None).await;
         };
         let pending = terms.flow.pool.pending();
@@ -276,6 +299,7 @@ impl HttpPool {
         loop {
             let rung = terms.flow.rung();
             if let Some(place) = place.take() {
+                on.asks(true);
                 return self.connect(key, to, fresh, Some((terms, place))).await;
             }
             // Where there is no room for a new one, a kept one is better than none.
@@ -299,7 +323,12 @@ impl HttpPool {
         fresh: bool,
         on: Option<(&Arc<Terms>, Arc<Occupied>)>,
     ) -> Result<Carrier, ConnectError> {
-        let turn = self.inner.idle.turn(key).await;
+        let turn = in_time(
+            to,
+            on.as_ref().map(|(terms, _)| *terms),
+            self.inner.idle.turn(key),
+        );
+        let turn = turn.await?;
         if !fresh && let Some(kept) = self.inner.idle.take(key).await {
             return Ok(kept);
         }
@@ -345,8 +374,9 @@ impl HttpPool {
         to: &Arc<Destination>,
         client: IpAddr,
         request: Request<Body>,
-        (fresh, terms): (bool, Option<&Arc<Terms>>),
+        on: On<'_>,
     ) -> Result<(Response<Incoming>, Lease), SendError> {
+        let On { fresh, terms, .. } = on;
         let slot = self.inner.shared.slot(&Key::of(to, terms));
         let share = slot.share(client);
         let share = share.ok_or(ConnectError::Full(to.address))?;
@@ -357,12 +387,17 @@ impl HttpPool {
             found => {
                 let pending = terms.map(|terms| terms.flow.pool.pending());
                 if matches!(pending, Some(None)) {
+                    // It is the turn of one of those who wait.
+                    if let Found::Dial(dial) = found {
+                        dial.left();
+                    }
                     return Err(ConnectError::Pending(to.address).into());
                 }
                 let wanted = (newer_than, bounds);
-                Box::pin(self.place(found, &slot, (to, terms), wanted)).await?
+                Box::pin(self.place(found, &slot, (to, on), wanted)).await?
             }
         };
+        on.asks(true);
         let held = Held::new(place, share, terms.and_then(|terms| terms.bell()));
         // The endpoint may answer before it has read all.
         let request = request.map(|body| match body.is_end_stream() {
@@ -379,10 +414,11 @@ impl HttpPool {
         &self,
         mut found: Found,
         slot: &Arc<Slot>,
-        (to, terms): (&Arc<Destination>, Option<&Arc<Terms>>),
+        (to, on): (&Arc<Destination>, On<'_>),
         (mut newer_than, bounds): (u64, Bounds),
     ) -> Result<(http2::SendRequest<Body>, Place, bool), ConnectError> {
         let stopped = || ConnectError::stopped(to.address);
+        let terms = on.terms;
         let mut has_asked = false;
         let mut rung = None;
         loop {
@@ -393,6 +429,7 @@ impl HttpPool {
                     has_asked = true;
                     if !matches!(occupied, Some(None)) {
                         let occupied = occupied.flatten();
+                        on.asks(true);
                         let (sender, place) = self.dial(dial, to, terms, occupied).await?;
                         return Ok((sender, place, false));
                     }
@@ -401,12 +438,14 @@ impl HttpPool {
                     dial.left();
                     newer_than = 0;
                     self.make_room(&Key::of(to, terms));
+                    on.asks(false);
                     if let Some(rung) = rung.take() {
                         rung.await;
                     }
                 }
                 Found::Wait(mut told) => {
-                    let told = told.wait_for(Option::is_some).await;
+                    on.asks(true);
+                    let told = in_time(to, terms, told.wait_for(Option::is_some)).await?;
                     told.map_err(|_stopped| stopped())?
                         .clone()
                         .ok_or_else(stopped)??;

@@ -217,11 +217,11 @@ impl Shared {
         });
     }
 
-    /// Lets go of a connection of a cluster that has no request, unless it is to this endpoint.
+    /// Lets go of a connection that has no request, of the cluster that this one is of.
     pub(super) fn make_room(&self, beside: &Key) {
         let slots = self.slots.lock();
         let others = slots.iter();
-        let mut others = others.filter(|(key, _)| key.cluster == beside.cluster && *key != beside);
+        let mut others = others.filter(|(key, _)| key.cluster == beside.cluster);
         others.any(|(_, slot)| {
             let connections = &mut slot.state.lock().connections;
             let unused = connections.iter().position(|one| one.load.streams() == 0);

@@ -59,10 +59,16 @@ impl Cluster {
         flow.pool.limit(&settings::limits(&policy.connections));
         // Who waits may find room now.
         flow.ring();
-        self.terms = Arc::new(Terms {
+        let mut terms = Terms {
             policy: policy.clone(),
             flow,
-        });
+        };
+        // Connections that were shared with others, or are from now on, are found by nobody who counts
+        // them: kept in the count, they would take the place of those that may be made.
+        if (terms.number() == 0) != (self.terms.number() == 0) {
+            terms.flow = Flow::new(policy);
+        }
+        self.terms = Arc::new(terms);
     }
 }
 
@@ -132,9 +138,17 @@ impl Clusters {
                     cluster: Cluster::new(scene, policy),
                 });
             part.labels.clone_from(&subset.labels);
-            for member in members() {
-                part.put(&member, now);
-            }
+            // All at once: of those that come together none is newer than the others.
+            let (theirs, others): (Vec<_>, Vec<_>) = members()
+                .into_iter()
+                .partition(|(_, labels)| part.has(labels));
+            let gone = others
+                .into_iter()
+                .map(|(other, _)| Change::Remove(other.key));
+            let came = theirs
+                .into_iter()
+                .map(|(endpoint, _)| Change::Put(endpoint));
+            part.cluster.endpoints.apply(gone.chain(came), now);
         }
     }
 

@@ -76,6 +76,13 @@ impl PortTable {
     }
 }
 
+impl PortTable {
+    /// Whether a client of a namespace gets a list that its own namespace has written.
+    pub(super) fn is_own(&self, client: Option<&str>) -> bool {
+        client.is_some_and(|namespace| self.consumers.contains_key(namespace))
+    }
+}
+
 /// What the lists of a service have in common.
 struct Maker {
     patterns: Patterns,

@@ -58,7 +58,11 @@ impl Dirty {
         for target in object.targets() {
             let of = |kind| ObjectKey::new(kind, namespace(), Arc::clone(&target.name));
             match &*target.kind {
-                "Service" => drop(self.outputs.insert(Output::Service(of(Kind::Service)))),
+                "Service" => {
+                    let service = of(Kind::Service);
+                    self.touch_service(objects, &service);
+                    self.outputs.insert(Output::Service(service));
+                }
                 "Gateway" => self.touch_gateway(objects, &of(Kind::Gateway)),
                 "GatewayClass" => self.everything |= is_root,
                 _ => {}

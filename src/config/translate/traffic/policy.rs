@@ -20,14 +20,16 @@ use crate::config::objects::virtual_service::values::Span;
 const RING: u32 = 1024;
 const TABLE: u32 = 65_537;
 
-/// What holds for a part of a service: its policy over that of the whole.
+/// What holds for a part of a service with these ports: its policy over that of the whole.
 pub(super) fn policies(
     whole: Option<&TrafficPolicy>,
     part: Option<&TrafficPolicy>,
+    served: &BTreeSet<u16>,
 ) -> PortPolicies {
     let both = || whole.into_iter().chain(part);
     let named = both().flat_map(|policy| &policy.port_level_settings);
-    let ports: BTreeSet<u16> = named.filter_map(number).collect();
+    let named = named.filter_map(number);
+    let ports: BTreeSet<u16> = named.filter(|port| served.contains(port)).collect();
     let on = |port: Option<u16>| {
         let nothing = Parts::default();
         let whole = whole.map_or(nothing, |policy| nothing.under(policy, port));

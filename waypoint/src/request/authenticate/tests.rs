@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use ambit_jwt::testing::{Signer, key_set};
 use ambit_model::{
-    Change, ClaimHeader, JwtRule, PolicyName, RequestAuthentication, Service, Workload,
+    Change, ClaimHeader, Condition, JwtRule, PolicyName, RequestAction, RequestAuthentication,
+    RequestRule, Service, Workload,
 };
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt as _;
 
-use crate::fixtures::service;
+use crate::fixtures::{about_requests, service};
 use crate::scene::{Peer, Scene, head, rest};
 
 static ISSUER: LazyLock<Signer> = LazyLock::new(Signer::edwards);
@@ -262,4 +263,32 @@ fn every_reason_for_a_token_is_in_the_table_of_reasons() {
             "{reason}"
         );
     }
+}
+
+#[tokio::test]
+async fn policies_of_an_endpoint_see_the_headers_that_are_made_for_it_and_no_forged_ones() {
+    let peer = Peer::start().await;
+    let (key, none): (_, [&str; 0]) = ("request.headers[x-own]", []);
+    let header = Condition::parse(key, &["alice"], &none, &"shop".into()).unwrap();
+    let rule = RequestRule {
+        when: vec![header],
+        ..RequestRule::default()
+    };
+    let policy = about_requests("p", RequestAction::Allow, vec![rule], &[]);
+    let changes = [
+        Change::PutPolicy(policy),
+        object("own", subject_in("x-own")),
+        server(&[]),
+        of_its_own(peer.serves("server-0", "server"), &["own"]),
+    ];
+    let scene = Scene::new(changes);
+    let (answer, seen) = ask(&scene, &peer, "/", "X-Own: alice\r\n").await;
+    assert!(
+        answer.starts_with("HTTP/1.1 403 ") && seen.is_none(),
+        "{answer}"
+    );
+    let good = bearer(&token(&ISSUER, &json!({})));
+    let (answer, seen) = ask(&scene, &peer, "/", &good).await;
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    assert!(seen.unwrap().contains("x-own: alice\r\n"));
 }

@@ -66,7 +66,7 @@ type Answer = Result<(Response<Incoming>, Lease), SendError>;
 
 async fn ask(pool: &HttpPool, to: &Arc<Destination>, version: Version, path: &str) -> Answer {
     let request = request(to.address, path, Body::empty());
-    soon(pool.send(to, version, CLIENT, request, (false, None))).await
+    soon(pool.send(to, version, CLIENT, request, On::default())).await
 }
 
 /// A whole exchange.
@@ -218,7 +218,7 @@ async fn one_client_leaves_room_for_others() {
     assert_eq!(open.len(), 3200);
     let request = request(to.address, "/", Body::empty());
     let other = IpAddr::from([10, 0, 0, 2]);
-    let sent = pool.send(&to, Version::Http2, other, request, (false, None));
+    let sent = pool.send(&to, Version::Http2, other, request, On::default());
     assert!(soon(sent).await.is_ok());
 }
 
@@ -247,7 +247,7 @@ async fn an_upload_that_was_answered_early_keeps_its_place() {
     for _ in 0..3 {
         let (body, rest) = endless();
         let request = request(to.address, "/early", body);
-        let sent = pool.send(&to, Version::Http2, CLIENT, request, (false, None));
+        let sent = pool.send(&to, Version::Http2, CLIENT, request, On::default());
         let (answer, lease) = soon(sent).await.unwrap();
         soon(answer.into_body().collect()).await.unwrap();
         lease.give_back();
@@ -280,7 +280,7 @@ async fn an_upload_that_was_answered_early_holds_up_nobody() {
     let pool = pool();
     let (body, rest) = endless();
     let request = request(to.address, "/", body);
-    let sent = pool.send(&to, Version::Http1, CLIENT, request, (false, None));
+    let sent = pool.send(&to, Version::Http1, CLIENT, request, On::default());
     let (answer, lease) = soon(sent).await.unwrap();
     soon(answer.into_body().collect()).await.unwrap();
     lease.give_back();

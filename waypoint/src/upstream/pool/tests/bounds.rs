@@ -33,7 +33,17 @@ async fn ask_on(
     path: &str,
 ) -> Answer {
     let request = request(to.address, path, Body::empty());
-    soon(pool.send(to, version, CLIENT, request, (false, Some(terms)))).await
+    soon(pool.send(
+        to,
+        version,
+        CLIENT,
+        request,
+        On {
+            terms: Some(terms),
+            ..On::default()
+        },
+    ))
+    .await
 }
 
 async fn exchange_on(pool: &HttpPool, to: &Arc<Destination>, on: (Version, &Arc<Terms>)) {
