@@ -34,6 +34,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use ambit_model::OutlierPolicy;
+
 use crate::endpoint::{Endpoint, Member};
 
 mod faults;
@@ -47,31 +49,8 @@ const LONGEST: Duration = Duration::from_secs(300);
 /// Not even then: every endpoint comes back.
 const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
-/// When endpoints are ejected, and for how long. Numbers of failures are in a row; 0 never ejects.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OutlierSettings {
-    /// Answers of 500 to 599 (`consecutive5xxErrors`).
-    pub consecutive_5xx: u32,
-    /// Answers of 502, 503 and 504 (`consecutiveGatewayErrors`).
-    pub consecutive_gateway: u32,
-    /// Whether what fails without an answer is counted by itself; otherwise it is taken for an answer
-    /// of 503 or 504 (`splitExternalLocalOriginErrors`).
-    pub split_local_origin: bool,
-    /// Failures without an answer, where they are counted by themselves
-    /// (`consecutiveLocalOriginFailures`).
-    pub consecutive_local_origin: u32,
-    /// How long an endpoint has to be well to be forgiven one ejection (`interval`).
-    pub interval: Duration,
-    /// How long the first ejection takes; the second twice as long, and so on (`baseEjectionTime`).
-    pub base_ejection_time: Duration,
-    /// How many of a hundred endpoints are ejected at most (`maxEjectionPercent`).
-    pub max_ejection_percent: u32,
-    /// If fewer of a hundred are not ejected, ejections are ignored (`minHealthPercent`).
-    pub min_health_percent: u32,
-}
-
 /// Where there is no detection.
-pub(crate) const NEVER: OutlierSettings = OutlierSettings {
+pub(crate) const NEVER: OutlierPolicy = OutlierPolicy {
     consecutive_5xx: 0,
     consecutive_gateway: 0,
     split_local_origin: false,
@@ -82,48 +61,43 @@ pub(crate) const NEVER: OutlierSettings = OutlierSettings {
     min_health_percent: 0,
 };
 
-impl Default for OutlierSettings {
-    /// Istio's.
-    fn default() -> Self {
-        Self {
-            consecutive_5xx: 5,
-            consecutive_gateway: 0,
-            split_local_origin: false,
-            consecutive_local_origin: 5,
-            interval: Duration::from_secs(10),
-            base_ejection_time: Duration::from_secs(30),
-            max_ejection_percent: 10,
-            min_health_percent: 0,
-        }
-    }
-}
-
-impl OutlierSettings {
+/// What follows from a policy.
+pub(crate) trait Ejecting {
     /// How long an ejection takes, the first being number 1.
-    fn time_of(&self, ejection: u32) -> Duration {
-        let base = self.base();
-        base.saturating_mul(ejection).min(base.max(LONGEST))
-    }
-
-    fn base(&self) -> Duration {
-        self.base_ejection_time.min(YEAR)
-    }
+    fn time_of(&self, ejection: u32) -> Duration;
 
     /// Whether one more ejection makes the time longer, or would if it were not for its bound: what
     /// is counted beyond that has to be forgiven too.
+    fn grows_after(&self, ejection: u32) -> bool;
+
+    /// How many of so many endpoints may be ejected.
+    fn most_of(&self, endpoints: usize) -> usize;
+
+    /// Whether ejections are ignored if so many of so many endpoints are ejected.
+    fn panics_at(&self, ejected: usize, endpoints: usize) -> bool;
+}
+
+fn base(policy: &OutlierPolicy) -> Duration {
+    policy.base_ejection_time.min(YEAR)
+}
+
+impl Ejecting for OutlierPolicy {
+    fn time_of(&self, ejection: u32) -> Duration {
+        let base = base(self);
+        base.saturating_mul(ejection).min(base.max(LONGEST))
+    }
+
     fn grows_after(&self, ejection: u32) -> bool {
-        let base = self.base();
+        let base = base(self);
         base.saturating_mul(ejection) < base.max(LONGEST).saturating_add(base)
     }
 
-    /// How many of so many endpoints may be ejected.
-    pub(crate) fn most_of(&self, endpoints: usize) -> usize {
+    fn most_of(&self, endpoints: usize) -> usize {
         let percent = u128::from(self.max_ejection_percent.min(100));
         usize::try_from(wide(endpoints) * percent / 100).unwrap_or_default()
     }
 
-    /// Whether ejections are ignored if so many of so many endpoints are ejected.
-    pub(crate) fn panics_at(&self, ejected: usize, endpoints: usize) -> bool {
+    fn panics_at(&self, ejected: usize, endpoints: usize) -> bool {
         let well = wide(endpoints.saturating_sub(ejected));
         well * 100 < wide(endpoints) * u128::from(self.min_health_percent.min(100))
     }

@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use ambit_model::LoadBalancing;
+use ambit_model::{LoadBalancing, OutlierPolicy};
 
-use crate::outlier::OutlierSettings;
 use crate::place::Place;
 use crate::preference::Preference;
 
@@ -21,7 +20,7 @@ pub struct Settings {
     /// where a hash decides.
     pub warm_up: Option<Duration>,
     /// When endpoints that fail are ejected; never without this.
-    pub outliers: Option<OutlierSettings>,
+    pub outliers: Option<OutlierPolicy>,
 }
 
 impl Settings {
@@ -74,16 +73,4 @@ impl Hashing {
     pub const LARGEST_RING: usize = 1 << 20;
     /// As large as a table can be, a prime number: Envoy's limit.
     pub const LARGEST_TABLE: usize = 5_000_011;
-}
-
-/// How connections to the endpoints of a port are made and kept. Nothing here acts on it; it is for
-/// who makes them. What has no value is left to that.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ConnectionSettings {
-    /// Requests after which a connection takes no more (Istio's `http.maxRequestsPerConnection`).
-    pub requests_each: Option<u32>,
-    /// How long making one may take (`tcp.connectTimeout`).
-    pub connect_timeout: Option<Duration>,
-    /// After how long without a request one is closed (`http.idleTimeout`).
-    pub idle_timeout: Option<Duration>,
 }

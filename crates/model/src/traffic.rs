@@ -203,21 +203,23 @@ pub struct RetryShare {
 /// When endpoints are ejected, and for how long. Numbers of failures are in a row; 0 never ejects.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OutlierPolicy {
-    /// Answers of 500 to 599.
+    /// Answers of 500 to 599 (`consecutive5xxErrors`).
     pub consecutive_5xx: u32,
-    /// Answers of 502, 503 and 504.
+    /// Answers of 502, 503 and 504 (`consecutiveGatewayErrors`).
     pub consecutive_gateway: u32,
-    /// Whether what fails without an answer is counted by itself.
+    /// Whether what fails without an answer is counted by itself; otherwise it is taken for an answer
+    /// of 503 or 504 (`splitExternalLocalOriginErrors`).
     pub split_local_origin: bool,
-    /// Failures without an answer, where they are.
+    /// Failures without an answer, where they are counted by themselves
+    /// (`consecutiveLocalOriginFailures`).
     pub consecutive_local_origin: u32,
-    /// How long an endpoint has to be well to be forgiven one ejection.
+    /// How long an endpoint has to be well to be forgiven one ejection (`interval`).
     pub interval: Duration,
-    /// How long the first ejection takes.
+    /// How long the first ejection takes; the second twice as long, and so on (`baseEjectionTime`).
     pub base_ejection_time: Duration,
-    /// How many of a hundred endpoints are ejected at most.
+    /// How many of a hundred endpoints are ejected at most (`maxEjectionPercent`).
     pub max_ejection_percent: u32,
-    /// If fewer of a hundred are not ejected, ejections are ignored.
+    /// If fewer of a hundred are not ejected, ejections are ignored (`minHealthPercent`).
     pub min_health_percent: u32,
 }
 

@@ -1,12 +1,10 @@
 //! A traffic policy in the words of those who follow it.
 
 use ambit_balance::{
-    Algorithm, Distribute, Hashing, LocalitySetting, OutlierSettings, Place, PoolLimits,
-    Preference, RegionFailover, RetryLimits, Settings,
+    Algorithm, Distribute, Hashing, LocalitySetting, Place, PoolLimits, Preference, RegionFailover,
+    RetryLimits, Settings,
 };
-use ambit_model::{
-    Balancing, ConnectionPolicy, HashTable, LocalityPolicy, OutlierPolicy, Service, TrafficPolicy,
-};
+use ambit_model::{Balancing, ConnectionPolicy, HashTable, LocalityPolicy, Service, TrafficPolicy};
 
 /// Largest ring and table that are made: each subset of each port has one of its own, and who writes a
 /// rule is not who pays for the memory.
@@ -29,7 +27,7 @@ pub(super) fn of(service: &Service, policy: &TrafficPolicy, place: &Place) -> Se
             None => settings.preference,
         },
         warm_up: policy.warm_up,
-        outliers: policy.outliers.as_ref().map(outliers),
+        outliers: policy.outliers.clone(),
         ..settings
     }
 }
@@ -75,19 +73,6 @@ fn setting(given: &LocalityPolicy) -> LocalitySetting {
         distribute: distribute.collect(),
         failover: failover.collect(),
         failover_priority: given.priority.iter().map(ToString::to_string).collect(),
-    }
-}
-
-fn outliers(given: &OutlierPolicy) -> OutlierSettings {
-    OutlierSettings {
-        consecutive_5xx: given.consecutive_5xx,
-        consecutive_gateway: given.consecutive_gateway,
-        split_local_origin: given.split_local_origin,
-        consecutive_local_origin: given.consecutive_local_origin,
-        interval: given.interval,
-        base_ejection_time: given.base_ejection_time,
-        max_ejection_percent: given.max_ejection_percent,
-        min_health_percent: given.min_health_percent,
     }
 }
 

@@ -5,7 +5,9 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
-use super::{Cause, NEVER, Outcome, OutlierSettings};
+use ambit_model::OutlierPolicy;
+
+use super::{Cause, NEVER, Outcome};
 
 /// What is watched for at all endpoints of a set, and what came of it. All snapshots share it.
 #[derive(Debug, Default)]
@@ -20,7 +22,7 @@ pub(crate) struct Watch {
 
 impl Watch {
     /// Watches for what the settings say; for nothing without any.
-    pub(crate) fn set(&self, settings: Option<&OutlierSettings>) {
+    pub(crate) fn set(&self, settings: Option<&OutlierPolicy>) {
         let settings = settings.unwrap_or(&NEVER);
         let put = |to: &AtomicU32, number| to.store(number, Ordering::Relaxed);
         put(&self.consecutive_5xx, settings.consecutive_5xx);

@@ -5,7 +5,9 @@ use std::time::Instant;
 
 use imbl::OrdMap;
 
-use super::OutlierSettings;
+use ambit_model::OutlierPolicy;
+
+use super::Ejecting as _;
 
 /// Which endpoints are ejected, and how often they were. Persistent, as the set is.
 #[derive(Clone, Debug)]
@@ -32,7 +34,7 @@ enum State {
 
 impl Record {
     /// When it comes back, if it is ejected.
-    fn end(&self, settings: &OutlierSettings) -> Option<Instant> {
+    fn end(&self, settings: &OutlierPolicy) -> Option<Instant> {
         match self.state {
             State::Ejected(since) => Some(
                 since
@@ -45,7 +47,7 @@ impl Record {
 
     /// How often it was ejected, less what it is forgiven by now: one time for every interval that
     /// it has been well.
-    fn times(&self, now: Instant, settings: &OutlierSettings) -> u32 {
+    fn times(&self, now: Instant, settings: &OutlierPolicy) -> u32 {
         let State::Back(since) = self.state else {
             return self.times;
         };
@@ -75,7 +77,7 @@ impl<K: Clone + Ord> Records<K> {
     }
 
     /// Notes an ejection of one that is not ejected.
-    pub(crate) fn eject(&mut self, key: &K, now: Instant, settings: &OutlierSettings) {
+    pub(crate) fn eject(&mut self, key: &K, now: Instant, settings: &OutlierPolicy) {
         let before = self.known.get(key);
         let before = before.map_or(0, |record| record.times(now, settings));
         let record = Record {
@@ -108,7 +110,7 @@ impl<K: Clone + Ord> Records<K> {
     }
 
     /// Forgets those that have been forgiven all.
-    pub(crate) fn forgive(&mut self, now: Instant, settings: &OutlierSettings) {
+    pub(crate) fn forgive(&mut self, now: Instant, settings: &OutlierPolicy) {
         let clean = |record: &Record| record.times(now, settings) == 0;
         let known = self.known.iter().filter(|(_, record)| clean(record));
         let keys: Vec<_> = known.map(|(key, _)| key.clone()).collect();
@@ -116,20 +118,20 @@ impl<K: Clone + Ord> Records<K> {
     }
 
     /// Those whose time is over.
-    pub(crate) fn over(&self, now: Instant, settings: &OutlierSettings) -> Vec<K> {
+    pub(crate) fn over(&self, now: Instant, settings: &OutlierPolicy) -> Vec<K> {
         let is_over = |record: &Record| record.end(settings).is_some_and(|end| end <= now);
         let known = self.known.iter().filter(|(_, record)| is_over(record));
         known.map(|(key, _)| key.clone()).collect()
     }
 
     /// When the next one comes back.
-    pub(crate) fn due(&self, settings: &OutlierSettings) -> Option<Instant> {
+    pub(crate) fn due(&self, settings: &OutlierPolicy) -> Option<Instant> {
         let records = self.known.values();
         records.filter_map(|record| record.end(settings)).min()
     }
 
     /// So many of those that are ejected, whose time is nearest to its end.
-    pub(crate) fn nearest_to_end(&self, count: usize, settings: &OutlierSettings) -> Vec<K> {
+    pub(crate) fn nearest_to_end(&self, count: usize, settings: &OutlierPolicy) -> Vec<K> {
         let known = self.known.iter();
         let ends = known.filter_map(|(key, record)| Some((record.end(settings)?, key)));
         let mut ends: Vec<_> = ends.collect();

@@ -5,34 +5,34 @@ use std::time::Duration;
 
 use super::Cause::{Consecutive5xx, ConsecutiveGateway, ConsecutiveLocalOrigin};
 use super::Outcome::{ConnectFailed, Connected, Grpc, Reset, Status, TimedOut};
-use super::{Cause, Faults, NEVER, Outcome, OutlierSettings, Watch};
+use super::{Cause, Ejecting as _, Faults, NEVER, Outcome, OutlierPolicy, Watch};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-fn settings(of_5xx: u32, of_gateway: u32) -> OutlierSettings {
-    OutlierSettings {
+fn settings(of_5xx: u32, of_gateway: u32) -> OutlierPolicy {
+    OutlierPolicy {
         consecutive_5xx: of_5xx,
         consecutive_gateway: of_gateway,
-        ..OutlierSettings::default()
+        ..OutlierPolicy::default()
     }
 }
 
-fn split(of_5xx: u32, of_local_origin: u32) -> OutlierSettings {
-    OutlierSettings {
+fn split(of_5xx: u32, of_local_origin: u32) -> OutlierPolicy {
+    OutlierPolicy {
         split_local_origin: true,
         consecutive_local_origin: of_local_origin,
         ..settings(of_5xx, 0)
     }
 }
 
-fn watch(settings: &OutlierSettings) -> Watch {
+fn watch(settings: &OutlierPolicy) -> Watch {
     let watch = Watch::default();
     watch.set(Some(settings));
     watch
 }
 
 /// What the last of some outcomes gives; the others give nothing.
-fn verdict(settings: &OutlierSettings, outcomes: &[Outcome]) -> Option<Cause> {
+fn verdict(settings: &OutlierPolicy, outcomes: &[Outcome]) -> Option<Cause> {
     let (watch, faults) = (watch(settings), Faults::default());
     let verdicts = outcomes.iter().map(|o| faults.record(*o, &watch));
     let verdicts: Vec<_> = verdicts.collect();
@@ -154,9 +154,9 @@ fn each_row_gives_one_verdict_however_many_threads_count() {
 #[test]
 fn no_time_is_longer_than_the_bound() {
     let of = |base: Duration, ejection| {
-        let settings = OutlierSettings {
+        let settings = OutlierPolicy {
             base_ejection_time: base,
-            ..OutlierSettings::default()
+            ..OutlierPolicy::default()
         };
         settings.time_of(ejection)
     };
@@ -171,9 +171,9 @@ fn no_time_is_longer_than_the_bound() {
 #[test]
 fn percentages_are_never_exceeded() {
     let at_most = |percent, endpoints| {
-        let settings = OutlierSettings {
+        let settings = OutlierPolicy {
             max_ejection_percent: percent,
-            ..OutlierSettings::default()
+            ..OutlierPolicy::default()
         };
         settings.most_of(endpoints)
     };

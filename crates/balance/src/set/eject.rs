@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use super::{EndpointSet, Standing};
-use crate::outlier::{Ejection, EjectionCounts, NEVER, Verdict};
+use crate::outlier::{Ejecting as _, Ejection, EjectionCounts, NEVER, Verdict};
 use crate::spread::Spread;
 
 impl<K: Clone + Hash + Ord, T> EndpointSet<K, T> {

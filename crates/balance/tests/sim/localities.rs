@@ -1,10 +1,10 @@
 //! Endpoints in several places, of which some are lost.
 
 use ambit_balance::{
-    Algorithm, Change, Distribute, Ejection, Endpoint, Hashing, LocalitySetting, Outcome,
-    OutlierSettings, Place, Preference, Settings, stable_hash,
+    Algorithm, Change, Distribute, Ejection, Endpoint, Hashing, LocalitySetting, Outcome, Place,
+    Preference, Settings, stable_hash,
 };
-use ambit_model::{Health, LoadBalancing, Locality};
+use ambit_model::{Health, LoadBalancing, Locality, OutlierPolicy};
 
 use crate::traffic::{Server, Traffic, is_share, server};
 
@@ -33,10 +33,10 @@ fn servers() -> Vec<Server> {
 fn settings(preference: Preference) -> Settings {
     Settings {
         preference,
-        outliers: Some(OutlierSettings {
+        outliers: Some(OutlierPolicy {
             consecutive_5xx: 1,
             max_ejection_percent: 100,
-            ..OutlierSettings::default()
+            ..OutlierPolicy::default()
         }),
         ..Settings::default()
     }

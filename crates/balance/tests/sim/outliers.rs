@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use ambit_balance::{Algorithm, Ejection, Outcome, OutlierSettings, Settings};
+use ambit_balance::{Algorithm, Ejection, Outcome, Settings};
+use ambit_model::OutlierPolicy;
 
 use crate::traffic::{MILLISECOND, Traffic, by, is_share, server};
 
@@ -22,7 +23,7 @@ struct Outage {
 }
 
 impl Outage {
-    fn new(settings: Settings, outliers: OutlierSettings, servers: u32) -> Self {
+    fn new(settings: Settings, outliers: OutlierPolicy, servers: u32) -> Self {
         let max_percent = usize::try_from(outliers.max_ejection_percent).unwrap();
         let settings = Settings {
             outliers: Some(outliers),
@@ -91,10 +92,10 @@ impl Outage {
     }
 }
 
-fn half() -> OutlierSettings {
-    OutlierSettings {
+fn half() -> OutlierPolicy {
+    OutlierPolicy {
         max_ejection_percent: 50,
-        ..OutlierSettings::default()
+        ..OutlierPolicy::default()
     }
 }
 
@@ -165,10 +166,10 @@ fn when_all_fail_half_of_them_stay() {
 
 #[test]
 fn when_all_fail_and_too_few_would_be_left_all_are_asked() {
-    let outliers = OutlierSettings {
+    let outliers = OutlierPolicy {
         max_ejection_percent: 100,
         min_health_percent: 30,
-        ..OutlierSettings::default()
+        ..OutlierPolicy::default()
     };
     let mut outage = Outage::new(Settings::default(), outliers, 10);
     outage.run(10 * SECOND, |_| true, 1);

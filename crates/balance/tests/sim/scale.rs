@@ -4,10 +4,8 @@ use std::cell::Cell;
 use std::cmp::Ordering;
 use std::time::Instant;
 
-use ambit_balance::{
-    Ask, Change, Ejection, Endpoint, EndpointSet, Outcome, OutlierSettings, Place, Settings,
-};
-use ambit_model::Health;
+use ambit_balance::{Ask, Change, Ejection, Endpoint, EndpointSet, Outcome, Place, Settings};
+use ambit_model::{Health, OutlierPolicy};
 
 thread_local! {
     static TOUCHED: Cell<usize> = const { Cell::new(0) };
@@ -107,9 +105,9 @@ fn a_pick_looks_at_no_key() {
 /// The most that an ejection and its end cost while the snapshot before is still in use.
 fn dearest_ejection(endpoints: u32) -> usize {
     let settings = Settings {
-        outliers: Some(OutlierSettings {
+        outliers: Some(OutlierPolicy {
             consecutive_5xx: 1,
-            ..OutlierSettings::default()
+            ..OutlierPolicy::default()
         }),
         ..Settings::default()
     };
@@ -142,7 +140,7 @@ fn an_ejection_of_ten_thousand_costs_little_more_than_of_a_hundred() {
 fn recording_an_outcome_looks_at_no_key() {
     let mut set = set_of(10);
     let settings = Settings {
-        outliers: Some(OutlierSettings::default()),
+        outliers: Some(OutlierPolicy::default()),
         ..Settings::default()
     };
     set.configure(settings, Instant::now());

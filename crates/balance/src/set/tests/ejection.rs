@@ -2,9 +2,11 @@
 
 use std::time::{Duration, Instant};
 
+use ambit_model::OutlierPolicy;
+
 use super::{ask, by_zone, endpoint, picked, set, unhealthy};
 use crate::endpoint::Endpoint;
-use crate::outlier::{Cause, Ejection, EjectionCounts, Outcome, OutlierSettings, Verdict};
+use crate::outlier::{Cause, Ejection, EjectionCounts, Outcome, Verdict};
 use crate::set::{Change, EndpointSet};
 use crate::settings::{Algorithm, Hashing, Settings};
 
@@ -15,11 +17,11 @@ const SECOND: Duration = Duration::from_secs(1);
 /// Every failure of an endpoint ejects it, if the percentages let it.
 fn at_once(max_percent: u32, min_percent: u32) -> Settings {
     Settings {
-        outliers: Some(OutlierSettings {
+        outliers: Some(OutlierPolicy {
             consecutive_5xx: 1,
             max_ejection_percent: max_percent,
             min_health_percent: min_percent,
-            ..OutlierSettings::default()
+            ..OutlierPolicy::default()
         }),
         ..Settings::default()
     }

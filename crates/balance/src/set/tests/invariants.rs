@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use ambit_model::Health;
+use ambit_model::{Health, OutlierPolicy};
 use proptest::collection::vec;
 use proptest::prelude::{Just, Strategy, any, prop_oneof, proptest};
 use proptest::sample::select;
@@ -11,7 +11,7 @@ use proptest::sample::select;
 use super::naive::{Plain, Set, change, take};
 use super::{ALGORITHMS, ask, by_zone};
 use crate::endpoint::Pick;
-use crate::outlier::{Ejection, Outcome, OutlierSettings};
+use crate::outlier::{Ejection, Outcome};
 use crate::set::Change;
 use crate::settings::Settings;
 
@@ -35,12 +35,12 @@ fn settings() -> impl Strategy<Value = Settings> {
         |((mode, allow_unhealthy, algorithm), (max, min, base))| Settings {
             algorithm,
             allow_unhealthy,
-            outliers: Some(OutlierSettings {
+            outliers: Some(OutlierPolicy {
                 consecutive_5xx: 1,
                 max_ejection_percent: max,
                 min_health_percent: min,
                 base_ejection_time: Duration::from_secs(base),
-                ..OutlierSettings::default()
+                ..OutlierPolicy::default()
             }),
             ..by_zone(mode)
         },
