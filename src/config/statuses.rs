@@ -8,7 +8,7 @@
 //! that it might have been for. Pure; who writes it compares with what is there ([`Shown`]).
 
 pub mod route;
-pub mod virtual_service;
+pub mod traffic;
 
 pub(in crate::config) mod authentication;
 mod destination_rule;
@@ -16,6 +16,7 @@ mod destination_rule;
 mod reach;
 mod said;
 mod telemetry;
+mod virtual_service;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -240,17 +241,17 @@ impl Configuration {
                 continue;
             }
             if key.kind == Kind::VirtualService {
-                let said = Said::VirtualService(self.said_of_virtual(key, shown, unread));
+                let said = Said::Traffic(self.said_of_virtual(key, shown, unread));
                 report.statuses.push((key.clone(), shown.clone(), said));
                 continue;
             }
             if key.kind == Kind::DestinationRule {
-                let said = Said::DestinationRule(self.said_of_rule(key, shown, unread));
+                let said = Said::Traffic(self.said_of_rule(key, shown, unread));
                 report.statuses.push((key.clone(), shown.clone(), said));
                 continue;
             }
             if key.kind == Kind::Telemetry {
-                let said = Said::VirtualService(self.said_of_telemetry(key, shown, unread));
+                let said = Said::Traffic(self.said_of_telemetry(key, shown, unread));
                 report.statuses.push((key.clone(), shown.clone(), said));
                 continue;
             }

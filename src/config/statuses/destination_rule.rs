@@ -1,15 +1,14 @@
-//! What is said of a `DestinationRule` on itself, in the form that a `VirtualService` has it.
+//! What is said of a `DestinationRule` on itself.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Shown;
-use super::route::{RESOLVED_WAYPOINTS, no_waypoint};
-use super::sentence;
-use super::virtual_service::{RECONCILED, VirtualStatus, said_of_unread};
-use super::{ACCEPTED, Configuration};
+use super::route::no_waypoint;
+use super::traffic::{TrafficStatus, message, reconciled, verdict, waypoints};
+use crate::config::Configuration;
 use crate::config::objects::destination_rule::DestinationRule;
 use crate::config::objects::{Kind, ObjectKey};
-use crate::config::problem::{Finding, Problem, Severity, sentences};
+use crate::config::problem::{Finding, Problem, Severity};
 use crate::config::translate::{self, RouteCondition};
 
 /// What is known of a destination rule, of all services that it may be for.
@@ -37,23 +36,16 @@ impl Configuration {
         key: &ObjectKey,
         shown: &Shown,
         unread: Option<&Problem>,
-    ) -> VirtualStatus {
+    ) -> TrafficStatus {
         let object = self.objects.destination_rule(key);
-        let (conditions, findings) = match (unread, object) {
-            (Some(problem), object) => said_of_unread(object.is_some(), problem),
-            (None, None) => (Vec::new(), Vec::new()),
-            (None, Some(object)) => {
-                let sum = self.sum_of_rule(key, object);
-                let mut conditions = said(&sum);
-                conditions.extend(self.waypoints_of_rule(&sum));
-                (conditions, sum.findings)
+        TrafficStatus::of(shown, unread, object, |object| {
+            let sum = self.sum_of_rule(key, object);
+            let mut conditions = said(&sum);
+            if !sum.in_force.is_empty() {
+                conditions.push(waypoints(self.idle_rule(&sum)));
             }
-        };
-        VirtualStatus {
-            conditions,
-            findings,
-            generation: shown.generation,
-        }
+            (conditions, sum.findings)
+        })
     }
 
     /// What is wrong with destination rules, or keeps them from having an effect.
@@ -94,49 +86,15 @@ impl Configuration {
         let idle = services.find(|service| self.has_waypoint(service) == Some(false))?;
         Some((Severity::Warning, no_waypoint(idle, "spec.host")))
     }
-
-    fn waypoints_of_rule(&self, sum: &Sum) -> Option<RouteCondition> {
-        if sum.in_force.is_empty() {
-            return None;
-        }
-        Some(match self.idle_rule(sum) {
-            Some((_, finding)) => {
-                RouteCondition::new(RESOLVED_WAYPOINTS, false, "NoWaypoint", sentence(&finding))
-            }
-            None => {
-                let what = "All services that it is for are bound to a waypoint.";
-                RouteCondition::new(RESOLVED_WAYPOINTS, true, "ResolvedWaypoints", what)
-            }
-        })
-    }
 }
 
 fn said(sum: &Sum) -> Vec<RouteCondition> {
-    let told = sentences(sum.findings.iter().map(|(_, finding)| finding));
-    let errors = sum.findings.iter().map(|(severity, _)| *severity);
-    let is_wrong = errors.min() == Some(Severity::Error);
     let services: Vec<String> = sum.in_force.iter().map(ToString::to_string).collect();
     let place = match services.is_empty() {
         true => "In force nowhere.".to_owned(),
         false => format!("In force for {}.", services.join(", ")),
     };
-    let message = match told.is_empty() {
-        true => place,
-        false => format!("{place} {told}"),
-    };
-    let (accepted, reason) = match (sum.in_force.is_empty(), is_wrong) {
-        (_, true) => (false, "UnsupportedValue"),
-        (false, false) if sum.findings.is_empty() => (true, "Accepted"),
-        (false, false) => (true, "AcceptedWithWarnings"),
-        (true, false) if sum.services.is_empty() => (false, "NoMatchingHost"),
-        (true, false) => (false, "Conflicted"),
-    };
-    let reconciled = match sum.in_force.is_empty() {
-        true => "There is nothing to tell waypoints.",
-        false => "Told to all waypoints that serve it.",
-    };
-    vec![
-        RouteCondition::new(RECONCILED, true, RECONCILED, reconciled),
-        RouteCondition::new(ACCEPTED, accepted, reason, message),
-    ]
+    let is_in_force = !sum.in_force.is_empty();
+    let accepted = verdict(is_in_force, !sum.services.is_empty(), &sum.findings);
+    reconciled(is_in_force, accepted, message(place, &sum.findings))
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::said::{Entry, are_same};
+use super::said::{are_same, conditions_over};
 use super::{Difference, Shown, sentence};
 use crate::config::Configuration;
 use crate::config::objects::{Kind, ObjectKey};
@@ -37,20 +37,10 @@ impl RouteStatus {
             let there = ours.iter().find(|entry| entry["parentRef"] == *reference);
             let there = there.and_then(|entry| entry["conditions"].as_array());
             let there = there.map_or(&[][..], Vec::as_slice);
-            let conditions = conditions.iter().map(|condition| {
-                let entry = Entry {
-                    kind: condition.kind,
-                    status: condition.status,
-                    reason: condition.reason,
-                    message: &condition.message,
-                    generation: self.generation,
-                };
-                entry.over(there, now)
-            });
             all.push(json!({
                 "parentRef": reference,
                 "controllerName": CONTROLLER,
-                "conditions": conditions.collect::<Vec<_>>(),
+                "conditions": conditions_over(conditions, self.generation, there, now),
             }));
         }
         all

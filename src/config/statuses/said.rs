@@ -3,8 +3,9 @@
 use serde_json::{Map, Value, json};
 
 use super::route::RouteStatus;
-use super::virtual_service::VirtualStatus;
+use super::traffic::TrafficStatus;
 use super::{ACCEPTED, Condition, Difference, Shown};
+use crate::config::translate::RouteCondition;
 
 /// What is to stand in a status.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,10 +14,8 @@ pub enum Said {
     Policy(Condition),
     /// Of a route.
     Route(RouteStatus),
-    /// Of a virtual service.
-    VirtualService(VirtualStatus),
-    /// Of a destination rule.
-    DestinationRule(VirtualStatus),
+    /// Of one of Istio's traffic kinds.
+    Traffic(TrafficStatus),
 }
 
 impl Said {
@@ -25,9 +24,7 @@ impl Said {
         match self {
             Self::Policy(condition) => condition.difference(shown),
             Self::Route(status) => status.difference(shown),
-            Self::VirtualService(status) | Self::DestinationRule(status) => {
-                status.difference(shown)
-            }
+            Self::Traffic(status) => status.difference(shown),
         }
     }
 
@@ -49,27 +46,25 @@ impl Said {
                 json!({"conditions": conditions, "observedGeneration": said.generation})
             }
             Self::Route(status) => json!({"parents": status.parents(shown, now)}),
-            Self::VirtualService(status) | Self::DestinationRule(status) => {
-                status.status(shown, now)
-            }
+            Self::Traffic(status) => status.status(shown, now),
         }
     }
 }
 
 /// One condition of a status.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Entry<'a> {
-    pub(super) kind: &'a str,
-    pub(super) status: bool,
-    pub(super) reason: &'a str,
-    pub(super) message: &'a str,
-    pub(super) generation: i64,
+struct Entry<'a> {
+    kind: &'a str,
+    status: bool,
+    reason: &'a str,
+    message: &'a str,
+    generation: i64,
 }
 
 impl Entry<'_> {
     /// The condition that takes the place of the one of its type: while its status stays, so does its
     /// time.
-    pub(super) fn over(&self, there: &[Value], now: &str) -> Value {
+    fn over(&self, there: &[Value], now: &str) -> Value {
         let status = if self.status { "True" } else { "False" };
         let mut before = there.iter().filter(|other| other["type"] == self.kind);
         let since = before
@@ -85,6 +80,26 @@ impl Entry<'_> {
             "lastTransitionTime": since.unwrap_or(now),
         })
     }
+}
+
+/// Conditions that take the places of those of their types.
+pub(super) fn conditions_over(
+    conditions: &[RouteCondition],
+    generation: i64,
+    there: &[Value],
+    now: &str,
+) -> Vec<Value> {
+    let conditions = conditions.iter().map(|condition| {
+        let entry = Entry {
+            kind: condition.kind,
+            status: condition.status,
+            reason: condition.reason,
+            message: &condition.message,
+            generation,
+        };
+        entry.over(there, now)
+    });
+    conditions.collect()
 }
 
 /// The same conditions, but for the times.

@@ -181,7 +181,7 @@ fn the_report_has_telemetries() {
     drop(configuration.apply(shown));
     let report = configuration.report();
     let (_, shown, said) = report.statuses.iter().find(|(of, ..)| *of == key).unwrap();
-    let Said::VirtualService(_) = said else {
+    let Said::Traffic(_) = said else {
         panic!("in another form");
     };
     let status = said.status(shown, "2026-01-01T00:00:00Z");
