@@ -4,14 +4,42 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use ambit_e2e::clients::Answer;
+use ambit_e2e::clients::{Answer, exchange};
 use ambit_e2e::keepalive::Connection;
 use ambit_e2e::lab::Pod;
 use ambit_e2e::lab::address::Family;
 use ambit_e2e::mesh::{Options, Waypoint};
+use ambit_e2e::servers::{self, Server};
 use ambit_e2e::wait::{wait_for, wait_until};
-use ambit_e2e::world::{SPREAD, World};
+use ambit_e2e::world::{HTTP, SPREAD, TCP, World};
 use serde_json::Value;
+
+/// Who is judged: these pods on the first node and `server` on the second, which serves HTTP and an echo
+/// behind its waypoint; and `stranger`, who is not captured.
+pub(crate) fn guarded(clients: &[&str]) -> (World, Waypoint, [Server; 2]) {
+    let mut pods: Vec<_> = clients.iter().map(|name| (*name, 1)).collect();
+    pods.extend([("server", 2), ("waypoint", 2), ("stranger", 1)]);
+    let options = Options {
+        waypoints: vec!["waypoint".to_owned()],
+        bound: vec!["server".to_owned()],
+        ..Options::default()
+    };
+    let world = World::fronted(&pods, &options, &["stranger"]).unwrap();
+    let server = world.pod("server").unwrap();
+    let servers = [
+        Server::start(&server, HTTP.1, servers::http).unwrap(),
+        Server::start(&server, TCP.1, servers::echo).unwrap(),
+    ];
+    let waypoint = world.waypoint("waypoint", &[]).unwrap();
+    (world, waypoint, servers)
+}
+
+/// Whether a pod's bytes come back from the echo of `server`.
+pub(crate) fn echoes(world: &World, pod: &str) -> bool {
+    let pod = world.pod(pod).unwrap();
+    let to = world.service("server", Family::V4, TCP.0).unwrap();
+    exchange(pod.namespace(), to, b"through").is_ok_and(|echoed| echoed == b"through")
+}
 
 /// A client, the service, and what its routes lead to.
 pub(crate) struct Fronted {

@@ -6,16 +6,17 @@ mod cases;
 use std::io::{Read as _, Write as _};
 use std::net::SocketAddr;
 
-use ambit_e2e::clients::{connect, exchange};
+use ambit_e2e::clients::connect;
 use ambit_e2e::forge::{Forger, Life};
 use ambit_e2e::lab::address::Family;
-use ambit_e2e::mesh::{Options, Waypoint, sum_of};
+use ambit_e2e::mesh::{Waypoint, sum_of};
 use ambit_e2e::peer::{HBONE, Outcome, ask};
-use ambit_e2e::servers::{self, Server};
+use ambit_e2e::servers::Server;
 use ambit_e2e::wait::wait_until;
-use ambit_e2e::world::{HTTP, SPREAD, TCP, World, identity};
+use ambit_e2e::world::{HTTP, SPREAD, World, identity};
 
 use self::cases::{ALLOWED, CASES, Case, DENIED};
+use crate::fronted::{echoes, guarded};
 use crate::support::{SOON, assert_refused};
 
 /// Pods `client` and `other`, and `server` behind the waypoint.
@@ -27,25 +28,7 @@ struct Scene {
 
 impl Scene {
     fn start() -> Self {
-        let pods = [
-            ("client", 1),
-            ("other", 1),
-            ("server", 2),
-            ("waypoint", 2),
-            ("stranger", 1),
-        ];
-        let options = Options {
-            waypoints: vec!["waypoint".to_owned()],
-            bound: vec!["server".to_owned()],
-            ..Options::default()
-        };
-        let world = World::fronted(&pods, &options, &["stranger"]).unwrap();
-        let server = world.pod("server").unwrap();
-        let servers = [
-            Server::start(&server, HTTP.1, servers::http).unwrap(),
-            Server::start(&server, TCP.1, servers::echo).unwrap(),
-        ];
-        let waypoint = world.waypoint("waypoint", &[]).unwrap();
+        let (world, waypoint, servers) = guarded(&["client", "other"]);
         let scene = Self {
             world,
             waypoint,
@@ -101,9 +84,7 @@ impl Scene {
     }
 
     fn echoes(&self, pod: &str) -> bool {
-        let pod = self.world.pod(pod).unwrap();
-        let to = self.world.service("server", Family::V4, TCP.0).unwrap();
-        exchange(pod.namespace(), to, b"through").is_ok_and(|echoed| echoed == b"through")
+        echoes(&self.world, pod)
     }
 
     /// All requests of a case; what came out otherwise.

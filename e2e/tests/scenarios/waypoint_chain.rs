@@ -12,8 +12,66 @@ use ambit_e2e::yaml;
 
 use crate::fronted::{http_route, route};
 
+/// `server` behind a waypoint that sends everything to `one`, which is behind another one.
+pub(crate) struct Chain {
+    pub(crate) first: Waypoint,
+    pub(crate) second: Waypoint,
+    /// What `one` is served by.
+    pub(crate) server: Scripted,
+    pub(crate) world: World,
+}
+
+impl Chain {
+    /// With these pods too, which are not captured, and these arguments of the control plane.
+    pub(crate) fn start(more: &[(&str, u8)], control_plane: Vec<String>) -> Self {
+        let meshed = [
+            ("client", 1),
+            ("server", 2),
+            ("one", 1),
+            ("waypoint", 2),
+            ("second", 1),
+        ];
+        let options = Options {
+            control_plane,
+            waypoints: vec!["waypoint".to_owned()],
+            bound: vec!["server".to_owned()],
+            ..Options::default()
+        };
+        let world = World::prepare(&[&meshed, more].concat(), &options).unwrap();
+        let file = world.mesh.configuration.dir().join("pods.yaml");
+        let objects = with_second(&fs::read_to_string(file).unwrap());
+        world.mesh.configuration.apply("pods", &objects).unwrap();
+        for name in ["client", "server", "one"] {
+            world.enrol(name).unwrap();
+        }
+        for (name, _) in meshed {
+            let advertised = world.mesh.await_advertised(&uid(name), true, SPREAD);
+            advertised.unwrap();
+        }
+        for service in ["server", "one"] {
+            world.await_bound(service, true).unwrap();
+        }
+        world
+            .mesh
+            .configuration
+            .apply("routes", &further())
+            .unwrap();
+        Self {
+            first: world.waypoint("waypoint", &[]).unwrap(),
+            second: world.waypoint_of("second", "second", &[]).unwrap(),
+            server: Scripted::saying(&world.pod("one").unwrap(), HTTP.1, "one").unwrap(),
+            world,
+        }
+    }
+}
+
+/// The route from `server` to `one`.
+fn further() -> String {
+    http_route("further", "    - backendRefs: [{name: one, port: 80}]\n")
+}
+
 /// The objects of a world, with `one` behind the waypoint `second`.
-pub(crate) fn with_second(objects: &str) -> String {
+fn with_second(objects: &str) -> String {
     let labelled = |kind: &str, name: &str, labels: &str| {
         let head = format!("kind: {kind}\nmetadata:\n  name: {name}\n  namespace: {NAMESPACE}\n");
         (head.clone(), format!("{head}  labels:\n{labels}"))
@@ -31,41 +89,12 @@ pub(crate) fn with_second(objects: &str) -> String {
 
 #[test]
 fn a_waypoint_reaches_what_is_behind_another_through_that_one_only() {
-    let pods = [
-        ("client", 1),
-        ("server", 2),
-        ("one", 1),
-        ("waypoint", 2),
-        ("second", 1),
-    ];
-    let options = Options {
-        waypoints: vec!["waypoint".to_owned()],
-        bound: vec!["server".to_owned()],
-        ..Options::default()
-    };
-    let world = World::prepare(&pods, &options).unwrap();
-    let file = world.mesh.configuration.dir().join("pods.yaml");
-    let objects = with_second(&fs::read_to_string(file).unwrap());
-    world.mesh.configuration.apply("pods", &objects).unwrap();
-    for name in ["client", "server", "one"] {
-        world.enrol(name).unwrap();
-    }
-    for (name, _) in pods {
-        world
-            .mesh
-            .await_advertised(&uid(name), true, SPREAD)
-            .unwrap();
-    }
-    for service in ["server", "one"] {
-        world.await_bound(service, true).unwrap();
-    }
-    let rules = "    - backendRefs: [{name: one, port: 80}]\n";
-    let further = http_route("further", rules);
-    world.mesh.configuration.apply("routes", &further).unwrap();
-    let first = world.waypoint("waypoint", &[]).unwrap();
-    let second = world.waypoint_of("second", "second", &[]).unwrap();
-    let server = Scripted::saying(&world.pod("one").unwrap(), HTTP.1, "one").unwrap();
-
+    let Chain {
+        first,
+        second,
+        server,
+        world,
+    } = Chain::start(&[], Vec::new());
     let at = world.service("server", Family::V4, HTTP.0).unwrap();
     let client = world.pod("client").unwrap();
     let try_get = |path: &str| {
@@ -125,7 +154,11 @@ fn a_waypoint_reaches_what_is_behind_another_through_that_one_only() {
         lines.any(|line| line["reason"] == "too_many_hops" && line["method"].is_null())
     };
     wait_until("the line of the connection", SPREAD, ended).unwrap();
-    world.mesh.configuration.apply("routes", &further).unwrap();
+    world
+        .mesh
+        .configuration
+        .apply("routes", &further())
+        .unwrap();
     world.mesh.configuration.remove("back").unwrap();
     let through = || try_get("/ready").is_ok_and(|answer| answer.body == "one");
     wait_until("the way through both again", SPREAD, through).unwrap();

@@ -4,16 +4,17 @@
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 
-use ambit_e2e::clients::{connect, exchange, get};
+use ambit_e2e::clients::{connect, get};
 use ambit_e2e::forge::{Forger, Life};
 use ambit_e2e::lab::address::Family;
-use ambit_e2e::mesh::{Options, Waypoint, sum_of};
+use ambit_e2e::mesh::{Waypoint, sum_of};
 use ambit_e2e::peer::{HBONE, Outcome, ask};
-use ambit_e2e::servers::{self, Server};
+use ambit_e2e::servers::Server;
 use ambit_e2e::wait::wait_until;
 use ambit_e2e::world::{HTTP, NAMESPACE, SPREAD, TCP, World, identity};
 use ambit_e2e::yaml;
 
+use crate::fronted::{echoes, guarded};
 use crate::support::assert_refused;
 
 struct Scene {
@@ -24,24 +25,7 @@ struct Scene {
 
 impl Scene {
     fn start() -> Self {
-        let pods = [
-            ("client", 1),
-            ("server", 2),
-            ("waypoint", 2),
-            ("stranger", 1),
-        ];
-        let options = Options {
-            waypoints: vec!["waypoint".to_owned()],
-            bound: vec!["server".to_owned()],
-            ..Options::default()
-        };
-        let world = World::fronted(&pods, &options, &["stranger"]).unwrap();
-        let server = world.pod("server").unwrap();
-        let servers = [
-            Server::start(&server, HTTP.1, servers::http).unwrap(),
-            Server::start(&server, TCP.1, servers::echo).unwrap(),
-        ];
-        let waypoint = world.waypoint("waypoint", &[]).unwrap();
+        let (world, waypoint, servers) = guarded(&["client"]);
         let scene = Self {
             world,
             waypoint,
@@ -68,9 +52,7 @@ impl Scene {
     }
 
     fn echoes(&self) -> bool {
-        let client = self.world.pod("client").unwrap();
-        let echoed = exchange(client.namespace(), self.at(TCP.0), b"through");
-        echoed.is_ok_and(|echoed| echoed == b"through")
+        echoes(&self.world, "client")
     }
 
     /// A connection to the echo, open and used.

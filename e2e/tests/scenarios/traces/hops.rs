@@ -4,56 +4,23 @@ use std::fs;
 
 use ambit_e2e::keepalive::Connection;
 use ambit_e2e::lab::address::Family;
-use ambit_e2e::mesh::Options;
 use ambit_e2e::scripted::{Deed, Scripted};
 use ambit_e2e::wait::{wait_for, wait_until};
-use ambit_e2e::world::{HTTP, SPREAD, World, uid};
+use ambit_e2e::world::{HTTP, SPREAD};
 
 use super::otlp::{CLIENT, SERVER, Span, spans};
 use super::{CALLER, TRACE, settings};
-use crate::fronted::http_route;
 use crate::support::SOON;
-use crate::waypoint_chain::with_second;
+use crate::waypoint_chain::Chain;
 
 #[test]
 fn two_waypoints_are_in_one_trace() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("mesh.yaml");
     fs::write(&file, "").unwrap();
-    let pods = [
-        ("client", 1),
-        ("server", 2),
-        ("one", 1),
-        ("waypoint", 2),
-        ("second", 1),
-        ("collector", 2),
-    ];
-    let options = Options {
-        control_plane: vec!["--mesh-config".to_owned(), file.display().to_string()],
-        waypoints: vec!["waypoint".to_owned()],
-        bound: vec!["server".to_owned()],
-        ..Options::default()
-    };
-    let world = World::prepare(&pods, &options).unwrap();
-    let objects = world.mesh.configuration.dir().join("pods.yaml");
-    let objects = with_second(&fs::read_to_string(objects).unwrap());
-    world.mesh.configuration.apply("pods", &objects).unwrap();
-    for name in ["client", "server", "one"] {
-        world.enrol(name).unwrap();
-    }
-    for name in ["client", "server", "one", "waypoint", "second"] {
-        let advertised = world.mesh.await_advertised(&uid(name), true, SPREAD);
-        advertised.unwrap();
-    }
-    for service in ["server", "one"] {
-        world.await_bound(service, true).unwrap();
-    }
-    let rules = "    - backendRefs: [{name: one, port: 80}]\n";
-    let further = http_route("further", rules);
-    world.mesh.configuration.apply("routes", &further).unwrap();
-    let _first = world.waypoint("waypoint", &[]).unwrap();
-    let _second = world.waypoint_of("second", "second", &[]).unwrap();
-    let server = Scripted::saying(&world.pod("one").unwrap(), HTTP.1, "one").unwrap();
+    let settings_file = vec!["--mesh-config".to_owned(), file.display().to_string()];
+    let chain = Chain::start(&[("collector", 2)], settings_file);
+    let world = &chain.world;
     let collector = world.pod("collector").unwrap();
     fs::write(&file, settings(collector.v4, 0.0)).unwrap();
     let collector = Scripted::start(&collector, 4318, |_, _| Deed::answer(200, "")).unwrap();
@@ -97,7 +64,7 @@ fn two_waypoints_are_in_one_trace() {
     let onward = child_of(&first.id, CLIENT);
     let second = child_of(&onward.id, SERVER);
     let last = child_of(&second.id, CLIENT);
-    let heard = server.heard_at(&path).remove(0);
+    let heard = chain.server.heard_at(&path).remove(0);
     let expected = format!("00-{TRACE}-{}-01", last.id);
     assert_eq!(heard.header("traceparent"), Some(expected));
 }
