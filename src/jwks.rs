@@ -9,7 +9,7 @@
 //!
 //! What comes is told to the owner of the configuration ([`Found`]), who keeps the last good keys while
 //! there are no others. An issuer that is away, slow, huge or lying costs nobody but its own users: so many
-//! are asked at once, the others wait their turn.
+//! are asked at once, fewer of them for one namespace, and the others wait their turn.
 //!
 //! Tasks: "keys", one, ended by the stop token.
 
@@ -34,7 +34,7 @@ use self::schedule::Schedule;
 use crate::config::keys::{Fetched, KeySource, Wanted};
 
 /// Fetches at once.
-const AT_ONCE: usize = 8;
+const AT_ONCE: usize = 16;
 
 /// What came of a fetch.
 #[derive(Clone, Debug)]
@@ -114,15 +114,15 @@ async fn fetch_all(mut errand: Errand, refresh: Duration, fetcher: &Fetcher, fet
                 schedule.want(&wanted, clock::now());
             }
             () = clock::until(schedule.due()), if running.len() < AT_ONCE => {
-                let Some((source, patience)) = schedule.next(clock::now()) else { continue };
+                let Some(ask) = schedule.next(clock::now()) else { continue };
                 running.push(async move {
-                    let fetched = fetcher.keys(&source, patience).await;
-                    (source, fetched)
+                    let fetched = fetcher.keys(&ask.source, ask.patience).await;
+                    (ask, fetched)
                 });
             }
-            Some((source, fetched)) = running.next() => {
-                let is_good = fetched.is_ok();
-                schedule.done(&source, is_good, clock::now(), rand::random());
+            Some((ask, fetched)) = running.next() => {
+                schedule.done(&ask, fetched.is_ok(), clock::now(), rand::random());
+                let source = ask.source;
                 match &fetched {
                     Ok(_) => fetches.count(FETCHED),
                     Err(error) => {

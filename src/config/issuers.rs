@@ -1,5 +1,7 @@
 //! Which keys of issuers are wanted, and what is made of those that come.
 
+use std::sync::Arc;
+
 use super::Configuration;
 use super::keys::{Fetched, KeySource, Wanted, patience};
 use super::objects::{Kind, Object, ObjectKey};
@@ -10,11 +12,12 @@ impl Configuration {
     /// Where keys are to be fetched now. Of rules that differ in how long that may take, the longest counts.
     pub fn wanted_keys(&self) -> Wanted {
         let mut wanted = Wanted::new();
-        for (_, object) in self.request_authentications() {
+        for (key, object) in self.request_authentications() {
             for rule in object.to_model().rules {
                 if let Some(source) = KeySource::of(&rule) {
-                    let longest = wanted.entry(source).or_default();
-                    *longest = patience(&rule).max(*longest);
+                    let want = wanted.entry(source).or_default();
+                    want.patience = patience(&rule).max(want.patience);
+                    want.namespaces.insert(Arc::clone(&key.namespace));
                 }
             }
         }

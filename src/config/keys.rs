@@ -3,7 +3,7 @@
 //!
 //! What was good stays: a fetch that fails changes nothing but what is said.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,8 +37,17 @@ impl fmt::Display for KeySource {
     }
 }
 
-/// Sources that keys are wanted from, and how long fetching them may take.
-pub type Wanted = BTreeMap<KeySource, Duration>;
+/// Sources that keys are wanted from.
+pub type Wanted = BTreeMap<KeySource, Want>;
+
+/// Who wants keys of a source, and how long fetching them may take.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Want {
+    /// The longest that anybody is ready to wait.
+    pub patience: Duration,
+    /// Namespaces whose objects name the source.
+    pub namespaces: BTreeSet<Arc<str>>,
+}
 
 /// What came of a fetch: a key set, or why not, for people.
 pub type Fetched = Result<Arc<str>, String>;

@@ -2,6 +2,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::fetch::tests::{KEYS, answer, serve};
 use super::*;
+use crate::config::keys::Want;
 
 #[tokio::test]
 async fn what_is_wanted_is_fetched_told_and_counted() {
@@ -25,13 +26,16 @@ async fn what_is_wanted_is_fetched_told_and_counted() {
     };
     let fetching = fetch_all(errand, Duration::from_secs(1200), &fetcher, &fetches);
     let source = |path: &str| KeySource::Uri(format!("http://{at}{path}").into());
-    let patience = Duration::from_secs(20);
+    let want = Want {
+        patience: Duration::from_secs(20),
+        namespaces: ["shop".into()].into(),
+    };
     let asking = async {
-        wanting.send_replace(Arc::new([(source("/keys"), patience)].into()));
+        wanting.send_replace(Arc::new([(source("/keys"), want.clone())].into()));
         let first = found.recv().await.unwrap();
         assert_eq!(first.source, source("/keys"));
         assert_eq!(&*first.fetched.unwrap(), KEYS);
-        wanting.send_replace(Arc::new([(source("/broken"), patience)].into()));
+        wanting.send_replace(Arc::new([(source("/broken"), want)].into()));
         // Once more after a failure.
         for _ in 0..2 {
             let found = found.recv().await.unwrap();

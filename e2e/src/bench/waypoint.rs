@@ -7,9 +7,11 @@
 //! - [`plain`]: one hop without tunnels, all four
 //! - [`tunnels`]: agent → waypoint → agent, where only Envoy can take the waypoint's place
 //! - [`growth`]: thousands of routes and endpoints
+//! - [`features`]: what policies, tokens, the access log and traces cost per request
 //!
 //! [`proxies`] is how each is configured, [`traffic`] what is asked of it, [`rounds`] the table.
 
+mod features;
 mod growth;
 mod plain;
 mod proxies;
@@ -44,6 +46,8 @@ pub enum Part {
     Mesh,
     /// Among thousands of routes and endpoints.
     Growth,
+    /// What each feature costs.
+    Features,
 }
 
 /// Measures these parts, or everything, each in a world of its own, with these kinds of traffic.
@@ -67,6 +71,9 @@ pub fn measure(parts: &[Part], kinds: &[Traffic], effort: Effort) -> Result<Vec<
     }
     if asked(Part::Growth) {
         sections.push(growth::measure(effort)?);
+    }
+    if asked(Part::Features) {
+        sections.push(features::measure(kinds, effort)?);
     }
     Ok(sections)
 }

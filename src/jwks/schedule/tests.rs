@@ -6,10 +6,15 @@ fn source(name: &str) -> KeySource {
     KeySource::Uri(name.into())
 }
 
+fn want(namespaces: &[&str]) -> Want {
+    Want {
+        patience: Duration::from_secs(5),
+        namespaces: namespaces.iter().map(|name| Arc::from(*name)).collect(),
+    }
+}
+
 fn wanted(names: &[&str]) -> Wanted {
-    let names = names
-        .iter()
-        .map(|name| (source(name), Duration::from_secs(5)));
+    let names = names.iter().map(|name| (source(name), want(&["shop"])));
     names.collect()
 }
 
@@ -21,14 +26,16 @@ fn what_is_wanted_is_asked_at_once_and_then_now_and_then() {
     schedule.want(&wanted(&["a", "b"]), start);
     assert_eq!(schedule.due(), Some(start));
     let asked: Vec<_> = std::iter::from_fn(|| schedule.next(start)).collect();
-    assert_eq!(asked.len(), 2);
+    let [a, _] = &asked[..] else {
+        panic!("{asked:?}")
+    };
     assert_eq!(schedule.due(), None, "both are being asked");
     // That it is wanted again does not matter while it is asked.
     schedule.want(&wanted(&["a", "b"]), start);
     assert_eq!(schedule.next(start), None);
-    schedule.done(&source("a"), true, start, 1.0);
+    schedule.done(a, true, start, 1.0);
     assert_eq!(schedule.due(), Some(start + REFRESH));
-    assert_eq!(schedule.next(start + REFRESH).unwrap().0, source("a"));
+    assert_eq!(schedule.next(start + REFRESH).unwrap().source, source("a"));
 }
 
 #[test]
@@ -38,20 +45,20 @@ fn failures_are_tried_again_later_and_later_up_to_a_bound() {
     schedule.want(&wanted(&["a"]), now);
     let mut waits = Vec::new();
     for _ in 0..40 {
-        schedule.next(now).unwrap();
-        schedule.done(&source("a"), false, now, 1.0);
+        let ask = schedule.next(now).unwrap();
+        schedule.done(&ask, false, now, 1.0);
         let due = schedule.due().unwrap();
         waits.push(due.duration_since(now).as_secs());
         now = due;
     }
     assert_eq!(waits[..8], [1, 2, 4, 8, 16, 32, 60, 60]);
     assert!(waits[8..].iter().all(|wait| *wait == 60));
-    schedule.next(now).unwrap();
-    schedule.done(&source("a"), true, now, 0.0);
+    let ask = schedule.next(now).unwrap();
+    schedule.done(&ask, true, now, 0.0);
     assert_eq!(schedule.due(), Some(now + REFRESH.mul_f64(0.8)));
     now += REFRESH;
-    schedule.next(now).unwrap();
-    schedule.done(&source("a"), false, now, 1.0);
+    let ask = schedule.next(now).unwrap();
+    schedule.done(&ask, false, now, 1.0);
     assert_eq!(schedule.due(), Some(now + RETRY.0));
 }
 
@@ -60,9 +67,9 @@ fn what_is_not_wanted_any_more_is_not_asked() {
     let mut schedule = Schedule::new(REFRESH);
     let now = Instant::now();
     schedule.want(&wanted(&["a"]), now);
-    schedule.next(now).unwrap();
+    let ask = schedule.next(now).unwrap();
     schedule.want(&wanted(&[]), now);
-    schedule.done(&source("a"), true, now, 1.0);
+    schedule.done(&ask, true, now, 1.0);
     assert_eq!(schedule.due(), None);
 }
 
@@ -71,12 +78,35 @@ fn more_patience_is_tried_at_once() {
     let mut schedule = Schedule::new(REFRESH);
     let now = Instant::now();
     schedule.want(&wanted(&["a"]), now);
-    schedule.next(now).unwrap();
-    schedule.done(&source("a"), false, now, 1.0);
-    let longer = Wanted::from([(source("a"), Duration::from_secs(9))]);
-    schedule.want(&longer, now);
-    assert_eq!(
-        schedule.next(now),
-        Some((source("a"), Duration::from_secs(9)))
-    );
+    let ask = schedule.next(now).unwrap();
+    schedule.done(&ask, false, now, 1.0);
+    let longer = Want {
+        patience: Duration::from_secs(9),
+        ..want(&["shop"])
+    };
+    schedule.want(&Wanted::from([(source("a"), longer)]), now);
+    let ask = schedule.next(now).unwrap();
+    assert_eq!(ask.patience, Duration::from_secs(9));
+}
+
+#[test]
+fn a_namespace_with_many_issuers_does_not_keep_others_waiting() {
+    let mut schedule = Schedule::new(REFRESH);
+    let now = Instant::now();
+    let greedy = (0..100).map(|number| (source(&format!("a-{number}")), want(&["greedy"])));
+    // One that the greedy name too is not theirs alone.
+    let shared = (source("b"), want(&["greedy", "shop"]));
+    schedule.want(&greedy.chain([shared]).collect(), now);
+    let asked: Vec<_> = std::iter::from_fn(|| schedule.next(now)).collect();
+    let of = |namespace: &str| {
+        asked
+            .iter()
+            .filter(|ask| &*ask.namespace == namespace)
+            .count()
+    };
+    assert_eq!((of("greedy"), of("shop")), (EACH, 1));
+    assert_eq!(schedule.due(), None, "the others wait for these");
+    schedule.done(&asked[0], false, now, 1.0);
+    assert_eq!(schedule.due(), Some(now));
+    assert_eq!(&*schedule.next(now).unwrap().namespace, "greedy");
 }

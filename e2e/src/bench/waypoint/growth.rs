@@ -125,6 +125,7 @@ fn measure_size(
         from: client.namespace(),
         at: plain::at(world, Proxy::Ambit)?,
         files: &files,
+        headers: Vec::new(),
     };
     let request = || Ok(contender.cost(Traffic::Http1, effort.time)?.0);
     let requests = (0..effort.runs.max(3))

@@ -51,6 +51,7 @@ pub(super) fn measure(kinds: &[Traffic], effort: Effort) -> Result<Vec<Section>>
             from: client.namespace(),
             at: at(&world, *proxy)?,
             files: &files,
+            headers: Vec::new(),
         });
     }
     for contender in &contenders {

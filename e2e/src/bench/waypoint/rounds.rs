@@ -37,6 +37,8 @@ pub(super) struct Contender<'a> {
     pub(super) at: At,
     /// Where the server's files are.
     pub(super) files: &'a Path,
+    /// Headers of requests beside the usual ones.
+    pub(super) headers: Vec<String>,
 }
 
 /// What was measured so far.
@@ -47,7 +49,7 @@ impl Contender<'_> {
     /// CPU seconds for 100,000 requests, and requests per second.
     pub(super) fn cost(&self, traffic: Traffic, time: Duration) -> Result<(f64, f64)> {
         let before = usage::cpu(&self.pids)?;
-        let work = traffic.run(self.from, self.at, self.files, time)?;
+        let work = traffic.run(self, time)?;
         let spent = usage::cpu(&self.pids)? - before;
         let (cost, rate) = (spent * 1e5 / work.done, work.done / work.seconds);
         let name = self.proxy.name();

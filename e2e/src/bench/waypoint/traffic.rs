@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 
 use super::super::load::{BODY, Work};
-use crate::lab::Namespace;
+use super::rounds::Contender;
 use crate::shell;
 
 /// Port of HTTP/1.1, of the server and of proxies.
@@ -68,8 +68,9 @@ impl Traffic {
         }
     }
 
-    /// Keeps a proxy busy for so long; `dir` has the server's files.
-    pub(super) fn run(self, from: &Namespace, at: At, dir: &Path, time: Duration) -> Result<Work> {
+    /// Keeps a proxy busy for so long.
+    pub(super) fn run(self, proxy: &Contender<'_>, time: Duration) -> Result<Work> {
+        let at = proxy.at;
         let (port, path) = match self {
             Self::Http1 => (at.http1, "/small"),
             Self::Http1Large => (at.http1, "/large"),
@@ -77,7 +78,7 @@ impl Traffic {
             Self::Http2Large => (at.http2, "/large"),
             Self::Grpc => (at.http2, METHOD),
         };
-        let mut command = from.command("h2load");
+        let mut command = proxy.from.command("h2load");
         command
             .arg("--threads=1")
             .arg(format!("--duration={}", time.as_secs().max(1)));
@@ -88,9 +89,15 @@ impl Traffic {
             Self::Http2Large => command.args(["--clients=4", "-m2"]),
         };
         if self == Self::Grpc {
-            command.arg("--data").arg(dir.join("grpc.bin"));
+            command.arg("--data").arg(proxy.files.join("grpc.bin"));
             command.args(HEADERS.map(|header| format!("--header={header}")));
         }
+        command.args(
+            proxy
+                .headers
+                .iter()
+                .map(|header| format!("--header={header}")),
+        );
         let url = format!("http://{}:{port}{path}", at.ip);
         let said = shell::finish(command.arg(&url), "h2load")?;
         read(&said).with_context(|| format!("{self:?} from {url}: h2load said:\n{said}"))

@@ -65,6 +65,7 @@ pub(super) fn measure(kinds: &[Traffic], effort: Effort) -> Result<Vec<Section>>
                 from: client.namespace(),
                 at,
                 files: &files,
+                headers: Vec::new(),
             };
             if round == 0 {
                 let held = idle(&contender, &program);
