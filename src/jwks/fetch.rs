@@ -6,10 +6,11 @@
 //! addresses of this host and of its link (where clouds have their metadata) are not asked.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use ambit_decide::is_elsewhere;
 use ambit_jwt::{KeySet, KeySetError};
 use bytes::Bytes;
 use http::header::{ACCEPT, CONNECTION, HOST, LOCATION, USER_AGENT};
@@ -263,52 +264,6 @@ fn url(text: &str) -> Result<Uri, FetchError> {
 
 fn told(text: &str) -> String {
     text.chars().take(MAX_TOLD).collect()
-}
-
-/// Addresses at which clouds tell a machine about itself, beside those of the link.
-const METADATA: [IpAddr; 4] = [
-    IpAddr::V4(Ipv4Addr::new(100, 100, 100, 200)),
-    IpAddr::V4(Ipv4Addr::new(168, 63, 129, 16)),
-    IpAddr::V4(Ipv4Addr::new(192, 0, 0, 192)),
-    IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254)),
-];
-
-/// The address of IPv4 that one of NAT64 (RFC 6052) or 6to4 (RFC 3056) leads to.
-fn embedded(v6: Ipv6Addr) -> Option<Ipv4Addr> {
-    let [a, b, c, d, e, f, g, h] = v6.segments();
-    let (high, low) = match (a, b) {
-        (0x64, 0xff9b) if [c, d, e, f] == [0; 4] => (g, h),
-        (0x2002, high) => (high, c),
-        _ => return None,
-    };
-    Some(Ipv4Addr::from((u32::from(high) << 16) | u32::from(low)))
-}
-
-/// Neither this host nor its link, nor what tells of this host.
-fn is_elsewhere(address: IpAddr) -> bool {
-    let address = address.to_canonical();
-    let inner = match address {
-        IpAddr::V6(v6) => embedded(v6),
-        IpAddr::V4(_) => None,
-    };
-    if METADATA.contains(&address) || inner.is_some_and(|v4| !is_elsewhere(v4.into())) {
-        return false;
-    }
-    match address {
-        IpAddr::V4(v4) => {
-            !(v4.is_loopback()
-                || v4.is_link_local()
-                || v4.is_unspecified()
-                || v4.is_multicast()
-                || v4.is_broadcast())
-        }
-        IpAddr::V6(v6) => {
-            !(v6.is_loopback()
-                || v6.is_unicast_link_local()
-                || v6.is_unspecified()
-                || v6.is_multicast())
-        }
-    }
 }
 
 /// TLS towards servers that the system's roots vouch for.

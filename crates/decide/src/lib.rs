@@ -12,6 +12,7 @@ mod at_waypoint;
 mod authorize;
 mod balance;
 mod egress;
+mod elsewhere;
 #[cfg(test)]
 mod fixtures;
 mod inbound;
@@ -23,6 +24,7 @@ mod trace;
 pub use at_waypoint::{at_waypoint, before_routing, explain_at_waypoint, explain_before_routing};
 pub use authorize::{Admission, Connection, DryRun, Said, matches};
 pub use egress::{EgressMode, EgressModeError};
+pub use elsewhere::is_elsewhere;
 pub use inbound::{InboundQuery, explain_inbound, inbound, looks_like_waypoint};
 pub use outbound::{explain_outbound, outbound};
 pub use plan::{OutboundPlan, OutboundQuery};
