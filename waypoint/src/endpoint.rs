@@ -12,6 +12,7 @@ use ambit_kit::clock;
 use ambit_model::{GatewayAddress, Service, ServiceName, SpiffeId, Workload, WorkloadUid};
 
 use crate::authorize::Asking;
+use crate::outside::address::forbidden;
 use crate::request::Target;
 use crate::view::{Destination, Terms, View};
 
@@ -88,9 +89,25 @@ pub(crate) fn choose(
         },
     };
     let to = &chosen.destination;
+    if to.is_outside() {
+        may_be_gone_to(view, to)?;
+    }
     let admission = asking.at_endpoint(view, &to.workload, to.address, chosen.port)?;
     chosen.asides = admission.dry_run;
     Ok(chosen)
+}
+
+/// Who is at the address of a host outside of the mesh may have become known after the address was.
+fn may_be_gone_to(view: &View, to: &Destination) -> Result<(), Refusal> {
+    if let Some(used) = &to.used {
+        used.mark();
+    }
+    let Some(why) = forbidden(view, to.address.ip()) else {
+        return Ok(());
+    };
+    let (host, address) = (to.host.as_deref().unwrap_or_default(), to.address);
+    let detail = format!("{host} is at {address}, which is {why}");
+    Err(Refusal::new(Reason::OutsideAddress, detail))
 }
 
 /// A workload that was asked for by its own address, as it is now: the connection may be older than

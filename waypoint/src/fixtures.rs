@@ -224,3 +224,21 @@ pub(crate) fn routed(to: &[&str], rule: HttpRule) -> Change {
         ports: BTreeMap::from([(80, of_port)]),
     }))
 }
+
+/// An endpoint of a service that a ServiceEntry names by a host name, on port 8080 in plaintext.
+pub(crate) fn entry(of: &str, service: &str, hostname: &str) -> Change {
+    let Change::PutWorkload(pod) = endpoint(of, service, "192.0.2.1", Health::Healthy) else {
+        panic!("no workload")
+    };
+    let uid = format!("Kubernetes/networking.istio.io/ServiceEntry/shop/{of}");
+    Change::PutWorkload(Arc::new(Workload {
+        uid: WorkloadUid::new(uid),
+        addresses: Vec::new(),
+        hostname: hostname.into(),
+        protocol: TunnelProtocol::None,
+        workload_name: "".into(),
+        canonical_name: "".into(),
+        canonical_revision: "".into(),
+        ..Workload::clone(&pod)
+    }))
+}

@@ -24,6 +24,7 @@ use tokio::sync::{mpsc, watch};
 use tonic::transport::Channel;
 
 use crate::identity::Identity;
+use crate::outside::names::{Answer, Names};
 use crate::proxy::Proxy;
 use crate::verdicts::Guilty;
 use crate::view::{View, identity_of};
@@ -112,6 +113,10 @@ pub(crate) struct Follower {
     pub(crate) told: std::collections::BTreeSet<Kind>,
     /// Endpoints that are to be ejected.
     pub(crate) found: mpsc::Receiver<Guilty>,
+    /// Resolves the names of endpoints that have no address.
+    pub(crate) names: Names,
+    /// Where they lead.
+    pub(crate) answered: mpsc::Receiver<Answer>,
 }
 
 impl Follower {
@@ -122,6 +127,10 @@ impl Follower {
                 event = events.recv() => event,
                 Some(guilty) = self.found.recv() => {
                     self.eject(&guilty);
+                    continue;
+                }
+                Some(answer) = self.answered.recv() => {
+                    self.resolved(&answer);
                     continue;
                 }
                 () = until(self.view.due()) => {
@@ -175,6 +184,9 @@ impl Follower {
         }
         if kind == Kind::Address {
             self.purge();
+            let named = self.view.outside_names().iter();
+            let named = named.map(|(name, named)| (name, &named.used));
+            self.names.want(&self.proxy, named);
         }
         if gone {
             self.proxy.gone.notify_one();
@@ -193,6 +205,15 @@ impl Follower {
         let view = Arc::new(self.view.clone());
         self.proxy.view.store(Arc::clone(&view));
         self.views.send_replace(view);
+    }
+
+    /// A name leads elsewhere than before.
+    fn resolved(&mut self, answer: &Answer) {
+        let Answer { name, addresses } = answer;
+        tracing::info!(%name, ?addresses, "the name of an outside host is resolved");
+        self.view.resolved(name, addresses, clock::now());
+        self.put_in_force();
+        self.purge();
     }
 
     /// Ejects an endpoint, unless that would be one too many.
@@ -250,7 +271,9 @@ impl Follower {
         let mesh = &self.view.mesh;
         let known = |pod: &str| {
             let by_uid = mesh.workload_by_pod_uid(pod);
-            by_uid.or_else(|| mesh.workload(&WorkloadUid::new(pod)))
+            let uid = || WorkloadUid::new(pod);
+            let by_name = by_uid.or_else(|| mesh.workload(&uid()));
+            by_name.or_else(|| self.view.face(&uid()))
         };
         self.proxy.linker.purge(|pod| known(pod).is_none());
         self.proxy.http.purge(|pod, identity| {

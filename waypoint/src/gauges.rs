@@ -170,6 +170,13 @@ impl Collector for Gauges {
         for (result, count) in self.proxy.traces.counts() {
             ConstCounter::new(count).encode(spans.encode_family(&[("result", result)])?)?;
         }
+        let help = "Look-ups of names of hosts outside of the mesh, by what came of them";
+        let mut lookups =
+            encoder.encode_descriptor("ambit_outside_lookups", help, None, MetricType::Counter)?;
+        for (outcome, count) in self.proxy.lookups.all() {
+            let of = [("outcome", outcome)];
+            ConstCounter::new(count).encode(lookups.encode_family(&of)?)?;
+        }
         let build = [
             ("component", "ambit-waypoint"),
             ("tag", env!("CARGO_PKG_VERSION")),

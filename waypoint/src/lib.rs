@@ -23,6 +23,7 @@ mod gauges;
 pub mod hello;
 pub mod http;
 mod identity;
+mod outside;
 mod pages;
 mod plain;
 mod pressure;

@@ -18,6 +18,7 @@ use crate::drain::Drain;
 use crate::gauges::Away;
 use crate::http::scan::Limits;
 use crate::identity::Identity;
+use crate::outside::names::Counts;
 use crate::pages::Own;
 use crate::pressure::Pressure;
 use crate::review::Review;
@@ -120,6 +121,8 @@ pub(crate) struct Proxy {
     pub(crate) away: Away,
     /// The pages of this pod itself.
     pub(crate) own: Own,
+    /// How often names of hosts outside of the mesh were asked for.
+    pub(crate) lookups: Counts,
 }
 
 impl Proxy {

@@ -25,6 +25,7 @@ use crate::fixtures::{call, empty, endpoint, name};
 use crate::gauges::Away;
 use crate::http::serve;
 use crate::identity::Identity;
+use crate::outside::names::Counts;
 use crate::pages::{Own, Pages, Shown};
 use crate::pressure::Pressure;
 use crate::proxy::{Bounds, Proxy};
@@ -107,6 +108,7 @@ impl Scene {
             review: Review::new(),
             tasks: Tasks::new(),
             own,
+            lookups: Counts::default(),
             drain: shown.drain,
             over: CancellationToken::new(),
             telemetry: shown.telemetry,

@@ -25,6 +25,7 @@ use crate::drain::{Drain, Step};
 use crate::follow::{self, Follower, Kind};
 use crate::gauges::{Away, Gauges};
 use crate::identity::Identity;
+use crate::outside::names::{Asker, Counts, Names, System};
 use crate::pages::{self, Own, Pages};
 use crate::plain;
 use crate::pressure::{self, Pressure};
@@ -190,6 +191,7 @@ async fn start(
         review: Review::new(),
         tasks: shared.connections,
         own: Own::new(args, &pages),
+        lookups: Counts::default(),
         drain: shown.drain,
         over: CancellationToken::new(),
         telemetry: shown.telemetry,
@@ -210,7 +212,11 @@ async fn start(
     }));
     let clusters = Clusters(Arc::clone(&proxy));
     shown.registry.register_collector(Box::new(clusters));
+    let asker = Asker::new(Arc::new(System), args.pod_ip);
+    let (answers, answered) = mpsc::channel(EVENTS);
     let follower = Follower {
+        names: Names::new(asker, answers),
+        answered,
         found,
         proxy: Arc::clone(&proxy),
         view,

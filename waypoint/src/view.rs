@@ -12,18 +12,21 @@ use std::time::{Duration, Instant};
 
 use ambit_balance::{Endpoint, Place};
 use ambit_model::{
-    Change, GatewayAddress, Mesh, Service, ServiceName, ServiceRoutes, SpiffeId, TunnelProtocol,
-    Workload, WorkloadUid,
+    Change, GatewayAddress, Mesh, Service, ServiceName, ServiceRoutes, SpiffeId, Target as Found,
+    TunnelProtocol, Workload, WorkloadUid,
 };
 use ambit_route::EndpointTag;
 use tokio::sync::Semaphore;
 
 use crate::drain::{Drain, Step};
 use crate::endpoint::Via;
+use crate::outside::address::{is_elsewhere_by_default, is_outside};
+use crate::outside::names::Use;
 
 mod authenticators;
 mod clusters;
 mod ejections;
+mod named;
 mod policies;
 mod routes;
 mod settings;
@@ -32,6 +35,7 @@ mod terms;
 pub(crate) use authenticators::{Authenticator, Authenticators};
 pub(crate) use clusters::{Cluster, ClusterName};
 use clusters::{Clusters, Labelled, Scene};
+pub(crate) use named::Nameds;
 pub(crate) use policies::Policies;
 pub(crate) use routes::{Routes, Table};
 pub(crate) use terms::{Active, Bell, Occupied, Terms};
@@ -47,6 +51,10 @@ pub(crate) struct Destination {
     pub(crate) identity: Option<SpiffeId>,
     /// The pod of another waypoint through which it is reached, which is then the workload.
     pub(crate) via: Option<Via>,
+    /// The host by which it was asked for, if it is an endpoint of a service.
+    pub(crate) host: Option<Arc<str>>,
+    /// What to tell of its use, if it is known by a name.
+    pub(crate) used: Option<Arc<Use>>,
 }
 
 impl Destination {
@@ -57,7 +65,14 @@ impl Destination {
             address,
             identity: identity_of(workload),
             via: None,
+            host: None,
+            used: None,
         }
+    }
+
+    /// Whether it is outside of the mesh.
+    pub(crate) fn is_outside(&self) -> bool {
+        self.via.is_none() && is_outside(&self.workload)
     }
 
     /// Whether it is reached in a tunnel.
@@ -110,6 +125,12 @@ pub(crate) struct View {
     copies: imbl::HashMap<ServiceName, Arc<Semaphore>>,
     /// Endpoints by what stands for them in sessions.
     tags: imbl::HashMap<EndpointTag, WorkloadUid>,
+    /// Host names by which endpoints are known.
+    named: Nameds,
+    /// What stands for their addresses.
+    faces: imbl::HashMap<WorkloadUid, Arc<Workload>>,
+    /// Whether a host outside of the mesh may be at an address.
+    pub(crate) may_be_outside: fn(IpAddr) -> bool,
     /// What judges tokens.
     pub(crate) authenticators: Authenticators,
     ties: Ties<ServiceName>,
@@ -135,6 +156,9 @@ impl View {
             copies: imbl::HashMap::new(),
             tags: imbl::HashMap::new(),
             authenticators: Authenticators::new(),
+            named: Nameds::new(),
+            faces: imbl::HashMap::new(),
+            may_be_outside: is_elsewhere_by_default,
         }
     }
 
@@ -206,6 +230,22 @@ impl View {
         self.mesh.workloads_at(self.address).next()
     }
 
+    /// Whether an address is this waypoint's.
+    pub(crate) fn is_own_address(&self, address: IpAddr) -> bool {
+        self.address.to_canonical() == address
+    }
+
+    /// Whether an address is that of a service of the cluster, as far as services are told.
+    pub(crate) fn is_of_a_service(&self, address: IpAddr) -> bool {
+        let service = match self.mesh.target(SocketAddr::new(address, 0)) {
+            Found::Service(service, _) | Found::ServiceWithoutPort(service) => service,
+            Found::Workload(_) | Found::Unknown => return false,
+        };
+        // Ours is one: `GATEWAY.NAMESPACE.svc.DOMAIN`.
+        let own = self.own.hostname.splitn(3, '.').nth(2);
+        own.is_some_and(|suffix| service.name.hostname.ends_with(suffix))
+    }
+
     /// What ties a service that is bound to this waypoint, or was a moment ago. One whose routes have
     /// not been told yet is not tied: every service has some, if only empty ones.
     pub(crate) fn tie(&self, service: &ServiceName, now: Instant) -> Option<&Arc<Drain>> {
@@ -236,17 +276,15 @@ impl View {
             }
             Change::RemoveService(name) => self.forget_service(name),
             Change::PutWorkload(workload) => {
-                self.leave_workload(&workload.uid, Some(workload), now);
-                self.join_workload(workload, now);
+                self.change_workload(workload, now);
                 let is_bound = self.is_ours(workload.waypoint.as_ref());
                 retie(&mut self.ties_of_workloads, &workload.uid, is_bound, now);
-                self.tags.insert(tag_of(workload), workload.uid.clone());
                 if workload.addresses.contains(&self.address) && !workload.host_network {
                     self.settle(Place::of(workload), now);
                 }
             }
             Change::RemoveWorkload(uid) => {
-                self.leave_workload(uid, None, now);
+                self.leave_workload(uid, now);
                 untie(&mut self.ties_of_workloads, uid);
             }
             Change::PutRoutes(routes) => {
@@ -294,7 +332,10 @@ impl View {
                 !ports.any(|now| now.service_port == port)
             });
         }
-        let members: Vec<_> = self.mesh.endpoints(&service.name).cloned().collect();
+        let members = self.mesh.endpoints(&service.name);
+        let members = members.flat_map(|workload| self.faces_of(workload));
+        let members = members.map(|face| (Arc::clone(&face), self.used(&face)));
+        let members: Vec<_> = members.collect();
         for port in &service.ports {
             let name = (service.name.clone(), port.service_port);
             let scene = Scene {
@@ -304,7 +345,7 @@ impl View {
             };
             let here = || -> Vec<Labelled> {
                 let here = members.iter();
-                here.filter_map(|workload| endpoint_of(workload, &name))
+                here.filter_map(|(workload, used)| endpoint_of(workload, &name, used.as_ref()))
                     .collect()
             };
             match self.clusters.get_mut(&name) {
@@ -335,12 +376,43 @@ impl View {
         }
     }
 
-    /// Takes a workload out of the sets that it is in, but for those that `now_is` is in too.
-    fn leave_workload(&mut self, uid: &WorkloadUid, now_is: Option<&Workload>, now: Instant) {
-        let Some(was) = self.mesh.workload(uid).map(Arc::clone) else {
-            return;
-        };
-        self.tags.remove(&tag_of(&was));
+    /// Takes in a workload, or a change of it.
+    fn change_workload(&mut self, workload: &Arc<Workload>, now: Instant) {
+        let was = self.mesh.workload(&workload.uid).map(Arc::clone);
+        let before = was.as_ref().map(|was| self.faces_of(was));
+        self.name(workload);
+        let faces = self.faces_of(workload);
+        self.exchange(&before.unwrap_or_default(), &faces, now);
+        if let Some(was) = was
+            && named::name_of(&was) != named::name_of(workload)
+        {
+            self.unname(&was);
+        }
+    }
+
+    fn leave_workload(&mut self, uid: &WorkloadUid, now: Instant) {
+        if let Some(was) = self.mesh.workload(uid).map(Arc::clone) {
+            let before = self.faces_of(&was);
+            self.exchange(&before, &[], now);
+            self.unname(&was);
+        }
+    }
+
+    /// Puts endpoints in the place of others.
+    fn exchange(&mut self, before: &[Arc<Workload>], faces: &[Arc<Workload>], now: Instant) {
+        for was in before {
+            let now_is = faces.iter().find(|face| face.uid == was.uid);
+            self.leave(was, now_is.map(AsRef::as_ref), now);
+        }
+        for face in faces {
+            self.join(face, now);
+        }
+    }
+
+    /// Takes an endpoint out of the sets that it is in, but for those that `now_is` is in too.
+    fn leave(&mut self, was: &Workload, now_is: Option<&Workload>, now: Instant) {
+        self.tags.remove(&tag_of(was));
+        self.faces.remove(&was.uid);
         for (service, ports) in &was.services {
             for mapping in ports {
                 let stays = |workload: &Workload| {
@@ -353,17 +425,23 @@ impl View {
                 if !now_is.is_some_and(stays)
                     && let Some(clusters) = self.clusters.get_mut(&name)
                 {
-                    clusters.remove(uid, now);
+                    clusters.remove(&was.uid, now);
                 }
             }
         }
     }
 
-    fn join_workload(&mut self, workload: &Arc<Workload>, now: Instant) {
+    fn join(&mut self, workload: &Arc<Workload>, now: Instant) {
+        self.tags.insert(tag_of(workload), workload.uid.clone());
+        if !workload.hostname.is_empty() {
+            self.faces
+                .insert(workload.uid.clone(), Arc::clone(workload));
+        }
+        let used = self.used(workload);
         for (service, ports) in &workload.services {
             for mapping in ports {
                 let name = (service.clone(), mapping.service_port);
-                let Some(endpoint) = endpoint_of(workload, &name) else {
+                let Some(endpoint) = endpoint_of(workload, &name, used.as_ref()) else {
                     continue;
                 };
                 if let Some(clusters) = self.clusters.get_mut(&name) {
@@ -432,14 +510,23 @@ pub(crate) fn tag_of(workload: &Workload) -> EndpointTag {
 }
 
 /// A workload as an endpoint of a port, if it serves that.
-fn endpoint_of(workload: &Arc<Workload>, (service, port): &PortName) -> Option<Labelled> {
+fn endpoint_of(
+    workload: &Arc<Workload>,
+    (service, port): &PortName,
+    used: Option<&Arc<Use>>,
+) -> Option<Labelled> {
     let address = SocketAddr::new(
         *workload.addresses.first()?,
         workload.target_port(service, *port)?,
     );
+    let destination = Destination {
+        host: Some(Arc::clone(&service.hostname)),
+        used: used.cloned(),
+        ..Destination::new(workload, address)
+    };
     let endpoint = Endpoint {
         key: workload.uid.clone(),
-        payload: Arc::new(Destination::new(workload, address)),
+        payload: Arc::new(destination),
         weight: workload.weight(),
         place: Place::of(workload),
         health: workload.health,

@@ -1,0 +1,11 @@
+//! Hosts outside of the mesh: their names and addresses.
+//!
+//! An endpoint that has a host name in place of addresses stands for all that the name leads to:
+//! [`names`] resolves it in the background, and the view has an endpoint for each address
+//! (`view/named.rs`), so that they are balanced, tried again and ejected like all others.
+//!
+//! Whoever writes the records of a name would decide where the waypoint connects to. So [`address`] says
+//! where no name leads.
+
+pub(crate) mod address;
+pub(crate) mod names;

@@ -1,0 +1,66 @@
+//! Where a host outside of the mesh cannot be: a name, or an entry that somebody writes, is no way around
+//! policy, nor to what only the waypoint can reach.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use ambit_decide::is_elsewhere;
+use ambit_model::{TunnelProtocol, Workload};
+
+use crate::view::View;
+
+/// What stands at an address that is not gone to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Forbidden {
+    /// This host, its link, what tells of it, or nobody.
+    Local,
+    /// This waypoint.
+    Own,
+    /// A pod of the mesh, or a service of it.
+    Mesh,
+}
+
+impl fmt::Display for Forbidden {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Local => "this host's own, its link's, or nobody's",
+            Self::Own => "the waypoint's own",
+            Self::Mesh => "that of a pod or service of the mesh, which is called by its own name",
+        })
+    }
+}
+
+/// What forbids an address as one outside of the mesh, as far as the mesh is known.
+pub(crate) fn forbidden(view: &View, address: IpAddr) -> Option<Forbidden> {
+    let address = address.to_canonical();
+    if !(view.may_be_outside)(address) {
+        return Some(Forbidden::Local);
+    }
+    if view.is_own_address(address) {
+        return Some(Forbidden::Own);
+    }
+    let is_pods = view.mesh.workloads_at(address).any(|w| is_of_mesh(w));
+    (is_pods || view.is_of_a_service(address)).then_some(Forbidden::Mesh)
+}
+
+/// Whether an address stands for this host or its link in any mesh.
+pub(crate) fn is_elsewhere_by_default(address: IpAddr) -> bool {
+    is_elsewhere(address)
+}
+
+/// Whether a workload has the mesh before it. Those of a node's own network have not, and have its address.
+fn is_of_mesh(workload: &Workload) -> bool {
+    let is_tunnelled = workload.protocol != TunnelProtocol::None;
+    is_tunnelled || !(workload.host_network || is_entry(workload))
+}
+
+/// Whether a workload is outside of the mesh: one that an entry names, reached as it is.
+pub(crate) fn is_outside(workload: &Workload) -> bool {
+    workload.protocol == TunnelProtocol::None && is_entry(workload)
+}
+
+/// Whether it comes from a ServiceEntry or a WorkloadEntry (`CLUSTER/networking.istio.io/KIND/…`).
+fn is_entry(workload: &Workload) -> bool {
+    let mut parts = workload.uid.as_str().splitn(3, '/');
+    parts.nth(1) == Some("networking.istio.io")
+}

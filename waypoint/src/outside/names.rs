@@ -1,0 +1,297 @@
+//! Names of hosts outside of the mesh, resolved in the background.
+//!
+//! Every name that some endpoint is known by has a task. It asks every few seconds while somebody goes
+//! there, seldom otherwise, and tells the owner of the view what is new. While the resolver fails, what it
+//! said last stays.
+//!
+//! The resolver of the system is asked, for the whole name: names of the cluster's search path are not
+//! tried, so that a name means the same wherever the waypoint runs. It blocks a thread, so that few are
+//! asked for at once, whoever waits.
+//!
+//! The control plane is asked who is at each address: what is a pod of the mesh is not gone to
+//! ([`super::address`]).
+//!
+//! Tasks: "resolve a name", one per name.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, ToSocketAddrs as _};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use tokio::sync::{Notify, Semaphore, mpsc};
+use tokio::task::AbortHandle;
+
+use crate::callers::Presence;
+use crate::proxy::Proxy;
+
+/// Names that are resolved. Endpoints of further ones are not there.
+pub(crate) const MOST: usize = 1024;
+/// Addresses of one name; further ones are not used.
+pub(crate) const MOST_ADDRESSES: usize = 32;
+/// Names that are asked for at once.
+const AT_ONCE: usize = 8;
+/// How long the resolver may take. What comes later is thrown away.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How long an answer holds: while the name is used, and otherwise.
+const REFRESH: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(60));
+/// The first wait after a failure, and the longest.
+const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+
+/// What resolves names. It may take long, and has a thread for that.
+pub(crate) trait Resolver: fmt::Debug + Send + Sync + 'static {
+    /// All addresses of a name.
+    fn resolve(&self, name: &str) -> io::Result<Vec<IpAddr>>;
+}
+
+/// That of the system.
+#[derive(Debug)]
+pub(crate) struct System;
+
+impl Resolver for System {
+    fn resolve(&self, name: &str) -> io::Result<Vec<IpAddr>> {
+        let whole = format!("{}.", name.trim_end_matches('.'));
+        let found = (whole.as_str(), 0_u16).to_socket_addrs()?;
+        Ok(found.map(|address| address.ip()).collect())
+    }
+}
+
+/// Whether somebody goes where a name leads.
+#[derive(Debug, Default)]
+pub(crate) struct Use {
+    used: AtomicBool,
+    wake: Notify,
+}
+
+impl Use {
+    /// Somebody does.
+    pub(crate) fn mark(&self) {
+        if !self.used.load(Ordering::Relaxed) {
+            self.used.store(true, Ordering::Relaxed);
+            self.wake.notify_one();
+        }
+    }
+
+    fn was_used(&self) -> bool {
+        self.used.swap(false, Ordering::Relaxed)
+    }
+}
+
+/// Where a name leads.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) name: Arc<str>,
+    pub(crate) addresses: Vec<IpAddr>,
+}
+
+/// How often names were asked for, by what came of it.
+#[derive(Debug, Default)]
+pub(crate) struct Counts {
+    pub(crate) resolved: AtomicU64,
+    pub(crate) failed: AtomicU64,
+}
+
+impl Counts {
+    /// By what came of it.
+    pub(crate) fn all(&self) -> [(&'static str, u64); 2] {
+        [("resolved", &self.resolved), ("failed", &self.failed)]
+            .map(|(outcome, count)| (outcome, count.load(Ordering::Relaxed)))
+    }
+}
+
+/// Asks the resolver, for few names at once.
+#[derive(Clone, Debug)]
+pub(crate) struct Asker {
+    resolver: Arc<dyn Resolver>,
+    room: Arc<Semaphore>,
+    /// The family that goes before the other one.
+    own: IpAddr,
+}
+
+impl Asker {
+    /// Asks this one; `own` is the waypoint's own address.
+    pub(crate) fn new(resolver: Arc<dyn Resolver>, own: IpAddr) -> Self {
+        let room = Arc::new(Semaphore::new(AT_ONCE));
+        Self {
+            resolver,
+            room,
+            own,
+        }
+    }
+
+    /// The addresses of a name, in order: those of our own family if there are any.
+    pub(crate) async fn ask(&self, name: &Arc<str>) -> io::Result<Vec<IpAddr>> {
+        let asking = async {
+            let place = Arc::clone(&self.room).acquire_owned().await;
+            let place = place.map_err(io::Error::other)?;
+            let (resolver, name) = (Arc::clone(&self.resolver), Arc::clone(name));
+            // The thread goes on when nobody waits any more, and has its place until it ends.
+            let asked = tokio::task::spawn_blocking(move || {
+                let _place = place;
+                resolver.resolve(&name)
+            });
+            asked.await.map_err(io::Error::other)?
+        };
+        let late = |_elapsed| io::Error::from(io::ErrorKind::TimedOut);
+        let found = tokio::time::timeout(PATIENCE, asking).await.map_err(late)?;
+        let mut found: Vec<IpAddr> = found?.iter().map(IpAddr::to_canonical).collect();
+        let is_ours = |address: &IpAddr| address.is_ipv4() == self.own.is_ipv4();
+        if found.iter().any(is_ours) {
+            found.retain(is_ours);
+        }
+        found.sort_unstable();
+        found.dedup();
+        found.truncate(MOST_ADDRESSES);
+        match found.is_empty() {
+            true => Err(io::Error::new(io::ErrorKind::NotFound, "no address")),
+            false => Ok(found),
+        }
+    }
+}
+
+/// Has names resolved; what it is made of is told by its owner.
+#[derive(Debug)]
+pub(crate) struct Names {
+    asker: Asker,
+    tell: mpsc::Sender<Answer>,
+    running: BTreeMap<Arc<str>, Running>,
+    is_full: bool,
+}
+
+/// Ends the task of a name that is not wanted any more.
+#[derive(Debug)]
+struct Running(AbortHandle);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl Names {
+    /// Resolves nothing yet, and tells what it finds.
+    pub(crate) fn new(asker: Asker, tell: mpsc::Sender<Answer>) -> Self {
+        Self {
+            asker,
+            tell,
+            running: BTreeMap::new(),
+            is_full: false,
+        }
+    }
+
+    /// These names are wanted from now on, and no others.
+    pub(crate) fn want<'n>(
+        &mut self,
+        proxy: &Arc<Proxy>,
+        names: impl Iterator<Item = (&'n Arc<str>, &'n Arc<Use>)>,
+    ) {
+        let names: BTreeMap<_, _> = names.collect();
+        self.running.retain(|name, _| names.contains_key(name));
+        for (name, used) in &names {
+            if self.running.contains_key(*name) {
+                continue;
+            }
+            if self.running.len() >= MOST {
+                break;
+            }
+            let following = follow(
+                Arc::clone(proxy),
+                self.asker.clone(),
+                Arc::clone(name),
+                Arc::clone(used),
+                self.tell.clone(),
+            );
+            let task = proxy.tasks.spawn("resolve a name", following);
+            self.running
+                .insert(Arc::clone(name), Running(task.abort_handle()));
+        }
+        let is_full = names.len() > self.running.len();
+        if is_full && !self.is_full {
+            tracing::error!(
+                wanted = names.len(),
+                most = MOST,
+                "not all names of outside hosts are resolved"
+            );
+        }
+        self.is_full = is_full;
+    }
+}
+
+/// Follows where one name leads.
+async fn follow(
+    proxy: Arc<Proxy>,
+    asker: Asker,
+    name: Arc<str>,
+    used: Arc<Use>,
+    tell: mpsc::Sender<Answer>,
+) {
+    let mut told: Option<Vec<IpAddr>> = None;
+    let mut retry = RETRY.0;
+    let mut failing = false;
+    let mut _present: Vec<Option<Presence>> = Vec::new();
+    loop {
+        let wait = match asker.ask(&name).await {
+            Ok(addresses) => {
+                proxy.lookups.resolved.fetch_add(1, Ordering::Relaxed);
+                if failing {
+                    tracing::info!(%name, "the name of an outside host is resolved again");
+                }
+                (failing, retry) = (false, RETRY.0);
+                if told.as_ref() != Some(&addresses) {
+                    // Who is there has to be known before anybody goes there.
+                    _present = present(&proxy, &addresses).await;
+                    tell_who_is_not(&proxy, &name, &addresses);
+                    let answer = Answer {
+                        name: Arc::clone(&name),
+                        addresses: addresses.clone(),
+                    };
+                    if tell.send(answer).await.is_err() {
+                        return;
+                    }
+                    told = Some(addresses);
+                }
+                REFRESH.0
+            }
+            Err(error) => {
+                proxy.lookups.failed.fetch_add(1, Ordering::Relaxed);
+                if !failing {
+                    let known = told.as_ref().map_or(0, Vec::len);
+                    tracing::warn!(%name, %error, known, "the name of an outside host cannot be resolved; what is known of it stays");
+                }
+                failing = true;
+                let wait = retry;
+                retry = (retry * 2).min(RETRY.1);
+                wait
+            }
+        };
+        tokio::time::sleep(wait.mul_f64(rand::random_range(0.8..=1.0))).await;
+        if !failing && !used.was_used() {
+            // Whichever comes first.
+            tokio::time::timeout(REFRESH.1, used.wake.notified())
+                .await
+                .ok();
+        }
+    }
+}
+
+/// Asks the control plane who is at these addresses. While what it gives is kept, it tells of changes.
+pub(crate) async fn present(proxy: &Proxy, addresses: &[IpAddr]) -> Vec<Option<Presence>> {
+    let found = addresses.iter().map(|address| proxy.callers.find(*address));
+    let found = join_all(found).await;
+    found.into_iter().map(|(_, presence)| presence).collect()
+}
+
+fn tell_who_is_not(proxy: &Proxy, name: &Arc<str>, addresses: &[IpAddr]) {
+    let view = proxy.views.borrow().clone();
+    for address in addresses {
+        if let Some(why) = super::address::forbidden(&view, *address) {
+            tracing::warn!(%name, %address, "the name of an outside host leads to an address that is not gone to: it is {why}");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

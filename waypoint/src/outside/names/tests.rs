@@ -1,0 +1,135 @@
+//! Names against a scripted resolver, in paused time.
+
+use std::collections::HashMap;
+
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
+use super::*;
+use crate::scene::Scene;
+
+/// Says what it was told to say, and counts.
+#[derive(Debug, Default)]
+struct Scripted {
+    says: Mutex<HashMap<String, Vec<IpAddr>>>,
+    asked: AtomicU64,
+}
+
+impl Resolver for Scripted {
+    fn resolve(&self, name: &str) -> io::Result<Vec<IpAddr>> {
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        let says = self.says.lock();
+        let said = says.get(name).cloned();
+        said.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
+    }
+}
+
+impl Scripted {
+    fn say(&self, name: &str, addresses: &[&str]) {
+        let addresses = addresses.iter().map(|one| one.parse().unwrap()).collect();
+        self.says.lock().insert(name.to_owned(), addresses);
+    }
+
+    fn asked(&self) -> u64 {
+        self.asked.load(Ordering::Relaxed)
+    }
+}
+
+struct Stage {
+    resolver: Arc<Scripted>,
+    proxy: Arc<Proxy>,
+    names: Names,
+    answers: mpsc::Receiver<Answer>,
+}
+
+fn stage() -> Stage {
+    let resolver = Arc::<Scripted>::default();
+    let asker = Asker::new(
+        Arc::clone(&resolver) as Arc<dyn Resolver>,
+        "10.1.0.5".parse().unwrap(),
+    );
+    let (tell, answers) = mpsc::channel(4);
+    Stage {
+        resolver,
+        proxy: Arc::clone(&Scene::new([]).proxy),
+        names: Names::new(asker, tell),
+        answers,
+    }
+}
+
+fn texts(answer: &Answer) -> Vec<String> {
+    answer.addresses.iter().map(ToString::to_string).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_new_is_told_and_what_was_known_stays_while_the_resolver_fails() {
+    let mut stage = stage();
+    stage.resolver.say(
+        "a.example",
+        &["2001:db8::1", "93.184.216.2", "93.184.216.1"],
+    );
+    let (name, used) = (Arc::from("a.example"), Arc::new(Use::default()));
+    let wanted = [(&name, &used)];
+    stage.names.want(&stage.proxy, wanted.into_iter());
+    let first = stage.answers.recv().await.unwrap();
+    // Those of our own family, in order.
+    assert_eq!(texts(&first), ["93.184.216.1", "93.184.216.2"]);
+    stage.resolver.says.lock().clear();
+    used.mark();
+    let silent = tokio::time::timeout(Duration::from_secs(30), stage.answers.recv());
+    assert!(silent.await.is_err());
+    assert!(stage.proxy.lookups.all()[1].1 > 1, "it was asked again");
+    stage.resolver.say("a.example", &["93.184.216.9"]);
+    let then = stage.answers.recv().await.unwrap();
+    assert_eq!(texts(&then), ["93.184.216.9"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_name_is_asked_for_often_while_it_is_used_and_not_at_all_when_nobody_wants_it() {
+    let mut stage = stage();
+    stage.resolver.say("a.example", &["93.184.216.1"]);
+    let (name, used) = (Arc::from("a.example"), Arc::new(Use::default()));
+    stage.names.want(&stage.proxy, [(&name, &used)].into_iter());
+    stage.answers.recv().await.unwrap();
+    let before = stage.resolver.asked();
+    tokio::time::sleep(Duration::from_secs(120)).await;
+    let seldom = stage.resolver.asked() - before;
+    assert!((1..=3).contains(&seldom), "{seldom}");
+    // The first use has it asked at once, however long ago it was asked.
+    let began = Instant::now();
+    stage.resolver.say("a.example", &["93.184.216.2"]);
+    used.mark();
+    let then = stage.answers.recv().await.unwrap();
+    assert_eq!(texts(&then), ["93.184.216.2"]);
+    assert!(began.elapsed() <= REFRESH.0, "{:?}", began.elapsed());
+    let before = stage.resolver.asked();
+    for _ in 0..60 {
+        used.mark();
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    let often = stage.resolver.asked() - before;
+    assert!((10..=16).contains(&often), "{often}");
+    stage.names.want(&stage.proxy, std::iter::empty());
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let before = stage.resolver.asked();
+    tokio::time::sleep(Duration::from_secs(300)).await;
+    assert_eq!(stage.resolver.asked(), before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn names_and_addresses_beyond_what_there_may_be_are_left_out() {
+    let mut stage = stage();
+    let used = Arc::new(Use::default());
+    let names: Vec<Arc<str>> = (0..MOST + 5)
+        .map(|n| format!("{n}.example").into())
+        .collect();
+    stage
+        .names
+        .want(&stage.proxy, names.iter().map(|name| (name, &used)));
+    assert_eq!(stage.names.running.len(), MOST);
+    let many: Vec<String> = (0..100).map(|n| format!("93.184.216.{n}")).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    stage.resolver.say("many.example", &many);
+    let found = stage.names.asker.ask(&"many.example".into()).await.unwrap();
+    assert_eq!(found.len(), MOST_ADDRESSES);
+}
