@@ -22,6 +22,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("ambit-logformat", &[]),
     ("ambit-balance", &["ambit-model"]),
     ("ambit-decide", &["ambit-model"]),
+    ("ambit-dns", &["ambit-model"]),
     ("ambit-policy", &["ambit-model"]),
     ("ambit-route", &["ambit-model"]),
     ("ambit-wire", &["ambit-model"]),
@@ -42,6 +43,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         &[
             "ambit-cni",
             "ambit-decide",
+            "ambit-dns",
             "ambit-identity",
             "ambit-kit",
             "ambit-model",

@@ -17,12 +17,14 @@ use prost::Message as _;
 use rustls_pki_types::CertificateDer;
 
 mod lines;
+mod names;
 mod plugin;
 mod requests;
 mod routes;
 mod tokens;
 
 pub use lines::log_format;
+pub use names::{dns_question, dns_reply};
 pub use plugin::{network_list, plugin_input};
 pub use requests::{
     client_hello, client_reader, first_bytes, forwarded, grpc_messages, request_head,
@@ -63,6 +65,8 @@ pub const TARGETS: &[(&str, Body)] = &[
     ("key_set", key_set),
     ("authentication", authentication),
     ("log_format", log_format),
+    ("dns_question", dns_question),
+    ("dns_reply", dns_reply),
 ];
 
 /// Configuration files: from users. What can be read is translated and told of.
