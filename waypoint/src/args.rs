@@ -85,7 +85,7 @@ pub struct Args {
     /// `waypoint`, as Istio's waypoints say.
     #[arg(long, env = "AMBIT_REPORTER", default_value = "destination", value_parser = reporter)]
     pub reporter: Reporter,
-    /// Log the queries of requests, which may hold secrets.
+    /// Log the queries of requests, with parameters that usually are secrets masked; others may hold some.
     #[arg(long, env = "AMBIT_LOG_QUERIES")]
     pub log_queries: bool,
     /// Repeat requests of POST and other methods that are not idempotent only if no endpoint has seen

@@ -1,12 +1,13 @@
 //! The program: everything is made and started here, and ends here.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use ambit_decide::Reason;
 use ambit_kit::metrics::Registry;
 use ambit_kit::signals::StopSignals;
 use ambit_kit::tasks::Tasks;
+use ambit_logformat::Redaction;
 use ambit_model::{SpiffeId, TrustDomain};
 use ambit_telemetry::Telemetry;
 use ambit_tunnel::Settings;
@@ -64,7 +65,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         .context("the runtime cannot start")?;
     let telemetry = Telemetry::start(ambit_telemetry::Settings {
         reporter: args.reporter,
-        log_queries: args.log_queries,
+        log_queries: args.log_queries.then_some(without_secrets),
     })
     .context("the access log cannot start")?;
     let telemetry = Arc::new(telemetry);
@@ -73,6 +74,12 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     runtime.shutdown_timeout(LAST);
     telemetry.flush();
     served
+}
+
+/// A path whose query has what is usual for secrets masked.
+fn without_secrets(path: &[u8]) -> Vec<u8> {
+    static USUAL: LazyLock<Redaction> = LazyLock::new(Redaction::default);
+    USUAL.address(path)
 }
 
 async fn serve(args: &Args, telemetry: &Arc<Telemetry>) -> anyhow::Result<()> {

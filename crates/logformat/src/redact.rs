@@ -147,21 +147,32 @@ impl Redaction {
         }
     }
 
+    /// An address without its secrets.
+    pub fn address(&self, address: &[u8]) -> Vec<u8> {
+        let mut written = Vec::with_capacity(address.len());
+        self.each_piece(address, |piece| written.extend_from_slice(piece));
+        written
+    }
+
     /// Writes an address without its secrets.
     pub(crate) fn put_address(&self, address: &[u8], sink: &mut Sink<'_>) {
+        self.each_piece(address, |piece| sink.put(piece));
+    }
+
+    fn each_piece(&self, address: &[u8], mut put: impl FnMut(&[u8])) {
         let is_end = |byte: &u8| matches!(byte, b'?' | b'&' | b';' | b'#');
         // Each piece but the first begins with what separates it from the one before.
         let mut rest = address;
         while let Some((first, others)) = rest.split_first() {
             let length = others.iter().position(is_end).unwrap_or(others.len());
             let (piece, after) = others.split_at_checked(length).unwrap_or((others, &[]));
-            sink.put(&[*first]);
+            put(&[*first]);
             match piece.iter().position(|byte| *byte == b'=') {
                 Some(equals) if is_end(first) && self.is_secret(piece.get(..equals)) => {
-                    sink.put(piece.get(..=equals).unwrap_or_default());
-                    sink.put(REDACTED.as_bytes());
+                    put(piece.get(..=equals).unwrap_or_default());
+                    put(REDACTED.as_bytes());
                 }
-                _ => sink.put(piece),
+                _ => put(piece),
             }
             rest = after;
         }

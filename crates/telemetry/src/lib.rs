@@ -38,4 +38,4 @@ pub use line::Line;
 pub use lines::LineWriter;
 pub use passage::Passage;
 pub use series::{Series, SeriesTable, TcpFamily};
-pub use telemetry::{Settings, Telemetry};
+pub use telemetry::{Masking, Settings, Telemetry};

@@ -19,21 +19,24 @@ use crate::passage::Passage;
 use crate::requests::Requests;
 use crate::series::SeriesTable;
 
+/// Writes a path with its query, without the secrets in it.
+pub type Masking = fn(&[u8]) -> Vec<u8>;
+
 /// What the user decides about telemetry.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
     /// What series say of who reports. Dashboards ask for `destination`; Istio's waypoints say
     /// `waypoint`.
     pub reporter: Reporter,
-    /// True to log queries of paths, which may hold secrets.
-    pub log_queries: bool,
+    /// What makes a path with its query fit for the log, where queries are logged: they may hold secrets.
+    pub log_queries: Option<Masking>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
         Self {
             reporter: Reporter::Destination,
-            log_queries: false,
+            log_queries: None,
         }
     }
 }

@@ -44,6 +44,8 @@ fn secrets_in_parameters_are_masked_however_they_are_called() {
         ("http://shop/?code=7#a", "http://shop/?code=REDACTED#a"),
     ] {
         assert_eq!(masked(&Redaction::default(), address), expected);
+        let alone = Redaction::default().address(address.as_bytes());
+        assert_eq!(alone, expected.as_bytes());
     }
 }
 

@@ -2,19 +2,22 @@
 //!
 //! The query is left out unless it is asked for: it is where clients put what must not be in logs.
 
+use std::borrow::Cow;
+
 use super::Exchange;
 use crate::object::Object;
+use crate::telemetry::Masking;
 
 impl Exchange<'_> {
     /// One line of JSON with its end, for the [`LineWriter`](crate::LineWriter); with the query of
-    /// the path only if that is asked for.
-    pub fn to_line(&self, with_query: bool) -> Vec<u8> {
+    /// the path only if there is something that takes the secrets out.
+    pub fn to_line(&self, queries: Option<Masking>) -> Vec<u8> {
         let failed = self.reason.is_some() || self.error.is_some();
         let mut line = Object::new("level", if failed { "error" } else { "info" });
         line.now("time");
         line.text("scope", b"access");
         line.text("message", b"access");
-        self.write_request(&mut line, with_query);
+        self.write_request(&mut line, queries);
         self.write_outcome(&mut line);
         line.address("src.addr", self.source);
         line.address("dst.addr", self.destination);
@@ -33,15 +36,15 @@ impl Exchange<'_> {
         line.into_line()
     }
 
-    fn write_request(&self, line: &mut Object, with_query: bool) {
+    fn write_request(&self, line: &mut Object, queries: Option<Masking>) {
         let before_query = || self.path.split(|byte| *byte == b'?').next();
-        let path = match with_query {
-            true => self.path,
-            false => before_query().unwrap_or_default(),
+        let path = match queries {
+            Some(mask) => Cow::Owned(mask(self.path)),
+            None => Cow::Borrowed(before_query().unwrap_or_default()),
         };
         line.text("request_id", self.request_id);
         line.text("method", self.method);
-        line.text("path", path);
+        line.text("path", &path);
         line.text("host", self.host);
         line.text("protocol", self.version.as_bytes());
         line.text("user_agent", self.user_agent);
