@@ -25,6 +25,7 @@ pub mod scripted;
 pub mod servers;
 pub mod shell;
 pub mod stream;
+pub mod team;
 pub mod wait;
 pub mod websocket;
 pub mod world;

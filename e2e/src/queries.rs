@@ -1,42 +1,25 @@
-//! What published dashboards and alerts ask of Prometheus (the contract's M14, M15 and M18), in the
-//! words that their readers will type.
+//! What published dashboards and alerts ask of Prometheus (the contract's M14 to M19 and M23), in the
+//! words that their readers will type: the table `e2e/team/expressions.txt`.
 
-/// By service.
-const BY: &str = "by (destination_service_name)";
-/// Requests whose way was secured.
-const SECURED: &str = "istio_requests_total{connection_security_policy=\"mutual_tls\"}";
-const ALL: &str = "istio_requests_total";
+use anyhow::{Context as _, Result};
 
-/// Requests per second, by service.
-pub fn request_rate() -> String {
-    format!("{} {BY}", rate(""))
+const TABLE: &str = include_str!("../team/expressions.txt");
+
+/// Quantiles of the duration in ms that are drawn, by service, the smallest first.
+pub const LATENCIES: [&str; 3] = ["latency p50", "latency p95", "latency p99"];
+
+/// All expressions, each with its name.
+pub fn all() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let lines = TABLE.lines().filter(|line| !line.starts_with('#'));
+    lines.filter_map(|line| line.split_once(" = "))
 }
 
-/// Percentage of requests answered with 5xx, by service.
-pub fn error_percent() -> String {
-    let bad = rate(",response_code=~\"5..\"");
-    format!("{bad} {BY} / {} {BY} * 100", rate(""))
+/// The expression of this name.
+pub fn named(name: &str) -> Result<&'static str> {
+    let found = all().find(|(known, _)| *known == name);
+    let (_, expression) = found.with_context(|| format!("no expression is named {name}"))?;
+    Ok(expression)
 }
 
-/// The quantiles of the duration in ms that are drawn, by service, the smallest first.
-pub fn latencies() -> [String; 3] {
-    let buckets = "istio_request_duration_milliseconds_bucket{reporter=\"destination\"}[5m]";
-    let by = "by (destination_service_name, le)";
-    ["0.50", "0.95", "0.99"]
-        .map(|quantile| format!("histogram_quantile({quantile}, sum(rate({buckets})) {by})"))
-}
-
-/// Percentage of all requests whose way was secured.
-pub fn coverage() -> String {
-    format!("sum({SECURED}) / sum({ALL}) * 100")
-}
-
-/// The share of those of the last minutes, which the alert looks at.
-pub fn coverage_lately() -> String {
-    let lately = |series: &str| format!("sum(rate({series}[10m]))");
-    format!("{} / {}", lately(SECURED), lately(ALL))
-}
-
-fn rate(labels: &str) -> String {
-    format!("sum(rate({ALL}{{reporter=\"destination\"{labels}}}[5m]))")
-}
+#[cfg(test)]
+mod tests;

@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 
 use super::Sandbox;
 
-/// Where an echo pod answers HTTP with `NAME ADDRESS-OF-THE-CLIENT`, below `/broken` with 502 and on
-/// `/metrics` with a page for Prometheus.
+/// Where an echo pod answers HTTP with `NAME ADDRESS-OF-THE-CLIENT`, below `/broken` with 502, at
+/// `/slow/N` with N bytes a second and on `/metrics` with a page for Prometheus.
 pub const HTTP: u16 = 8080;
 /// Where it sends back what it gets, for as long as the connection lives.
 pub const LINES: u16 = 7000;
@@ -18,6 +18,7 @@ http {
   access_log off; client_body_temp_path /tmp/body; proxy_temp_path /tmp/proxy;
   fastcgi_temp_path /tmp/fastcgi; uwsgi_temp_path /tmp/uwsgi; scgi_temp_path /tmp/scgi;
   server { listen 8080; listen [::]:8080; location / { return 200 \"$hostname $remote_addr\\n\"; }
+    location ~ ^/slow/(?<rate>[0-9]+)$ { limit_rate $rate; return 200 \"$hostname\"; }
     location /broken { return 502; } location /metrics { return 200 \"application_up 1\\n\"; } }
 }
 END

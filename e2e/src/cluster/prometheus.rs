@@ -29,7 +29,8 @@ const PAUSE: Duration = Duration::from_millis(300);
 
 /// What the annotations `prometheus.io/*` of pods mean nearly everywhere.
 const CONFIG: &str = r#"
-global: {scrape_interval: 2s, scrape_timeout: 2s}
+global: {scrape_interval: 2s, scrape_timeout: 2s, evaluation_interval: 5s}
+rule_files: [/etc/prometheus/rules.yaml]
 scrape_configs:
 - job_name: kubernetes-pods
   file_sd_configs: [{files: [/data/pods.json], refresh_interval: 2s}]
@@ -45,6 +46,10 @@ scrape_configs:
   - {source_labels: [__meta_kubernetes_namespace], target_label: namespace}
   - {source_labels: [__meta_kubernetes_pod_name], target_label: pod}
 "#;
+
+/// The rules that the chart ships.
+const RULES: &str = include_str!("../../../manifests/charts/ambit/files/rules.yaml");
+const NO_RULES: &str = "groups: []\n";
 
 /// A Prometheus in a namespace of a scenario.
 #[derive(Debug)]
@@ -88,7 +93,13 @@ impl Sample {
 impl<'a> Prometheus<'a> {
     /// Asks for one.
     pub fn create(sandbox: &Sandbox, image: &str) -> Result<()> {
-        sandbox.apply(&objects(image))
+        sandbox.apply(&objects(image, NO_RULES))
+    }
+
+    /// The same, with the rules that the chart ships, looked at more often than there.
+    pub fn create_with_rules(sandbox: &Sandbox, image: &str) -> Result<()> {
+        let rules = RULES.replace("interval: 30s", "interval: 5s");
+        sandbox.apply(&objects(image, &rules))
     }
 
     /// The one that was asked for, once it is ready.
@@ -204,7 +215,7 @@ fn group(pod: &Value) -> Value {
     json!({ "targets": targets.collect::<Vec<_>>(), "labels": labels })
 }
 
-fn objects(image: &str) -> Vec<Value> {
+fn objects(image: &str, rules: &str) -> Vec<Value> {
     let labels = json!({ "app": NAME });
     let args = [
         "--config.file=/etc/prometheus/prometheus.yaml",
@@ -234,7 +245,7 @@ fn objects(image: &str) -> Vec<Value> {
         json!({ "apiVersion": "v1", "kind": "ServiceAccount", "metadata": { "name": NAME } }),
         json!({
             "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": NAME },
-            "data": { "prometheus.yaml": CONFIG },
+            "data": { "prometheus.yaml": CONFIG, "rules.yaml": rules },
         }),
         json!({
             "apiVersion": "apps/v1", "kind": "Deployment", "metadata": { "name": NAME },

@@ -1,10 +1,16 @@
 //! Istio's DestinationRule, written as its users write it and seen through a real waypoint.
 
 mod balancing;
+mod connections;
+mod ejections;
+mod hashes;
+mod localities;
 mod outliers;
 mod overflow;
+mod warmup;
 
 use ambit_e2e::mesh::sum_of;
+use ambit_e2e::team;
 use ambit_e2e::wait::wait_until;
 use ambit_e2e::world::SPREAD;
 
@@ -13,29 +19,16 @@ use crate::fronted::Fronted;
 /// What the series of the service are known by.
 const CLUSTER: &str = "cluster_name=\"outbound|80||server.shop.svc.cluster.local\"";
 
-/// Contract lines M9 to M11 as they stand there.
-const CONTRACT: &str = "
-  host: server
-  trafficPolicy:
-    connectionPool:
-      tcp:
-        maxConnections: 100
-        connectTimeout: 5s
-      http:
-        h2UpgradePolicy: DEFAULT
-        http1MaxPendingRequests: 50
-        http2MaxRequests: 100
-        maxRequestsPerConnection: 10
-        maxRetries: 3
-    outlierDetection:
-      consecutive5xxErrors: 3
-      interval: 10s
-      baseEjectionTime: 30s
-      maxEjectionPercent: 50
-      minHealthPercent: 30
-    loadBalancer:
-      simple: LEAST_REQUEST
-";
+/// The team's rule (contract lines M9 to M11) as it stands there, but for the service's name and
+/// namespace.
+fn contract() -> String {
+    let object = team::object(team::DESTINATION_RULES, "payment-service");
+    let object = object.replace("payment-service", "server");
+    format!(
+        "---\n{}",
+        object.replace("\nmetadata:\n", "\nmetadata:\n  namespace: shop\n")
+    )
+}
 
 /// A DestinationRule of namespace `shop`, with a spec given as YAML.
 fn rule(spec: &str) -> String {

@@ -3,6 +3,7 @@
 mod changes;
 mod faults;
 mod many;
+mod ways;
 
 use ambit_e2e::scripted::{Deed, Scripted, Then};
 use ambit_e2e::wait::wait_until;

@@ -26,6 +26,7 @@ mod rolling_restart;
 mod said;
 mod services;
 mod strangers;
+mod team;
 mod uninstall;
 mod waypoint;
 mod waypoint_restart;
@@ -139,6 +140,11 @@ pub(crate) const MIDDLE: &[Scenario] = &[
         name: "dashboards",
         shows: "Prometheus, in the mesh and outside, answers dashboards with what was sent",
         run: dashboards::run,
+    },
+    Scenario {
+        name: "team",
+        shows: "a team's YAML for Istio works unmodified, and its panels, alerts and log tell of it",
+        run: team::run,
     },
     Scenario {
         name: "agent-away",

@@ -8,7 +8,7 @@ use ambit_e2e::scripted::{Deed, Scripted};
 use ambit_e2e::wait::wait_until;
 use ambit_e2e::world::SPREAD;
 
-use super::{CONTRACT, apply, await_endpoints, await_series, endpoints, rule, series};
+use super::{apply, await_endpoints, await_series, contract, endpoints, series};
 use crate::fronted::Fronted;
 
 const ACTIVE: &str = "envoy_cluster_outlier_detection_ejections_active";
@@ -60,7 +60,7 @@ fn endpoints_that_fail_are_ejected_never_too_many_and_come_back() {
     let fronted = Fronted::start(&PODS);
     let all = PODS.map(|name| start(&fronted, name));
     let slice = endpoints(&fronted, &PODS);
-    apply(&fronted, &format!("{slice}{}", rule(CONTRACT)), |traffic| {
+    apply(&fronted, &format!("{slice}{}", contract()), |traffic| {
         traffic["whole"]["any"]["outliers"]["max_ejection_percent"] == 50
     });
     await_endpoints(&fronted, 4);
@@ -90,13 +90,13 @@ fn endpoints_that_fail_are_ejected_never_too_many_and_come_back() {
     assert!(series(&fronted, ENFORCED) >= 2.0);
 
     // If fewer than six in ten are left all are gone to, ejected or not; and they come back in time.
-    let altered = CONTRACT
+    let altered = contract()
         .replace("minHealthPercent: 30", "minHealthPercent: 60")
         .replace("baseEjectionTime: 30s", "baseEjectionTime: 3s");
     for endpoint in &all {
         endpoint.fails.store(false, Ordering::Relaxed);
     }
-    apply(&fronted, &format!("{slice}{}", rule(&altered)), |traffic| {
+    apply(&fronted, &format!("{slice}{}", altered), |traffic| {
         traffic["whole"]["any"]["outliers"]["min_health_percent"] == 60
     });
     let back = wait_until(

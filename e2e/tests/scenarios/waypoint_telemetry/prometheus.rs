@@ -9,7 +9,7 @@ use ambit_e2e::lab::Pod;
 use ambit_e2e::lab::address::{Family, node_v4};
 use ambit_e2e::mesh::Waypoint;
 use ambit_e2e::programs;
-use ambit_e2e::queries;
+use ambit_e2e::queries::{LATENCIES, named};
 use ambit_e2e::wait::{wait_until, wait_with_pauses};
 use ambit_e2e::world::{HTTP, SPREAD, WAYPOINT, World};
 use ambit_e2e::yaml;
@@ -110,16 +110,22 @@ fn scraped_through_the_waypoint(world: &World, waypoint: &Waypoint) {
 
 /// What dashboards draw, and how much of everything is secured.
 fn dashboards_are_right(pod: &Pod) {
-    await_answer(pod, &queries::request_rate(), |rate| rate > 0.0);
-    let percent = await_answer(pod, &queries::error_percent(), |percent| percent > 0.0);
+    await_answer(pod, named("request rate").unwrap(), |rate| rate > 0.0);
+    let percent = await_answer(pod, named("error percentage").unwrap(), |percent| {
+        percent > 0.0
+    });
     // Rates are extrapolated: what is drawn is near the truth.
     assert!((20.0..=30.0).contains(&percent), "{percent} %, 25 in truth");
-    for query in queries::latencies() {
-        let value = await_answer(pod, &query, |value| value > 0.0);
+    for name in LATENCIES {
+        let value = await_answer(pod, named(name).unwrap(), |value| value > 0.0);
         assert!(value < 10_000.0, "{value} ms");
     }
-    await_answer(pod, &queries::coverage(), |percent| same(percent, 100.0));
-    await_answer(pod, &queries::coverage_lately(), |share| same(share, 1.0));
+    await_answer(pod, named("mTLS coverage").unwrap(), |percent| {
+        same(percent, 100.0)
+    });
+    await_answer(pod, named("secured share").unwrap(), |share| {
+        same(share, 1.0)
+    });
 }
 
 fn same(one: f64, other: f64) -> bool {

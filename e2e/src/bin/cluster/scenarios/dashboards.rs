@@ -183,9 +183,9 @@ fn dashboards(sandbox: &Sandbox, prometheus: &Prometheus<'_>) -> Result<String> 
         let sample = series.find(|sample| sample.label("destination_service_name") == "server");
         sample.with_context(|| format!("{query} says nothing of the server"))
     };
-    let rate = server(&queries::request_rate())?.value();
+    let rate = server(queries::named("request rate")?)?.value();
     ensure!(rate > 0.0, "{rate} requests/s");
-    let percent = server(&queries::error_percent())?.value();
+    let percent = server(queries::named("error percentage")?)?.value();
     // Rates are extrapolated: what is drawn is near the truth.
     let truth = 100.0 * f64::from(BAD) / f64::from(GOOD.saturating_add(BAD));
     ensure!(
@@ -193,14 +193,14 @@ fn dashboards(sandbox: &Sandbox, prometheus: &Prometheus<'_>) -> Result<String> 
         "{percent} % errors, {truth} in truth"
     );
     let mut quantiles = Vec::new();
-    for query in queries::latencies() {
-        let value = server(&query)?.value();
+    for query in queries::LATENCIES {
+        let value = server(queries::named(query)?)?.value();
         ensure!(value > 0.0 && value < 10_000.0, "{query} is {value}");
         quantiles.push(value);
     }
     ensure!(quantiles.is_sorted(), "{quantiles:?}");
-    prometheus.await_exactly(&queries::coverage(), 100)?;
-    prometheus.await_exactly(&queries::coverage_lately(), 1)?;
+    prometheus.await_exactly(queries::named("mTLS coverage")?, 100)?;
+    prometheus.await_exactly(queries::named("secured share")?, 1)?;
     scrapes(sandbox, prometheus)?;
     Ok(format!(
         "{rate:.1} requests/s, {percent:.0} % errors, p50 {:.1} ms, all of it secured",

@@ -1,0 +1,192 @@
+//! Time for all tries, several copies, origins of browsers, redirects in parts, ports, and what is no
+//! HTTP.
+
+use std::time::{Duration, Instant};
+
+use ambit_e2e::clients::exchange;
+use ambit_e2e::lab::address::Family;
+use ambit_e2e::mesh::Options;
+use ambit_e2e::scripted::{Deed, Scripted, Then};
+use ambit_e2e::servers::{self, Server};
+use ambit_e2e::wait::wait_until;
+use ambit_e2e::world::{SPREAD, TCP, World};
+
+use super::{assert_near, is_near, virtual_service};
+use crate::fronted::Fronted;
+use crate::support::SOON;
+
+const RULES: &str = r"
+  hosts: [server]
+  http:
+    - match: [{uri: {prefix: /slow}}]
+      timeout: 1s
+      retries: {attempts: 9, perTryTimeout: 400ms, retryOn: 5xx}
+      route: [{destination: {host: one}}]
+    - match: [{uri: {prefix: /copied}}]
+      route: [{destination: {host: one}}]
+      mirrors:
+        - {destination: {host: two}, percentage: {value: 100}}
+        - {destination: {host: three}, percentage: {value: 30}}
+    - match: [{uri: {prefix: /shared}}]
+      corsPolicy:
+        allowOrigins: [{exact: 'https://shop.example'}, {regex: 'https://[a-z]+\.shop\.example'}]
+        allowMethods: [GET, PUT]
+        allowHeaders: [x-cart]
+        exposeHeaders: [x-total]
+        allowCredentials: true
+        maxAge: 24h
+      route: [{destination: {host: one}}]
+    - match: [{uri: {prefix: /redirect/part}}]
+      redirect: {uriPrefix: /whole, port: 8443, scheme: https, redirectCode: 308}
+    - match: [{uri: {prefix: /redirect/derived}}]
+      redirect: {authority: new.example, derivePort: FROM_REQUEST_PORT}
+    - match: [{port: 9000}]
+      directResponse: {status: 200, body: {string: 'of the other port'}}
+    - match: [{uri: {prefix: /secure}, scheme: {exact: https}}]
+      directResponse: {status: 200, body: {string: secure}}
+    - match: [{queryParams: {debug: {}}}]
+      directResponse: {status: 200, body: {string: debug}}
+    - match: [{headers: {x-user: {prefix: 'beta-'}}}, {headers: {x-user: {regex: '[0-9]+'}}}]
+      directResponse: {status: 200, body: {string: some}}
+    - route: [{destination: {host: one}}]
+";
+
+#[test]
+fn time_copies_origins_redirects_and_ports_are_as_the_rules_say() {
+    let fronted = Fronted::start(&["one", "two", "three"]);
+    let one = Scripted::start(&fronted.pod("one"), 8080, |heard, _| {
+        match heard.path().starts_with("/slow") {
+            true => Deed::new("", Then::Hang),
+            false => Deed::answer(200, "one"),
+        }
+    });
+    let one = one.unwrap();
+    let two = Scripted::saying(&fronted.pod("two"), 8080, "two").unwrap();
+    let three = Scripted::saying(&fronted.pod("three"), 8080, "three").unwrap();
+    let text = virtual_service("ways", RULES);
+    fronted.route(&text, "VirtualService/shop/ways/9");
+
+    // The time for all tries ends the third of them.
+    let began = Instant::now();
+    assert_eq!(fronted.get("/slow", "").status, 504);
+    let took = began.elapsed();
+    assert!((950..1900).contains(&took.as_millis()), "{took:?}");
+    assert_eq!(one.heard_at("/slow").len(), 3);
+    assert_eq!(fronted.logged("/slow").field("response_flags"), "UT");
+
+    let args = ["--h1", "-n2000", "-c4", "-t1", "http://server/copied"];
+    assert!(fronted.run("h2load", &args).contains("2000 2xx"));
+    let copies = |server: &Scripted| server.heard_at("/copied").len();
+    wait_until("all copies", SOON, || {
+        copies(&two) == 2000 && is_near(copies(&three), 2000, 0.3)
+    })
+    .unwrap_or_else(|error| panic!("{} and {}: {error:#}", copies(&two), copies(&three)));
+    assert_eq!(copies(&one), 2000);
+
+    origins(&fronted);
+    for (asked, status, location) in [
+        (
+            "/redirect/part/x?q=1",
+            308,
+            "https://server:8443/whole/x?q=1",
+        ),
+        (
+            "/redirect/derived/x",
+            301,
+            "http://new.example/redirect/derived/x",
+        ),
+    ] {
+        let answer = fronted.get(asked, "");
+        let found = answer.header("location").unwrap();
+        assert_eq!((answer.status, found.as_str()), (status, location));
+    }
+    for (asked, headers, body) in [
+        ("/secure", "", "one"),
+        ("/secure", "X-Forwarded-Proto: https\r\n", "secure"),
+        ("/?debug", "", "debug"),
+        ("/?debugged=1", "", "one"),
+        ("/", "X-User: beta-1\r\n", "some"),
+        ("/", "X-User: 42\r\n", "some"),
+        ("/", "X-User: a42\r\n", "one"),
+    ] {
+        assert_eq!(fronted.get(asked, headers).body, body, "{asked} {headers}");
+    }
+    let mut other = fronted.connect(9000);
+    let answer = other.get("/", "").unwrap();
+    assert_eq!(answer.body, "of the other port");
+}
+
+/// What browsers ask before they ask, and what they are told afterwards.
+fn origins(fronted: &Fronted) {
+    let preflight = |origin: &str| {
+        let mut client = fronted.connect(80);
+        let asks =
+            "OPTIONS /shared HTTP/1.1\r\nHost: server\r\nAccess-Control-Request-Method: PUT\r\n";
+        client
+            .send(format!("{asks}Origin: {origin}\r\n\r\n"))
+            .unwrap();
+        client.answer().unwrap()
+    };
+    for origin in ["https://shop.example", "https://beta.shop.example"] {
+        let answer = preflight(origin);
+        assert!(matches!(answer.status, 200 | 204), "{answer:?}");
+        for (name, value) in [
+            ("access-control-allow-origin", origin),
+            ("access-control-allow-methods", "GET,PUT"),
+            ("access-control-allow-headers", "x-cart"),
+            ("access-control-allow-credentials", "true"),
+            ("access-control-max-age", "86400"),
+        ] {
+            let found = answer.header(name).unwrap_or_default().replace(", ", ",");
+            assert_eq!(found, value, "{name}");
+        }
+    }
+    let stranger = preflight("https://evil.example");
+    assert_eq!(stranger.header("access-control-allow-origin"), None);
+    let answer = fronted.get("/shared", "Origin: https://shop.example\r\n");
+    assert_eq!(answer.body, "one");
+    assert_eq!(
+        answer.header("access-control-expose-headers").as_deref(),
+        Some("x-total")
+    );
+}
+
+/// Connections that are no HTTP go by port and weight.
+#[test]
+fn connections_go_where_rules_for_tcp_say() {
+    let pods = [("client", 1), ("server", 2), ("waypoint", 2), ("other", 2)];
+    let options = Options {
+        waypoints: vec!["waypoint".to_owned()],
+        bound: vec!["server".to_owned()],
+        ..Options::default()
+    };
+    let world = World::fronted(&pods, &options, &[]).unwrap();
+    let waypoint = world.waypoint("waypoint", &[]).unwrap();
+    let fronted = Fronted { waypoint, world };
+    let _own = Server::start(&fronted.pod("server"), TCP.1, servers::echo).unwrap();
+    let _other = Server::start(&fronted.pod("other"), TCP.1, servers::digest).unwrap();
+    let at = fronted.world.service("server", Family::V4, TCP.0).unwrap();
+    let client = fronted.pod("client");
+    let said = || exchange(client.namespace(), at, b"hello").unwrap_or_default();
+    wait_until("the echo", SPREAD, || said() == b"hello").unwrap();
+    let tcp = "  hosts: [server]\n  tcp:\n    - match: [{port: 9000}]\n      \
+               route: [{destination: {host: other, port: {number: 9000}}}]\n";
+    let text = virtual_service("lines", tcp);
+    fronted.route(&text, "VirtualService/shop/lines/0");
+    wait_until("the other server", Duration::from_secs(10), || {
+        let said = said();
+        !said.is_empty() && said != b"hello"
+    })
+    .unwrap();
+
+    // Three in four stay.
+    let split = "  hosts: [server]\n  tcp:\n    - match: [{port: 9000}]\n      route:\n      \
+                 - {destination: {host: server}, weight: 75}\n      \
+                 - {destination: {host: other, port: {number: 9000}}, weight: 25}\n";
+    fronted.route(
+        &virtual_service("split", split),
+        "VirtualService/shop/split/0",
+    );
+    let echoed = (0..400).filter(|_| said() == b"hello").count();
+    assert_near(echoed, 400, 0.75);
+}
