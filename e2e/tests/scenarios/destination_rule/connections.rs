@@ -24,7 +24,8 @@ metadata: {name: again, namespace: shop}
 spec:
   hosts: [server]
   http:
-  - retries: {attempts: 2, retryOn: 5xx}
+  - match: [{port: 80}]
+    retries: {attempts: 2, retryOn: 5xx}
     route: [{destination: {host: server}}]
 ";
 
@@ -98,8 +99,9 @@ fn connections_are_used_kept_and_upgraded_as_the_rule_says() {
     assert_eq!(version, "HTTP/2.0");
     assert_eq!(asked(&fronted)[1], first);
     // What the client speaks is what the endpoint hears, if the rule says so; it does not know HTTP/1.
-    let both = "h2UpgradePolicy: UPGRADE, useClientProtocol: true";
-    bounded(&fronted, "", both, |known| known["http"] == "OfClient");
+    bounded(&fronted, "", "useClientProtocol: true", |known| {
+        known["http"] == "OfClient"
+    });
     assert_eq!(fronted.get("/", "").status, 503);
 }
 
@@ -169,16 +171,16 @@ fn retries_at_once_and_connections_of_one_port_are_bounded() {
     };
     assert!(counted() < 1.0);
     let mut held = fronted.connect(9000);
-    held.send("held\r\n\r\n").unwrap();
-    assert_eq!(held.lines().unwrap(), "held\r\n");
+    held.send("\0held\r\n\r\n").unwrap();
+    assert_eq!(held.lines().unwrap(), "\0held\r\n");
     let mut other = fronted.connect(9000);
-    other.send("refused\r\n\r\n").ok();
+    other.send("\0refused\r\n\r\n").ok();
     assert!(other.rest().unwrap_or_default().is_empty());
     wait_until("the overflow to be counted", SOON, || counted() >= 1.0).unwrap();
     drop(held);
     wait_until("room for another", SOON, || {
         let mut next = fronted.connect(9000);
-        next.send("next\r\n\r\n").is_ok() && next.lines().is_ok_and(|line| line == "next\r\n")
+        next.send("\0next\r\n\r\n").is_ok() && next.lines().is_ok_and(|line| line == "\0next\r\n")
     })
     .unwrap();
     assert!(series(&fronted, overflow) < 1.0);

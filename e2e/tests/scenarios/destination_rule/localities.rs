@@ -103,6 +103,27 @@ impl Zones {
             .map(|server| server.heard_at(path).len())
     }
 
+    /// Has the pods of the waypoint's zone be not ready, as a cluster does some time after their node
+    /// has died.
+    fn unready(&self) {
+        let configuration = &self.fronted.world.mesh.configuration;
+        let text = std::fs::read_to_string(configuration.dir().join("pods.yaml")).unwrap();
+        let parts = text.split("---\n").map(|part| {
+            let is_of_zone = ["near", "close"].iter().any(|name| {
+                part.starts_with("apiVersion: v1\nkind: Pod\n")
+                    && part.contains(&format!("name: {name}\n"))
+            });
+            match is_of_zone {
+                true => part.replace("status: \"True\"", "status: \"False\""),
+                false => part.to_owned(),
+            }
+        });
+        let parts: Vec<String> = parts.filter(|part| !part.is_empty()).collect();
+        configuration
+            .apply("pods", &yaml::documents(&parts))
+            .unwrap();
+    }
+
     /// Takes the pods of the waypoint's zone off the net, or puts them back.
     fn link(&self, state: &str) {
         for name in ["near", "close"] {
@@ -159,14 +180,7 @@ fn requests_stay_in_the_zone_until_it_dies_and_come_back_when_it_lives() {
     await_series(&zones.fronted, ACTIVE, 0.0);
 
     // What Kubernetes says of readiness does the same at once.
-    let ready = endpoints(&zones.fronted, &PODS);
-    let zone_down = ["near", "close"].iter().fold(ready, |text, name| {
-        let pod = zones.fronted.pod(name).v4;
-        let line = format!("[{pod}]\n    conditions: {{ready: ");
-        text.replace(&format!("{line}true"), &format!("{line}false"))
-    });
-    let text = rule(&format!("  host: server\n  trafficPolicy:\n{policy}"));
-    apply(&zones.fronted, &format!("{zone_down}{text}"), |_| true);
+    zones.unready();
     await_endpoints(&zones.fronted, 1);
     assert_eq!(zones.shares("/unready", 100), [0, 0, 100]);
 }
