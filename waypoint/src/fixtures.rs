@@ -66,6 +66,9 @@ pub(crate) fn bound(short: &str, waypoint: Option<&str>) -> Change {
         load_balancing: LoadBalancing::default(),
         ip_families: IpFamilies::Automatic,
         authentications: Vec::new(),
+        visibility: ambit_model::Visibility::Everyone,
+        canonical: true,
+        dynamic: false,
         traffic: None,
     }))
 }

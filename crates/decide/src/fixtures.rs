@@ -88,6 +88,9 @@ pub(crate) fn service(name: &str, vips: &[&str]) -> Service {
         ip_families: IpFamilies::default(),
         traffic: None,
         authentications: Vec::new(),
+        visibility: ambit_model::Visibility::Everyone,
+        canonical: true,
+        dynamic: false,
     }
 }
 

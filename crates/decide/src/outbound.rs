@@ -50,7 +50,7 @@ fn decide<T: Trace>(
     if is_own_address(query.source, destination.ip()) {
         return to_itself(query, destination, None, trace);
     }
-    match mesh.target(destination) {
+    match mesh.target_for(&query.source.namespace, destination) {
         Target::Service(service, port) => to_service(mesh, query, service, Some(port), trace),
         Target::ServiceWithoutPort(service) => to_service(mesh, query, service, None, trace),
         Target::Workload(workload) => to_workload(mesh, query, workload, None, trace),

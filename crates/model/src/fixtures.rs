@@ -79,6 +79,9 @@ pub(crate) fn service(namespace: &str, name: &str, vips: &[(&str, u8)]) -> Servi
         ip_families: IpFamilies::default(),
         traffic: None,
         authentications: Vec::new(),
+        visibility: crate::Visibility::Everyone,
+        canonical: true,
+        dynamic: false,
     }
 }
 

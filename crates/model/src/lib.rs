@@ -47,7 +47,9 @@ pub use route::{
     TcpRoute, TextMatch, TlsRoute,
 };
 pub use same::Same;
-pub use service::{AppProtocol, IpFamilies, LoadBalancing, PortMapping, Service, ServicePort};
+pub use service::{
+    AppProtocol, IpFamilies, LoadBalancing, PortMapping, Service, ServicePort, Visibility,
+};
 pub use spiffe::{SpiffeId, SpiffeIdError, TrustDomain};
 pub use telemetry::{
     AccessLogRule, AccessLogging, LogLines, MeshTelemetry, MeshTracing, TelemetryRules,

@@ -29,7 +29,7 @@ use crate::service::{Service, ServicePort};
 use crate::workload::{GatewayAddress, Workload};
 
 use policies::Policies;
-use services::Services;
+use services::{Services, Sought};
 use workloads::Workloads;
 
 /// The mesh at one moment.
@@ -134,35 +134,74 @@ impl Mesh {
 
     /// The service of that full host name; of several in different namespaces the first by name.
     pub fn service_by_hostname(&self, hostname: &str) -> Option<&Arc<Service>> {
-        self.services.by_hostname.get(hostname)?.first()
+        self.services_by_host(hostname).next()
+    }
+
+    /// The services of that full host name, by namespace. Names are compared as they are written, in
+    /// lower case.
+    pub fn services_by_host(&self, host: &str) -> impl Iterator<Item = &Arc<Service>> {
+        self.services.of_host(host)
+    }
+
+    /// The services whose host name begins with a `*` that can stand for the beginning of this name,
+    /// the closest first. The `*` stands for one label or more.
+    pub fn services_by_wildcard<'a>(
+        &'a self,
+        host: &'a str,
+    ) -> impl Iterator<Item = &'a Arc<Service>> {
+        self.services.of_wildcard(host)
+    }
+
+    /// The service that a host name means to clients of a namespace: of that very name before one with
+    /// a `*`, and of several one of their own namespace, else the first by namespace.
+    pub fn service_named<'a>(&'a self, client: &str, host: &'a str) -> Option<&'a Arc<Service>> {
+        let seen = |service: &&Arc<Service>| service.is_visible_to(client);
+        let is_other = |service: &&Arc<Service>| *service.name.namespace != *client;
+        let exact = self.services_by_host(host).filter(seen);
+        if let Some(service) = exact.min_by_key(is_other) {
+            return Some(service);
+        }
+        let mut fitting = self.services_by_wildcard(host).filter(seen);
+        let closest = fitting.next()?;
+        let same = fitting.take_while(|service| service.name.hostname == closest.name.hostname);
+        std::iter::once(closest).chain(same).min_by_key(is_other)
     }
 
     /// The service with the longest prefix that holds the address; of several with the same prefix
-    /// the first by name.
+    /// a service of the cluster, else the first by name.
     pub fn service_at(&self, address: IpAddr) -> Option<&Arc<Service>> {
-        self.services.at(address)
+        let (client, port) = (None, None);
+        self.services.at(address, Sought { client, port })
     }
 
-    /// What a destination stands for. A service's single address comes first, then a workload's
-    /// own, then services that cover a range.
+    /// What a destination stands for, whoever asks: for the mesh's own ways. What it stands for to a
+    /// client, [`Mesh::target_for`] says.
     pub fn target(&self, destination: SocketAddr) -> Target<'_> {
+        self.sought(None, destination)
+    }
+
+    /// What a destination stands for to clients of a namespace: a service that is not for them is none.
+    /// A service's single address comes first, then a workload's own, then services that cover a range.
+    pub fn target_for(&self, client: &str, destination: SocketAddr) -> Target<'_> {
+        self.sought(Some(client), destination)
+    }
+
+    fn sought(&self, client: Option<&str>, destination: SocketAddr) -> Target<'_> {
         let address = destination.ip();
-        let service = match self.services.at_exactly(address) {
+        let port = Some(destination.port());
+        let sought = Sought { client, port };
+        let service = match self.services.at_exactly(address, sought) {
             None if self.workloads.is_claimed(address) => {
                 let workload = self.workload_at(address, destination.port());
                 return workload.map_or(Target::Unknown, Target::Workload);
             }
-            None => self.service_at(address),
+            None => self.services.at(address, sought),
             exact => exact,
         };
         let Some(service) = service else {
             return Target::Unknown;
         };
-        let port = service
-            .ports
-            .iter()
-            .find(|port| port.service_port == destination.port());
-        match port {
+        match service.port(destination.port()) {
             Some(port) => Target::Service(service, *port),
             None => Target::ServiceWithoutPort(service),
         }

@@ -72,12 +72,17 @@ impl<V: Clone> PrefixMap<V> {
 
     /// The value of the longest prefix that holds the address.
     pub fn longest_match(&self, address: IpAddr) -> Option<&V> {
+        self.matches(address).next()
+    }
+
+    /// The values of all prefixes that hold the address, longest first.
+    pub fn matches(&self, address: IpAddr) -> impl Iterator<Item = &V> {
         let lengths = if address.is_ipv4() {
             &self.lengths_v4
         } else {
             &self.lengths_v6
         };
-        lengths.keys().find_map(|Reverse(length)| {
+        lengths.keys().filter_map(move |Reverse(length)| {
             self.values.get(&IpNet::new(address, *length).ok()?.trunc())
         })
     }

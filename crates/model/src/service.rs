@@ -36,6 +36,52 @@ pub struct Service {
     /// of requests that ask for it (ours tells, in an extension).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub authentications: Vec<PolicyName>,
+    /// Whose clients it is for. For all others it does not exist.
+    #[serde(default, skip_serializing_if = "Visibility::is_everyone")]
+    pub visibility: Visibility,
+    /// True for a service of the cluster: nobody else's service takes its addresses from it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub canonical: bool,
+    /// True if the host that a request names is the one to go to, of those that the host name with a
+    /// `*` stands for: only a waypoint can tell (ours tells, in an extension).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub dynamic: bool,
+}
+
+impl Service {
+    /// Whether clients of a namespace may know it.
+    pub fn is_visible_to(&self, namespace: &str) -> bool {
+        self.visibility.reaches(namespace)
+    }
+
+    /// The port of that number.
+    pub fn port(&self, number: u16) -> Option<&ServicePort> {
+        self.ports.iter().find(|port| port.service_port == number)
+    }
+}
+
+/// Whose clients a service is for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Visibility {
+    /// All.
+    #[default]
+    Everyone,
+    /// Those of these namespaces.
+    Namespaces(Vec<Arc<str>>),
+}
+
+impl Visibility {
+    /// Whether clients of a namespace are among them.
+    pub fn reaches(&self, namespace: &str) -> bool {
+        match self {
+            Self::Everyone => true,
+            Self::Namespaces(namespaces) => namespaces.iter().any(|one| **one == *namespace),
+        }
+    }
+
+    fn is_everyone(&self) -> bool {
+        *self == Self::Everyone
+    }
 }
 
 /// One port of a service.

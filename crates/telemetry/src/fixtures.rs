@@ -98,6 +98,9 @@ pub(crate) fn service(namespace: &str, name: &str) -> Arc<Service> {
         ip_families: IpFamilies::default(),
         traffic: None,
         authentications: Vec::new(),
+        visibility: ambit_model::Visibility::Everyone,
+        canonical: true,
+        dynamic: false,
     })
 }
 

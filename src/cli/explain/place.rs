@@ -129,7 +129,7 @@ pub(super) fn endpoint_at<'a>(
     source: &Workload,
     to: SocketAddr,
 ) -> Option<(&'a Arc<Workload>, SocketAddr)> {
-    match mesh.target(to) {
+    match mesh.target_for(&source.namespace, to) {
         Target::Workload(workload) => Some((workload, to)),
         Target::Service(service, port) => mesh.endpoints(&service.name).find_map(|endpoint| {
             let mappings = endpoint.services.get(&service.name)?;

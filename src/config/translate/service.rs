@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use ambit_model::{
-    AppProtocol, IpFamilies, LoadBalancing, NetworkAddress, PortMapping, ServiceName,
+    AppProtocol, IpFamilies, LoadBalancing, NetworkAddress, PortMapping, ServiceName, Visibility,
 };
 
 use super::waypoint::{Bound, waypoint};
@@ -53,6 +53,9 @@ pub(super) fn translate(inputs: &Inputs<'_>, key: &ObjectKey) -> Option<ambit_mo
         ip_families: ip_families(service),
         traffic: inputs.traffic(key).traffic.map(Arc::new),
         authentications: authentication::of_service(inputs, key, service),
+        visibility: Visibility::Everyone,
+        canonical: true,
+        dynamic: false,
     })
 }
 

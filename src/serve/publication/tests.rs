@@ -36,6 +36,9 @@ fn service(hostname: &str, vip: &str) -> Change {
         ip_families: ambit_model::IpFamilies::Automatic,
         traffic: None,
         authentications: Vec::new(),
+        visibility: ambit_model::Visibility::Everyone,
+        canonical: true,
+        dynamic: false,
     }))
 }
 

@@ -25,6 +25,9 @@ fn service(short: &str, waypoint: Option<&str>) -> Change {
         ip_families: ambit_model::IpFamilies::Automatic,
         traffic: None,
         authentications: Vec::new(),
+        visibility: ambit_model::Visibility::Everyone,
+        canonical: true,
+        dynamic: false,
     }))
 }
 

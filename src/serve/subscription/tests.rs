@@ -55,6 +55,9 @@ fn address(name: &str, text: &str) -> Change {
         ip_families: ambit_model::IpFamilies::Automatic,
         traffic: None,
         authentications: Vec::new(),
+        visibility: ambit_model::Visibility::Everyone,
+        canonical: true,
+        dynamic: false,
     }))
 }
 

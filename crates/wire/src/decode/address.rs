@@ -7,7 +7,7 @@ use std::sync::Arc;
 use ambit_model::{
     AppProtocol, GatewayAddress, Health, IpFamilies, LoadBalancing, Locality, NetworkAddress,
     PolicyName, PortMapping, Service, ServiceName, ServicePort, ServiceTraffic, SpiffeId,
-    TunnelProtocol, Workload, WorkloadType, WorkloadUid,
+    TunnelProtocol, Visibility, Workload, WorkloadType, WorkloadUid,
 };
 use prost::Message;
 
@@ -116,6 +116,7 @@ pub fn service_from_wire(message: wire::Service) -> Result<Service, DecodeError>
     )?
     .unwrap_or_default();
     let balancing = message.load_balancing.unwrap_or_default();
+    let visibility = visibility(message.visibility, &message.namespace, &extension);
     Ok(Service {
         name: ServiceName::new(message.namespace, message.hostname),
         short_name: message.name.into(),
@@ -159,7 +160,24 @@ pub fn service_from_wire(message: wire::Service) -> Result<Service, DecodeError>
         },
         traffic: traffic(&extension.traffic)?,
         authentications: policy_names(&extension.authentications),
+        visibility,
+        canonical: message.canonical,
+        dynamic: extension.dynamic,
     })
+}
+
+/// Whose clients a service is for: a value that this version does not know is not everyone.
+fn visibility(value: i32, namespace: &str, extension: &ServiceExtension) -> Visibility {
+    match wire::service::Visibility::try_from(value) {
+        Ok(wire::service::Visibility::Public) => Visibility::Everyone,
+        Ok(wire::service::Visibility::Namespace) | Err(_) if extension.has_visible_to => {
+            let named = extension.visible_to.iter();
+            Visibility::Namespaces(named.map(|name| name.as_str().into()).collect())
+        }
+        Ok(wire::service::Visibility::Namespace) | Err(_) => {
+            Visibility::Namespaces(vec![namespace.into()])
+        }
+    }
 }
 
 fn traffic(wire: &[u8]) -> Result<Option<Arc<ServiceTraffic>>, DecodeError> {

@@ -1,8 +1,10 @@
 //! Workloads and services as messages.
 
+use std::sync::Arc;
+
 use ambit_model::{
     AppProtocol, GatewayAddress, Health, IpFamilies, LoadBalancing, NetworkAddress, PolicyName,
-    PortMapping, Service, TunnelProtocol, Workload, WorkloadType,
+    PortMapping, Service, TunnelProtocol, Visibility, Workload, WorkloadType,
 };
 use prost::Message;
 
@@ -84,10 +86,13 @@ pub fn service_to_wire(service: &Service) -> wire::Address {
         load_balancing: load_balancing(balancing),
         ip_families: ip_families(service.ip_families).into(),
         extensions: service_extension(service).into_iter().collect(),
-        canonical: false,
+        canonical: service.canonical,
         ingress_use_waypoint: false,
         weighted_waypoints: Vec::new(),
-        visibility: wire::service::Visibility::Public.into(),
+        visibility: match service.visibility {
+            Visibility::Everyone => wire::service::Visibility::Public.into(),
+            Visibility::Namespaces(_) => wire::service::Visibility::Namespace.into(),
+        },
     };
     wire::Address {
         r#type: Some(wire::address::Type::Service(message)),
@@ -104,6 +109,10 @@ fn load_balancing(balancing: &LoadBalancing) -> Option<wire::LoadBalancing> {
 }
 
 fn service_extension(service: &Service) -> Option<wire::Extension> {
+    let visible_to = match &service.visibility {
+        Visibility::Namespaces(to) if **to != [Arc::clone(&service.name.namespace)] => Some(to),
+        Visibility::Namespaces(_) | Visibility::Everyone => None,
+    };
     let extension = extension::ServiceExtension {
         session_affinity: service.load_balancing.session_affinity,
         // No type of the model has a map whose keys are not texts or numbers: this does not fail.
@@ -114,6 +123,13 @@ fn service_extension(service: &Service) -> Option<wire::Extension> {
             .unwrap_or_default()
             .into(),
         authentications: names(&service.authentications),
+        visible_to: visible_to
+            .into_iter()
+            .flatten()
+            .map(|to| to.to_string())
+            .collect(),
+        has_visible_to: visible_to.is_some(),
+        dynamic: service.dynamic,
     };
     (extension != extension::ServiceExtension::default()).then(|| wire::Extension {
         name: SERVICE_EXTENSION.to_owned(),

@@ -195,6 +195,9 @@ fn service(waypoint: Option<&str>) -> Resources {
         ip_families: IpFamilies::default(),
         traffic: None,
         authentications: Vec::new(),
+        visibility: ambit_model::Visibility::Everyone,
+        canonical: true,
+        dynamic: false,
     };
     Resources {
         addresses: vec![NamedResource {
