@@ -3,7 +3,7 @@
 //!
 //! If nothing else is asked for, it is what Envoy calls a normal path, and Istio's `BASE` (RFC 3986, 6.2.2):
 //! a backslash is a slash, escapes of characters that need none are resolved, and so are the segments `.`
-//! and `..`. Slashes that follow each other stay, and so do `%2F` and `%5C`: they may mean something else
+//! and `..`, also with parameters (`..;a`), of which some servers know nothing and others everything. Slashes that follow each other stay, and so do `%2F` and `%5C`: they may mean something else
 //! than a slash. [`Normalization`] has the other forms.
 
 use std::str::FromStr;
@@ -140,12 +140,13 @@ fn without_dots(path: &str) -> String {
     let mut rest = path.strip_prefix('/').unwrap_or(path).split('/').peekable();
     while let Some(segment) = rest.next() {
         let is_last = rest.peek().is_none();
-        match segment {
+        let name = segment.split(';').next().unwrap_or_default();
+        match name {
             "." => {}
             ".." => {
                 segments.pop();
             }
-            segment => {
+            _ => {
                 segments.push(segment);
                 continue;
             }

@@ -73,7 +73,7 @@ pub fn path(bytes: &[u8]) {
     assert_eq!(after, parts.uri);
     assert_eq!(after.query(), before.query());
     assert_eq!(after.authority(), before.authority());
-    let has_dots = |segment| matches!(segment, "." | "..");
+    let has_dots = |segment: &str| matches!(segment.split(';').next(), Some("." | ".."));
     assert!(!after.path().starts_with('/') || !after.path().split('/').any(has_dots));
     assert!(after.path().starts_with('/') == before.path().starts_with('/'));
 }

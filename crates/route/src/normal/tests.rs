@@ -20,6 +20,16 @@ fn a_path_has_one_form() {
         ("/x/%2e%2E/admin", "/admin"),
         ("/x\\..\\admin", "/admin"),
         ("/~x/%7ex", "/~x/~x"),
+        // With parameters.
+        ("/x/..;/admin", "/admin"),
+        ("/x/..;a=b/admin", "/admin"),
+        ("/.;/admin", "/admin"),
+        ("/x/%2e%2e;/admin", "/admin"),
+        ("/x/..;", "/"),
+        ("/x;y/../admin", "/admin"),
+        ("/admin;x", "/admin;x"),
+        ("/;/admin", "/;/admin"),
+        ("/x/..%3b/admin", "/x/..%3b/admin"),
         // No dot segments, and nothing to resolve.
         ("/.well-known/x", "/.well-known/x"),
         ("/a/...", "/a/..."),
