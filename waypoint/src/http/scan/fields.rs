@@ -119,8 +119,8 @@ pub(super) fn request_line(line: &[u8]) -> Result<bool, Fault> {
     let is_target = |byte: &u8| *byte > b' ' && *byte != 0x7f;
     if method.is_empty()
         || !method.iter().copied().all(is_token)
-        || target.is_empty()
         || !target.iter().all(is_target)
+        || !has_form(method, target)
     {
         return Err(Fault::RequestLine);
     }
@@ -130,6 +130,29 @@ pub(super) fn request_line(line: &[u8]) -> Result<bool, Fault> {
         other if other.starts_with(b"HTTP/") => Err(Fault::Version),
         _ => Err(Fault::RequestLine),
     }
+}
+
+/// Whether a target has one of the four forms (RFC 9112 section 3.2). Of any other, parsers make what they like: a
+/// host, or half of a path.
+fn has_form(method: &[u8], target: &[u8]) -> bool {
+    let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || b"+-.".contains(byte);
+    let is_absolute = || {
+        let mut parts = target.splitn(2, |byte| *byte == b':');
+        let scheme = parts.next().unwrap_or_default();
+        let rest = parts.next().unwrap_or_default();
+        scheme.first().is_some_and(u8::is_ascii_alphabetic)
+            && scheme.iter().all(is_part)
+            && rest.starts_with(b"//")
+    };
+    let is_right = match target {
+        b"" => false,
+        _ if method == b"CONNECT" => true,
+        b"*" => method == b"OPTIONS",
+        [b'/', ..] => true,
+        _ => is_absolute(),
+    };
+    // A fragment is for the client alone.
+    is_right && !target.contains(&b'#')
 }
 
 /// The size in front of a chunk (RFC 9112 section 7.1). Extensions are passed over.

@@ -34,6 +34,8 @@ fn what_has_one_reading_passes_whole() {
     let cases = [
         "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
         "GET / HTTP/1.0\r\n\r\n",
+        "GET http://a/b HTTP/1.1\r\nHost: a\r\n\r\n",
+        "OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n",
         "\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n",
         "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabcGET / HTTP/1.1\r\nHost: a\r\n\r\n",
         "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n",
@@ -117,6 +119,19 @@ fn what_could_be_read_in_two_ways_is_a_fault() {
         ("GET /\u{1} HTTP/1.1\r\n\r\n".to_owned(), Fault::RequestLine),
         ("G@T / HTTP/1.1\r\n\r\n".to_owned(), Fault::RequestLine),
         ("GET /\r\n\r\n".to_owned(), Fault::RequestLine),
+        ("GET admin HTTP/1.1\r\n\r\n".to_owned(), Fault::RequestLine),
+        ("GET ?a HTTP/1.1\r\n\r\n".to_owned(), Fault::RequestLine),
+        ("GET * HTTP/1.1\r\n\r\n".to_owned(), Fault::RequestLine),
+        (
+            "GET \\admin HTTP/1.1\r\n\r\n".to_owned(),
+            Fault::RequestLine,
+        ),
+        (
+            "GET http:/a HTTP/1.1\r\n\r\n".to_owned(),
+            Fault::RequestLine,
+        ),
+        ("GET ://a HTTP/1.1\r\n\r\n".to_owned(), Fault::RequestLine),
+        ("GET /a#b HTTP/1.1\r\n\r\n".to_owned(), Fault::RequestLine),
         ("GET / http/1.1\r\n\r\n".to_owned(), Fault::RequestLine),
         ("GET / HTTP/1.2\r\n\r\n".to_owned(), Fault::Version),
         ("GET / HTTP/2.0\r\n\r\n".to_owned(), Fault::Version),

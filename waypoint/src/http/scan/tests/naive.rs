@@ -43,6 +43,18 @@ fn request(text: &str) -> Option<usize> {
     if !is_token(method) || target.is_empty() || !target.chars().all(visible) {
         return None;
     }
+    let scheme = target.split_once("://").map(|(scheme, _)| scheme);
+    let is_scheme = |text: &str| {
+        text.starts_with(|c: char| c.is_ascii_alphabetic())
+            && text
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
+    };
+    let is_whole = target.starts_with('/') || scheme.is_some_and(is_scheme);
+    let is_known = method == "CONNECT" || is_whole || (method == "OPTIONS" && target == "*");
+    if !is_known || target.contains('#') {
+        return None;
+    }
     let old = match version {
         "HTTP/1.1" => false,
         "HTTP/1.0" => true,
