@@ -28,6 +28,11 @@ impl Headers for Lines {
         let lines = self.0.iter().filter(|(key, _)| *key == name);
         joined(lines.map(|(_, value)| value.as_bytes()))
     }
+
+    fn any_line(&self, name: &str, is: &mut dyn FnMut(&[u8]) -> bool) -> bool {
+        let mut lines = self.0.iter().filter(|(key, _)| *key == name);
+        lines.any(|(_, value)| is(value.as_bytes()))
+    }
 }
 
 /// A rule about one path and who may ask for it, with a template or a condition each.

@@ -44,6 +44,9 @@ pub struct Request<'a> {
 pub trait Headers: fmt::Debug {
     /// All lines of a header, [`joined`]; `None` if there are none. The name is in lower case.
     fn header(&self, name: &str) -> Option<Cow<'_, [u8]>>;
+
+    /// Whether one of its lines is such.
+    fn any_line(&self, name: &str, is: &mut dyn FnMut(&[u8]) -> bool) -> bool;
 }
 
 /// The lines of a header as one text, with commas between them; `None` if there is no line.

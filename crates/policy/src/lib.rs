@@ -15,8 +15,9 @@
 //! **Hosts** are compared without regard to case. A host with a port also meets values that its name
 //! alone meets; a value with a port is met by no host without one. A dot at the end is not taken away.
 //!
-//! **Headers** have names in any case and values with it. The lines of one name are joined by commas,
-//! empty ones too. `host` is the host that was asked for, in HTTP/2 too. Pseudo-headers such as
+//! **Headers** have names in any case and values with it. Of several lines of one name nobody knows which the
+//! application takes: a value that allows must be met by each of them, one that refuses is met by any of them,
+//! and by all of them joined by commas; in `notValues` it is the other way round. `host` is the host that was asked for, in HTTP/2 too. Pseudo-headers such as
 //! `:path` are out of reach: what a rule with one means to judge is not what is routed.
 //!
 //! **Connections that are not HTTP** are judged by the same policies. A rule of ALLOW that asks anything

@@ -102,14 +102,14 @@ impl Tests {
 
     fn hold(&self, attributes: &Attributes<'_>) -> bool {
         let passes_over = self.needs_request && attributes.request.is_none();
-        !passes_over && self.each(|test| test.holds(attributes))
+        !passes_over && self.each(|test| test.holds(attributes, self.allows))
     }
 
     /// What is asked about a request holds where that is of use, and else does not.
     fn hold_at_best(&self, attributes: &Attributes<'_>) -> bool {
         self.each(|test| match test.is_of_request() {
             true => self.allows,
-            false => test.holds(attributes),
+            false => test.holds(attributes, self.allows),
         })
     }
 

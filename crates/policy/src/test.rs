@@ -125,8 +125,9 @@ impl Test {
         }
     }
 
-    /// Whether it holds. What is asked about a request holds for a connection that has none.
-    pub(crate) fn holds(&self, attributes: &Attributes<'_>) -> bool {
+    /// Whether it holds, within a rule that `allows` or refuses. What is asked about a request holds for a
+    /// connection that has none.
+    pub(crate) fn holds(&self, attributes: &Attributes<'_>, allows: bool) -> bool {
         let peer = attributes.peer;
         let of_request =
             |holds: &dyn Fn(&Request<'_>) -> bool| attributes.request.as_ref().is_none_or(holds);
@@ -156,7 +157,7 @@ impl Test {
                 holds(values, meets)
             }),
             Self::Header { name, values } => {
-                of_request(&|request| header_holds(name, values, request))
+                of_request(&|request| header_holds(name, values, request, allows))
             }
             Self::RequestPrincipal(values) => of_request(&|request| {
                 let principal = request.claims.and_then(|claims| claims.principal());
@@ -206,14 +207,37 @@ fn texts_hold(values: &Values<StringMatch>, text: Option<&str>) -> bool {
     })
 }
 
-fn header_holds(name: &str, values: &Values<StringMatch>, request: &Request<'_>) -> bool {
-    let text = match name {
-        "host" => request.host.map(|host| host.as_bytes().into()),
-        name => request.headers.header(name),
+/// A header may have several lines, and nobody knows which of them the application takes: what allows is met by
+/// all of them, what refuses by any of them or by all as one text.
+fn header_holds(
+    name: &str,
+    values: &Values<StringMatch>,
+    request: &Request<'_>,
+    allows: bool,
+) -> bool {
+    if name == "host" {
+        return texts_hold(values, request.host);
+    }
+    let headers = request.headers;
+    let is_one_of = |wanted: &[StringMatch], line: &[u8]| {
+        let mut wanted = wanted.iter();
+        wanted.any(|wanted| meets(wanted, line))
     };
-    holds(values, |wanted| {
-        text.as_ref().is_some_and(|text| meets(wanted, text))
-    })
+    let by_all = |wanted: &[StringMatch]| {
+        let is_there = headers.any_line(name, &mut |_| true);
+        is_there && !headers.any_line(name, &mut |line| !is_one_of(wanted, line))
+    };
+    let by_any = |wanted: &[StringMatch]| {
+        headers.any_line(name, &mut |line| is_one_of(wanted, line))
+            || headers
+                .header(name)
+                .is_some_and(|text| is_one_of(wanted, &text))
+    };
+    let Values { any, none } = values;
+    match allows {
+        true => (any.is_empty() || by_all(any)) && !(by_any(none)),
+        false => (any.is_empty() || by_any(any)) && !(by_all(none)),
+    }
 }
 
 fn is_account(wanted: &ServiceAccountMatch, peer: &SpiffeId) -> bool {

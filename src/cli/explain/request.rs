@@ -121,4 +121,9 @@ impl Headers for Lines<'_> {
         let lines = self.0.get_all(name).iter();
         joined(lines.map(|line| line.as_bytes()))
     }
+
+    fn any_line(&self, name: &str, is: &mut dyn FnMut(&[u8]) -> bool) -> bool {
+        let mut lines = self.0.get_all(name).iter();
+        lines.any(|line| is(line.as_bytes()))
+    }
 }

@@ -41,6 +41,11 @@ impl Headers for Lines {
         let lines = self.0.iter().filter(|(key, _)| key == name);
         joined(lines.map(|(_, value)| &**value))
     }
+
+    fn any_line(&self, name: &str, is: &mut dyn FnMut(&[u8]) -> bool) -> bool {
+        let mut lines = self.0.iter().filter(|(key, _)| key == name);
+        lines.any(|(_, value)| is(value))
+    }
 }
 
 /// `GET http://shop.example.com/cart` from `shop/web` at 10.0.0.9, which a proxy sent on for 192.0.2.7,

@@ -1,6 +1,8 @@
+use ambit_model::RequestAction;
 use serde_json::{Value, json};
 
-use super::asking::{Ask, Row, check, web};
+use super::asking::{Ask, Row, check, matches, web};
+use super::written::rule;
 
 #[expect(clippy::needless_pass_by_value, reason = "so that tables are short")]
 fn when(key: &str, field: &str, values: Value) -> Value {
@@ -18,7 +20,7 @@ fn both(key: &str, rows: Vec<(Value, Ask, bool)>) {
 }
 
 #[test]
-fn headers_are_found_by_a_name_in_any_case_and_their_lines_are_joined() {
+fn headers_are_found_by_a_name_in_any_case() {
     let with = |value: &str| web().header("X-Tier", value);
     let key = "request.headers[x-tier]";
     both(
@@ -37,52 +39,6 @@ fn headers_are_found_by_a_name_in_any_case_and_their_lines_are_joined() {
             // Nothing is no value.
             (json!(["*"]), with(""), false),
             (json!(["gold"]), with(""), false),
-            // Two lines are one value with a comma.
-            (
-                json!(["gold"]),
-                with("gold").header("x-tier", "iron"),
-                false,
-            ),
-            (
-                json!(["gold"]),
-                with("gold").header("x-tier", "gold"),
-                false,
-            ),
-            (
-                json!(["gold,iron"]),
-                with("gold").header("x-tier", "iron"),
-                true,
-            ),
-            (
-                json!(["gold,*"]),
-                with("gold").header("x-tier", "iron"),
-                true,
-            ),
-            (
-                json!(["*,iron"]),
-                with("gold").header("x-tier", "iron"),
-                true,
-            ),
-            (
-                json!(["iron,gold"]),
-                with("gold").header("x-tier", "iron"),
-                false,
-            ),
-            (json!(["gold,iron"]), with("gold,iron"), true),
-            (
-                json!(["gold, iron"]),
-                with("gold").header("x-tier", "iron"),
-                false,
-            ),
-            (json!(["gold,"]), with("gold").header("x-tier", ""), true),
-            (json!([",gold"]), with("").header("x-tier", "gold"), true),
-            (json!(["gold"]), with("").header("x-tier", "gold"), false),
-            (json!(["*"]), with("").header("x-tier", ""), true),
-            (
-                json!(["a,,b"]),
-                with("a").header("x-tier", "").header("x-tier", "b"),
-                true,
-            ),
             // Bytes that are no text.
             (json!(["gold"]), with("g\u{fc}ld"), false),
             (json!(["g*"]), with("g\u{fc}ld"), true),
@@ -93,6 +49,54 @@ fn headers_are_found_by_a_name_in_any_case_and_their_lines_are_joined() {
     );
     let upper = "request.headers[X-TIER]";
     both(upper, vec![(json!(["gold"]), with("gold"), true)]);
+}
+
+/// Of several lines, all must meet what allows, and any or their joint text may meet what refuses.
+#[test]
+fn several_lines_of_a_header_are_read_against_their_sender() {
+    // Values, lines, whether they allow and whether they refuse.
+    let rows: &[(&str, &[&str], bool, bool)] = &[
+        ("gold", &["gold", "iron"], false, true),
+        ("gold", &["iron", "gold"], false, true),
+        ("gold", &["gold", "gold"], true, true),
+        ("gold", &["", "gold"], false, true),
+        ("gold", &["iron", "lead"], false, false),
+        ("gold*", &["golden", "gold"], true, true),
+        ("gold*", &["golden", "iron"], false, true),
+        ("*", &["", ""], false, true),
+        ("*", &["", "gold"], false, true),
+        ("gold,iron", &["gold", "iron"], false, true),
+        ("gold,iron", &["gold,iron"], true, true),
+        ("gold,iron", &["gold,iron", "gold"], false, true),
+        ("gold, iron", &["gold", "iron"], false, false),
+        ("a,,b", &["a", "", "b"], false, true),
+    ];
+    for (value, lines, allows, refuses) in rows {
+        let ask = lines
+            .iter()
+            .fold(web(), |ask, line| ask.header("x-tier", line));
+        let key = "request.headers[x-tier]";
+        for (action, field, expected) in [
+            (RequestAction::Allow, "values", *allows),
+            (RequestAction::Deny, "values", *refuses),
+            (RequestAction::Audit, "values", *refuses),
+            (RequestAction::Allow, "notValues", !*refuses),
+            (RequestAction::Deny, "notValues", !*allows),
+            (RequestAction::Audit, "notValues", !*allows),
+        ] {
+            let rule = rule(&when(key, field, json!([value])));
+            let found = matches(&rule, action, &ask);
+            assert_eq!(found, expected, "{action:?} {field} {value} {lines:?}");
+        }
+    }
+    // Each line may meet another of the values.
+    let two = web().header("x-tier", "gold").header("x-tier", "iron");
+    let either = rule(&when(
+        "request.headers[x-tier]",
+        "values",
+        json!(["iron", "gold"]),
+    ));
+    assert!(matches(&either, RequestAction::Allow, &two));
 }
 
 #[test]

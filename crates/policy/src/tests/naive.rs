@@ -66,7 +66,7 @@ fn first_rule(policy: &RequestPolicy, ask: &Ask) -> Option<usize> {
     (0..policy.rules.len()).find(|index| {
         let rule = &policy.rules[*index];
         let allow = policy.action == RequestAction::Allow;
-        match verdict_of(rule, ask) {
+        match verdict_of(rule, ask, allow) {
             Answer::Known(matches) => matches,
             Answer::Unknown => !allow,
             // Without what it asks about the request, it matches.
@@ -84,14 +84,18 @@ enum Answer {
     WithoutRequest(bool),
 }
 
-fn verdict_of(rule: &RequestRule, ask: &Ask) -> Answer {
+fn verdict_of(rule: &RequestRule, ask: &Ask, allow: bool) -> Answer {
     let sources: Vec<_> = rule
         .from
         .iter()
         .map(|source| of_source(source, ask))
         .collect();
     let operations: Vec<_> = rule.to.iter().map(|one| of_operation(one, ask)).collect();
-    let conditions: Vec<_> = rule.when.iter().map(|one| of_condition(one, ask)).collect();
+    let conditions: Vec<_> = rule
+        .when
+        .iter()
+        .map(|one| of_condition(one, ask, allow))
+        .collect();
     let empty = sources.iter().chain(&operations).any(Vec::is_empty);
     let unknown = conditions.iter().any(Option::is_none);
     if rule.unsupported || empty || unknown {
@@ -267,7 +271,7 @@ fn host_names(asked: &Asked) -> Vec<String> {
 }
 
 /// `None` if it cannot be evaluated.
-fn of_condition(condition: &Condition, ask: &Ask) -> Option<Held> {
+fn of_condition(condition: &Condition, ask: &Ask, allow: bool) -> Option<Held> {
     let claim = |values: &Values<StringMatch>, path: &[&str]| {
         of_request(values, ask, |asked| {
             let texts: Vec<String> = match path_in(asked, path) {
@@ -290,15 +294,27 @@ fn of_condition(condition: &Condition, ask: &Ask) -> Option<Held> {
             let lines: Vec<String> = lines
                 .map(|(_, value)| String::from_utf8(value.clone()).unwrap())
                 .collect();
-            let mut texts: Vec<String> = Vec::new();
-            if !lines.is_empty() {
-                texts.push(lines.join(","));
-            }
             if **name == *"host" {
-                texts = asked.host.clone().into_iter().collect();
+                let host: Vec<&str> = asked.host.iter().map(|host| &**host).collect();
+                return field(values, &host, text_meets);
             }
-            let texts: Vec<&str> = texts.iter().map(|text| &**text).collect();
-            field(values, &texts, text_meets)
+            if values.any.is_empty() && values.none.is_empty() {
+                return None;
+            }
+            let met = |list: &[StringMatch], text: &str| {
+                list.iter().filter(|value| text_meets(value, text)).count() > 0
+            };
+            let joined = (!lines.is_empty()).then(|| lines.join(","));
+            let all = |list: &[StringMatch]| {
+                !lines.is_empty() && lines.iter().filter(|line| !met(list, line)).count() == 0
+            };
+            let some =
+                |list: &[StringMatch]| lines.iter().chain(&joined).any(|text| met(list, text));
+            let (positive, negative) = match allow {
+                true => (all(&values.any), some(&values.none)),
+                false => (some(&values.any), all(&values.none)),
+            };
+            Some(held((values.any.is_empty() || positive) && !negative))
         }),
         Condition::Claim { path, values } => {
             let path: Vec<&str> = path.iter().map(|name| &**name).collect();
