@@ -22,7 +22,8 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::version::TLS13;
 use rustls::{
-    ClientConfig, DigitallySignedStruct, DistinguishedName, ServerConfig, SignatureScheme,
+    ClientConfig, ClientConnection, DigitallySignedStruct, DistinguishedName, ServerConfig,
+    SignatureScheme, StreamOwned,
 };
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::timeout;
@@ -75,6 +76,15 @@ pub fn hear(tcp: TcpStream, leaf: &Leaf, authority: &str, forwarded: &str) -> Re
     };
     let heard = runtime.block_on(async { timeout(PATIENCE, Box::pin(heard)).await });
     heard.context("the application does not come to an end")?
+}
+
+/// A connection under TLS, as whoever this certificate names; no protocol is agreed on.
+pub fn secured(tcp: TcpStream, leaf: &Leaf) -> Result<StreamOwned<ClientConnection, TcpStream>> {
+    let mut config = Arc::unwrap_or_clone(client_config(Some(leaf))?);
+    config.alpn_protocols.clear();
+    let name = ServerName::try_from("ambit.invalid")?;
+    let connection = ClientConnection::new(Arc::new(config), name)?;
+    Ok(StreamOwned::new(connection, tcp))
 }
 
 /// An answered CONNECT. The stream is open as long as this is.

@@ -9,7 +9,7 @@ use ambit_e2e::keepalive::Connection;
 use ambit_e2e::lab::Pod;
 use ambit_e2e::lab::address::Family;
 use ambit_e2e::mesh::{Options, Waypoint};
-use ambit_e2e::servers::{self, Server};
+use ambit_e2e::servers::{self, Serve, Server};
 use ambit_e2e::wait::{wait_for, wait_until};
 use ambit_e2e::world::{HTTP, SPREAD, TCP, World};
 use serde_json::Value;
@@ -17,6 +17,11 @@ use serde_json::Value;
 /// Who is judged: these pods on the first node and `server` on the second, which serves HTTP and an echo
 /// behind its waypoint; and `stranger`, who is not captured.
 pub(crate) fn guarded(clients: &[&str]) -> (World, Waypoint, [Server; 2]) {
+    guarded_with(clients, servers::http)
+}
+
+/// The same, with what the server does with a connection of HTTP.
+pub(crate) fn guarded_with(clients: &[&str], http: impl Serve) -> (World, Waypoint, [Server; 2]) {
     let mut pods: Vec<_> = clients.iter().map(|name| (*name, 1)).collect();
     pods.extend([("server", 2), ("waypoint", 2), ("stranger", 1)]);
     let options = Options {
@@ -27,7 +32,7 @@ pub(crate) fn guarded(clients: &[&str]) -> (World, Waypoint, [Server; 2]) {
     let world = World::fronted(&pods, &options, &["stranger"]).unwrap();
     let server = world.pod("server").unwrap();
     let servers = [
-        Server::start(&server, HTTP.1, servers::http).unwrap(),
+        Server::start(&server, HTTP.1, http).unwrap(),
         Server::start(&server, TCP.1, servers::echo).unwrap(),
     ];
     let waypoint = world.waypoint("waypoint", &[]).unwrap();

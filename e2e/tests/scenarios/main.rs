@@ -24,6 +24,7 @@ mod leaks;
 mod load;
 mod log_formats;
 mod policy;
+mod policy_table;
 mod programs;
 mod recorder;
 mod refusals;
