@@ -23,6 +23,7 @@ mod lab;
 mod leaks;
 mod load;
 mod log_formats;
+mod path_forms;
 mod policy;
 mod policy_table;
 mod programs;
