@@ -29,6 +29,21 @@ pub(crate) struct ClaimFault {
     pub(crate) expected: &'static str,
 }
 
+impl ClaimFault {
+    /// Envoy's sentence for it.
+    pub(crate) fn sentence(self) -> &'static str {
+        match self.claim {
+            "iss" => "Jwt payload [iss] field is not a string",
+            "sub" => "Jwt payload [sub] field is not a string",
+            "jti" => "Jwt payload [jti] field is not a string",
+            "iat" => "Jwt payload [iat] field is not an integer",
+            "nbf" => "Jwt payload [nbf] field is not an integer",
+            "exp" => "Jwt payload [exp] field is not an integer",
+            _ => "Jwt payload [aud] field is not a string or string list",
+        }
+    }
+}
+
 impl Claims {
     /// Reads claims; whether they are true is not known yet.
     pub(crate) fn read(all: Map<String, Value>) -> Result<Self, ClaimFault> {

@@ -18,6 +18,8 @@ pub struct Refusal {
     pub policy: Option<PolicyName>,
     /// What is wrong, and where the token stands. Not for the client, who could be told of others.
     pub detail: String,
+    /// What the client is told: where Envoy has a sentence for it, that one.
+    pub sentence: &'static str,
 }
 
 /// What is wrong with a token, before it is told where that stands.
@@ -27,13 +29,23 @@ pub(crate) struct Fault {
     pub(crate) reason: Reason,
     /// What is wrong.
     pub(crate) what: String,
+    /// What the client is told.
+    pub(crate) sentence: &'static str,
 }
 
 impl Fault {
     /// Puts the two together.
     pub(crate) fn new(reason: Reason, what: impl Into<String>) -> Self {
-        let what = what.into();
-        Self { reason, what }
+        Self {
+            reason,
+            what: what.into(),
+            sentence: reason.sentence(),
+        }
+    }
+
+    /// The same with a sentence that says more.
+    pub(crate) fn saying(self, sentence: &'static str) -> Self {
+        Self { sentence, ..self }
     }
 }
 
@@ -88,8 +100,8 @@ impl Reason {
         }
     }
 
-    /// What the client is told: where Envoy has a sentence for it, that one.
-    pub fn sentence(self) -> &'static str {
+    /// What the client is told, if nothing more exact is known.
+    pub(crate) fn sentence(self) -> &'static str {
         match self {
             Self::Malformed => {
                 "Jwt is not in the form of Header.Payload.Signature with two dots and 3 sections"

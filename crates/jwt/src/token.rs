@@ -3,9 +3,10 @@
 use serde_json::Value;
 
 use crate::algorithm::Algorithm;
+use crate::base64url::decode as decoded;
 use crate::claims::Claims;
+use crate::json;
 use crate::refusal::{Fault, Reason};
-use crate::{base64url, json};
 
 /// The longest token. Those with all groups of a large company have half of it.
 pub(crate) const MAX_TOKEN: usize = 16 << 10;
@@ -48,14 +49,21 @@ impl<'t> Token<'t> {
         let signed = text.get(..header.len() + 1 + payload.len());
         let signed = signed.ok_or_else(form)?;
         let (algorithm, key) = read_header(header)?;
-        let claims = decoded(payload, "its payload is no base64url")?;
-        let claims = json::object(&claims);
-        let claims = claims.ok_or_else(|| malformed("its payload is no JSON object"))?;
+        let claims = decoded(payload).ok_or_else(|| {
+            malformed("its payload is no base64url")
+                .saying("Jwt payload is an invalid Base64url encoded")
+        })?;
+        let claims = json::object(&claims).ok_or_else(|| {
+            malformed("its payload is no JSON object").saying("Jwt payload is an invalid JSON")
+        })?;
         let claims = Claims::read(claims).map_err(|fault| {
             let (claim, expected) = (fault.claim, fault.expected);
-            malformed(format!("its claim {claim} is not {expected}"))
+            malformed(format!("its claim {claim} is not {expected}")).saying(fault.sentence())
         })?;
-        let signature = decoded(signature, "its signature is no base64url")?;
+        let signature = decoded(signature).ok_or_else(|| {
+            malformed("its signature is no base64url")
+                .saying("Jwt signature is an invalid Base64url encoded")
+        })?;
         Ok(Self {
             signed,
             payload,
@@ -75,15 +83,14 @@ fn unaccepted(what: &str) -> Fault {
     Fault::new(Reason::Algorithm, what)
 }
 
-fn decoded(part: &[u8], what: &str) -> Result<Vec<u8>, Fault> {
-    base64url::decode(part).ok_or_else(|| malformed(what))
-}
-
 /// Keys that come with a token (`jwk`, `x5c`), or the way to some (`jku`, `x5u`), are not looked at.
 fn read_header(part: &[u8]) -> Result<(Algorithm, Option<String>), Fault> {
-    let header = decoded(part, "its header is no base64url")?;
-    let header = json::object(&header);
-    let mut header = header.ok_or_else(|| malformed("its header is no JSON object"))?;
+    let header = decoded(part).ok_or_else(|| {
+        malformed("its header is no base64url").saying("Jwt header is an invalid Base64url encoded")
+    })?;
+    let mut header = json::object(&header).ok_or_else(|| {
+        malformed("its header is no JSON object").saying("Jwt header is an invalid JSON")
+    })?;
     // What is critical must be understood (RFC 7515, 4.1.11), and nothing is.
     if header.contains_key("crit") {
         return Err(unaccepted("it asks for an extension (crit)"));
@@ -93,13 +100,19 @@ fn read_header(part: &[u8]) -> Result<(Algorithm, Option<String>), Fault> {
         return Err(unaccepted("its payload is not encoded (b64)"));
     }
     let algorithm = header.get("alg").and_then(Value::as_str);
-    let algorithm = algorithm.ok_or_else(|| malformed("its header names no algorithm (alg)"))?;
+    let algorithm = algorithm.ok_or_else(|| {
+        malformed("its header names no algorithm (alg)")
+            .saying("Jwt header [alg] field is required and must be a string")
+    })?;
     let algorithm = Algorithm::named(algorithm);
     let algorithm = algorithm.ok_or_else(|| unaccepted("its algorithm (alg) is not accepted"))?;
     let key = match header.remove("kid") {
         None => None,
         Some(Value::String(key)) => Some(key).filter(|key| !key.is_empty()),
-        Some(_) => return Err(malformed("its header's kid is no text")),
+        Some(_) => {
+            let fault = malformed("its header's kid is no text");
+            return Err(fault.saying("Jwt header [kid] field is not a string"));
+        }
     };
     Ok((algorithm, key))
 }

@@ -152,6 +152,7 @@ impl Verifier {
             reason: Reason::Several,
             policy: self.rules.first().map(|rule| rule.policy.clone()),
             detail: "more tokens than are looked at".to_owned(),
+            sentence: Reason::Several.sentence(),
         })?;
         self.one_each(&found)?;
         // A clock before 1970 is wrong: then every token has ended.
@@ -174,7 +175,8 @@ impl Verifier {
                     .find(|rule| self.rules_at(other.place).contains(rule));
                 if common.is_some() {
                     let what = format!("another one is in {}", self.told(other.place));
-                    return Err(self.refused(one, None, Reason::Several, &what));
+                    let fault = Fault::new(Reason::Several, what);
+                    return Err(self.faulty(one, None, &fault));
                 }
             }
         }
@@ -252,26 +254,17 @@ impl Verifier {
     fn unknown(&self, found: &Found<'_>, token: &Token<'_>) -> Refusal {
         let issuer = token.claims.issuer().chars().take(MAX_TOLD);
         let what = format!("its issuer is {:?}", issuer.collect::<String>());
-        self.refused(found, None, Reason::UnknownIssuer, &what)
+        self.faulty(found, None, &Fault::new(Reason::UnknownIssuer, what))
     }
 
     fn faulty(&self, found: &Found<'_>, rule: Option<usize>, fault: &Fault) -> Refusal {
-        self.refused(found, rule, fault.reason, &fault.what)
-    }
-
-    fn refused(
-        &self,
-        found: &Found<'_>,
-        rule: Option<usize>,
-        reason: Reason,
-        what: &str,
-    ) -> Refusal {
         let rule = rule.or_else(|| self.rules_at(found.place).first().copied());
         let rule = rule.and_then(|index| self.rules.get(index));
         Refusal {
-            reason,
+            reason: fault.reason,
             policy: rule.map(|rule| rule.policy.clone()),
-            detail: format!("the token in {}: {what}", self.told(found.place)),
+            detail: format!("the token in {}: {}", self.told(found.place), fault.what),
+            sentence: fault.sentence,
         }
     }
 

@@ -35,6 +35,7 @@ mod requests;
 mod rotation;
 mod stray_packets;
 mod support;
+mod token_refusals;
 mod traces;
 mod virtual_service;
 mod waypoint_authorization;

@@ -168,7 +168,7 @@ fn refused(refusal: &Refusal, asked: &Parts) -> Fault {
     let challenge = refusal.challenge(&realm);
     fault
         .by(refusal.policy.clone())
-        .saying(reason.sentence(), Some(challenge))
+        .saying(refusal.sentence, Some(challenge))
 }
 
 fn not_removed(error: &NotRemoved) -> Fault {

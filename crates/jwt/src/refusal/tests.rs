@@ -18,6 +18,7 @@ fn a_realm_cannot_end_its_quotes() {
         reason: Reason::Expired,
         policy: None,
         detail: String::new(),
+        sentence: Reason::Expired.sentence(),
     };
     let challenge = |realm: &str| refusal.challenge(realm).to_str().unwrap().to_owned();
     assert_eq!(
