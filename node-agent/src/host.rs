@@ -10,6 +10,7 @@
 //! - `enrol`, `pods`: the pod is admitted to the table
 //! - `listeners`, `proxies`, `generations`: it gets listeners, a proxy accepts on them
 //! - `rules`, `firewall`, `written`: its new connections are redirected
+//! - `capture_dns`, `resolvers`: its questions about names are, too
 //! - `filters`: by one of the packet filters that this kernel has
 //! - `older`: connections that are older are counted
 //! - `sockets`, `allowance`: its proxy gets outgoing sockets
@@ -27,6 +28,7 @@ mod agent_socket;
 mod allowance;
 pub mod api;
 mod args;
+mod capture_dns;
 mod child;
 pub mod client;
 mod cni_config;
@@ -51,6 +53,7 @@ mod proxies;
 pub mod ready;
 mod reconcile;
 mod release;
+mod resolvers;
 mod restarts;
 mod restore;
 mod role;

@@ -7,7 +7,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use nix::libc;
 use nix::sys::socket::{setsockopt, sockopt};
@@ -29,22 +29,30 @@ pub enum Outgoing {
     App4,
     /// To the application in the pod from the client's address, IPv6.
     App6,
+    /// Datagrams to a resolver, IPv4.
+    Datagram4,
+    /// Datagrams to a resolver, IPv6.
+    Datagram6,
 }
 
 impl Outgoing {
     /// The mark that exempts its packets from capture.
     pub fn mark(self) -> u32 {
         match self {
-            Self::World4 | Self::World6 => WORLD_MARK,
+            Self::World4 | Self::World6 | Self::Datagram4 | Self::Datagram6 => WORLD_MARK,
             Self::App4 | Self::App6 => APP_MARK,
         }
     }
 
     fn domain(self) -> Domain {
         match self {
-            Self::World4 | Self::App4 => Domain::IPV4,
-            Self::World6 | Self::App6 => Domain::IPV6,
+            Self::World4 | Self::App4 | Self::Datagram4 => Domain::IPV4,
+            Self::World6 | Self::App6 | Self::Datagram6 => Domain::IPV6,
         }
+    }
+
+    fn is_datagram(self) -> bool {
+        matches!(self, Self::Datagram4 | Self::Datagram6)
     }
 }
 
@@ -80,7 +88,31 @@ pub fn listener(address: SocketAddr, backlog: i32) -> io::Result<OwnedFd> {
     }
 }
 
-/// Makes an unconnected TCP socket with its mark, and transparent if it goes to the application.
+/// Opens a socket that takes datagrams. It carries no mark, as a listener.
+///
+/// # Errors
+/// As `socket` and `bind`; the address is in the message.
+pub fn datagram_listener(address: SocketAddr) -> io::Result<OwnedFd> {
+    let open = || -> io::Result<Socket> {
+        let domain = Domain::for_address(address);
+        let socket = Socket::new(domain, Type::DGRAM, Some(Protocol::UDP))?;
+        socket.set_nonblocking(true)?;
+        if address.is_ipv6() {
+            socket.set_only_v6(true)?;
+        }
+        socket.bind(&SockAddr::from(address))?;
+        Ok(socket)
+    };
+    open().map(OwnedFd::from).map_err(|error| {
+        let text = format!("take datagrams on {address}: {error}");
+        io::Error::new(error.kind(), text)
+    })
+}
+
+/// Makes an unconnected socket with its mark, and transparent if it goes to the application.
+///
+/// One for datagrams takes its source port, which is hard to guess, when it is connected; from then on
+/// it hears nobody but whom it is connected to.
 ///
 /// Needs `CAP_NET_ADMIN` in the namespace's owner; the options stay when the socket is passed to
 /// a process without it. `IP_BIND_ADDRESS_NO_PORT` defers the choice of a source port to
@@ -89,6 +121,12 @@ pub fn listener(address: SocketAddr, backlog: i32) -> io::Result<OwnedFd> {
 /// # Errors
 /// As `socket` and `setsockopt`.
 pub fn outgoing(kind: Outgoing) -> io::Result<OwnedFd> {
+    if kind.is_datagram() {
+        let socket = Socket::new(kind.domain(), Type::DGRAM, Some(Protocol::UDP))?;
+        socket.set_nonblocking(true)?;
+        socket.set_mark(kind.mark())?;
+        return Ok(socket.into());
+    }
     let socket = Socket::new(kind.domain(), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_nonblocking(true)?;
     socket.set_reuse_address(true)?;
@@ -97,7 +135,7 @@ pub fn outgoing(kind: Outgoing) -> io::Result<OwnedFd> {
     match kind {
         Outgoing::App4 => socket.set_ip_transparent_v4(true)?,
         Outgoing::App6 => socket.set_ip_transparent_v6(true)?,
-        Outgoing::World4 | Outgoing::World6 => {}
+        Outgoing::World4 | Outgoing::World6 | Outgoing::Datagram4 | Outgoing::Datagram6 => {}
     }
     if matches!(kind, Outgoing::App4 | Outgoing::App6) {
         // The option of level IP serves IPv6 sockets too.
@@ -165,12 +203,42 @@ pub fn original_destination(socket: &impl AsFd) -> io::Result<SocketAddr> {
         .ok_or_else(|| io::Error::other("the original destination is no address"))
 }
 
-/// True while a socket is in the listening state.
+/// True while a socket takes what comes: it is in the listening state, or takes datagrams of
+/// everybody.
 ///
 /// # Errors
 /// If the descriptor is not a socket.
 pub fn is_listening(socket: &impl AsFd) -> io::Result<bool> {
+    if is_datagram(socket)? {
+        return Ok(SockRef::from(socket).peer_addr().is_err());
+    }
     SockRef::from(socket).is_listener()
+}
+
+/// Lets a socket of datagrams that was connected take those of everybody again; it keeps its port.
+///
+/// # Errors
+/// If the descriptor is not such a socket.
+pub fn disconnect(socket: &impl AsFd) -> io::Result<()> {
+    let nobody = libc::sockaddr {
+        sa_family: libc::AF_UNSPEC as libc::sa_family_t,
+        sa_data: [0; 14],
+    };
+    let length = size_of_val(&nobody) as libc::socklen_t;
+    let descriptor = socket.as_fd().as_raw_fd();
+    // SAFETY: the address is as long as is said and outlives the call, the descriptor is borrowed.
+    match unsafe { libc::connect(descriptor, &raw const nobody, length) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// True for a socket of datagrams.
+///
+/// # Errors
+/// If the descriptor is not a socket.
+pub fn is_datagram(socket: &impl AsFd) -> io::Result<bool> {
+    Ok(SockRef::from(socket).r#type()? == Type::DGRAM)
 }
 
 #[cfg(test)]

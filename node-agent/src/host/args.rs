@@ -1,7 +1,7 @@
 //! What the host role is told on its command line, and what it passes on to the other two.
 
 use std::ffi::OsString;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use ambit_decide::EgressMode;
 
 use super::child::Roles;
 use super::filters::Choice;
+use super::resolvers;
 use super::state::{Cni, Limits};
 
 /// The node agent.
@@ -61,6 +62,14 @@ pub struct HostArgs {
     /// What happens to connections to unknown destinations: `ALLOW_ANY` or `REGISTRY_ONLY`.
     #[arg(long, env = "AMBIT_EGRESS", default_value = "ALLOW_ANY")]
     pub egress: EgressMode,
+    /// Redirect pods' questions about names, too: the mesh answers those about its services, and passes
+    /// on all others.
+    #[arg(long, env = "AMBIT_DNS_CAPTURE")]
+    pub dns_capture: bool,
+    /// A resolver that questions are passed on to, ADDRESS or ADDRESS:PORT; once for each. It must be
+    /// reachable from pods. Without any: those of /etc/resolv.conf.
+    #[arg(long = "dns-upstream", env = "AMBIT_DNS_UPSTREAMS", value_delimiter = ',', value_parser = resolvers::address)]
+    pub dns_upstreams: Vec<SocketAddr>,
     /// Trust domain of the mesh.
     #[arg(long, env = "AMBIT_TRUST_DOMAIN", default_value = "cluster.local")]
     pub trust_domain: String,
@@ -130,17 +139,20 @@ impl HostArgs {
     }
 
     /// How the other roles are started.
-    pub(crate) fn roles(&self, node_ips: &[IpAddr]) -> Roles {
+    pub(crate) fn roles(&self, node_ips: &[IpAddr], resolvers: &[SocketAddr]) -> Roles {
         Roles {
             proxy_memory: self.proxy_memory << 20,
-            proxy_arguments: self.proxy_arguments(),
+            proxy_arguments: self.proxy_arguments(resolvers),
             control_arguments: self.control_arguments(node_ips),
         }
     }
 
-    fn proxy_arguments(&self) -> Vec<OsString> {
+    fn proxy_arguments(&self, resolvers: &[SocketAddr]) -> Vec<OsString> {
         let mut arguments = self.common_arguments();
         flag(&mut arguments, "--egress", self.egress.to_string());
+        for resolver in resolvers {
+            flag(&mut arguments, "--dns-upstream", resolver.to_string());
+        }
         for (name, number) in [
             ("--pod-connections", self.pod_connections),
             ("--pod-handshakes", self.pod_handshakes),

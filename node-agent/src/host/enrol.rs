@@ -12,12 +12,12 @@ use ambit_wire::node::host_to_control::Kind as ToControl;
 use super::counters::Count;
 use super::firewall::{self, FirewallError};
 use super::kept::KeptError;
-use super::listeners::{self, ListenError};
+use super::listeners::{self, ListenError, Place};
 use super::names::{PodNames, PodUid};
 use super::pods::{AdmitError, Admitted, NamespaceId, PodState};
 use super::rules::Duty;
 use super::state::{Attachment, Host};
-use super::{release, rules, vanished, written};
+use super::{capture_dns, release, rules, vanished, written};
 
 /// Why a pod was not enrolled.
 #[derive(Debug, thiserror::Error)]
@@ -164,23 +164,23 @@ pub(crate) fn open_listeners(host: &Host, uid: &PodUid) -> Result<(), EnrolError
             pod: uid.clone(),
             source,
         })?;
-    let has_some = host
-        .pods
-        .lock()
-        .get(uid)
-        .is_some_and(|p| !p.attachment.listeners.is_empty());
-    let opened = if has_some {
-        Vec::new()
-    } else {
-        listeners::open(
-            &netns,
-            &listeners::pod_addresses(firewall::speaks_ipv6(&netns)),
-        )
-        .map_err(|source| EnrolError::Listen {
-            pod: uid.clone(),
-            source,
-        })?
+    let has: Vec<Place> = {
+        let pods = host.pods.lock();
+        let has = pods.get(uid).map(|pod| &pod.attachment.listeners);
+        has.into_iter().flatten().map(|ours| ours.place).collect()
     };
+    let ipv6 = firewall::speaks_ipv6(&netns);
+    let mut missing = Vec::new();
+    if has.is_empty() {
+        missing.extend(listeners::pod_addresses(ipv6).into_iter().map(Place::from));
+    }
+    if capture_dns::is_wanted(host, uid) && !has.iter().any(Place::is_for_names) {
+        missing.extend(listeners::name_places(ipv6));
+    }
+    let opened = listeners::open(&netns, &missing).map_err(|source| EnrolError::Listen {
+        pod: uid.clone(),
+        source,
+    })?;
     if let Some(pod) = host.pods.lock().get_mut(uid) {
         pod.attachment.settings.extend(raised);
         pod.attachment.listeners.extend(opened);
@@ -224,7 +224,7 @@ pub(crate) async fn redirect_at_once(host: &Host, uid: &PodUid) -> Result<(), En
     let steps = rules::routing(firewall::speaks_ipv6(&netns));
     let former = firewall::take(&netns, &steps).await;
     keep_settings(host, uid, former.map_err(failed)?)?;
-    written::load(host, uid, &host.capture()).await?;
+    capture_dns::load(host, uid).await?;
     let former = firewall::take(&netns, &rules::tracking()).await;
     keep_settings(host, uid, former.map_err(failed)?)
 }

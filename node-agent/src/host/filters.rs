@@ -79,9 +79,11 @@ impl fmt::Display for NoFilter {
 
 impl std::error::Error for NoFilter {}
 
-/// Chooses the packet filter for this node and logs the choice.
-pub(crate) async fn choose(choice: Choice) -> Result<Rules, NoFilter> {
-    first_that_works(choice, legacy_in_use(), try_out).await
+/// Chooses the packet filter for this node and logs the choice; with `dns` it must be able to redirect
+/// questions about names, too.
+pub(crate) async fn choose(choice: Choice, dns: bool) -> Result<Rules, NoFilter> {
+    let works = async |rules| try_out(rules, dns).await;
+    first_that_works(choice, legacy_in_use(), works).await
 }
 
 async fn first_that_works(
@@ -116,7 +118,7 @@ fn legacy_in_use() -> bool {
 }
 
 /// Loads rules as a pod's into a namespace that ends with this call.
-async fn try_out(rules: Rules) -> Result<(), TrialError> {
+async fn try_out(rules: Rules, dns: bool) -> Result<(), TrialError> {
     let made = tokio::task::spawn_blocking(NetNs::fresh).await;
     let netns = made
         .unwrap_or_else(|error| Err(io::Error::other(error)))
@@ -126,8 +128,8 @@ async fn try_out(rules: Rules) -> Result<(), TrialError> {
         IpAddr::from([192, 0, 2, 1]),
         IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, 1]),
     ];
-    let capture = Duty::Capture(RuleInput::new(&node_ips));
-    for duty in [&capture, &Duty::Drain] {
+    let capture = RuleInput::new(&node_ips).with_dns(dns);
+    for duty in [&Duty::Capture(capture), &Duty::Drain] {
         firewall::load(&netns, rules, duty).await?;
     }
     Ok(())

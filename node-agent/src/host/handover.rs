@@ -19,6 +19,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use ambit_netsys::{NetNs, passing};
@@ -137,15 +138,21 @@ async fn hand_over(host: &Arc<Host>, frames: &mut Frames) -> Result<(), Handover
     if peer != 0 {
         return Err(HandoverError::NotRoot(peer));
     }
-    match heard(WORD_TIME, "greet", frames).await? {
-        (Word::Hello { version: VERSION }, _) => {}
-        (Word::Hello { version }, _) => return Err(HandoverError::Version(version)),
+    let names = match heard(WORD_TIME, "greet", frames).await? {
+        (
+            Word::Hello {
+                version: VERSION,
+                names,
+            },
+            _,
+        ) => names,
+        (Word::Hello { version, .. }, _) => return Err(HandoverError::Version(version)),
         (other, _) => return Err(unexpected(&other)),
-    }
+    };
     let still = tokio::time::timeout(STAND_STILL_TIME, host.changes.write()).await;
     let _standing_still = still.map_err(|_elapsed| HandoverError::Busy)?;
     tracing::info!("a new host role takes over");
-    let heir = tell_all(host, frames).await?;
+    let heir = tell_all(host, frames, names).await?;
     let limit = host.limits.takeover_time + MARGIN;
     match heard(limit, "take over", frames).await? {
         (Word::Taken, _) => {}
@@ -166,8 +173,13 @@ async fn hand_over(host: &Arc<Host>, frames: &mut Frames) -> Result<(), Handover
     Ok(())
 }
 
-/// Tells the new role everything; returns the serving generation's way to tell its counters.
-async fn tell_all(host: &Host, frames: &Frames) -> Result<Option<(u64, OwnedFd)>, HandoverError> {
+/// Tells the new role everything, of listeners for questions about names only where it knows `names`;
+/// returns the serving generation's way to tell its counters.
+async fn tell_all(
+    host: &Host,
+    frames: &Frames,
+    names: bool,
+) -> Result<Option<(u64, OwnedFd)>, HandoverError> {
     let serving = host.generations.lock().serving();
     let (heir, ancestor) = match serving.map(|n| passing::stream_pair().map(|pair| (n, pair))) {
         Some(pair) => {
@@ -194,17 +206,18 @@ async fn tell_all(host: &Host, frames: &Frames) -> Result<Option<(u64, OwnedFd)>
         pods: pods.len(),
         last_generation: host.generations.lock().last_number(),
         serving,
-        pages: pages.iter().map(|page| page.address).collect(),
+        pages: pages.iter().map(|page| page.place.address).collect(),
     };
     let page_sockets = pages.iter().map(|page| page.socket.as_fd());
     let descriptors: Vec<BorrowedFd<'_>> = page_sockets
         .chain(ancestor.iter().map(AsFd::as_fd))
         .collect();
     said(frames, &state, &descriptors).await?;
-    for (kept, netns, listeners) in &pods {
-        let addresses = listeners.iter().map(|listener| listener.address).collect();
+    for (kept, netns, mut listeners) in pods {
+        listeners.retain(|listener| names || !listener.is_for_names());
+        let addresses = listeners.iter().map(|l| l.place.address).collect();
         let word = Word::Pod {
-            kept: Box::new(kept.clone()),
+            kept: Box::new(kept),
             listeners: addresses,
         };
         let sockets = listeners.iter().map(|listener| listener.socket.as_fd());
@@ -228,7 +241,11 @@ pub(crate) async fn begin(
     if peer != 0 {
         return Err(HandoverError::NotRoot(peer));
     }
-    said(&frames, &Word::Hello { version: VERSION }, &[]).await?;
+    let hello = Word::Hello {
+        version: VERSION,
+        names: true,
+    };
+    said(&frames, &hello, &[]).await?;
     let limit = STAND_STILL_TIME + MARGIN;
     let (state, descriptors) = heard(limit, "tell its state", &mut frames).await?;
     let Word::State {
@@ -245,10 +262,7 @@ pub(crate) async fn begin(
         return Err(HandoverError::Version(version));
     }
     let mut descriptors = descriptors.into_iter();
-    let listener = |(address, socket)| Listener {
-        address,
-        socket: Arc::new(socket),
-    };
+    let listener = |(address, socket)| Listener::taken_over(address, socket);
     *host.pages.lock() = pages
         .into_iter()
         .zip(descriptors.by_ref())
@@ -257,6 +271,7 @@ pub(crate) async fn begin(
     *host.ancestor.lock() = serving.zip(descriptors.next());
     host.generations.lock().count_from(last_generation);
     host.ancestor_gone.send_replace(false);
+    host.settled.store(false, Ordering::Relaxed);
     for _ in 0..pods {
         let (word, descriptors) = heard(WORD_TIME, "name a pod", &mut frames).await?;
         adopt(host, word, descriptors)?;
@@ -278,10 +293,7 @@ fn adopt(host: &Arc<Host>, word: Word, descriptors: Vec<OwnedFd>) -> Result<(), 
         .next()
         .ok_or(HandoverError::Left)
         .map(NetNs::from_fd)??;
-    let listener = |(address, socket)| Listener {
-        address,
-        socket: Arc::new(socket),
-    };
+    let listener = |(address, socket)| Listener::taken_over(address, socket);
     let listeners = listeners
         .into_iter()
         .zip(descriptors)
@@ -297,7 +309,14 @@ fn adopt(host: &Arc<Host>, word: Word, descriptors: Vec<OwnedFd>) -> Result<(), 
 
 impl Takeover {
     /// Finishes once this role serves: its own rules are loaded and its proxy is ready.
-    pub(crate) async fn conclude(mut self, host: &Arc<Host>) -> Result<(), HandoverError> {
+    pub(crate) async fn conclude(self, host: &Arc<Host>) -> Result<(), HandoverError> {
+        self.take(host).await?;
+        host.settled.store(true, Ordering::Relaxed);
+        host.note_change();
+        Ok(())
+    }
+
+    async fn take(mut self, host: &Arc<Host>) -> Result<(), HandoverError> {
         restore::load_rules_again(host).await?;
         let serves = || !self.old_serves || host.generations.lock().serving().is_some();
         let ready = tokio::select! {

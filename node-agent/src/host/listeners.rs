@@ -5,7 +5,7 @@
 //! argument of `connect`): [`silent`] finds those, and they are made anew.
 
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
@@ -16,13 +16,54 @@ use ambit_wire::node::ListenerKind;
 use super::rules::BACKLOG;
 use crate::ports;
 
+/// Where a socket listens, in its own network namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    /// Address and port.
+    pub(crate) address: SocketAddr,
+    /// Whether it takes datagrams (UDP); else connections (TCP).
+    pub(crate) datagrams: bool,
+}
+
 /// A listening socket that the host role keeps.
 #[derive(Clone, Debug)]
 pub(crate) struct Listener {
-    /// Where it listens, in its own network namespace.
-    pub(crate) address: SocketAddr,
+    /// Where it listens.
+    pub(crate) place: Place,
     /// The socket.
     pub(crate) socket: Arc<OwnedFd>,
+}
+
+impl From<SocketAddr> for Place {
+    fn from(address: SocketAddr) -> Self {
+        Self {
+            address,
+            datagrams: false,
+        }
+    }
+}
+
+impl Place {
+    /// Whether it is there for questions about names.
+    pub(crate) fn is_for_names(&self) -> bool {
+        self.address.port() == ports::DNS
+    }
+}
+
+impl Listener {
+    /// One that another host role has opened; what it takes, the socket tells.
+    pub(crate) fn taken_over(address: SocketAddr, socket: OwnedFd) -> Self {
+        let datagrams = sockets::is_datagram(&socket).unwrap_or_default();
+        Self {
+            place: Place { address, datagrams },
+            socket: Arc::new(socket),
+        }
+    }
+
+    /// Whether it is there for questions about names.
+    pub(crate) fn is_for_names(&self) -> bool {
+        self.place.is_for_names()
+    }
 }
 
 /// Why listeners could not be opened.
@@ -32,7 +73,7 @@ pub(crate) enum ListenError {
     #[error("cannot enter the network namespace to listen: {0}; the host role needs CAP_SYS_ADMIN")]
     Enter(#[source] io::Error),
     /// A port is taken, or no descriptors are left.
-    #[error("{0}; ports 15001, 15006 and 15008 of a pod must be free for the mesh")]
+    #[error("{0}; ports 15001, 15006, 15008 and 15053 of a pod must be free for the mesh")]
     Listen(#[source] io::Error),
 }
 
@@ -44,11 +85,13 @@ impl ListenError {
 }
 
 /// What a listener of a pod is for, by its port.
-pub(crate) fn kind_of(address: SocketAddr) -> Option<ListenerKind> {
-    match address.port() {
-        ports::OUTBOUND => Some(ListenerKind::Outbound),
-        ports::PLAINTEXT => Some(ListenerKind::Plaintext),
-        ports::HBONE => Some(ListenerKind::Hbone),
+pub(crate) fn kind_of(place: Place) -> Option<ListenerKind> {
+    match (place.address.port(), place.datagrams) {
+        (ports::OUTBOUND, false) => Some(ListenerKind::Outbound),
+        (ports::PLAINTEXT, false) => Some(ListenerKind::Plaintext),
+        (ports::HBONE, false) => Some(ListenerKind::Hbone),
+        (ports::DNS, false) => Some(ListenerKind::DnsStream),
+        (ports::DNS, true) => Some(ListenerKind::DnsDatagram),
         _ => None,
     }
 }
@@ -71,6 +114,21 @@ pub(crate) fn pod_addresses(ipv6: bool) -> Vec<SocketAddr> {
     addresses
 }
 
+/// Where a pod's listeners for questions about names belong: on loopback, where redirected ones land.
+pub(crate) fn name_places(ipv6: bool) -> Vec<Place> {
+    let both = |ip: IpAddr| {
+        [false, true].map(|datagrams| Place {
+            address: SocketAddr::new(ip, ports::DNS),
+            datagrams,
+        })
+    };
+    let mut places = both(Ipv4Addr::LOCALHOST.into()).to_vec();
+    if ipv6 {
+        places.extend(both(Ipv6Addr::LOCALHOST.into()));
+    }
+    places
+}
+
 /// Where the node's pages belong: the admin pages on loopback, the others everywhere.
 pub(crate) fn page_addresses(ipv6: bool) -> Vec<SocketAddr> {
     let mut addresses: Vec<SocketAddr> = vec![
@@ -88,30 +146,36 @@ pub(crate) fn page_addresses(ipv6: bool) -> Vec<SocketAddr> {
 }
 
 /// Opens listeners in a network namespace: all of them or none.
-pub(crate) fn open(netns: &NetNs, addresses: &[SocketAddr]) -> Result<Vec<Listener>, ListenError> {
+pub(crate) fn open(
+    netns: &NetNs,
+    places: &[impl Into<Place> + Copy],
+) -> Result<Vec<Listener>, ListenError> {
+    let places: Vec<Place> = places.iter().copied().map(Into::into).collect();
+    let open_one = |place: &Place| match place.datagrams {
+        true => sockets::datagram_listener(place.address),
+        false => sockets::listener(place.address, i32::from(BACKLOG)),
+    };
     let open_all = || {
-        addresses
-            .iter()
-            .map(|address| sockets::listener(*address, i32::from(BACKLOG)))
-            .collect::<io::Result<Vec<_>>>()
+        let opened = places.iter().map(open_one);
+        opened.collect::<io::Result<Vec<_>>>()
     };
     let opened = netns
         .run(open_all)
         .map_err(ListenError::Enter)?
         .map_err(ListenError::Listen)?;
-    let pair = |(address, socket): (&SocketAddr, OwnedFd)| Listener {
-        address: *address,
+    let pair = |(place, socket): (Place, OwnedFd)| Listener {
+        place,
         socket: Arc::new(socket),
     };
-    Ok(addresses.iter().zip(opened).map(pair).collect())
+    Ok(places.into_iter().zip(opened).map(pair).collect())
 }
 
-/// Addresses of the listeners that no longer listen.
-pub(crate) fn silent(listeners: &[Listener]) -> Vec<SocketAddr> {
+/// Where listeners no longer listen.
+pub(crate) fn silent(listeners: &[Listener]) -> Vec<Place> {
     listeners
         .iter()
         .filter(|listener| !sockets::is_listening(&listener.socket).unwrap_or(false))
-        .map(|listener| listener.address)
+        .map(|listener| listener.place)
         .collect()
 }
 

@@ -7,6 +7,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use ambit_kit::clock;
@@ -14,6 +15,7 @@ use ambit_wire::node::CaptureFailure;
 use ambit_wire::node::host_to_control::Kind as ToControl;
 use tokio::task::JoinSet;
 
+use super::capture_dns;
 use super::enrol;
 use super::find::{self, Found};
 use super::names::{PodNames, PodUid};
@@ -43,6 +45,8 @@ enum Job {
     Capture(PodNames),
     Release(PodUid),
     Identify(PodNames),
+    /// Questions about names are redirected and should not be, or the other way round.
+    Names(PodUid),
 }
 
 /// Works until the role stops, a successor has taken over, or the mesh leaves the node.
@@ -74,7 +78,7 @@ impl Job {
     fn uid(&self) -> &PodUid {
         match self {
             Self::Capture(names) | Self::Identify(names) => &names.uid,
-            Self::Release(uid) => uid,
+            Self::Release(uid) | Self::Names(uid) => uid,
         }
     }
 }
@@ -109,9 +113,11 @@ fn due(mut jobs: Vec<Job>, failures: &HashMap<PodUid, Failure>, now: Instant) ->
 fn jobs(host: &Host) -> Vec<Job> {
     let pods = host.pods.lock();
     let mut jobs = Vec::new();
+    let settled = host.settled.load(Ordering::Relaxed);
     for record in host.roster.records() {
         let uid = &record.names.uid;
         let known = pods.get(uid).map(|pod| (pod.state, &pod.names));
+        let has_dns = pods.get(uid).is_some_and(|pod| pod.attachment.dns);
         let job = match known {
             None | Some((PodState::Draining, _)) if record.enrolled => {
                 let is_running = !record.names.ips.is_empty();
@@ -126,6 +132,9 @@ fn jobs(host: &Host) -> Vec<Job> {
                 };
                 Some(Job::Identify(names))
             }
+            Some((PodState::Captured, _)) if settled && has_dns != (host.dns && !record.no_dns) => {
+                Some(Job::Names(uid.clone()))
+            }
             _ => None,
         };
         jobs.extend(job);
@@ -138,7 +147,7 @@ async fn do_all(host: &Arc<Host>, jobs: Vec<Job>, failures: &mut HashMap<PodUid,
         .iter()
         .filter_map(|job| match job {
             Job::Capture(names) => Some(names.clone()),
-            Job::Release(_) | Job::Identify(_) => None,
+            Job::Release(_) | Job::Identify(_) | Job::Names(_) => None,
         })
         .collect();
     let found = tokio::task::spawn_blocking(move || match wanted.is_empty() {
@@ -176,6 +185,12 @@ async fn do_all(host: &Arc<Host>, jobs: Vec<Job>, failures: &mut HashMap<PodUid,
             Job::Identify(names) => {
                 under_way
                     .spawn(async move { (names.uid.clone(), enrol::identify(&host, names).await) });
+            }
+            Job::Names(uid) => {
+                under_way.spawn(async move {
+                    let changed = capture_dns::change(&host, &uid).await;
+                    (uid, changed.map_err(|error| error.to_string()))
+                });
             }
         }
     }

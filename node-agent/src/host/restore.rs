@@ -115,15 +115,13 @@ pub(crate) async fn load_rules_again(host: &Host) -> Result<(), EnrolError> {
 }
 
 /// Goes on after a successor that did not come to be: it may have written rules by now, of another
-/// packet filter. Called while nothing else has changed.
+/// packet filter or for other traffic. Called while nothing else has changed.
 pub(crate) async fn regain(host: &Host) {
-    let mut strange = false;
     for pod in host.pods.lock().iter_mut() {
         let written = host.kept.written(&pod.names.uid, pod.namespace);
-        strange |= written.iter().any(|rules| *rules != host.rules);
         pod.attachment.written.extend(written);
     }
-    if strange && let Err(error) = load_rules_again(host).await {
+    if let Err(error) = load_rules_again(host).await {
         tracing::error!(%error, "a pod may keep rules of the host role that did not take over");
     }
 }
@@ -141,6 +139,7 @@ pub(crate) fn adopt(
         listeners,
         settings: kept.settings,
         written: kept.written,
+        dns: false,
     };
     let mut pods = host.pods.lock();
     pods.admit(&kept.names, namespace, kept.path, || attachment)?;

@@ -21,7 +21,7 @@ use super::rules::Rules;
 use super::state::{Host, Parts};
 use super::{
     addresses, agent_socket, cni_config, cni_list, control, filters, firewall, leave, listeners,
-    older, proxies, reconcile, restore, vanished, watch as listener_watch,
+    older, proxies, reconcile, resolvers, restore, vanished, watch as listener_watch,
 };
 
 /// Open files: every connection of a proxy is none of ours, but pods have six listeners each and
@@ -58,7 +58,8 @@ pub fn run(args: &HostArgs) -> anyhow::Result<()> {
 async fn serve(args: &HostArgs) -> anyhow::Result<()> {
     let mut signals = StopSignals::listen().context("signals cannot be handled")?;
     let files = limits::raise_open_files(OPEN_FILES).context("limit of open files")?;
-    let rules = filters::choose(args.firewall).await.context("--firewall")?;
+    let chosen = filters::choose(args.firewall, args.dns_capture).await;
+    let rules = chosen.context("--firewall")?;
     let host = set_up(args, rules)?;
     tracing::info!(files, node_ips = ?host.node_ips(), "the host role starts");
     let begun = handover::begin(&host, &args.run_dir.join("handover.sock")).await?;
@@ -129,12 +130,20 @@ fn set_up(args: &HostArgs, rules: Rules) -> anyhow::Result<Arc<Host>> {
         .with_context(|| format!("cannot make --state-dir {}", args.state_dir.display()))?;
     let node = NetNs::current().context("the node's network namespace")?;
     let node_ips = addresses::of_node(&args.node_ips);
+    let resolvers = resolvers::of_node(&args.dns_upstreams);
+    anyhow::ensure!(
+        !(args.dns_capture && resolvers.is_empty()),
+        "--dns-capture needs a resolver that pods can reach, and {} names none: give --dns-upstream, \
+         or in a cluster dnsPolicy ClusterFirstWithHostNet",
+        resolvers::FILE
+    );
     let host = Host::new(Parts {
-        children: Box::new(args.roles(&node_ips)),
+        children: Box::new(args.roles(&node_ips, &resolvers)),
         node,
         node_ips,
         rules,
         limits: args.limits(),
+        dns: args.dns_capture,
         kept: KeptPods::open(&args.state_dir)?,
         cni: args.cni(),
     });

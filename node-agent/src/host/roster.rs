@@ -48,6 +48,8 @@ pub(crate) struct Record {
     pub(crate) probe_ports: BTreeSet<u16>,
     /// When it was asked to cut connections older than the capture, in Unix seconds.
     pub(crate) cut_existing: Option<u64>,
+    /// Whether its questions about names are left alone.
+    pub(crate) no_dns: bool,
 }
 
 /// What is to become of a pod.
@@ -163,6 +165,7 @@ fn record_of(pod: NodePod) -> Result<Record, NameError> {
         enrolled: pod.enrolled,
         probe_ports: probe_ports.collect(),
         cut_existing: Some(pod.cut_existing).filter(|asked| *asked > 0),
+        no_dns: pod.no_dns_capture,
     })
 }
 

@@ -10,6 +10,9 @@
 //! - a first packet that escaped redirection goes nowhere, whoever sent it;
 //! - a packet of a marked socket with a foreign source address leaves by `lo` or not at all;
 //! - the proxy's leg to the application is not tracked, so it may share the client's own port;
+//! - where questions about names are redirected, the proxy's own ones are tracked apart (conntrack
+//!   zone 1): one from a port that a client used a moment ago would be taken for the client's, and
+//!   come back to the proxy;
 //! - a text may be loaded any number of times and replaces all that an earlier one of ours did; no
 //!   step of it leaves a captured pod direct.
 
@@ -53,9 +56,11 @@ pub(crate) enum Duty {
     Nothing,
 }
 
-/// What the rules of a pod depend on: addresses of the node it runs on.
+/// What the rules of a pod depend on: addresses of the node it runs on, and whether its questions
+/// about names are redirected too.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct RuleInput {
+    dns: bool,
     node4: BTreeSet<Ipv4Addr>,
     node6: BTreeSet<Ipv6Addr>,
 }
@@ -93,6 +98,12 @@ impl RuleInput {
             }
         }
         input
+    }
+
+    /// The same, with questions about names redirected, or not.
+    pub(crate) fn with_dns(mut self, dns: bool) -> Self {
+        self.dns = dns;
+        self
     }
 }
 

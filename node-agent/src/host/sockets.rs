@@ -154,6 +154,8 @@ fn outgoing_of(kind: SocketKind) -> Outgoing {
         SocketKind::World6 => Outgoing::World6,
         SocketKind::App4 => Outgoing::App4,
         SocketKind::App6 => Outgoing::App6,
+        SocketKind::Datagram4 => Outgoing::Datagram4,
+        SocketKind::Datagram6 => Outgoing::Datagram6,
     }
 }
 

@@ -9,6 +9,7 @@ use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use ambit_cni::keeper::Keeper;
@@ -81,6 +82,8 @@ pub(crate) struct Attachment {
     pub(crate) settings: Vec<Former>,
     /// Packet filters that may have rules of ours in it.
     pub(crate) written: BTreeSet<Rules>,
+    /// Whether its questions about names are redirected, as far as this process has seen to it.
+    pub(crate) dns: bool,
 }
 
 /// The role's state; one per process, shared by all its tasks.
@@ -94,6 +97,8 @@ pub(crate) struct Host {
     pub(crate) rules: Rules,
     /// Times and limits.
     pub(crate) limits: Limits,
+    /// Whether questions about names are redirected here.
+    pub(crate) dns: bool,
     /// Starts the other roles.
     pub(crate) children: Box<dyn Children>,
     /// Who is enrolled.
@@ -133,6 +138,9 @@ pub(crate) struct Host {
     pub(crate) ancestor: Mutex<Option<(u64, OwnedFd)>>,
     /// False until a previous host role, whose proxies may hold draining pods, is gone.
     pub(crate) ancestor_gone: watch::Sender<bool>,
+    /// False while this role is taking over and may still fail: then it changes nothing that the role
+    /// before it could not serve.
+    pub(crate) settled: AtomicBool,
     /// Asks for a new generation of the proxy beside the serving one.
     pub(crate) replacement: Notify,
     turns: Mutex<HashMap<PodUid, Arc<tokio::sync::Mutex<()>>>>,
@@ -150,6 +158,8 @@ pub(crate) struct Parts {
     pub(crate) rules: Rules,
     /// Times and limits.
     pub(crate) limits: Limits,
+    /// Whether questions about names are redirected here.
+    pub(crate) dns: bool,
     /// Starts the other roles.
     pub(crate) children: Box<dyn Children>,
     /// What outlives this process.
@@ -180,6 +190,7 @@ impl Host {
             node_ips: Mutex::new(parts.node_ips.into()),
             rules: parts.rules,
             limits: parts.limits,
+            dns: parts.dns,
             children: parts.children,
             generations: Mutex::default(),
             control: ControlLink::default(),
@@ -198,15 +209,16 @@ impl Host {
             ancestor: Mutex::default(),
             changes: RwLock::new(()),
             ancestor_gone: watch::Sender::new(true),
+            settled: AtomicBool::new(true),
             replacement: Notify::new(),
             turns: Mutex::default(),
             changed: watch::Sender::new(()),
         }))
     }
 
-    /// What the rules of a captured pod do here.
-    pub(crate) fn capture(&self) -> Duty {
-        Duty::Capture(RuleInput::new(&self.node_ips()))
+    /// What the rules of a captured pod do here, with questions about names redirected or not.
+    pub(crate) fn capture(&self, dns: bool) -> Duty {
+        Duty::Capture(RuleInput::new(&self.node_ips()).with_dns(dns))
     }
 
     /// The node's own addresses.
@@ -293,7 +305,7 @@ impl Host {
         let ours = &pod.attachment.listeners;
         let (kinds, descriptors) = ours
             .iter()
-            .filter_map(|listener| Some((listeners::kind_of(listener.address)?, listener)))
+            .filter_map(|listener| Some((listeners::kind_of(listener.place)?, listener)))
             .map(|(kind, listener)| (i32::from(kind), Handed::Kept(Arc::clone(&listener.socket))))
             .unzip();
         let attached = PodAttached {
@@ -312,7 +324,7 @@ impl Host {
         let pages = self.pages.lock();
         let ports = pages
             .iter()
-            .map(|page| u32::from(page.address.port()))
+            .map(|page| u32::from(page.place.address.port()))
             .collect();
         let descriptors = pages
             .iter()
@@ -347,6 +359,7 @@ impl Attachment {
             listeners: Vec::new(),
             settings: Vec::new(),
             written,
+            dns: false,
         }
     }
 }

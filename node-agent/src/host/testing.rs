@@ -147,6 +147,15 @@ impl Ground {
 
     /// Such a role with another packet filter.
     pub(crate) fn role_with(&self, fakes: &Fakes, rules: Rules) -> Arc<Host> {
+        self.role_of(fakes, rules, false)
+    }
+
+    /// Such a role that redirects questions about names, too.
+    pub(crate) fn role_for_names(&self, fakes: &Fakes) -> Arc<Host> {
+        self.role_of(fakes, Rules::Nft, true)
+    }
+
+    fn role_of(&self, fakes: &Fakes, rules: Rules, dns: bool) -> Arc<Host> {
         Host::new(Parts {
             node: NetNs::open(self.namespace.path()).unwrap(),
             node_ips: vec!["10.244.1.1".parse().unwrap()],
@@ -156,6 +165,7 @@ impl Ground {
                 half_open_time: std::time::Duration::from_millis(100),
                 ..Limits::default()
             },
+            dns,
             children: Box::new(fakes.clone()),
             kept: KeptPods::open(self.folder.path()).unwrap(),
             cni: None,

@@ -4,8 +4,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use ambit_netsys::sockets;
+
 use super::counters::Count;
-use super::listeners::{self, Listener};
+use super::listeners::{self, Listener, Place};
 use super::names::PodUid;
 use super::state::Host;
 
@@ -64,16 +66,33 @@ fn renew_pages(host: &Host) {
 fn renew(
     host: &Host,
     ours: &mut Vec<Listener>,
-    open: impl Fn(&[std::net::SocketAddr]) -> Result<Vec<Listener>, listeners::ListenError>,
+    open: impl Fn(&[Place]) -> Result<Vec<Listener>, listeners::ListenError>,
 ) -> bool {
     let silent = listeners::silent(ours);
+    if silent.is_empty() {
+        return false;
+    }
+    // One for datagrams has its port for itself: it is not made anew, but mended.
+    let (datagrams, silent): (Vec<Place>, Vec<Place>) =
+        silent.into_iter().partition(|place| place.datagrams);
+    for listener in ours.iter().filter(|ours| datagrams.contains(&ours.place)) {
+        match sockets::disconnect(&listener.socket) {
+            Ok(()) => {
+                tracing::error!(place = ?listener.place, "a socket heard one peer only; mended");
+                host.counters.add(Count::ListenersRenewed, 1);
+            }
+            Err(error) => {
+                tracing::error!(place = ?listener.place, %error, "a socket that hears one peer only cannot be mended");
+            }
+        }
+    }
     if silent.is_empty() {
         return false;
     }
     // Before the old ones are let go: what fails now is tried again with the next look.
     match open(&silent) {
         Ok(renewed) => {
-            ours.retain(|listener| !silent.contains(&listener.address));
+            ours.retain(|listener| !silent.contains(&listener.place));
             tracing::error!(?silent, "listeners had stopped listening; made anew");
             host.counters
                 .add(Count::ListenersRenewed, silent.len() as u64);

@@ -255,6 +255,8 @@ fn kind_number(kind: SocketKind) -> u8 {
         SocketKind::World6 => 1,
         SocketKind::App4 => 2,
         SocketKind::App6 => 3,
+        SocketKind::Datagram4 => 4,
+        SocketKind::Datagram6 => 5,
     }
 }
 
@@ -264,6 +266,8 @@ fn numbered_kind(number: u8) -> Result<SocketKind, MalformedRecord> {
         1 => Ok(SocketKind::World6),
         2 => Ok(SocketKind::App4),
         3 => Ok(SocketKind::App6),
+        4 => Ok(SocketKind::Datagram4),
+        5 => Ok(SocketKind::Datagram6),
         other => Err(MalformedRecord::Kind(other)),
     }
 }

@@ -36,7 +36,7 @@ pub(crate) struct Request {
 pub(crate) struct Stock {
     pod: Arc<str>,
     requests: mpsc::Sender<Request>,
-    shelves: [Shelf; 4],
+    shelves: [Shelf; 6],
 }
 
 /// Connections are given sockets in the order in which they came: a batch wakes as many of them as
@@ -67,6 +67,8 @@ impl Stock {
             SocketKind::World6,
             SocketKind::App4,
             SocketKind::App6,
+            SocketKind::Datagram4,
+            SocketKind::Datagram6,
         ];
         Self {
             pod,

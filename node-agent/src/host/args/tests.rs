@@ -43,13 +43,17 @@ fn each_role_is_told_what_it_needs_and_no_secret_is_an_argument_of_the_proxy() {
         "7",
         "--log-json",
     ]);
-    let roles = args.roles(&["10.0.0.1".parse().unwrap()]);
+    let roles = args.roles(
+        &["10.0.0.1".parse().unwrap()],
+        &["10.96.0.10:53".parse().unwrap()],
+    );
     let proxy = words(&roles.proxy_arguments);
     for word in [
         "--node=n1",
         "--egress=REGISTRY_ONLY",
         "--pod-connections=7",
         "--log-json",
+        "--dns-upstream=10.96.0.10:53",
     ] {
         assert!(proxy.contains(&word), "{word}: {proxy:?}");
     }

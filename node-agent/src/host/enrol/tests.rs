@@ -1,3 +1,5 @@
+use std::net::SocketAddr;
+
 use ambit_wire::node::host_to_proxy::Kind as ToProxy;
 
 use super::*;
@@ -69,7 +71,8 @@ async fn the_node_itself_and_a_second_uid_are_refused_and_leave_no_trace() {
 async fn an_enrolment_that_fails_leaves_the_namespace_as_it_was() {
     let (ground, pod) = (Ground::make(), Namespace::make("pod"));
     let node = ground.run(true);
-    let taken = listeners::open(&pod.open(), &["0.0.0.0:15008".parse().unwrap()]).unwrap();
+    let hbone: SocketAddr = "0.0.0.0:15008".parse().unwrap();
+    let taken = listeners::open(&pod.open(), &[hbone]).unwrap();
     let limit = pod.shell("cat /proc/sys/net/core/somaxconn");
     let error = enrolled(&node.host, "a", &pod).await.unwrap_err();
     assert_eq!(error.reason(), "listen_failed");

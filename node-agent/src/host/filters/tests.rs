@@ -20,8 +20,10 @@ async fn every_choice_finds_a_filter_here() {
         "this test makes namespaces: run it as root"
     );
     for choice in Choice::value_variants() {
-        let chosen = choose(*choice).await.unwrap();
-        assert!(choice.candidates(legacy_in_use()).contains(&chosen));
+        for dns in [false, true] {
+            let chosen = choose(*choice, dns).await.unwrap();
+            assert!(choice.candidates(legacy_in_use()).contains(&chosen));
+        }
     }
 }
 

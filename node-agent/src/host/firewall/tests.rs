@@ -18,6 +18,7 @@ macro_rules! with_every_filter {
 }
 
 mod behaviour;
+mod names;
 mod stray;
 mod texts;
 mod wire;

@@ -32,6 +32,9 @@ pub(crate) enum Word {
     Hello {
         /// The language it speaks.
         version: u32,
+        /// Whether it knows of listeners for questions about names; roles of old do not.
+        #[serde(default)]
+        names: bool,
     },
     /// The old role answers: how much will follow. With the page sockets, and one more descriptor
     /// if a generation serves: the way to its counters.

@@ -136,7 +136,13 @@ async fn a_successor_that_fails_changes_nothing() {
     let stranger = UnixStream::connect(&socket).await.unwrap();
     let mut frames = Frames::new(stranger);
     frames
-        .send(&Word::Hello { version: 99 }, &[])
+        .send(
+            &Word::Hello {
+                version: 99,
+                names: true,
+            },
+            &[],
+        )
         .await
         .unwrap();
     assert!(

@@ -56,6 +56,7 @@ fn wish(at: u64) -> RosterUpdate {
             service_account: names.service_account,
             enrolled: true,
             cut_existing: at,
+            no_dns_capture: false,
             ..NodePod::default()
         }],
         ..RosterUpdate::default()

@@ -69,6 +69,7 @@ async fn only_ports_that_are_probed_count() {
             enrolled: true,
             probe_ports: vec![80],
             cut_existing: 0,
+            no_dns_capture: false,
         }],
         ..RosterUpdate::default()
     });

@@ -17,6 +17,7 @@ fn told(uid: &str, enrolled: bool) -> RosterUpdate {
             enrolled,
             probe_ports: Vec::new(),
             cut_existing: 0,
+            no_dns_capture: false,
         }],
         ..RosterUpdate::default()
     }

@@ -109,7 +109,7 @@ async fn a_pod_that_was_draining_is_cleaned_up() {
 async fn a_pod_whose_ports_stay_taken_refuses_and_can_be_enrolled_again() {
     let (ground, pod) = (Ground::make(), Namespace::make("pod"));
     killed(&ground, &pod).await;
-    let address = ["0.0.0.0:15008".parse().unwrap()];
+    let address: [std::net::SocketAddr; 1] = ["0.0.0.0:15008".parse().unwrap()];
     let taken = crate::host::listeners::open(&pod.open(), &address).unwrap();
     let node = restarted(&ground).await;
     assert!(node.host.pod_views().is_empty());

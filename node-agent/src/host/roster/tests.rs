@@ -10,6 +10,7 @@ fn pod(uid: &str, enrolled: bool, ips: &[&str]) -> NodePod {
         enrolled,
         probe_ports: vec![8080, 70_000],
         cut_existing: 0,
+        no_dns_capture: false,
     }
 }
 

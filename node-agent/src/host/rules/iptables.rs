@@ -106,47 +106,73 @@ fn chains(duty: &Duty, node: impl Fn(&RuleInput) -> Vec<String>) -> Vec<Chain> {
             let node = node(input);
             let (inbound, from_node) = inbound(&node);
             let [seal_in, seal_out] = seals(&node);
-            vec![marked(), outbound(), inbound, from_node, seal_in, seal_out]
+            let zone = input.dns.then(zone_of_answers);
+            let mut chains = vec![marked(input.dns)];
+            chains.extend(zone);
+            chains.extend([outbound(input.dns), inbound, from_node, seal_in, seal_out]);
+            chains
         }
-        Duty::Drain => vec![marked(), kept_alive()],
+        Duty::Drain => vec![marked(false), kept_alive()],
         Duty::Nothing => Vec::new(),
     }
 }
 
 /// What holds for the proxy's own sockets, during capture and while draining.
-fn marked() -> Chain {
+fn marked(dns: bool) -> Chain {
     let guard = |mark: u32| {
         format!("-m mark --mark {mark:#x} ! -o lo -m addrtype ! --src-type LOCAL -j DROP")
     };
+    let mut rules = vec![
+        guard(APP_MARK),
+        guard(WORLD_MARK),
+        format!("-m mark --mark {APP_MARK:#x} -j CT --notrack"),
+    ];
+    if dns {
+        let question = format!("-p udp --dport 53 -m mark --mark {WORLD_MARK:#x}");
+        rules.push(format!("{question} -j CT --zone 1"));
+    }
     Chain {
         table: "raw",
         name: "AMBIT_MARKED",
         hook: Some("OUTPUT"),
-        rules: vec![
-            guard(APP_MARK),
-            guard(WORLD_MARK),
-            format!("-m mark --mark {APP_MARK:#x} -j CT --notrack"),
-        ],
+        rules,
+    }
+}
+
+/// Answers to the proxy's own questions are tracked where the questions are.
+fn zone_of_answers() -> Chain {
+    Chain {
+        table: "raw",
+        name: "AMBIT_ANSWERS",
+        hook: Some("PREROUTING"),
+        rules: vec!["-p udp --sport 53 -j CT --zone 1".to_owned()],
     }
 }
 
 /// Nothing out of the proxy's own sockets or to the pod itself; then what `rest` says.
-fn from_application(rest: String) -> Vec<String> {
-    vec![
+fn from_application(rest: impl IntoIterator<Item = String>) -> Vec<String> {
+    let mut rules = vec![
         format!("-m mark --mark {APP_MARK:#x} -j RETURN"),
         format!("-m mark --mark {WORLD_MARK:#x} -j RETURN"),
         "-m addrtype --dst-type LOCAL -j RETURN".to_owned(),
-        rest,
-    ]
+    ];
+    rules.extend(rest);
+    rules
 }
 
-fn outbound() -> Chain {
-    let redirect = format!("{FIRST_PACKET} -j REDIRECT --to-ports {}", ports::OUTBOUND);
+fn outbound(dns: bool) -> Chain {
+    let redirect = |port: u16| format!("-j REDIRECT --to-ports {port}");
+    let names = [
+        format!("-p udp --dport 53 {}", redirect(ports::DNS)),
+        format!("{FIRST_PACKET} --dport 53 {}", redirect(ports::DNS)),
+    ];
+    let all = format!("{FIRST_PACKET} {}", redirect(ports::OUTBOUND));
+    let names = names.into_iter().filter(|_| dns);
     Chain {
         table: "nat",
         name: "AMBIT_OUT",
         hook: Some("OUTPUT"),
-        rules: from_application(redirect),
+        rules: from_application(names.chain([all])),
     }
 }
 
@@ -199,7 +225,7 @@ fn seals(node: &[String]) -> [Chain; 2] {
         table: "filter",
         name: "AMBIT_SEAL_OUT",
         hook: Some("OUTPUT"),
-        rules: from_application(drop),
+        rules: from_application([drop]),
     };
     [seal_in, seal_out]
 }

@@ -37,8 +37,11 @@ fn capture(input: &RuleInput) -> String {
     let mut body = String::new();
     push_set(&mut body, "node4", "ipv4_addr", &input.node4);
     push_set(&mut body, "node6", "ipv6_addr", &input.node6);
-    body.push_str(&marked_chains());
-    body.push_str(&outbound_chain());
+    body.push_str(&marked_chains(input.dns));
+    if input.dns {
+        body.push_str(ZONE_OF_ANSWERS);
+    }
+    body.push_str(&outbound_chain(input.dns));
     body.push_str(&inbound_chain());
     body.push_str(&seal());
     body
@@ -46,7 +49,7 @@ fn capture(input: &RuleInput) -> String {
 
 /// One nat chain with one `ct` rule keeps the hooks.
 fn drain() -> String {
-    let mut body = marked_chains();
+    let mut body = marked_chains(false);
     body.push_str(
         " chain out {\n  type nat hook output priority -100;\n  ct state invalid return\n }\n",
     );
@@ -72,13 +75,25 @@ fn push_set<T: ToString>(body: &mut String, name: &str, kind: &str, members: &BT
     };
 }
 
+/// Answers to the proxy's own questions are tracked where the questions are.
+const ZONE_OF_ANSWERS: &str = " chain answers {
+  type filter hook prerouting priority -300;
+  udp sport 53 ct zone set 1
+ }
+";
+
 /// What holds for the proxy's own sockets, during capture and while draining.
-fn marked_chains() -> String {
+fn marked_chains(dns: bool) -> String {
+    let zone = if dns {
+        format!("  meta mark {WORLD_MARK:#x} udp dport 53 ct zone set 1\n")
+    } else {
+        String::new()
+    };
     format!(
         " chain raw {{
   type filter hook output priority -300;
   meta mark {APP_MARK:#x} notrack
- }}
+{zone} }}
  chain guard {{
   type filter hook output priority 0;
   meta mark {{ {APP_MARK:#x}, {WORLD_MARK:#x} }} oifname != \"lo\" fib saddr type != local drop
@@ -87,13 +102,21 @@ fn marked_chains() -> String {
     )
 }
 
-fn outbound_chain() -> String {
+fn outbound_chain(dns: bool) -> String {
+    let port = ports::DNS;
+    let names = if dns {
+        format!(
+            "  udp dport 53 redirect to :{port}\n  tcp dport 53 {FIRST_PACKET} redirect to :{port}\n"
+        )
+    } else {
+        String::new()
+    };
     format!(
         " chain out {{
   type nat hook output priority -100;
   meta mark {{ {APP_MARK:#x}, {WORLD_MARK:#x} }} return
   fib daddr type local return
-  {FIRST_PACKET} redirect to :{}
+{names}  {FIRST_PACKET} redirect to :{}
  }}
 ",
         ports::OUTBOUND

@@ -89,7 +89,7 @@ async fn a_role_that_died_between_two_filters_leaves_no_rules_forgotten() {
     let record = between.kept.load().unwrap().0.remove(0);
     let written = BTreeSet::from([Rules::Nft, Rules::IptablesLegacy]);
     between.kept.save(&KeptPod { written, ..record }).unwrap();
-    let duty = between.capture();
+    let duty = between.capture(false);
     firewall::load(&pod.open(), Rules::IptablesLegacy, &duty)
         .await
         .unwrap();

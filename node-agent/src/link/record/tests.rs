@@ -98,7 +98,7 @@ fn packets_that_are_no_records_are_told_apart() {
     assert_eq!(ToHost::decode(&[0; 65]), Err(MalformedRecord::Size(65)));
     assert_eq!(with(0, 0), Err(MalformedRecord::Number(0)));
     assert_eq!(with(0, 8), Err(MalformedRecord::Number(8)));
-    assert_eq!(with(1, 4), Err(MalformedRecord::Kind(4)));
+    assert_eq!(with(1, 6), Err(MalformedRecord::Kind(6)));
     assert_eq!(with(3, 0), Err(MalformedRecord::Uid), "empty");
     assert_eq!(
         with(3, 41),

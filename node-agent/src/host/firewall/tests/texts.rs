@@ -10,10 +10,8 @@ with_every_filter! {
 }
 
 fn capture() -> Duty {
-    Duty::Capture(RuleInput::new(&[
-        "10.244.1.1".parse().unwrap(),
-        "fd00:244:1::1".parse().unwrap(),
-    ]))
+    let node = ["10.244.1.1", "fd00:244:1::1"].map(|ip| ip.parse().unwrap());
+    Duty::Capture(RuleInput::new(&node).with_dns(true))
 }
 
 /// All rules of a namespace in the words of these rules' own program, without counters.

@@ -127,7 +127,8 @@ impl Wire {
         self.serve(&self.pod, (any(family.pod), port), "app");
     }
 
-    fn serve(&self, at: &Namespace, address: (IpAddr, u16), word: &'static str) {
+    /// Somebody who accepts, and says this word.
+    pub(super) fn serve(&self, at: &Namespace, address: (IpAddr, u16), word: &'static str) {
         let open = || sockets::listener(SocketAddr::from(address), 128);
         let socket = at.open().run(open).unwrap().unwrap();
         let listener = TcpListener::from_std(std::net::TcpListener::from(socket)).unwrap();

@@ -27,16 +27,31 @@ async fn words_and_their_descriptors_arrive_together_and_in_order() {
         .await
         .unwrap();
     old.send(&Word::Taken, &[]).await.unwrap();
-    old.send(&Word::Hello { version: 1 }, &[file.as_fd()])
-        .await
-        .unwrap();
+    old.send(
+        &Word::Hello {
+            version: 1,
+            names: false,
+        },
+        &[file.as_fd()],
+    )
+    .await
+    .unwrap();
     drop(old);
     let (word, descriptors) = new.recv().await.unwrap().unwrap();
     assert_eq!((word, descriptors.len()), (state(), 2));
     let (word, descriptors) = new.recv().await.unwrap().unwrap();
     assert_eq!((word, descriptors.len()), (Word::Taken, 0));
     let (word, descriptors) = new.recv().await.unwrap().unwrap();
-    assert_eq!((word, descriptors.len()), (Word::Hello { version: 1 }, 1));
+    assert_eq!(
+        (word, descriptors.len()),
+        (
+            Word::Hello {
+                version: 1,
+                names: false
+            },
+            1
+        )
+    );
     assert!(new.recv().await.unwrap().is_none());
 }
 

@@ -1,0 +1,148 @@
+use std::sync::Arc;
+
+use ambit_netsys::NetNs;
+use ambit_wire::node::{NodePod, RosterUpdate};
+
+use super::*;
+use crate::host::handover;
+use crate::host::release;
+use crate::host::testing::fakes::{Fakes, PATIENCE};
+use crate::host::testing::{Ground, Namespace, Node, names, start_children};
+use crate::host::{agent_socket, reconcile};
+
+/// What the rules of the mesh in a pod say of port 15053.
+fn is_redirected(pod: &Namespace) -> bool {
+    pod.shell("nft list ruleset").contains("redirect to :15053")
+}
+
+fn role(ground: &Ground) -> Node {
+    let fakes = Fakes::new(true);
+    let host = ground.role_for_names(&fakes);
+    start_children(&host);
+    Node { host, fakes }
+}
+
+async fn enrolled(host: &Arc<Host>, pod: &Namespace) {
+    let netns = NetNs::open(pod.path()).unwrap();
+    enrol::enrol(host, names("a"), netns, Some(pod.path()))
+        .await
+        .unwrap();
+}
+
+fn told(host: &Host, no_dns_capture: bool) {
+    let names = names("a");
+    let pod = NodePod {
+        uid: "a".to_owned(),
+        namespace: names.namespace,
+        name: names.name,
+        service_account: names.service_account,
+        ips: vec!["10.0.0.2".to_owned()],
+        enrolled: true,
+        no_dns_capture,
+        ..NodePod::default()
+    };
+    host.roster.take(RosterUpdate {
+        is_snapshot: true,
+        pods: vec![pod],
+        ..RosterUpdate::default()
+    });
+    host.note_change();
+}
+
+/// Waits until the rules were loaded so.
+async fn until(host: &Host, dns: bool) {
+    let is_so = || {
+        let pods = host.pods.lock();
+        pods.get(&names("a").uid)
+            .is_some_and(|pod| pod.attachment.dns == dns)
+    };
+    let start = tokio::time::Instant::now();
+    while !is_so() {
+        assert!(start.elapsed() < PATIENCE, "it does not become {dns}");
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_captured_pods_questions_are_redirected_until_it_is_released() {
+    let (ground, pod) = (Ground::make(), Namespace::make("pod"));
+    let node = role(&ground);
+    enrolled(&node.host, &pod).await;
+    assert!(is_redirected(&pod));
+    let proxy = node.fakes.proxy(1).await;
+    assert_eq!(proxy.listeners.lock()["a"].len(), 10);
+    release::release(&node.host, &names("a").uid).await.unwrap();
+    assert!(!is_redirected(&pod));
+    let is_gone = || node.host.pod_views().is_empty();
+    assert!(node.host.wait_until(PATIENCE, is_gone).await);
+    assert_eq!(pod.shell("nft list ruleset; ss -Hlun; ss -Hltn"), "");
+}
+
+#[tokio::test]
+async fn the_annotation_of_a_pod_leaves_its_questions_alone_also_later() {
+    let (ground, pod) = (Ground::make(), Namespace::make("pod"));
+    let node = role(&ground);
+    told(&node.host, true);
+    enrolled(&node.host, &pod).await;
+    assert!(!is_redirected(&pod));
+    let of_task = Arc::clone(&node.host);
+    node.host.tasks.spawn("reconcile", reconcile::run(of_task));
+    for no_dns in [false, true, false] {
+        told(&node.host, no_dns);
+        until(&node.host, !no_dns).await;
+        assert_eq!(is_redirected(&pod), !no_dns);
+    }
+    let proxy = node.fakes.proxy(1).await;
+    let has_all = || proxy.listeners.lock()["a"].len() == 10;
+    node.fakes.until(has_all).await;
+}
+
+#[tokio::test]
+async fn a_role_that_takes_over_redirects_once_it_has_and_has_told_the_proxy() {
+    let (ground, pod) = (Ground::make(), Namespace::make("pod"));
+    let old = ground.run(true);
+    enrolled(&old.host, &pod).await;
+    let socket = ground.folder.path().join("handover.sock");
+    let listener = agent_socket::bind(&socket).unwrap();
+    let host = Arc::clone(&old.host);
+    let offering = tokio::spawn(async move {
+        let phase = tokio::sync::watch::Sender::new(handover::Phase::Idle);
+        handover::offer(&host, &listener, &phase).await
+    });
+    let fakes = Fakes::new(true);
+    let host = ground.role_for_names(&fakes);
+    let takeover = handover::begin(&host, &socket).await.unwrap().unwrap();
+    told(&host, false);
+    start_children(&host);
+    host.tasks
+        .spawn("reconcile", reconcile::run(Arc::clone(&host)));
+    takeover.conclude(&host).await.unwrap();
+    offering.await.unwrap();
+    until(&host, true).await;
+    assert!(is_redirected(&pod));
+
+    // And from one that does to one that does as well, with the listeners that there are.
+    let listener = agent_socket::bind(&socket).unwrap();
+    let of_task = Arc::clone(&host);
+    let offering = tokio::spawn(async move {
+        let phase = tokio::sync::watch::Sender::new(handover::Phase::Idle);
+        handover::offer(&of_task, &listener, &phase).await
+    });
+    let next = ground.role_for_names(&Fakes::new(true));
+    let takeover = handover::begin(&next, &socket).await.unwrap().unwrap();
+    let handed = next
+        .pods
+        .lock()
+        .get(&names("a").uid)
+        .unwrap()
+        .attachment
+        .listeners
+        .clone();
+    assert_eq!(handed.iter().filter(|ours| ours.is_for_names()).count(), 4);
+    assert_eq!(handed.iter().filter(|ours| ours.place.datagrams).count(), 2);
+    start_children(&next);
+    takeover.conclude(&next).await.unwrap();
+    offering.await.unwrap();
+    assert!(is_redirected(&pod));
+    until(&next, true).await;
+}
