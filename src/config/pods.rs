@@ -26,6 +26,8 @@ pub struct PodOnNode {
     pub probe_ports: BTreeSet<u16>,
     /// When it was asked to cut its connections that are older than its capture, in Unix seconds.
     pub cut_existing: Option<u64>,
+    /// Whether its questions about names are left alone.
+    pub keeps_its_resolver: bool,
     /// True if it shares the network of its node.
     pub host_network: bool,
     /// Whether its labels or those of its namespace ask for capture.
@@ -88,6 +90,7 @@ impl Configuration {
             ips: pod.addresses(),
             probe_ports: pod.probe_ports(),
             cut_existing: translate::cut_existing(pod),
+            keeps_its_resolver: translate::keeps_its_resolver(pod),
             host_network: pod.spec.host_network,
             uid: pod.uid(),
             namespace: Arc::clone(&key.namespace),

@@ -40,7 +40,9 @@ pub(in crate::config) use self::authentication::{
 };
 pub use self::dependents::{Dirty, Output};
 pub(crate) use self::enrolment::{CUT_EXISTING, LABELS};
-pub use self::enrolment::{cut_existing, enrolled, enrolled_namespaces, is_recorded};
+pub use self::enrolment::{
+    cut_existing, enrolled, enrolled_namespaces, is_recorded, keeps_its_resolver,
+};
 pub use self::peer_authentication::deciding as deciding_peer_authentication;
 pub use self::rivals::{outdone, rivals_of};
 pub(in crate::config) use self::routes::general as general_findings;

@@ -16,6 +16,8 @@ use crate::config::{CaptureRecord, Settings};
 pub(crate) const LABELS: &[&str] = &["ambit.mesh/dataplane-mode", "istio.io/dataplane-mode"];
 /// Annotations that record a capture: by our agents, and by Istio's.
 const RECORDS: &[&str] = &["ambit.mesh/redirection", "ambient.istio.io/redirection"];
+/// Annotations that leave a pod's questions about names alone, ours first.
+const DNS_CAPTURE: [&str; 2] = ["ambit.mesh/dns-capture", "ambient.istio.io/dns-capture"];
 /// Annotation that asks to cut connections that are older than the capture: when, in Unix seconds.
 pub(crate) const CUT_EXISTING: &str = "ambit.mesh/cut-existing";
 /// Containers that are a mesh's proxy themselves.
@@ -72,6 +74,13 @@ pub fn is_recorded(pod: &Pod) -> bool {
 /// When it was asked to cut the pod's connections that are older than its capture.
 pub fn cut_existing(pod: &Pod) -> Option<u64> {
     pod.metadata.annotation(CUT_EXISTING)?.parse().ok()
+}
+
+/// Whether the pod's questions about names are left alone.
+pub fn keeps_its_resolver(pod: &Pod) -> bool {
+    let told = |name: &&str| pod.metadata.annotation(name);
+    let value = DNS_CAPTURE.iter().find_map(told);
+    value.is_some_and(|value| **value == *"false")
 }
 
 fn has_sidecar(pod: &Pod) -> bool {

@@ -79,6 +79,7 @@ fn to_wire(pod: &PodOnNode) -> NodePod {
         ips: pod.ips.iter().map(ToString::to_string).collect(),
         enrolled: pod.enrolled,
         cut_existing: pod.cut_existing.unwrap_or_default(),
+        no_dns_capture: pod.keeps_its_resolver,
         probe_ports: pod.probe_ports.iter().copied().map(u32::from).collect(),
     }
 }

@@ -11,6 +11,7 @@ fn pod(uid: &str, enrolled: bool) -> PodOnNode {
         ips: vec!["10.0.0.1".parse().unwrap()],
         probe_ports: BTreeSet::from([80]),
         cut_existing: None,
+        keeps_its_resolver: false,
         host_network: false,
         enrolled,
     }
