@@ -7,6 +7,7 @@
 //! - [`feed`]: the model, certificates and trust arrive
 //! - [`accept`] hands connections to [`crate::outbound`], [`crate::inbound`], [`crate::passthrough`]
 //! - [`datapath`], [`reach`], [`stock`], [`identities`], [`pods`]: what a connection needs
+//! - [`names`]: questions about names, of pods and of the proxy itself
 //! - [`connections`], [`ledger`], [`access_log`], [`gauges`], [`pages`]: what is told of it, with
 //!   what [`ambit_telemetry`] has for both proxies
 //! - [`succession`], [`generations`]: the neighbour generation during a replacement
@@ -26,6 +27,7 @@ pub(crate) mod gauges;
 pub(crate) mod generations;
 pub(crate) mod identities;
 pub(crate) mod ledger;
+pub(crate) mod names;
 pub(crate) mod pages;
 pub(crate) mod pods;
 pub(crate) mod probes;
@@ -33,6 +35,7 @@ pub(crate) mod reach;
 pub(crate) mod stock;
 pub(crate) mod succession;
 
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
@@ -76,6 +79,9 @@ pub struct ProxyArgs {
     /// What happens to connections to unknown destinations.
     #[arg(long, default_value = "ALLOW_ANY")]
     pub egress: EgressMode,
+    /// A resolver that names are asked of, ADDRESS:PORT; once for each.
+    #[arg(long = "dns-upstream")]
+    pub resolvers: Vec<SocketAddr>,
     /// Most connections that one pod may have open.
     #[arg(long, default_value_t = 12_000)]
     pub pod_connections: usize,
@@ -121,14 +127,15 @@ async fn serve(args: &ProxyArgs, link: OwnedFd, feed: OwnedFd, logs: Logs) -> an
         trust_domain: args.trust_domain.as_str().into(),
     };
     let (probes, questions) = probes::Probes::new();
-    let path = Arc::new(DataPath::new(
+    let path = DataPath::new(
         identities::Identities::new(wanted),
         probes,
         ambit_tunnel::Settings::default(),
         args.egress,
         Arc::clone(&place.trust_domain),
         (ledger, log.clone()),
-    ));
+    );
+    let path = Arc::new(path.with_resolvers(args.resolvers.clone()));
     let pods = Arc::new(LocalPods::default());
     let state = Arc::new(feed::FeedState::default());
     let synced = watch::Sender::new(false);

@@ -15,8 +15,9 @@ use ambit_wire::node::ListenerKind;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
-use super::datapath::{Arrival, DataPath, RECORD_PATIENCE};
+use super::datapath::{Arrival, DataPath, RECORD_PATIENCE, reset};
 use super::ledger::Family;
+use super::names::serve;
 use super::pods::LocalPod;
 use crate::{inbound, outbound, passthrough};
 
@@ -103,17 +104,25 @@ async fn serve(path: &Arc<DataPath>, pod: &Arc<LocalPod>, tcp: TcpStream, kind: 
         ListenerKind::Outbound => Box::pin(outbound::serve(path, pod, tcp)).await,
         ListenerKind::Plaintext => Box::pin(passthrough::serve(path, pod, tcp)).await,
         ListenerKind::Hbone => Box::pin(inbound::serve(path, pod, tcp)).await,
+        ListenerKind::DnsStream => Box::pin(serve::stream(path, pod, tcp)).await,
+        // Not accepted here: it has no connections.
+        ListenerKind::DnsDatagram => {}
     }
 }
 
 fn refuse(path: &DataPath, pod: &LocalPod, tcp: TcpStream, kind: ListenerKind, refusal: &Refusal) {
+    if matches!(kind, ListenerKind::DnsStream | ListenerKind::DnsDatagram) {
+        let result = [("result", refusal.reason.word())];
+        path.ledger.count(Family::Questions, &result);
+        return reset(tcp);
+    }
     let (Ok(client), Ok(local)) = (tcp.peer_addr(), tcp.local_addr()) else {
         return;
     };
     let destination = Arrival::of(&tcp).map_or(local, |arrival| arrival.destination);
     let own = Some(pod.as_source(&path.mesh()));
     let (reporter, ends) = match kind {
-        ListenerKind::Outbound => (
+        ListenerKind::Outbound | ListenerKind::DnsStream | ListenerKind::DnsDatagram => (
             Reporter::Source,
             Ends {
                 source: own,

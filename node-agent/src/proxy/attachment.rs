@@ -19,6 +19,7 @@ use tokio_util::task::TaskTracker;
 use super::accept::accept_loop;
 use super::descriptors;
 use super::feed::{Follower, follow};
+use super::names::serve::datagrams;
 use super::pods::{Caps, LocalPod, Place};
 use super::stock::{Request, Stock};
 use super::succession::{PageRoutes, Succession};
@@ -184,13 +185,22 @@ impl Attachment {
         kind: ListenerKind,
         descriptor: OwnedFd,
     ) -> anyhow::Result<()> {
-        let listener = descriptors::listener(descriptor)?;
         let (path, pod) = (Arc::clone(&self.follower.path), Arc::clone(pod));
         let mut synced = self.follower.synced.subscribe();
         let drain = self.succession.draining().clone();
+        // The queue of the listener holds connections until there is a model to decide by.
+        let synced = async move { synced.wait_for(|synced| *synced).await.is_ok() };
+        if kind == ListenerKind::DnsDatagram {
+            let socket = descriptors::datagrams(descriptor)?;
+            self.succession.listening().spawn(async move {
+                if drain.run_until_cancelled(synced).await == Some(true) {
+                    datagrams(path, pod, socket, drain).await;
+                }
+            });
+            return Ok(());
+        }
+        let listener = descriptors::listener(descriptor)?;
         self.succession.listening().spawn(async move {
-            // The queue of the listener holds connections until there is a model to decide by.
-            let synced = async move { synced.wait_for(|synced| *synced).await.is_ok() };
             if drain.run_until_cancelled(synced).await == Some(true) {
                 accept_loop(path, pod, listener, kind, drain).await;
             }
@@ -228,6 +238,7 @@ impl Attachment {
     fn forget(&self, uid: &str) -> anyhow::Result<()> {
         if let Some(pod) = self.follower.pods.remove(uid) {
             pod.released.cancel();
+            pod.gone.cancel();
             self.follower
                 .path
                 .pool

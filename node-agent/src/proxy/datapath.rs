@@ -22,6 +22,7 @@ use super::access_log::AccessLog;
 use super::connections::{Connections, Opening};
 use super::identities::Identities;
 use super::ledger::{Family, Ledger};
+use super::names::Names;
 use super::pods::LocalPod;
 use super::probes::Probes;
 
@@ -59,6 +60,8 @@ pub(crate) struct DataPath {
     booked_handshakes: AtomicU64,
     /// Streams of waypoints that wait for what this agent may learn late.
     pub(crate) late: Semaphore,
+    /// Names that have to be resolved.
+    pub(crate) names: Names,
     /// What happens to unknown destinations.
     pub(crate) egress: EgressMode,
     /// Trust domain of workloads that name none.
@@ -122,9 +125,16 @@ impl DataPath {
             log,
             booked_handshakes: AtomicU64::new(0),
             late: Semaphore::new(MOST_LATE),
+            names: Names::default(),
             egress,
             trust_domain,
         }
+    }
+
+    /// The same with resolvers to ask.
+    pub(crate) fn with_resolvers(mut self, resolvers: Vec<SocketAddr>) -> Self {
+        self.names = Names::new(resolvers);
+        self
     }
 
     /// Brings the ledger up to date with what is counted elsewhere: bytes of open connections,

@@ -1,10 +1,14 @@
 //! Objects for tests.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use ambit_decide::EgressMode;
-use ambit_model::{Mesh, Workload};
-use ambit_wire::node::{Pod, PodAttached};
+use ambit_model::{
+    AppProtocol, IpFamilies, LoadBalancing, Mesh, NetworkAddress, Service, ServiceName,
+    ServicePort, Workload,
+};
+use ambit_wire::node::{Pod, PodAttached, SocketKind};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -60,6 +64,7 @@ pub(crate) fn pod() -> LocalPod {
         handshakes: 2,
     };
     let stock = Stock::new(UID.into(), mpsc::channel(1).0);
+    stocked(&stock);
     LocalPod::new(&attached, &place(), caps, stock, CancellationToken::new()).unwrap()
 }
 
@@ -68,4 +73,51 @@ pub(crate) fn record() -> Workload {
     let mut record = Workload::clone(&pod().as_source(&Mesh::default()));
     record.applicable_policies = Some(Vec::new());
     record
+}
+
+/// A data path that asks these resolvers.
+pub(crate) fn resolving(resolvers: &[SocketAddr]) -> Arc<DataPath> {
+    let path = Arc::into_inner(data_path()).unwrap();
+    Arc::new(path.with_resolvers(resolvers.to_vec()))
+}
+
+/// A service of namespace `shop` with this host name and address, on port 80.
+pub(crate) fn service(host: &str, vip: &str) -> Service {
+    Service {
+        name: ServiceName::new("shop", host),
+        short_name: host.into(),
+        vips: vec![(
+            NetworkAddress {
+                network: "".into(),
+                address: vip.parse().unwrap(),
+            },
+            if vip.contains(':') { 128 } else { 32 },
+        )],
+        ports: vec![ServicePort {
+            service_port: 80,
+            target_port: 80,
+            app_protocol: AppProtocol::Unknown,
+        }],
+        subject_alt_names: Vec::new(),
+        waypoint: None,
+        load_balancing: LoadBalancing::default(),
+        ip_families: IpFamilies::default(),
+        traffic: None,
+        authentications: Vec::new(),
+    }
+}
+
+/// Sockets as the host role makes them, without their marks.
+fn stocked(stock: &Stock) {
+    for (kind, of) in [
+        (SocketKind::Datagram4, socket2::Type::DGRAM),
+        (SocketKind::World4, socket2::Type::STREAM),
+    ] {
+        let make = |_| {
+            let socket = socket2::Socket::new(socket2::Domain::IPV4, of, None).unwrap();
+            socket.set_nonblocking(true).unwrap();
+            socket.into()
+        };
+        stock.put(kind, (0..64).map(make).collect());
+    }
 }

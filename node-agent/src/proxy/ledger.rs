@@ -37,6 +37,14 @@ pub(crate) enum Family {
     LogDrops,
     /// Misbehaviour on tunnels: floods, resets, broken frames.
     TunnelErrors,
+    /// Questions of pods about names, by what became of them.
+    Questions,
+    /// Questions that were passed on, once for each resolver that was asked.
+    ResolverRequests,
+    /// Those that brought no answer.
+    ResolverFailures,
+    /// Connections for which a name had to be resolved.
+    OnDemand,
 }
 
 impl ambit_telemetry::Family for Family {
@@ -53,6 +61,10 @@ impl ambit_telemetry::Family for Family {
         Self::ConfigRejects,
         Self::LogDrops,
         Self::TunnelErrors,
+        Self::Questions,
+        Self::ResolverRequests,
+        Self::ResolverFailures,
+        Self::OnDemand,
     ];
 
     fn describe(self) -> (&'static str, &'static str) {
@@ -89,6 +101,22 @@ impl ambit_telemetry::Family for Family {
             Self::TunnelErrors => (
                 "ambit_tunnel_errors",
                 "Tunnels ended by misbehaviour, by kind",
+            ),
+            Self::Questions => (
+                "istio_dns_requests",
+                "Questions of pods about names, by result",
+            ),
+            Self::ResolverRequests => (
+                "istio_dns_upstream_requests",
+                "Questions passed on, one for each resolver asked",
+            ),
+            Self::ResolverFailures => (
+                "istio_dns_upstream_failures",
+                "Questions passed on that a resolver did not answer, by reason",
+            ),
+            Self::OnDemand => (
+                "istio_on_demand_dns",
+                "Connections to endpoints known by name, which was resolved",
             ),
         }
     }

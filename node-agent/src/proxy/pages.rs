@@ -107,6 +107,7 @@ fn readiness(shown: &Shown) -> Routes {
 pub(crate) fn registry(shown: &Shown) -> Registry {
     let registry = Registry::new();
     registry.register_collector(Box::new(shown.path.ledger.clone()));
+    registry.register_collector(Box::new(shown.path.names.durations.clone()));
     registry.register_collector(Box::new(Gauges {
         path: Arc::clone(&shown.path),
         pods: Arc::clone(&shown.pods),

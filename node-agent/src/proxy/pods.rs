@@ -13,8 +13,12 @@ use parking_lot::RwLock;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
 
+use super::names::given::Given;
+use super::names::hosts::Hosts;
 use super::stock::Stock;
 
+/// Questions of one pod that may be under way to resolvers.
+const MOST_QUESTIONS: usize = 256;
 /// Which part of a pod's handshakes may be towards one client.
 const PART_OF_ONE: usize = 8;
 
@@ -45,6 +49,14 @@ pub(crate) struct LocalPod {
     pub(crate) connections: Arc<Semaphore>,
     handshakes: Arc<Semaphore>,
     handshakes_by_source: Sources,
+    /// Questions about names that are under way to resolvers.
+    pub(crate) questions: Arc<Semaphore>,
+    /// Names that it was given addresses for.
+    pub(crate) given: Arc<Given>,
+    /// Names that its connections needed.
+    pub(crate) hosts: Arc<Hosts>,
+    /// Cancelled when nothing of it is served here any more: it is forgotten, or attached anew.
+    pub(crate) gone: CancellationToken,
     /// Ends the accepting of new connections: the pod is released, or this generation drains.
     pub(crate) released: CancellationToken,
     caps: Caps,
@@ -85,6 +97,10 @@ impl LocalPod {
             connections: Arc::new(Semaphore::new(caps.connections)),
             handshakes: Arc::new(Semaphore::new(caps.handshakes)),
             handshakes_by_source: Sources::new((caps.handshakes / PART_OF_ONE).max(1)),
+            questions: Arc::new(Semaphore::new(MOST_QUESTIONS)),
+            given: Arc::default(),
+            hosts: Arc::default(),
+            gone: CancellationToken::new(),
             released,
             caps,
             enrolled,
@@ -98,6 +114,9 @@ impl LocalPod {
         self.connections = Arc::clone(&before.connections);
         self.handshakes = Arc::clone(&before.handshakes);
         self.handshakes_by_source = before.handshakes_by_source.clone();
+        self.questions = Arc::clone(&before.questions);
+        self.given = Arc::clone(&before.given);
+        self.hosts = Arc::clone(&before.hosts);
     }
 
     /// Makes way for a later attachment of the same pod.
@@ -105,6 +124,7 @@ impl LocalPod {
         // A pod is replaced once: the table holds the latest only.
         self.successor.set(successor).ok();
         self.released.cancel();
+        self.gone.cancel();
     }
 
     /// The pod as soon as it is known who it is: one that was captured while the control plane was
@@ -178,6 +198,11 @@ impl LocalPod {
             .filter(|found| found.namespace == *namespace && found.name == *name)
             .filter(|found| found.identity() == self.identity)
             .cloned()
+    }
+
+    /// Its namespace, from the enrolment request.
+    pub(crate) fn namespace(&self) -> &str {
+        &self.enrolled.namespace
     }
 
     /// The pod as a source: its record in the mesh, else what the enrolment said of it, so that

@@ -1,0 +1,164 @@
+//! A packet to one of the node's resolvers and back, by a socket of the pod that asks.
+//!
+//! Each question has a socket of its own, with a port that the kernel draws, and a number that is
+//! drawn here; the socket hears that resolver only. So an answer of somebody else has to guess both.
+//! Resolvers are asked one after the other, the one that answered last before the others.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use ambit_dns::{Reply, Transport};
+use ambit_kit::clock;
+use ambit_wire::node::SocketKind;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::UdpSocket;
+use tokio::time::timeout;
+
+use crate::proxy::datapath::DataPath;
+use crate::proxy::ledger::Family;
+use crate::proxy::pods::LocalPod;
+use crate::proxy::reach;
+
+/// How long all resolvers together may take: clients usually wait for five seconds.
+const PATIENCE: Duration = Duration::from_millis(4500);
+/// Packets that are no answer to what was asked, of one resolver to one question.
+const MOST_STRAY: usize = 32;
+/// Longest packet of UDP.
+const LONGEST: usize = 65_535;
+
+/// Why a question has no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unanswered {
+    /// The pod has as many questions under way as one pod may have.
+    Busy,
+    /// No resolver is known.
+    NoResolver,
+    /// None of them answered.
+    Silent,
+}
+
+impl Unanswered {
+    /// The stable word for it.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Busy => "too_many",
+            Self::NoResolver => "no_resolver",
+            Self::Silent => "no_answer",
+        }
+    }
+}
+
+/// Passes a packet on and gives back the answer, both as they came.
+pub(crate) async fn forward(
+    path: &DataPath,
+    pod: &LocalPod,
+    packet: &[u8],
+    transport: Transport,
+) -> Result<Vec<u8>, Unanswered> {
+    let Ok(_permit) = pod.questions.try_acquire() else {
+        return Err(Unanswered::Busy);
+    };
+    let names = &path.names;
+    let count = names.resolvers.len();
+    if count == 0 {
+        return Err(Unanswered::NoResolver);
+    }
+    let share = PATIENCE / u32::try_from(count).unwrap_or(u32::MAX);
+    let first = names.preferred.load(Ordering::Relaxed);
+    for number in (0..count).map(|turn| (first + turn) % count) {
+        let Some(resolver) = names.resolvers.get(number).copied() else {
+            continue;
+        };
+        path.ledger.count(Family::ResolverRequests, &[]);
+        let begun = clock::now();
+        match timeout(share, ask(pod, resolver, packet, transport)).await {
+            Ok(Ok(answer)) => {
+                names
+                    .durations
+                    .observe(clock::now().saturating_duration_since(begun));
+                names.preferred.store(number, Ordering::Relaxed);
+                return Ok(answer);
+            }
+            Ok(Err(error)) => {
+                tracing::debug!(pod = %pod.uid, %resolver, %error, "a resolver cannot be asked");
+                path.ledger
+                    .count(Family::ResolverFailures, &[("reason", "error")]);
+            }
+            Err(_elapsed) => {
+                tracing::debug!(pod = %pod.uid, %resolver, "a resolver does not answer");
+                path.ledger
+                    .count(Family::ResolverFailures, &[("reason", "timeout")]);
+            }
+        }
+    }
+    Err(Unanswered::Silent)
+}
+
+/// Asks one resolver, under another number.
+async fn ask(
+    pod: &LocalPod,
+    resolver: SocketAddr,
+    packet: &[u8],
+    transport: Transport,
+) -> io::Result<Vec<u8>> {
+    let number: [u8; 2] = rand::random();
+    let sent = numbered(packet, number);
+    let answer = match transport {
+        Transport::Udp => by_datagram(pod, resolver, &sent).await?,
+        Transport::Tcp => by_stream(pod, resolver, &sent).await?,
+    };
+    let own = packet.first_chunk::<2>().copied().unwrap_or_default();
+    Ok(numbered(&answer, own))
+}
+
+fn numbered(packet: &[u8], number: [u8; 2]) -> Vec<u8> {
+    let rest = packet.get(2..).unwrap_or_default();
+    [&number[..], rest].concat()
+}
+
+async fn by_datagram(pod: &LocalPod, resolver: SocketAddr, sent: &[u8]) -> io::Result<Vec<u8>> {
+    let kind = if resolver.is_ipv4() {
+        SocketKind::Datagram4
+    } else {
+        SocketKind::Datagram6
+    };
+    let no_socket = || io::Error::other("no socket could be had in time");
+    let socket = pod.stock.take(kind).await.ok_or_else(no_socket)?;
+    // It was made non-blocking.
+    let socket = UdpSocket::from_std(std::net::UdpSocket::from(socket))?;
+    socket.connect(resolver).await?;
+    socket.send(sent).await?;
+    let mut answer = Vec::with_capacity(LONGEST);
+    for _ in 0..MOST_STRAY {
+        answer.clear();
+        socket.recv_buf(&mut answer).await?;
+        if Reply::to(sent, &answer).is_some() {
+            return Ok(answer);
+        }
+    }
+    Err(io::Error::other("it says what is no answer"))
+}
+
+async fn by_stream(pod: &LocalPod, resolver: SocketAddr, sent: &[u8]) -> io::Result<Vec<u8>> {
+    let reached = reach::world(pod, resolver).await;
+    let mut stream = reached.map_err(|error| io::Error::other(error.to_string()))?;
+    stream.write_all(&framed(sent)?).await?;
+    let length = stream.read_u16().await?;
+    let mut answer = vec![0; usize::from(length)];
+    stream.read_exact(&mut answer).await?;
+    match Reply::to(sent, &answer) {
+        Some(_) => Ok(answer),
+        None => Err(io::Error::other("it says what is no answer")),
+    }
+}
+
+/// A packet as it travels by TCP: with its length before it.
+pub(crate) fn framed(packet: &[u8]) -> io::Result<Vec<u8>> {
+    let length = u16::try_from(packet.len()).map_err(io::Error::other)?;
+    Ok([&length.to_be_bytes()[..], packet].concat())
+}
+
+#[cfg(test)]
+pub(crate) mod tests;
