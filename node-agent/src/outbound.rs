@@ -22,12 +22,16 @@ use tokio::time::timeout;
 
 use crate::proxy::connections::Opening;
 use crate::proxy::datapath::{Arrival, DataPath, Far, not_reached};
+use crate::proxy::ledger::Family;
 use crate::proxy::pods::LocalPod;
 use crate::proxy::{baggage, reach};
 
 /// Longest wait for a connection to an endpoint of a waypoint: time enough to ask three times
 /// (RFC 6298: at once, after one second, after three), and for the client to wait for another one.
 const WAYPOINT_PATIENCE: Duration = Duration::from_secs(4);
+
+/// Addresses of a name that are tried for one connection.
+const MOST_ADDRESSES: usize = 3;
 
 /// Carries one captured connection of `pod` to its end.
 pub(crate) async fn serve(path: &DataPath, pod: &Arc<LocalPod>, client: TcpStream) {
@@ -131,6 +135,16 @@ async fn go(
             let reached = reach::world(pod, to).await;
             Ok(Far::Plain(reached.map_err(|error| not_reached(&error))?))
         }
+        OutboundPlan::Resolve {
+            hostname,
+            port,
+            workload,
+            service,
+        } => {
+            ends.destination = Some(workload);
+            ends.service = Some(service);
+            Ok(by_name(path, pod, &hostname, port).await?)
+        }
         OutboundPlan::Own { to, service } => {
             ends.destination = ends.source.clone();
             ends.service = service;
@@ -173,6 +187,34 @@ async fn go(
             })
         }
     }
+}
+
+/// To where a name leads: the first of some of its addresses that answers.
+///
+/// Judged by the snapshot of this moment, for resolving may have taken a while.
+async fn by_name(
+    path: &DataPath,
+    pod: &LocalPod,
+    hostname: &Arc<str>,
+    port: u16,
+) -> Result<Far, Refusal> {
+    path.ledger.count(Family::OnDemand, &[]);
+    let addresses = pod.hosts.resolve(path, pod, hostname).await;
+    let mesh = path.mesh();
+    let detail = format!("{hostname} has no address that the resolvers of the node know");
+    let mut last = Refusal::new(Reason::OutsideName, detail);
+    for address in addresses.into_iter().take(MOST_ADDRESSES) {
+        let to = SocketAddr::new(address, port);
+        if let Err(refusal) = ambit_decide::resolved(&mesh, hostname, to) {
+            last = refusal;
+            continue;
+        }
+        match reach::world(pod, to).await {
+            Ok(stream) => return Ok(Far::Plain(stream)),
+            Err(error) => last = not_reached(&error),
+        }
+    }
+    Err(last)
 }
 
 /// A stream on a pooled tunnel; a new tunnel shows the certificate of this pod.

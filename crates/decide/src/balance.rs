@@ -25,7 +25,8 @@ const DRAWS: usize = 16;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Endpoint<'a> {
     pub(crate) workload: &'a Arc<Workload>,
-    pub(crate) address: IpAddr,
+    /// None where the workload is known by name only.
+    pub(crate) address: Option<IpAddr>,
     pub(crate) port: u16,
 }
 
@@ -128,7 +129,10 @@ impl<'q> Wanted<'q> {
             self.judge_waypoint(workload)?;
         }
         let port = self.port_at(workload).ok_or(Unfit::NoPort)?;
-        let address = reachable_address(workload, self.query).ok_or(Unfit::NoAddress)?;
+        let address = reachable_address(workload, self.query);
+        if address.is_none() && (self.is_waypoint || !is_named(workload)) {
+            return Err(Unfit::NoAddress);
+        }
         let nearness = nearness(balancing, self.query.source, workload).ok_or(Unfit::TooFar)?;
         Ok((
             Endpoint {
@@ -234,6 +238,13 @@ fn reachable_address(workload: &Workload, query: &OutboundQuery<'_>) -> Option<I
             .any(|a| a.to_canonical().is_ipv4() != asked)
     };
     of_family(asked).or_else(|| if has_other() { of_family(!asked) } else { None })
+}
+
+/// Whether its name is to be resolved by whoever connects. What takes tunnels has an address.
+fn is_named(workload: &Workload) -> bool {
+    workload.addresses.is_empty()
+        && !workload.hostname.is_empty()
+        && workload.protocol == TunnelProtocol::None
 }
 
 /// `LoadBalancing.Mode`: only endpoints that share every preferred place.

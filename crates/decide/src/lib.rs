@@ -26,7 +26,7 @@ pub use authorize::{Admission, Connection, DryRun, Said, matches};
 pub use egress::{EgressMode, EgressModeError};
 pub use elsewhere::is_elsewhere;
 pub use inbound::{InboundQuery, explain_inbound, inbound, looks_like_waypoint};
-pub use outbound::{explain_outbound, outbound};
+pub use outbound::{explain_outbound, outbound, resolved};
 pub use plan::{OutboundPlan, OutboundQuery};
 pub use refusal::{Reason, Refusal, reasons_table};
 pub use trace::{Explanation, Step};

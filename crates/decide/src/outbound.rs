@@ -12,10 +12,14 @@
 //! [`reach`]: a tunnel if the workload takes tunnels, plaintext only if it asks for that, a refusal
 //! if it asks for something unknown.
 //!
+//! An endpoint that is known by name only ends in [`named`]: its name is resolved by whoever connects,
+//! and where it leads is judged again ([`resolved`]).
+//!
 //! Ports 15001, 15006 and 15008 of a workload that takes tunnels are the agent's own there, and
 //! so are the pod's own. Going there in plaintext would by-pass the tunnel, going there in a
 //! tunnel ends in a refusal at the far end; both are refused here as `self_call`.
 
+mod named;
 mod waypoint;
 
 use std::net::{IpAddr, SocketAddr};
@@ -23,6 +27,7 @@ use std::sync::Arc;
 
 use ambit_model::{Mesh, Service, ServicePort, SpiffeId, Target, TunnelProtocol, Workload};
 
+pub use self::named::resolved;
 use self::waypoint::Bound;
 use crate::balance::{self, PASSTHROUGH, Wanted};
 use crate::egress::EgressMode;
@@ -113,7 +118,10 @@ fn to_service<T: Trace>(
         let detail = balance::shortage(mesh, &wanted);
         return Err(Refusal::new(Reason::NoEndpoint, detail));
     };
-    let to = SocketAddr::new(endpoint.address, endpoint.port);
+    let Some(address) = endpoint.address else {
+        return Ok(named::to_name(&endpoint, service, trace));
+    };
+    let to = SocketAddr::new(address, endpoint.port);
     trace.note(|| {
         let all = mesh
             .endpoint_set(name)
@@ -124,7 +132,7 @@ fn to_service<T: Trace>(
             format!("endpoint at {to}, one of {all}"),
         )
     });
-    if is_own_address(query.source, endpoint.address) {
+    if is_own_address(query.source, address) {
         return to_itself(query, to, Some(service), trace);
     }
     reach(query, endpoint.workload, to, Some(service), trace)

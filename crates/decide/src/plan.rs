@@ -50,6 +50,18 @@ pub enum OutboundPlan {
         /// that the destination is bound to.
         waypoint: bool,
     },
+    /// In plaintext, to where a name leads: whoever connects resolves it, and asks
+    /// [`resolved`](crate::resolved) about each address.
+    Resolve {
+        /// The name.
+        hostname: Arc<str>,
+        /// Port to connect to.
+        port: u16,
+        /// The workload of that name.
+        workload: Arc<Workload>,
+        /// The service that was asked for.
+        service: Arc<Service>,
+    },
     /// To the pod itself; nothing leaves it.
     Own {
         /// Address to connect to.

@@ -117,6 +117,9 @@ impl<'a> Story<'a> {
                 self.arrive(source, &workload, to, false);
             }
             Ok(OutboundPlan::Passthrough { .. }) => self.allow("it leaves the mesh in plaintext"),
+            Ok(OutboundPlan::Resolve { hostname, .. }) => self.allow(&format!(
+                "it leaves the mesh in plaintext, to where {hostname} leads: not to a pod or service of the mesh"
+            )),
             Ok(OutboundPlan::Own { .. }) => self.allow("it stays within the pod"),
         }
     }

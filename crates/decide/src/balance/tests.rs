@@ -181,7 +181,7 @@ fn the_family_asked_for_comes_first_and_another_only_if_the_client_has_it() {
             avoid: None,
         };
         let address =
-            pick(&mesh, &Wanted::server(&query, &web, 80)).map(|endpoint| endpoint.address);
+            pick(&mesh, &Wanted::server(&query, &web, 80)).and_then(|endpoint| endpoint.address);
         assert_eq!(
             address,
             expected.map(ip),

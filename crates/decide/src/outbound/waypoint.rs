@@ -121,12 +121,13 @@ fn endpoint<'a>(
     port: u16,
 ) -> Result<Hop<'a>, String> {
     let wanted = Wanted::waypoint(query, service, port);
-    let Some(endpoint) = balance::pick(mesh, &wanted) else {
+    let picked = balance::pick(mesh, &wanted);
+    let Some((endpoint, address)) = picked.and_then(|found| Some((found, found.address?))) else {
         return Err(balance::shortage(mesh, &wanted));
     };
     Ok(Hop {
         workload: endpoint.workload,
-        to: SocketAddr::new(endpoint.address, endpoint.port),
+        to: SocketAddr::new(address, endpoint.port),
         service: Some(service),
     })
 }
