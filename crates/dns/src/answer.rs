@@ -47,7 +47,7 @@ pub fn answer(mesh: &Mesh, client: &str, query: &Query<'_>, transport: Transport
     let (Some(name), Some(kind @ (A | AAAA))) = (query.name(), query.kind()) else {
         return Answer::Forward;
     };
-    let Some(service) = named(mesh, client, name) else {
+    let Some(service) = mesh.service_named(client, name) else {
         return Answer::Forward;
     };
     let mut addresses = own_addresses(service);
@@ -58,11 +58,6 @@ pub fn answer(mesh: &Mesh, client: &str, query: &Query<'_>, transport: Transport
     addresses.truncate(MOST);
     let packet = packet(query, &addresses, transport);
     Answer::Here { packet, addresses }
-}
-
-/// The service that a name means to this client.
-fn named<'m>(mesh: &'m Mesh, _client: &str, name: &str) -> Option<&'m Service> {
-    mesh.service_by_hostname(name).map(|service| &**service)
 }
 
 /// The service's own single addresses: of a block none is more the service than the others.

@@ -1,6 +1,8 @@
 //! Packets and services for this package's tests.
 
-use ambit_model::{Change, IpFamilies, LoadBalancing, Mesh, NetworkAddress, Service, ServiceName};
+use ambit_model::{
+    Change, IpFamilies, LoadBalancing, Mesh, NetworkAddress, Service, ServiceName, Visibility,
+};
 
 /// The client's size of answers, version and flags.
 pub(crate) const EDNS: &[u8] = &[0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 0];
@@ -76,6 +78,9 @@ pub(crate) fn service(namespace: &str, host: &str, vips: &[&str]) -> Service {
         ip_families: IpFamilies::default(),
         traffic: None,
         authentications: Vec::new(),
+        visibility: Visibility::Everyone,
+        canonical: true,
+        dynamic: false,
     }
 }
 

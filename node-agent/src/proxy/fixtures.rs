@@ -104,6 +104,9 @@ pub(crate) fn service(host: &str, vip: &str) -> Service {
         ip_families: IpFamilies::default(),
         traffic: None,
         authentications: Vec::new(),
+        visibility: Visibility::Everyone,
+        canonical: true,
+        dynamic: false,
     }
 }
 

@@ -1,5 +1,7 @@
 use std::net::IpAddr;
 
+use ambit_model::Visibility;
+
 use super::*;
 use crate::fixtures::{mesh, question, service, with_edns};
 use crate::reply::Reply;
@@ -107,5 +109,34 @@ fn an_answer_that_does_not_fit_says_so_by_udp_and_is_whole_by_tcp() {
         } else {
             told == 60
         });
+    }
+}
+
+#[test]
+fn names_with_a_star_and_names_of_some_namespaces_only() {
+    let hidden = Service {
+        visibility: Visibility::Namespaces(vec!["other".into()]),
+        ..service("other", "hidden.example.com", &["240.240.0.1/32"])
+    };
+    let own = service("shop", "two.example.com", &["240.240.0.3/32"]);
+    let mesh = mesh(vec![
+        hidden,
+        service("other", "two.example.com", &["240.240.0.2/32"]),
+        own,
+        service("other", "*.wild.example.com", &["240.240.0.4/32"]),
+        service("other", "exact.wild.example.com", &["240.240.0.5/32"]),
+    ]);
+    for (name, wanted) in [
+        ("hidden.example.com", None),
+        ("two.example.com", Some("240.240.0.3")),
+        ("a.wild.example.com", Some("240.240.0.4")),
+        ("A.b.Wild.example.com", Some("240.240.0.4")),
+        ("exact.wild.example.com", Some("240.240.0.5")),
+        ("wild.example.com", None),
+        ("*.wild.example.com", Some("240.240.0.4")),
+        ("awild.example.com", None),
+    ] {
+        let wanted = wanted.map(|text| vec![text.parse::<IpAddr>().unwrap()]);
+        assert_eq!(addresses(&mesh, name, A), wanted, "{name}");
     }
 }
