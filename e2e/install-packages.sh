@@ -16,9 +16,10 @@ grpcio_version=1.76.0
 # nginx-light … wrk  the programs that talk over the mesh
 # tcpdump conntrack  looking at the wire and at connection tracking
 # procps util-linux  sysctl; nsenter, runuser
+# dnsmasq-base bind9-dnsutils  a resolver, and dig
 packages="nftables iptables iproute2 procps util-linux tcpdump conntrack openssl curl iputils-ping
 nginx-light redis-server redis-tools postgresql postgresql-contrib
-haproxy wrk nghttp2-client iperf3 prometheus"
+haproxy wrk nghttp2-client iperf3 prometheus dnsmasq-base bind9-dnsutils"
 
 installed() {
     dpkg-query -W -f='${db:Status-Status}' "$1" 2>/dev/null | grep -qx installed

@@ -53,6 +53,31 @@ pub fn redis(pod: &Pod, port: u16) -> Result<Program> {
     await_listener(pod, port, program)
 }
 
+/// Starts dnsmasq with these records; it writes every question into a log.
+pub fn dnsmasq(pod: &Pod, log: &Path, records: &[String]) -> Result<Program> {
+    let log = format!("--log-facility={}", log.display());
+    let listen = format!("--listen-address={},{}", pod.v4, pod.v6);
+    let fixed = [
+        "--keep-in-foreground",
+        "--no-resolv",
+        "--no-hosts",
+        "--no-poll",
+        "--bind-interfaces",
+    ];
+    let more = [
+        "--conf-file=/dev/null",
+        "--pid-file",
+        "--user=root",
+        "--log-queries",
+        &log,
+        &listen,
+    ];
+    let records = records.iter().map(String::as_str);
+    let args: Vec<&str> = fixed.into_iter().chain(more).chain(records).collect();
+    let program = pod.start("dnsmasq", &args)?;
+    await_listener(pod, 53, program)
+}
+
 /// Makes a database cluster in `dir` and starts PostgreSQL on it, trusting every client.
 pub fn postgres(pod: &Pod, dir: &Path, port: u16) -> Result<Program> {
     let tools = postgres_tools()?;

@@ -23,6 +23,7 @@ use tokio::time::timeout;
 use crate::proxy::connections::Opening;
 use crate::proxy::datapath::{Arrival, DataPath, Far, not_reached};
 use crate::proxy::ledger::Family;
+use crate::proxy::names::seen::host_of;
 use crate::proxy::pods::LocalPod;
 use crate::proxy::{baggage, reach};
 
@@ -49,7 +50,11 @@ pub(crate) async fn serve(path: &DataPath, pod: &Arc<LocalPod>, client: TcpStrea
     drop(mesh);
     match opened {
         Ok(far) => path.carry(client, far, opening(arrival, ends)).await,
-        Err(refusal) => path.refuse(Some(client), Reporter::Source, &arrival, &ends, &refusal),
+        Err(refusal) => {
+            let host = host_of(pod, &client, arrival.destination, &refusal).await;
+            let meant = (&arrival, host.as_deref());
+            path.refuse_host(Some(client), Reporter::Source, meant, &ends, &refusal);
+        }
     }
 }
 

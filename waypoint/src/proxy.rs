@@ -140,6 +140,7 @@ impl Proxy {
             source,
             forwarded: None,
             destination,
+            host: None,
             tunnel: None,
             sent: 0,
             received: 0,

@@ -180,7 +180,7 @@ reasons! {
     OutsideHost "outside_host" "-"
         "The request, or the server name of the connection, is for a host that the ServiceEntry which was asked for is not about: the host is missing, is an address, does not fit the wildcard, or the server name is another than the request's. Ask for a host that it is about."
     OutsideName "outside_name" "-"
-        "The name of a host outside of the mesh cannot be resolved. The log line has the name. See whether the resolver of the waypoint's pod knows it."
+        "The name of a host outside of the mesh cannot be resolved. The log line has the name. See whether the resolver of the waypoint's pod, or of the node, knows it."
     OutsideTls "outside_tls" "TLS_FAILURE"
         "TLS with a host outside of the mesh, begun for a client by DestinationRule, failed. The log line says why: an authority that is not known (see the waypoint's `--outside-roots`), another name in the certificate (`sni`, `subjectAltNames`), or no common version or protocol."
     JwtMalformed "jwt_malformed" "-"

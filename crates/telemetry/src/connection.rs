@@ -1,6 +1,6 @@
 //! The line of a connection, written at its end or when it is refused. Field names are those of
 //! Istio's node proxy, with `reason` added, and `src.forwarded_addr` for the client behind a
-//! waypoint.
+//! waypoint and `dst.host` for the name that the client meant, where it is not a service's.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -23,6 +23,8 @@ pub struct Connection<'a> {
     pub forwarded: Option<SocketAddr>,
     /// Address that the client wanted, or of the application.
     pub destination: SocketAddr,
+    /// The name that the client meant by it, as far as somebody said it: for reading only.
+    pub host: Option<&'a str>,
     /// Other end of the tunnel, if there is one.
     pub tunnel: Option<SocketAddr>,
     /// Bytes that the reporting side sent towards the server.
@@ -54,6 +56,7 @@ impl Connection<'_> {
             line.address("src.forwarded_addr", forwarded);
         }
         line.address("dst.addr", self.destination);
+        line.known("dst.host", self.host);
         if let Some(tunnel) = self.tunnel {
             line.address("dst.hbone_addr", tunnel);
         }

@@ -13,6 +13,7 @@ mod bad_input;
 mod calls;
 mod demo;
 mod destination_rule;
+mod dns;
 mod enrolment;
 mod failures;
 mod firewalls;

@@ -249,6 +249,7 @@ impl DataPath {
                 source: arrival.client,
                 forwarded,
                 destination: arrival.destination,
+                host: None,
                 tunnel,
                 sent,
                 received,
@@ -268,6 +269,18 @@ impl DataPath {
         ends: &Ends,
         refusal: &Refusal,
     ) {
+        self.refuse_host(client, reporter, (arrival, None), ends, refusal);
+    }
+
+    /// The same with the name that the client meant by the address, if that is known.
+    pub(crate) fn refuse_host(
+        &self,
+        client: Option<TcpStream>,
+        reporter: Reporter,
+        (arrival, host): (&Arrival, Option<&str>),
+        ends: &Ends,
+        refusal: &Refusal,
+    ) {
         if let Some(client) = client {
             reset(client);
         }
@@ -282,6 +295,7 @@ impl DataPath {
             source: arrival.client,
             forwarded: None,
             destination: arrival.destination,
+            host,
             tunnel: None,
             sent: 0,
             received: 0,

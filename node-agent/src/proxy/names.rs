@@ -3,6 +3,7 @@
 //! - [`serve`]: a question comes on port 15053 of a pod; it is answered from the model, or
 //! - [`forward`]: passed to one of the node's resolvers, as it came, by a socket of the pod
 //! - [`given`]: which names a pod was given addresses for; the access log names them
+//! - [`seen`]: which name a refused connection was meant for, else
 //! - [`hosts`]: addresses of endpoints that the model knows by name only
 //!
 //! A question that is not the mesh's to answer is as without a mesh: the resolver sees the pod's
@@ -13,6 +14,7 @@ pub(crate) mod durations;
 pub(crate) mod forward;
 pub(crate) mod given;
 pub(crate) mod hosts;
+pub(crate) mod seen;
 pub(crate) mod serve;
 
 use std::net::SocketAddr;

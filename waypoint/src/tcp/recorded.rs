@@ -113,6 +113,7 @@ impl Drop for Record<'_> {
             source: self.call.client.address,
             forwarded: None,
             destination: self.call.destination,
+            host: None,
             tunnel: self.tunnel,
             sent,
             received,

@@ -16,6 +16,7 @@ fn a_refusal_names_its_reason_and_policy() {
         source: "10.0.0.1:40000".parse().unwrap(),
         forwarded: None,
         destination: "10.0.0.2:80".parse().unwrap(),
+        host: Some("api.example.com"),
         tunnel: None,
         sent: 1,
         received: 2,
@@ -32,6 +33,7 @@ fn a_refusal_names_its_reason_and_policy() {
     assert!(json["time"].as_str().unwrap().ends_with('Z'));
     assert_eq!(json["duration"], "13ms");
     assert_eq!(json["src.addr"], "10.0.0.1:40000");
+    assert_eq!(json["dst.host"], "api.example.com");
     assert!(json.get("dst.hbone_addr").is_none());
     assert!(json.get("src.forwarded_addr").is_none());
 }

@@ -21,6 +21,7 @@ fn connection<'a>(ends: &'a Ends, refusal: Option<&'a Refusal>) -> Connection<'a
         source: "10.0.0.1:40000".parse().unwrap(),
         forwarded: None,
         destination: "10.0.0.2:5432".parse().unwrap(),
+        host: None,
         tunnel: None,
         sent: 100,
         received: 700,
