@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use ambit_model::{Mesh, Service, Target, TunnelProtocol, Workload};
 
-use crate::balance::{Endpoint, PASSTHROUGH};
+use crate::balance::Endpoint;
 use crate::elsewhere::is_elsewhere;
 use crate::plan::OutboundPlan;
 use crate::refusal::{Reason, Refusal};
@@ -37,8 +37,8 @@ pub(super) fn to_name<T: Trace>(
 /// Whether a connection may go where a name leads.
 ///
 /// Not to the pod itself nor its link, and to nothing that the mesh knows: that is reached under its own
-/// name, through tunnels, waypoints and policies. An address that was registered to be kept as it is may
-/// be reached by name too.
+/// name, through tunnels, waypoints and policies. An address outside of the mesh that somebody has
+/// registered may be reached by name too.
 ///
 /// # Errors
 /// Where it may not.
@@ -55,12 +55,19 @@ pub fn resolved(mesh: &Mesh, hostname: &str, to: SocketAddr) -> Result<(), Refus
     }
     match mesh.target(to) {
         Target::Service(service, _) | Target::ServiceWithoutPort(service)
-            if service.load_balancing.mode != PASSTHROUGH =>
+            if is_of_mesh(mesh, service) =>
         {
             refused(format!("that is {}", service.name))
         }
         _ => Ok(()),
     }
+}
+
+/// Whether a service is more than an address outside of the mesh that somebody has registered.
+fn is_of_mesh(mesh: &Mesh, service: &Service) -> bool {
+    service.canonical
+        || service.waypoint.is_some()
+        || mesh.endpoints(&service.name).any(|found| is_inside(found))
 }
 
 /// Whether a workload has the mesh before it. Hosts that an entry names have not, nor have those of a

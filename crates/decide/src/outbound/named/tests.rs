@@ -86,18 +86,30 @@ fn a_name_leads_neither_into_the_mesh_nor_to_the_pod_itself() {
     };
     let mut block = service("block", &["198.51.100.0"]);
     block.vips[0].1 = 24;
-    block.load_balancing.mode = PASSTHROUGH;
+    block.canonical = false;
+    // One that is outside too, at the very address that its name leads to.
+    let mut listed = service("listed", &["203.0.113.5"]);
+    listed.canonical = false;
+    let mut fronted = service("fronted", &["203.0.113.6"]);
+    fronted.canonical = false;
+    fronted.waypoint = crate::fixtures::waypoint();
+    // Older control planes do not say which services are the cluster's.
+    let mut unsaid = service("web", &["10.96.0.1"]);
+    unsaid.canonical = false;
     let mesh = mesh(
         [
-            workload("web", &["10.0.0.1"]),
+            endpoint_of("web", workload("web", &["10.0.0.1"])),
             own,
             node,
             outside("", &["192.0.2.1"]),
         ],
         [
-            service("web", &["10.96.0.1"]),
+            unsaid,
+            service("cart", &["10.96.0.2"]),
             service("api", &["240.240.0.1"]),
             block,
+            listed,
+            fronted,
         ],
         [],
     );
@@ -106,6 +118,7 @@ fn a_name_leads_neither_into_the_mesh_nor_to_the_pod_itself() {
         "192.0.2.1",
         "192.0.2.2",
         "198.51.100.7",
+        "203.0.113.5",
         "172.18.0.2",
         "2001:db8::1",
     ] {
@@ -115,6 +128,8 @@ fn a_name_leads_neither_into_the_mesh_nor_to_the_pod_itself() {
         "10.0.0.1",
         "10.0.0.7",
         "10.96.0.1",
+        "10.96.0.2",
+        "203.0.113.6",
         "240.240.0.1",
         "127.0.0.1",
         "169.254.169.254",
