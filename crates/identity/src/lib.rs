@@ -8,10 +8,13 @@
 //! Invariants: TLS 1.3 only, both sides present a certificate, no resumption (a ticket would bring
 //! back a chain that nobody verifies again), chains are checked at the time of the handshake, and
 //! a peer has exactly one identity.
+//!
+//! Servers outside of the mesh are none of that: [`outside`] speaks TLS as anybody does.
 
 mod config;
 mod credential;
 mod failure;
+pub mod outside;
 mod provider;
 pub mod rotation;
 mod trust;

@@ -6,6 +6,7 @@
     reason = "a test that cannot make its certificates has failed"
 )]
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use ambit_model::TrustDomain;
@@ -13,6 +14,9 @@ use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose, SanType,
 };
+
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ServerConfig, SupportedProtocolVersion};
 
 use crate::{Credential, Trust};
 
@@ -23,6 +27,8 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 pub struct Leaf {
     /// URI names, in order.
     pub uris: Vec<String>,
+    /// Names of hosts.
+    pub hosts: Vec<String>,
     /// Start of validity.
     pub not_before: SystemTime,
     /// End of validity.
@@ -35,8 +41,17 @@ impl Leaf {
         let now = SystemTime::now();
         Self {
             uris: vec![uri.to_owned()],
+            hosts: Vec::new(),
             not_before: now - DAY,
             not_after: now + DAY,
+        }
+    }
+
+    /// A leaf of hosts, as servers outside of the mesh have them.
+    pub fn of_hosts(hosts: &[&str]) -> Self {
+        Self {
+            hosts: hosts.iter().map(|&host| host.to_owned()).collect(),
+            ..Self::of("").uris(&[])
         }
     }
 
@@ -94,10 +109,13 @@ impl Authority {
     /// Chain (leaf only) and key, DER, with whatever the leaf says.
     pub fn sign(&self, leaf: &Leaf) -> (Vec<Vec<u8>>, Vec<u8>) {
         let mut params = CertificateParams::default();
+        let hosts = leaf.hosts.iter();
+        let hosts = hosts.map(|host| SanType::DnsName(host.as_str().try_into().unwrap()));
         params.subject_alt_names = leaf
             .uris
             .iter()
             .map(|uri| SanType::URI(uri.as_str().try_into().unwrap()))
+            .chain(hosts)
             .collect();
         params.not_before = leaf.not_before.into();
         params.not_after = leaf.not_after.into();
@@ -109,6 +127,27 @@ impl Authority {
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
         (vec![certificate.der().to_vec()], key.serialize_der())
+    }
+
+    /// What a server outside of the mesh answers TLS with, by this leaf and these protocols.
+    pub fn outside(
+        &self,
+        leaf: &Leaf,
+        protocols: &[&[u8]],
+        versions: &[&'static SupportedProtocolVersion],
+    ) -> Arc<ServerConfig> {
+        let (chain, key) = self.sign(leaf);
+        let chain = chain.into_iter().map(CertificateDer::from).collect();
+        let key = PrivateKeyDer::try_from(key).unwrap();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let mut config = ServerConfig::builder_with_provider(provider)
+            .with_protocol_versions(versions)
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(chain, key)
+            .unwrap();
+        config.alpn_protocols = protocols.iter().map(|one| one.to_vec()).collect();
+        Arc::new(config)
     }
 
     /// A credential for this leaf.

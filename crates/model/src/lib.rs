@@ -57,7 +57,7 @@ pub use telemetry::{
 };
 pub use traffic::{
     Balancing, ConnectionPolicy, HashKey, HashPolicy, HashTable, HttpVersion, LocalityPolicy,
-    OutlierPolicy, PortPolicies, RetryShare, ServiceTraffic, Subset, TrafficPolicy,
+    OutlierPolicy, OutsideTls, PortPolicies, RetryShare, ServiceTraffic, Subset, TrafficPolicy,
 };
 pub use workload::{
     GatewayAddress, Health, Locality, TunnelProtocol, Waypoint, Workload, WorkloadType,

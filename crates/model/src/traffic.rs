@@ -69,6 +69,25 @@ pub struct TrafficPolicy {
     /// When endpoints that fail are ejected; never if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub outliers: Option<OutlierPolicy>,
+    /// That endpoints outside of the mesh are spoken to by TLS; as the client does if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<Arc<OutsideTls>>,
+}
+
+/// TLS that is begun with hosts outside of the mesh, for clients that speak without.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(default)]
+pub struct OutsideTls {
+    /// The server name that is asked for; the host that was called if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sni: Option<Arc<str>>,
+    /// Names of which the server's certificate must have one, hosts or URIs; the server name if there
+    /// are none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub names: Vec<Arc<str>>,
+    /// True if any certificate will do.
+    #[serde(skip_serializing_if = "is_default")]
+    pub unverified: bool,
 }
 
 /// Which of several endpoints.

@@ -170,6 +170,10 @@ prop_compose! {
                 consecutive_local_origin: errors, interval: time, base_ejection_time: time,
                 max_ejection_percent: percent, min_health_percent: percent,
             }),
+            tls: bounds.0.map(|number| Arc::new(OutsideTls {
+                sni: (number % 2 == 0).then(|| "sni.example.com".into()),
+                names: vec!["a.example.com".into(); (number % 3) as usize], unverified: number % 5 == 0,
+            })),
         }
     }
 }

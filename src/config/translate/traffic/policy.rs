@@ -92,6 +92,7 @@ impl<'a> Parts<'a> {
             warm_up: balancer.and_then(warm_up),
             connections: connections(self.pool, self.budget),
             outliers,
+            tls: None,
         }
     }
 }
