@@ -96,6 +96,10 @@ pub struct Args {
     /// DECODE_AND_MERGE_SLASHES.
     #[arg(long, env = "AMBIT_PATH_NORMALIZATION", default_value = "BASE")]
     pub path_normalization: Normalization,
+    /// File with authorities (PEM) that are believed about hosts outside of the mesh, beside those of the
+    /// system.
+    #[arg(long, env = "AMBIT_OUTSIDE_ROOTS")]
+    pub outside_roots: Option<PathBuf>,
     /// Serve a service without tunnels too, at LISTEN=DESTINATION: to measure beside other
     /// proxies. Clients prove no identity there.
     #[arg(long, hide = true)]

@@ -4,8 +4,11 @@
 //! [`names`] resolves it in the background, and the view has an endpoint for each address
 //! (`view/named.rs`), so that they are balanced, tried again and ejected like all others.
 //!
+//! Where a DestinationRule says so, [`tls`] is begun with them.
+//!
 //! Whoever writes the records of a name would decide where the waypoint connects to. So [`address`] says
 //! where no name leads.
 
 pub(crate) mod address;
 pub(crate) mod names;
+pub(crate) mod tls;

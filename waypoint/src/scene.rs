@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use ambit_identity::outside::OutsideRoots;
 use ambit_kit::metrics::Registry;
 use ambit_kit::tasks::Tasks;
 use ambit_model::{Change, Health, PortMapping, TunnelProtocol, Workload};
@@ -15,6 +16,8 @@ use tokio::io::{
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
 use tokio_util::sync::CancellationToken;
 
 use crate::call::Call;
@@ -26,6 +29,7 @@ use crate::gauges::Away;
 use crate::http::serve;
 use crate::identity::Identity;
 use crate::outside::names::Counts;
+use crate::outside::tls::Originator;
 use crate::pages::{Own, Pages, Shown};
 use crate::pressure::Pressure;
 use crate::proxy::{Bounds, Proxy};
@@ -66,9 +70,34 @@ impl Scene {
 
     /// The same with other bounds.
     pub(crate) fn bounded(bounds: Bounds, changes: impl IntoIterator<Item = Change>) -> Self {
+        let mut scene = Self::made(bounds, Originator::default());
+        for change in [empty("server")].into_iter().chain(changes) {
+            scene.apply(change);
+        }
+        scene
+    }
+
+    /// One for which hosts outside of the mesh may be on loopback, and which believes these about them.
+    pub(crate) fn outside(roots: OutsideRoots, changes: impl IntoIterator<Item = Change>) -> Self {
+        let mut scene = Self::made(Bounds::default(), Originator::believing(roots));
+        scene.view.may_be_outside = |_anywhere| true;
+        for change in [empty("server")].into_iter().chain(changes) {
+            scene.apply(change);
+        }
+        scene
+    }
+
+    /// A name of a host outside of the mesh leads to these addresses.
+    pub(crate) fn resolve(&mut self, name: &str, addresses: &[&str]) {
+        let addresses: Vec<_> = addresses.iter().map(|one| one.parse().unwrap()).collect();
+        self.view.resolved(&name.into(), &addresses, Instant::now());
+        self.proxy.view.store(Arc::new(self.view.clone()));
+    }
+
+    fn made(bounds: Bounds, originator: Originator) -> Self {
         let telemetry = Telemetry::start(ambit_telemetry::Settings::default()).unwrap();
         let (telemetry, identity) = (Arc::new(telemetry), Identity::new());
-        let linker = Linker::new(identity.clone(), "waypoint");
+        let linker = Linker::new(identity.clone(), "waypoint").beginning(originator);
         let (_, complete) = watch::channel(true);
         let shown = Shown {
             registry: Registry::new(),
@@ -117,16 +146,12 @@ impl Scene {
             gone: Notify::new(),
             away: Away::default(),
         });
-        let mut scene = Self {
+        Self {
             proxy,
             view,
             registry: shown.registry,
             found,
-        };
-        for change in [empty("server")].into_iter().chain(changes) {
-            scene.apply(change);
         }
-        scene
     }
 
     /// Puts a change in force, and has open connections judged by it.
@@ -226,8 +251,15 @@ impl Peer {
 
     /// The pod of that name, which serves the service in plaintext here.
     pub(crate) fn serves(&self, pod: &str, service: &str) -> Change {
-        let Change::PutWorkload(workload) = endpoint(pod, service, "127.0.0.1", Health::Healthy)
-        else {
+        self.is(
+            endpoint(pod, service, "127.0.0.1", Health::Healthy),
+            service,
+        )
+    }
+
+    /// The same as this endpoint.
+    pub(crate) fn is(&self, endpoint: Change, service: &str) -> Change {
+        let Change::PutWorkload(workload) = endpoint else {
             panic!("no workload")
         };
         let mapping = PortMapping {
@@ -239,6 +271,31 @@ impl Peer {
             services: [(name(service), vec![mapping])].into(),
             ..Workload::clone(&workload)
         }))
+    }
+
+    /// Answers requests by TLS with this, and tells of each the server name and its head.
+    pub(crate) fn answer_by_tls(
+        self,
+        server: Arc<ServerConfig>,
+        answer: &'static str,
+    ) -> mpsc::Receiver<(Option<String>, String)> {
+        let (tell, told) = mpsc::channel(16);
+        let acceptor = TlsAcceptor::from(server);
+        tokio::spawn(async move {
+            loop {
+                let (tcp, _) = self.0.accept().await.unwrap();
+                let Ok(mut tls) = acceptor.accept(tcp).await else {
+                    continue;
+                };
+                let name = tls.get_ref().1.server_name().map(str::to_owned);
+                let head = head(&mut tls).await;
+                // The client may have left.
+                tls.write_all(answer.as_bytes()).await.ok();
+                tls.flush().await.ok();
+                tell.send((name, head)).await.ok();
+            }
+        });
+        told
     }
 
     /// The next connection, and the head of its first request.

@@ -4,6 +4,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use ambit_decide::Reason;
+use ambit_identity::outside::OutsideRoots;
 use ambit_kit::metrics::Registry;
 use ambit_kit::signals::StopSignals;
 use ambit_kit::tasks::Tasks;
@@ -27,6 +28,7 @@ use crate::follow::{self, Follower, Kind};
 use crate::gauges::{Away, Gauges};
 use crate::identity::Identity;
 use crate::outside::names::{Asker, Counts, Names, System};
+use crate::outside::tls::Originator;
 use crate::pages::{self, Own, Pages};
 use crate::plain;
 use crate::pressure::{self, Pressure};
@@ -164,7 +166,7 @@ async fn start(
     let tasks = shared.tasks.clone();
     let (complete, is_complete) = watch::channel(false);
     let identity = Identity::new();
-    let linker = Linker::new(identity.clone(), &args.pod_uid);
+    let linker = Linker::new(identity.clone(), &args.pod_uid).beginning(originator(args)?);
     let shown = pages::Shown {
         registry: Registry::new(),
         telemetry: shared.telemetry,
@@ -236,6 +238,15 @@ async fn start(
     follow(args, access, follower, wanted, &tasks)?;
     show(args, &pages, &proxy, &tasks).await?;
     Ok((proxy, is_complete))
+}
+
+/// Begins TLS with hosts outside of the mesh, by the authorities that are given or the system has.
+fn originator(args: &Args) -> anyhow::Result<Originator> {
+    let Some(file) = &args.outside_roots else {
+        return Ok(Originator::default());
+    };
+    let roots = OutsideRoots::system().and_file(file);
+    Ok(Originator::believing(roots.context("--outside-roots")?))
 }
 
 /// Shows the pages on their ports.

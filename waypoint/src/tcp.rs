@@ -20,6 +20,7 @@ use crate::call::Call;
 use crate::connection::{Connection, fill_more, held};
 use crate::endpoint::{Chosen, Wish, choose as choose_endpoint};
 use crate::hello::{self, Hello};
+use crate::outside::tls::Inner;
 use crate::proxy::Proxy;
 use crate::request::Target;
 use crate::review;
@@ -168,7 +169,9 @@ pub(crate) async fn way(
 async fn link(proxy: &Proxy, chosen: &Chosen, by: OnBehalf) -> Result<Link, LinkError> {
     let to = &chosen.destination;
     let (linker, home) = (proxy.linker.clone(), Arc::clone(to));
-    let linking = async move { linker.link(&home, by).await };
+    let begun = chosen.terms.as_ref().and_then(|terms| terms.begun(to));
+    let begin = begun.map(|ask| (ask, Inner::Other));
+    let linking = async move { linker.link(&home, by, begin).await };
     let linked = proxy.tasks.spawn("connect", linking);
     let terms = chosen.terms.as_ref();
     let limit = terms.and_then(|terms| terms.policy.connections.connect_timeout);

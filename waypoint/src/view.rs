@@ -75,6 +75,11 @@ impl Destination {
         self.via.is_none() && is_outside(&self.workload)
     }
 
+    /// The workload as it is told of: what is outside of the mesh is known by the service alone.
+    pub(crate) fn told(&self) -> Option<Arc<Workload>> {
+        (!self.is_outside()).then(|| Arc::clone(&self.workload))
+    }
+
     /// Whether it is reached in a tunnel.
     pub(crate) fn is_tunnelled(&self) -> bool {
         self.via.is_some() || self.workload.protocol == TunnelProtocol::Hbone

@@ -134,7 +134,7 @@ async fn once(
     let admitted = admitted.map_err(|fault| CopyError::Unauthenticated(fault.detail))?;
     let head = admitted.as_deref().unwrap_or(&copy.head);
     let version = form::version(view, &copy.target, head);
-    let mut request = form::request(head, version, body);
+    let mut request = form::request(head, version, body, &form::scheme(&chosen));
     hops.tell(&chosen.destination, request.headers_mut());
     let (to, client) = (&chosen.destination, call.client.address.ip());
     let sent = proxy.http.of(Width::default()).send(

@@ -3,19 +3,24 @@
 use ambit_model::{AppProtocol, HttpVersion};
 use http::header::{HOST, HeaderValue, TRANSFER_ENCODING};
 use http::request::Parts;
+use http::uri::Scheme;
 use http::{Method, Request, Uri};
 use hyper::body::Body as _;
 
 use super::{Target, headers};
+use crate::endpoint::Chosen;
 use crate::http::body::Body;
 use crate::upstream::pool::Version;
 use crate::view::View;
 
-/// How the endpoints of a target are spoken to: as the port says, or else as the client spoke.
+/// How the endpoints of a target are spoken to: as the port says, or else as the client spoke. Where TLS is
+/// begun with them, HTTP/1.1 is what all of them speak.
 pub(super) fn version(view: &View, target: &Target, head: &Parts) -> Version {
+    let mut begins_tls = false;
     let protocol = match target {
         Target::Service(name, number, subset) => {
             let cluster = view.cluster(name, *number, subset.as_deref());
+            begins_tls = cluster.is_some_and(|cluster| cluster.terms.policy.tls.is_some());
             match cluster.map(|cluster| cluster.terms.policy.connections.http) {
                 Some(HttpVersion::Http2) => return Version::Http2,
                 Some(HttpVersion::OfClient) if head.version == http::Version::HTTP_2 => {
@@ -35,13 +40,23 @@ pub(super) fn version(view: &View, target: &Target, head: &Parts) -> Version {
         _ if headers::is_grpc(&head.headers) => Version::Http2,
         AppProtocol::Http2 | AppProtocol::Grpc => Version::Http2,
         AppProtocol::Http11 => Version::Http1,
+        _ if begins_tls => Version::Http1,
         _ if head.version == http::Version::HTTP_2 => Version::Http2,
         _ => Version::Http1,
     }
 }
 
+/// How a request is sent to an endpoint: as the client sends it, but in TLS where that is begun.
+pub(super) fn scheme(chosen: &Chosen) -> Scheme {
+    let terms = chosen.terms.as_ref();
+    match terms.and_then(|terms| terms.begun(&chosen.destination)) {
+        Some(_) => Scheme::HTTPS,
+        None => Scheme::HTTP,
+    }
+}
+
 /// The request in the form of that version.
-pub(super) fn request(head: &Parts, version: Version, body: Body) -> Request<Body> {
+pub(super) fn request(head: &Parts, version: Version, body: Body, on: &Scheme) -> Request<Body> {
     let mut request = Request::new(body);
     *request.method_mut() = head.method.clone();
     *request.headers_mut() = head.headers.clone();
@@ -63,7 +78,7 @@ pub(super) fn request(head: &Parts, version: Version, body: Body) -> Request<Bod
         Version::Http2 => {
             *request.version_mut() = http::Version::HTTP_2;
             request.headers_mut().remove(HOST);
-            *request.uri_mut() = absolute_form(&head.uri, host.as_ref());
+            *request.uri_mut() = absolute_form(&head.uri, host.as_ref(), on);
         }
     }
     request
@@ -91,11 +106,11 @@ fn origin_form(uri: &Uri) -> Uri {
 }
 
 /// With scheme and host, which HTTP/2 sends apart. A request without a host goes without.
-fn absolute_form(uri: &Uri, host: Option<&HeaderValue>) -> Uri {
+fn absolute_form(uri: &Uri, host: Option<&HeaderValue>, on: &Scheme) -> Uri {
     let path = uri.path_and_query().map_or("/", |path| path.as_str());
     let host = host.and_then(|host| host.to_str().ok());
     let whole = host.and_then(|host| {
-        let builder = Uri::builder().scheme("http").authority(host);
+        let builder = Uri::builder().scheme(on.clone()).authority(host);
         builder.path_and_query(path).build().ok()
     });
     whole.unwrap_or_else(|| origin_form(uri))

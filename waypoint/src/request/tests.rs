@@ -3,6 +3,7 @@ use ambit_route::{Compiled, Patterns};
 
 use super::*;
 
+mod outside;
 mod traffic;
 mod virtual_services;
 

@@ -227,8 +227,9 @@ impl Sending<'_> {
             true => Version::Http1,
             false => form::version(view, &self.plan.to, head),
         };
+        let scheme = form::scheme(chosen);
         let request = || {
-            let mut request = form::request(head, version, self.body());
+            let mut request = form::request(head, version, self.body(), &scheme);
             self.plan.hops.tell(to, request.headers_mut());
             if let Some(told) = &told {
                 told.write(request.headers_mut());

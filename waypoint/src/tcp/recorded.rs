@@ -48,7 +48,7 @@ impl<'p, C> Recorded<'p, C> {
         let destination = &way.chosen.destination;
         let ends = Ends {
             service: way.service.clone(),
-            destination: Some(destination.workload.clone()),
+            destination: destination.told(),
             destination_id: destination.identity.clone(),
             ..call.ends()
         };

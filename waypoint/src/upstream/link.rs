@@ -1,9 +1,11 @@
-//! A connection to an endpoint: a tunnel to its agent, or plain TCP if it takes no tunnels.
+//! A connection to an endpoint: a tunnel to its agent, or TCP if it takes no tunnels, with TLS of our own
+//! towards hosts outside of the mesh where that is asked for.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use ambit_model::{SpiffeId, TunnelProtocol, Workload};
+use ambit_decide::Reason;
+use ambit_model::{OutsideTls, SpiffeId, TunnelProtocol, Workload};
 use ambit_tunnel::{
     Ask, DialError, Dialled, Key, OpenError, Pipe, Pool, PoolStats, Settings, forwarded,
 };
@@ -13,6 +15,7 @@ use tokio::time::timeout;
 use tokio_util::either::Either;
 
 use crate::identity::Identity;
+use crate::outside::tls::{Inner, Originator, Secure};
 use crate::request::hops;
 use crate::view::Destination;
 
@@ -33,6 +36,14 @@ pub(crate) enum LinkError {
     /// Plain TCP.
     #[error(transparent)]
     Plain(DialError),
+    /// TLS with a host outside of the mesh.
+    #[error("no TLS with {to} {cause}")]
+    Secure {
+        /// The endpoint.
+        to: SocketAddr,
+        /// Why not.
+        cause: Arc<str>,
+    },
     /// It asks to be reached in a way that this version does not know.
     #[error("{0} asks for a tunnel protocol that is not known")]
     Unsupported(Arc<str>),
@@ -44,13 +55,20 @@ impl LinkError {
         match self {
             Self::Tunnel { cause, .. } => cause.word(),
             Self::Plain(error) => error.word(),
+            Self::Secure { .. } => Reason::OutsideTls.word(),
             Self::Unsupported(_) => "unsupported_protocol",
         }
     }
 }
 
-/// A connection to an endpoint: in a tunnel, or in plaintext.
-pub(crate) type Link = Either<Pipe, BufReader<TcpStream>>;
+/// A connection without a tunnel: as it is, or in TLS of our own.
+pub(crate) type Wire = Either<TcpStream, Secure>;
+
+/// A connection to an endpoint: in a tunnel, or without.
+pub(crate) type Link = Either<Pipe, BufReader<Wire>>;
+
+/// TLS that is to be begun with an endpoint, and what is spoken in it.
+pub(crate) type Begin = Option<(Arc<OutsideTls>, Inner)>;
 
 /// Makes connections to endpoints.
 #[derive(Clone, Debug)]
@@ -60,6 +78,7 @@ pub(crate) struct Linker {
     narrow: Arc<Pool>,
     settings: Arc<Settings>,
     own_pod: Arc<str>,
+    originator: Originator,
 }
 
 /// Who the client of a connection is, for the far end.
@@ -127,11 +146,22 @@ impl Linker {
             narrow: Pool::new(self::settings(Width::Narrow)),
             settings: Arc::new(settings),
             own_pod: own_pod.into(),
+            originator: Originator::default(),
         }
     }
 
+    /// The same, which begins TLS with hosts outside of the mesh by this.
+    pub(crate) fn beginning(self, originator: Originator) -> Self {
+        Self { originator, ..self }
+    }
+
     /// Connects to an endpoint.
-    pub(crate) async fn link(&self, to: &Destination, by: OnBehalf) -> Result<Link, LinkError> {
+    pub(crate) async fn link(
+        &self,
+        to: &Destination,
+        by: OnBehalf,
+        begin: Begin,
+    ) -> Result<Link, LinkError> {
         if let Some(via) = &to.via {
             let expected = Arc::clone(&via.expected);
             return self
@@ -148,7 +178,18 @@ impl Linker {
             }
             TunnelProtocol::None => {
                 let tcp = self.dial(to.address).await.map_err(LinkError::Plain)?;
-                Ok(Either::Right(BufReader::new(tcp)))
+                let wire = match begin {
+                    None => Either::Left(tcp),
+                    Some((ask, inner)) => {
+                        let begun = self.originator.begin(tcp, to.host.as_deref(), &ask, inner);
+                        let failed = |cause: String| LinkError::Secure {
+                            to: to.address,
+                            cause: cause.into(),
+                        };
+                        Either::Right(begun.await.map_err(failed)?)
+                    }
+                };
+                Ok(Either::Right(BufReader::new(wire)))
             }
             TunnelProtocol::Unsupported(_) => {
                 Err(LinkError::Unsupported(to.workload.uid.as_str().into()))

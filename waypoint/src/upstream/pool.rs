@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 
 use ambit_kit::clock;
 use ambit_kit::tasks::Tasks;
-use ambit_model::SpiffeId;
+use ambit_model::{OutsideTls, SpiffeId};
 use hyper::body::{Body as _, Incoming};
 use hyper::client::conn::http2;
 use hyper::{Request, Response};
@@ -57,6 +57,8 @@ pub(super) struct Key {
     via: Option<Via>,
     /// The number of the cluster, if its connections are not shared with others.
     pub(super) cluster: u64,
+    /// The TLS that was begun with it, and for which host.
+    tls: Option<(Arc<OutsideTls>, Option<Arc<str>>)>,
 }
 
 impl Key {
@@ -69,8 +71,14 @@ impl Key {
             identity: to.identity.clone(),
             via: to.via.clone(),
             cluster: terms.map_or(0, |terms| terms.number()),
+            tls: begun(to, terms).map(|ask| (ask, to.host.clone())),
         }
     }
+}
+
+/// The TLS that is begun with an endpoint, by the terms of its cluster.
+fn begun(to: &Destination, terms: Option<&Arc<Terms>>) -> Option<Arc<OutsideTls>> {
+    terms.and_then(|terms| terms.begun(to))
 }
 
 /// Why a request got no answer.
@@ -337,7 +345,8 @@ impl HttpPool {
         let (terms, place) = on.unzip();
         let own = terms.cloned();
         drop(self.inner.tasks.spawn("connect", async move {
-            let made = pool.inner.maker.http1(&far, place.clone()).await;
+            let tls = begun(&far, own.as_ref());
+            let made = pool.inner.maker.http1(&far, place.clone(), tls).await;
             let made = made.map(|sender| Carrier {
                 sender,
                 used: 0,
@@ -468,8 +477,9 @@ impl HttpPool {
         let (tell, told) = oneshot::channel();
         let (pool, far) = (self.clone(), Arc::clone(to));
         let longest = Bounds::of(terms).longest;
+        let tls = begun(to, terms);
         drop(self.inner.tasks.spawn("connect", async move {
-            let made = pool.inner.maker.http2(&far, occupied).await;
+            let made = pool.inner.maker.http2(&far, occupied, tls).await;
             let told = match made {
                 Ok((sender, load)) => Ok((sender.clone(), dial.succeeded(sender, load, longest))),
                 Err(error) => {

@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use ambit_balance::{ActiveRequest, ActiveRetry, Permit, Pool};
-use ambit_model::TrafficPolicy;
+use ambit_model::{OutsideTls, TrafficPolicy};
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 
-use super::settings;
+use super::{Destination, settings};
 
 /// The terms on which requests go to a cluster.
 #[derive(Debug)]
@@ -97,6 +97,11 @@ impl Drop for Bell {
 }
 
 impl Terms {
+    /// The TLS that is begun with an endpoint. What takes tunnels has that of the mesh.
+    pub(crate) fn begun(&self, to: &Destination) -> Option<Arc<OutsideTls>> {
+        self.policy.tls.clone().filter(|_| !to.is_tunnelled())
+    }
+
     /// What tells its connections from those of others: 0 if they may be shared.
     pub(crate) fn number(&self) -> u64 {
         let bounds = &self.policy.connections;

@@ -1,7 +1,6 @@
 //! What is told of a request that is over: by its series, and by its line in the access log.
 
 use std::borrow::Cow;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use ambit_decide::Reason;
@@ -112,7 +111,7 @@ impl Record {
         let proved = destination.filter(|_| self.has_met_endpoint());
         Ends {
             service: self.service.clone(),
-            destination: destination.map(|to| Arc::clone(&to.workload)),
+            destination: destination.and_then(|to| to.told()),
             destination_id: proved.and_then(|to| to.identity.clone()),
             ..self.call.client.ends()
         }

@@ -1,0 +1,134 @@
+//! TLS with scripted servers.
+
+use ambit_identity::testing::{Authority, Leaf};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::version::{TLS12, TLS13};
+use tokio_rustls::rustls::{ServerConfig, SupportedProtocolVersion};
+
+use super::*;
+use crate::scene::soon;
+
+const BOTH: &[&SupportedProtocolVersion] = &[&TLS12, &TLS13];
+
+fn ask(sni: Option<&str>, names: &[&str]) -> Arc<OutsideTls> {
+    Arc::new(OutsideTls {
+        sni: sni.map(Into::into),
+        names: names.iter().map(|&name| name.into()).collect(),
+        unverified: false,
+    })
+}
+
+/// What comes of TLS with a server: the name that it was asked for, or why not.
+async fn meet(
+    server: Arc<ServerConfig>,
+    root: &Authority,
+    ask: &Arc<OutsideTls>,
+    inner: Inner,
+) -> Result<Option<String>, String> {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let to = listener.local_addr().unwrap();
+    let asked = tokio::spawn(async move {
+        let (tcp, _) = listener.accept().await.unwrap();
+        let mut tls = TlsAcceptor::from(server).accept(tcp).await.ok()?;
+        let name = tls.get_ref().1.server_name().map(str::to_owned);
+        tls.write_all(b"hello").await.ok()?;
+        name
+    });
+    let originator = Originator::believing(OutsideRoots::only(&[root.root()]));
+    let tcp = TcpStream::connect(to).await.unwrap();
+    let mut secure = soon(originator.begin(tcp, Some("api.example.com"), ask, inner)).await?;
+    let mut hello = [0; 5];
+    let read = soon(secure.read_exact(&mut hello)).await;
+    read.map_err(|error| told(&error))?;
+    Ok(soon(asked).await.unwrap())
+}
+
+#[tokio::test]
+async fn a_server_is_believed_by_its_authority_and_name() {
+    let (ours, other) = (Authority::new("ours"), Authority::new("other"));
+    let good = Leaf::of_hosts(&["api.example.com", "spare.example.com"]);
+    let plain = ask(None, &[]);
+    for version in [&TLS12, &TLS13] {
+        let server = ours.outside(&good, &[], &[version]);
+        let met = meet(server, &ours, &plain, Inner::Other).await;
+        assert_eq!(met.unwrap().as_deref(), Some("api.example.com"));
+    }
+    let why = async |leaf: &Leaf, authority: &Authority| {
+        let server = authority.outside(leaf, &[], BOTH);
+        meet(server, &ours, &plain, Inner::Other).await.unwrap_err()
+    };
+    let unknown = why(&good, &other).await;
+    assert!(unknown.contains("no authority that is known"), "{unknown}");
+    let expired = why(&good.clone().expired(), &ours).await;
+    assert!(expired.contains("expired"), "{expired}");
+    let named = why(&Leaf::of_hosts(&["www.example.com"]), &ours).await;
+    assert!(named.contains("api.example.com"), "{named}");
+    // A workload of the mesh is nobody outside of it.
+    why(&Leaf::of("spiffe://cluster.local/ns/shop/sa/api"), &ours).await;
+}
+
+#[tokio::test]
+async fn another_server_name_is_asked_for_and_verified_or_else_the_names_that_are_given() {
+    let ours = Authority::new("ours");
+    let spare = Leaf::of_hosts(&["spare.example.com"]);
+    let uri = Leaf::of_hosts(&[]).uris(&["urn:api", "https://example.com/id"]);
+    let met = async |leaf: &Leaf, ask: Arc<OutsideTls>| {
+        meet(ours.outside(leaf, &[], BOTH), &ours, &ask, Inner::Other).await
+    };
+    let asked = met(&spare, ask(Some("Spare.example.com."), &[])).await;
+    assert_eq!(asked.unwrap().as_deref(), Some("spare.example.com"));
+    let asked = met(&spare, ask(None, &["no", "spare.example.com"])).await;
+    assert_eq!(asked.unwrap().as_deref(), Some("api.example.com"));
+    met(&uri, ask(None, &["urn:api"])).await.unwrap();
+    met(&uri, ask(None, &["urn:ap"])).await.unwrap_err();
+    // What is given holds in place of the server's name, and not beside it.
+    let api = Leaf::of_hosts(&["api.example.com"]);
+    let only = ask(None, &["spare.example.com"]);
+    met(&api, only).await.unwrap_err();
+    met(&api, ask(Some("not a name"), &[])).await.unwrap_err();
+}
+
+#[tokio::test]
+async fn any_certificate_will_do_if_that_is_asked_for() {
+    let (ours, other) = (Authority::new("ours"), Authority::new("other"));
+    let server = other.outside(&Leaf::of_hosts(&["x.example"]).expired(), &[], BOTH);
+    let unverified = Arc::new(OutsideTls {
+        unverified: true,
+        ..OutsideTls::default()
+    });
+    let met = meet(server, &ours, &unverified, Inner::Other).await;
+    met.unwrap();
+}
+
+#[tokio::test]
+async fn the_version_of_http_is_agreed_on() {
+    let ours = Authority::new("ours");
+    let good = Leaf::of_hosts(&["api.example.com"]);
+    let (h1, h2): (&[&[u8]], &[&[u8]]) = (&[b"http/1.1"], &[b"h2"]);
+    for (speaks, inner, agrees) in [
+        (h1, Inner::Http1, true),
+        (&[][..], Inner::Http1, true),
+        (h2, Inner::Http1, false),
+        (h2, Inner::Http2, true),
+        (&[][..], Inner::Http2, false),
+        (h1, Inner::Http2, false),
+        (h2, Inner::Other, true),
+    ] {
+        let server = ours.outside(&good, speaks, BOTH);
+        let met = meet(server, &ours, &ask(None, &[]), inner).await;
+        assert_eq!(met.is_ok(), agrees, "{speaks:?} {inner:?} {met:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_says_nothing_is_not_waited_for() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let to = listener.local_addr().unwrap();
+    let tcp = TcpStream::connect(to).await.unwrap();
+    let (originator, plain) = (Originator::default(), ask(None, &[]));
+    let begun = originator.begin(tcp, Some("api.example.com"), &plain, Inner::Http1);
+    let why = begun.await.unwrap_err();
+    assert!(why.contains("timed out"), "{why}");
+}
