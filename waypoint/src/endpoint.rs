@@ -13,8 +13,9 @@ use ambit_model::{GatewayAddress, Service, ServiceName, SpiffeId, Workload, Work
 
 use crate::authorize::Asking;
 use crate::outside::address::forbidden;
+use crate::outside::asked::Asked;
 use crate::request::Target;
-use crate::view::{Destination, Terms, View};
+use crate::view::{Cluster, Destination, Terms, View};
 
 /// A pod of another waypoint, on the way to what is bound to that.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -58,6 +59,8 @@ pub(crate) struct Wish<'a> {
     pub(crate) tried: &'a [WorkloadUid],
     /// What decides where the endpoints are picked by a hash.
     pub(crate) hash: Option<u64>,
+    /// The endpoints that the client named, of a service that has no others.
+    pub(crate) asked: Option<&'a Asked>,
 }
 
 /// An endpoint of the target that the client may call.
@@ -85,7 +88,10 @@ pub(crate) fn choose(
                 }
                 return beyond(view, service, *port, wish.tried);
             }
-            _ => pick(view, (name, *port, subset.as_deref()), wish)?,
+            _ => match wish.asked {
+                Some(asked) => named(view, (name, *port, subset.as_deref()), asked, wish.tried)?,
+                None => pick(view, (name, *port, subset.as_deref()), wish)?,
+            },
         },
     };
     let to = &chosen.destination;
@@ -136,16 +142,7 @@ fn pick(
     (name, port, subset): (&ServiceName, u16, Option<&str>),
     wish: Wish<'_>,
 ) -> Result<Chosen, Refusal> {
-    let none = |why: String| Refusal::new(Reason::NoEndpoint, why);
-    let cluster = view
-        .cluster(name, port, subset)
-        .ok_or_else(|| match subset {
-            Some(subset) if view.cluster(name, port, None).is_some() => {
-                let detail = format!("{name} has no subset {subset}");
-                Refusal::new(Reason::UnknownSubset, detail)
-            }
-            _ => none(format!("{name} has no port {port}")),
-        })?;
+    let cluster = cluster(view, (name, port, subset))?;
     let endpoints = &cluster.endpoints;
     let session = wish.session.filter(|uid| !wish.tried.contains(uid));
     let pick = match session.and_then(|uid| endpoints.pick_this(uid)) {
@@ -157,7 +154,10 @@ fn pick(
                 hash: wish.hash,
                 tried: wish.tried,
             })
-            .map_err(|shortage| none(format!("{name} port {port}: {shortage}")))?,
+            .map_err(|shortage| {
+                let detail = format!("{name} port {port}: {shortage}");
+                Refusal::new(Reason::NoEndpoint, detail)
+            })?,
     };
     Ok(Chosen {
         destination: Arc::clone(&pick.endpoint().payload),
@@ -165,6 +165,52 @@ fn pick(
         asides: Vec::new(),
         terms: Some(Arc::clone(&cluster.terms)),
         pick: Some(pick),
+    })
+}
+
+fn cluster<'v>(
+    view: &'v View,
+    (name, port, subset): (&ServiceName, u16, Option<&str>),
+) -> Result<&'v Cluster, Refusal> {
+    let cluster = view.cluster(name, port, subset);
+    cluster.ok_or_else(|| match subset {
+        Some(subset) if view.cluster(name, port, None).is_some() => {
+            let detail = format!("{name} has no subset {subset}");
+            Refusal::new(Reason::UnknownSubset, detail)
+        }
+        _ => Refusal::new(Reason::NoEndpoint, format!("{name} has no port {port}")),
+    })
+}
+
+/// One of the endpoints that the client named: one that was not tried and may be gone to, if there is one.
+fn named(
+    view: &View,
+    of: (&ServiceName, u16, Option<&str>),
+    asked: &Asked,
+    tried: &[WorkloadUid],
+) -> Result<Chosen, Refusal> {
+    let cluster = cluster(view, of)?;
+    let may = |to: &&Arc<Destination>| forbidden(view, to.address.ip()).is_none();
+    let fresh = |to: &&Arc<Destination>| may(to) && !tried.contains(&to.workload.uid);
+    let any = |random: u64, count: usize| {
+        let count = u64::try_from(count).unwrap_or(u64::MAX).max(1);
+        usize::try_from(random % count).unwrap_or_default()
+    };
+    let count = asked.iter().filter(fresh).count();
+    let first = asked.iter().filter(fresh).nth(any(rand::random(), count));
+    let chosen = first
+        .or_else(|| asked.iter().find(may))
+        .or_else(|| asked.first());
+    let chosen = chosen.ok_or_else(|| {
+        let detail = format!("{} has no endpoint by that name", of.0);
+        Refusal::new(Reason::NoEndpoint, detail)
+    })?;
+    Ok(Chosen {
+        destination: Arc::clone(chosen),
+        port: of.1,
+        asides: Vec::new(),
+        terms: Some(Arc::clone(&cluster.terms)),
+        pick: None,
     })
 }
 

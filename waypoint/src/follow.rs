@@ -24,6 +24,7 @@ use tokio::sync::{mpsc, watch};
 use tonic::transport::Channel;
 
 use crate::identity::Identity;
+use crate::outside::asked::is_one;
 use crate::outside::names::{Answer, Names};
 use crate::proxy::Proxy;
 use crate::verdicts::Guilty;
@@ -277,7 +278,7 @@ impl Follower {
         };
         self.proxy.linker.purge(|pod| known(pod).is_none());
         self.proxy.http.purge(|pod, identity| {
-            known(pod).is_none_or(|now| identity_of(now).as_ref() != identity)
+            !is_one(pod) && known(pod).is_none_or(|now| identity_of(now).as_ref() != identity)
         });
     }
 }

@@ -18,6 +18,7 @@ use crate::drain::Drain;
 use crate::gauges::Away;
 use crate::http::scan::Limits;
 use crate::identity::Identity;
+use crate::outside::asked::Hosts;
 use crate::outside::names::Counts;
 use crate::pages::Own;
 use crate::pressure::Pressure;
@@ -123,6 +124,8 @@ pub(crate) struct Proxy {
     pub(crate) own: Own,
     /// How often names of hosts outside of the mesh were asked for.
     pub(crate) lookups: Counts,
+    /// Hosts that clients name.
+    pub(crate) hosts: Hosts,
 }
 
 impl Proxy {

@@ -1,6 +1,10 @@
 //! A waypoint for tests: its clients are in memory, its endpoints on loopback.
 
+use std::collections::HashMap;
+use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use ambit_identity::outside::OutsideRoots;
@@ -10,6 +14,7 @@ use ambit_model::{Change, Health, PortMapping, TunnelProtocol, Workload};
 use ambit_telemetry::Telemetry;
 use arc_swap::ArcSwap;
 use clap::Parser as _;
+use parking_lot::Mutex;
 use tokio::io::{
     AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, BufStream, DuplexStream, duplex,
 };
@@ -28,7 +33,8 @@ use crate::fixtures::{call, empty, endpoint, name};
 use crate::gauges::Away;
 use crate::http::serve;
 use crate::identity::Identity;
-use crate::outside::names::Counts;
+use crate::outside::asked::Hosts;
+use crate::outside::names::{Asker, Counts, Resolver};
 use crate::outside::tls::Originator;
 use crate::pages::{Own, Pages, Shown};
 use crate::pressure::Pressure;
@@ -48,6 +54,38 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 /// Where the client of a scene is.
 pub(crate) const CLIENT: &str = "10.244.1.10:4000";
 
+/// Says what it was told to say, and counts.
+#[derive(Debug, Default)]
+pub(crate) struct Scripted {
+    says: Mutex<HashMap<String, Vec<IpAddr>>>,
+    asked: AtomicU64,
+}
+
+impl Resolver for Scripted {
+    fn resolve(&self, name: &str) -> io::Result<Vec<IpAddr>> {
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        let said = self.says.lock().get(name).cloned();
+        said.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
+    }
+}
+
+impl Scripted {
+    /// A name leads to these addresses; to none, it cannot be resolved.
+    pub(crate) fn say(&self, name: &str, addresses: &[&str]) {
+        let found: Vec<_> = addresses.iter().map(|one| one.parse().unwrap()).collect();
+        let mut says = self.says.lock();
+        match found.is_empty() {
+            true => says.remove(name),
+            false => says.insert(name.to_owned(), found),
+        };
+    }
+
+    /// How often it was asked.
+    pub(crate) fn asked(&self) -> u64 {
+        self.asked.load(Ordering::Relaxed)
+    }
+}
+
 /// Waits for something that must happen.
 pub(crate) async fn soon<T>(what: impl Future<Output = T>) -> T {
     let waited = tokio::time::timeout(PATIENCE, Box::pin(what)).await;
@@ -60,6 +98,7 @@ pub(crate) struct Scene {
     view: View,
     registry: Registry,
     found: mpsc::Receiver<Guilty>,
+    pub(crate) resolver: Arc<Scripted>,
 }
 
 impl Scene {
@@ -121,6 +160,7 @@ impl Scene {
         let (_, views) = watch::channel(Arc::new(view.clone()));
         let (wants, _) = mpsc::channel(1);
         let (verdicts, found) = Verdicts::new();
+        let resolver = Arc::<Scripted>::default();
         let proxy = Arc::new(Proxy {
             view: ArcSwap::from_pointee(view.clone()),
             views: views.clone(),
@@ -138,6 +178,7 @@ impl Scene {
             tasks: Tasks::new(),
             own,
             lookups: Counts::default(),
+            hosts: Hosts::new(Asker::new(Arc::clone(&resolver) as _, args.pod_ip)),
             drain: shown.drain,
             over: CancellationToken::new(),
             telemetry: shown.telemetry,
@@ -151,6 +192,7 @@ impl Scene {
             view,
             registry: shown.registry,
             found,
+            resolver,
         }
     }
 
@@ -312,7 +354,7 @@ impl Peer {
         tokio::spawn(async move {
             loop {
                 let (mut stream, _) = self.asked().await;
-                counted.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                counted.fetch_add(1, Ordering::Relaxed);
                 stream.write_all(answer.as_bytes()).await.unwrap();
             }
         });

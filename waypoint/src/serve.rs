@@ -27,6 +27,7 @@ use crate::drain::{Drain, Step};
 use crate::follow::{self, Follower, Kind};
 use crate::gauges::{Away, Gauges};
 use crate::identity::Identity;
+use crate::outside::asked::Hosts;
 use crate::outside::names::{Asker, Counts, Names, System};
 use crate::outside::tls::Originator;
 use crate::pages::{self, Own, Pages};
@@ -201,6 +202,7 @@ async fn start(
         tasks: shared.connections,
         own: Own::new(args, &pages),
         lookups: Counts::default(),
+        hosts: Hosts::new(Asker::new(Arc::new(System), args.pod_ip)),
         drain: shown.drain,
         over: CancellationToken::new(),
         telemetry: shown.telemetry,

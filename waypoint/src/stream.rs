@@ -88,7 +88,11 @@ enum First {
 }
 
 /// Waits for the first to speak, who may be the server.
-async fn first_bytes(proxy: &Proxy, call: &Call, client: &mut Connection) -> io::Result<First> {
+async fn first_bytes(
+    proxy: &Arc<Proxy>,
+    call: &Call,
+    client: &mut Connection,
+) -> io::Result<First> {
     let at_once = timeout(GRACE, client.fill_buf()).await;
     if at_once.is_err() {
         let endpoint = async {

@@ -20,6 +20,7 @@ use crate::call::Call;
 use crate::connection::{Connection, fill_more, held};
 use crate::endpoint::{Chosen, Wish, choose as choose_endpoint};
 use crate::hello::{self, Hello};
+use crate::outside::asked::{self, Words, is_by_host};
 use crate::outside::tls::Inner;
 use crate::proxy::Proxy;
 use crate::request::Target;
@@ -79,12 +80,14 @@ pub(crate) async fn carry(proxy: &Proxy, call: &Call, client: Connection, mut wa
     }
 }
 
-/// Whether the way of a connection depends on the server name that its client asks for, or policy does.
+/// Whether the way of a connection depends on the server name that its client asks for, or policy does. A name
+/// that is no TLS client's is none.
 fn asks_for_name(proxy: &Proxy, call: &Call, is_tls: bool) -> bool {
     let view = proxy.view();
     let routes = call.routes(&view);
-    let by_policy = || is_tls && view.policies.ask_for_server_name();
-    matches!(routes.as_deref(), Some(Routes::Tls(_))) || by_policy()
+    let by_policy = || view.policies.ask_for_server_name();
+    let by_host = || is_by_host(&view, &call.target());
+    matches!(routes.as_deref(), Some(Routes::Tls(_))) || is_tls && (by_policy() || by_host())
 }
 
 /// The server name in a hello; the bytes stay where they are. A client that sends nothing more is
@@ -107,7 +110,7 @@ async fn server_name(client: &mut Connection) -> Option<String> {
 
 /// An open connection to an endpoint that the client may call.
 pub(crate) async fn way(
-    proxy: &Proxy,
+    proxy: &Arc<Proxy>,
     call: &Call,
     server_name: Option<String>,
 ) -> Result<Way, Refusal> {
@@ -115,6 +118,8 @@ pub(crate) async fn way(
     let asking = Asking::connection(call, server_name.as_deref());
     let mut asides = asking.before_routing(&view)?.dry_run;
     let target = target(&view, call, server_name.as_deref())?;
+    let words = Words::Connection(server_name.as_deref());
+    let asked = Box::pin(asked::find(proxy, call, &view, &target, words)).await?;
     let mut tried: Vec<WorkloadUid> = Vec::new();
     let by = OnBehalf {
         client: Some(call.client.address),
@@ -124,6 +129,7 @@ pub(crate) async fn way(
     loop {
         let wish = Wish {
             tried: &tried,
+            asked: asked.as_ref(),
             ..Wish::default()
         };
         let mut chosen = choose_endpoint(&view, &asking, &target, wish)?;

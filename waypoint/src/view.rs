@@ -240,6 +240,22 @@ impl View {
         self.address.to_canonical() == address
     }
 
+    /// Services whose names stand for a host, the most precise first: that name, or a `*` in its place.
+    pub(crate) fn hosts_like<'a>(
+        &'a self,
+        host: &'a str,
+    ) -> impl Iterator<Item = &'a Arc<Service>> {
+        let suffixes = host.match_indices('.').filter_map(|(at, _)| host.get(at..));
+        let wildcards = suffixes.filter_map(|suffix| {
+            let name = format!("*{suffix}");
+            self.mesh.service_by_hostname(&name)
+        });
+        self.mesh
+            .service_by_hostname(host)
+            .into_iter()
+            .chain(wildcards)
+    }
+
     /// Whether an address is that of a service of the cluster, as far as services are told.
     pub(crate) fn is_of_a_service(&self, address: IpAddr) -> bool {
         let service = match self.mesh.target(SocketAddr::new(address, 0)) {

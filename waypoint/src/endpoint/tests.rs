@@ -65,7 +65,7 @@ fn the_endpoint_of_the_session_is_taken_unless_it_was_tried() {
         let wish = Wish {
             session: Some(&one),
             tried: std::slice::from_ref(&one),
-            hash: None,
+            ..Wish::default()
         };
         let chosen = choose(&view, &cart(), wish).unwrap();
         assert_eq!(chosen.destination.workload.uid, other);

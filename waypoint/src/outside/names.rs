@@ -90,11 +90,21 @@ pub(crate) struct Answer {
 /// How often names were asked for, by what came of it.
 #[derive(Debug, Default)]
 pub(crate) struct Counts {
-    pub(crate) resolved: AtomicU64,
-    pub(crate) failed: AtomicU64,
+    resolved: AtomicU64,
+    failed: AtomicU64,
 }
 
 impl Counts {
+    /// A name was asked for.
+    pub(crate) fn note(&self, resolved: bool) {
+        let count = if resolved {
+            &self.resolved
+        } else {
+            &self.failed
+        };
+        count.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// By what came of it.
     pub(crate) fn all(&self) -> [(&'static str, u64); 2] {
         [("resolved", &self.resolved), ("failed", &self.failed)]
@@ -235,7 +245,7 @@ async fn follow(
     loop {
         let wait = match asker.ask(&name).await {
             Ok(addresses) => {
-                proxy.lookups.resolved.fetch_add(1, Ordering::Relaxed);
+                proxy.lookups.note(true);
                 if failing {
                     tracing::info!(%name, "the name of an outside host is resolved again");
                 }
@@ -256,7 +266,7 @@ async fn follow(
                 REFRESH.0
             }
             Err(error) => {
-                proxy.lookups.failed.fetch_add(1, Ordering::Relaxed);
+                proxy.lookups.note(false);
                 if !failing {
                     let known = told.as_ref().map_or(0, Vec::len);
                     tracing::warn!(%name, %error, known, "the name of an outside host cannot be resolved; what is known of it stays");

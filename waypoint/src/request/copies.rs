@@ -30,6 +30,7 @@ use crate::endpoint::{Wish, choose};
 use crate::http::body::Body;
 use crate::http::copied::Copier;
 use crate::http::replay::Replayable;
+use crate::outside::asked::{self, Words};
 use crate::proxy::Proxy;
 use crate::upstream::link::Width;
 use crate::upstream::pool::{On, SendError};
@@ -122,14 +123,21 @@ pub(super) fn send(
 
 /// Sends a copy and throws away the answer, which is read so that the connection can be kept.
 async fn once(
-    (proxy, call, view): (&Proxy, &Call, &View),
+    (proxy, call, view): (&Arc<Proxy>, &Call, &View),
     (copy, tokens): (&Copy, &Tokens),
     hops: Hops,
     body: Body,
 ) -> Result<(), CopyError> {
     // Judged as what it is sent.
     let asking = Asking::request(call, &copy.head, Some(tokens));
-    let chosen = choose(view, &asking, &copy.target, Wish::default())?;
+    let host = form::authority(&copy.head);
+    let words = Words::Request(host.as_ref().and_then(|host| host.to_str().ok()));
+    let asked = asked::find(proxy, call, view, &copy.target, words).await?;
+    let wish = Wish {
+        asked: asked.as_ref(),
+        ..Wish::default()
+    };
+    let chosen = choose(view, &asking, &copy.target, wish)?;
     let admitted = at_endpoint(view, &chosen.destination, tokens, &copy.head);
     let admitted = admitted.map_err(|fault| CopyError::Unauthenticated(fault.detail))?;
     let head = admitted.as_deref().unwrap_or(&copy.head);

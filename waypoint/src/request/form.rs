@@ -93,7 +93,7 @@ fn is_unforeseen(head: &Parts, body: &Body) -> bool {
 }
 
 /// The host that the request is for.
-fn authority(head: &Parts) -> Option<HeaderValue> {
+pub(super) fn authority(head: &Parts) -> Option<HeaderValue> {
     let of_target = head.uri.authority().map(http::uri::Authority::as_str);
     let of_target = of_target.and_then(|host| HeaderValue::try_from(host).ok());
     of_target.or_else(|| head.headers.get(HOST).cloned())

@@ -194,6 +194,11 @@ impl Fault {
                 Self::new(503, Flag::NoSubset, reason.word(), &*refusal.detail)
             }
             Reason::Overloaded => Self::new(503, Flag::Overloaded, reason.word(), &*refusal.detail),
+            // As where no route is for the host.
+            Reason::OutsideHost => Self::new(404, Flag::NoRoute, reason.word(), &*refusal.detail),
+            Reason::OutsideName => {
+                Self::new(503, Flag::NoEndpoint, reason.word(), &*refusal.detail)
+            }
             // It passes by itself, and the client did nothing wrong.
             Reason::PoliciesUnknown => {
                 Self::new(503, Flag::Denied, reason.word(), refusal.to_string())

@@ -38,6 +38,7 @@ use crate::call::Call;
 use crate::endpoint::{self, Chosen, Wish};
 use crate::http::body::Body;
 use crate::http::replay::Replayable;
+use crate::outside::asked::{self, Asked, Words};
 use crate::proxy::Proxy;
 use crate::traces::Told;
 use crate::upstream::link::{LinkError, Width};
@@ -65,11 +66,13 @@ struct Sending<'a> {
     head: &'a Parts,
     asking: Asking<'a>,
     body: Option<Replayable>,
+    /// The endpoints that the client named.
+    asked: Option<Asked>,
 }
 
 /// Sends a request on until there is an answer to give.
 pub(super) async fn run(
-    proxy: &Proxy,
+    proxy: &Arc<Proxy>,
     call: &Call,
     plan: &Plan,
     head: &Parts,
@@ -83,6 +86,7 @@ pub(super) async fn run(
         head,
         asking: plan.asking(call, head),
         body,
+        asked: named(proxy, call, plan, head).await?,
     };
     let default = unwritten();
     let retry = sending.retry().unwrap_or(&default);
@@ -141,6 +145,27 @@ pub(super) async fn run(
     }
 }
 
+/// The endpoints that the host of the request stands for, where that is what says where to go.
+async fn named(
+    proxy: &Arc<Proxy>,
+    call: &Call,
+    plan: &Plan,
+    head: &Parts,
+) -> Result<Option<Asked>, Fault> {
+    let host = form::authority(head);
+    let host = host.as_ref().and_then(|host| host.to_str().ok());
+    let words = Words::Request(host);
+    let finding = asked::find(proxy, call, &plan.view, &plan.to, words);
+    let found = match plan.deadline {
+        None => Box::pin(finding).await,
+        Some(deadline) => match tokio::time::timeout_at(deadline.into(), finding).await {
+            Ok(found) => found,
+            Err(_elapsed) => return Err(TryError::Timeout { asked: false }.fault()),
+        },
+    };
+    found.map_err(|why| Fault::of(&why))
+}
+
 impl Sending<'_> {
     /// The terms on which the request goes on, also where another waypoint stands before the service.
     fn terms(&self) -> Option<&Arc<Terms>> {
@@ -159,6 +184,7 @@ impl Sending<'_> {
             session: session.and_then(|session| session.endpoint()),
             tried,
             hash: plan.hashed.as_ref().and_then(|hashed| hashed.hash),
+            asked: self.asked.as_ref(),
         };
         let chosen = endpoint::choose(&view, &self.asking, &plan.to, wish)?;
         if plan.is_clients_own {

@@ -1,39 +1,9 @@
 //! Names against a scripted resolver, in paused time.
 
-use std::collections::HashMap;
-
-use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::*;
-use crate::scene::Scene;
-
-/// Says what it was told to say, and counts.
-#[derive(Debug, Default)]
-struct Scripted {
-    says: Mutex<HashMap<String, Vec<IpAddr>>>,
-    asked: AtomicU64,
-}
-
-impl Resolver for Scripted {
-    fn resolve(&self, name: &str) -> io::Result<Vec<IpAddr>> {
-        self.asked.fetch_add(1, Ordering::Relaxed);
-        let says = self.says.lock();
-        let said = says.get(name).cloned();
-        said.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
-    }
-}
-
-impl Scripted {
-    fn say(&self, name: &str, addresses: &[&str]) {
-        let addresses = addresses.iter().map(|one| one.parse().unwrap()).collect();
-        self.says.lock().insert(name.to_owned(), addresses);
-    }
-
-    fn asked(&self) -> u64 {
-        self.asked.load(Ordering::Relaxed)
-    }
-}
+use crate::scene::{Scene, Scripted};
 
 struct Stage {
     resolver: Arc<Scripted>,
@@ -74,7 +44,7 @@ async fn what_is_new_is_told_and_what_was_known_stays_while_the_resolver_fails()
     let first = stage.answers.recv().await.unwrap();
     // Those of our own family, in order.
     assert_eq!(texts(&first), ["93.184.216.1", "93.184.216.2"]);
-    stage.resolver.says.lock().clear();
+    stage.resolver.say("a.example", &[]);
     used.mark();
     let silent = tokio::time::timeout(Duration::from_secs(30), stage.answers.recv());
     assert!(silent.await.is_err());

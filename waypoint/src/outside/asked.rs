@@ -1,0 +1,380 @@
+//! Hosts that are known by what a client asks for: a service of a name with a `*` has no endpoints,
+//! the one to go to is the host of the request, or the server name of the connection. It has to fit
+//! the `*`, is resolved when it is asked for, and gone to on the port of the service.
+//!
+//! What has an entry of its own is not gone to by the `*`: policies may be bound to that entry.
+//!
+//! A service of addresses alone is gone to at the one that the client asked for.
+//!
+//! Tasks: "resolve a host", one per host that is asked for again.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ambit_decide::{Reason, Refusal};
+use ambit_kit::clock;
+use ambit_kit::sources::Sources;
+use ambit_model::{
+    Health, Locality, Service, ServiceName, TunnelProtocol, Workload, WorkloadType, WorkloadUid,
+};
+use parking_lot::Mutex;
+use tokio::sync::Mutex as Turn;
+
+use super::host::meant;
+use super::names::{Asker, present};
+use crate::call::Call;
+use crate::callers::Presence;
+use crate::proxy::Proxy;
+use crate::request::Target;
+use crate::view::{Destination, View};
+
+/// Hosts that are kept; for a further one that which was asked for the longest time ago goes.
+const MOST: usize = 1024;
+/// How long an answer holds, and how long after that it is used while it is asked for again.
+const FRESH: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(60));
+/// How long a failure holds.
+const FAILED: Duration = Duration::from_secs(1);
+/// Hosts that one client waits for at once: names that it makes up cost it its own time.
+const OF_ONE: usize = 8;
+/// `LoadBalancing.Mode`: the client's destination is kept.
+const PASSTHROUGH: i32 = 3;
+
+/// How the names of such endpoints begin: no cluster has none.
+const OURS: &str = "/networking.istio.io/ServiceEntry/";
+
+/// Endpoints that a client's own words have led to.
+pub(crate) type Asked = Arc<[Arc<Destination>]>;
+
+/// A host on a port of a service.
+type Key = (ServiceName, u16, Arc<str>);
+
+/// Hosts that have been asked for.
+#[derive(Debug)]
+pub(crate) struct Hosts {
+    asker: Asker,
+    clients: Sources,
+    slots: Mutex<HashMap<Key, Arc<Slot>>>,
+}
+
+/// What is known of one.
+#[derive(Debug)]
+struct Slot {
+    /// Who asks does so alone.
+    turn: Turn<()>,
+    known: Mutex<Known>,
+}
+
+#[derive(Debug)]
+struct Known {
+    /// When it was resolved last.
+    since: Option<Instant>,
+    endpoints: Asked,
+    /// When that failed last.
+    failed: Option<Instant>,
+    /// When somebody wanted it last.
+    wanted: Instant,
+    /// What keeps the control plane telling of who is there.
+    _present: Vec<Option<Presence>>,
+}
+
+/// The client's words.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Words<'a> {
+    /// The host of its request.
+    Request(Option<&'a str>),
+    /// The server name of its connection.
+    Connection(Option<&'a str>),
+}
+
+impl<'a> Words<'a> {
+    fn host(self) -> Option<&'a str> {
+        match self {
+            Self::Request(host) | Self::Connection(host) => host,
+        }
+    }
+}
+
+/// Whether the host that is named is the one to go to.
+pub(crate) fn is_by_host(view: &View, target: &Target) -> bool {
+    let Target::Service(name, port, _) = target else {
+        return false;
+    };
+    if !name.hostname.starts_with("*.") {
+        return false;
+    }
+    let service = view.mesh.service(name);
+    let cluster = view.cluster(name, *port, None);
+    service.is_some_and(|service| service.load_balancing.mode != PASSTHROUGH)
+        && cluster.is_some_and(|cluster| cluster.endpoints.known() == 0)
+}
+
+/// The endpoints of a target that has none but those which the client names, if it is such a one.
+pub(crate) async fn find(
+    proxy: &Arc<Proxy>,
+    call: &Call,
+    view: &View,
+    target: &Target,
+    words: Words<'_>,
+) -> Result<Option<Asked>, Refusal> {
+    let Target::Service(name, port, _) = target else {
+        return Ok(None);
+    };
+    let Some(service) = view.mesh.service(name) else {
+        return Ok(None);
+    };
+    if service.load_balancing.mode == PASSTHROUGH {
+        return kept(call, service, *port).map(Some);
+    }
+    if !is_by_host(view, target) || crate::endpoint::is_of_another(view, service) {
+        return Ok(None);
+    }
+    let ports = [*port, target_port(service, *port)];
+    let host = meant(&name.hostname, words.host(), &ports).map_err(|why| {
+        let host = words.host().unwrap_or("-");
+        let detail = format!("{host:?} of {name}: {why}");
+        Refusal::new(Reason::OutsideHost, detail)
+    })?;
+    if let Some(own) = own_entry(view, service, &host) {
+        let detail = format!("{host} of {name}: it has an entry of its own, {own}");
+        return Err(Refusal::new(Reason::OutsideHost, detail));
+    }
+    let found = proxy.hosts.find(proxy, call, service, *port, &host).await?;
+    Ok(Some(found))
+}
+
+/// The service that says more of a host than the one that was asked for.
+fn own_entry<'v>(view: &'v View, asked: &Service, host: &'v str) -> Option<&'v ServiceName> {
+    let longer = |one: &&Arc<Service>| {
+        let name = &*one.name.hostname;
+        let is_wildcard = name.starts_with("*.");
+        !is_wildcard || name.len() > asked.name.hostname.len()
+    };
+    let mut others = view.hosts_like(host).filter(longer);
+    others
+        .find(|one| one.name != asked.name)
+        .map(|one| &one.name)
+}
+
+/// The address that a client asked for, of a service of addresses.
+fn kept(call: &Call, service: &Arc<Service>, port: u16) -> Result<Asked, Refusal> {
+    let asked = call.service();
+    let is_asked = asked.is_some_and(|(asked, _)| asked.name == service.name);
+    if !is_asked {
+        let what = "has no endpoints, and is reached by its own addresses only";
+        let detail = format!("{} {what}", service.name);
+        return Err(Refusal::new(Reason::NoEndpoint, detail));
+    }
+    let address = call.destination.ip();
+    let host: Arc<str> = service.name.hostname.clone();
+    let to = SocketAddr::new(address, target_port(service, port));
+    Ok([destination(service, &host, to)].into())
+}
+
+fn target_port(service: &Service, port: u16) -> u16 {
+    let mut ports = service.ports.iter();
+    let found = ports.find(|one| one.service_port == port);
+    let target = found.map_or(0, |found| found.target_port);
+    if target == 0 { port } else { target }
+}
+
+/// A host as an endpoint.
+fn destination(service: &Service, host: &Arc<str>, to: SocketAddr) -> Arc<Destination> {
+    let none = || Arc::<str>::from("");
+    let name = &service.name;
+    let uid = format!("{OURS}{name}/{host}/{}", to.ip());
+    let workload = Workload {
+        uid: WorkloadUid::new(uid),
+        pod_uid: None,
+        name: Arc::clone(host),
+        namespace: Arc::clone(&name.namespace),
+        trust_domain: none(),
+        service_account: none(),
+        addresses: vec![to.ip()],
+        hostname: Arc::clone(host),
+        network: none(),
+        node: none(),
+        cluster: none(),
+        protocol: TunnelProtocol::None,
+        host_network: false,
+        workload_name: none(),
+        workload_type: WorkloadType::default(),
+        canonical_name: none(),
+        canonical_revision: none(),
+        services: std::collections::BTreeMap::new(),
+        waypoint: None,
+        waypoint_only: false,
+        policies: Vec::new(),
+        applicable_policies: None,
+        authentications: Vec::new(),
+        asked_authentications: Vec::new(),
+        labels: std::collections::BTreeMap::new(),
+        health: Health::Healthy,
+        locality: Locality::default(),
+        capacity: 0,
+    };
+    Arc::new(Destination {
+        host: Some(Arc::clone(host)),
+        ..Destination::new(&Arc::new(workload), to)
+    })
+}
+
+impl Hosts {
+    /// Nothing known yet.
+    pub(crate) fn new(asker: Asker) -> Self {
+        Self {
+            asker,
+            clients: Sources::new(OF_ONE),
+            slots: Mutex::default(),
+        }
+    }
+
+    /// Where a host is, which is asked for if that is not known.
+    async fn find(
+        &self,
+        proxy: &Arc<Proxy>,
+        call: &Call,
+        service: &Arc<Service>,
+        port: u16,
+        host: &Arc<str>,
+    ) -> Result<Asked, Refusal> {
+        let slot = self.slot((service.name.clone(), port, Arc::clone(host)));
+        let now = clock::now();
+        match slot.look(now) {
+            Look::Good(endpoints) => return Ok(endpoints),
+            Look::Old(endpoints) => {
+                let (proxy, service, host) =
+                    (Arc::clone(proxy), Arc::clone(service), Arc::clone(host));
+                let tasks = proxy.tasks.clone();
+                drop(tasks.spawn("resolve a host", async move {
+                    proxy.hosts.ask(&proxy, &slot, &service, port, &host).await;
+                }));
+                return Ok(endpoints);
+            }
+            Look::Failed => return Err(unresolved(host)),
+            Look::Unknown => {}
+        }
+        let share = self.clients.take(call.client.address.ip());
+        let _share = share.ok_or_else(|| {
+            let detail = format!("{host}: the client has as many hosts resolved at once as it may");
+            Refusal::new(Reason::OutsideName, detail)
+        })?;
+        self.ask(proxy, &slot, service, port, host).await;
+        match slot.look(clock::now()) {
+            Look::Good(endpoints) | Look::Old(endpoints) => Ok(endpoints),
+            Look::Failed | Look::Unknown => Err(unresolved(host)),
+        }
+    }
+
+    fn slot(&self, key: Key) -> Arc<Slot> {
+        let now = clock::now();
+        let mut slots = self.slots.lock();
+        if let Some(slot) = slots.get(&key) {
+            slot.known.lock().wanted = now;
+            return Arc::clone(slot);
+        }
+        if slots.len() >= MOST {
+            let unused = slots
+                .iter()
+                .filter(|(_, slot)| Arc::strong_count(slot) == 1);
+            let oldest = unused.min_by_key(|(_, slot)| slot.known.lock().wanted);
+            if let Some(oldest) = oldest.map(|(key, _)| key.clone()) {
+                slots.remove(&oldest);
+            }
+        }
+        let known = Known {
+            since: None,
+            endpoints: Arc::from([]),
+            failed: None,
+            wanted: now,
+            _present: Vec::new(),
+        };
+        let slot = Arc::new(Slot {
+            turn: Turn::new(()),
+            known: Mutex::new(known),
+        });
+        slots.insert(key, Arc::clone(&slot));
+        slot
+    }
+
+    /// Asks for a host, unless somebody just has.
+    async fn ask(&self, proxy: &Proxy, slot: &Slot, service: &Service, port: u16, host: &Arc<str>) {
+        let _turn = slot.turn.lock().await;
+        if matches!(slot.look(clock::now()), Look::Good(_) | Look::Failed) {
+            return;
+        }
+        let asked = self.asker.ask(host).await;
+        proxy.lookups.note(asked.is_ok());
+        match asked {
+            Ok(addresses) => {
+                let present = present(proxy, &addresses).await;
+                let port = target_port(service, port);
+                let at =
+                    |address: &IpAddr| destination(service, host, SocketAddr::new(*address, port));
+                let endpoints = addresses.iter().map(at).collect();
+                let mut known = slot.known.lock();
+                let wanted = known.wanted;
+                *known = Known {
+                    since: Some(clock::now()),
+                    endpoints,
+                    failed: None,
+                    wanted,
+                    _present: present,
+                };
+            }
+            Err(error) => {
+                tracing::debug!(%host, %error, "a host that is asked for cannot be resolved");
+                slot.known.lock().failed = Some(clock::now());
+            }
+        }
+    }
+
+    /// How many are kept.
+    #[cfg(test)]
+    fn len(&self) -> usize {
+        self.slots.lock().len()
+    }
+}
+
+/// What is known of a host.
+enum Look {
+    Good(Asked),
+    /// To be asked for again.
+    Old(Asked),
+    Failed,
+    Unknown,
+}
+
+impl Slot {
+    fn look(&self, now: Instant) -> Look {
+        let known = self.known.lock();
+        let for_long = |then: Option<Instant>| then.map(|then| now.saturating_duration_since(then));
+        let has_failed = for_long(known.failed).is_some_and(|ago| ago < FAILED);
+        match for_long(known.since) {
+            Some(ago) if ago < FRESH.0 => Look::Good(Arc::clone(&known.endpoints)),
+            // While the resolver fails, what it said last holds.
+            Some(_) if known.failed.is_some() && has_failed => {
+                Look::Good(Arc::clone(&known.endpoints))
+            }
+            Some(ago) if ago < FRESH.1 || known.failed.is_some() => {
+                Look::Old(Arc::clone(&known.endpoints))
+            }
+            Some(_) => Look::Unknown,
+            None if has_failed => Look::Failed,
+            None => Look::Unknown,
+        }
+    }
+}
+
+fn unresolved(host: &str) -> Refusal {
+    Refusal::new(Reason::OutsideName, format!("{host} cannot be resolved"))
+}
+
+/// Whether the name of an endpoint is that of one that was asked for.
+pub(crate) fn is_one(uid: &str) -> bool {
+    uid.starts_with(OURS)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,270 @@
+//! Hosts that clients name, by requests and connections.
+
+use ambit_model::{Change, NetworkAddress, PortRoutes, ServiceRoutes};
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpListener;
+
+use super::*;
+use crate::call::Asked as AskedFor;
+use crate::fixtures::{call, service};
+use crate::scene::{CLIENT, Scene, head, rest, soon};
+
+const WELL: &str = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+
+/// A service of this name, whose port 80 is `port` at its hosts.
+fn of_name(hostname: &str, port: u16) -> Arc<Service> {
+    let Change::PutService(plain) = service("wild") else {
+        panic!("no service")
+    };
+    let mut made = Service {
+        name: ServiceName::new("shop", hostname),
+        short_name: hostname.into(),
+        ..Service::clone(&plain)
+    };
+    made.ports[0].target_port = port;
+    Arc::new(made)
+}
+
+/// A waypoint with a service of names with a `*`, whose hosts may be on loopback.
+struct Stage {
+    scene: Scene,
+    service: Arc<Service>,
+    listener: TcpListener,
+}
+
+impl Stage {
+    async fn new() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let service = of_name("*.example.com", listener.local_addr().unwrap().port());
+        let routes = ServiceRoutes {
+            service: service.name.clone(),
+            ports: std::collections::BTreeMap::<u16, PortRoutes>::new(),
+        };
+        let changes = [
+            Change::PutService(Arc::clone(&service)),
+            Change::PutRoutes(Arc::new(routes)),
+        ];
+        let roots = ambit_identity::outside::OutsideRoots::only(&[]);
+        Self {
+            scene: Scene::outside(roots, changes),
+            service,
+            listener,
+        }
+    }
+
+    fn call(&self) -> Call {
+        Call {
+            asked: AskedFor::Service(Arc::clone(&self.service), self.service.ports[0]),
+            ..call(CLIENT)
+        }
+    }
+
+    /// What comes of a request, if no server sees it.
+    async fn refused(&self, request: &str) -> String {
+        let mut client = self.scene.client_of(self.call());
+        client.write_all(request.as_bytes()).await.unwrap();
+        rest(&mut client).await
+    }
+
+    /// The head with which a server sees a request.
+    async fn seen(&self, request: &str) -> String {
+        let mut client = self.scene.client_of(self.call());
+        client.write_all(request.as_bytes()).await.unwrap();
+        let (mut server, _) = soon(self.listener.accept()).await.unwrap();
+        let seen = head(&mut server).await;
+        server.write_all(WELL.as_bytes()).await.unwrap();
+        let answer = rest(&mut client).await;
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        seen
+    }
+
+    async fn way(&self, name: Option<&str>) -> Result<crate::tcp::Way, Refusal> {
+        let name = name.map(str::to_owned);
+        soon(crate::tcp::way(&self.scene.proxy, &self.call(), name)).await
+    }
+}
+
+fn get(target: &str, host: &str) -> String {
+    format!("GET {target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n")
+}
+
+#[tokio::test]
+async fn the_host_that_is_named_is_gone_to_if_it_fits() {
+    let stage = Stage::new().await;
+    stage.scene.resolver.say("api.example.com", &["127.0.0.1"]);
+    let seen = stage.seen(&get("/a", "API.example.com.:80")).await;
+    assert!(seen.starts_with("GET /a HTTP/1.1"), "{seen}");
+    // The target goes before the header (RFC 9112, 3.2.2), and is what is sent on.
+    let seen = stage
+        .seen(&get("http://api.example.com/b", "evil.org"))
+        .await;
+    assert!(
+        seen.to_lowercase().contains("host: api.example.com\r\n"),
+        "{seen}"
+    );
+    assert!(!seen.contains("evil.org"), "{seen}");
+    let labels = [
+        "response_code=\"200\"",
+        "destination_service=\"*.example.com\"",
+        "destination_service_namespace=\"shop\"",
+        "destination_workload=\"unknown\"",
+    ];
+    stage.scene.await_request(&labels).await;
+    assert_eq!(stage.scene.resolver.asked(), 1);
+}
+
+#[tokio::test]
+async fn what_does_not_fit_or_has_two_readings_is_not_even_resolved() {
+    let stage = Stage::new().await;
+    for request in [
+        get("/", "evil.org"),
+        get("/", "example.com"),
+        get("/", "api.example.com.evil.org"),
+        get("/", "api.example.com:8080"),
+        get("/", "127.0.0.1"),
+        get("/", "[::1]"),
+        get("/", "2130706433"),
+        get("/", "api.example.com.."),
+        get("http://evil.org/", "api.example.com"),
+        "GET / HTTP/1.0\r\n\r\n".to_owned(),
+    ] {
+        let answer = stage.refused(&request).await;
+        assert!(answer.contains(" 404 "), "{request}: {answer}");
+        assert!(answer.contains("outside_host"), "{request}: {answer}");
+    }
+    for request in [
+        "GET / HTTP/1.1\r\nHost: api.example.com\r\nHost: evil.org\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: evil.org@api.example.com\r\n\r\n",
+    ] {
+        let answer = stage.refused(request).await;
+        assert!(answer.starts_with("HTTP/1.1 400"), "{request}: {answer}");
+    }
+    assert_eq!(stage.scene.resolver.asked(), 0);
+}
+
+#[tokio::test]
+async fn a_name_that_cannot_be_resolved_is_asked_for_once_by_all_who_want_it() {
+    let stage = Stage::new().await;
+    for _ in 0..3 {
+        let answer = stage.refused(&get("/", "no.example.com")).await;
+        assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
+        assert!(answer.contains("outside_name"), "{answer}");
+    }
+    assert_eq!(stage.scene.resolver.asked(), 1);
+    stage.scene.await_request(&["response_flags=\"UH\""]).await;
+}
+
+#[tokio::test]
+async fn a_hostile_answer_leads_nowhere() {
+    let stage = Stage::new().await;
+    let changes = [Change::PutService(Arc::clone(&stage.service))];
+    let plain = Stage {
+        scene: Scene::new(changes.into_iter().chain([Change::PutRoutes(Arc::new(
+            ServiceRoutes {
+                service: stage.service.name.clone(),
+                ports: std::collections::BTreeMap::new(),
+            },
+        ))])),
+        ..stage
+    };
+    for (host, address) in [
+        ("a.example.com", "127.0.0.1"),
+        ("b.example.com", "169.254.169.254"),
+        ("c.example.com", "10.1.0.5"),
+        ("d.example.com", "240.240.0.1"),
+    ] {
+        plain.scene.resolver.say(host, &[address]);
+        let answer = plain.refused(&get("/", host)).await;
+        assert!(answer.starts_with("HTTP/1.1 403"), "{host}: {answer}");
+        assert!(answer.contains("outside_address"), "{host}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_host_with_an_entry_of_its_own_is_not_reached_by_the_star() {
+    let mut stage = Stage::new().await;
+    stage.scene.resolver.say("api.example.com", &["127.0.0.1"]);
+    stage.scene.resolver.say("a.b.example.com", &["127.0.0.1"]);
+    for own in ["api.example.com", "*.b.example.com"] {
+        stage.scene.apply(Change::PutService(of_name(own, 80)));
+    }
+    for host in ["api.example.com", "a.b.example.com"] {
+        let answer = stage.refused(&get("/", host)).await;
+        assert!(answer.starts_with("HTTP/1.1 404"), "{host}: {answer}");
+        assert!(answer.contains("outside_host"), "{host}: {answer}");
+    }
+    stage.scene.resolver.say("www.example.com", &["127.0.0.1"]);
+    stage.seen(&get("/", "www.example.com")).await;
+}
+
+#[tokio::test]
+async fn a_connection_is_led_by_its_server_name() {
+    let stage = Stage::new().await;
+    stage.scene.resolver.say("api.example.com", &["127.0.0.1"]);
+    stage.way(Some("API.example.com")).await.unwrap();
+    for name in [
+        None,
+        Some("evil.org"),
+        Some("127.0.0.1"),
+        Some("api.example.com:80:1"),
+    ] {
+        let refusal = stage.way(name).await.unwrap_err();
+        assert_eq!(refusal.reason, Reason::OutsideHost, "{name:?}");
+    }
+}
+
+#[tokio::test]
+async fn connections_are_not_shared_between_hosts_of_one_address() {
+    let stage = Stage::new().await;
+    let mut kept = Vec::new();
+    for host in ["a.example.com", "b.example.com"] {
+        stage.scene.resolver.say(host, &["127.0.0.1"]);
+        let mut client = stage.scene.client_of(stage.call());
+        let request = format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n");
+        client.write_all(request.as_bytes()).await.unwrap();
+        // A connection of its own for each of them.
+        let (mut server, _) = soon(stage.listener.accept()).await.unwrap();
+        assert!(head(&mut server).await.contains(host));
+        server.write_all(WELL.as_bytes()).await.unwrap();
+        assert!(head(&mut client).await.starts_with("HTTP/1.1 200"));
+        kept.push((client, server));
+    }
+}
+
+#[tokio::test]
+async fn a_service_of_addresses_is_gone_to_at_the_one_that_was_asked_for() {
+    let mut stage = Stage::new().await;
+    let port = stage.listener.local_addr().unwrap().port();
+    let mut block = Service::clone(&of_name("block.example.com", port));
+    block.load_balancing.mode = PASSTHROUGH;
+    let of = |text: &str| NetworkAddress {
+        network: "".into(),
+        address: text.parse().unwrap(),
+    };
+    block.vips = vec![(of("127.0.0.0"), 8)];
+    let block = Arc::new(block);
+    stage.scene.apply(Change::PutService(Arc::clone(&block)));
+    stage.scene.apply(Change::PutRoutes(Arc::new(ServiceRoutes {
+        service: block.name.clone(),
+        ports: std::collections::BTreeMap::new(),
+    })));
+    stage.service = block;
+    let call = Call {
+        destination: ([127, 0, 0, 1], 80).into(),
+        ..stage.call()
+    };
+    let way = soon(crate::tcp::way(&stage.scene.proxy, &call, None)).await;
+    way.unwrap();
+    soon(stage.listener.accept()).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_names_that_clients_make_up_push_out_older_ones_and_no_more() {
+    let stage = Stage::new().await;
+    let hosts = &stage.scene.proxy.hosts;
+    for number in 0..MOST + 50 {
+        let host = format!("h{number}.example.com").into();
+        drop(hosts.slot((stage.service.name.clone(), 80, host)));
+    }
+    assert_eq!(hosts.len(), MOST);
+}
