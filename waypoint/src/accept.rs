@@ -27,6 +27,7 @@ use crate::room::{Place, Room};
 use crate::strangers::{self, Strangers};
 use crate::stream;
 use crate::upstream::link::HBONE_PORT;
+use crate::view::View;
 
 /// Sessions at once, and of one client: its agent puts a hundred streams on each.
 const SESSIONS: (usize, usize) = (8192, 512);
@@ -207,9 +208,11 @@ async fn take(
         identity: Some(peer),
     };
     let asked = match passed.and(destination) {
-        Ok(destination) => find(proxy, destination)
-            .await
-            .map(|found| (found, destination)),
+        Ok(destination) => {
+            let namespace = client.identity.as_ref().map(|id| id.namespace());
+            let found = find(proxy, namespace, destination).await;
+            found.map(|found| (found, destination))
+        }
         Err(refusal) => Err(refusal),
     };
     match asked {
@@ -260,15 +263,20 @@ fn destination(incoming: &Incoming) -> Result<SocketAddr, Refusal> {
 
 /// What is behind an address. The agent of a client may have learnt before us that it is bound to
 /// this waypoint.
-async fn find(proxy: &Proxy, destination: SocketAddr) -> Result<(Asked, Arc<Drain>), Refusal> {
-    let found = asked_for(&proxy.view(), destination, clock::now());
+async fn find(
+    proxy: &Proxy,
+    client: Option<&str>,
+    destination: SocketAddr,
+) -> Result<(Asked, Arc<Drain>), Refusal> {
+    let asked = |view: &View| asked_for(view, client, destination, clock::now());
+    let found = asked(&proxy.view());
     if !matches!(&found, Err(refusal) if refusal.reason == Reason::WrongDestination) {
         return found;
     }
     let mut views = proxy.views.clone();
-    let told = views.wait_for(|view| asked_for(view, destination, clock::now()).is_ok());
+    let told = views.wait_for(|view| asked(view).is_ok());
     match tokio::time::timeout(TOLD_LATE, told).await {
-        Ok(Ok(view)) => asked_for(&view, destination, clock::now()),
+        Ok(Ok(view)) => asked(&view),
         _ => found,
     }
 }

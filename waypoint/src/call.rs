@@ -159,10 +159,11 @@ impl Call {
     }
 }
 
-/// What an address stands for, if it is bound to this waypoint: it is a way to nothing else. With
-/// what ties it to that.
+/// What an address stands for to clients of a namespace, if it is bound to this waypoint: it is a way to
+/// nothing else. With what ties it to that.
 pub(crate) fn asked_for(
     view: &View,
+    client: Option<&str>,
     destination: SocketAddr,
     now: Instant,
 ) -> Result<(Asked, Arc<Drain>), Refusal> {
@@ -170,7 +171,12 @@ pub(crate) fn asked_for(
         let detail = format!("{destination} is nothing that is bound to this waypoint");
         Refusal::new(Reason::WrongDestination, detail)
     };
-    match view.mesh.target(destination) {
+    let mesh = &view.mesh;
+    let target = client.map_or_else(
+        || mesh.target(destination),
+        |client| mesh.target_for(client, destination),
+    );
+    match target {
         Found::Service(service, port) => {
             let tie = view.tie(&service.name, now).ok_or_else(not_ours)?;
             let asked = Asked::Service(Arc::clone(service), port);
@@ -190,3 +196,6 @@ pub(crate) fn asked_for(
         _ => Err(not_ours()),
     }
 }
+
+#[cfg(test)]
+mod tests;

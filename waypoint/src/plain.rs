@@ -76,7 +76,7 @@ async fn take(
         _presence: presence,
         identity: None,
     };
-    match asked_for(&proxy.view(), destination, clock::now()) {
+    match asked_for(&proxy.view(), None, destination, clock::now()) {
         Ok((asked, tie)) => {
             if let Err(error) = tcp.set_nodelay(true) {
                 tracing::debug!(%from, %error, "a client left at once");

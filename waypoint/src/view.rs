@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 
 use ambit_balance::{Endpoint, Place};
 use ambit_model::{
-    Change, GatewayAddress, Mesh, Service, ServiceName, ServiceRoutes, SpiffeId, Target as Found,
-    TunnelProtocol, Workload, WorkloadUid,
+    Change, GatewayAddress, Mesh, Service, ServiceName, ServiceRoutes, SpiffeId, TunnelProtocol,
+    Workload, WorkloadUid,
 };
 use ambit_route::EndpointTag;
 use tokio::sync::Semaphore;
@@ -240,31 +240,10 @@ impl View {
         self.address.to_canonical() == address
     }
 
-    /// Services whose names stand for a host, the most precise first: that name, or a `*` in its place.
-    pub(crate) fn hosts_like<'a>(
-        &'a self,
-        host: &'a str,
-    ) -> impl Iterator<Item = &'a Arc<Service>> {
-        let suffixes = host.match_indices('.').filter_map(|(at, _)| host.get(at..));
-        let wildcards = suffixes.filter_map(|suffix| {
-            let name = format!("*{suffix}");
-            self.mesh.service_by_hostname(&name)
-        });
-        self.mesh
-            .service_by_hostname(host)
-            .into_iter()
-            .chain(wildcards)
-    }
-
     /// Whether an address is that of a service of the cluster, as far as services are told.
     pub(crate) fn is_of_a_service(&self, address: IpAddr) -> bool {
-        let service = match self.mesh.target(SocketAddr::new(address, 0)) {
-            Found::Service(service, _) | Found::ServiceWithoutPort(service) => service,
-            Found::Workload(_) | Found::Unknown => return false,
-        };
-        // Ours is one: `GATEWAY.NAMESPACE.svc.DOMAIN`.
-        let own = self.own.hostname.splitn(3, '.').nth(2);
-        own.is_some_and(|suffix| service.name.hostname.ends_with(suffix))
+        let service = self.mesh.service_at(address);
+        service.is_some_and(|service| service.canonical)
     }
 
     /// What ties a service that is bound to this waypoint, or was a moment ago. One whose routes have

@@ -1,5 +1,5 @@
-//! Hosts that are known by what a client asks for: a service of a name with a `*` has no endpoints,
-//! the one to go to is the host of the request, or the server name of the connection. It has to fit
+//! Hosts that are known by what a client asks for: a service may have no endpoints, and a name with a `*`,
+//! and the one to go to is the host of the request, or the server name of the connection. It has to fit
 //! the `*`, is resolved when it is asked for, and gone to on the port of the service.
 //!
 //! What has an entry of its own is not gone to by the `*`: policies may be bound to that entry.
@@ -98,16 +98,11 @@ impl<'a> Words<'a> {
 
 /// Whether the host that is named is the one to go to.
 pub(crate) fn is_by_host(view: &View, target: &Target) -> bool {
-    let Target::Service(name, port, _) = target else {
+    let Target::Service(name, ..) = target else {
         return false;
     };
-    if !name.hostname.starts_with("*.") {
-        return false;
-    }
     let service = view.mesh.service(name);
-    let cluster = view.cluster(name, *port, None);
-    service.is_some_and(|service| service.load_balancing.mode != PASSTHROUGH)
-        && cluster.is_some_and(|cluster| cluster.endpoints.known() == 0)
+    service.is_some_and(|service| service.dynamic)
 }
 
 /// The endpoints of a target that has none but those which the client names, if it is such a one.
@@ -136,7 +131,7 @@ pub(crate) async fn find(
         let detail = format!("{host:?} of {name}: {why}");
         Refusal::new(Reason::OutsideHost, detail)
     })?;
-    if let Some(own) = own_entry(view, service, &host) {
+    if let Some(own) = own_entry(view, call, service, &host) {
         let detail = format!("{host} of {name}: it has an entry of its own, {own}");
         return Err(Refusal::new(Reason::OutsideHost, detail));
     }
@@ -144,17 +139,17 @@ pub(crate) async fn find(
     Ok(Some(found))
 }
 
-/// The service that says more of a host than the one that was asked for.
-fn own_entry<'v>(view: &'v View, asked: &Service, host: &'v str) -> Option<&'v ServiceName> {
-    let longer = |one: &&Arc<Service>| {
-        let name = &*one.name.hostname;
-        let is_wildcard = name.starts_with("*.");
-        !is_wildcard || name.len() > asked.name.hostname.len()
-    };
-    let mut others = view.hosts_like(host).filter(longer);
-    others
-        .find(|one| one.name != asked.name)
-        .map(|one| &one.name)
+/// The service that a host means to the client, if that is not the one that it asked for.
+fn own_entry<'v>(
+    view: &'v View,
+    call: &Call,
+    asked: &Service,
+    host: &'v str,
+) -> Option<&'v ServiceName> {
+    let client = call.client.identity.as_ref().map(|id| id.namespace());
+    let meant = view.mesh.service_named(client.unwrap_or_default(), host)?;
+    let is_other = meant.name.hostname != asked.name.hostname;
+    is_other.then_some(&meant.name)
 }
 
 /// The address that a client asked for, of a service of addresses.

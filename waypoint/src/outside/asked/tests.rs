@@ -1,6 +1,6 @@
 //! Hosts that clients name, by requests and connections.
 
-use ambit_model::{Change, NetworkAddress, PortRoutes, ServiceRoutes};
+use ambit_model::{Change, NetworkAddress, PortRoutes, ServiceRoutes, Visibility};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpListener;
 
@@ -19,6 +19,8 @@ fn of_name(hostname: &str, port: u16) -> Arc<Service> {
     let mut made = Service {
         name: ServiceName::new("shop", hostname),
         short_name: hostname.into(),
+        dynamic: hostname.starts_with('*'),
+        canonical: false,
         ..Service::clone(&plain)
     };
     made.ports[0].target_port = port;
@@ -188,6 +190,10 @@ async fn a_host_with_an_entry_of_its_own_is_not_reached_by_the_star() {
     for own in ["api.example.com", "*.b.example.com"] {
         stage.scene.apply(Change::PutService(of_name(own, 80)));
     }
+    // What is for others does not count.
+    let mut hidden = Service::clone(&of_name("www.example.com", 80));
+    hidden.visibility = Visibility::Namespaces(vec!["others".into()]);
+    stage.scene.apply(Change::PutService(Arc::new(hidden)));
     for host in ["api.example.com", "a.b.example.com"] {
         let answer = stage.refused(&get("/", host)).await;
         assert!(answer.starts_with("HTTP/1.1 404"), "{host}: {answer}");

@@ -144,3 +144,28 @@ fn a_name_does_not_lead_to_this_host_its_link_the_waypoint_or_a_pod_of_the_mesh(
             .is_none()
     );
 }
+
+#[test]
+fn a_name_does_not_lead_to_a_service_of_the_cluster() {
+    let Change::PutService(web) = service("web") else {
+        panic!("no service")
+    };
+    let vip = ambit_model::NetworkAddress {
+        network: "".into(),
+        address: "10.96.0.7".parse().unwrap(),
+    };
+    let mut web = ambit_model::Service::clone(&web);
+    (web.vips, web.canonical) = (vec![(vip, 32)], true);
+    let mut view = view([
+        service("api"),
+        Change::PutService(Arc::new(web.clone())),
+        entry("e", "api", "api.example.com"),
+    ]);
+    resolve(&mut view, "api.example.com", &["10.96.0.7"]);
+    assert_eq!(picked(&view), Vec::<String>::new());
+    // An outside host may be at the address that its own entry gives.
+    web.canonical = false;
+    view.apply(Change::PutService(Arc::new(web)), Instant::now());
+    resolve(&mut view, "api.example.com", &["10.96.0.7"]);
+    assert_eq!(picked(&view), ["10.96.0.7:8080"]);
+}
