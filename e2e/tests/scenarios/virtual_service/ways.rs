@@ -172,7 +172,7 @@ fn connections_go_where_rules_for_tcp_say() {
     let tcp = "  hosts: [server]\n  tcp:\n    - match: [{port: 9000}]\n      \
                route: [{destination: {host: other, port: {number: 9000}}}]\n";
     let text = virtual_service("lines", tcp);
-    fronted.route(&text, "VirtualService/shop/lines/0");
+    fronted.route(&text, "VirtualService/shop/lines/tcp/0");
     wait_until("the other server", Duration::from_secs(10), || {
         let said = said();
         !said.is_empty() && said != b"hello"
@@ -185,7 +185,7 @@ fn connections_go_where_rules_for_tcp_say() {
                  - {destination: {host: other, port: {number: 9000}}, weight: 25}\n";
     fronted.route(
         &virtual_service("split", split),
-        "VirtualService/shop/split/0",
+        "VirtualService/shop/split/tcp/0",
     );
     let echoed = (0..400).filter(|_| said() == b"hello").count();
     assert_near(echoed, 400, 0.75);
