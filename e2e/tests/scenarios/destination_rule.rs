@@ -7,6 +7,7 @@ mod hashes;
 mod localities;
 mod outliers;
 mod overflow;
+mod scopes;
 mod warmup;
 
 use ambit_e2e::mesh::sum_of;

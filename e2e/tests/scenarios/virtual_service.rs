@@ -3,6 +3,7 @@
 mod changes;
 mod faults;
 mod many;
+mod streams;
 mod ways;
 
 use ambit_e2e::scripted::{Deed, Scripted, Then};

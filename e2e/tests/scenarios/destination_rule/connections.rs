@@ -33,7 +33,10 @@ spec:
 fn nginx(fronted: &Fronted, listen: &str) -> Program {
     let dir = fronted.world.dir(&listen.replace(' ', "-"));
     let says = "return 200 \"$server_protocol $connection $connection_requests\";";
-    let servers = format!("server {{ listen {listen}; location / {{ {says} }} }}");
+    let servers = format!(
+        "server {{ listen {listen}; location / {{ {says} }}\n\
+         location /slow {{ limit_rate 20; {says} }} }}"
+    );
     programs::nginx(&fronted.pod("server"), &dir, &servers, 8080).unwrap()
 }
 
@@ -98,6 +101,16 @@ fn connections_are_used_kept_and_upgraded_as_the_rule_says() {
     let [version, first, _] = asked(&fronted);
     assert_eq!(version, "HTTP/2.0");
     assert_eq!(asked(&fronted)[1], first);
+    // One stream on each: of two requests at once one needs another connection.
+    let alone = "h2UpgradePolicy: UPGRADE, maxConcurrentStreams: 1";
+    bounded(&fronted, "", alone, |known| known["streams_each"] == 1);
+    let _slow = ["/slow/1", "/slow/2"].map(|path| {
+        let mut client = fronted.connect(80);
+        let get = format!("GET {path} HTTP/1.1\r\nHost: server\r\n\r\n");
+        client.send(get).unwrap();
+        client
+    });
+    await_series(&fronted, ACTIVE, 2.0);
     // What the client speaks is what the endpoint hears, if the rule says so; it does not know HTTP/1.
     bounded(&fronted, "", "useClientProtocol: true", |known| {
         known["http"] == "OfClient"

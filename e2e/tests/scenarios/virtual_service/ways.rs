@@ -1,15 +1,9 @@
-//! Time for all tries, several copies, origins of browsers, redirects in parts, ports, and what is no
-//! HTTP.
+//! Time for all tries, several copies, origins of browsers, redirects in parts, and ports.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use ambit_e2e::clients::exchange;
-use ambit_e2e::lab::address::Family;
-use ambit_e2e::mesh::Options;
 use ambit_e2e::scripted::{Deed, Scripted, Then};
-use ambit_e2e::servers::{self, Server};
 use ambit_e2e::wait::wait_until;
-use ambit_e2e::world::{SPREAD, TCP, World};
 
 use super::{assert_near, is_near, virtual_service};
 use crate::fronted::Fronted;
@@ -149,44 +143,4 @@ fn origins(fronted: &Fronted) {
         answer.header("access-control-expose-headers").as_deref(),
         Some("x-total")
     );
-}
-
-/// Connections that are no HTTP go by port and weight.
-#[test]
-fn connections_go_where_rules_for_tcp_say() {
-    let pods = [("client", 1), ("server", 2), ("waypoint", 2), ("other", 2)];
-    let options = Options {
-        waypoints: vec!["waypoint".to_owned()],
-        bound: vec!["server".to_owned()],
-        ..Options::default()
-    };
-    let world = World::fronted(&pods, &options, &[]).unwrap();
-    let waypoint = world.waypoint("waypoint", &[]).unwrap();
-    let fronted = Fronted { waypoint, world };
-    let _own = Server::start(&fronted.pod("server"), TCP.1, servers::echo).unwrap();
-    let _other = Server::start(&fronted.pod("other"), TCP.1, servers::digest).unwrap();
-    let at = fronted.world.service("server", Family::V4, TCP.0).unwrap();
-    let client = fronted.pod("client");
-    let said = || exchange(client.namespace(), at, b"hello").unwrap_or_default();
-    wait_until("the echo", SPREAD, || said() == b"hello").unwrap();
-    let tcp = "  hosts: [server]\n  tcp:\n    - match: [{port: 9000}]\n      \
-               route: [{destination: {host: other, port: {number: 9000}}}]\n";
-    let text = virtual_service("lines", tcp);
-    fronted.route(&text, "VirtualService/shop/lines/tcp/0");
-    wait_until("the other server", Duration::from_secs(10), || {
-        let said = said();
-        !said.is_empty() && said != b"hello"
-    })
-    .unwrap();
-
-    // Three in four stay.
-    let split = "  hosts: [server]\n  tcp:\n    - match: [{port: 9000}]\n      route:\n      \
-                 - {destination: {host: server}, weight: 75}\n      \
-                 - {destination: {host: other, port: {number: 9000}}, weight: 25}\n";
-    fronted.route(
-        &virtual_service("split", split),
-        "VirtualService/shop/split/tcp/0",
-    );
-    let echoed = (0..400).filter(|_| said() == b"hello").count();
-    assert_near(echoed, 400, 0.75);
 }
