@@ -5,7 +5,7 @@ use std::time::Instant;
 use ambit_e2e::scripted::{Deed, Scripted, Then};
 use ambit_e2e::wait::wait_until;
 
-use super::{assert_near, is_near, virtual_service};
+use super::{is_near, virtual_service};
 use crate::fronted::Fronted;
 use crate::support::SOON;
 

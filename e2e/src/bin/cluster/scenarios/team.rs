@@ -5,6 +5,8 @@ mod panels;
 mod shop;
 mod told;
 
+use std::time::Duration;
+
 use ambit_e2e::cluster::{Cluster, Prometheus, Sandbox};
 use ambit_e2e::{team, wait::wait_until};
 use anyhow::{Context as _, Result, ensure};
@@ -13,8 +15,10 @@ use serde_json::Value;
 use self::panels::Panels;
 use self::shop::Shop;
 use super::BITE;
-use super::said::make_waypoint;
+use super::said::{BOUND, make_waypoint, said};
 
+/// Until what was made for a Gateway has gone.
+const GOES: Duration = Duration::from_secs(60);
 /// The kinds of the team's objects.
 const KINDS: [&str; 3] = ["destinationrules", "virtualservices", "telemetries"];
 
@@ -52,10 +56,24 @@ fn moved(cluster: &Cluster) -> Result<String> {
     let (twentieth, _) = shop.canary("checkout", 1000, 5)?;
     panels.calm()?;
     let trouble = panels.trouble()?;
+    leave(cluster, &sandbox)?;
     Ok(format!(
         "{objects} objects accepted; {canary} and {twentieth} of {of} to the canaries; {lines} lines of the \
          log; {trouble}"
     ))
+}
+
+/// Deletes the waypoint, and waits until nothing of it is on the nodes.
+fn leave(cluster: &Cluster, sandbox: &Sandbox) -> Result<()> {
+    let name = sandbox.name.as_str();
+    let bound = format!("{BOUND}-");
+    sandbox.kubectl.label_namespace(name, &bound)?;
+    said(cluster, &["waypoint", "delete", "-n", name, "waypoint"], 0)?;
+    let get = ["-n", name, "get", "service", "waypoint"];
+    wait_until("the waypoint's service to go", GOES, || {
+        sandbox.kubectl.run(&get).is_err()
+    })?;
+    Ok(())
 }
 
 /// Waits until all objects say that they are followed, without reserve; how many there are.

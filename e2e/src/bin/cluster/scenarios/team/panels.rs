@@ -121,6 +121,8 @@ impl<'a> Panels<'a> {
             "{ejected} endpoints are ejected"
         );
         self.await_of("CircuitBreakerActive", &cluster, |count| count >= 1.0)?;
+        // A rate begins with the second sample of a series.
+        self.fail(inventory)?;
         for name in [
             "error percentage",
             "ServiceHighErrorRate",
