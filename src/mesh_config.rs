@@ -29,9 +29,18 @@ struct Written {
     access_log_format: Option<String>,
     access_log_encoding: Option<String>,
     enable_tracing: Option<bool>,
+    enable_auto_mtls: Option<bool>,
+    outbound_traffic_policy: Option<OutboundTrafficPolicy>,
     default_config: tracing::DefaultConfig,
     default_providers: tracing::DefaultProviders,
     extension_providers: Vec<tracing::Provider>,
+}
+
+/// What becomes of connections to outside the mesh: a matter of agents.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+struct OutboundTrafficPolicy {
+    mode: Option<String>,
 }
 
 /// The file cannot be followed.
@@ -99,6 +108,7 @@ fn parse(text: &str) -> Result<MeshTelemetry, Finding> {
             Finding::new("", error.to_string(), advice)
         })?,
     };
+    written.is_of_the_mesh()?;
     let access_log = match written.access_log_file.as_deref() {
         None | Some(OUTPUT) => true,
         Some("") => false,
@@ -113,6 +123,25 @@ fn parse(text: &str) -> Result<MeshTelemetry, Finding> {
         tracing: written.tracing()?,
         lines: lines(written)?,
     })
+}
+
+impl Written {
+    /// An error where the file wants the mesh to be what it is not, or speaks of what others are told.
+    fn is_of_the_mesh(&self) -> Result<(), Finding> {
+        if self.enable_auto_mtls == Some(false) {
+            let what = "mutual TLS between enrolled pods cannot be switched off";
+            let advice = "leave it out; pods that are to take plaintext too need mode PERMISSIVE of PeerAuthentication";
+            return Err(Finding::new("enableAutoMtls", what, advice));
+        }
+        let egress = self.outbound_traffic_policy.as_ref();
+        if let Some(mode) = egress.and_then(|policy| policy.mode.as_deref()) {
+            let what = format!("`{mode}` is not for the control plane, but for agents");
+            let advice =
+                "give agents --egress; in the chart write it in the values, not in this file";
+            return Err(Finding::new("outboundTrafficPolicy.mode", what, advice));
+        }
+        Ok(())
+    }
 }
 
 /// The lines of the access log. Without a format they are our own, or Istio's if an encoding is said.

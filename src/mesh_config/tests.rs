@@ -40,6 +40,17 @@ fn what_istio_s_users_write_is_read() {
 }
 
 #[test]
+fn what_is_so_in_any_case_may_be_written_and_nothing_else() {
+    let usual = "{enableAutoMtls: true, defaultConfig: {holdApplicationUntilProxyStarts: true}}";
+    assert_eq!(log(usual), LogLines::Usual);
+    let said = wrong("enableAutoMtls: false");
+    assert!(said.starts_with("enableAutoMtls: "), "{said}");
+    let said = wrong("outboundTrafficPolicy: {mode: REGISTRY_ONLY}");
+    assert!(said.contains("--egress"), "{said}");
+    wrong("defaultConfig: {holdApplicationUntilProxyStarts: soon}");
+}
+
+#[test]
 fn what_cannot_be_followed_says_where_and_what_to_do() {
     let said = wrong("accessLogFormat: \"%NOTHING%\"");
     assert!(

@@ -15,6 +15,9 @@ const PARTS: f64 = 1e6;
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub(super) struct DefaultConfig {
     tracing: Tracing,
+    /// A pod starts when it is captured, whatever is said here.
+    #[serde(rename = "holdApplicationUntilProxyStarts")]
+    _hold: Option<bool>,
 }
 
 #[derive(Debug, Default, Deserialize)]

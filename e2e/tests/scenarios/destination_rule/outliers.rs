@@ -96,7 +96,7 @@ fn endpoints_that_fail_are_ejected_never_too_many_and_come_back() {
     for endpoint in &all {
         endpoint.fails.store(false, Ordering::Relaxed);
     }
-    apply(&fronted, &format!("{slice}{}", altered), |traffic| {
+    apply(&fronted, &format!("{slice}{altered}"), |traffic| {
         traffic["whole"]["any"]["outliers"]["min_health_percent"] == 60
     });
     let back = wait_until(

@@ -35,7 +35,8 @@ fn moved(cluster: &Cluster) -> Result<String> {
     cluster.install_gateway_api()?;
     let sandbox = cluster.sandbox("team")?;
     sandbox.enrol()?;
-    Prometheus::create_with_rules(&sandbox, &image)?;
+    let outside = cluster.sandbox("team-outside")?;
+    Prometheus::create_with_rules(&outside, &image)?;
     let shop = Shop::open(&sandbox)?;
     make_waypoint(cluster, &sandbox.name)?;
     for file in [
@@ -47,9 +48,10 @@ fn moved(cluster: &Cluster) -> Result<String> {
     }
     let objects = accepted(&sandbox)?;
     shop.is_served()?;
+    shop.stays_inside()?;
     let lines = told::lines(cluster, &shop)?;
 
-    let prometheus = Prometheus::ready(&sandbox)?;
+    let prometheus = Prometheus::ready(&outside)?;
     let panels = Panels::of(&shop, &prometheus);
     panels.begin()?;
     let (canary, of) = shop.canary("frontend", 1000, 10)?;

@@ -98,6 +98,10 @@ impl<'a> Panels<'a> {
             .await_exactly(queries::named("mTLS coverage")?, 100)?;
         self.prometheus
             .await_exactly(queries::named("secured share")?, 1)?;
+        // What was asked of outside is counted.
+        let refused = "sum(ambit_refusals_total{reason=\"unknown_destination\"})";
+        self.prometheus
+            .await_number(refused, |count| count >= 1.0)?;
         // Every expression is one that Prometheus understands.
         for (name, expression) in queries::all() {
             self.prometheus

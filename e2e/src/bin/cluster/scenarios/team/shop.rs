@@ -49,7 +49,7 @@ impl<'a> Shop<'a> {
             client: sandbox.ready_one(&client.selector())?,
             sandbox,
         };
-        sandbox.captured("app!=prometheus", CAPTURE)?;
+        sandbox.captured("", CAPTURE)?;
         Ok(shop)
     }
 
@@ -81,6 +81,12 @@ impl<'a> Shop<'a> {
             })?;
         }
         Ok(())
+    }
+
+    /// What nobody has registered is not reached.
+    pub(super) fn stays_inside(&self) -> Result<()> {
+        self.sandbox
+            .refused(self.client.name(), "http://192.0.2.1/")
     }
 
     /// What the client gets for `PATH?1` to `PATH?N`, one after the other: `STATUS BODY` each.
