@@ -2,11 +2,12 @@
 //! `accessLogging[].filter.expression`.
 //!
 //! Attributes ([`ATTRIBUTES`]), texts, numbers, `true`, `false` and `duration("1s")`; `==`, `!=`, `<`,
-//! `<=`, `>`, `>=`; `&&`, `||`, `!`, parentheses; `in` a list; `startsWith`, `endsWith`, `contains`. As in
-//! CEL, what is asked of an attribute that is not there is neither true nor false: it makes what it is
+//! `<=`, `>`, `>=`; `&&`, `||`, `!`, parentheses; `in` a list; `startsWith`, `endsWith`, `contains`;
+//! `a ? b : c`, `has(x)`, `string(x)`, and `+` between texts. As in CEL, what is asked of an attribute that is not there is neither true nor false: it makes what it is
 //! part of so, but for `false && …` and `true || …`. A line is written if the whole is true.
 
 mod read;
+mod tag;
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -15,6 +16,7 @@ use crate::entry::Entry;
 use crate::needs::Needs;
 
 pub use read::FilterError;
+pub use tag::Tag;
 
 /// An expression, read.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,6 +38,14 @@ enum Expression {
     Compare(Box<Self>, Comparison, Box<Self>),
     In(Box<Self>, Vec<Self>),
     Text(Box<Self>, Test, Box<str>),
+    /// If the first is true the second, or else the third.
+    Choice(Box<[Self; 3]>),
+    /// Whether it is there.
+    Has(Attribute),
+    /// A text of something of any kind.
+    AsText(Box<Self>),
+    /// Texts, one behind the other.
+    Join(Vec<Self>),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -137,18 +147,24 @@ impl Expression {
         match self {
             Self::Constant(_) => {}
             Self::Attribute(attribute) => attribute.add_needs(needs),
-            Self::Not(of) | Self::Text(of, ..) => of.add_needs(needs),
-            Self::And(parts) | Self::Or(parts) => {
-                parts.iter().for_each(|part| part.add_needs(needs));
+            Self::Has(attribute) => attribute.add_needs(needs),
+            _ => {
+                for part in self.parts() {
+                    part.add_needs(needs);
+                }
             }
-            Self::Compare(one, _, other) => {
-                one.add_needs(needs);
-                other.add_needs(needs);
-            }
-            Self::In(of, list) => {
-                of.add_needs(needs);
-                list.iter().for_each(|part| part.add_needs(needs));
-            }
+        }
+    }
+
+    /// What it is made of, one level down.
+    fn parts(&self) -> Vec<&Self> {
+        match self {
+            Self::Constant(_) | Self::Attribute(_) | Self::Has(_) => Vec::new(),
+            Self::Not(of) | Self::Text(of, ..) | Self::AsText(of) => vec![of],
+            Self::And(parts) | Self::Or(parts) | Self::Join(parts) => parts.iter().collect(),
+            Self::Compare(one, _, other) => vec![one, other],
+            Self::In(of, list) => std::iter::once(&**of).chain(list).collect(),
+            Self::Choice(of) => of.iter().collect(),
         }
     }
 
@@ -177,6 +193,20 @@ impl Expression {
                 }),
                 _ => None,
             },
+            Self::Choice(of) => {
+                let [first, one, other] = &**of;
+                let chosen = if first.truth(entry)? { one } else { other };
+                chosen.value(entry)
+            }
+            Self::Has(attribute) => truth(attribute.value(entry).is_some()),
+            Self::AsText(of) => of.value(entry).map(|value| Value::Text(value.into_text())),
+            Self::Join(parts) => {
+                let mut all = String::new();
+                for part in parts {
+                    all.push_str(&part.value(entry)?.into_text());
+                }
+                Some(Value::Text(all.into()))
+            }
         }
     }
 
@@ -199,6 +229,18 @@ fn all(parts: impl Iterator<Item = Option<bool>>, decides: bool) -> Option<Value
         }
     }
     is_known.then_some(Value::Truth(!decides))
+}
+
+impl<'e> Value<'e> {
+    /// It, as a text.
+    fn into_text(self) -> Cow<'e, str> {
+        match self {
+            Self::Text(text) => text,
+            Self::Truth(truth) => (if truth { "true" } else { "false" }).into(),
+            Self::Number(number) => number.to_string().into(),
+            Self::Span(span) => format!("{}s", span.as_secs_f64()).into(),
+        }
+    }
 }
 
 impl Comparison {

@@ -22,7 +22,7 @@
 //!   Envoy knows no such shape: it writes text as text, which a client breaks with a quote in a
 //!   header.
 //!
-//! Which lines are written may depend on a [`Filter`].
+//! Which lines are written may depend on a [`Filter`]; what a [`Tag`] comes to is a label of a series.
 //!
 //! # What differs from Envoy
 //!
@@ -61,7 +61,7 @@ pub use defaults::{ISTIO_JSON, ISTIO_TEXT};
 pub use entry::Entry;
 pub use error::{Fault, FormatError};
 pub use escape::LONGEST;
-pub use filter::{ATTRIBUTES, Filter, FilterError};
+pub use filter::{ATTRIBUTES, Filter, FilterError, Tag};
 pub use flags::Flag;
 pub use format::{Format, Shape};
 pub use needs::Needs;

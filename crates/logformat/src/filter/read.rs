@@ -31,13 +31,22 @@ pub enum FilterError {
     Attribute(String),
     /// A function that is not known.
     #[error(
-        "`{0}` is not supported; there are startsWith, endsWith and contains with a text, and \
-         duration(\"1s\")"
+        "`{0}` is not supported; there are startsWith, endsWith and contains with a text, \
+         duration(\"1s\"), string(…) and has(…)"
     )]
     Function(String),
     /// Two things that cannot be compared.
     #[error("`{0}` is no truth value: compare it with something")]
     NoTruth(String),
+    /// Something other than texts is put together.
+    #[error("at character {0}: only texts can be put together; string(…) makes a text of a number")]
+    NoText(usize),
+    /// A secret would be told.
+    #[error("the header `{0}` may hold a secret, which no label may tell")]
+    Secret(String),
+    /// A query would be told.
+    #[error("`{0}` has queries, which may hold secrets; request.url_path is the path without")]
+    Query(String),
     /// A comparison that is never true.
     #[error("at character {0}: these cannot be compared")]
     Incomparable(usize),
@@ -51,13 +60,14 @@ enum Word {
     Sign(&'static str),
 }
 
-const SIGNS: [&str; 17] = [
-    "&&", "||", "==", "!=", "<=", ">=", "<", ">", "!", "(", ")", "[", "]", ",", ".", "-", "?",
+const SIGNS: [&str; 19] = [
+    "&&", "||", "==", "!=", "<=", ">=", "<", ">", "!", "(", ")", "[", "]", ",", ".", "-", "+", "?",
+    ":",
 ];
 
 /// What kind of value something comes to, as far as that is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Type {
+pub(super) enum Type {
     Truth,
     Number,
     Text,
@@ -66,6 +76,15 @@ enum Type {
 
 /// Reads an expression that is a truth value.
 pub(super) fn read(text: &str) -> Result<Expression, FilterError> {
+    let root = value(text)?;
+    match root.kind() {
+        Some(Type::Truth) => Ok(root),
+        _ => Err(FilterError::NoTruth(root.words())),
+    }
+}
+
+/// Reads an expression of any kind.
+pub(super) fn value(text: &str) -> Result<Expression, FilterError> {
     if text.len() > LONGEST {
         return Err(FilterError::TooLong);
     }
@@ -75,7 +94,7 @@ pub(super) fn read(text: &str) -> Result<Expression, FilterError> {
         end: text.chars().count() + 1,
         depth: 0,
     };
-    let root = reader.truth(Reader::any)?;
+    let root = reader.choice()?;
     match reader.words.first() {
         None => Ok(root),
         Some((place, _)) => Err(FilterError::Expected(*place, "`&&`, `||` or the end")),
@@ -191,18 +210,79 @@ impl Reader<'_> {
         }
     }
 
-    fn any(&mut self) -> Read {
+    /// One thing, or one of two.
+    fn choice(&mut self) -> Read {
         self.depth += 1;
         if self.depth > DEEPEST {
             return Err(FilterError::TooDeep);
         }
+        let first = self.any()?;
+        let place = self.place();
+        let read = match self.takes("?") {
+            false => first,
+            true if first.kind() != Some(Type::Truth) => {
+                return Err(FilterError::NoTruth(first.words()));
+            }
+            true => {
+                let one = self.choice()?;
+                self.demand(":", "`:` and what there is otherwise")?;
+                let other = self.choice()?;
+                if one.kind() != other.kind() {
+                    return Err(FilterError::Incomparable(place));
+                }
+                Expression::Choice(Box::new([first, one, other]))
+            }
+        };
+        self.depth -= 1;
+        Ok(read)
+    }
+
+    fn any(&mut self) -> Read {
         let first = self.all()?;
         let mut parts = Vec::new();
         while self.takes("||") {
             parts.push(self.truth(Self::all)?);
         }
-        self.depth -= 1;
         joined(first, parts, Expression::Or)
+    }
+
+    /// Texts that are put together, or one thing of any kind.
+    fn sum(&mut self) -> Read {
+        let place = self.place();
+        let first = self.single()?;
+        if !self.takes("+") {
+            return Ok(first);
+        }
+        let mut parts = vec![first];
+        loop {
+            parts.push(self.single()?);
+            if !self.takes("+") {
+                break;
+            }
+        }
+        match parts.iter().all(|part| part.kind() == Some(Type::Text)) {
+            true => Ok(Expression::Join(parts)),
+            false => Err(FilterError::NoText(place)),
+        }
+    }
+
+    /// Something in parentheses behind the name of a function.
+    fn within(&mut self, read: impl FnOnce(&mut Self) -> Read) -> Read {
+        self.demand("(", "`(`")?;
+        let of = read(self)?;
+        self.demand(")", "`)`")?;
+        Ok(of)
+    }
+
+    /// What is behind `has`: only what may not be there can be asked for.
+    fn has(&mut self, place: usize) -> Read {
+        match self.within(Self::single)? {
+            Expression::Attribute(attribute) => Ok(Expression::Has(attribute)),
+            _ => Err(FilterError::Expected(
+                place,
+                "an attribute, such as has(request.headers['x'])",
+            )),
+        }
     }
 
     fn all(&mut self) -> Read {
@@ -215,7 +295,7 @@ impl Reader<'_> {
     }
 
     fn comparison(&mut self) -> Read {
-        let one = self.single()?;
+        let one = self.sum()?;
         let place = self.place();
         if let [(_, Word::Name(name)), rest @ ..] = self.words
             && name == "in"
@@ -234,7 +314,7 @@ impl Reader<'_> {
         let Some((_, how)) = signs.into_iter().find(|(sign, _)| self.takes(sign)) else {
             return Ok(one);
         };
-        let other = self.single()?;
+        let other = self.sum()?;
         match (one.kind(), other.kind()) {
             (Some(one), Some(other)) if one != other => Err(FilterError::Incomparable(place)),
             _ => Ok(Expression::Compare(Box::new(one), how, Box::new(other))),
@@ -250,7 +330,7 @@ impl Reader<'_> {
                 self.demand(",", "`,` or `]`")?;
             }
             let place = self.place();
-            let part = self.single()?;
+            let part = self.sum()?;
             if part.kind() != one.kind() {
                 return Err(FilterError::Incomparable(place));
             }
@@ -271,7 +351,7 @@ impl Reader<'_> {
             return Ok(Expression::Not(Box::new(of)));
         }
         if self.takes("(") {
-            let of = self.any()?;
+            let of = self.choice()?;
             self.demand(")", "`)`")?;
             return Ok(of);
         }
@@ -289,6 +369,10 @@ impl Reader<'_> {
             Word::Name(name) if name == "true" => constant(Value::Truth(true)),
             Word::Name(name) if name == "false" => constant(Value::Truth(false)),
             Word::Name(name) if name == "duration" => constant(Value::Span(self.span(place)?)),
+            Word::Name(name) if name == "string" => {
+                Ok(Expression::AsText(Box::new(self.within(Self::choice)?)))
+            }
+            Word::Name(name) if name == "has" => self.has(place),
             Word::Name(name) => self.attribute(name),
             Word::Sign(_) => Err(FilterError::Expected(place, "an attribute or a value")),
         }
@@ -411,7 +495,7 @@ fn known(name: String) -> Read {
 
 impl Expression {
     /// What kind of value it comes to.
-    fn kind(&self) -> Option<Type> {
+    pub(super) fn kind(&self) -> Option<Type> {
         Some(match self {
             Self::Constant(Value::Number(_)) => Type::Number,
             Self::Constant(Value::Text(_)) => Type::Text,
@@ -428,7 +512,11 @@ impl Expression {
                 | "upstream.port" => Type::Number,
                 _ => Type::Text,
             },
-            Self::Attribute(Attribute::Header(..)) => Type::Text,
+            Self::Attribute(Attribute::Header(..)) | Self::AsText(_) | Self::Join(_) => Type::Text,
+            Self::Choice(of) => {
+                let [_, one, _] = &**of;
+                return one.kind();
+            }
             _ => Type::Truth,
         })
     }

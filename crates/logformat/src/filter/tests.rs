@@ -93,7 +93,9 @@ fn what_cannot_be_followed_says_so() {
         ("response.code >= 400 extra", "at character 22"),
         ("response.kode >= 400", "`response.kode` is not known"),
         ("request.path.matches('a')", "`matches` is not supported"),
-        ("has(request.path)", "`has` is not known"),
+        ("size(request.path) > 1", "`size` is not known"),
+        ("has('a')", "expected an attribute, such as has("),
+        ("request.path + 1 == 'a'", "only texts can be put together"),
         ("response.code.startsWith('4')", "no text"),
         ("request.path == 'a", "a text that ends"),
         ("request.headers[x]", "in quotes"),
@@ -119,10 +121,14 @@ fn what_cannot_be_followed_says_so() {
 
 proptest::proptest! {
     #[test]
-    fn any_text_is_read_or_refused(text in "[a-z.()!&|='\"0-9\\[\\], <>\\\\-]{0,60}") {
+    fn any_text_is_read_or_refused(text in "[a-z.()!&|?:+='\"0-9\\[\\], <>\\\\-]{0,60}") {
         if let Ok(filter) = Filter::read(&text) {
             filter.passes(&full());
             filter.passes(&empty());
+        }
+        if let Ok(tag) = Tag::read(&text) {
+            tag.text(&full());
+            tag.text(&empty());
         }
     }
 }
