@@ -120,9 +120,10 @@ fn refuse_tunnel(proxy: &Proxy, strangers: &Strangers, from: SocketAddr, refusal
     if strangers.is_due(from.ip(), refusal.reason) {
         proxy.refused(&Ends::default(), from, own, refusal);
     } else {
-        proxy
-            .telemetry
-            .refused_unwritten(&Ends::default(), refusal.reason);
+        let telling = proxy.tellings.of(None);
+        let shaped = telling.shaped(&[]);
+        let telemetry = &proxy.telemetry;
+        telemetry.refused_unwritten(&Ends::default(), refusal.reason, shaped);
     }
 }
 

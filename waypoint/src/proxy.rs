@@ -154,8 +154,10 @@ impl Proxy {
         let telling = self
             .tellings
             .of(ends.service.as_ref().map(|service| &service.name));
-        let line = telling.line(|| ConnectionLine::new(&connection, &self.tellings.hostname));
-        self.telemetry.refused(&connection, line);
+        let entry = || ConnectionLine::new(&connection, &self.tellings.hostname);
+        let (line, values) = (telling.line(entry), telling.values(entry));
+        let shaped = telling.shaped(&values);
+        self.telemetry.refused(&connection, shaped, line);
     }
 
     /// A connection was ended for what came on it, or by policy.

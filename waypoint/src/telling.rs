@@ -1,24 +1,28 @@
-//! What is told of requests and connections beside their series, as the control plane wants it: the
-//! lines of the access log.
+//! What is told of requests and connections, as the control plane wants it: the lines of the access log,
+//! and what is other than usual in their series ([`mod@series`]).
 //!
 //! What holds for the mesh, and the rules of objects, are put together when they change: once for all
 //! that goes through this waypoint, and for each service that rules are bound to. A format or a filter
 //! asks for headers, which are gone when the line is written. So each request keeps what they need, and
 //! with the usual lines nothing.
 
+pub(crate) mod series;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use ambit_logformat::{Entry, Filter, Format, Needs};
 use ambit_model::{
-    AccessLogging, LogLines, MeshTelemetry, MeshTracing, ServiceName, TelemetryRules, Tracing,
-    WaypointName,
+    AccessLogging, LogLines, MeshTelemetry, MeshTracing, Metrics, ServiceName, TelemetryRules,
+    Tracing, WaypointName,
 };
-use ambit_telemetry::Line;
+use ambit_telemetry::{Line, Shaped};
 use arc_swap::ArcSwap;
 use http::HeaderName;
 use parking_lot::Mutex;
 use serde_json::Value;
+
+use series::Series;
 
 /// Room for a usual line, so that it is allocated once.
 const USUAL_LENGTH: usize = 512;
@@ -79,11 +83,18 @@ impl Tellings {
         change(&mut told);
         let (namespace, name) = (&*self.gateway.0, &*self.gateway.1);
         let waypoint = WaypointName { namespace, name };
+        let before = self.now.load();
         let telling = |service: Option<&ServiceName>| {
             let rules = told.rules.values();
             let logging = AccessLogging::of(&told.mesh, rules, &waypoint, service);
             let tracing = Tracing::of(told.rules.values(), &waypoint, service);
-            let telling = Telling::of(&told.mesh.lines, &logging)?;
+            let metrics = Metrics::of(told.rules.values(), &waypoint, service);
+            let series = before.series(service).filter(|series| series.is(&metrics));
+            let series = match series {
+                Some(series) => Some(Arc::clone(series)),
+                None => Series::of(metrics)?.map(Arc::new),
+            };
+            let telling = Telling::of(&told.mesh.lines, &logging, series)?;
             Ok::<_, String>(Telling { tracing, ..telling })
         };
         let bound: BTreeSet<&ServiceName> = told
@@ -104,6 +115,13 @@ impl Tellings {
     }
 }
 
+impl Resolved {
+    fn series(&self, service: Option<&ServiceName>) -> Option<&Arc<Series>> {
+        let own = service.and_then(|service| self.services.get(service));
+        own.unwrap_or(&self.base).series.as_ref()
+    }
+}
+
 /// What is told of some requests.
 #[derive(Debug, Default)]
 pub(crate) struct Telling {
@@ -112,6 +130,8 @@ pub(crate) struct Telling {
     format: Option<Format>,
     filter: Option<Filter>,
     kept: Option<Names>,
+    /// What is other than usual in its series, if anything is.
+    series: Option<Arc<Series>>,
     /// How its traces differ from the mesh's.
     pub(crate) tracing: Tracing,
 }
@@ -143,22 +163,21 @@ pub(crate) fn filter(text: &str) -> Result<Filter, String> {
 }
 
 impl Telling {
-    fn of(lines: &LogLines, logging: &AccessLogging) -> Result<Self, String> {
-        if !logging.enabled {
-            return Ok(Self {
-                is_off: true,
-                ..Self::default()
-            });
-        }
-        let format = format(lines)?;
-        let filter = logging.filter.as_deref().map(filter).transpose()?;
-        let needs: Vec<&Needs> = [
+    fn of(
+        lines: &LogLines,
+        logging: &AccessLogging,
+        series: Option<Arc<Series>>,
+    ) -> Result<Self, String> {
+        let is_on = logging.enabled;
+        let format = is_on.then(|| format(lines)).transpose()?.flatten();
+        let text = logging.filter.as_deref().filter(|_| is_on);
+        let filter = text.map(filter).transpose()?;
+        let of_lines = [
             format.as_ref().map(Format::needs),
             filter.as_ref().map(Filter::needs),
-        ]
-        .into_iter()
-        .flatten()
-        .collect();
+        ];
+        let of_series = series.iter().flat_map(|series| series.needs());
+        let needs: Vec<&Needs> = of_lines.into_iter().flatten().chain(of_series).collect();
         let list = |names: fn(&Needs) -> &BTreeSet<Box<str>>| {
             List::of(
                 needs
@@ -174,10 +193,11 @@ impl Telling {
             trailers: list(|needs| &needs.response_trailers),
         });
         Ok(Self {
-            is_off: false,
+            is_off: !is_on,
             format,
             filter,
             kept,
+            series,
             tracing: Tracing::default(),
         })
     }
@@ -192,7 +212,7 @@ impl Telling {
         if self.is_off {
             return Line::None;
         }
-        if self.kept.is_none() {
+        if self.format.is_none() && self.filter.is_none() {
             return Line::Usual;
         }
         let entry = entry();
@@ -209,6 +229,22 @@ impl Telling {
         let mut line = Vec::with_capacity(USUAL_LENGTH);
         format.write(&entry, &mut line);
         Line::Own(line)
+    }
+}
+
+impl Telling {
+    /// What the labels of its series come to for an entry, which is made only where it is needed.
+    pub(crate) fn values<E: Entry>(&self, entry: impl FnOnce() -> E) -> Vec<Arc<str>> {
+        match &self.series {
+            Some(series) => series.values(entry),
+            None => Vec::new(),
+        }
+    }
+
+    /// How its series differ from the usual, with these values.
+    pub(crate) fn shaped<'t>(&'t self, values: &'t [Arc<str>]) -> Option<Shaped<'t>> {
+        let shape = self.series.as_ref()?.shape();
+        Some(Shaped { shape, values })
     }
 }
 
@@ -249,7 +285,7 @@ impl Telling {
             enabled: true,
             filter: None,
         };
-        Self::of(&LogLines::Text(text.into()), &logging).unwrap()
+        Self::of(&LogLines::Text(text.into()), &logging, None).unwrap()
     }
 }
 

@@ -52,8 +52,9 @@ pub use service::{
 };
 pub use spiffe::{SpiffeId, SpiffeIdError, TrustDomain};
 pub use telemetry::{
-    AccessLogRule, AccessLogging, LogLines, MeshTelemetry, MeshTracing, TelemetryRules,
-    TelemetryScope, TelemetryTarget, TraceProtocol, Tracing, TracingRule, Waypoint as WaypointName,
+    AccessLogRule, AccessLogging, LogLines, MeshTelemetry, MeshTracing, Metric, MetricShape,
+    MetricTags, Metrics, MetricsRule, TelemetryRules, TelemetryScope, TelemetryTarget,
+    TraceProtocol, Tracing, TracingRule, Waypoint as WaypointName,
 };
 pub use traffic::{
     Balancing, ConnectionPolicy, HashKey, HashPolicy, HashTable, HttpVersion, LocalityPolicy,

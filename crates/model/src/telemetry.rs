@@ -1,5 +1,6 @@
 //! What waypoints tell of requests, as whoever runs the mesh wants it, and whoever may write objects.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -83,6 +84,9 @@ pub struct TelemetryRules {
     /// What it says of traces, in its order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tracing: Vec<TracingRule>,
+    /// What it says of series, in its order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub metrics: Vec<MetricsRule>,
 }
 
 /// Where an object's rules hold.
@@ -135,6 +139,73 @@ pub struct Tracing {
     /// Nothing is told to the collector.
     pub unreported: bool,
 }
+
+/// Families of series that rules may be about, by Istio's names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[expect(missing_docs, reason = "the words are Istio's")]
+pub enum Metric {
+    RequestCount,
+    RequestDuration,
+    RequestSize,
+    ResponseSize,
+    GrpcRequestMessages,
+    GrpcResponseMessages,
+    TcpOpenedConnections,
+    TcpClosedConnections,
+    TcpSentBytes,
+    TcpReceivedBytes,
+}
+
+impl Metric {
+    /// Every one.
+    pub const ALL: [Self; 10] = [
+        Self::RequestCount,
+        Self::RequestDuration,
+        Self::RequestSize,
+        Self::ResponseSize,
+        Self::GrpcRequestMessages,
+        Self::GrpcResponseMessages,
+        Self::TcpOpenedConnections,
+        Self::TcpClosedConnections,
+        Self::TcpSentBytes,
+        Self::TcpReceivedBytes,
+    ];
+
+    /// Whether it is about connections, which agents count too.
+    pub fn is_of_connections(self) -> bool {
+        self >= Self::TcpOpenedConnections
+    }
+}
+
+/// Labels by their names, with expressions for their values; none for those that are left out.
+pub type MetricTags = BTreeMap<Arc<str>, Option<Arc<str>>>;
+
+/// A rule about series: what it leaves open stays as it was.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MetricsRule {
+    /// Of which it is.
+    pub metrics: Vec<Metric>,
+    /// They are not there.
+    pub disabled: Option<bool>,
+    /// What becomes of labels.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tags: MetricTags,
+}
+
+/// What comes of all rules about one family, of some requests.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MetricShape {
+    /// It is not there.
+    pub disabled: bool,
+    /// What becomes of labels.
+    pub tags: MetricTags,
+}
+
+/// What comes of all rules about series, of some requests: the families of which any rule says something.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Metrics(pub BTreeMap<Metric, MetricShape>);
 
 /// What comes of all rules, of some requests.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -245,6 +316,29 @@ impl Tracing {
             tracing.unreported = rule.unreported.unwrap_or(tracing.unreported);
         }
         tracing
+    }
+}
+
+impl Metrics {
+    /// The same for series.
+    pub fn of<'r>(
+        rules: impl IntoIterator<Item = &'r TelemetryRules>,
+        waypoint: &Waypoint<'_>,
+        service: Option<&ServiceName>,
+    ) -> Self {
+        let mut metrics = Self::default();
+        let all = in_order(rules, waypoint, service);
+        for rule in all.into_iter().flat_map(|rules| &rules.metrics) {
+            for metric in &rule.metrics {
+                let shape = metrics.0.entry(*metric).or_default();
+                shape.disabled = rule.disabled.unwrap_or(shape.disabled);
+                let tags = rule.tags.iter();
+                shape
+                    .tags
+                    .extend(tags.map(|(name, value)| (Arc::clone(name), value.clone())));
+            }
+        }
+        metrics
     }
 }
 

@@ -42,13 +42,19 @@ impl<K: Named, C: Default> Cells<K, C> {
 
     /// The cell of this key, made if it is new; one without names if there are too many.
     pub(crate) fn of(&self, key: K) -> Arc<C> {
+        self.within(self.most, key, K::nameless)
+    }
+
+    /// The same where its user says how it is called without names, and how many there may be.
+    pub(crate) fn within(&self, most: usize, key: K, nameless: impl FnOnce(&K) -> K) -> Arc<C> {
         if let Some(cell) = self.cells.read().get(&key) {
             return Arc::clone(cell);
         }
         let mut cells = self.cells.write();
-        let key = match cells.len() < self.most || cells.contains_key(&key) {
+        let has_room = cells.len() < most.min(self.most);
+        let key = match has_room || cells.contains_key(&key) {
             true => key,
-            false => key.nameless(),
+            false => nameless(&key),
         };
         Arc::clone(cells.entry(key).or_default())
     }

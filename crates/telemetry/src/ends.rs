@@ -92,6 +92,11 @@ pub(crate) fn labels_of_ends(reporter: Reporter, ends: &Ends) -> Pairs {
 
 /// The full label set of `istio_tcp_*`. `flags` are `-` for a connection that was carried.
 pub fn tcp_labels(reporter: Reporter, ends: &Ends, flags: &'static str) -> Labels {
+    tcp_pairs(reporter, ends, flags).into_iter().collect()
+}
+
+/// The same, to be changed.
+pub(crate) fn tcp_pairs(reporter: Reporter, ends: &Ends, flags: &'static str) -> Pairs {
     let mut pairs = labels_of_ends(reporter, ends);
     for (name, value) in [
         ("request_protocol", "tcp"),
@@ -103,7 +108,7 @@ pub fn tcp_labels(reporter: Reporter, ends: &Ends, flags: &'static str) -> Label
     ] {
         pairs.push((name.to_owned(), value.into()));
     }
-    pairs.into_iter().collect()
+    pairs
 }
 
 /// The value of the label `connection_security_policy`.

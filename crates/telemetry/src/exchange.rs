@@ -6,6 +6,7 @@ use std::time::Duration;
 use ambit_model::PolicyName;
 
 use crate::ends::Ends;
+use crate::shape::Shaped;
 
 mod line;
 
@@ -95,6 +96,8 @@ pub struct Exchange<'a> {
     pub tries: u32,
     /// The trace that it is part of, and its span, if it is traced.
     pub trace: Option<(&'a str, &'a str)>,
+    /// How its series differ from the usual.
+    pub shaped: Option<Shaped<'a>>,
 }
 
 impl Exchange<'_> {

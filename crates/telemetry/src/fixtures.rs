@@ -148,6 +148,7 @@ pub(crate) fn exchange(ends: &Ends) -> Exchange<'_> {
         duration: Duration::from_micros(1_300),
         tries: 1,
         trace: None,
+        shaped: None,
     }
 }
 

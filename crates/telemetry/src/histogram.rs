@@ -41,12 +41,6 @@ impl<const PARTS: u64> Histogram<PARTS> {
         self.sum.fetch_add(parts, Ordering::Relaxed);
     }
 
-    /// How many values there are.
-    pub(crate) fn count(&self) -> u64 {
-        let counts = self.buckets.iter().map(|b| b.load(Ordering::Relaxed));
-        counts.sum()
-    }
-
     /// What has been counted until now.
     pub(crate) fn read(&self) -> Reading {
         let mut buckets = [(f64::INFINITY, 0); BOUNDS.len() + 1];

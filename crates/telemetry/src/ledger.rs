@@ -18,6 +18,7 @@ use prometheus_client::metrics::counter::ConstCounter;
 
 use crate::cells::{Cells, Named};
 use crate::labels::Labels;
+use crate::shape::Made;
 
 mod deltas;
 
@@ -25,6 +26,8 @@ pub use deltas::Delta;
 
 /// Cells with names, and those up to which an ancestor is believed; each takes about a kilobyte.
 const MOST_CELLS: usize = 100_000;
+/// Cells up to which labels of a user's own making have names: their values may be a client's.
+const MOST_SHAPED: usize = 20_000;
 
 /// A cumulative count, shared between the ledger and whoever counts.
 pub type Cell = Arc<AtomicU64>;
@@ -64,6 +67,13 @@ impl<F: Family> Ledger<F> {
     /// The cell of these labels, made if it is new; one without names if there are too many.
     pub fn cell(&self, family: F, labels: &Labels) -> Cell {
         self.cells.of((family, labels.clone()))
+    }
+
+    /// The same for labels that somebody has made other than usual.
+    pub(crate) fn shaped(&self, family: F, made: &Made) -> Cell {
+        let key = (family, made.labels.clone());
+        let nameless = |_: &Key<F>| (family, made.nameless.clone());
+        self.cells.within(MOST_SHAPED, key, nameless)
     }
 
     /// Adds one to a cell that is named by a few short labels.

@@ -24,6 +24,7 @@ mod object;
 mod passage;
 mod requests;
 mod series;
+mod shape;
 mod telemetry;
 
 #[cfg(test)]
@@ -38,4 +39,5 @@ pub use line::Line;
 pub use lines::LineWriter;
 pub use passage::Passage;
 pub use series::{Series, SeriesTable, TcpFamily};
+pub use shape::{Shape, Shaped};
 pub use telemetry::{Masking, Settings, Telemetry};

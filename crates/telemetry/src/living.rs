@@ -2,7 +2,8 @@
 //!
 //! Making the answer costs a walk over the mesh: the caller does it seldom, after workloads went.
 
-use std::collections::HashSet;
+use std::cell::RefCell;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use ambit_model::{Mesh, Workload};
@@ -18,6 +19,8 @@ const NAMES: [&str; 4] = ["workload", "workload_namespace", "app", "version"];
 pub(crate) struct Living<'a> {
     mesh: &'a Mesh,
     names: HashSet<[&'a str; 4]>,
+    /// Whether there are workloads of names of which some are not known, once that was asked.
+    some_known: RefCell<HashMap<[Option<String>; 4], bool>>,
 }
 
 impl<'a> Living<'a> {
@@ -26,6 +29,7 @@ impl<'a> Living<'a> {
         Self {
             mesh,
             names: mesh.workloads().map(names_of).collect(),
+            some_known: RefCell::default(),
         }
     }
 
@@ -49,8 +53,23 @@ impl<'a> Living<'a> {
                 [Some(workload), Some(namespace), Some(app), Some(version)] => {
                     self.names.contains(&[workload, namespace, app, version])
                 }
-                _ => true,
+                some => self.has_some(some),
             }
+        })
+    }
+
+    /// True if a workload has these names; the others are not in the labels.
+    fn has_some(&self, names: [Option<&str>; 4]) -> bool {
+        if names == [None; 4] {
+            return true;
+        }
+        let key = names.map(|name| name.map(str::to_owned));
+        let mut some_known = self.some_known.borrow_mut();
+        *some_known.entry(key).or_insert_with(|| {
+            self.names.iter().any(|all| {
+                let mut both = all.iter().zip(names);
+                both.all(|(known, name)| name.is_none_or(|name| name == *known))
+            })
         })
     }
 }

@@ -1,8 +1,8 @@
-//! The counters of requests: one tally for each set of labels, found by a small key.
+//! The counters of requests: one for each set of labels, found by a small key.
 //!
 //! Counting a request whose like was seen before takes a look-up and a handful of additions: no
 //! lock, and nothing is allocated. What such a request is found by is its [`Key`]: the ends by
-//! their addresses, and the outcome. An entry holds its ends, so that an address cannot be used
+//! their addresses, the outcome, and what is other than usual. An entry holds its ends, so that an address cannot be used
 //! again while it is in a key. The table of entries is an immutable value; whoever adds to it puts
 //! another one in its place, which shares all but the way to the new entry.
 
@@ -10,7 +10,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use ambit_model::Mesh;
+use ambit_model::{Mesh, Metric};
 use arc_swap::ArcSwap;
 use imbl::HashMap;
 use prometheus_client::collector::Collector;
@@ -26,6 +26,7 @@ use crate::histogram::{Histogram, Reading};
 use crate::labels::Labels;
 use crate::ledger::{Cell, Ledger};
 use crate::living::Living;
+use crate::shape::{Made, Shape, ShapeKey, made};
 
 mod outcome;
 
@@ -34,41 +35,54 @@ use outcome::Outcome;
 /// How much is kept.
 #[derive(Clone, Copy, Debug)]
 struct Bounds {
-    /// Label sets with names. Each is some sixty lines of the page, or 50 kB.
-    tallies: usize,
+    /// Label sets with names, of each family. Each is some sixty lines of the page, or 50 kB.
+    labels: usize,
     /// Entries for looking up; pods of one Deployment have entries of their own, and one label
     /// set. With more they are all forgotten, which costs time and no count.
     entries: usize,
 }
 
 const BOUNDS: Bounds = Bounds {
-    tallies: 3_000,
+    labels: 3_000,
     entries: 32_768,
 };
 
-/// What is counted of the requests of one label set. How many there were is in the histograms.
-#[derive(Debug, Default)]
-struct Tally {
-    /// In microseconds, told in milliseconds.
-    duration: Histogram<1000>,
-    request_bytes: Histogram<1>,
-    response_bytes: Histogram<1>,
-    /// How often one of them was sent again.
-    retries: AtomicU64,
+type Counter = AtomicU64;
+/// In microseconds, told in milliseconds.
+type Times = Histogram<1000>;
+type Sizes = Histogram<1>;
+
+/// What is counted, by the labels of each family: they need not be the same.
+#[derive(Debug)]
+struct Tables {
+    requests: Cells<Labels, Counter>,
+    /// How often they were sent again.
+    retries: Cells<Labels, Counter>,
+    durations: Cells<Labels, Times>,
+    request_bytes: Cells<Labels, Sizes>,
+    response_bytes: Cells<Labels, Sizes>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Key {
     pair: PairKey,
     outcome: Outcome,
+    shape: Option<ShapeKey>,
 }
 
+/// The counters of requests of one kind; a family that is not wanted has none.
 #[derive(Debug)]
 struct Entry {
     ends: Ends,
-    tally: Arc<Tally>,
+    /// Kept for its address, which is in the key.
+    _shape: Option<Arc<Shape>>,
+    requests: Option<Arc<Counter>>,
+    retries: Option<Arc<Counter>>,
+    duration: Option<Arc<Times>>,
+    request_bytes: Option<Arc<Sizes>>,
+    response_bytes: Option<Arc<Sizes>>,
     /// gRPC messages of requests and of responses.
-    messages: Option<[Cell; 2]>,
+    messages: [Option<Cell>; 2],
 }
 
 /// Every request that was counted.
@@ -76,7 +90,7 @@ struct Entry {
 pub(crate) struct Requests {
     reporter: Reporter,
     ledger: Ledger<Families>,
-    tallies: Arc<Cells<Labels, Tally>>,
+    tables: Arc<Tables>,
     entries: ArcSwap<HashMap<Key, Arc<Entry>>>,
     most_entries: usize,
 }
@@ -91,7 +105,7 @@ impl Requests {
         Self {
             reporter,
             ledger,
-            tallies: Arc::new(Cells::new(bounds.tallies)),
+            tables: Arc::new(Tables::within(bounds.labels)),
             entries: ArcSwap::default(),
             most_entries: bounds.entries,
         }
@@ -102,11 +116,12 @@ impl Requests {
         let key = Key {
             pair: PairKey::of(exchange.ends),
             outcome: Outcome::of(exchange),
+            shape: exchange.shaped.map(|shaped| shaped.key()),
         };
         if let Some(entry) = self.entries.load().get(&key) {
             return entry.add(exchange);
         }
-        let entry = Arc::new(self.entry(exchange.ends, key.outcome));
+        let entry = Arc::new(self.entry(exchange, key.outcome));
         entry.add(exchange);
         self.entries.rcu(|entries| {
             let mut entries = match entries.len() < self.most_entries {
@@ -126,99 +141,166 @@ impl Requests {
             entries.retain(|_, entry| living.has_both(&entry.ends));
             entries
         });
-        self.tallies.retain(|labels| living.has_names(labels));
+        self.tables.retain(|labels| living.has_names(labels));
     }
 
     /// What shows the requests on the page.
     pub(crate) fn page(&self) -> Box<dyn Collector> {
-        Box::new(RequestPage(Arc::clone(&self.tallies)))
+        Box::new(RequestPage(Arc::clone(&self.tables)))
     }
 
-    fn entry(&self, ends: &Ends, outcome: Outcome) -> Entry {
-        let mut pairs = labels_of_ends(self.reporter, ends);
+    fn entry(&self, exchange: &Exchange<'_>, outcome: Outcome) -> Entry {
+        let shaped = exchange.shaped;
+        let mut pairs = labels_of_ends(self.reporter, exchange.ends);
         let messages = outcome.is_grpc().then(|| {
-            let labels = outcome.label_messages(pairs.clone());
-            [Families::RequestMessages, Families::ResponseMessages]
-                .map(|family| self.ledger.cell(family, &labels))
+            let pairs = outcome.label_messages(pairs.clone());
+            let cell = |family, metric| {
+                let made = made(shaped, metric, &pairs)?;
+                Some(self.ledger.shaped(family, &made))
+            };
+            [
+                cell(Families::RequestMessages, Metric::GrpcRequestMessages),
+                cell(Families::ResponseMessages, Metric::GrpcResponseMessages),
+            ]
         });
         outcome.label(&mut pairs);
+        let counted = made(shaped, Metric::RequestCount, &pairs);
+        let tables = &self.tables;
         Entry {
-            ends: ends.clone(),
-            tally: self.tallies.of(pairs.into_iter().collect()),
-            messages,
+            ends: exchange.ends.clone(),
+            _shape: shaped.map(|shaped| Arc::clone(shaped.shape)),
+            requests: cell(&tables.requests, counted.clone()),
+            retries: cell(&tables.retries, counted),
+            duration: cell(
+                &tables.durations,
+                made(shaped, Metric::RequestDuration, &pairs),
+            ),
+            request_bytes: cell(
+                &tables.request_bytes,
+                made(shaped, Metric::RequestSize, &pairs),
+            ),
+            response_bytes: cell(
+                &tables.response_bytes,
+                made(shaped, Metric::ResponseSize, &pairs),
+            ),
+            messages: messages.unwrap_or_default(),
         }
+    }
+}
+
+/// The cell of these labels, if there are any.
+fn cell<C: Default>(table: &Cells<Labels, C>, made: Option<Made>) -> Option<Arc<C>> {
+    let Made { labels, nameless } = made?;
+    Some(table.within(usize::MAX, labels, |_| nameless))
+}
+
+impl Tables {
+    fn within(most: usize) -> Self {
+        Self {
+            requests: Cells::new(most),
+            retries: Cells::new(most),
+            durations: Cells::new(most),
+            request_bytes: Cells::new(most),
+            response_bytes: Cells::new(most),
+        }
+    }
+
+    fn retain(&self, keep: impl Fn(&Labels) -> bool + Copy) {
+        self.requests.retain(keep);
+        self.retries.retain(keep);
+        self.durations.retain(keep);
+        self.request_bytes.retain(keep);
+        self.response_bytes.retain(keep);
     }
 }
 
 impl Entry {
     fn add(&self, exchange: &Exchange<'_>) {
-        let micros = u64::try_from(exchange.duration.as_micros()).unwrap_or(u64::MAX);
-        self.tally.duration.observe(micros);
-        self.tally.request_bytes.observe(exchange.sent);
-        self.tally.response_bytes.observe(exchange.received);
+        let count = |counter: Option<&Counter>, number: u64| {
+            if let Some(counter) = counter {
+                counter.fetch_add(number, Ordering::Relaxed);
+            }
+        };
+        count(self.requests.as_deref(), 1);
         let retries = exchange.tries.saturating_sub(1);
         if retries > 0 {
-            self.tally
-                .retries
-                .fetch_add(retries.into(), Ordering::Relaxed);
+            count(self.retries.as_deref(), retries.into());
         }
-        if let Some([requests, responses]) = &self.messages {
-            requests.fetch_add(exchange.request_messages, Ordering::Relaxed);
-            responses.fetch_add(exchange.response_messages, Ordering::Relaxed);
+        if let Some(duration) = &self.duration {
+            let micros = u64::try_from(exchange.duration.as_micros());
+            duration.observe(micros.unwrap_or(u64::MAX));
         }
+        for (bytes, number) in [
+            (&self.request_bytes, exchange.sent),
+            (&self.response_bytes, exchange.received),
+        ] {
+            if let Some(bytes) = bytes {
+                bytes.observe(number);
+            }
+        }
+        let [requests, responses] = &self.messages;
+        count(requests.as_deref(), exchange.request_messages);
+        count(responses.as_deref(), exchange.response_messages);
     }
 }
 
 #[derive(Debug)]
-struct RequestPage(Arc<Cells<Labels, Tally>>);
+struct RequestPage(Arc<Tables>);
 
 impl Collector for RequestPage {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let (name, help) = ("istio_requests", "Requests");
-        let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
-        for (labels, tally) in self.0.read().iter() {
-            ConstCounter::new(tally.duration.count()).encode(metric.encode_family(labels)?)?;
-        }
-        let (name, help) = ("ambit_request_retries", "Tries of requests after the first");
-        let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
-        for (labels, tally) in self.0.read().iter() {
-            let retries = tally.retries.load(Ordering::Relaxed);
-            if retries > 0 {
-                ConstCounter::new(retries).encode(metric.encode_family(labels)?)?;
-            }
-        }
-        let (name, help) = ("istio_request_duration_milliseconds", "Time of requests");
-        self.histogram(&mut encoder, name, help, |tally| tally.duration.read())?;
+        let Tables {
+            requests,
+            retries,
+            durations,
+            request_bytes,
+            response_bytes,
+        } = &*self.0;
+        let encoder = &mut encoder;
+        counters(encoder, ("istio_requests", "Requests"), requests)?;
+        let help = "Tries of requests after the first";
+        counters(encoder, ("ambit_request_retries", help), retries)?;
+        let name = "istio_request_duration_milliseconds";
+        histograms(encoder, (name, "Time of requests"), durations)?;
         let (name, help) = ("istio_request_bytes", "Bytes of requests");
-        self.histogram(&mut encoder, name, help, |tally| tally.request_bytes.read())?;
+        histograms(encoder, (name, help), request_bytes)?;
         let (name, help) = ("istio_response_bytes", "Bytes of responses");
-        self.histogram(&mut encoder, name, help, |tally| {
-            tally.response_bytes.read()
-        })
+        histograms(encoder, (name, help), response_bytes)
     }
 }
 
-impl RequestPage {
-    fn histogram(
-        &self,
-        encoder: &mut DescriptorEncoder<'_>,
-        name: &str,
-        help: &str,
-        read: fn(&Tally) -> Reading,
-    ) -> fmt::Result {
-        let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Histogram)?;
-        for (labels, tally) in self.0.read().iter() {
-            let Reading {
-                buckets,
-                count,
-                sum,
-            } = read(tally);
-            metric
-                .encode_family(labels)?
-                .encode_histogram::<NoLabelSet>(sum, count, &buckets, None)?;
+fn counters(
+    encoder: &mut DescriptorEncoder<'_>,
+    (name, help): (&str, &str),
+    table: &Cells<Labels, Counter>,
+) -> fmt::Result {
+    let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+    for (labels, counter) in table.read().iter() {
+        let count = counter.load(Ordering::Relaxed);
+        if count > 0 {
+            ConstCounter::new(count).encode(metric.encode_family(labels)?)?;
         }
-        Ok(())
     }
+    Ok(())
+}
+
+fn histograms<const PARTS: u64>(
+    encoder: &mut DescriptorEncoder<'_>,
+    (name, help): (&str, &str),
+    table: &Cells<Labels, Histogram<PARTS>>,
+) -> fmt::Result {
+    let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Histogram)?;
+    for (labels, histogram) in table.read().iter() {
+        let Reading {
+            buckets,
+            count,
+            sum,
+        } = histogram.read();
+        metric
+            .encode_family(labels)?
+            .encode_histogram::<NoLabelSet>(sum, count, &buckets, None)?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

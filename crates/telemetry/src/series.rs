@@ -7,12 +7,13 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use ambit_model::Mesh;
+use ambit_model::{Mesh, Metric};
 use parking_lot::RwLock;
 
-use crate::ends::{Ends, PairKey, Reporter, tcp_labels};
+use crate::ends::{Ends, PairKey, Reporter, tcp_pairs};
 use crate::ledger::{Cell, Family, Ledger};
 use crate::living::Living;
+use crate::shape::{Shape, ShapeKey, Shaped, made};
 
 /// Which families of a program count carried connections.
 pub trait TcpFamily: Family {
@@ -38,12 +39,20 @@ pub struct Series {
     /// Bytes that the client sent.
     pub received: Cell,
     ends: Ends,
+    /// Kept for its address, which is in the key.
+    _shape: Option<Arc<Shape>>,
 }
+
+/// Entries for looking up. With more, those are forgotten that no connection has, which costs time and
+/// no count.
+const MOST_ENTRIES: usize = 32_768;
+
+type Key = (Reporter, PairKey, Option<ShapeKey>);
 
 /// Every series in use.
 #[derive(Debug, Default)]
 pub struct SeriesTable {
-    entries: RwLock<HashMap<(Reporter, PairKey), Arc<Series>>>,
+    entries: RwLock<HashMap<Key, Arc<Series>>>,
 }
 
 impl SeriesTable {
@@ -54,19 +63,42 @@ impl SeriesTable {
         reporter: Reporter,
         ends: &Ends,
     ) -> Arc<Series> {
-        let key = (reporter, PairKey::of(ends));
+        self.shaped(ledger, reporter, ends, None)
+    }
+
+    /// The same of series that are other than usual. What is not there is counted for nobody.
+    pub(crate) fn shaped<F: TcpFamily>(
+        &self,
+        ledger: &Ledger<F>,
+        reporter: Reporter,
+        ends: &Ends,
+        shaped: Option<Shaped<'_>>,
+    ) -> Arc<Series> {
+        let shape = shaped.map(|shaped| shaped.key());
+        let key = (reporter, PairKey::of(ends), shape);
         if let Some(series) = self.entries.read().get(&key) {
             return Arc::clone(series);
         }
-        let labels = tcp_labels(reporter, ends, "-");
+        let pairs = tcp_pairs(reporter, ends, "-");
+        let cell = |family, metric| match shaped {
+            None => ledger.cell(family, &pairs.iter().cloned().collect()),
+            Some(_) => made(shaped, metric, &pairs)
+                .map(|made| ledger.shaped(family, &made))
+                .unwrap_or_default(),
+        };
         let series = Arc::new(Series {
-            opened: ledger.cell(F::OPENED, &labels),
-            closed: ledger.cell(F::CLOSED, &labels),
-            sent: ledger.cell(F::SENT, &labels),
-            received: ledger.cell(F::RECEIVED, &labels),
+            opened: cell(F::OPENED, Metric::TcpOpenedConnections),
+            closed: cell(F::CLOSED, Metric::TcpClosedConnections),
+            sent: cell(F::SENT, Metric::TcpSentBytes),
+            received: cell(F::RECEIVED, Metric::TcpReceivedBytes),
             ends: ends.clone(),
+            _shape: shaped.map(|shaped| Arc::clone(shaped.shape)),
         });
-        Arc::clone(self.entries.write().entry(key).or_insert(series))
+        let mut entries = self.entries.write();
+        if entries.len() >= MOST_ENTRIES {
+            entries.retain(|_, series| Arc::strong_count(series) > 1);
+        }
+        Arc::clone(entries.entry(key).or_insert(series))
     }
 
     /// Forgets series whose workloads are gone from the mesh, or are called otherwise now, and

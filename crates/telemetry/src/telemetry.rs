@@ -5,10 +5,10 @@ use std::sync::atomic::Ordering;
 
 use ambit_decide::Reason;
 use ambit_kit::metrics::Registry;
-use ambit_model::{Mesh, PolicyName};
+use ambit_model::{Mesh, Metric, PolicyName};
 
 use crate::connection::Connection;
-use crate::ends::{Ends, Reporter, tcp_labels};
+use crate::ends::{Ends, Reporter, tcp_pairs};
 use crate::exchange::Exchange;
 use crate::families::Families;
 use crate::labels::Labels;
@@ -18,6 +18,7 @@ use crate::lines::LineWriter;
 use crate::passage::Passage;
 use crate::requests::Requests;
 use crate::series::SeriesTable;
+use crate::shape::{Shaped, made};
 
 /// Writes a path with its query, without the secrets in it.
 pub type Masking = fn(&[u8]) -> Vec<u8>;
@@ -80,9 +81,9 @@ impl Telemetry {
     }
 
     /// Counts a connection that is passed on as it is.
-    pub fn opened(&self, ends: &Ends) -> Passage {
+    pub fn opened(&self, ends: &Ends, shaped: Option<Shaped<'_>>) -> Passage {
         let reporter = self.settings.reporter;
-        Passage::open(self.series.of(&self.ledger, reporter, ends))
+        Passage::open(self.series.shaped(&self.ledger, reporter, ends, shaped))
     }
 
     /// Counts the end of such a connection, and writes it down.
@@ -95,24 +96,25 @@ impl Telemetry {
     }
 
     /// Counts a connection that was refused or could not be made, and writes it down.
-    pub fn refused(&self, connection: &Connection<'_>, line: Line) {
-        self.failed(
-            connection.ends,
-            connection.refusal.map(|refusal| refusal.reason),
-        );
+    pub fn refused(&self, connection: &Connection<'_>, shaped: Option<Shaped<'_>>, line: Line) {
+        let reason = connection.refusal.map(|refusal| refusal.reason);
+        self.failed(connection.ends, reason, shaped);
         self.write(line, || connection.to_line());
     }
 
     /// Counts a connection that was refused, of which one line more would say nothing new.
-    pub fn refused_unwritten(&self, ends: &Ends, reason: Reason) {
-        self.failed(ends, Some(reason));
+    pub fn refused_unwritten(&self, ends: &Ends, reason: Reason, shaped: Option<Shaped<'_>>) {
+        self.failed(ends, Some(reason), shaped);
     }
 
-    fn failed(&self, ends: &Ends, reason: Option<Reason>) {
+    fn failed(&self, ends: &Ends, reason: Option<Reason>, shaped: Option<Shaped<'_>>) {
         let flags = reason.map_or("-", Reason::response_flag);
-        let labels = tcp_labels(self.settings.reporter, ends, flags);
-        let failed = self.ledger.cell(Families::Failed, &labels);
-        failed.fetch_add(1, Ordering::Relaxed);
+        let pairs = tcp_pairs(self.settings.reporter, ends, flags);
+        // Istio has no name of its own for them.
+        if let Some(made) = made(shaped, Metric::TcpOpenedConnections, &pairs) {
+            let failed = self.ledger.shaped(Families::Failed, &made);
+            failed.fetch_add(1, Ordering::Relaxed);
+        }
         if let Some(reason) = reason {
             self.count_refusal(reason.word());
         }

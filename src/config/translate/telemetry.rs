@@ -1,5 +1,7 @@
 //! What of a `Telemetry` waypoints follow, and what is said of the rest.
 
+mod metrics;
+
 use std::sync::Arc;
 
 use ambit_logformat::Filter;
@@ -13,6 +15,12 @@ use crate::config::problem::{Finding, Severity};
 
 /// The provider that is there without settings: the access log of the mesh.
 const ENVOY: &str = "envoy";
+
+/// What is said of the mode of what is for clients.
+const NOT_OF_SERVER: &str = "a waypoint is the server of its clients: this holds for nothing";
+
+/// What is to be said of an object.
+type Findings = Vec<(Severity, Finding)>;
 
 /// A `Telemetry` in the model's terms.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -46,14 +54,7 @@ pub(super) fn translate(
         of_traces(&format!("spec.tracing[{index}]"), entry, &mut findings)
     });
     let tracing = tracing.collect();
-    if !object.spec.metrics.is_empty() {
-        let what = "is not followed: series are as they are without it";
-        let advice = "remove it, or leave it for other proxies";
-        findings.push((
-            Severity::Warning,
-            Finding::new("spec.metrics", what, advice),
-        ));
-    }
+    let metrics = metrics::translate(&object.spec.metrics, &mut findings);
     let since = object.metadata.creation_timestamp.clone();
     let rules = scope.map(|scope| TelemetryRules {
         namespace: Arc::clone(&key.namespace),
@@ -62,8 +63,20 @@ pub(super) fn translate(
         scope,
         access_log,
         tracing,
+        metrics,
     });
     TranslatedTelemetry { rules, findings }
+}
+
+/// Says something of a field.
+fn note(
+    findings: &mut Findings,
+    severity: Severity,
+    field: impl Into<String>,
+    what: impl Into<String>,
+    advice: impl Into<String>,
+) {
+    findings.push((severity, Finding::new(field, what, advice)));
 }
 
 /// Where it holds; none if nowhere.
@@ -175,11 +188,10 @@ fn rule(
             .iter()
             .any(|provider| is_of_mesh(&provider.name));
     if !entry.matches.unwrap_or_default().mode.is_of_server() {
-        let what = "a waypoint is the server of its clients: this holds for nothing".to_owned();
         note(
             Severity::Warning,
             "match.mode",
-            what,
+            NOT_OF_SERVER.to_owned(),
             "write SERVER, or leave it out",
         );
         return None;
@@ -213,8 +225,7 @@ fn of_traces(
         findings.push((Severity::Warning, finding));
     };
     if !entry.matches.unwrap_or_default().mode.is_of_server() {
-        let what = "a waypoint is the server of its clients: this holds for nothing";
-        warn("match.mode", what, "write SERVER, or leave it out");
+        warn("match.mode", NOT_OF_SERVER, "write SERVER, or leave it out");
         return None;
     }
     let leave = "leave it out";

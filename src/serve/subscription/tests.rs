@@ -561,6 +561,7 @@ fn rules_for_what_is_told_come_from_the_namespaces_of_a_waypoint_and_go() {
         scope: TelemetryScope::Namespace,
         access_log: Vec::new(),
         tracing: Vec::new(),
+        metrics: Vec::new(),
     };
     let mut line = Line::new(&[address("web", "1")]);
     let all = [

@@ -22,7 +22,8 @@ fn check(rules: &TelemetryRules) -> Result<(), String> {
         .iter()
         .filter_map(|rule| rule.filter.as_deref());
     let mut read = filters.map(telling::filter);
-    read.try_for_each(|read| read.map(drop))
+    read.try_for_each(|read| read.map(drop))?;
+    telling::series::check(rules)
 }
 
 /// Takes it in.

@@ -48,10 +48,16 @@ pub(crate) fn tell(proxy: &Proxy, call: &Call, wrong: Wrong) {
         duration: took,
         tries: 0,
         trace: None,
+        shaped: None,
     };
     let telling = proxy
         .tellings
         .of(call.service().map(|(service, _)| &service.name));
+    let values = telling.values(|| RequestLine::malformed(&exchange, &telling));
+    let exchange = Exchange {
+        shaped: telling.shaped(&values),
+        ..exchange
+    };
     let line = telling.line(|| RequestLine::malformed(&exchange, &telling));
     proxy.telemetry.record(&exchange, line);
 }

@@ -5,7 +5,7 @@ use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use ambit_decide::{Reason, Refusal};
 use ambit_kit::clock;
@@ -54,12 +54,14 @@ impl<'p, C> Recorded<'p, C> {
         };
         let direct = || SocketAddr::new(destination.address.ip(), HBONE_PORT);
         let far = || destination.via.as_ref().map_or_else(direct, |via| via.to);
+        let tunnel = destination.is_tunnelled().then(far);
+        let passage = opened(proxy, call, way, &ends);
         let record = Record {
             proxy,
             call,
-            passage: Some(proxy.telemetry.opened(&ends)),
+            passage: Some(passage),
             ends,
-            tunnel: destination.is_tunnelled().then(far),
+            tunnel,
             upstream: destination.address,
             to: way.to.clone(),
             began: clock::now(),
@@ -78,6 +80,30 @@ impl<'p, C> Recorded<'p, C> {
     pub(super) fn refused(&mut self, why: Refusal) {
         self.record.refused = Some(why);
     }
+}
+
+/// Counts its beginning. Labels of a user's own making have what is known then.
+fn opened(proxy: &Proxy, call: &Call, way: &Way, ends: &Ends) -> Passage {
+    let tellings = &proxy.tellings;
+    let telling = tellings.of(call.service().map(|(service, _)| &service.name));
+    let connection = Connection {
+        direction: "waypoint",
+        ends,
+        source: call.client.address,
+        forwarded: None,
+        destination: call.destination,
+        tunnel: None,
+        sent: 0,
+        received: 0,
+        duration: Duration::ZERO,
+        refusal: None,
+        error: None,
+    };
+    let values = telling.values(|| {
+        let line = ConnectionLine::new(&connection, &tellings.hostname);
+        line.carried(way.chosen.destination.address, &way.to)
+    });
+    proxy.telemetry.opened(ends, telling.shaped(&values))
 }
 
 impl Record<'_> {

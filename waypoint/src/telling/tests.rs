@@ -25,7 +25,7 @@ fn only_a_format_or_a_filter_has_anything_kept() {
         enabled: true,
         filter: Some("request.headers['x-f'] == 'a'".into()),
     };
-    let telling = Telling::of(&LogLines::Usual, &logging).unwrap();
+    let telling = Telling::of(&LogLines::Usual, &logging, None).unwrap();
     assert_eq!(names(&telling.kept().unwrap().request), ["x-f"]);
 }
 
@@ -73,6 +73,7 @@ fn rules_of_the_waypoint_and_of_services_hold() {
                 filter: filter.map(Into::into),
             }],
             tracing: Vec::new(),
+            metrics: Vec::new(),
         };
         tellings.change(|told| drop(told.rules.insert(name.into(), rules)));
     };
@@ -111,4 +112,48 @@ fn rules_of_the_waypoint_and_of_services_hold() {
     );
     tellings.change(|told| told.rules.clear());
     assert_eq!(line(Some(&cart), 200), "200");
+}
+
+#[test]
+fn labels_of_series_come_from_entries_and_keep_what_they_need() {
+    use ambit_model::{Metric, MetricsRule};
+    let tellings = Tellings::new(("shop", "waypoint"), "");
+    let put = |value: &str, disabled| {
+        let rules = TelemetryRules {
+            namespace: "shop".into(),
+            name: "a".into(),
+            since: "".into(),
+            scope: TelemetryScope::Namespace,
+            access_log: vec![AccessLogRule {
+                disabled,
+                filter: None,
+            }],
+            tracing: Vec::new(),
+            metrics: vec![MetricsRule {
+                metrics: vec![Metric::RequestCount],
+                disabled: None,
+                tags: [("code".into(), Some(value.into()))].into(),
+            }],
+        };
+        tellings.change(|told| drop(told.rules.insert("a".into(), rules)));
+    };
+    let value = |code| tellings.of(None).values(|| Answered(code)).join(" ");
+    assert_eq!(value(200), "");
+    assert!(tellings.of(None).shaped(&[]).is_none());
+    put("response.code >= 500 ? 'bad' : 'good'", false);
+    assert_eq!((value(200), value(500)), ("good".into(), "bad".into()));
+    let telling = tellings.of(None);
+    assert!(matches!(telling.line(|| Answered(200)), Line::Usual));
+    // The same rules are the same shape: what was counted by it is found again.
+    let shape = |telling: &Telling| Arc::as_ptr(telling.shaped(&[]).unwrap().shape);
+    put("response.code >= 500 ? 'bad' : 'good'", true);
+    let again = tellings.of(None);
+    assert_eq!(shape(&telling), shape(&again));
+    assert!(matches!(again.line(|| Answered(200)), Line::None));
+    // What labels are made of is kept, though there is no log.
+    put("request.headers['x-a']", true);
+    assert!(tellings.of(None).kept().is_some());
+    assert_ne!(shape(&telling), shape(&tellings.of(None)));
+    tellings.change(|told| told.rules.clear());
+    assert!(tellings.of(None).shaped(&[]).is_none());
 }

@@ -49,6 +49,7 @@ fn exchange(ends: &Ends, status: u16) -> Exchange<'_> {
         duration: Duration::ZERO,
         tries: 1,
         trace: None,
+        shaped: None,
     }
 }
 

@@ -24,6 +24,7 @@ fn rules(namespace: &str, since: &str, scope: TelemetryScope, says: &str) -> Tel
         scope,
         access_log: vec![rule],
         tracing: Vec::new(),
+        metrics: Vec::new(),
     }
 }
 
@@ -119,4 +120,51 @@ fn what_a_rule_about_traces_leaves_open_stays() {
         tracing(service(), None, Some(false)),
     ];
     assert_eq!(of(&all), (Some(5), false));
+}
+
+#[test]
+fn what_is_said_of_series_adds_up_and_the_last_word_counts() {
+    let says = |scope, since: &str, metrics: &[MetricsRule]| TelemetryRules {
+        access_log: Vec::new(),
+        metrics: metrics.to_vec(),
+        ..rules("shop", since, scope, "on")
+    };
+    let rule = |metric, disabled, tags: &[(&str, Option<&str>)]| MetricsRule {
+        metrics: vec![metric],
+        disabled,
+        tags: tags
+            .iter()
+            .map(|(name, value)| ((*name).into(), value.map(Into::into)))
+            .collect(),
+    };
+    let service = TelemetryScope::Targets(vec![TelemetryTarget::Service(cart())]);
+    let (count, size) = (Metric::RequestCount, Metric::RequestSize);
+    let all = [
+        says(
+            service,
+            "1",
+            &[
+                rule(size, Some(false), &[]),
+                rule(count, None, &[("a", None)]),
+            ],
+        ),
+        says(
+            TelemetryScope::Namespace,
+            "2",
+            &[
+                rule(size, Some(true), &[]),
+                rule(count, None, &[("a", Some("x")), ("b", Some("y"))]),
+            ],
+        ),
+    ];
+    let of = |service| Metrics::of(&all, &WAYPOINT, service).0;
+    let (base, own) = (of(None), of(Some(&cart())));
+    assert!(base[&size].disabled && !own[&size].disabled);
+    let tags = |shape: &MetricShape| -> Vec<String> {
+        let tags = shape.tags.iter();
+        tags.map(|(name, value)| format!("{name}={value:?}"))
+            .collect()
+    };
+    assert_eq!(tags(&base[&count]), ["a=Some(\"x\")", "b=Some(\"y\")"]);
+    assert_eq!(tags(&own[&count]), ["a=None", "b=Some(\"y\")"]);
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::ends::{Pairs, security_policy};
 use crate::exchange::{Exchange, Protocol};
-use crate::labels::{Labels, UNKNOWN};
+use crate::labels::UNKNOWN;
 
 /// The highest status that gRPC has.
 const LAST_GRPC_STATUS: u32 = 16;
@@ -68,10 +68,10 @@ impl Outcome {
     }
 
     /// The labels of gRPC messages: a message has no status.
-    pub(super) fn label_messages(self, mut pairs: Pairs) -> Labels {
+    pub(super) fn label_messages(self, mut pairs: Pairs) -> Pairs {
         pairs.push(("request_protocol".into(), self.protocol.word().into()));
         pairs.push(("connection_security_policy".into(), self.security()));
-        pairs.into_iter().collect()
+        pairs
     }
 
     fn security(self) -> Arc<str> {

@@ -11,7 +11,7 @@ use crate::labels::UNKNOWN;
 
 /// Bounds that are soon reached.
 const FEW: Bounds = Bounds {
-    tallies: 30,
+    labels: 30,
     entries: 50,
 };
 
@@ -266,7 +266,7 @@ fn series_go_with_their_workloads_and_others_stay() {
 fn too_many_series_are_counted_without_names() {
     let (requests, registry) = requests();
     let ends = fixtures::ends();
-    for number in 0..FEW.tallies + 20 {
+    for number in 0..FEW.labels + 20 {
         let many = Ends {
             source: Some(workload("shop", &format!("web-{number}"), "v1")),
             ..ends.clone()
@@ -277,10 +277,10 @@ fn too_many_series_are_counted_without_names() {
             ..fixtures::exchange(&many)
         });
     }
-    assert_eq!(requests.tallies.read().len(), FEW.tallies + 2);
+    assert_eq!(requests.tables.requests.read().len(), FEW.labels + 2);
     let samples = page(&registry);
     let all = sum(&samples, "istio_requests_total", &[]);
-    assert_eq!(all, (FEW.tallies + 20) as f64, "every request is counted");
+    assert_eq!(all, (FEW.labels + 20) as f64, "every request is counted");
     for class in ["2xx", "5xx"] {
         let labels = [
             ("source_workload", UNKNOWN),
@@ -322,7 +322,7 @@ fn a_request_is_counted_while_a_page_is_written() {
     let ends = fixtures::ends();
     requests.record(&fixtures::exchange(&ends));
     // More than a page holds while it is written: not even reading is possible.
-    let held = requests.tallies.exclusively();
+    let held = requests.tables.requests.exclusively();
     requests.record(&fixtures::exchange(&ends));
     drop(held);
     assert_eq!(sum(&page(&registry), "istio_requests_total", &[]), 2.0);
@@ -356,4 +356,130 @@ fn only_tries_after_the_first_are_retries() {
         sum(&page(&registry), "ambit_request_retries_total", &of_service),
         2.0
     );
+}
+
+/// A shape of some families, all with the same changes of labels.
+fn shape(metrics: &[Metric], disabled: bool, tags: &[(&str, Option<&str>)]) -> Arc<Shape> {
+    let tags = tags.iter();
+    let tags: ambit_model::MetricTags = tags
+        .map(|(name, value)| ((*name).into(), value.map(Into::into)))
+        .collect();
+    let of = |metric: &Metric| {
+        let tags = tags.clone();
+        (*metric, ambit_model::MetricShape { disabled, tags })
+    };
+    let metrics = ambit_model::Metrics(metrics.iter().map(of).collect());
+    Arc::new(Shape::of(metrics).unwrap())
+}
+
+#[test]
+fn series_that_become_one_are_told_once() {
+    let (requests, registry) = requests();
+    let ends = fixtures::ends();
+    let other = Ends {
+        source: Some(workload("shop", "till", "v1")),
+        ..ends.clone()
+    };
+    let gone: Vec<(&str, Option<&str>)> = [
+        "source_workload",
+        "source_app",
+        "source_canonical_service",
+        "response_code",
+    ]
+    .map(|name| (name, None))
+    .into();
+    let shape = shape(
+        &[Metric::RequestCount, Metric::RequestDuration],
+        false,
+        &gone,
+    );
+    for (ends, status) in [(&ends, 200), (&other, 200), (&other, 503)] {
+        let shaped = crate::shape::Shaped {
+            shape: &shape,
+            values: &[],
+        };
+        requests.record(&Exchange {
+            status: Some(status),
+            shaped: Some(shaped),
+            ..fixtures::exchange(ends)
+        });
+    }
+    let samples = page(&registry);
+    let of = |name| samples.iter().filter(move |s| s.name == name);
+    assert_eq!(of("istio_requests_total").count(), 1);
+    assert_eq!(sum(&samples, "istio_requests_total", &[]), 3.0);
+    assert_eq!(of("istio_request_duration_milliseconds_count").count(), 1);
+    assert_eq!(of("istio_request_bytes_count").count(), 3);
+}
+
+#[test]
+fn families_that_are_not_wanted_are_not_there() {
+    let (requests, registry) = requests();
+    let ends = fixtures::ends();
+    let shape = shape(
+        &[Metric::RequestCount, Metric::GrpcRequestMessages],
+        true,
+        &[],
+    );
+    requests.record(&Exchange {
+        protocol: Protocol::Grpc,
+        grpc_status: Some(0),
+        tries: 3,
+        shaped: Some(crate::shape::Shaped {
+            shape: &shape,
+            values: &[],
+        }),
+        ..fixtures::exchange(&ends)
+    });
+    let samples = page(&registry);
+    for gone in [
+        "istio_requests_total",
+        "ambit_request_retries_total",
+        "istio_request_messages_total",
+    ] {
+        assert!(samples.iter().all(|s| s.name != gone), "{gone}");
+    }
+    for there in ["istio_response_messages_total", "istio_request_bytes_count"] {
+        assert!(samples.iter().any(|s| s.name == there), "{there}");
+    }
+}
+
+#[test]
+fn labels_that_clients_fill_are_bounded_and_go_with_their_workloads() {
+    let (requests, registry) = requests();
+    let ends = fixtures::ends();
+    let tags = [
+        ("agent", Some("request.useragent")),
+        ("source_version", None),
+    ];
+    let shape = shape(&[Metric::RequestCount], false, &tags);
+    let mut mesh = Mesh::default();
+    for workload in [&ends.source, &ends.destination] {
+        mesh.apply(Change::PutWorkload(Arc::clone(workload.as_ref().unwrap())));
+    }
+    for number in 0..FEW.labels + 20 {
+        requests.record(&Exchange {
+            shaped: Some(crate::shape::Shaped {
+                shape: &shape,
+                values: &[number.to_string().into()],
+            }),
+            ..fixtures::exchange(&ends)
+        });
+    }
+    assert_eq!(requests.tables.requests.read().len(), FEW.labels + 1);
+    let samples = page(&registry);
+    assert_eq!(
+        sum(&samples, "istio_requests_total", &[]),
+        (FEW.labels + 20) as f64
+    );
+    let nameless = [("agent", UNKNOWN), ("source_workload", UNKNOWN)];
+    assert_eq!(sum(&samples, "istio_requests_total", &nameless), 20.0);
+    requests.sweep(&mesh);
+    assert_eq!(requests.tables.requests.read().len(), FEW.labels + 1);
+    mesh.apply(Change::RemoveWorkload(
+        ends.source.as_ref().unwrap().uid.clone(),
+    ));
+    requests.sweep(&mesh);
+    let left = requests.tables.requests.read().len();
+    assert_eq!(left, 1, "only what has no names");
 }

@@ -35,7 +35,7 @@ fn connection<'a>(ends: &'a Ends, refusal: Option<&'a Refusal>) -> Connection<'a
 fn bytes_of_an_open_connection_are_counted_once() {
     let telemetry = Telemetry::start(Settings::default()).unwrap();
     let ends = fixtures::ends();
-    let passage = telemetry.opened(&ends);
+    let passage = telemetry.opened(&ends, None);
     passage.towards(60);
     passage.back(500);
     let labels = [("reporter", "destination"), ("request_protocol", "tcp")];
@@ -58,7 +58,7 @@ fn refusals_are_counted_by_reason() {
     let telemetry = Telemetry::start(Settings::default()).unwrap();
     let ends = fixtures::ends();
     let refusal = Refusal::new(Reason::NoEndpoint, "none is ready");
-    telemetry.refused(&connection(&ends, Some(&refusal)), Line::Usual);
+    telemetry.refused(&connection(&ends, Some(&refusal)), None, Line::Usual);
     let exchange = Exchange {
         reason: Some(Reason::NoEndpoint.word()),
         ..fixtures::exchange(&ends)
@@ -100,7 +100,7 @@ fn the_reporter_is_what_the_user_chose_on_every_series() {
     })
     .unwrap();
     let ends = fixtures::ends();
-    drop(telemetry.opened(&ends));
+    drop(telemetry.opened(&ends, None));
     telemetry.record(&fixtures::exchange(&ends), Line::Usual);
     let samples = page(&telemetry);
     assert!(samples.len() > 60, "histograms and connections");
@@ -113,7 +113,7 @@ fn the_reporter_is_what_the_user_chose_on_every_series() {
 fn a_sweep_takes_connections_and_requests_of_the_gone() {
     let telemetry = Telemetry::start(Settings::default()).unwrap();
     let ends = fixtures::ends();
-    drop(telemetry.opened(&ends));
+    drop(telemetry.opened(&ends, None));
     telemetry.record(&fixtures::exchange(&ends), Line::Usual);
     telemetry.sweep(&Mesh::default());
     assert!(page(&telemetry).is_empty());

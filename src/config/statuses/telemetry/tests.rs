@@ -108,6 +108,13 @@ fn what_is_not_followed_is_said_with_field_and_remedy() {
             "spec.metrics",
         ),
         (
+            "{metrics: [{overrides: [{match: {metric: REQUEST_COUNT}, \
+             tagOverrides: {host: {value: request.hots}}}]}]}",
+            false,
+            "UnsupportedValue",
+            "spec.metrics[0].overrides[0].tagOverrides.host.value",
+        ),
+        (
             "{selector: {matchLabels: {app: a}}, accessLogging: [{}]}",
             false,
             "NotForWaypoints",

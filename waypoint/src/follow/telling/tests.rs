@@ -32,6 +32,7 @@ fn rules(filter: &str) -> Received {
             filter: Some(filter.into()),
         }],
         tracing: Vec::new(),
+        metrics: Vec::new(),
     }))
 }
 

@@ -52,6 +52,12 @@ impl Record {
             duration: clock::now().duration_since(self.began),
             tries: destination.map_or(0, |_| self.retries + 1),
             trace: self.trace.as_ref().map(|trace| trace.texts()),
+            shaped: None,
+        };
+        let values = self.telling.values(|| self.line(&exchange));
+        let exchange = Exchange {
+            shaped: self.telling.shaped(&values),
+            ..exchange
         };
         let line = self.telling.line(|| self.line(&exchange));
         if let Some(trace) = &self.trace {

@@ -49,6 +49,7 @@ fn exchange(ends: &Ends) -> Exchange<'_> {
         duration: Duration::from_millis(42),
         tries: 2,
         trace: None,
+        shaped: None,
     }
 }
 
