@@ -34,6 +34,7 @@
 
 mod attributes;
 mod claims;
+mod index;
 mod policies;
 mod rule;
 mod template;

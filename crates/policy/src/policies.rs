@@ -1,8 +1,9 @@
 //! The policies of a destination, ready for requests.
 
-use ambit_model::{PolicyName, RequestAction, RequestPolicy};
+use ambit_model::{PolicyName, RequestAction, RequestPolicy, SpiffeId};
 
 use crate::attributes::Attributes;
+use crate::index::Index;
 use crate::rule::Rule;
 use crate::verdict::{Aside, Decider, Decision, Verdict};
 
@@ -23,6 +24,7 @@ pub struct Policy {
     action: RequestAction,
     dry_run: bool,
     rules: Vec<Rule>,
+    index: Index,
 }
 
 impl Policies {
@@ -85,8 +87,9 @@ impl Policy {
     /// Makes a policy ready.
     pub fn new(policy: &RequestPolicy) -> Self {
         let rules = policy.rules.iter();
-        let rules = rules.map(|rule| Rule::new(rule, policy.action)).collect();
+        let rules: Vec<_> = rules.map(|rule| Rule::new(rule, policy.action)).collect();
         Self {
+            index: Index::new(&rules),
             name: policy.name.clone(),
             action: policy.action,
             dry_run: policy.dry_run,
@@ -103,8 +106,7 @@ impl Policy {
     /// that is allowed. Attributes of a request are not looked at.
     pub fn matched_at_best(&self, attributes: &Attributes<'_>) -> Option<usize> {
         let attributes = attributes.canonical();
-        let mut rules = self.rules.iter();
-        rules.position(|rule| rule.matches_at_best(&attributes))
+        self.first(&attributes, |rule| rule.matches_at_best(&attributes))
     }
 
     /// Whether it asks for the server name of a TLS hello.
@@ -114,8 +116,13 @@ impl Policy {
 
     /// Index of the first rule that matches.
     fn rule_for(&self, attributes: &Attributes<'_>) -> Option<usize> {
-        let mut rules = self.rules.iter();
-        rules.position(|rule| rule.matches(attributes))
+        self.first(attributes, |rule| rule.matches(attributes))
+    }
+
+    /// Index of the first rule for which this holds, of those that may match the client.
+    fn first(&self, of: &Attributes<'_>, holds: impl Fn(&Rule) -> bool) -> Option<usize> {
+        let mut places = self.index.candidates(of.peer.map(SpiffeId::principal));
+        places.find(|place| self.rules.get(*place).is_some_and(&holds))
     }
 
     fn decider(&self, attributes: &Attributes<'_>) -> Option<Decider<'_>> {

@@ -1,5 +1,7 @@
 //! One rule, ready for requests.
 
+use std::sync::Arc;
+
 use ambit_model::{Operation, RequestAction, RequestRule, Source};
 
 use crate::attributes::Attributes;
@@ -57,6 +59,15 @@ impl Rule {
         }
     }
 
+    /// The principals without one of which it cannot match; `None` if it may match for others too.
+    pub(crate) fn principals(&self) -> Option<Vec<&Arc<str>>> {
+        match self {
+            Self::Never => Some(Vec::new()),
+            Self::Always => None,
+            Self::Tested(tests) => tests.principals(),
+        }
+    }
+
     pub(crate) fn asks_for_server_name(&self) -> bool {
         match self {
             Self::Never | Self::Always => false,
@@ -93,6 +104,19 @@ impl Tests {
             allows,
             needs_request,
         })
+    }
+
+    /// As [`Rule::principals`]: those of all its sources, if each names some, or of a condition.
+    fn principals(&self) -> Option<Vec<&Arc<str>>> {
+        if let Some(principals) = self.when.iter().find_map(Test::principals) {
+            return Some(principals);
+        }
+        if self.from.is_empty() {
+            return None;
+        }
+        let sources = self.from.iter();
+        let of_sources = sources.map(|source| source.iter().find_map(Test::principals));
+        Some(of_sources.collect::<Option<Vec<_>>>()?.concat())
     }
 
     fn all(&self) -> impl Iterator<Item = &Test> {

@@ -105,6 +105,19 @@ impl Test {
         })
     }
 
+    /// The principals of which the client must have one, if it is a list of whole ones.
+    pub(crate) fn principals(&self) -> Option<Vec<&Arc<str>>> {
+        let Self::Principal(Values { any, .. }) = self else {
+            return None;
+        };
+        let whole = any.iter().map(|wanted| match wanted {
+            StringMatch::Exact(principal) => Some(principal),
+            StringMatch::Prefix(_) | StringMatch::Suffix(_) | StringMatch::Presence => None,
+        });
+        let whole: Option<Vec<_>> = whole.collect();
+        whole.filter(|principals| !principals.is_empty())
+    }
+
     /// Whether only a request can have what it looks at.
     pub(crate) fn is_of_request(&self) -> bool {
         match self {

@@ -242,3 +242,48 @@ fn identities_tokens_and_plaintext_meet_the_usual_policies() {
         check(vec![(policies.clone(), expected)], &ask);
     }
 }
+
+#[test]
+fn the_first_rule_that_matches_is_named_whether_it_names_identities_or_not() {
+    let of = |principals: &[&str], path: &str| {
+        written::rule(&json!({
+            "from": principals.iter().map(|one| json!({"source": {"principals": [one]}})).collect::<Vec<_>>(),
+            "to": [{"operation": {"paths": [path]}}],
+        }))
+    };
+    let (web, other) = (
+        "cluster.local/ns/shop/sa/web",
+        "cluster.local/ns/shop/sa/other",
+    );
+    let condition = written::rule(&json!({
+        "when": [{"key": "source.principal", "values": [other]}],
+    }));
+    let rules = [
+        of(&[other], "/cart"),
+        condition,
+        of(&[web], "/other"),
+        of(&["*/web"], "/else"),
+        of(&[other, web], "/cart"),
+        of(&["*/sa/web"], "/cart"),
+        yes(),
+    ];
+    for (first, expected) in [(0, 4), (5, 0), (6, 0)] {
+        let rules = &rules[first..];
+        let policies = vec![named("a", Allow, rules)];
+        let told = Box::leak(format!("allowed by a/{expected}").into_boxed_str());
+        check(vec![(policies, told)], &super::asking::web());
+    }
+    // A client without an identity is of no principal.
+    let stranger = Ask {
+        peer: None,
+        ..super::asking::web()
+    };
+    check(
+        vec![(vec![named("a", Deny, &rules)], "denied by a/6")],
+        &stranger,
+    );
+    check(
+        vec![(vec![named("a", Allow, &rules[..6])], "not allowed")],
+        &stranger,
+    );
+}
