@@ -86,6 +86,8 @@ pub struct Configuration {
     judged: Judged,
     /// Keys of issuers.
     keys: Keys,
+    /// Names of the collectors that the mesh has for traces, once they were told.
+    collectors: Option<BTreeSet<Arc<str>>>,
     /// Workloads of slices' endpoints that are not pods: their names cannot be told from the
     /// slice's once it is gone.
     outside: HashMap<ObjectKey, BTreeSet<WorkloadUid>>,
@@ -199,6 +201,11 @@ impl Configuration {
         translate::deciding_peer_authentication(&self.inputs(), namespace, labels)
     }
 
+    /// Takes over which collectors the mesh has for traces.
+    pub fn set_collectors(&mut self, names: BTreeSet<Arc<str>>) {
+        self.collectors = Some(names);
+    }
+
     /// What translation may look at.
     fn inputs(&self) -> Inputs<'_> {
         Inputs {
@@ -208,6 +215,7 @@ impl Configuration {
             withheld: &self.withheld,
             judged: &self.judged,
             keys: &self.keys,
+            collectors: self.collectors.as_ref(),
         }
     }
 

@@ -118,9 +118,12 @@ fn parse(text: &str) -> Result<MeshTelemetry, Finding> {
             return Err(Finding::new("accessLogFile", what, advice));
         }
     };
+    let mut providers = written.providers()?;
+    let tracing = written.tracing(&mut providers)?;
     Ok(MeshTelemetry {
         access_log,
-        tracing: written.tracing()?,
+        tracing,
+        providers,
         lines: lines(written)?,
     })
 }

@@ -21,7 +21,7 @@ mod tunnel_port;
 mod waypoint;
 mod workload;
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use ambit_model::{Policy, PolicyName, RequestAuthentication, ServiceName, Workload, WorkloadUid};
@@ -75,6 +75,8 @@ pub struct Inputs<'a> {
     pub judged: &'a Judged,
     /// Keys of issuers.
     pub keys: &'a Keys,
+    /// Names of the mesh's collectors for traces, if they are known.
+    pub collectors: Option<&'a BTreeSet<Arc<str>>>,
 }
 
 /// A policy object in the model's terms.

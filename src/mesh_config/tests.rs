@@ -133,6 +133,17 @@ defaultConfig: {tracing: {sampling: 10.0, keepErrors: true}}
         said.starts_with("defaultProviders.tracing: ") && said.contains("zipkin"),
         "{said}"
     );
+    // Rules may name any of them.
+    let providers = tracing("").unwrap().providers;
+    assert_eq!(
+        providers.keys().map(|name| &**name).collect::<Vec<_>>(),
+        ["http", "otel"]
+    );
+    assert_eq!(providers["otel"], otel);
+    assert!(tracing(&off).unwrap().providers.is_empty());
+    let twice = "{name: a, opentelemetry: {service: b, port: 1}}";
+    let said = wrong(&format!("extensionProviders: [{twice}, {twice}]"));
+    assert!(said.starts_with("extensionProviders[1].name: "), "{said}");
     let said = wrong("defaultConfig: {tracing: {sampling: 101}}");
     assert!(said.contains("percentage"), "{said}");
     let said = wrong("defaultConfig: {tracing: {zipkin: {address: 'zipkin:9411'}}}");

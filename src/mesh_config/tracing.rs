@@ -1,5 +1,8 @@
 //! Traces, as `meshConfig` says them: which collector, and how much it is told.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use ambit_model::{MeshTracing, TraceProtocol};
 use serde::Deserialize;
 
@@ -8,8 +11,13 @@ use crate::config::problem::Finding;
 
 /// Istio's share where nothing is said, of a hundred.
 const SAMPLING: f64 = 1.0;
+/// Providers there may be: a waypoint has a queue for each that is used.
+const MOST_PROVIDERS: usize = 16;
 /// Parts of a hundred that a share is told in.
 const PARTS: f64 = 1e6;
+
+/// Ways to trace, by the names of their collectors.
+type Providers = BTreeMap<Arc<str>, MeshTracing>;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
@@ -57,8 +65,8 @@ struct Http {
 }
 
 impl Written {
-    /// How requests are traced; without a provider they are not.
-    pub(super) fn tracing(&self) -> Result<Option<MeshTracing>, Finding> {
+    /// All providers, by their names; none if nothing is traced.
+    pub(super) fn providers(&self) -> Result<Providers, Finding> {
         let Tracing {
             sampling,
             keep_errors,
@@ -69,42 +77,70 @@ impl Written {
             let field = "defaultConfig.tracing.sampling";
             return Err(Finding::new(field, what, "write a number from 0 to 100"));
         }
-        let name = match self.default_providers.tracing.as_slice() {
-            [] => return Ok(None),
-            [name] => name,
-            [..] => {
-                let field = "defaultProviders.tracing";
-                let what = "names several providers";
-                return Err(Finding::new(field, what, "name one"));
-            }
-        };
-        let mut providers = self.extension_providers.iter();
-        let Some(provider) = providers.find(|provider| provider.name == *name) else {
-            let what = format!("there is no provider `{name}`");
-            let advice = "name one of extensionProviders, which has opentelemetry";
-            return Err(Finding::new("defaultProviders.tracing", what, advice));
-        };
-        let OpenTelemetry {
-            service,
-            port,
-            http,
-        } = &provider.opentelemetry;
-        // Istio's form may begin with the namespace.
-        let host = service.rsplit('/').next().unwrap_or_default();
+        if self.extension_providers.len() > MOST_PROVIDERS {
+            let what = format!("has more than {MOST_PROVIDERS} providers");
+            let advice = "name those only that are used";
+            return Err(Finding::new("extensionProviders", what, advice));
+        }
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
             reason = "at most 10^8"
         )]
-        let tracing = MeshTracing {
-            address: format!("{host}:{port}").into(),
-            protocol: match http {
+        let sampling = (percent * PARTS).round() as u32;
+        let mut providers = Providers::new();
+        for (index, provider) in self.extension_providers.iter().enumerate() {
+            let tracing = provider.opentelemetry.tracing(sampling, keep_errors);
+            let name = provider.name.as_str();
+            if providers.insert(name.into(), tracing).is_some() {
+                let field = format!("extensionProviders[{index}].name");
+                let what = format!("there are two providers `{name}`");
+                return Err(Finding::new(field, what, "give each a name of its own"));
+            }
+        }
+        Ok(providers)
+    }
+
+    /// How requests are traced where no rule says otherwise; without a provider they are not. If nothing
+    /// is to be traced, no provider is left.
+    pub(super) fn tracing(
+        &self,
+        providers: &mut Providers,
+    ) -> Result<Option<MeshTracing>, Finding> {
+        let field = "defaultProviders.tracing";
+        let tracing = match self.default_providers.tracing.as_slice() {
+            [] => None,
+            [name] => match providers.get(name.as_str()) {
+                Some(tracing) => Some(tracing.clone()),
+                None => {
+                    let what = format!("there is no provider `{name}`");
+                    let advice = "name one of extensionProviders, which has opentelemetry";
+                    return Err(Finding::new(field, what, advice));
+                }
+            },
+            [..] => return Err(Finding::new(field, "names several providers", "name one")),
+        };
+        if self.enable_tracing == Some(false) {
+            providers.clear();
+            return Ok(None);
+        }
+        Ok(tracing)
+    }
+}
+
+impl OpenTelemetry {
+    /// How requests are traced that are told here.
+    fn tracing(&self, sampling: u32, keep_errors: bool) -> MeshTracing {
+        // Istio's form may begin with the namespace.
+        let host = self.service.rsplit('/').next().unwrap_or_default();
+        MeshTracing {
+            address: format!("{host}:{}", self.port).into(),
+            protocol: match &self.http {
                 None => TraceProtocol::Grpc,
                 Some(http) => TraceProtocol::Http(http.path.as_str().into()),
             },
-            sampling: (percent * PARTS).round() as u32,
+            sampling,
             keep_errors,
-        };
-        Ok(Some(tracing).filter(|_| self.enable_tracing != Some(false)))
+        }
     }
 }

@@ -200,6 +200,9 @@ impl Keeper {
         let Some(mesh) = &mut self.mesh else { return };
         let now = mesh.borrow_and_update().clone();
         self.publisher.tell(&now.telemetry);
+        let collectors = now.telemetry.providers.keys().cloned();
+        self.configuration.set_collectors(collectors.collect());
+        self.survey.note_collectors(clock::now());
         self.survey.note_mesh(now.problem, clock::now());
     }
 

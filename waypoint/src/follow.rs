@@ -166,7 +166,7 @@ impl Follower {
         let judged_otherwise = match kind {
             Kind::Telemetry => {
                 telling::bring_in(&self.proxy.tellings, &update);
-                self.proxy.traces.set(self.proxy.tellings.tracing());
+                self.proxy.traces.set(&self.proxy.tellings.mesh());
                 in_force.send(()).ok();
                 return;
             }

@@ -13,8 +13,8 @@ use std::sync::Arc;
 
 use ambit_logformat::{Entry, Filter, Format, Needs};
 use ambit_model::{
-    AccessLogging, LogLines, MeshTelemetry, MeshTracing, Metrics, ServiceName, TelemetryRules,
-    Tracing, WaypointName,
+    AccessLogging, LogLines, MeshTelemetry, Metrics, ServiceName, TelemetryRules, Tracing,
+    WaypointName,
 };
 use ambit_telemetry::{Line, Shaped};
 use arc_swap::ArcSwap;
@@ -22,6 +22,7 @@ use http::HeaderName;
 use parking_lot::Mutex;
 use serde_json::Value;
 
+use crate::traces;
 use series::Series;
 
 /// Room for a usual line, so that it is allocated once.
@@ -72,9 +73,9 @@ impl Tellings {
         Arc::clone(own.unwrap_or(&now.base))
     }
 
-    /// How requests are traced.
-    pub(crate) fn tracing(&self) -> Option<MeshTracing> {
-        self.told.lock().mesh.tracing.clone()
+    /// What holds for the mesh.
+    pub(crate) fn mesh(&self) -> MeshTelemetry {
+        self.told.lock().mesh.clone()
     }
 
     /// Changes what is told, and puts what comes of it in force.
@@ -88,6 +89,7 @@ impl Tellings {
             let rules = told.rules.values();
             let logging = AccessLogging::of(&told.mesh, rules, &waypoint, service);
             let tracing = Tracing::of(told.rules.values(), &waypoint, service);
+            let tracing = traces::with_environment(tracing, |name| std::env::var(name).ok());
             let metrics = Metrics::of(told.rules.values(), &waypoint, service);
             let series = before.series(service).filter(|series| series.is(&metrics));
             let series = match series {

@@ -3,9 +3,13 @@
 //! Where the mesh has no collector nothing is done, and headers of traces pass as they come. Where it has
 //! one, every request is in a trace: the caller's or one of its own. What is recorded was decided by the
 //! caller, or else by chance; errors may be kept in any case. Nobody waits for a collector ([`wire`]).
+//! Rules may name another collector of the mesh's, which then has a queue of its own, and may add
+//! attributes ([`tags`]).
 
+mod tags;
 mod wire;
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -13,15 +17,20 @@ use std::time::SystemTime;
 
 use ambit_kit::clock;
 use ambit_kit::tasks::Tasks;
-use ambit_model::{MeshTracing, TraceProtocol, Tracing};
+use ambit_model::{MeshTelemetry, MeshTracing, TraceProtocol, Tracing};
 use ambit_telemetry::Exchange;
 use ambit_trace::{
     Context, Counts, Incoming, Kind, Outgoing, Protocol, Resource, Sampling, Span, SpanId, Spans,
     Speaks, TraceId, Value, export,
 };
-use arc_swap::ArcSwapOption;
+use arc_swap::ArcSwap;
 use http::HeaderMap;
 use parking_lot::Mutex;
+
+pub(crate) use tags::with_environment;
+
+/// Attributes of a span.
+type Tags = Vec<(Box<str>, Value)>;
 
 /// Parts of a hundred that a share is told in.
 const PARTS: f64 = 1e6;
@@ -29,16 +38,26 @@ const PARTS: f64 = 1e6;
 /// What holds now.
 #[derive(Debug)]
 pub(crate) struct Traces {
-    now: ArcSwapOption<Tracer>,
-    told: Mutex<Option<MeshTracing>>,
+    now: ArcSwap<Tracers>,
+    /// Held while that is changed.
+    changing: Mutex<()>,
     counts: Arc<Counts>,
     tasks: Tasks,
     resource: Resource,
 }
 
+/// All ways in which requests are traced.
+#[derive(Debug, Default)]
+struct Tracers {
+    /// Where no rule names a provider.
+    usual: Option<Arc<Tracer>>,
+    named: HashMap<Arc<str>, Arc<Tracer>>,
+}
+
 /// How requests are traced.
 #[derive(Debug)]
 struct Tracer {
+    wanted: MeshTracing,
     sampling: Sampling,
     keep_errors: bool,
     spans: Spans,
@@ -55,23 +74,36 @@ impl Traces {
         ];
         let attributes = attributes.map(|(name, value)| (name.into(), value.into()));
         Self {
-            now: ArcSwapOption::empty(),
-            told: Mutex::default(),
+            now: ArcSwap::default(),
+            changing: Mutex::default(),
             counts: Arc::default(),
             tasks,
             resource: Resource(attributes.into()),
         }
     }
 
-    /// Follows what the mesh wants. Spans that wait go to the collector that they are for.
-    pub(crate) fn set(&self, wanted: Option<MeshTracing>) {
-        let mut told = self.told.lock();
-        if *told == wanted {
-            return;
-        }
-        self.now
-            .store(wanted.as_ref().map(|wanted| self.tracer(wanted)));
-        *told = wanted;
+    /// Follows what the mesh wants. Spans that wait go to the collector that they are for, and what is
+    /// wanted as before goes on as it is.
+    pub(crate) fn set(&self, mesh: &MeshTelemetry) {
+        let _changing = self.changing.lock();
+        let before = self.now.load();
+        let known: Vec<&Arc<Tracer>> = before.named.values().chain(&before.usual).collect();
+        let mut made: Vec<Arc<Tracer>> = Vec::new();
+        let mut of = |wanted: &MeshTracing| {
+            let mut all = known.iter().copied().chain(&made);
+            let found = all.find(|tracer| tracer.wanted == *wanted).cloned();
+            let tracer = found.unwrap_or_else(|| self.tracer(wanted));
+            made.push(Arc::clone(&tracer));
+            tracer
+        };
+        let usual = mesh.tracing.as_ref().map(&mut of);
+        let named = mesh.providers.iter();
+        let named = named.map(|(name, wanted)| (Arc::clone(name), of(wanted)));
+        let tracers = Tracers {
+            named: named.collect(),
+            usual,
+        };
+        self.now.store(Arc::new(tracers));
     }
 
     fn tracer(&self, wanted: &MeshTracing) -> Arc<Tracer> {
@@ -87,6 +119,7 @@ impl Traces {
         let (spans, exporting) = export(speaks, collector, Arc::clone(&self.counts));
         drop(self.tasks.spawn("traces", exporting));
         Arc::new(Tracer {
+            wanted: wanted.clone(),
             sampling: sampling(wanted.sampling),
             keep_errors: wanted.keep_errors,
             spans,
@@ -95,16 +128,28 @@ impl Traces {
 
     /// The trace of a request with these headers, where rules say so much.
     pub(crate) fn begin(&self, headers: &HeaderMap, rules: &Tracing) -> Option<Box<Trace>> {
-        let tracer = self.now.load_full()?;
+        let now = self.now.load();
+        // What names a provider that the mesh has not is told nobody.
+        let tracer = match &rules.provider {
+            None => now.usual.as_ref(),
+            Some(name) => now.named.get(name),
+        };
+        let tracer = Arc::clone(tracer?);
         let incoming = Incoming::read(headers);
         let known = incoming.from.map(|from| from.trace);
         let trace = known.unwrap_or_else(|| TraceId::new(rand::random()));
         let sampling = rules.sampling.map_or(tracer.sampling, sampling);
         let chance = || sampling.takes(trace);
+        let is_sampled = incoming.sampled.unwrap_or_else(chance);
+        let may_be_told = !rules.unreported && (is_sampled || tracer.keep_errors);
         let span = SpanId::new(rand::random());
         Some(Box::new(Trace {
-            is_sampled: incoming.sampled.unwrap_or_else(chance),
+            is_sampled,
             is_reported: !rules.unreported,
+            tags: match may_be_told {
+                true => tags::of(&rules.tags, headers),
+                false => Vec::new(),
+            },
             texts: (trace.to_string(), span.to_string()),
             tracer,
             incoming,
@@ -137,6 +182,8 @@ pub(crate) struct Trace {
     is_sampled: bool,
     /// Whether the collector is told.
     is_reported: bool,
+    /// Attributes that rules ask for.
+    tags: Tags,
     began: SystemTime,
     tries: Vec<Try>,
     texts: (String, String),
@@ -236,10 +283,18 @@ impl Trace {
             parent: self.incoming.from.map(|from| from.span),
             began: self.began,
             ended: now,
-            attributes: attributes(exchange),
+            attributes: self.attributes(exchange),
             error,
             ..self.blank(&name)
         });
+    }
+
+    /// What there is to say of the request. What rules ask for stands in place of the usual.
+    fn attributes(&self, exchange: &Exchange<'_>) -> Tags {
+        let mut all = attributes(exchange);
+        all.retain(|(name, _)| self.tags.iter().all(|(tag, _)| tag != name));
+        all.extend(self.tags.iter().cloned());
+        all
     }
 
     fn put(&self, span: Span) {
@@ -294,13 +349,13 @@ fn name(exchange: &Exchange<'_>) -> String {
 const MOST_TOLD: usize = 1024;
 
 /// What there is to say of a request. Queries may hold secrets.
-fn attributes(exchange: &Exchange<'_>) -> Vec<(Box<str>, Value)> {
+fn attributes(exchange: &Exchange<'_>) -> Tags {
     let text = |bytes: &[u8]| {
         let told = bytes.get(..MOST_TOLD).unwrap_or(bytes);
         Value::Text(String::from_utf8_lossy(told).into())
     };
     let path = exchange.path.split(|byte| *byte == b'?').next();
-    let mut all: Vec<(Box<str>, Value)> = vec![
+    let mut all: Tags = vec![
         ("component".into(), "proxy".into()),
         ("http.method".into(), text(exchange.method)),
         ("http.target".into(), text(path.unwrap_or_default())),

@@ -65,5 +65,5 @@ pub use filter::{ATTRIBUTES, Filter, FilterError, Tag};
 pub use flags::Flag;
 pub use format::{Format, Shape};
 pub use needs::Needs;
-pub use operator::known;
+pub use operator::{ENVIRONMENT, known};
 pub use redact::{REDACTED, Redaction};

@@ -11,6 +11,7 @@ use crate::time::TimeFormat;
 mod arguments;
 mod table;
 
+pub use arguments::ENVIRONMENT;
 pub(crate) use table::{Address, Field, Span};
 use table::{Kind, OPERATORS, UNSUPPORTED};
 

@@ -136,6 +136,11 @@ impl Redaction {
         self
     }
 
+    /// Whether a header of this name, in small letters, may hold a secret, or part of it may.
+    pub fn withholds(&self, name: &str) -> bool {
+        self.of_header(name) != Treatment::Plain
+    }
+
     /// What is done with a header of this name.
     pub(crate) fn of_header(&self, name: &str) -> Treatment {
         if self.headers.contains(name) {

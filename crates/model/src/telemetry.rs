@@ -18,6 +18,9 @@ pub struct MeshTelemetry {
     /// How requests are traced; without it they are not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tracing: Option<MeshTracing>,
+    /// The same by the names of all providers, which rules may name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub providers: BTreeMap<Arc<str>, MeshTracing>,
 }
 
 /// How requests are traced.
@@ -63,6 +66,7 @@ impl Default for MeshTelemetry {
             access_log: true,
             lines: LogLines::Usual,
             tracing: None,
+            providers: BTreeMap::new(),
         }
     }
 }
@@ -129,6 +133,24 @@ pub struct TracingRule {
     pub sampling: Option<u32>,
     /// Nothing is told to the collector.
     pub unreported: Option<bool>,
+    /// The mesh's name of the collector that is told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider: Option<Arc<str>>,
+    /// Attributes of the spans of requests, beside the usual.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tags: BTreeMap<Arc<str>, TraceTag>,
+}
+
+/// What an attribute of a span has as its value.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TraceTag {
+    /// This text.
+    Literal(Arc<str>),
+    /// A variable of the waypoint's environment, or else this.
+    Environment(Arc<str>, Option<Arc<str>>),
+    /// A header of the request, or else this.
+    Header(Arc<str>, Option<Arc<str>>),
 }
 
 /// What comes of all rules about traces, of some requests.
@@ -138,6 +160,10 @@ pub struct Tracing {
     pub sampling: Option<u32>,
     /// Nothing is told to the collector.
     pub unreported: bool,
+    /// The mesh's name of the collector that is told; if none says it, the mesh's own.
+    pub provider: Option<Arc<str>>,
+    /// Attributes of the spans of requests, beside the usual.
+    pub tags: BTreeMap<Arc<str>, TraceTag>,
 }
 
 /// Families of series that rules may be about, by Istio's names.
@@ -314,6 +340,11 @@ impl Tracing {
         for rule in all.into_iter().flat_map(|rules| &rules.tracing) {
             tracing.sampling = rule.sampling.or(tracing.sampling);
             tracing.unreported = rule.unreported.unwrap_or(tracing.unreported);
+            tracing.provider = rule.provider.clone().or(tracing.provider);
+            let tags = rule.tags.iter();
+            tracing
+                .tags
+                .extend(tags.map(|(name, tag)| (Arc::clone(name), tag.clone())));
         }
         tracing
     }

@@ -1,15 +1,16 @@
 //! What of a `Telemetry` waypoints follow, and what is said of the rest.
 
 mod metrics;
+mod traces;
 
 use std::sync::Arc;
 
 use ambit_logformat::Filter;
-use ambit_model::{AccessLogRule, TelemetryRules, TelemetryScope, TelemetryTarget, TracingRule};
+use ambit_model::{AccessLogRule, TelemetryRules, TelemetryScope, TelemetryTarget};
 
 use super::{Inputs, is_our_class};
 use crate::config::objects::selector::TargetReference;
-use crate::config::objects::telemetry::{AccessLogging, Telemetry, Tracing};
+use crate::config::objects::telemetry::{AccessLogging, Telemetry};
 use crate::config::objects::{Kind, Object, ObjectKey};
 use crate::config::problem::{Finding, Severity};
 
@@ -51,7 +52,8 @@ pub(super) fn translate(
         .collect();
     let traces = object.spec.tracing.iter().enumerate();
     let tracing = traces.filter_map(|(index, entry)| {
-        of_traces(&format!("spec.tracing[{index}]"), entry, &mut findings)
+        let path = format!("spec.tracing[{index}]");
+        traces::rule(inputs.collectors, &path, entry, &mut findings)
     });
     let tracing = tracing.collect();
     let metrics = metrics::translate(&object.spec.metrics, &mut findings);
@@ -211,60 +213,5 @@ fn rule(
     is_meant.then(|| AccessLogRule {
         disabled: entry.disabled.unwrap_or_default(),
         filter: filter.cloned(),
-    })
-}
-
-/// One rule about traces; none if it says nothing here.
-fn of_traces(
-    path: &str,
-    entry: &Tracing,
-    findings: &mut Vec<(Severity, Finding)>,
-) -> Option<TracingRule> {
-    let mut warn = |field: &str, what: &str, advice: &str| {
-        let finding = Finding::new(format!("{path}.{field}"), what, advice);
-        findings.push((Severity::Warning, finding));
-    };
-    if !entry.matches.unwrap_or_default().mode.is_of_server() {
-        warn("match.mode", NOT_OF_SERVER, "write SERVER, or leave it out");
-        return None;
-    }
-    let leave = "leave it out";
-    if !entry.providers.is_empty() {
-        let what = "is not followed: spans go to the collector of the mesh";
-        warn("providers", what, leave);
-    }
-    if !entry.custom_tags.is_empty() {
-        warn(
-            "customTags",
-            "are not followed: spans go without them",
-            leave,
-        );
-    }
-    for (field, is_said) in [
-        (
-            "useRequestIdForTraceSampling",
-            entry.use_request_id_for_trace_sampling.is_some(),
-        ),
-        ("enableIstioTags", entry.enable_istio_tags.is_some()),
-        (
-            "disableContextPropagation",
-            entry.disable_context_propagation.is_some(),
-        ),
-    ] {
-        if is_said {
-            warn(field, "is not followed", leave);
-        }
-    }
-    let percent = entry.random_sampling_percentage.as_ref();
-    let percent = percent.and_then(serde_json::Number::as_f64);
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "at most 10^8"
-    )]
-    let sampling = percent.map(|percent| (percent.clamp(0.0, 100.0) * 1e6).round() as u32);
-    Some(TracingRule {
-        sampling,
-        unreported: entry.disable_span_reporting,
     })
 }

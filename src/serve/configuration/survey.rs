@@ -128,6 +128,11 @@ impl Survey {
         }
     }
 
+    /// Notes that there are other collectors, which telemetries may name.
+    pub(super) fn note_collectors(&mut self, now: Instant) {
+        self.look_at(Look::Problems, now);
+    }
+
     /// Notes that keys of an issuer were fetched, or could not be.
     pub(super) fn note_keys(&mut self, now: Instant) {
         self.look_at(Look::Policies, now + SOON);

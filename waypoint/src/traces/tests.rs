@@ -1,6 +1,7 @@
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
+use ambit_model::TraceTag;
 use ambit_telemetry::{Ends, Onward};
 use http::HeaderValue;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -12,13 +13,56 @@ const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
 fn traces(address: &str, sampling: u32, keep_errors: bool) -> Traces {
     let traces = Traces::new(("shop", "waypoint"), "waypoint-0", Tasks::new());
-    traces.set(Some(MeshTracing {
+    traces.set(&MeshTelemetry {
+        tracing: Some(to(address, sampling, keep_errors)),
+        ..MeshTelemetry::default()
+    });
+    traces
+}
+
+fn to(address: &str, sampling: u32, keep_errors: bool) -> MeshTracing {
+    MeshTracing {
         address: address.into(),
         protocol: TraceProtocol::Http("".into()),
         sampling,
         keep_errors,
-    }));
-    traces
+    }
+}
+
+#[tokio::test]
+async fn rules_name_another_collector_and_add_tags() {
+    let (address, requests) = collector().await;
+    let traces = Traces::new(("shop", "waypoint"), "waypoint-0", Tasks::new());
+    let mesh = MeshTelemetry {
+        providers: [("other".into(), to(&address, 100_000_000, false))].into(),
+        ..MeshTelemetry::default()
+    };
+    traces.set(&mesh);
+    let named = |name: &str| Tracing {
+        provider: Some(name.into()),
+        tags: [("tenant".into(), TraceTag::Header("x-tenant".into(), None))].into(),
+        ..Tracing::default()
+    };
+    let headers = headers("x-tenant", "blue");
+    assert!(traces.begin(&headers, &Tracing::default()).is_none());
+    assert!(traces.begin(&headers, &named("nobody")).is_none());
+    let trace = traces.begin(&headers, &named("other")).unwrap();
+    let ends = Ends::default();
+    let told = trace.attributes(&exchange(&ends, 200));
+    assert!(told.contains(&("tenant".into(), "blue".into())), "{told:?}");
+    trace.end(&exchange(&ends, 200));
+    // What is wanted as before is the same queue.
+    let tracer = |traces: &Traces| Arc::clone(&traces.now.load().named["other"]);
+    let before = tracer(&traces);
+    traces.set(&MeshTelemetry {
+        tracing: Some(to(&address, 100_000_000, false)),
+        ..mesh
+    });
+    assert!(Arc::ptr_eq(&before, &tracer(&traces)));
+    let usual = traces.now.load().usual.clone().unwrap();
+    assert!(Arc::ptr_eq(&before, &usual));
+    await_sent(&traces, 1).await;
+    assert_eq!(requests.load(Ordering::Relaxed), 1);
 }
 
 fn exchange(ends: &Ends, status: u16) -> Exchange<'_> {
@@ -162,7 +206,7 @@ async fn a_share_is_sampled() {
 #[tokio::test]
 async fn nothing_is_traced_without_a_collector() {
     let traces = traces("127.0.0.1:1", 100_000_000, false);
-    traces.set(None);
+    traces.set(&MeshTelemetry::default());
     assert!(
         traces
             .begin(&headers("traceparent", PARENT), &Tracing::default())
@@ -177,6 +221,7 @@ async fn rules_change_the_share_and_what_is_told() {
     let rules = |sampling, unreported| Tracing {
         sampling: Some(sampling),
         unreported,
+        ..Tracing::default()
     };
     let ends = Ends::default();
     let all = rules(100_000_000, false);

@@ -7,7 +7,7 @@ use super::read::{self, FilterError};
 use super::{Attribute, Expression};
 use crate::entry::Entry;
 use crate::needs::Needs;
-use crate::redact::{Redaction, Treatment};
+use crate::redact::Redaction;
 
 /// Longest value, in bytes.
 const LONGEST: usize = 128;
@@ -50,7 +50,7 @@ fn withhold(of: &Expression, redaction: &Redaction) -> Result<(), FilterError> {
             Attribute::Known(name @ ("request.path" | "request.query")) => {
                 Err(FilterError::Query((*name).to_owned()))
             }
-            Attribute::Header(_, name) if redaction.of_header(name) != Treatment::Plain => {
+            Attribute::Header(_, name) if redaction.withholds(name) => {
                 Err(FilterError::Secret(name.to_string()))
             }
             Attribute::Header(..) | Attribute::Known(_) => Ok(()),

@@ -8,7 +8,7 @@ use crate::redact::Treatment;
 use crate::time::TimeFormat;
 
 /// Variables of the environment that may be told: who the proxy is. Others hold secrets.
-const ENVIRONMENT: &[&str] = &[
+pub const ENVIRONMENT: &[&str] = &[
     "HOSTNAME",
     "HOST_IP",
     "INSTANCE_IP",

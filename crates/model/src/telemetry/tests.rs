@@ -101,6 +101,7 @@ fn what_a_rule_about_traces_leaves_open_stays() {
         tracing: vec![TracingRule {
             sampling,
             unreported,
+            ..TracingRule::default()
         }],
         ..rules("shop", "1", scope, "on")
     };

@@ -96,10 +96,16 @@ fn what_is_followed_is_accepted_and_told_with_its_scope() {
 fn what_is_not_followed_is_said_with_field_and_remedy() {
     let cases = [
         (
-            "{tracing: [{customTags: {a: {literal: {value: b}}}}]}",
+            "{tracing: [{customTags: {a: {header: {name: cookie}}}}]}",
+            false,
+            "UnsupportedValue",
+            "spec.tracing[0].customTags.a.header.name",
+        ),
+        (
+            "{tracing: [{enableIstioTags: true}]}",
             true,
             "AcceptedWithWarnings",
-            "spec.tracing[0].customTags",
+            "spec.tracing[0].enableIstioTags",
         ),
         (
             "{metrics: [{overrides: [{disabled: true}]}]}",
