@@ -11,6 +11,8 @@ pub struct RetryLimits {
     pub percent: u32,
     /// However few requests are in progress.
     pub minimum: u32,
+    /// However many are, if that is said; it goes before the others.
+    pub most: Option<u32>,
 }
 
 impl RetryLimits {
@@ -19,12 +21,17 @@ impl RetryLimits {
         Self {
             percent: 0,
             minimum: retries,
+            most: None,
         }
     }
 
-    /// As one number, so that both change at once.
+    /// The first two as one number, so that both change at once.
     fn packed(self) -> u64 {
         u64::from(self.percent) << 32 | u64::from(self.minimum)
+    }
+
+    fn cap(self) -> u64 {
+        self.most.map_or(u64::MAX, u64::from)
     }
 
     /// How many there may be beside so many requests.
@@ -40,6 +47,7 @@ impl Default for RetryLimits {
         Self {
             percent: 20,
             minimum: 3,
+            most: None,
         }
     }
 }
@@ -49,6 +57,7 @@ impl Default for RetryLimits {
 pub struct RetryBudget {
     /// See [`RetryLimits::packed`].
     limits: AtomicU64,
+    most: AtomicU64,
     requests: AtomicU64,
     retries: AtomicU64,
     refused: AtomicU64,
@@ -59,6 +68,7 @@ impl RetryBudget {
     pub fn new(limits: RetryLimits) -> Self {
         Self {
             limits: AtomicU64::new(limits.packed()),
+            most: AtomicU64::new(limits.cap()),
             requests: AtomicU64::new(0),
             retries: AtomicU64::new(0),
             refused: AtomicU64::new(0),
@@ -68,6 +78,7 @@ impl RetryBudget {
     /// Puts other limits in force. Retries that were granted stay.
     pub fn limit(&self, limits: RetryLimits) {
         self.limits.store(limits.packed(), Ordering::Relaxed);
+        self.most.store(limits.cap(), Ordering::Relaxed);
     }
 
     /// How many retries have been refused.
@@ -87,6 +98,7 @@ impl RetryBudget {
         let requests = self.requests.load(Ordering::Relaxed);
         let one_more = |retries: u64| {
             let most = RetryLimits::most(self.limits.load(Ordering::Relaxed), requests);
+            let most = most.min(self.most.load(Ordering::Relaxed));
             (retries < most).then_some(retries + 1)
         };
         let granted = self

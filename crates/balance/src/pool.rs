@@ -22,16 +22,22 @@ pub struct PoolLimits {
     pub pending: Option<u32>,
     /// Requests in flight, waiting ones among them (`http.http2MaxRequests`, of HTTP/1 too).
     pub requests: Option<u32>,
-    /// Retries, whatever the number of requests (`http.maxRetries`). Without a number they are a
-    /// share of the requests.
+    /// Retries, whatever the number of requests (`http.maxRetries`).
     pub retries: Option<u32>,
-    /// The share of the requests that may be retries where there is no number (`retryBudget`).
-    pub retry_share: RetryLimits,
+    /// The share of the requests that may be retries (`retryBudget`). Where both are said the stricter
+    /// one holds; where neither is, the usual share.
+    pub retry_share: Option<RetryLimits>,
 }
 
 impl PoolLimits {
     fn of_retries(&self) -> RetryLimits {
-        self.retries.map_or(self.retry_share, RetryLimits::at_most)
+        match (self.retries, self.retry_share) {
+            (Some(most), None) => RetryLimits::at_most(most),
+            (most, share) => RetryLimits {
+                most,
+                ..share.unwrap_or_default()
+            },
+        }
     }
 }
 

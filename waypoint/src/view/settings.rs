@@ -76,17 +76,22 @@ fn setting(given: &LocalityPolicy) -> LocalitySetting {
     }
 }
 
+/// Requests that wait for a connection, where nobody says how many may.
+const PENDING: u32 = 1024;
+
 /// How much there may be at once.
 pub(super) fn limits(given: &ConnectionPolicy) -> PoolLimits {
     let share = given.retry_share.map(|share| RetryLimits {
         percent: share.percent,
         minimum: share.minimum,
+        most: None,
     });
     PoolLimits {
         connections: given.connections,
-        pending: given.pending,
+        // Where connections are bounded requests wait for them, as many as with Envoy.
+        pending: given.pending.or(given.connections.map(|_| PENDING)),
         requests: given.requests,
         retries: given.retries,
-        retry_share: share.unwrap_or_default(),
+        retry_share: share,
     }
 }

@@ -27,6 +27,7 @@ fn a_retry_that_ends_makes_room() {
     let budget = Arc::new(RetryBudget::new(RetryLimits {
         percent: 0,
         minimum: 1,
+        most: None,
     }));
     let retry = budget.retry().unwrap();
     assert!(budget.retry().is_none());
@@ -49,6 +50,7 @@ fn without_share_and_minimum_there_are_none() {
     let budget = Arc::new(RetryBudget::new(RetryLimits {
         percent: 0,
         minimum: 0,
+        most: None,
     }));
     let _request = budget.request();
     assert!(budget.retry().is_none());

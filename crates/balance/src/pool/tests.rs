@@ -11,7 +11,7 @@ fn at_most(limit: u32) -> PoolLimits {
         pending: Some(limit),
         requests: Some(limit),
         retries: Some(limit),
-        retry_share: RetryLimits::default(),
+        retry_share: None,
     }
 }
 
@@ -135,4 +135,35 @@ fn every_request_of_threads_is_granted_or_counted_as_refused() {
     let pool = Arc::new(Pool::new(&at_most(2)));
     let (_, granted) = race(|| pool.request());
     assert_eq!(granted + pool.counts().request_overflow, 8 * 2_000 * 3);
+}
+
+#[test]
+fn of_two_bounds_of_retries_the_stricter_holds() {
+    let granted = |retries, retry_share| {
+        let pool = Pool::new(&PoolLimits {
+            retries,
+            retry_share,
+            ..PoolLimits::default()
+        });
+        let _requests: Vec<_> = (0..100).map(|_| pool.retries().request()).collect();
+        let granted = std::iter::from_fn(|| pool.retries().retry());
+        granted.take(1000).collect::<Vec<_>>().len()
+    };
+    let share = |percent| {
+        Some(RetryLimits {
+            percent,
+            minimum: 3,
+            most: None,
+        })
+    };
+    assert_eq!(granted(None, None), 20);
+    assert_eq!(granted(Some(30), None), 30);
+    assert_eq!(granted(None, share(50)), 50);
+    assert_eq!(granted(Some(30), share(50)), 30);
+    assert_eq!(granted(Some(60), share(50)), 50);
+    assert_eq!(
+        granted(Some(2), share(0)),
+        2,
+        "less than the share's minimum"
+    );
 }

@@ -85,6 +85,7 @@ fn a_backend_that_fails_everything_is_not_asked_much_more() {
     let unlimited = RetryLimits {
         percent: 1_000,
         minimum: 1_000,
+        most: None,
     };
     let (all, _) = tries(unlimited);
     assert!(all > 4 * REQUESTS * 9 / 10, "the baseline: {all}");
