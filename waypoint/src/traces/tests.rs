@@ -1,3 +1,5 @@
+mod grpc;
+
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
