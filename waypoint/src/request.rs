@@ -18,7 +18,7 @@
 pub(crate) mod authenticate;
 mod copies;
 mod form;
-mod hashed;
+pub(crate) mod hashed;
 mod headers;
 pub(crate) mod hops;
 mod local;

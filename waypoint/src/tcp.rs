@@ -24,6 +24,7 @@ use crate::outside::asked::{self, Words, is_by_host};
 use crate::outside::tls::Inner;
 use crate::proxy::Proxy;
 use crate::request::Target;
+use crate::request::hashed::Hashed;
 use crate::review;
 use crate::upstream::link::{Link, LinkError, OnBehalf};
 use crate::view::{Occupied, Routes, Terms, View};
@@ -120,6 +121,7 @@ pub(crate) async fn way(
     let target = target(&view, call, server_name.as_deref())?;
     let words = Words::Connection(server_name.as_deref());
     let asked = Box::pin(asked::find(proxy, call, &view, &target, words)).await?;
+    let hash = Hashed::of_connection(&view, &target, call.client.address.ip());
     let mut tried: Vec<WorkloadUid> = Vec::new();
     let by = OnBehalf {
         client: Some(call.client.address),
@@ -130,6 +132,7 @@ pub(crate) async fn way(
         let wish = Wish {
             tried: &tried,
             asked: asked.as_ref(),
+            hash,
             ..Wish::default()
         };
         let mut chosen = choose_endpoint(&view, &asking, &target, wish)?;

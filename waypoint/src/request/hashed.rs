@@ -52,6 +52,20 @@ impl Hashed {
         })
     }
 
+    /// That of a connection, of which only the client's address is known.
+    pub(crate) fn of_connection(view: &View, to: &Target, client: IpAddr) -> Option<u64> {
+        let Target::Service(name, port, subset) = to else {
+            return None;
+        };
+        let cluster = view.cluster(name, *port, subset.as_deref())?;
+        match &cluster.terms.policy.balancing {
+            Some(Balancing::Hash(policy)) if policy.by == HashKey::SourceIp => {
+                Some(stable_hash(&client.to_canonical()))
+            }
+            _ => None,
+        }
+    }
+
     /// Gives the client its cookie.
     pub(super) fn keep(&self, headers: &mut HeaderMap) {
         if let Some(cookie) = &self.cookie {

@@ -339,6 +339,21 @@ async fn requests_with_one_header_go_to_one_endpoint() {
 }
 
 #[tokio::test]
+async fn connections_of_one_client_have_one_hash_where_its_address_decides() {
+    let target = Target::Service(name("server"), 80, None);
+    let of = |scene: &Scene, client: &str| {
+        Hashed::of_connection(&scene.proxy.view(), &target, client.parse().unwrap())
+    };
+    let (scene, _) = four(hashed(HashKey::SourceIp)).await;
+    let first = of(&scene, "10.0.0.1");
+    assert!(first.is_some());
+    assert_eq!(first, of(&scene, "::ffff:10.0.0.1"));
+    assert_ne!(first, of(&scene, "10.0.0.2"));
+    let (scene, _) = four(hashed(HashKey::Header("x-user".into()))).await;
+    assert_eq!(of(&scene, "10.0.0.1"), None);
+}
+
+#[tokio::test]
 async fn a_client_without_the_cookie_is_given_one_that_leads_back() {
     let by = HashKey::Cookie {
         name: "user".into(),
