@@ -51,6 +51,7 @@ pub use self::routes::{
     VirtualVerdicts,
 };
 pub use self::telemetry::TranslatedTelemetry;
+pub(super) use self::telemetry::client_identity;
 pub use self::traffic::{RuleVerdict, TranslatedTraffic, rule_findings};
 pub use self::tunnel_port::closed_by;
 pub use self::waypoint::{

@@ -217,7 +217,15 @@ impl Keeper {
         };
         self.survey.note(&batch, clock::now());
         let has = |kind: Kind| batch.events.iter().any(|event| event.key().kind == kind);
-        let (tells, of_keys) = (has(Kind::Telemetry), has(Kind::RequestAuthentication));
+        // What is told depends on which Gateways there are, and Gateways and namespaces ask for some of it.
+        let tells = [
+            Kind::Telemetry,
+            Kind::Gateway,
+            Kind::GatewayClass,
+            Kind::Namespace,
+        ];
+        let tells = tells.into_iter().any(has);
+        let of_keys = has(Kind::RequestAuthentication);
         let changes = self.configuration.apply(batch);
         if tells {
             let rules = self.configuration.telemetry_rules();

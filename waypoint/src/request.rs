@@ -7,8 +7,9 @@
 //! 3. [`cors`], [`suffer`]: errors that the rule makes on purpose; [`before`]: its other filters. Each of
 //!    them may answer by itself
 //! 4. [`choose`]: a backend by weight or [`session`], with filters of its own
-//! 5. [`copies::send`]: copies for other services, which nobody waits for
-//! 6. [`tries::run`]: an endpoint and its policies, a connection, the answer's head; again where that is worth it
+//! 5. [`tries::run`]: an endpoint and its policies; [`copies::send`]: copies for other services, which nobody
+//!    waits for
+//! 6. A connection, the answer's head; again where that is worth it
 //! 7. [`after`]: filters of the answer
 //! 8. [`record::Record`]: written when the last byte of the answer has gone by, or of the connection
 //!    that goes on with another protocol ([`switch`])
@@ -16,6 +17,7 @@
 //! Refusals go the same way: [`local`] makes the answer, and it is recorded like any other.
 
 pub(crate) mod authenticate;
+mod client;
 mod copies;
 mod form;
 pub(crate) mod hashed;
@@ -43,6 +45,7 @@ use http::{Method, Request, Response};
 use hyper::body::{Body as _, Incoming};
 
 use self::authenticate::Tokens;
+use self::client::ToldClient;
 use self::copies::Copy;
 use self::hashed::Hashed;
 use self::hops::Hops;
@@ -94,6 +97,8 @@ pub(crate) async fn answer(
     let response = match routed {
         Ok(Onward::Send(mut plan)) => {
             plan.switches = switch.as_ref().is_some_and(Switch::is_passed_on);
+            let is_asked = record.tells_client();
+            plan.client = ToldClient::of(proxy, &call.client, is_asked, plan.is_clients_own);
             (plan.hops, plan.width) = (hops, width);
             if switch.is_some() {
                 record.goes_on(plan.seen(&head));
@@ -106,10 +111,12 @@ pub(crate) async fn answer(
             record.service(call.service_behind(&plan.to, &plan.view.mesh));
             record.goes_to(&plan.to);
             plan.hashed = Hashed::of(&plan.view, &plan.to, &head, call.client.address.ip());
-            if !plan.copies.is_empty() && switch.is_none() && !hops.is_copy {
-                copies::send(proxy, call, &mut plan, body.as_ref());
+            let mut copies = std::mem::take(&mut plan.copies);
+            if switch.is_some() || hops.is_copy {
+                copies.clear();
             }
-            match Box::pin(tries::run(proxy, call, &plan, &head, body, &mut record)).await {
+            let going = (body, copies);
+            match Box::pin(tries::run(proxy, call, &plan, &head, going, &mut record)).await {
                 Ok(response) => after(response, &plan),
                 Err(fault) => local::refuse(&fault, &head, switch.is_some(), &mut record),
             }
@@ -156,6 +163,8 @@ pub(crate) struct Plan {
     came: Option<Box<Parts>>,
     /// Whether a route of the client's own namespace changes it: then it is judged as it is sent, too.
     is_clients_own: bool,
+    /// What endpoints are told of the client.
+    pub(crate) client: ToldClient,
     /// What it has come through.
     pub(crate) hops: Hops,
     /// How much of its answer may wait.
@@ -309,6 +318,7 @@ impl Plan {
             deadline: None,
             came: None,
             is_clients_own: false,
+            client: ToldClient::default(),
             hops: Hops::default(),
             width: Width::default(),
         }

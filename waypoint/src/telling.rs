@@ -14,7 +14,7 @@ use std::sync::Arc;
 use ambit_logformat::{Entry, Filter, Format, Needs};
 use ambit_model::{
     AccessLogging, LogLines, MeshTelemetry, Metrics, ServiceName, TelemetryRules, Tracing,
-    WaypointName,
+    WaypointName, client_identity,
 };
 use ambit_telemetry::{Line, Shaped};
 use arc_swap::ArcSwap;
@@ -97,7 +97,12 @@ impl Tellings {
                 None => Series::of(metrics)?.map(Arc::new),
             };
             let telling = Telling::of(&told.mesh.lines, &logging, series)?;
-            Ok::<_, String>(Telling { tracing, ..telling })
+            let client_identity = client_identity(told.rules.values(), &waypoint);
+            Ok::<_, String>(Telling {
+                tracing,
+                client_identity,
+                ..telling
+            })
         };
         let bound: BTreeSet<&ServiceName> = told
             .rules
@@ -136,6 +141,8 @@ pub(crate) struct Telling {
     series: Option<Arc<Series>>,
     /// How its traces differ from the mesh's.
     pub(crate) tracing: Tracing,
+    /// Whether applications are told who called.
+    pub(crate) client_identity: bool,
 }
 
 /// Names of the headers that are kept, in the order of their letters.
@@ -201,6 +208,7 @@ impl Telling {
             kept,
             series,
             tracing: Tracing::default(),
+            client_identity: false,
         })
     }
 

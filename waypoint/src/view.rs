@@ -16,7 +16,6 @@ use ambit_model::{
     Workload, WorkloadUid,
 };
 use ambit_route::EndpointTag;
-use tokio::sync::Semaphore;
 
 use crate::drain::{Drain, Step};
 use crate::endpoint::Via;
@@ -25,6 +24,7 @@ use crate::outside::names::Use;
 
 mod authenticators;
 mod clusters;
+mod copy_room;
 mod ejections;
 mod named;
 mod policies;
@@ -35,6 +35,7 @@ mod terms;
 pub(crate) use authenticators::{Authenticator, Authenticators};
 pub(crate) use clusters::{Cluster, ClusterName};
 use clusters::{Clusters, Labelled, Scene};
+pub(crate) use copy_room::CopyRoom;
 pub(crate) use named::Nameds;
 pub(crate) use policies::Policies;
 pub(crate) use routes::{Routes, Table};
@@ -91,9 +92,6 @@ pub(crate) fn identity_of(workload: &Workload) -> Option<SpiffeId> {
     (workload.protocol == TunnelProtocol::Hbone).then(|| workload.identity())
 }
 
-/// Copies of requests that are under way to one service at once.
-const COPIES: usize = 128;
-
 /// A port of a service.
 type PortName = (ServiceName, u16);
 
@@ -127,7 +125,7 @@ pub(crate) struct View {
     /// Those that have ejected endpoints, or had some a moment ago.
     ejecting: imbl::HashSet<ClusterName>,
     /// Room for copies of requests.
-    copies: imbl::HashMap<ServiceName, Arc<Semaphore>>,
+    copies: imbl::HashMap<ServiceName, Arc<CopyRoom>>,
     /// Endpoints by what stands for them in sessions.
     tags: imbl::HashMap<EndpointTag, WorkloadUid>,
     /// Host names by which endpoints are known.
@@ -221,7 +219,7 @@ impl View {
     }
 
     /// Room for copies of requests that a service is sent.
-    pub(crate) fn copies(&self, service: &ServiceName) -> Option<&Arc<Semaphore>> {
+    pub(crate) fn copies(&self, service: &ServiceName) -> Option<&Arc<CopyRoom>> {
         self.copies.get(service)
     }
 
@@ -324,7 +322,7 @@ impl View {
 
     /// Makes or reconfigures the endpoint sets of a service, which may have got other ports.
     fn put_service(&mut self, service: &Service, before: Option<&Service>, now: Instant) {
-        let room = || Arc::new(Semaphore::new(COPIES));
+        let room = || Arc::new(CopyRoom::new());
         self.copies.entry(service.name.clone()).or_insert_with(room);
         if let Some(before) = before {
             self.drop_endpoints(before, |port| {

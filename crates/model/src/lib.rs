@@ -54,7 +54,7 @@ pub use spiffe::{SpiffeId, SpiffeIdError, TrustDomain};
 pub use telemetry::{
     AccessLogRule, AccessLogging, LogLines, MeshTelemetry, MeshTracing, Metric, MetricShape,
     MetricTags, Metrics, MetricsRule, TelemetryRules, TelemetryScope, TelemetryTarget,
-    TraceProtocol, TraceTag, Tracing, TracingRule, Waypoint as WaypointName,
+    TraceProtocol, TraceTag, Tracing, TracingRule, Waypoint as WaypointName, client_identity,
 };
 pub use traffic::{
     Balancing, ConnectionPolicy, HashKey, HashPolicy, HashTable, HttpVersion, LocalityPolicy,

@@ -91,6 +91,9 @@ pub struct TelemetryRules {
     /// What it says of series, in its order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub metrics: Vec<MetricsRule>,
+    /// Whether applications are told who called, as the waypoint has verified it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_identity: Option<bool>,
 }
 
 /// Where an object's rules hold.
@@ -348,6 +351,16 @@ impl Tracing {
         }
         tracing
     }
+}
+
+/// Whether rules want applications behind a waypoint to be told who called.
+pub fn client_identity<'r>(
+    rules: impl IntoIterator<Item = &'r TelemetryRules>,
+    waypoint: &Waypoint<'_>,
+) -> bool {
+    let all = in_order(rules, waypoint, None).into_iter();
+    let mut said = all.filter_map(|rules| rules.client_identity);
+    said.next_back().unwrap_or_default()
 }
 
 impl Metrics {

@@ -5,15 +5,16 @@ use super::{ACCEPTED, Shown};
 use crate::config::Configuration;
 use crate::config::objects::{Kind, Object, ObjectKey};
 use crate::config::problem::{Finding, Problem, Severity};
-use crate::config::translate::{RouteCondition, TranslatedTelemetry};
+use crate::config::translate::{RouteCondition, TranslatedTelemetry, client_identity};
 use ambit_model::{TelemetryRules, TelemetryScope};
 
 impl Configuration {
-    /// What waypoints follow of all telemetries.
+    /// What waypoints follow of all telemetries, and of what Gateways and namespaces ask for.
     pub fn telemetry_rules(&self) -> Vec<TelemetryRules> {
         let keys = self.objects.of_kind(Kind::Telemetry).map(|(key, _)| key);
         let rules = keys.filter_map(|key| self.translated_telemetry(key)?.rules);
-        rules.collect()
+        let asked = client_identity::rules(&self.inputs());
+        rules.chain(asked).collect()
     }
 
     /// What is wrong with telemetries, or keeps them from having an effect.
@@ -25,7 +26,8 @@ impl Configuration {
             let findings = all_findings(key, translated, &rules).into_iter();
             findings.map(|(severity, finding)| (key.clone(), severity, finding))
         });
-        findings.collect()
+        let of_annotations = client_identity::findings(&self.inputs());
+        findings.chain(of_annotations).collect()
     }
 
     /// What is to be said of a telemetry now.

@@ -1,5 +1,6 @@
 //! What of a `Telemetry` waypoints follow, and what is said of the rest.
 
+pub(in crate::config) mod client_identity;
 mod metrics;
 mod traces;
 
@@ -66,6 +67,7 @@ pub(super) fn translate(
         access_log,
         tracing,
         metrics,
+        client_identity: None,
     });
     TranslatedTelemetry { rules, findings }
 }

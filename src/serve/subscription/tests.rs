@@ -562,6 +562,7 @@ fn rules_for_what_is_told_come_from_the_namespaces_of_a_waypoint_and_go() {
         access_log: Vec::new(),
         tracing: Vec::new(),
         metrics: Vec::new(),
+        client_identity: None,
     };
     let mut line = Line::new(&[address("web", "1")]);
     let all = [

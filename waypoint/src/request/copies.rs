@@ -2,8 +2,10 @@
 //! what comes of them is thrown away: a copy changes neither the answer nor when it comes.
 //!
 //! A copy is as the request is after the filters beside which it stands; its `Host` is the
-//! request's, with `-shadow` at its end where the route wants that. It goes to an endpoint that the client may call, once. There are only so many at once
-//! for one service ([`View::copies`]) and each for so long; a request that comes while there is no
+//! request's, with `-shadow` at its end where the route wants that. Copies are sent once the request is
+//! allowed at its first endpoint: one that is refused there has none. A copy goes to an endpoint that the
+//! client may call, once. There are only so many at once for one service, half of them for one client
+//! ([`View::copies`]), and each for so long; a request that comes while there is no
 //! room is not copied, nor one that asks to go on with another protocol, nor a copy that another
 //! waypoint made.
 //!
@@ -22,6 +24,7 @@ use hyper::body::Body as _;
 use tokio::time::timeout;
 
 use super::authenticate::{Tokens, at_endpoint};
+use super::client::ToldClient;
 use super::hops::Hops;
 use super::{Plan, Target, form};
 use crate::authorize::Asking;
@@ -81,18 +84,18 @@ pub(super) fn asked<'a>(mirrors: &'a [Mirror], head: &'a Parts) -> impl Iterator
 pub(super) fn send(
     proxy: &Arc<Proxy>,
     call: &Arc<Call>,
-    plan: &mut Plan,
+    (plan, copies): (&Plan, Vec<Copy>),
     body: Option<&Replayable>,
 ) {
     let mut copier = Copier::default();
     let (view, hops) = (Arc::clone(&plan.view), plan.hops.of_copy());
     let tokens = plan.tokens.clone();
-    for copy in plan.copies.drain(..) {
+    let client = call.client.address.ip();
+    for copy in copies {
         let Target::Service(name, ..) = &copy.target else {
             continue;
         };
-        let room = view.copies(name).map(Arc::clone);
-        let room = room.and_then(|room| room.try_acquire_owned().ok());
+        let room = view.copies(name).and_then(|room| room.take(client));
         let Some(room) = room else {
             tracing::debug!(service = %name, "a request is not copied: there is no room");
             continue;
@@ -100,12 +103,12 @@ pub(super) fn send(
         let copied = body.map(|body| copier.copy(body.once().size_hint()));
         let body = copied.map_or_else(Body::empty, Body::copied);
         let (proxy, call, view) = (Arc::clone(proxy), Arc::clone(call), Arc::clone(&view));
-        let tokens = tokens.clone();
+        let (tokens, told) = (tokens.clone(), plan.client.clone());
         let tasks = proxy.tasks.clone();
         drop(tasks.spawn("copy", async move {
             let sent = timeout(
                 LONGEST,
-                once((&proxy, &call, &view), (&copy, &tokens), hops, body),
+                once((&proxy, &call, &view), (&copy, &tokens), (hops, told), body),
             )
             .await;
             match sent {
@@ -125,7 +128,7 @@ pub(super) fn send(
 async fn once(
     (proxy, call, view): (&Arc<Proxy>, &Call, &View),
     (copy, tokens): (&Copy, &Tokens),
-    hops: Hops,
+    (hops, told): (Hops, ToldClient),
     body: Body,
 ) -> Result<(), CopyError> {
     // Judged as what it is sent.
@@ -144,6 +147,7 @@ async fn once(
     let version = form::version(view, &copy.target, head);
     let mut request = form::request(head, version, body, &form::scheme(&chosen));
     hops.tell(&chosen.destination, request.headers_mut());
+    told.write(request.headers_mut());
     let (to, client) = (&chosen.destination, call.client.address.ip());
     let sent = proxy.http.of(Width::default()).send(
         to,

@@ -11,6 +11,7 @@ use http::header::{
 use http::request::Parts;
 use http::{HeaderMap, Version};
 
+use super::client::CLIENT_CERT;
 use crate::call::Call;
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -29,11 +30,8 @@ const HOP: [HeaderName; 5] = [
 ];
 
 /// What whoever terminated mutual TLS says of its client. Between a client and its waypoint that is
-/// nobody but us, and we say it by none of these.
-const CLAIMS: [HeaderName; 2] = [
-    HeaderName::from_static("x-forwarded-client-cert"),
-    HeaderName::from_static("forwarded"),
-];
+/// nobody but us, and we say it by the first of these where that is asked for.
+const CLAIMS: [HeaderName; 2] = [CLIENT_CERT, HeaderName::from_static("forwarded")];
 
 /// Makes a client's request ready to be routed and sent on.
 pub(super) fn take_in(head: &mut Parts, call: &Call) {

@@ -127,6 +127,11 @@ impl Record {
         }
     }
 
+    /// Whether the application is to be told who called.
+    pub(super) fn tells_client(&self) -> bool {
+        self.telling.client_identity
+    }
+
     /// When it came.
     pub(super) fn began(&self) -> Instant {
         self.began

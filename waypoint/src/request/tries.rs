@@ -29,6 +29,7 @@ use http::{Response, StatusCode};
 use hyper::body::Incoming;
 
 use super::authenticate::at_endpoint;
+use super::copies::{self, Copy};
 use super::local::{Fault, Flag};
 use super::record::Record;
 use super::{Plan, Target};
@@ -73,10 +74,10 @@ struct Sending<'a> {
 /// Sends a request on until there is an answer to give.
 pub(super) async fn run(
     proxy: &Arc<Proxy>,
-    call: &Call,
+    call: &Arc<Call>,
     plan: &Plan,
     head: &Parts,
-    body: Option<Replayable>,
+    (body, copies): (Option<Replayable>, Vec<Copy>),
     record: &mut Record,
 ) -> Result<Response<Body>, Fault> {
     let sending = Sending {
@@ -100,6 +101,9 @@ pub(super) async fn run(
     let first = sending.choose(Arc::clone(&plan.view), &tried);
     let mut chosen = first.map_err(|why| Fault::of(&why))?;
     sending.asking.tell(proxy, &chosen.chosen.asides);
+    if !copies.is_empty() && sending.admits(&chosen) {
+        copies::send(proxy, call, (plan, copies), sending.body.as_ref());
+    }
     loop {
         let destination = &chosen.chosen.destination;
         record.to(destination);
@@ -199,6 +203,12 @@ impl Sending<'_> {
         })
     }
 
+    /// Whether the tokens of the request are good at an endpoint.
+    fn admits(&self, to: &Try) -> bool {
+        let destination = &to.chosen.destination;
+        at_endpoint(&to.view, destination, &self.plan.tokens, self.head).is_ok()
+    }
+
     /// The same endpoint after a wait, or another one if more is known by now.
     fn still(&self, next: Try, tried: &[WorkloadUid]) -> Result<Try, Refusal> {
         let view = self.proxy.view();
@@ -257,6 +267,7 @@ impl Sending<'_> {
         let request = || {
             let mut request = form::request(head, version, self.body(), &scheme);
             self.plan.hops.tell(to, request.headers_mut());
+            self.plan.client.write(request.headers_mut());
             if let Some(told) = &told {
                 told.write(request.headers_mut());
             }

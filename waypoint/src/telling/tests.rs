@@ -74,6 +74,7 @@ fn rules_of_the_waypoint_and_of_services_hold() {
             }],
             tracing: Vec::new(),
             metrics: Vec::new(),
+            client_identity: None,
         };
         tellings.change(|told| drop(told.rules.insert(name.into(), rules)));
     };
@@ -134,6 +135,7 @@ fn labels_of_series_come_from_entries_and_keep_what_they_need() {
                 disabled: None,
                 tags: [("code".into(), Some(value.into()))].into(),
             }],
+            client_identity: None,
         };
         tellings.change(|told| drop(told.rules.insert("a".into(), rules)));
     };

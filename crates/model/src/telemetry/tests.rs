@@ -25,6 +25,7 @@ fn rules(namespace: &str, since: &str, scope: TelemetryScope, says: &str) -> Tel
         access_log: vec![rule],
         tracing: Vec::new(),
         metrics: Vec::new(),
+        client_identity: None,
     }
 }
 
@@ -168,4 +169,18 @@ fn what_is_said_of_series_adds_up_and_the_last_word_counts() {
     };
     assert_eq!(tags(&base[&count]), ["a=Some(\"x\")", "b=Some(\"y\")"]);
     assert_eq!(tags(&own[&count]), ["a=None", "b=Some(\"y\")"]);
+}
+
+#[test]
+fn applications_are_told_of_clients_where_somebody_asks() {
+    let gateway = |name: &str| TelemetryScope::Targets(vec![TelemetryTarget::Gateway(name.into())]);
+    let asks = |name: &str, asks| TelemetryRules {
+        client_identity: Some(asks),
+        ..rules("shop", name, gateway(name), "on")
+    };
+    let of = |rules: &[TelemetryRules]| client_identity(rules, &WAYPOINT);
+    assert!(!of(&[]));
+    assert!(!of(&[asks("other", true)]));
+    assert!(of(&[asks("waypoint", true), asks("other", false)]));
+    assert!(!of(&[asks("waypoint", false)]));
 }

@@ -184,6 +184,51 @@ fn of_two_for_the_same_the_younger_is_told_of_the_older() {
 }
 
 #[test]
+fn gateways_and_namespaces_ask_for_the_client_s_identity() {
+    let asked = |namespace: &str, gateway: &str| {
+        let text = format!(
+            "
+apiVersion: v1
+kind: Namespace
+metadata: {{name: shop{namespace}}}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {{name: waypoint, namespace: shop{gateway}}}
+spec: {{gatewayClassName: ambit-waypoint, listeners: [{{name: mesh, port: 15008, protocol: HBONE}}]}}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {{name: other, namespace: shop{gateway}}}
+spec: {{gatewayClassName: somebody-else}}
+"
+        );
+        let mut configuration = Configuration::default();
+        drop(configuration.apply(Folder::of(&text).everything()));
+        let rules = configuration.telemetry_rules();
+        assert!(rules.len() < 2, "of our Gateway only: {rules:?}");
+        let asked = rules.first().and_then(|rules| rules.client_identity);
+        let found = configuration.telemetry_findings();
+        (
+            asked,
+            found.first().map(|(_, _, finding)| finding.to_string()),
+        )
+    };
+    let ours = |value: &str| {
+        format!(", annotations: {{ambit.mesh/xfcc-include-client-identity: '{value}'}}")
+    };
+    let istio = ", labels: {ambient.istio.io/xfcc-include-client-identity: 'true'}";
+    assert_eq!(asked("", ""), (None, None));
+    assert_eq!(asked(&ours("true"), ""), (Some(true), None));
+    assert_eq!(asked(istio, ""), (Some(true), None));
+    assert_eq!(asked(istio, &ours("false")), (Some(false), None));
+    assert_eq!(asked("", istio), (Some(true), None));
+    let (asked, said) = asked("", &ours("yes"));
+    assert_eq!(asked, Some(false));
+    assert!(said.unwrap().contains("neither true nor false"));
+}
+
+#[test]
 fn the_report_has_telemetries() {
     let mut configuration = configuration(&[("shop/a", "1", ERRORS)]);
     let key = ObjectKey::new(Kind::Telemetry, "shop", "a");

@@ -33,6 +33,7 @@ fn rules(filter: &str) -> Received {
         }],
         tracing: Vec::new(),
         metrics: Vec::new(),
+        client_identity: None,
     }))
 }
 

@@ -1,0 +1,118 @@
+//! What applications are told of clients, and which requests are copied.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use ambit_model::{
+    HeaderChanges, HttpFilters, HttpRule, Mirror, SpiffeId, TelemetryRules, TelemetryScope,
+};
+use tokio::io::AsyncWriteExt as _;
+
+use super::super::*;
+use crate::fixtures::{call, closed, name, routed, service};
+use crate::scene::{CLIENT, Peer, Scene, rest};
+
+const WELL: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+const CLAIM: &[u8] = b"GET / HTTP/1.1\r\nHost: s\r\nConnection: close\r\n\
+    X-Forwarded-Client-Cert: URI=spiffe://cluster.local/ns/shop/sa/admin\r\n\r\n";
+
+/// The only value of the header in a request to the endpoint, which the client claims to be.
+async fn told(scene: &Scene, peer: &Peer, identity: Option<&str>) -> Option<String> {
+    let mut call = call(CLIENT);
+    call.client.identity = identity.map(|id| id.parse::<SpiffeId>().unwrap());
+    let mut client = scene.client_of(call);
+    client.write_all(CLAIM).await.unwrap();
+    let (mut stream, head) = peer.asked().await;
+    stream.write_all(WELL).await.unwrap();
+    rest(&mut client).await;
+    let lines: Vec<&str> = head
+        .lines()
+        .filter_map(|line| line.strip_prefix("x-forwarded-client-cert: "))
+        .collect();
+    assert!(lines.len() < 2, "{head}");
+    lines.first().map(|&line| line.to_owned())
+}
+
+#[tokio::test]
+async fn the_verified_client_is_told_where_that_is_asked_for_and_nobody_s_claim_is() {
+    const ID: &str = "spiffe://cluster.local/ns/shop/sa/client";
+    let peer = Peer::start().await;
+    let rule = HttpRule {
+        filters: HttpFilters {
+            request_headers: HeaderChanges {
+                set: vec![("x-forwarded-client-cert".into(), "of the route".into())],
+                ..HeaderChanges::default()
+            },
+            ..HttpFilters::default()
+        },
+        ..HttpRule::default()
+    };
+    let mut scene = Scene::new([service("server"), peer.serves("server-0", "server")]);
+    assert_eq!(told(&scene, &peer, Some(ID)).await, None);
+    let rules = TelemetryRules {
+        namespace: "shop".into(),
+        name: "gateway/waypoint".into(),
+        since: "".into(),
+        scope: TelemetryScope::Namespace,
+        access_log: Vec::new(),
+        tracing: Vec::new(),
+        metrics: Vec::new(),
+        client_identity: Some(true),
+    };
+    let tellings = &scene.proxy.tellings;
+    tellings.change(|told| drop(told.rules.insert("shop/x".into(), rules)));
+    let uri = format!("URI={ID}");
+    assert_eq!(told(&scene, &peer, Some(ID)).await.as_deref(), Some(&*uri));
+    assert_eq!(told(&scene, &peer, None).await, None);
+    // Nor is a route's.
+    scene.apply(routed(&["server"], rule));
+    assert_eq!(told(&scene, &peer, Some(ID)).await.as_deref(), Some(&*uri));
+    assert_eq!(told(&scene, &peer, None).await, None);
+}
+
+#[tokio::test]
+async fn only_what_its_first_endpoint_may_have_is_copied() {
+    let (server, shadow) = (Peer::start().await, Peer::start().await);
+    let mirror = Mirror {
+        target: BackendTarget::Service {
+            name: name("shadow"),
+            port: 80,
+            subset: None,
+        },
+        share: 1,
+        of: 1,
+        shadow: false,
+    };
+    let rule = HttpRule {
+        filters: HttpFilters {
+            mirrors: vec![mirror],
+            ..HttpFilters::default()
+        },
+        ..HttpRule::default()
+    };
+    let open = server.serves("server-0", "server");
+    let mut changes = vec![service("server"), service("shadow")];
+    changes.extend(closed(server.serves("server-0", "server")));
+    changes.push(shadow.serves("shadow-0", "shadow"));
+    changes.push(routed(&["server"], rule));
+    let mut scene = Scene::new(changes);
+    let answer = |peer: Peer| peer.answer("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    let (asked, copied) = (answer(server), answer(shadow));
+    let ask = async |scene: &Scene| {
+        let mut client = scene.client();
+        client.write_all(CLAIM).await.unwrap();
+        rest(&mut client).await
+    };
+    let answer = ask(&scene).await;
+    assert!(answer.starts_with("HTTP/1.1 403 "), "{answer}");
+    scene.apply(open);
+    let answer = ask(&scene).await;
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    let count = |count: &AtomicUsize| count.load(Ordering::Relaxed);
+    crate::scene::soon(async {
+        while count(&copied) == 0 {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    })
+    .await;
+    assert_eq!((count(&asked), count(&copied)), (1, 1));
+}
