@@ -34,6 +34,14 @@ impl Configuration {
         fs::rename(&staged, self.file(name)).with_context(|| format!("applying {name}"))
     }
 
+    /// Changes `NAME.yaml`.
+    pub fn edit(&self, name: &str, change: impl FnOnce(&str) -> String) -> Result<()> {
+        let file = self.file(name);
+        let text = fs::read_to_string(&file);
+        let text = text.with_context(|| format!("reading {}", file.display()))?;
+        self.apply(name, &change(&text))
+    }
+
     /// Removes `NAME.yaml`.
     pub fn remove(&self, name: &str) -> Result<()> {
         fs::remove_file(self.file(name)).with_context(|| format!("removing {name}"))

@@ -57,3 +57,4 @@ mod waypoint_routes;
 mod waypoint_sessions;
 mod waypoint_smuggling;
 mod waypoint_telemetry;
+mod waypoint_tells;
