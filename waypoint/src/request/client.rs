@@ -40,12 +40,14 @@ impl ToldClient {
         }
     }
 
-    /// Writes it in place of what is there.
-    pub(super) fn write(&self, headers: &mut HeaderMap) {
+    /// Writes it in place of what is there. Outside of the mesh nobody is told.
+    pub(super) fn write(&self, is_outside: bool, headers: &mut HeaderMap) {
         match self {
             Self::AsRouted => {}
-            Self::Nothing => drop(headers.remove(CLIENT_CERT)),
-            Self::Identity(value) => drop(headers.insert(CLIENT_CERT, value.clone())),
+            Self::Identity(value) if !is_outside => {
+                drop(headers.insert(CLIENT_CERT, value.clone()))
+            }
+            Self::Nothing | Self::Identity(_) => drop(headers.remove(CLIENT_CERT)),
         }
     }
 }

@@ -147,7 +147,7 @@ async fn once(
     let version = form::version(view, &copy.target, head);
     let mut request = form::request(head, version, body, &form::scheme(&chosen));
     hops.tell(&chosen.destination, request.headers_mut());
-    told.write(request.headers_mut());
+    told.write(chosen.destination.is_outside(), request.headers_mut());
     let (to, client) = (&chosen.destination, call.client.address.ip());
     let sent = proxy.http.of(Width::default()).send(
         to,

@@ -267,7 +267,8 @@ impl Sending<'_> {
         let request = || {
             let mut request = form::request(head, version, self.body(), &scheme);
             self.plan.hops.tell(to, request.headers_mut());
-            self.plan.client.write(request.headers_mut());
+            let is_outside = to.is_outside();
+            self.plan.client.write(is_outside, request.headers_mut());
             if let Some(told) = &told {
                 told.write(request.headers_mut());
             }

@@ -62,7 +62,7 @@ fn gateways<'a>(
 ) -> impl Iterator<Item = (&'a ObjectKey, &'a Metadata)> + use<'a> {
     let objects = inputs.objects;
     let gateways = objects.of_kind(Kind::Gateway);
-    gateways.filter_map(|(key, object)| match object.as_ref() {
+    gateways.filter_map(move |(key, object)| match object.as_ref() {
         Object::Gateway(gateway) if is_our_class(objects, &gateway.spec.gateway_class_name) => {
             Some((key, &gateway.metadata))
         }

@@ -32,19 +32,18 @@ fn what_is_told_stands_in_place_of_what_was_there() {
         }
         headers
     };
-    let written = |told: &ToldClient| {
+    let written = |told: &ToldClient, is_outside| {
         let mut headers = claimed();
-        told.write(&mut headers);
+        told.write(is_outside, &mut headers);
         let values = headers.get_all(CLIENT_CERT).iter();
         values
             .map(|value| value.to_str().unwrap().to_owned())
             .collect::<Vec<_>>()
     };
-    assert_eq!(written(&ToldClient::AsRouted).len(), 2);
-    assert_eq!(written(&ToldClient::Nothing), [""; 0]);
+    assert_eq!(written(&ToldClient::AsRouted, false).len(), 2);
+    assert_eq!(written(&ToldClient::Nothing, false), [""; 0]);
     let value = HeaderValue::from_static("URI=spiffe://a/ns/b/sa/client");
-    assert_eq!(
-        written(&ToldClient::Identity(value)),
-        ["URI=spiffe://a/ns/b/sa/client"]
-    );
+    let told = ToldClient::Identity(value);
+    assert_eq!(written(&told, false), ["URI=spiffe://a/ns/b/sa/client"]);
+    assert_eq!(written(&told, true), [""; 0]);
 }
