@@ -3,9 +3,9 @@
 
 use std::time::{Duration, Instant};
 
-use ambit_e2e::lab::address::{node_v4, node_v6};
+use ambit_e2e::lab::address::{WAN_V4, node_v4, node_v6};
 use ambit_e2e::mesh::Options;
-use ambit_e2e::scripted::Scripted;
+use ambit_e2e::scripted::{Deed, Scripted};
 use ambit_e2e::wait::wait_until;
 use ambit_e2e::world::{SPREAD, World};
 use ambit_e2e::yaml;
@@ -32,18 +32,17 @@ spec:
     route: [{destination: {host: server}}]
 ";
 
-/// Each node is a zone of one region.
-fn zones(fronted: &Fronted) {
+/// Nodes, each a zone of its own in these regions. The third is none of the lab's.
+fn zones(fronted: &Fronted, regions: [&str; 3]) {
     let mut parts = vec![yaml::namespace("shop", true)];
-    for node in fronted.world.lab.nodes() {
-        let number = node.number;
+    for (number, region) in (1..).zip(regions) {
         let addresses = [node_v4(number).into(), node_v6(number).into()];
+        let name = format!("name: node-{number}");
         let labels = format!(
-            "\n  labels:\n    topology.kubernetes.io/region: eu\n    \
-             topology.kubernetes.io/zone: eu-{number}"
+            "\n  labels:\n    topology.kubernetes.io/region: {region}\n    \
+             topology.kubernetes.io/zone: {region}-{number}"
         );
-        let name = format!("name: {}", node.name);
-        let object = yaml::node(&node.name, &addresses);
+        let object = yaml::node(&format!("node-{number}"), &addresses);
         parts.push(object.replacen(&name, &format!("{name}{labels}"), 1));
     }
     let configuration = &fronted.world.mesh.configuration;
@@ -59,6 +58,10 @@ struct Zones {
 
 impl Zones {
     fn start() -> Self {
+        Self::start_in(["eu"; 3])
+    }
+
+    fn start_in(regions: [&str; 3]) -> Self {
         let pods = [
             ("client", 1),
             ("server", 2),
@@ -75,7 +78,7 @@ impl Zones {
         let world = World::fronted(&pods, &options, &[]).unwrap();
         let waypoint = world.waypoint("waypoint", &[]).unwrap();
         let fronted = Fronted { waypoint, world };
-        zones(&fronted);
+        zones(&fronted, regions);
         let servers = PODS.map(|name| Scripted::saying(&fronted.pod(name), 8080, name).unwrap());
         Self { fronted, servers }
     }
@@ -230,4 +233,40 @@ fn requests_are_spread_over_zones_as_the_rule_says() {
         shares.iter().all(|share| (80..120).contains(share)),
         "{shares:?}"
     );
+}
+
+#[test]
+fn a_region_that_the_rule_names_goes_before_others() {
+    let zones = Zones::start_in(["us", "eu", "asia"]);
+    let lab = &zones.fronted.world.lab;
+    let asia = Scripted::start_in(lab.wan(), 8080, |_, _| Deed::answer(200, "asia")).unwrap();
+    // Outside the mesh, on a node of the third region.
+    let far_away = format!(
+        "  - addresses: [{WAN_V4}]\n    conditions: {{ready: true}}\n    nodeName: node-3\nports:"
+    );
+    let slice = endpoints(&zones.fronted, &PODS).replace("ports:", &far_away);
+    let put = |to: &str| {
+        let text = rule(&format!(
+            "  host: server\n  trafficPolicy:\n    loadBalancer:\n      localityLbSetting:\n        \
+             failover: [{{from: eu, to: {to}}}]\n{OUTLIERS}"
+        ));
+        apply(&zones.fronted, &format!("{slice}{text}"), |traffic| {
+            let failover = &traffic["whole"]["any"]["locality"]["failover"];
+            failover.to_string().contains(&format!("\"{to}\""))
+        });
+    };
+    put("asia");
+    await_endpoints(&zones.fronted, 4);
+    let [near, close, far] = zones.shares("/calm", 100);
+    assert_eq!(
+        (near + close, far, asia.heard_at("/calm").len()),
+        (100, 0, 0)
+    );
+    // Without the waypoint's own region that is next which the rule says.
+    zones.unready();
+    await_endpoints(&zones.fronted, 2);
+    assert_eq!(zones.shares("/asia", 100), [0; 3]);
+    assert_eq!(asia.heard_at("/asia").len(), 100);
+    put("us");
+    assert_eq!(zones.shares("/us", 100), [0, 0, 100]);
 }
