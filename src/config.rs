@@ -34,6 +34,7 @@ pub mod translate;
 pub mod verdict;
 pub mod waypoints;
 
+mod allocation;
 mod issuers;
 mod pods;
 mod problems;
@@ -47,8 +48,9 @@ pub(crate) mod fixture;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-use ambit_model::{Change, Mesh, PolicyName, WorkloadUid};
+use ambit_model::{Change, Mesh, PolicyName, ServiceName, WorkloadUid};
 
+use self::allocation::Allocations;
 use self::keys::Keys;
 use self::objects::pod::Pod;
 use self::objects::{Kind, Object, ObjectKey};
@@ -91,6 +93,10 @@ pub struct Configuration {
     /// Workloads of slices' endpoints that are not pods: their names cannot be told from the
     /// slice's once it is gone.
     outside: HashMap<ObjectKey, BTreeSet<WorkloadUid>>,
+    /// Services and workloads of service entries.
+    outside_hosts: HashMap<ObjectKey, (BTreeSet<ServiceName>, BTreeSet<WorkloadUid>)>,
+    /// Addresses that were given to hosts of those.
+    allocations: Allocations,
     /// Name of the static policy while it is in the model.
     static_strict: Option<PolicyName>,
     file_problems: BTreeMap<Arc<str>, Vec<Problem>>,
@@ -216,6 +222,7 @@ impl Configuration {
             judged: &self.judged,
             keys: &self.keys,
             collectors: self.collectors.as_ref(),
+            allocations: &self.allocations,
         }
     }
 

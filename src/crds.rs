@@ -16,6 +16,7 @@ mod peer_authentication;
 mod request_authentication;
 mod schema;
 mod selector;
+mod service_entry;
 mod status;
 mod telemetry;
 mod virtual_service;
@@ -26,13 +27,15 @@ use self::schema::Schema;
 use crate::config::objects::Kind;
 
 /// The kinds that have a definition of ours.
-pub const KINDS: [Kind; 6] = [
+pub const KINDS: [Kind; 8] = [
     Kind::AuthorizationPolicy,
     Kind::PeerAuthentication,
     Kind::RequestAuthentication,
     Kind::VirtualService,
     Kind::DestinationRule,
     Kind::Telemetry,
+    Kind::ServiceEntry,
+    Kind::WorkloadEntry,
 ];
 /// By this label a definition of ours is told from an Istio installation's.
 pub const LABEL: (&str, &str) = ("app.kubernetes.io/part-of", "ambit");
@@ -78,6 +81,8 @@ pub fn definition(kind: Kind) -> Option<Value> {
         Kind::VirtualService => virtual_service::definition(),
         Kind::DestinationRule => destination_rule::definition(),
         Kind::Telemetry => telemetry::definition(),
+        Kind::ServiceEntry => service_entry::definition(),
+        Kind::WorkloadEntry => service_entry::workload(),
         _ => return None,
     };
     Some(definition.document())

@@ -41,7 +41,7 @@ const USAGE: u8 = 2;
 
 Rights in a cluster: list pods, services, endpointslices, nodes, namespaces, serviceaccounts, \
 networkpolicies, authorizationpolicies, peerauthentications, httproutes, grpcroutes, tlsroutes, tcproutes, \
-referencegrants, virtualservices, destinationrules, telemetries and requestauthentications; in the namespace of the mesh get deployments and \
+referencegrants, virtualservices, destinationrules, serviceentries, workloadentries, telemetries and requestauthentications; in the namespace of the mesh get deployments and \
 daemonsets, and get and create pods/portforward. Without the last, the objects decide and not \
 what the agents know."
 )]

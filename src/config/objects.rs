@@ -29,6 +29,7 @@ pub mod service_entry;
 pub mod stream_route;
 pub mod telemetry;
 pub mod virtual_service;
+pub mod workload_entry;
 
 mod read;
 
@@ -50,9 +51,11 @@ use self::pod::Pod;
 use self::reference_grant::ReferenceGrant;
 use self::request_authentication::RequestAuthentication;
 use self::service::{EndpointSlice, Service};
+use self::service_entry::ServiceEntry;
 use self::stream_route::{TcpRoute, TlsRoute};
 use self::telemetry::Telemetry;
 use self::virtual_service::VirtualService;
+use self::workload_entry::WorkloadEntry;
 
 pub use self::read::{Identity, ReadError, items, read};
 
@@ -80,6 +83,8 @@ pub enum Kind {
     DestinationRule,
     Telemetry,
     RequestAuthentication,
+    ServiceEntry,
+    WorkloadEntry,
 }
 
 impl Kind {
@@ -105,6 +110,8 @@ impl Kind {
         Self::DestinationRule,
         Self::Telemetry,
         Self::RequestAuthentication,
+        Self::ServiceEntry,
+        Self::WorkloadEntry,
     ];
 
     /// Its name.
@@ -130,6 +137,8 @@ impl Kind {
             Self::DestinationRule => "DestinationRule",
             Self::Telemetry => "Telemetry",
             Self::RequestAuthentication => "RequestAuthentication",
+            Self::ServiceEntry => "ServiceEntry",
+            Self::WorkloadEntry => "WorkloadEntry",
         }
     }
 
@@ -156,6 +165,8 @@ impl Kind {
             Self::DestinationRule => "destinationrules",
             Self::Telemetry => "telemetries",
             Self::RequestAuthentication => "requestauthentications",
+            Self::ServiceEntry => "serviceentries",
+            Self::WorkloadEntry => "workloadentries",
         }
     }
 
@@ -180,7 +191,10 @@ impl Kind {
                 "gateway.networking.k8s.io/v1beta1",
             ],
             Self::GrpcRoute => &["gateway.networking.k8s.io/v1"],
-            Self::VirtualService | Self::DestinationRule => &[
+            Self::VirtualService
+            | Self::DestinationRule
+            | Self::ServiceEntry
+            | Self::WorkloadEntry => &[
                 "networking.istio.io/v1",
                 "networking.istio.io/v1beta1",
                 "networking.istio.io/v1alpha3",
@@ -228,7 +242,10 @@ impl Kind {
 
     /// True if it is one of Istio's that say where traffic goes, and how.
     pub fn is_traffic(self) -> bool {
-        matches!(self, Self::VirtualService | Self::DestinationRule)
+        matches!(
+            self,
+            Self::VirtualService | Self::DestinationRule | Self::ServiceEntry | Self::WorkloadEntry
+        )
     }
 
     /// True if we write something of the status of its objects.
@@ -294,6 +311,8 @@ pub enum Object {
     DestinationRule(Box<DestinationRule>),
     Telemetry(Box<Telemetry>),
     RequestAuthentication(Box<RequestAuthentication>),
+    ServiceEntry(Box<ServiceEntry>),
+    WorkloadEntry(Box<WorkloadEntry>),
     /// A policy that cannot be read and has no version that could: it refuses everything in its
     /// scope, which is its namespace, or the mesh if that is not readable either. Of a request
     /// authentication that is every request by way of a waypoint.
@@ -324,6 +343,8 @@ impl Object {
             Self::DestinationRule(object) => (Kind::DestinationRule, &object.metadata),
             Self::Telemetry(object) => (Kind::Telemetry, &object.metadata),
             Self::RequestAuthentication(object) => (Kind::RequestAuthentication, &object.metadata),
+            Self::ServiceEntry(object) => (Kind::ServiceEntry, &object.metadata),
+            Self::WorkloadEntry(object) => (Kind::WorkloadEntry, &object.metadata),
             Self::UnreadablePolicy(key) => return key.clone(),
         };
         key_of(kind, metadata)
@@ -352,6 +373,8 @@ impl Object {
             Self::DestinationRule(object) => serde_json::to_value(object),
             Self::Telemetry(object) => serde_json::to_value(object),
             Self::RequestAuthentication(object) => serde_json::to_value(object),
+            Self::ServiceEntry(object) => serde_json::to_value(object),
+            Self::WorkloadEntry(object) => serde_json::to_value(object),
             Self::UnreadablePolicy(_) => return None,
         };
         let kind = self.key().kind;

@@ -43,6 +43,11 @@ impl Configuration {
                 problems.push(finding.at(origin, &key, severity, Cause::NotEnforced));
             }
         }
+        for (key, severity, finding) in self.entry_findings() {
+            if let Some(origin) = self.objects.origin(&key) {
+                problems.push(finding.at(origin, &key, severity, Cause::NotEnforced));
+            }
+        }
         for (key, severity, finding) in self.authentication_problems() {
             if let Some(origin) = self.objects.origin(key) {
                 problems.push(finding.at(origin, key, severity, Cause::NotEnforced));

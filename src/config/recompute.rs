@@ -1,18 +1,23 @@
 //! What changes in the model when some of it is computed anew: nothing where the outcome is the same.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use ambit_model::{Change, Mesh, Policy, PolicyName, Workload, WorkloadUid};
 
 use super::Configuration;
+use super::allocation::HostOf;
 use super::objects::ObjectKey;
-use super::translate::{Dirty, Inputs, Output, TranslatedRoutes};
+use super::store::Claim;
+use super::translate::{Dirty, Inputs, Output, TranslatedEntry, TranslatedRoutes};
 
 impl Configuration {
     /// Computes anew what is dirty, and puts it in force.
     pub(super) fn recompute(&mut self, dirty: Dirty) -> Vec<Change> {
         let mut changes = Vec::new();
-        for output in dirty.outputs(&self.objects) {
+        let outputs = dirty.outputs(&self.objects);
+        self.allocate(&outputs);
+        for output in outputs {
             self.recompute_one(output, &mut changes);
         }
         changes.sort_by_key(rank);
@@ -37,6 +42,7 @@ impl Configuration {
             Output::Authentication(key) => changes.extend(self.recompute_authentication(&key)),
             Output::StaticStrict => changes.extend(self.recompute_static_strict()),
             Output::OutsideEndpoints(key) => self.recompute_outside(key, changes),
+            Output::ServiceEntry(key) => self.recompute_entry(key, changes),
         }
     }
 
@@ -109,6 +115,63 @@ impl Configuration {
             self.outside.insert(key, now);
         }
     }
+
+    /// Gives addresses to hosts of service entries that are to be computed anew.
+    fn allocate(&mut self, outputs: &BTreeSet<Output>) {
+        let entries = outputs.iter().filter_map(|output| match output {
+            Output::ServiceEntry(key) => Some((key, self.objects.service_entry(key)?)),
+            _ => None,
+        });
+        let takers = entries.filter(|(_, entry)| entry.takes_allocation());
+        let hosts = takers.flat_map(|(key, entry)| {
+            let hosts = entry.spec.hosts.iter();
+            hosts.map(|host| (Arc::clone(&key.namespace), Arc::clone(host)))
+        });
+        let hosts: BTreeSet<HostOf> = hosts.collect();
+        if hosts.is_empty() {
+            return;
+        }
+        let objects = &self.objects;
+        self.allocations.give(hosts, |(namespace, host)| {
+            let claim = Claim::Host(Arc::clone(namespace), Arc::clone(host));
+            objects.owner(&claim).is_some()
+        });
+    }
+
+    fn recompute_entry(&mut self, key: ObjectKey, changes: &mut Vec<Change>) {
+        let TranslatedEntry {
+            services,
+            workloads,
+        } = self.inputs().service_entry(&key);
+        let named = services.iter().map(|service| service.name.clone());
+        let listed = workloads.iter().map(|workload| workload.uid.clone());
+        let now = (named.collect(), listed.collect());
+        let gone = self.outside_hosts.remove(&key).unwrap_or_default();
+        changes.extend(
+            gone.1
+                .difference(&now.1)
+                .cloned()
+                .map(Change::RemoveWorkload),
+        );
+        // One that another entry has now is no longer this one's to take away.
+        let gone = gone.0.difference(&now.0);
+        let gone = gone.filter(|name| !self.inputs().is_of_another(&key, name));
+        changes.extend(gone.cloned().map(Change::RemoveService));
+        for service in services {
+            let name = service.name.clone();
+            let old = self.mesh.service(&name);
+            changes.extend(change(old, Some(service), Change::PutService, || {
+                Change::RemoveService(name)
+            }));
+        }
+        for workload in workloads {
+            let uid = workload.uid.clone();
+            changes.extend(workload_change(&self.mesh, uid, Some(workload)));
+        }
+        if now != Default::default() {
+            self.outside_hosts.insert(key, now);
+        }
+    }
 }
 
 /// Policies come before the workloads that list them, and go after them.
@@ -140,6 +203,9 @@ fn policy_change(mesh: &Mesh, name: PolicyName, policy: Option<Policy>) -> Optio
 fn service_change(mesh: &Mesh, inputs: &Inputs<'_>, key: &ObjectKey) -> Option<Change> {
     let name = inputs.service_name(key);
     let service = inputs.service(key);
+    if service.is_none() && inputs.is_of_entry(&name) {
+        return None;
+    }
     change(mesh.service(&name), service, Change::PutService, || {
         Change::RemoveService(name)
     })

@@ -15,6 +15,7 @@ mod destination_rule;
 
 mod reach;
 mod said;
+mod service_entry;
 mod telemetry;
 mod virtual_service;
 
@@ -222,6 +223,7 @@ impl Configuration {
     pub fn report(&self) -> Report {
         let mut report = Report::default();
         let reach = Reach::of(self);
+        let addresses = self.addresses_to_record();
         let outdone = translate::outdone(&self.settings, &self.objects);
         let outdone: BTreeMap<&ObjectKey, Finding> = outdone.into_iter().collect();
         let policies = self.shown.iter().filter(|(key, _)| key.kind.is_judged());
@@ -247,6 +249,16 @@ impl Configuration {
             }
             if key.kind == Kind::DestinationRule {
                 let said = Said::Traffic(self.said_of_rule(key, shown, unread));
+                report.statuses.push((key.clone(), shown.clone(), said));
+                continue;
+            }
+            if key.kind == Kind::ServiceEntry {
+                let said = Said::Traffic(self.said_of_entry(key, shown, unread, &addresses));
+                report.statuses.push((key.clone(), shown.clone(), said));
+                continue;
+            }
+            if key.kind == Kind::WorkloadEntry {
+                let said = Said::Traffic(self.said_of_workload_entry(key, shown, unread));
                 report.statuses.push((key.clone(), shown.clone(), said));
                 continue;
             }

@@ -9,6 +9,7 @@ mod claims;
 mod destination_rules;
 mod labels;
 mod routes;
+mod service_entries;
 mod virtual_services;
 mod waypoints;
 
@@ -20,6 +21,7 @@ use self::claims::{Claims, claims_on};
 use self::destination_rules::DestinationIndex;
 use self::labels::LabelIndex;
 use self::routes::RouteIndex;
+use self::service_entries::EntryIndex;
 use self::virtual_services::VirtualIndex;
 use self::waypoints::WaypointIndex;
 use super::objects::cluster::Node;
@@ -95,6 +97,7 @@ pub struct Objects {
     virtual_services: VirtualIndex,
     destination_rules: DestinationIndex,
     waypoints: WaypointIndex,
+    service_entries: EntryIndex,
 }
 
 impl Objects {
@@ -357,6 +360,10 @@ impl Objects {
         match object {
             Object::VirtualService(object) => self.virtual_services.apply(indexing, key, object),
             Object::DestinationRule(object) => self.destination_rules.apply(indexing, key, object),
+            Object::ServiceEntry(object) => self.service_entries.apply(indexing, key, object),
+            Object::WorkloadEntry(object) => {
+                self.service_entries.apply_workload(indexing, key, object);
+            }
             Object::Pod(pod) => {
                 if let Some(node) = &pod.spec.node_name {
                     indexing.apply(&mut self.pods_by_node, node.shared(), key);
@@ -397,6 +404,8 @@ fn field_of(claim: &Claim) -> &'static str {
         Claim::PodAddress(_) => "status.podIPs",
         Claim::PodUid(_) => "metadata.uid",
         Claim::ServiceAddress(_) => "spec.clusterIPs",
+        Claim::Host(..) => "spec.hosts",
+        Claim::HostAddress(_) => "status.addresses",
     }
 }
 

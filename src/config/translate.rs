@@ -14,6 +14,7 @@ mod policy;
 mod rivals;
 mod routes;
 mod service;
+mod service_entry;
 mod targets;
 mod telemetry;
 mod traffic;
@@ -27,8 +28,10 @@ use std::sync::Arc;
 use ambit_model::{Policy, PolicyName, RequestAuthentication, ServiceName, Workload, WorkloadUid};
 
 use super::Settings;
+use super::allocation::Allocations;
 use super::keys::Keys;
 use super::objects::route_parts::Route;
+use super::objects::service_entry::ServiceEntry;
 use super::objects::telemetry::Telemetry;
 use super::objects::virtual_service::VirtualService;
 use super::objects::{Kind, Object, ObjectKey};
@@ -49,6 +52,10 @@ pub(in crate::config) use self::routes::general as general_findings;
 pub use self::routes::{
     Judged, RouteCondition, RouteVerdict, RouteVerdicts, TranslatedRoutes, VirtualVerdict,
     VirtualVerdicts,
+};
+pub use self::service_entry::workload_entry_findings;
+pub use self::service_entry::{
+    RecordedAddress, TranslatedEntry, Way, entry_findings, recorded_addresses,
 };
 pub use self::telemetry::TranslatedTelemetry;
 pub(super) use self::telemetry::client_identity;
@@ -78,6 +85,8 @@ pub struct Inputs<'a> {
     pub keys: &'a Keys,
     /// Names of the mesh's collectors for traces, if they are known.
     pub collectors: Option<&'a BTreeSet<Arc<str>>>,
+    /// Addresses that were given to hosts of service entries.
+    pub allocations: &'a Allocations,
 }
 
 /// A policy object in the model's terms.
@@ -104,6 +113,30 @@ impl Inputs<'_> {
     /// The service of that name.
     pub fn service(&self, service: &ObjectKey) -> Option<ambit_model::Service> {
         service::translate(self, service)
+    }
+
+    /// What the service entry of that name comes to.
+    pub fn service_entry(&self, entry: &ObjectKey) -> TranslatedEntry {
+        service_entry::translate(self, entry)
+    }
+
+    /// Whether a name that a service entry gave is now another object's to give.
+    pub fn is_of_another(&self, entry: &ObjectKey, name: &ServiceName) -> bool {
+        service_entry::is_of_another(self, entry, name)
+    }
+
+    /// Hosts of a service entry that others have, by their places, with those others.
+    pub fn hosts_of_others<'e>(
+        &self,
+        key: &ObjectKey,
+        entry: &'e ServiceEntry,
+    ) -> Vec<(usize, ObjectKey, &'e Arc<str>)> {
+        service_entry::hosts_of_others(self, key, entry)
+    }
+
+    /// Whether a service entry gives a service of that name.
+    pub fn is_of_entry(&self, name: &ServiceName) -> bool {
+        service_entry::of_name(self, name).is_some()
     }
 
     /// What destination rules come to for the service of that name.
@@ -186,6 +219,8 @@ pub fn findings_of(inputs: &Inputs<'_>, object: &Object) -> Vec<(Severity, Findi
         Object::VirtualService(object_of) => virtual_findings_of(inputs, &object.key(), object_of),
         Object::DestinationRule(rule) => rule_findings(inputs, &object.key(), rule),
         Object::Telemetry(object_of) => inputs.telemetry(&object.key(), object_of).findings,
+        Object::ServiceEntry(entry) => entry_findings(inputs, &object.key(), entry),
+        Object::WorkloadEntry(entry) => workload_entry_findings(inputs, &object.key(), entry),
         _ => match Route::of(object) {
             Some(route) => routes::findings(inputs, &object.key(), route),
             None => Vec::new(),

@@ -1,6 +1,7 @@
 //! The schema of `status`.
 
 use super::schema::Schema;
+use super::service_entry;
 use crate::config::objects::Kind;
 
 pub(super) fn schema(kind: Kind) -> Schema {
@@ -41,6 +42,17 @@ pub(super) fn schema(kind: Kind) -> Schema {
         );
     }
     let messages = Schema::list("What is wrong, or not as it is written.", message());
+    if kind == Kind::ServiceEntry {
+        return Schema::object(
+            what,
+            [
+                ("conditions", conditions),
+                ("observedGeneration", generation),
+                ("validationMessages", messages),
+                ("addresses", service_entry::addresses()),
+            ],
+        );
+    }
     Schema::object(
         what,
         [

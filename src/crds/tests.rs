@@ -6,10 +6,12 @@ use crate::config::objects::destination_rule::DestinationRule;
 use crate::config::objects::peer_authentication as pa;
 use crate::config::objects::request_authentication as ra;
 use crate::config::objects::selector::{Selector, TargetReference};
+use crate::config::objects::service_entry as se;
 use crate::config::objects::telemetry as tm;
 use crate::config::objects::virtual_service as vs;
 use crate::config::objects::virtual_service::actions;
 use crate::config::objects::virtual_service::values::Percentage;
+use crate::config::objects::workload_entry::WorkloadEntry;
 
 mod destination_rule;
 mod probe;
@@ -109,6 +111,7 @@ fn schemas_have_the_fields_and_words_of_the_types() {
     let virtual_service = of_virtual_services();
     let rule = destination_rule::pairs();
     let telemetry = of_telemetries();
+    let [entry, workload] = of_entries();
     let kinds = [
         (Kind::AuthorizationPolicy, &authorization[..]),
         (Kind::PeerAuthentication, &peer[..]),
@@ -116,6 +119,8 @@ fn schemas_have_the_fields_and_words_of_the_types() {
         (Kind::VirtualService, &virtual_service[..]),
         (Kind::DestinationRule, &rule[..]),
         (Kind::Telemetry, &telemetry[..]),
+        (Kind::ServiceEntry, &entry[..]),
+        (Kind::WorkloadEntry, &workload[..]),
     ];
     for (kind, pairs) in kinds {
         let schema = schema_of(kind);
@@ -138,7 +143,23 @@ fn schemas_have_the_fields_and_words_of_the_types() {
     assert_eq!(names::<vs::VirtualService>(), whole);
     assert_eq!(names::<tm::Telemetry>(), whole);
     assert_eq!(names::<DestinationRule>(), whole);
+    assert_eq!(names::<WorkloadEntry>(), whole);
     assert_eq!(names::<ra::RequestAuthentication>(), whole);
+}
+
+/// Those of service entries and of workload entries.
+fn of_entries() -> [Vec<(String, BTreeSet<String>)>; 2] {
+    let spec = "/properties/spec";
+    let of = |rest: &str| format!("{spec}/properties/{rest}");
+    let entry = vec![
+        (spec.to_owned(), names::<se::ServiceEntrySpec>()),
+        (of("ports/items"), names::<se::ServiceEntryPort>()),
+        (of("endpoints/items"), names::<se::Endpoint>()),
+        (of("workloadSelector"), names::<se::WorkloadSelector>()),
+        (of("location"), names::<se::Location>()),
+        (of("resolution"), names::<se::Resolution>()),
+    ];
+    [entry, vec![(spec.to_owned(), names::<se::Endpoint>())]]
 }
 
 /// Places of the schema of virtual services, and the names that the types know there.

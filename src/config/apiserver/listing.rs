@@ -212,6 +212,8 @@ fn shown_of(kind: Kind, value: &Value) -> Option<Shown> {
         | Kind::GatewayClass
         | Kind::VirtualService
         | Kind::DestinationRule
+        | Kind::ServiceEntry
+        | Kind::WorkloadEntry
         | Kind::Telemetry => Some(Shown::with_status(value)),
         kind => kind.has_our_status().then(|| Shown::of(value)),
     }

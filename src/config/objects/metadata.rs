@@ -129,7 +129,7 @@ where
 }
 
 /// Reads what can be read of a list.
-fn readable<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
+pub(super) fn readable<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
 where
     D: Deserializer<'de>,
     T: DeserializeOwned,

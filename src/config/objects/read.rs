@@ -118,7 +118,7 @@ pub fn read(document: Value) -> Result<Object, Box<ReadError>> {
     map.remove("kind");
     if kind.is_policy() || kind.is_traffic() || kind == Kind::Telemetry {
         head.check_metadata(&map)?;
-        map.remove("status");
+        forget_status(kind, &mut map);
     }
     if kind.is_route() {
         forget_foreign_rules(&mut map);
@@ -145,9 +145,23 @@ pub fn read(document: Value) -> Result<Object, Box<ReadError>> {
         Kind::DestinationRule => head.typed(&body).map(Object::DestinationRule),
         Kind::Telemetry => head.typed(&body).map(Object::Telemetry),
         Kind::RequestAuthentication => head.typed(&body).map(Object::RequestAuthentication),
+        Kind::ServiceEntry => head.typed(&body).map(Object::ServiceEntry),
+        Kind::WorkloadEntry => head.typed(&body).map(Object::WorkloadEntry),
     }?;
     head.check(&object)?;
     Ok(object)
+}
+
+/// A status is no part of what is read strictly, but for the addresses of a service entry.
+fn forget_status(kind: Kind, map: &mut Map<String, Value>) {
+    let status = map.remove("status");
+    let addresses = status.as_ref().and_then(|status| status.get("addresses"));
+    if let Some(addresses) = addresses.filter(|_| kind == Kind::ServiceEntry)
+        && addresses.is_array()
+    {
+        let kept = serde_json::json!({ "addresses": addresses });
+        map.insert("status".to_owned(), kept);
+    }
 }
 
 /// What a route says that is for no service is somebody else's to judge: only its parents are read.
@@ -260,6 +274,8 @@ impl Head {
             Object::DestinationRule(object) => object.check(),
             Object::Telemetry(object) => object.check(),
             Object::RequestAuthentication(object) => object.check(),
+            Object::ServiceEntry(object) => object.check(),
+            Object::WorkloadEntry(object) => object.check(),
             _ => Ok(()),
         };
         checked.map_err(|finding| self.error(Cause::Field, finding))

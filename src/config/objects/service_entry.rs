@@ -9,13 +9,15 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::metadata::{Labels, Metadata, present};
+use super::metadata::{Labels, Metadata, present, readable};
 use super::names::Name;
 use super::patterns::IpBlock;
 use super::route_values::RoutePort;
 use super::virtual_service::hosts;
 use crate::config::problem::Finding;
 
+/// Label that keeps hosts from being given addresses.
+const ENABLE_ALLOCATION: &str = "networking.istio.io/enable-autoallocate-ip";
 /// Most hosts, addresses, ports and endpoints of one object.
 const MOST: [(&str, usize); 4] = [
     ("spec.hosts", 256),
@@ -33,6 +35,33 @@ pub struct ServiceEntry {
     /// What was asked for.
     #[serde(default)]
     pub spec: ServiceEntrySpec,
+    /// Addresses that were given to hosts.
+    #[serde(default, skip_serializing_if = "ServiceEntryStatus::is_empty")]
+    pub status: ServiceEntryStatus,
+}
+
+/// As much of `status` as is read. What is no address or no host there is not: others write it too.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ServiceEntryStatus {
+    /// What stands for which host.
+    #[serde(deserialize_with = "readable", skip_serializing_if = "Vec::is_empty")]
+    pub addresses: Vec<GivenAddress>,
+}
+
+/// An address that was given to a host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GivenAddress {
+    /// The address.
+    pub value: IpAddr,
+    /// The host.
+    pub host: Arc<str>,
+}
+
+impl ServiceEntryStatus {
+    fn is_empty(&self) -> bool {
+        self.addresses.is_empty()
+    }
 }
 
 /// `spec` of a service entry.
@@ -50,7 +79,7 @@ pub struct ServiceEntrySpec {
     /// Where connections go.
     pub resolution: Resolution,
     /// Where, if they are listed.
-    pub endpoints: Vec<WorkloadEntry>,
+    pub endpoints: Vec<Endpoint>,
     /// Pods and WorkloadEntries that serve them.
     #[serde(deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub workload_selector: Option<WorkloadSelector>,
@@ -125,7 +154,7 @@ pub enum Resolution {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 #[expect(missing_docs, reason = "the fields are Istio's, documented there")]
-pub struct WorkloadEntry {
+pub struct Endpoint {
     pub address: Arc<str>,
     pub ports: BTreeMap<Arc<str>, RoutePort>,
     pub labels: Labels,
@@ -179,7 +208,35 @@ impl From<Protocol> for String {
     }
 }
 
+impl Protocol {
+    /// Whether it is made of requests that name their host.
+    pub fn is_for_requests(self) -> bool {
+        matches!(self, Self::Http | Self::Http2 | Self::Grpc | Self::GrpcWeb)
+    }
+}
+
 impl ServiceEntry {
+    /// Whether its hosts are given addresses that stand for them.
+    pub fn takes_allocation(&self) -> bool {
+        let label = self.metadata.label(ENABLE_ALLOCATION);
+        self.spec.addresses.is_empty() && label.is_none_or(|value| &**value != "false")
+    }
+
+    /// Addresses that were given to hosts, as they stand in the status.
+    pub fn recorded(&self) -> impl Iterator<Item = (&Arc<str>, IpAddr)> {
+        let given = self.status.addresses.iter();
+        given.map(|given| (&given.host, given.value))
+    }
+
+    /// Single addresses that it names: its own and those of endpoints.
+    pub fn single_addresses(&self) -> BTreeSet<IpAddr> {
+        let blocks = self.spec.addresses.iter().map(|block| block.net());
+        let single = blocks.filter(|block| block.prefix_len() == block.max_prefix_len());
+        let endpoints = self.spec.endpoints.iter();
+        let endpoints = endpoints.filter_map(|endpoint| endpoint.address.parse().ok());
+        single.map(|block| block.addr()).chain(endpoints).collect()
+    }
+
     /// What no single field shows to be wrong. An object for which this fails is never used.
     pub fn check(&self) -> Result<(), Finding> {
         let spec = &self.spec;
@@ -319,7 +376,7 @@ impl ServiceEntry {
         numbered.try_for_each(|(index, endpoint)| self.check_endpoint(index, endpoint))
     }
 
-    fn check_endpoint(&self, index: usize, endpoint: &WorkloadEntry) -> Result<(), Finding> {
+    fn check_endpoint(&self, index: usize, endpoint: &Endpoint) -> Result<(), Finding> {
         let field = format!("spec.endpoints[{index}]");
         let address = &endpoint.address;
         let is_ip = address.parse::<IpAddr>().is_ok();

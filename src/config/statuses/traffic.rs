@@ -8,12 +8,13 @@ use super::route::RESOLVED_WAYPOINTS;
 use super::said::{are_same, conditions_over};
 use super::{ACCEPTED, Difference, Shown, sentence};
 use crate::config::problem::{Finding, Problem, Severity, sentences};
-use crate::config::translate::RouteCondition;
+use crate::config::translate::{RecordedAddress, RouteCondition};
+use crate::config::waypoints::report::WAYPOINT_BOUND;
 
 /// Istio's condition: what it says has been given to those who follow it.
 const RECONCILED: &str = "Reconciled";
 /// Conditions that we write.
-const OURS: [&str; 3] = [RECONCILED, ACCEPTED, RESOLVED_WAYPOINTS];
+const OURS: [&str; 4] = [RECONCILED, ACCEPTED, RESOLVED_WAYPOINTS, WAYPOINT_BOUND];
 /// Where the fields are told of.
 const DOCUMENTATION: &str = "docs/istio.md";
 /// Most messages of one object: a status has its bounds.
@@ -28,6 +29,8 @@ pub struct TrafficStatus {
     pub findings: Vec<(Severity, Finding)>,
     /// Generation of the object that this is about.
     pub generation: i64,
+    /// Addresses that stand for hosts of a service entry, where they are recorded.
+    pub addresses: Option<Vec<RecordedAddress>>,
 }
 
 impl TrafficStatus {
@@ -47,6 +50,7 @@ impl TrafficStatus {
             conditions,
             findings,
             generation: shown.generation,
+            addresses: None,
         }
     }
 
@@ -55,11 +59,15 @@ impl TrafficStatus {
         let others = shown.conditions.iter();
         let others = others.filter(|other| !is_ours(other)).cloned();
         let conditions: Vec<Value> = others.chain(self.conditions(shown, now)).collect();
-        json!({
+        let mut status = json!({
             "conditions": conditions,
             "observedGeneration": self.generation,
             "validationMessages": self.messages(),
-        })
+        });
+        if let Some(addresses) = self.addresses_over(shown) {
+            status["addresses"] = addresses.into();
+        }
+        status
     }
 
     pub(super) fn difference(&self, shown: &Shown) -> Difference {
@@ -70,10 +78,23 @@ impl TrafficStatus {
         let messages = messages
             .and_then(Value::as_array)
             .map_or(&[][..], Vec::as_slice);
-        match are_same(&wanted, &there) && messages == self.messages() {
+        let same_addresses = self.addresses_over(shown).is_none();
+        match are_same(&wanted, &there) && messages == self.messages() && same_addresses {
             true => Difference::None,
             false => Difference::Verdict,
         }
+    }
+
+    /// The addresses, if others are there.
+    fn addresses_over(&self, shown: &Shown) -> Option<Vec<Value>> {
+        let addresses = self.addresses.as_ref()?.iter();
+        let wanted: Vec<Value> = addresses
+            .map(|address| json!({"value": address.value, "host": &*address.host}))
+            .collect();
+        let there = shown.status.get("addresses").and_then(Value::as_array);
+        let there = there.map_or(&[][..], Vec::as_slice);
+        let is_same = wanted.len() == there.len() && wanted.iter().all(|one| there.contains(one));
+        (!is_same).then_some(wanted)
     }
 
     fn conditions(&self, shown: &Shown, now: &str) -> Vec<Value> {

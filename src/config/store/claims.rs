@@ -1,4 +1,5 @@
-//! What only one object can have: a pod's address, a service's virtual address, a pod's uid.
+//! What only one object can have: a pod's address, a service's virtual address, a pod's uid, a host of a
+//! namespace's service entries and the address that was given to it.
 //!
 //! The oldest claimant has it; of equal age, the one whose name comes first. Who claimed first in
 //! time of arrival does not matter, so that a restart changes nothing. Nodes have a say in addresses of
@@ -20,6 +21,10 @@ pub enum Claim {
     PodUid(Arc<str>),
     /// Virtual address of a service.
     ServiceAddress(IpAddr),
+    /// Host of a service entry of a namespace.
+    Host(Arc<str>, Arc<str>),
+    /// Address that was given to a host of a service entry.
+    HostAddress(IpAddr),
 }
 
 impl fmt::Display for Claim {
@@ -28,6 +33,8 @@ impl fmt::Display for Claim {
             Self::PodAddress(address) => write!(f, "the address {address}"),
             Self::PodUid(uid) => write!(f, "the uid {uid}"),
             Self::ServiceAddress(address) => write!(f, "the virtual address {address}"),
+            Self::Host(namespace, host) => write!(f, "the host {host} of namespace {namespace}"),
+            Self::HostAddress(address) => write!(f, "the given address {address}"),
         }
     }
 }
@@ -116,6 +123,13 @@ pub(super) fn claims_on(object: &Object) -> Vec<Claim> {
             .into_iter()
             .map(Claim::ServiceAddress)
             .collect(),
+        Object::ServiceEntry(entry) => {
+            let namespace = object.key().namespace;
+            let hosts = entry.spec.hosts.iter();
+            let hosts = hosts.map(|host| Claim::Host(Arc::clone(&namespace), Arc::clone(host)));
+            let given = entry.recorded().map(|(_, value)| Claim::HostAddress(value));
+            hosts.chain(given).collect()
+        }
         _ => Vec::new(),
     }
 }
@@ -124,6 +138,7 @@ fn claims_of(object: &Object) -> impl Iterator<Item = (Claim, Claimant)> {
     let age = match object {
         Object::Pod(pod) => pod.metadata.age(),
         Object::Service(service) => service.metadata.age(),
+        Object::ServiceEntry(entry) => entry.metadata.age(),
         _ => (true, None),
     };
     let claimant = Claimant {

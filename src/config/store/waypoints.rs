@@ -72,6 +72,7 @@ fn gateways_of(key: &ObjectKey, object: &Object) -> (Option<GatewayKey>, Option<
         }
         Object::Service(service) => of_namespaced(&service.metadata),
         Object::Pod(pod) => of_namespaced(&pod.metadata),
+        Object::ServiceEntry(entry) => of_namespaced(&entry.metadata),
         _ => (None, None),
     }
 }

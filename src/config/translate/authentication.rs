@@ -17,7 +17,7 @@ use ambit_model::{self as model, PolicyName, ServiceName};
 
 use super::targets::{Stand, stand};
 use super::waypoint::{Binding, Bound, binding};
-use super::{Inputs, policy};
+use super::{Inputs, policy, service, service_entry};
 use crate::config::keys::KeySource;
 use crate::config::objects::gateway::GatewayKey;
 use crate::config::objects::metadata::Metadata;
@@ -25,6 +25,7 @@ use crate::config::objects::pod::Pod;
 use crate::config::objects::request_authentication::RequestAuthentication;
 use crate::config::objects::selector::TargetReference;
 use crate::config::objects::service::Service;
+use crate::config::objects::service_entry::ServiceEntry;
 use crate::config::objects::{Kind, Object, ObjectKey};
 use crate::config::problem::Finding;
 
@@ -55,7 +56,21 @@ pub(super) fn of_service(
     key: &ObjectKey,
     service: &Service,
 ) -> Vec<PolicyName> {
-    asked(inputs, Bound::Service, &service.metadata, &key.namespace)
+    asked(inputs, Some("Service"), &service.metadata, &key.namespace)
+}
+
+/// The same of the hosts of a service entry.
+pub(super) fn of_entry(
+    inputs: &Inputs<'_>,
+    key: &ObjectKey,
+    entry: &ServiceEntry,
+) -> Vec<PolicyName> {
+    asked(
+        inputs,
+        Some("ServiceEntry"),
+        &entry.metadata,
+        &key.namespace,
+    )
 }
 
 /// Those that hold for requests to the own address of a pod, whichever pod serves it: its own, and those of
@@ -66,12 +81,14 @@ pub(super) fn of_address<'a>(
     pod: &Pod,
     services: impl Iterator<Item = &'a ServiceName>,
 ) -> Vec<PolicyName> {
-    let mut found = asked(inputs, Bound::Workload, &pod.metadata, &key.namespace);
+    let mut found = asked(inputs, None, &pod.metadata, &key.namespace);
     for name in services {
-        let short = name.hostname.split('.').next().unwrap_or_default();
-        let service = ObjectKey::new(Kind::Service, Arc::clone(&name.namespace), short);
-        if let Some(object) = inputs.objects.service(&service) {
+        let service = service::key_of(inputs.settings, &name.hostname);
+        let object = service.and_then(|key| Some((inputs.objects.service(&key)?, key)));
+        if let Some((object, service)) = object {
             found.append(&mut of_service(inputs, &service, object));
+        } else if let Some((key, entry)) = service_entry::of_name(inputs, name) {
+            found.append(&mut of_entry(inputs, key, entry));
         }
     }
     found.sort();
@@ -98,13 +115,15 @@ pub(super) fn of_pod(inputs: &Inputs<'_>, key: &ObjectKey, pod: &Pod) -> Vec<Pol
 
 const KIND: Kind = Kind::RequestAuthentication;
 
+/// Those that are asked for by a service, of this kind of object, or by a pod's own address.
 fn asked(
     inputs: &Inputs<'_>,
-    bound: Bound,
+    service: Option<&str>,
     of: &Metadata,
     namespace: &Arc<str>,
 ) -> Vec<PolicyName> {
     let objects = inputs.objects;
+    let bound = service.map_or(Bound::Workload, |_| Bound::Service);
     let (Binding::To(gateway) | Binding::Refused(gateway, _)) =
         binding(objects, bound, of, namespace)
     else {
@@ -116,9 +135,8 @@ fn asked(
         let is = |kind: &str, name: &str| *target.kind == *kind && *target.name == *name;
         let here = key.namespace == gateway.namespace && is("Gateway", &gateway.name);
         let class = class.is_some_and(|class| is("GatewayClass", class));
-        let service = bound == Bound::Service
-            && key.namespace == *namespace
-            && is("Service", of.name.as_ref());
+        let service =
+            key.namespace == *namespace && service.is_some_and(|kind| is(kind, of.name.as_ref()));
         let elsewhere = target.namespace.is_some();
         !elsewhere && (here || service || (class && inputs.settings.is_root(&key.namespace)))
     };

@@ -4,6 +4,7 @@
 //! (what it used to select) and after (what it selects now).
 
 mod authentication;
+mod service_entry;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -30,6 +31,8 @@ pub enum Output {
     OutsideEndpoints(ObjectKey),
     /// A service.
     Service(ObjectKey),
+    /// The services of a service entry's hosts, and their workloads that are not pods.
+    ServiceEntry(ObjectKey),
     /// The routes of a service, which may not be there.
     Routes(ObjectKey),
     /// The policy of a policy object.
@@ -47,6 +50,7 @@ impl Output {
             Kind::Pod => Some(Self::Workload(key.clone())),
             Kind::EndpointSlice => Some(Self::OutsideEndpoints(key.clone())),
             Kind::Service => Some(Self::Service(key.clone())),
+            Kind::ServiceEntry => Some(Self::ServiceEntry(key.clone())),
             Kind::AuthorizationPolicy | Kind::PeerAuthentication => Some(Self::Policy(key.clone())),
             Kind::RequestAuthentication => Some(Self::Authentication(key.clone())),
             Kind::Namespace
@@ -62,7 +66,8 @@ impl Output {
             | Kind::ReferenceGrant
             | Kind::VirtualService
             | Kind::DestinationRule
-            | Kind::Telemetry => None,
+            | Kind::Telemetry
+            | Kind::WorkloadEntry => None,
         }
     }
 }
@@ -163,8 +168,9 @@ impl Dirty {
                 self.namespaces.insert(Arc::clone(&key.name));
             }
             Object::Node(_) => {
-                for (pod, _) in objects.pods_on_node(&key.name) {
+                for (pod, object) in objects.pods_on_node(&key.name) {
                     self.pod(pod);
+                    self.touch_entries_at(objects, object);
                     // The node has a say in who of those that claim an address has it.
                     let object = objects.get(pod);
                     let rivals = object.into_iter().flat_map(|pod| objects.rivals(pod));
@@ -172,14 +178,18 @@ impl Dirty {
                 }
             }
             Object::Pod(pod) => {
+                self.touch_entries_at(objects, pod);
                 let slices = objects.slices_with(key, pod);
                 self.outputs
                     .extend(slices.into_iter().filter_map(Output::of));
             }
             Object::Service(_) => {
                 self.touch_service(objects, key);
+                self.touch_entries_named(objects, key);
                 self.touch_bound_policies(objects, &key.namespace);
             }
+            Object::ServiceEntry(_) => self.touch_entry(objects, key, object),
+            Object::WorkloadEntry(object) => self.touch_selecting(objects, key, object),
             Object::EndpointSlice(slice) => {
                 for endpoint in &slice.endpoints {
                     match endpoint.pod() {
@@ -243,6 +253,10 @@ impl Dirty {
                 self.touch_service(objects, user);
                 self.touch_bound_policies(objects, &user.namespace);
             }
+            if let Some(entry) = objects.service_entry(user) {
+                self.touch_served(objects, user, entry);
+                self.touch_bound_policies(objects, &user.namespace);
+            }
         }
         let made = objects.made_for(&gateway);
         self.outputs.extend(made.filter_map(Output::of));
@@ -280,6 +294,12 @@ impl Dirty {
                 |kind| ObjectKey::new(kind, Arc::clone(&key.namespace), Arc::clone(&target.name));
             match &*target.kind {
                 "Service" => self.touch_service(objects, &of(Kind::Service)),
+                "ServiceEntry" => {
+                    let key = of(Kind::ServiceEntry);
+                    if let Some(entry) = objects.service_entry(&key) {
+                        self.touch_served(objects, &key, entry);
+                    }
+                }
                 "Gateway" => self.touch_gateway(objects, &of(Kind::Gateway)),
                 "GatewayClass" => {
                     for gateway in gateways_of(objects, &target.name) {
@@ -371,6 +391,7 @@ impl Dirty {
         if changed.is_empty() {
             return;
         }
+        self.touch_labelled_endpoints(objects);
         for (key, object) in objects.of_kind(Kind::Pod) {
             let Object::Pod(pod) = object else { continue };
             let labels = &pod.metadata.labels;

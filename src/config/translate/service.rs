@@ -10,9 +10,9 @@ use ambit_model::{
 use super::waypoint::{Bound, waypoint};
 use super::{Inputs, authentication};
 use crate::config::Settings;
-use crate::config::objects::ObjectKey;
 use crate::config::objects::pod::Pod;
 use crate::config::objects::service::{Service, ServicePort, TargetPort};
+use crate::config::objects::{Kind, ObjectKey};
 use crate::config::store::Claim;
 
 /// `LoadBalancing.Scope` numbers of `istio.workload`.
@@ -66,6 +66,14 @@ pub(super) fn name_of(settings: &Settings, key: &ObjectKey) -> ServiceName {
     } = key;
     let hostname = format!("{name}.{namespace}.svc.{}", settings.cluster_domain);
     ServiceName::new(Arc::clone(namespace), hostname)
+}
+
+/// The service whose full name that is, whether it is there or not.
+pub(super) fn key_of(settings: &Settings, hostname: &str) -> Option<ObjectKey> {
+    let (service, domain) = hostname.split_once(".svc.")?;
+    let (name, namespace) = service.split_once('.')?;
+    let is_one = *domain == *settings.cluster_domain && !namespace.contains('.');
+    is_one.then(|| ObjectKey::new(Kind::Service, namespace, name))
 }
 
 /// The ports of a service as an endpoint serves them; ports that it does not have are left out.

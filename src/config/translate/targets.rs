@@ -16,7 +16,7 @@ use super::waypoint::{
     Binding, Bound, WhyRefused, address_of, binding, is_our_class, service as service_of_waypoint,
     tunnel_listener,
 };
-use super::{Inputs, policy, service};
+use super::{Inputs, policy, service, service_entry};
 use crate::config::objects::authorization_policy::AuthorizationPolicy;
 use crate::config::objects::gateway::GatewayKey;
 use crate::config::objects::pod::Pod;
@@ -46,9 +46,14 @@ pub(super) fn of_pod<'a>(
     let own = binding(objects, Bound::Workload, &pod.metadata, &key.namespace);
     found.add(inputs, &own, None);
     for name in services {
-        let short = name.hostname.split('.').next().unwrap_or_default();
-        let service = ObjectKey::new(Kind::Service, Arc::clone(&name.namespace), short);
-        found.add(inputs, &of_service(objects, &service), Some(&service));
+        let key = match service::key_of(inputs.settings, &name.hostname) {
+            Some(service) if objects.service(&service).is_some() => service,
+            _ => match service_entry::of_name(inputs, name) {
+                Some((entry, _)) => entry.clone(),
+                None => continue,
+            },
+        };
+        found.add(inputs, &of_service(objects, &key), Some(&key));
     }
     found.policies.sort();
     found.policies.dedup();
@@ -67,7 +72,7 @@ impl Bindings {
         let to_service = service.into_iter().flat_map(|service| {
             let policies = inputs.objects;
             let policies = policies.in_namespace(Kind::AuthorizationPolicy, &service.namespace);
-            policies.filter(|(_, object)| names(object, "Service", &service.name))
+            policies.filter(|(_, object)| names(object, service.kind.name(), &service.name))
         });
         let class = inputs
             .objects
@@ -100,7 +105,7 @@ fn names(object: &Object, kind: &str, name: &str) -> bool {
 
 /// Whether a target is of a kind that waypoints judge for, in the namespace of the policy.
 fn is_known(target: &TargetReference) -> bool {
-    let kinds = ["Gateway", "Service", "GatewayClass"];
+    let kinds = ["Gateway", "Service", "ServiceEntry", "GatewayClass"];
     target.namespace.is_none() && kinds.contains(&&*target.kind)
 }
 
@@ -122,6 +127,16 @@ pub(super) fn services(
             "Service" => {
                 let service = ObjectKey::new(Kind::Service, namespace, name);
                 services.push(service::name_of(inputs.settings, &service));
+            }
+            "ServiceEntry" => {
+                let key = ObjectKey::new(Kind::ServiceEntry, namespace, name);
+                let entry = inputs.objects.service_entry(&key);
+                let hosts = entry.map(|entry| service_entry::hosts(inputs, &key, entry));
+                let named = hosts.into_iter().flatten();
+                services
+                    .extend(named.map(|host| {
+                        ServiceName::new(Arc::clone(&key.namespace), Arc::clone(host))
+                    }));
             }
             _ if inputs.settings.is_root(&namespace) => {
                 let of_class = gateways_of(inputs.objects, &name);
@@ -230,16 +245,22 @@ pub(super) fn stand(inputs: &Inputs<'_>, namespace: &Arc<str>, target: &TargetRe
             None => Stand::Refused(key, WhyRefused::Missing),
         };
     }
-    match of_service(objects, &ObjectKey::new(Kind::Service, namespace, name)) {
+    let kind = match &*target.kind {
+        "ServiceEntry" => Kind::ServiceEntry,
+        _ => Kind::Service,
+    };
+    match of_service(objects, &ObjectKey::new(kind, namespace, name)) {
         Binding::Free | Binding::OutOfScope(_) => Stand::Free,
         Binding::To(_) => Stand::Behind,
         Binding::Refused(gateway, why) => Stand::Refused(gateway, why),
     }
 }
 
-/// How a service, which may not be there, stands to waypoints.
+/// How a service or service entry, which may not be there, stands to waypoints.
 fn of_service(objects: &Objects, key: &ObjectKey) -> Binding {
-    objects.service(key).map_or(Binding::Free, |service| {
-        binding(objects, Bound::Service, &service.metadata, &key.namespace)
+    let service = objects.service(key).map(|service| &service.metadata);
+    let entry = || objects.service_entry(key).map(|entry| &entry.metadata);
+    service.or_else(entry).map_or(Binding::Free, |metadata| {
+        binding(objects, Bound::Service, metadata, &key.namespace)
     })
 }

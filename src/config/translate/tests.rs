@@ -5,6 +5,7 @@ mod policy;
 mod requests;
 mod routes;
 mod service;
+mod service_entry;
 mod targets;
 mod traffic;
 mod tunnel_port;

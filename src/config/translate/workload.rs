@@ -10,7 +10,9 @@ use ambit_model::{
 
 use super::service::{self, port_mappings};
 use super::waypoint::{Bound, waypoint, waypoint_of_pod};
-use super::{Inputs, authentication, enrolment, peer_authentication, policy, targets};
+use super::{
+    Inputs, authentication, enrolment, peer_authentication, policy, service_entry, targets,
+};
 use crate::config::objects::metadata::{Labels, Metadata, OwnerReference};
 use crate::config::objects::pod::Pod;
 use crate::config::objects::service::{Endpoint, EndpointSlice, Service};
@@ -227,6 +229,7 @@ fn services(
             services.entry(name).or_insert_with(Vec::new).extend(ports);
         }
     }
+    service_entry::join(inputs, key, pod, &mut services);
     for ports in services.values_mut() {
         ports.sort_unstable();
         ports.dedup();

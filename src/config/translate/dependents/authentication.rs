@@ -63,6 +63,12 @@ impl Dirty {
                     self.touch_service(objects, &service);
                     self.outputs.insert(Output::Service(service));
                 }
+                "ServiceEntry" => {
+                    let key = of(Kind::ServiceEntry);
+                    if let Some(entry) = objects.service_entry(&key) {
+                        self.touch_served(objects, &key, entry);
+                    }
+                }
                 "Gateway" => self.touch_gateway(objects, &of(Kind::Gateway)),
                 "GatewayClass" => self.everything |= is_root,
                 _ => {}

@@ -1,0 +1,136 @@
+//! What a service entry or a workload entry says that is not followed as it is written.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::{Inputs, Way, of_cluster, pod_at};
+use crate::config::objects::ObjectKey;
+use crate::config::objects::service_entry::{Endpoint, Location, Protocol, ServiceEntry};
+use crate::config::objects::workload_entry::WorkloadEntry;
+use crate::config::problem::{Finding, Severity};
+use crate::config::store::Claim;
+use crate::config::translate::waypoint::{Binding, Bound, binding};
+
+type Findings = Vec<(Severity, Finding)>;
+
+/// What is said of a service entry.
+pub fn findings(inputs: &Inputs<'_>, key: &ObjectKey, entry: &ServiceEntry) -> Findings {
+    let mut found = Findings::new();
+    for (index, host) in entry.spec.hosts.iter().enumerate() {
+        let field = format!("spec.hosts[{index}]");
+        found.extend(of_host(inputs, key, entry, host, &field));
+    }
+    for (index, block) in entry.spec.addresses.iter().enumerate() {
+        let block = block.net();
+        if block.prefix_len() == block.max_prefix_len()
+            && let Some(pod) = pod_at(inputs, block.addr())
+        {
+            let what = format!("is the address of {pod}: it does not stand for the hosts");
+            let field = format!("spec.addresses[{index}]");
+            found.push(warning(&field, what, "name another address, or none"));
+        }
+    }
+    for (index, endpoint) in entry.spec.endpoints.iter().enumerate() {
+        let field = format!("spec.endpoints[{index}]");
+        found.extend(of_endpoint(inputs, key, endpoint, &field));
+    }
+    if !entry.spec.subject_alt_names.is_empty() {
+        let what =
+            "is not looked at: whoever connects to outside hosts is told by DestinationRules";
+        let advice = "name them in trafficPolicy.tls.subjectAltNames of a DestinationRule";
+        found.push(warning("spec.subjectAltNames", what, advice));
+    }
+    if entry.spec.location == Location::MeshInternal && !entry.spec.endpoints.is_empty() {
+        let what = "MESH_INTERNAL: endpoints that are no pods have no identity here and are reached in \
+                    the clear";
+        let advice = "select pods by workloadSelector, or write MESH_EXTERNAL";
+        found.push(warning("spec.location", what, advice));
+    }
+    found
+}
+
+/// What is said of a workload entry.
+pub fn of_workload_entry(inputs: &Inputs<'_>, key: &ObjectKey, object: &WorkloadEntry) -> Findings {
+    let mut found = of_endpoint(inputs, key, &object.spec, "spec");
+    let labels = object.labels();
+    let mut entries = inputs.objects.entries_selecting(&key.namespace, &labels);
+    if entries.next().is_none() {
+        let what =
+            "no ServiceEntry of this namespace selects it by workloadSelector: it serves nothing";
+        let advice = "give it the labels of one (Services do not select WorkloadEntries here)";
+        found.push(warning("spec.labels", what, advice));
+    }
+    found
+}
+
+fn of_host(
+    inputs: &Inputs<'_>,
+    key: &ObjectKey,
+    entry: &ServiceEntry,
+    host: &Arc<str>,
+    field: &str,
+) -> Option<(Severity, Finding)> {
+    if let Some(service) = of_cluster(inputs, host) {
+        let what = format!("is the name of {service}, which it stays");
+        let advice = "name another host, or give the Service the endpoints";
+        return Some((Severity::Error, Finding::new(field, what, advice)));
+    }
+    let claim = Claim::Host(Arc::clone(&key.namespace), Arc::clone(host));
+    if inputs
+        .objects
+        .owner(&claim)
+        .is_some_and(|owner| owner != key)
+    {
+        // Said as a contradiction.
+        return None;
+    }
+    let bound = binding(
+        inputs.objects,
+        Bound::Service,
+        &entry.metadata,
+        &key.namespace,
+    );
+    let is_bound = matches!(bound, Binding::To(_) | Binding::Refused(..));
+    if Way::of(entry, host) == Way::Named && !is_bound {
+        let what = "has a `*`, and no waypoint stands before it to see which host is asked for: \
+                    connections to it are refused";
+        let advice = "label the ServiceEntry or its namespace with istio.io/use-waypoint";
+        return Some((Severity::Warning, Finding::new(field, what, advice)));
+    }
+    let by_server_name = |protocol| matches!(protocol, Protocol::Tls | Protocol::Https);
+    let mut ports = entry.spec.ports.iter();
+    if Way::of(entry, host) == Way::Named
+        && ports.any(|port| !by_server_name(port.protocol) && !port.protocol.is_for_requests())
+    {
+        let what = "has a `*` and a port of neither requests nor TLS, on which nobody says which host is \
+                    asked for: connections there are refused";
+        return Some(warning("spec.ports", what, "leave that port out"));
+    }
+    None
+}
+
+fn of_endpoint(inputs: &Inputs<'_>, key: &ObjectKey, endpoint: &Endpoint, field: &str) -> Findings {
+    let address: Option<IpAddr> = endpoint.address.parse().ok();
+    let pod = address.and_then(|address| pod_at(inputs, address));
+    let foreign = pod.filter(|pod| pod.namespace != key.namespace).map(|pod| {
+        let what = format!("is the address of {pod}, of another namespace: nothing is sent there");
+        let advice = "name the Service of that pod instead";
+        warning(&format!("{field}.address"), what, advice)
+    });
+    let network = (!endpoint.network.is_empty()).then(|| {
+        let what = "is not followed: all addresses are of one network";
+        warning(&format!("{field}.network"), what, "leave it out")
+    });
+    let account = (pod.is_none() && !endpoint.service_account.is_empty()).then(|| {
+        let what = "is not followed: what is no pod has no identity here";
+        warning(&format!("{field}.serviceAccount"), what, "leave it out")
+    });
+    [foreign, network, account].into_iter().flatten().collect()
+}
+
+fn warning(field: &str, what: impl Into<String>, advice: &str) -> (Severity, Finding) {
+    (
+        Severity::Warning,
+        Finding::new(field, what.into(), advice.to_owned()),
+    )
+}
