@@ -42,7 +42,7 @@ pub(in crate::config) fn rules(inputs: &Inputs<'_>) -> Vec<TelemetryRules> {
 /// What is said of values that are neither.
 pub(in crate::config) fn findings(inputs: &Inputs<'_>) -> Vec<(ObjectKey, Severity, Finding)> {
     let namespaces = inputs.objects.of_kind(Kind::Namespace);
-    let namespaces = namespaces.filter_map(|(key, object)| match object.as_ref() {
+    let namespaces = namespaces.filter_map(|(key, object)| match object {
         Object::Namespace(namespace) => Some((key, &namespace.metadata)),
         _ => None,
     });
@@ -62,7 +62,7 @@ fn gateways<'a>(
 ) -> impl Iterator<Item = (&'a ObjectKey, &'a Metadata)> + use<'a> {
     let objects = inputs.objects;
     let gateways = objects.of_kind(Kind::Gateway);
-    gateways.filter_map(move |(key, object)| match object.as_ref() {
+    gateways.filter_map(move |(key, object)| match object {
         Object::Gateway(gateway) if is_our_class(objects, &gateway.spec.gateway_class_name) => {
             Some((key, &gateway.metadata))
         }
