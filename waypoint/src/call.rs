@@ -172,11 +172,8 @@ pub(crate) fn asked_for(
         Refusal::new(Reason::WrongDestination, detail)
     };
     let mesh = &view.mesh;
-    let target = client.map_or_else(
-        || mesh.target(destination),
-        |client| mesh.target_for(client, destination),
-    );
-    match target {
+    // A client without an identity is of no namespace: it may ask for what everybody may.
+    match mesh.target_for(client.unwrap_or_default(), destination) {
         Found::Service(service, port) => {
             let tie = view.tie(&service.name, now).ok_or_else(not_ours)?;
             let asked = Asked::Service(Arc::clone(service), port);

@@ -19,7 +19,7 @@ use ambit_route::EndpointTag;
 
 use crate::drain::{Drain, Step};
 use crate::endpoint::Via;
-use crate::outside::address::{is_elsewhere_by_default, is_outside};
+use crate::outside::address::is_elsewhere_by_default;
 use crate::outside::names::Use;
 
 mod authenticators;
@@ -73,7 +73,7 @@ impl Destination {
 
     /// Whether it is outside of the mesh.
     pub(crate) fn is_outside(&self) -> bool {
-        self.via.is_none() && is_outside(&self.workload)
+        self.via.is_none() && self.workload.is_outside()
     }
 
     /// The workload as it is told of: what is outside of the mesh is known by the service alone.

@@ -175,7 +175,10 @@ fn to_unknown<T: Trace>(
     trace: &mut T,
 ) -> Result<OutboundPlan, Refusal> {
     let to = canonical(query.destination);
-    let mut claims = mesh.workloads_at(to.ip()).peekable();
+    let inside = mesh
+        .workloads_at(to.ip())
+        .filter(|claimant| !claimant.is_outside());
+    let mut claims = inside.peekable();
     let is_claimed = claims.peek().is_some();
     if let Some(guarded) = claims.find(|claimant| !is_plain(claimant)) {
         let detail = format!("several workloads claim {to}, among them {}", guarded.uid);

@@ -25,7 +25,7 @@ use crate::former::Former;
 use crate::names::{PolicyName, ServiceName, WorkloadUid};
 use crate::policy::Policy;
 use crate::route::ServiceRoutes;
-use crate::service::{Service, ServicePort};
+use crate::service::{PortMapping, Service, ServicePort};
 use crate::workload::{GatewayAddress, Workload};
 
 use policies::Policies;
@@ -73,6 +73,15 @@ pub enum Target<'a> {
     /// Nothing in the mesh, or several workloads of which none can be told to be meant (then
     /// [`Mesh::workloads_at`] names them).
     Unknown,
+}
+
+impl<'a> Target<'a> {
+    fn of(service: &'a Arc<Service>, port: u16) -> Self {
+        match service.port(port) {
+            Some(port) => Self::Service(service, *port),
+            None => Self::ServiceWithoutPort(service),
+        }
+    }
 }
 
 impl Mesh {
@@ -181,30 +190,57 @@ impl Mesh {
     }
 
     /// What a destination stands for to clients of a namespace: a service that is not for them is none.
-    /// A service's single address comes first, then a workload's own, then services that cover a range.
+    ///
+    /// The single address of a service of the cluster comes first, then a workload's own, then those that
+    /// anybody may write: the single address of another service, that of a server outside of the mesh, and
+    /// services that cover a range.
     pub fn target_for(&self, client: &str, destination: SocketAddr) -> Target<'_> {
         self.sought(Some(client), destination)
     }
 
     fn sought(&self, client: Option<&str>, destination: SocketAddr) -> Target<'_> {
-        let address = destination.ip();
-        let port = Some(destination.port());
-        let sought = Sought { client, port };
-        let service = match self.services.at_exactly(address, sought) {
-            None if self.workloads.is_claimed(address) => {
-                let workload = self.workload_at(address, destination.port());
-                return workload.map_or(Target::Unknown, Target::Workload);
-            }
-            None => self.services.at(address, sought),
-            exact => exact,
+        let (address, port) = (destination.ip(), destination.port());
+        let sought = Sought {
+            client,
+            port: Some(port),
         };
-        let Some(service) = service else {
-            return Target::Unknown;
-        };
-        match service.port(destination.port()) {
-            Some(port) => Target::Service(service, *port),
-            None => Target::ServiceWithoutPort(service),
+        let exact = self.services.at_exactly(address, sought);
+        if let Some(service) = exact
+            && service.canonical
+        {
+            return Target::of(service, port);
         }
+        if self.workloads.is_claimed(address) {
+            let workload = self.workload_at(address, port);
+            return workload.map_or(Target::Unknown, Target::Workload);
+        }
+        if let Some(service) = exact {
+            return Target::of(service, port);
+        }
+        if let Some(server) = self.server_at(client, destination) {
+            return Target::Workload(server);
+        }
+        let around = self.services.at(address, sought);
+        around.map_or(Target::Unknown, |service| Target::of(service, port))
+    }
+
+    /// A server outside of the mesh, by its own address: on a port on which a service serves it that the
+    /// client may know, and that asks for no waypoint.
+    fn server_at(&self, client: Option<&str>, destination: SocketAddr) -> Option<&Arc<Workload>> {
+        let is_open = |name: &ServiceName| {
+            self.service(name).is_some_and(|service| {
+                let is_visible = client.is_none_or(|client| service.is_visible_to(client));
+                is_visible && service.waypoint.is_none()
+            })
+        };
+        self.workloads_at(destination.ip()).find(|workload| {
+            let mut services = workload.services.iter();
+            let serves = |ports: &[PortMapping]| {
+                let mut ports = ports.iter();
+                ports.any(|port| port.target_port == destination.port())
+            };
+            services.any(|(name, ports)| serves(ports) && is_open(name))
+        })
     }
 
     /// The endpoints of a service, in no particular order.

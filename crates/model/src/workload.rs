@@ -84,6 +84,13 @@ impl Workload {
         SpiffeId::from_parts(&self.trust_domain, &self.namespace, &self.service_account)
     }
 
+    /// Whether it is no part of the mesh: a server that an entry of somebody's names
+    /// (`CLUSTER/networking.istio.io/KIND/…`), reached in the clear as it is.
+    pub fn is_outside(&self) -> bool {
+        let is_entry = self.uid.as_str().split('/').nth(1) == Some("networking.istio.io");
+        is_entry && self.protocol == TunnelProtocol::None && self.waypoint.is_none()
+    }
+
     /// Its share as an endpoint, never 0.
     pub fn weight(&self) -> u32 {
         self.capacity.max(1)

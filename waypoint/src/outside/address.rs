@@ -51,16 +51,5 @@ pub(crate) fn is_elsewhere_by_default(address: IpAddr) -> bool {
 /// Whether a workload has the mesh before it. Those of a node's own network have not, and have its address.
 fn is_of_mesh(workload: &Workload) -> bool {
     let is_tunnelled = workload.protocol != TunnelProtocol::None;
-    is_tunnelled || !(workload.host_network || is_entry(workload))
-}
-
-/// Whether a workload is outside of the mesh: one that an entry names, reached as it is.
-pub(crate) fn is_outside(workload: &Workload) -> bool {
-    workload.protocol == TunnelProtocol::None && is_entry(workload)
-}
-
-/// Whether it comes from a ServiceEntry or a WorkloadEntry (`CLUSTER/networking.istio.io/KIND/…`).
-fn is_entry(workload: &Workload) -> bool {
-    let mut parts = workload.uid.as_str().splitn(3, '/');
-    parts.nth(1) == Some("networking.istio.io")
+    is_tunnelled || !(workload.host_network || workload.is_outside())
 }

@@ -92,6 +92,7 @@ fn opened(proxy: &Proxy, call: &Call, way: &Way, ends: &Ends) -> Passage {
         source: call.client.address,
         forwarded: None,
         destination: call.destination,
+        host: None,
         tunnel: None,
         sent: 0,
         received: 0,

@@ -73,10 +73,8 @@ fn is_of_mesh(mesh: &Mesh, service: &Service) -> bool {
 /// Whether a workload has the mesh before it. Hosts that an entry names have not, nor have those of a
 /// node's own network, whose address is the node's.
 fn is_inside(workload: &Workload) -> bool {
-    let mut parts = workload.uid.as_str().splitn(3, '/');
-    let is_entry = parts.nth(1) == Some("networking.istio.io");
     let is_plain = workload.protocol == TunnelProtocol::None && workload.waypoint.is_none();
-    !(is_plain && (workload.host_network || is_entry))
+    !(workload.is_outside() || is_plain && workload.host_network)
 }
 
 #[cfg(test)]

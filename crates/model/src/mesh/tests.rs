@@ -6,6 +6,7 @@ use crate::policy::Scope;
 use crate::service::PortMapping;
 
 mod naive;
+mod outside;
 mod sharing;
 
 fn put(mesh: &mut Mesh, workload: Workload) -> Arc<Workload> {

@@ -67,7 +67,15 @@ impl Workloads {
     pub(super) fn at(&self, address: IpAddr, port: u16) -> Option<&Arc<Workload>> {
         let claims = self.by_address.get(&address.to_canonical())?;
         claims.only().or_else(|| {
-            let mut serving = claims.iter().filter(|workload| serves(workload, port));
+            let mut inside = claims.iter().filter(|workload| !workload.is_outside());
+            match (inside.next(), inside.next()) {
+                (Some(only), None) => return Some(only),
+                // What several entries name is one server all the same.
+                (None, _) => return claims.iter().find(|workload| serves(workload, port)),
+                (Some(_), Some(_)) => {}
+            }
+            let inside = claims.iter().filter(|workload| !workload.is_outside());
+            let mut serving = inside.filter(|workload| serves(workload, port));
             let first = serving.next();
             if serving.next().is_some() {
                 None
@@ -84,8 +92,10 @@ impl Workloads {
             .flat_map(Claims::iter)
     }
 
+    /// Whether a workload of the mesh claims the address.
     pub(super) fn is_claimed(&self, address: IpAddr) -> bool {
-        self.by_address.contains_key(&address.to_canonical())
+        self.claiming(address)
+            .any(|workload| !workload.is_outside())
     }
 
     pub(super) fn by_pod(&self, namespace: &str, name: &str) -> Option<&Arc<Workload>> {
