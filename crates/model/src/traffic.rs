@@ -88,6 +88,9 @@ pub struct OutsideTls {
     /// True if any certificate will do.
     #[serde(skip_serializing_if = "is_default")]
     pub unverified: bool,
+    /// Why nothing is sent to the host, if what somebody asks for cannot be done.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unusable: Option<Arc<str>>,
 }
 
 /// Which of several endpoints.

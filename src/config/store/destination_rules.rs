@@ -13,6 +13,8 @@ use crate::config::objects::{Kind, Object, ObjectKey};
 #[derive(Debug, Default)]
 pub(super) struct DestinationIndex {
     by_service: HashMap<ObjectKey, BTreeSet<ObjectKey>>,
+    /// Those whose host is none of the cluster's.
+    by_host: HashMap<Arc<str>, BTreeSet<ObjectKey>>,
     /// Those whose host is a wildcard: seldom any.
     wild: BTreeSet<ObjectKey>,
     /// How many objects ask for a label.
@@ -27,7 +29,10 @@ impl DestinationIndex {
                 Indexing::Add => drop(self.wild.insert(key.clone())),
                 Indexing::Remove => drop(self.wild.remove(key)),
             },
-            Host::Outside => {}
+            Host::Outside => {
+                let host = Arc::clone(&object.spec.host);
+                indexing.apply(&mut self.by_host, host, key);
+            }
         }
         for label in object.labels() {
             let count = self.labels.entry(Arc::clone(&label)).or_default();
@@ -57,6 +62,17 @@ impl Objects {
         service: &ObjectKey,
     ) -> impl Iterator<Item = (&'a ObjectKey, &'a DestinationRule)> + use<'a> {
         let named = self.destination_rules.by_service.get(service);
+        let keys = named.into_iter().flatten();
+        keys.chain(&self.destination_rules.wild)
+            .filter_map(|key| Some((key, self.destination_rule(key)?)))
+    }
+
+    /// Destination rules that name a host outside of the cluster, or may by a wildcard.
+    pub fn destination_rules_of_host<'a>(
+        &'a self,
+        host: &str,
+    ) -> impl Iterator<Item = (&'a ObjectKey, &'a DestinationRule)> + use<'a> {
+        let named = self.destination_rules.by_host.get(host);
         let keys = named.into_iter().flatten();
         keys.chain(&self.destination_rules.wild)
             .filter_map(|key| Some((key, self.destination_rule(key)?)))

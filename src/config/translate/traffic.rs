@@ -13,17 +13,21 @@
 
 mod findings;
 mod policy;
+mod tls;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::sync::Arc;
 
 use ambit_model::{GatewayAddress, ServiceTraffic, Subset};
 
 use self::policy::policies;
+use self::tls::Towards;
 use super::Inputs;
 use super::waypoint::{Bound, waypoint};
 use crate::config::objects::ObjectKey;
 use crate::config::objects::destination_rule::DestinationRule;
+use crate::config::objects::metadata::Metadata;
 use crate::config::objects::virtual_service::hosts::{Export, Host};
 use crate::config::problem::{Finding, Severity};
 
@@ -59,40 +63,99 @@ struct Rule<'a> {
 
 type Verdicts = BTreeMap<ObjectKey, RuleVerdict>;
 
+/// What rules may be about.
+pub(super) struct Ruled<'a> {
+    /// Its full name.
+    pub(super) host: Arc<str>,
+    /// The service of the cluster that it is, if it is one.
+    pub(super) service: Option<&'a ObjectKey>,
+    pub(super) namespace: &'a Arc<str>,
+    /// What is said of the object: whether it is bound to a waypoint.
+    pub(super) metadata: &'a Metadata,
+    /// Numbers of its ports.
+    pub(super) ports: BTreeSet<u16>,
+}
+
 pub(super) fn translate(inputs: &Inputs<'_>, service: &ObjectKey) -> TranslatedTraffic {
+    match ruled(inputs, service) {
+        Some(ruled) => translate_for(inputs, &ruled),
+        None => TranslatedTraffic::default(),
+    }
+}
+
+/// The same for any service: also for a host outside of the mesh.
+pub(super) fn translate_for(inputs: &Inputs<'_>, of: &Ruled<'_>) -> TranslatedTraffic {
     let mut verdicts = Verdicts::new();
-    let rules = deciding(inputs, service, &mut verdicts);
-    let object = inputs.objects.service(service);
-    let ports = object.into_iter().flat_map(|object| object.tcp_ports());
-    let ports = ports.map(|port| port.port).collect();
-    let traffic = (!rules.is_empty()).then(|| merged(&rules, &ports, &mut verdicts));
+    let rules = deciding(inputs, of, &mut verdicts);
+    let traffic = (!rules.is_empty()).then(|| merged(&rules, of, &mut verdicts));
     TranslatedTraffic { traffic, verdicts }
+}
+
+/// A service of the cluster.
+fn ruled<'a>(inputs: &Inputs<'a>, service: &'a ObjectKey) -> Option<Ruled<'a>> {
+    let object = inputs.objects.service(service);
+    let object = object.filter(|service| !service.is_external_name())?;
+    Some(Ruled {
+        host: inputs.service_name(service).hostname,
+        service: Some(service),
+        namespace: &service.namespace,
+        metadata: &object.metadata,
+        ports: object.tcp_ports().map(|port| port.port).collect(),
+    })
 }
 
 /// The subset of that name is there.
 pub(super) fn has_subset(inputs: &Inputs<'_>, service: &ObjectKey, subset: &str) -> bool {
-    let rules = deciding(inputs, service, &mut Verdicts::new());
+    let Some(ruled) = ruled(inputs, service) else {
+        return false;
+    };
+    let rules = deciding(inputs, &ruled, &mut Verdicts::new());
     let mut subsets = rules.iter().flat_map(|rule| &rule.object.spec.subsets);
     subsets.any(|there| *there.name == *subset)
+}
+
+impl Ruled<'_> {
+    fn towards(&self) -> Towards {
+        match self.service {
+            Some(_) => Towards::Mesh,
+            None => Towards::Outside,
+        }
+    }
+
+    /// Rules that may be for it.
+    fn rules<'a>(&self, inputs: &Inputs<'a>) -> Vec<(&'a ObjectKey, &'a DestinationRule)> {
+        match self.service {
+            Some(service) => inputs.objects.destination_rules_of(service).collect(),
+            None => inputs
+                .objects
+                .destination_rules_of_host(&self.host)
+                .collect(),
+        }
+    }
+}
+
+impl fmt::Display for Ruled<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.service {
+            Some(service) => service.fmt(f),
+            None => write!(f, "{} of namespace {}", self.host, self.namespace),
+        }
+    }
 }
 
 /// The rules that hold for a service, the oldest first.
 fn deciding<'a>(
     inputs: &Inputs<'a>,
-    service: &ObjectKey,
+    service: &Ruled<'_>,
     verdicts: &mut Verdicts,
 ) -> Vec<Rule<'a>> {
-    let object = inputs.objects.service(service);
-    let Some(object) = object.filter(|service| !service.is_external_name()) else {
-        return Vec::new();
-    };
-    let bound = waypoint(inputs, Bound::Service, &object.metadata, &service.namespace);
+    let bound = waypoint(inputs, Bound::Service, service.metadata, service.namespace);
     let client = match bound {
         Some(GatewayAddress::Service(name, _)) => name.namespace,
-        _ => Arc::clone(&service.namespace),
+        _ => Arc::clone(service.namespace),
     };
     let mut rules = Vec::new();
-    for (key, object) in inputs.objects.destination_rules_of(service) {
+    for (key, object) in service.rules(inputs) {
         let Some(precision) = precision(inputs, service, key, object) else {
             continue;
         };
@@ -130,26 +193,29 @@ fn deciding<'a>(
 /// How much of the name of a service the host of a rule says; none if it is another's.
 fn precision(
     inputs: &Inputs<'_>,
-    service: &ObjectKey,
+    service: &Ruled<'_>,
     key: &ObjectKey,
     object: &DestinationRule,
 ) -> Option<usize> {
-    match Host::of(&key.namespace, &object.spec.host) {
+    let is_meant = match Host::of(&key.namespace, &object.spec.host) {
+        // A host that is a wildcard itself is named in full by the same one.
+        Host::Wildcard(_) if object.spec.host == service.host => true,
         Host::Wildcard(suffix) => {
-            let name = inputs.service_name(service);
-            name.hostname.ends_with(&*suffix).then_some(suffix.len())
+            return service.host.ends_with(&*suffix).then_some(suffix.len());
         }
+        Host::Outside => service.service.is_none() && object.spec.host == service.host,
         host => {
             let meant = host.service(&inputs.settings.cluster_domain)?;
-            (meant == *service).then_some(usize::MAX)
+            service.service == Some(&meant)
         }
-    }
+    };
+    is_meant.then_some(usize::MAX)
 }
 
 /// Whose rule it is: of the waypoint's namespace, the service's, or a root's.
 fn rank(
     inputs: &Inputs<'_>,
-    service: &ObjectKey,
+    service: &Ruled<'_>,
     client: &Arc<str>,
     key: &ObjectKey,
     object: &DestinationRule,
@@ -168,7 +234,7 @@ fn rank(
     }
     if own == client {
         Ok(0)
-    } else if *own == service.namespace {
+    } else if own == service.namespace {
         Ok(1)
     } else if inputs.settings.is_root(own) {
         Ok(2)
@@ -183,7 +249,8 @@ fn rank(
 }
 
 /// What rules for one service come to together.
-fn merged(rules: &[Rule<'_>], ports: &BTreeSet<u16>, verdicts: &mut Verdicts) -> ServiceTraffic {
+fn merged(rules: &[Rule<'_>], of: &Ruled<'_>, verdicts: &mut Verdicts) -> ServiceTraffic {
+    let (ports, towards) = (&of.ports, of.towards());
     let mut with_policy = rules
         .iter()
         .filter_map(|rule| Some((rule.key, rule.object.spec.traffic_policy.as_ref()?)));
@@ -209,7 +276,7 @@ fn merged(rules: &[Rule<'_>], ports: &BTreeSet<u16>, verdicts: &mut Verdicts) ->
             }
             let made = (told < MOST_TOLD).then(|| Subset {
                 labels: subset.labels.clone(),
-                policies: policies(whole, subset.traffic_policy.as_ref(), ports),
+                policies: policies(whole, subset.traffic_policy.as_ref(), ports, towards),
             });
             told += made.as_ref().map_or(0, length);
             let Some(made) = made.filter(|_| told < MOST_TOLD) else {
@@ -226,7 +293,7 @@ fn merged(rules: &[Rule<'_>], ports: &BTreeSet<u16>, verdicts: &mut Verdicts) ->
         }
     }
     ServiceTraffic {
-        whole: policies(whole, None, ports),
+        whole: policies(whole, None, ports, towards),
         subsets,
     }
 }

@@ -75,6 +75,9 @@ impl Originator {
         ask: &Arc<OutsideTls>,
         inner: Inner,
     ) -> Result<Secure, String> {
+        if let Some(why) = &ask.unusable {
+            return Err(format!("as its DestinationRule asks for it: {why}"));
+        }
         let name = ask.sni.as_deref().or(host).unwrap_or_default();
         let server = server_name(name).ok_or_else(|| format!("`{name}` is no name of a server"))?;
         let connector = TlsConnector::from(self.config(ask, inner)?);

@@ -173,6 +173,7 @@ prop_compose! {
             tls: bounds.0.map(|number| Arc::new(OutsideTls {
                 sni: (number % 2 == 0).then(|| "sni.example.com".into()),
                 names: vec!["a.example.com".into(); (number % 3) as usize], unverified: number % 5 == 0,
+                unusable: (number % 7 == 0).then(|| "why".into()),
             })),
         }
     }

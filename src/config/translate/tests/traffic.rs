@@ -212,6 +212,12 @@ fn what_has_no_effect_is_said() {
             "host: web, trafficPolicy: {tls: {mode: DISABLE}}".to_owned(),
             "false spec.trafficPolicy.tls.mode",
         ),
+        (
+            "shop/r",
+            "host: api.example.com, trafficPolicy: {portLevelSettings: [{port: {number: 443}, tls: {mode: MUTUAL, credentialName: c}}]}"
+                .to_owned(),
+            "true spec.trafficPolicy.portLevelSettings[0].tls.mode",
+        ),
         ("shop/r", simple("PASSTHROUGH"), "followed as LEAST_REQUEST"),
         (
             "shop/r",

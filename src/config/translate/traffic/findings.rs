@@ -5,14 +5,13 @@ use crate::config::objects::destination_rule::DestinationRule;
 use crate::config::objects::destination_rule::balancing::{
     ConsistentHash, LoadBalancer, Simple, Warmup,
 };
-use crate::config::objects::destination_rule::policy::{
-    ConnectionPool, Tls, TlsMode, TrafficPolicy,
-};
+use crate::config::objects::destination_rule::policy::{ConnectionPool, TrafficPolicy};
 use crate::config::objects::virtual_service::hosts::{Export, Host};
 use crate::config::problem::{Finding, Severity};
 use crate::config::translate::Inputs;
 
 use super::policy::hash_key;
+use super::tls::{self, Towards};
 
 /// Largest ring and table that waypoints make: each subset of each port has one of its own.
 const LARGEST_RING: u64 = 1 << 16;
@@ -21,16 +20,16 @@ const LARGEST_TABLE: u64 = 131_071;
 const MOST_LABELS: usize = 16;
 
 /// Findings, as they are found.
-#[derive(Default)]
-struct Notes(Vec<(Severity, Finding)>);
+#[derive(Debug, Default)]
+pub(super) struct Notes(Vec<(Severity, Finding)>);
 
 impl Notes {
-    fn warn(&mut self, field: String, what: &str, advice: &str) {
+    pub(super) fn warn(&mut self, field: String, what: &str, advice: &str) {
         let finding = Finding::new(field, what, advice);
         self.0.push((Severity::Warning, finding));
     }
 
-    fn wrong(&mut self, field: String, what: &str, advice: &str) {
+    pub(super) fn wrong(&mut self, field: String, what: &str, advice: &str) {
         let finding = Finding::new(field, what, advice);
         self.0.push((Severity::Error, finding));
     }
@@ -53,10 +52,28 @@ pub fn findings(
             "write `.`, `*` or a namespace",
         );
     }
+    let towards = towards(inputs, key, object);
     for (field, policy) in object.policies() {
-        of_policy(&field, policy, &mut notes);
+        of_policy(&field, policy, towards, &mut notes);
     }
     notes.0
+}
+
+/// Whether a rule is about services of the cluster: a wildcard is, if it is for one of them.
+fn towards(inputs: &Inputs<'_>, key: &ObjectKey, object: &DestinationRule) -> Towards {
+    let is_of_mesh = match Host::of(&key.namespace, &object.spec.host) {
+        Host::Service(_, given) => given.is_none_or(|it| *it == *inputs.settings.cluster_domain),
+        Host::Wildcard(suffix) => inputs
+            .objects
+            .services_ruled(key, object)
+            .iter()
+            .any(|service| inputs.service_name(service).hostname.ends_with(&*suffix)),
+        Host::Outside => false,
+    };
+    match is_of_mesh {
+        true => Towards::Mesh,
+        false => Towards::Outside,
+    }
 }
 
 fn host(inputs: &Inputs<'_>, key: &ObjectKey, object: &DestinationRule, notes: &mut Notes) {
@@ -80,25 +97,19 @@ fn host(inputs: &Inputs<'_>, key: &ObjectKey, object: &DestinationRule, notes: &
     }
 }
 
-fn of_policy(field: &str, policy: &TrafficPolicy, notes: &mut Notes) {
+fn of_policy(field: &str, policy: &TrafficPolicy, towards: Towards, notes: &mut Notes) {
     let balancer = policy.load_balancer.as_ref();
-    of_part(
-        field,
-        balancer,
-        policy.connection_pool.as_ref(),
-        policy.tls.as_ref(),
-        notes,
-    );
+    of_part(field, balancer, policy.connection_pool.as_ref(), notes);
+    if let Some(tls) = &policy.tls {
+        tls::findings(&format!("{field}.tls"), tls, towards, notes);
+    }
     for (index, port) in policy.port_level_settings.iter().enumerate() {
         let field = format!("{field}.portLevelSettings[{index}]");
         let balancer = port.load_balancer.as_ref();
-        of_part(
-            &field,
-            balancer,
-            port.connection_pool.as_ref(),
-            port.tls.as_ref(),
-            notes,
-        );
+        of_part(&field, balancer, port.connection_pool.as_ref(), notes);
+        if let Some(tls) = &port.tls {
+            tls::findings(&format!("{field}.tls"), tls, towards, notes);
+        }
     }
     if policy.tunnel.is_some() {
         let what = "tunnels lead to hosts outside of the mesh, which are not reached from here";
@@ -115,7 +126,6 @@ fn of_part(
     field: &str,
     balancer: Option<&LoadBalancer>,
     pool: Option<&ConnectionPool>,
-    tls: Option<&Tls>,
     notes: &mut Notes,
 ) {
     if let Some(balancer) = balancer {
@@ -123,9 +133,6 @@ fn of_part(
     }
     if let Some(pool) = pool {
         of_pool(&format!("{field}.connectionPool"), pool, notes);
-    }
-    if let Some(tls) = tls {
-        of_tls(&format!("{field}.tls"), tls, notes);
     }
 }
 
@@ -220,32 +227,5 @@ fn of_pool(field: &str, pool: &ConnectionPool, notes: &mut Notes) {
         let what = "connections that are no HTTP are not ended for their silence";
         let advice = "leave it out; for HTTP write http.idleTimeout";
         notes.warn(format!("{field}.idleTimeout"), what, advice);
-    }
-}
-
-fn of_tls(field: &str, tls: &Tls, notes: &mut Notes) {
-    const OURS: &str = "leave tls out, or write ISTIO_MUTUAL";
-    let mode = format!("{field}.mode");
-    match tls.mode {
-        Some(TlsMode::IstioMutual) => {}
-        None | Some(TlsMode::Disable) => {
-            let what =
-                "endpoints in the mesh are reached by mutual TLS all the same, others in plaintext";
-            notes.warn(mode, what, OURS);
-        }
-        Some(TlsMode::Simple | TlsMode::Mutual) => {
-            let what =
-                "TLS to a service of the cluster is that of the mesh; none is begun for the server";
-            notes.wrong(
-                mode,
-                what,
-                "leave tls out, or let the client speak TLS to a port of protocol TLS",
-            );
-        }
-    }
-    let names = !tls.subject_alt_names.is_empty();
-    if names && tls.mode == Some(TlsMode::IstioMutual) {
-        let what = "an endpoint has to prove the identity of its own pod, and no other";
-        notes.warn(format!("{field}.subjectAltNames"), what, "leave it out");
     }
 }

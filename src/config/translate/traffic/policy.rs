@@ -8,11 +8,12 @@ use ambit_model::{
     OutlierPolicy, PortPolicies, RetryShare,
 };
 
+use super::tls::{Towards, outside};
 use crate::config::objects::destination_rule::balancing::{
     ConsistentHash, HttpCookie, LoadBalancer, LocalityLbSetting, Simple,
 };
 use crate::config::objects::destination_rule::policy::{
-    ConnectionPool, OutlierDetection, PortPolicy, RetryBudget, TrafficPolicy, UpgradePolicy,
+    ConnectionPool, OutlierDetection, PortPolicy, RetryBudget, Tls, TrafficPolicy, UpgradePolicy,
 };
 use crate::config::objects::virtual_service::values::Span;
 
@@ -25,6 +26,7 @@ pub(super) fn policies(
     whole: Option<&TrafficPolicy>,
     part: Option<&TrafficPolicy>,
     served: &BTreeSet<u16>,
+    towards: Towards,
 ) -> PortPolicies {
     let both = || whole.into_iter().chain(part);
     let named = both().flat_map(|policy| &policy.port_level_settings);
@@ -34,7 +36,7 @@ pub(super) fn policies(
         let nothing = Parts::default();
         let whole = whole.map_or(nothing, |policy| nothing.under(policy, port));
         let fields = part.map_or(whole, |policy| whole.under(policy, port));
-        fields.policy()
+        fields.policy(towards)
     };
     PortPolicies {
         any: on(None),
@@ -56,6 +58,7 @@ struct Parts<'a> {
     pool: Option<&'a ConnectionPool>,
     outliers: Option<&'a OutlierDetection>,
     budget: Option<&'a RetryBudget>,
+    tls: Option<&'a Tls>,
 }
 
 impl<'a> Parts<'a> {
@@ -66,6 +69,7 @@ impl<'a> Parts<'a> {
             pool: policy.connection_pool.as_ref().or(self.pool),
             outliers: policy.outlier_detection.as_ref().or(self.outliers),
             budget: policy.retry_budget.as_ref().or(self.budget),
+            tls: policy.tls.as_ref().or(self.tls),
         };
         let mut ports = policy.port_level_settings.iter();
         // What a port does not say is not taken over: it is as if nobody had said it.
@@ -76,11 +80,12 @@ impl<'a> Parts<'a> {
                 pool: own.connection_pool.as_ref(),
                 outliers: own.outlier_detection.as_ref(),
                 budget: over.budget,
+                tls: own.tls.as_ref(),
             },
         }
     }
 
-    fn policy(self) -> ambit_model::TrafficPolicy {
+    fn policy(self, towards: Towards) -> ambit_model::TrafficPolicy {
         let balancer = self.balancer;
         let setting = balancer.and_then(|balancer| balancer.locality_lb_setting.as_ref());
         let outliers = self.outliers.map(outliers);
@@ -92,7 +97,11 @@ impl<'a> Parts<'a> {
             warm_up: balancer.and_then(warm_up),
             connections: connections(self.pool, self.budget),
             outliers,
-            tls: None,
+            // Within the mesh it is the mesh's.
+            tls: match towards {
+                Towards::Mesh => None,
+                Towards::Outside => self.tls.and_then(outside),
+            },
         }
     }
 }

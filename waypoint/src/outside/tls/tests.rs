@@ -16,7 +16,7 @@ fn ask(sni: Option<&str>, names: &[&str]) -> Arc<OutsideTls> {
     Arc::new(OutsideTls {
         sni: sni.map(Into::into),
         names: names.iter().map(|&name| name.into()).collect(),
-        unverified: false,
+        ..OutsideTls::default()
     })
 }
 
@@ -88,6 +88,13 @@ async fn another_server_name_is_asked_for_and_verified_or_else_the_names_that_ar
     let only = ask(None, &["spare.example.com"]);
     met(&api, only).await.unwrap_err();
     met(&api, ask(Some("not a name"), &[])).await.unwrap_err();
+    // What cannot be done as it is asked for is not done in another way.
+    let unusable = OutsideTls {
+        unverified: true,
+        unusable: Some("why".into()),
+        ..OutsideTls::default()
+    };
+    met(&api, Arc::new(unusable)).await.unwrap_err();
 }
 
 #[tokio::test]
