@@ -298,3 +298,6 @@ fn opening(arrival: Arrival, ends: Ends) -> Opening {
         admitted: None,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,7 @@
 //! was told to, but for pods that their annotation leaves out.
 //!
 //! A pod may be captured before its annotation is known, and the annotation may change: the rules are
-//! loaded again then (`reconcile.rs`). They redirect only what has a listener, which stays once it is
+//! loaded again then (`reconcile.rs`). What was known is kept over a restart. The rules redirect only what has a listener, which stays once it is
 //! open: questions that were redirected a moment ago still go there.
 
 use super::enrol::EnrolError;
@@ -13,7 +13,12 @@ use crate::host::pods::PodState;
 
 /// Whether a pod's questions are to be redirected, as far as is known.
 pub(crate) fn is_wanted(host: &Host, uid: &PodUid) -> bool {
-    host.dns && !host.roster.record(uid).is_some_and(|record| record.no_dns)
+    let told = host.roster.record(uid).map(|record| record.no_dns);
+    let known = || {
+        let pods = host.pods.lock();
+        pods.get(uid).is_some_and(|pod| pod.attachment.no_dns)
+    };
+    host.dns && !told.unwrap_or_else(known)
 }
 
 /// Has a pod captured as it is to be, and notes that.
@@ -23,6 +28,10 @@ pub(crate) async fn load(host: &Host, uid: &PodUid) -> Result<(), EnrolError> {
         let pod = pods.get(uid);
         pod.is_some_and(|pod| pod.attachment.listeners.iter().any(|l| l.is_for_names()))
     };
+    let told = host.roster.record(uid).map(|record| record.no_dns);
+    if let (Some(no_dns), Some(pod)) = (told, host.pods.lock().get_mut(uid)) {
+        pod.attachment.no_dns = no_dns;
+    }
     let dns = is_wanted(host, uid) && has_listener();
     written::load(host, uid, &host.capture(dns)).await?;
     if let Some(pod) = host.pods.lock().get_mut(uid) {
@@ -47,6 +56,10 @@ pub(crate) async fn change(host: &Host, uid: &PodUid) -> Result<(), EnrolError> 
     // The proxy answers before anything is redirected to it; what it lacks a moment long waits.
     host.attach(uid);
     load(host, uid).await?;
+    host.keep(uid).map_err(|source| EnrolError::Kept {
+        pod: uid.clone(),
+        source,
+    })?;
     tracing::info!(pod = %uid, dns = is_wanted(host, uid), "questions about names are redirected or not");
     Ok(())
 }

@@ -38,6 +38,9 @@ pub(crate) struct KeptPod {
     /// Packet filters that may have rules of ours in it. Records of old do not say: there was one.
     #[serde(default = "nft_alone")]
     pub(crate) written: BTreeSet<Rules>,
+    /// Whether its questions about names are left alone, as far as was known.
+    #[serde(default)]
+    pub(crate) no_dns: bool,
 }
 
 /// The folder that pods are kept in.
@@ -81,6 +84,7 @@ impl KeptPod {
             state,
             settings,
             written,
+            no_dns: false,
         }
     }
 

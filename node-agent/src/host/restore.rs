@@ -140,6 +140,7 @@ pub(crate) fn adopt(
         settings: kept.settings,
         written: kept.written,
         dns: false,
+        no_dns: kept.no_dns,
     };
     let mut pods = host.pods.lock();
     pods.admit(&kept.names, namespace, kept.path, || attachment)?;

@@ -84,6 +84,8 @@ pub(crate) struct Attachment {
     pub(crate) written: BTreeSet<Rules>,
     /// Whether its questions about names are redirected, as far as this process has seen to it.
     pub(crate) dns: bool,
+    /// Whether they are to be left alone, as far as was ever known.
+    pub(crate) no_dns: bool,
 }
 
 /// The role's state; one per process, shared by all its tasks.
@@ -360,20 +362,25 @@ impl Attachment {
             settings: Vec::new(),
             written,
             dns: false,
+            no_dns: false,
         }
     }
 }
 
 /// A pod as it is kept and handed over.
 pub(crate) fn kept_pod(pod: &Pod<Attachment>) -> KeptPod {
-    KeptPod::new(
+    let kept = KeptPod::new(
         pod.names.clone(),
         pod.namespace,
         pod.path.clone(),
         pod.state,
         pod.attachment.settings.clone(),
         pod.attachment.written.clone(),
-    )
+    );
+    KeptPod {
+        no_dns: pod.attachment.no_dns,
+        ..kept
+    }
 }
 
 fn pod_view(pod: &Pod<Attachment>) -> PodView {

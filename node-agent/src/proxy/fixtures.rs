@@ -8,6 +8,7 @@ use ambit_model::{
     AppProtocol, IpFamilies, LoadBalancing, Mesh, NetworkAddress, Service, ServiceName,
     ServicePort, Workload,
 };
+use ambit_netsys::NetNs;
 use ambit_wire::node::{Pod, PodAttached, SocketKind};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -48,6 +49,19 @@ pub(crate) fn place() -> Place {
 
 /// A pod of this node, `shop/web-0` at 10.0.0.1.
 pub(crate) fn pod() -> LocalPod {
+    let pod = pod_without_sockets();
+    stocked(&pod.stock);
+    pod
+}
+
+/// The same with sockets of this network namespace.
+pub(crate) fn pod_in(netns: &NetNs) -> LocalPod {
+    let pod = pod_without_sockets();
+    netns.run(|| stocked(&pod.stock)).unwrap();
+    pod
+}
+
+fn pod_without_sockets() -> LocalPod {
     let pod = Pod {
         uid: UID.into(),
         namespace: "shop".into(),
@@ -64,7 +78,6 @@ pub(crate) fn pod() -> LocalPod {
         handshakes: 2,
     };
     let stock = Stock::new(UID.into(), mpsc::channel(1).0);
-    stocked(&stock);
     LocalPod::new(&attached, &place(), caps, stock, CancellationToken::new()).unwrap()
 }
 

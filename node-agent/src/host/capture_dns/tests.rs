@@ -92,9 +92,21 @@ async fn the_annotation_of_a_pod_leaves_its_questions_alone_also_later() {
         until(&node.host, !no_dns).await;
         assert_eq!(is_redirected(&pod), !no_dns);
     }
+    let kept = |no_dns| {
+        let (pods, _) = node.host.kept.load().unwrap();
+        pods.iter().all(|kept| kept.no_dns == no_dns)
+    };
+    assert!(kept(false));
+    told(&node.host, true);
+    until(&node.host, false).await;
     let proxy = node.fakes.proxy(1).await;
     let has_all = || proxy.listeners.lock()["a"].len() == 10;
     node.fakes.until(has_all).await;
+    let start = tokio::time::Instant::now();
+    while !kept(true) {
+        assert!(start.elapsed() < PATIENCE, "it is not kept");
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
 }
 
 #[tokio::test]

@@ -16,7 +16,12 @@ pub(crate) struct Scripted {
 
 impl Scripted {
     pub(crate) async fn start() -> Self {
-        let socket = Arc::new(UdpSocket::bind("127.0.0.1:0").await.unwrap());
+        Self::on(UdpSocket::bind("127.0.0.1:0").await.unwrap())
+    }
+
+    /// One with this socket.
+    pub(crate) fn on(socket: UdpSocket) -> Self {
+        let socket = Arc::new(socket);
         let (hears, asked) = mpsc::unbounded_channel();
         let listening = Arc::clone(&socket);
         tokio::spawn(async move {
