@@ -221,10 +221,10 @@ pub fn is_listening(socket: &impl AsFd) -> io::Result<bool> {
 /// If the descriptor is not such a socket.
 pub fn disconnect(socket: &impl AsFd) -> io::Result<()> {
     let nobody = libc::sockaddr {
-        sa_family: libc::AF_UNSPEC as libc::sa_family_t,
+        sa_family: libc::sa_family_t::try_from(libc::AF_UNSPEC).map_err(io::Error::other)?,
         sa_data: [0; 14],
     };
-    let length = size_of_val(&nobody) as libc::socklen_t;
+    let length = libc::socklen_t::try_from(size_of_val(&nobody)).map_err(io::Error::other)?;
     let descriptor = socket.as_fd().as_raw_fd();
     // SAFETY: the address is as long as is said and outlives the call, the descriptor is borrowed.
     match unsafe { libc::connect(descriptor, &raw const nobody, length) } {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use ambit_decide::EgressMode;
 use ambit_model::{
     AppProtocol, IpFamilies, LoadBalancing, Mesh, NetworkAddress, Service, ServiceName,
-    ServicePort, Workload,
+    ServicePort, Visibility, Workload,
 };
 use ambit_netsys::NetNs;
 use ambit_wire::node::{Pod, PodAttached, SocketKind};

@@ -128,7 +128,7 @@ async fn a_handshake_under_way_does_not_hold_an_enrolment_up_for_long() {
         let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None);
         let socket = socket.unwrap();
         socket.set_nonblocking(true).unwrap();
-        let address: std::net::SocketAddr = "127.0.0.1:9".parse().unwrap();
+        let address: SocketAddr = "127.0.0.1:9".parse().unwrap();
         socket.connect(&address.into()).unwrap_err();
         socket
     });
