@@ -215,7 +215,7 @@ pub fn is_listening(socket: &impl AsFd) -> io::Result<bool> {
     SockRef::from(socket).is_listener()
 }
 
-/// Lets a socket of datagrams that was connected take those of everybody again; it keeps its port.
+/// Lets a socket of datagrams that was connected take those of everybody again; it keeps the port that it was bound to.
 ///
 /// # Errors
 /// If the descriptor is not such a socket.

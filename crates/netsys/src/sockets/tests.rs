@@ -80,25 +80,29 @@ fn outgoing_sockets_carry_their_mark_and_are_no_listeners() {
 
 #[test]
 fn sockets_for_datagrams_carry_the_mark_and_those_that_listen_none() {
+    let pod = pod();
     for (kind, address) in [
-        (Outgoing::Datagram4, "127.0.0.1:0"),
-        (Outgoing::Datagram6, "[::1]:0"),
+        (Outgoing::Datagram4, "127.0.0.1:15053"),
+        (Outgoing::Datagram6, "[::1]:15053"),
     ] {
-        let listener = datagram_listener(address.parse().expect("address")).expect("bind");
-        let marked = outgoing(kind).expect("marked sockets need root");
-        assert!(is_datagram(&listener).expect("ask") && is_datagram(&marked).expect("ask"));
-        let (listener, marked) = (Socket::from(listener), Socket::from(marked));
-        assert_eq!(listener.mark().expect("mark"), 0);
-        assert_eq!(marked.mark().expect("mark"), WORLD_MARK);
-        assert!(listener.nonblocking().expect("flags") && marked.nonblocking().expect("flags"));
-        let own = listener.local_addr().expect("address");
-        assert!(is_listening(&listener).expect("ask"));
-        listener.connect(&own).expect("connect");
-        assert!(!is_listening(&listener).expect("ask"));
-        disconnect(&listener).expect("disconnect");
-        assert!(is_listening(&listener).expect("ask"));
-        let kept = listener.local_addr().expect("address").as_socket();
-        assert_eq!(kept, own.as_socket());
+        pod.run(|| {
+            let listener = datagram_listener(address.parse().expect("address")).expect("bind");
+            let marked = outgoing(kind).expect("marked sockets need root");
+            assert!(is_datagram(&listener).expect("ask") && is_datagram(&marked).expect("ask"));
+            let (listener, marked) = (Socket::from(listener), Socket::from(marked));
+            assert_eq!(listener.mark().expect("mark"), 0);
+            assert_eq!(marked.mark().expect("mark"), WORLD_MARK);
+            assert!(listener.nonblocking().expect("flags") && marked.nonblocking().expect("flags"));
+            let own = listener.local_addr().expect("address");
+            assert!(is_listening(&listener).expect("ask"));
+            listener.connect(&own).expect("connect");
+            assert!(!is_listening(&listener).expect("ask"));
+            disconnect(&listener).expect("disconnect");
+            assert!(is_listening(&listener).expect("ask"));
+            let kept = listener.local_addr().expect("address").as_socket();
+            assert_eq!(kept, own.as_socket());
+        })
+        .expect("run");
     }
 }
 

@@ -108,6 +108,7 @@ fn hello(bytes: &[u8]) -> Result<Option<&[u8]>, Short> {
     record.take(3)?;
     let length = record.number(2)?;
     // Of a long record the beginning is enough, where the name is in it.
+    let is_whole = record.0.len() >= length;
     let mut message = Rest(record.0.get(..length).unwrap_or(record.0));
     if message.number(1)? != 1 {
         return Ok(None);
@@ -129,7 +130,7 @@ fn hello(bytes: &[u8]) -> Result<Option<&[u8]>, Short> {
             };
         }
     }
-    Ok(None)
+    if is_whole { Ok(None) } else { Err(Short) }
 }
 
 /// The `Host` of a request of HTTP/1.

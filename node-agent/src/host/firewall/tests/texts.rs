@@ -74,7 +74,7 @@ async fn each_built_in_chain_jumps_once(rules: Rules) {
     }
     assert_eq!(shown(&namespace, rules), first);
     let jumps = first.lines().filter(|line| line.contains("-j AMBIT_"));
-    let expected = if rules == Rules::Nft { 0 } else { 10 };
+    let expected = if rules == Rules::Nft { 0 } else { 12 };
     assert_eq!(jumps.count(), expected, "{first}");
 }
 
