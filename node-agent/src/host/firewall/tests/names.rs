@@ -39,9 +39,27 @@ fn answer(at: &Namespace, address: (IpAddr, u16), word: &'static str) {
 }
 
 fn bound(at: &Namespace, address: SocketAddr) -> UdpSocket {
-    let bind = || sockets::datagram_listener(address);
-    let socket = at.open().run(bind).unwrap().unwrap();
+    let socket = when_free(|| {
+        at.open()
+            .run(|| sockets::datagram_listener(address))
+            .unwrap()
+    });
     UdpSocket::from_std(socket.into()).unwrap()
+}
+
+/// A port that was let go may be held for a moment by a program that another test is starting.
+fn when_free<T>(bind: impl Fn() -> io::Result<T>) -> T {
+    let start = std::time::Instant::now();
+    loop {
+        match bind() {
+            Err(error)
+                if error.kind() == io::ErrorKind::AddrInUse && start.elapsed() < PATIENCE =>
+            {
+                std::thread::yield_now();
+            }
+            bound => return bound.unwrap(),
+        }
+    }
 }
 
 /// A pod with its resolver on the other side, and a stand-in for the proxy.
@@ -93,7 +111,7 @@ fn of_the_proxy(wire: &Wire, family: Family, port: Option<u16>) -> UdpSocket {
     let socket = std::net::UdpSocket::from(made.unwrap());
     if let Some(port) = port {
         let bind = || socket2::SockRef::from(&socket).bind(&any(family, port).into());
-        wire.pod.open().run(bind).unwrap().unwrap();
+        when_free(|| wire.pod.open().run(bind).unwrap());
     }
     UdpSocket::from_std(socket).unwrap()
 }
