@@ -211,7 +211,7 @@ impl Follower {
     /// A name leads elsewhere than before.
     fn resolved(&mut self, answer: &Answer) {
         let Answer { name, addresses } = answer;
-        tracing::info!(%name, ?addresses, "the name of an outside host is resolved");
+        tracing::debug!(%name, ?addresses, "the name of an outside host is resolved");
         self.view.resolved(name, addresses, clock::now());
         self.put_in_force();
         self.purge();

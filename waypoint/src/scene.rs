@@ -34,7 +34,7 @@ use crate::gauges::Away;
 use crate::http::serve;
 use crate::identity::Identity;
 use crate::outside::asked::Hosts;
-use crate::outside::names::{Asker, Counts, Resolver};
+use crate::outside::names::{Counts, Resolver};
 use crate::outside::tls::Originator;
 use crate::pages::{Own, Pages, Shown};
 use crate::pressure::Pressure;
@@ -178,7 +178,7 @@ impl Scene {
             tasks: Tasks::new(),
             own,
             lookups: Counts::default(),
-            hosts: Hosts::new(Asker::new(Arc::clone(&resolver) as _, args.pod_ip)),
+            hosts: Hosts::new(Arc::clone(&resolver) as _, args.pod_ip),
             drain: shown.drain,
             over: CancellationToken::new(),
             telemetry: shown.telemetry,

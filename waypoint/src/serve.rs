@@ -28,7 +28,7 @@ use crate::follow::{self, Follower, Kind};
 use crate::gauges::{Away, Gauges};
 use crate::identity::Identity;
 use crate::outside::asked::Hosts;
-use crate::outside::names::{Asker, Counts, Names, System};
+use crate::outside::names::{self, Asker, Counts, Names, System};
 use crate::outside::tls::Originator;
 use crate::pages::{self, Own, Pages};
 use crate::plain;
@@ -202,7 +202,7 @@ async fn start(
         tasks: shared.connections,
         own: Own::new(args, &pages),
         lookups: Counts::default(),
-        hosts: Hosts::new(Asker::new(Arc::new(System), args.pod_ip)),
+        hosts: Hosts::new(Arc::new(System), args.pod_ip),
         drain: shown.drain,
         over: CancellationToken::new(),
         telemetry: shown.telemetry,
@@ -223,7 +223,7 @@ async fn start(
     }));
     let clusters = Clusters(Arc::clone(&proxy));
     shown.registry.register_collector(Box::new(clusters));
-    let asker = Asker::new(Arc::new(System), args.pod_ip);
+    let asker = Asker::new(Arc::new(System), args.pod_ip, names::AT_ONCE);
     let (answers, answered) = mpsc::channel(EVENTS);
     let follower = Follower {
         names: Names::new(asker, answers),

@@ -23,7 +23,7 @@ use parking_lot::Mutex;
 use tokio::sync::Mutex as Turn;
 
 use super::host::meant;
-use super::names::{Asker, present};
+use super::names::{Asker, Resolver, present};
 use crate::call::Call;
 use crate::callers::Presence;
 use crate::proxy::Proxy;
@@ -36,8 +36,10 @@ const MOST: usize = 1024;
 const FRESH: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(60));
 /// How long a failure holds.
 const FAILED: Duration = Duration::from_secs(1);
-/// Hosts that one client waits for at once: names that it makes up cost it its own time.
-const OF_ONE: usize = 8;
+/// Hosts that are resolved at once, and that one client waits for: a resolver that does not answer for names
+/// that one makes up holds a thread for each, and must not hold them all.
+const AT_ONCE: usize = 64;
+const OF_ONE: usize = 4;
 /// `LoadBalancing.Mode`: the client's destination is kept.
 const PASSTHROUGH: i32 = 3;
 
@@ -216,10 +218,10 @@ fn destination(service: &Service, host: &Arc<str>, to: SocketAddr) -> Arc<Destin
 }
 
 impl Hosts {
-    /// Nothing known yet.
-    pub(crate) fn new(asker: Asker) -> Self {
+    /// Nothing known yet. `own` is the waypoint's own address.
+    pub(crate) fn new(resolver: Arc<dyn Resolver>, own: IpAddr) -> Self {
         Self {
-            asker,
+            asker: Asker::new(resolver, own, AT_ONCE),
             clients: Sources::new(OF_ONE),
             slots: Mutex::default(),
         }

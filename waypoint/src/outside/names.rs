@@ -33,7 +33,7 @@ pub(crate) const MOST: usize = 1024;
 /// Addresses of one name; further ones are not used.
 pub(crate) const MOST_ADDRESSES: usize = 32;
 /// Names that are asked for at once.
-const AT_ONCE: usize = 8;
+pub(crate) const AT_ONCE: usize = 8;
 /// How long the resolver may take. What comes later is thrown away.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long an answer holds: while the name is used, and otherwise.
@@ -122,14 +122,20 @@ pub(crate) struct Asker {
 }
 
 impl Asker {
-    /// Asks this one; `own` is the waypoint's own address.
-    pub(crate) fn new(resolver: Arc<dyn Resolver>, own: IpAddr) -> Self {
-        let room = Arc::new(Semaphore::new(AT_ONCE));
+    /// Asks this one, for so many names at once; `own` is the waypoint's own address.
+    pub(crate) fn new(resolver: Arc<dyn Resolver>, own: IpAddr, at_once: usize) -> Self {
+        let room = Arc::new(Semaphore::new(at_once));
         Self {
             resolver,
             room,
             own,
         }
+    }
+
+    /// For how many more names it may be asked now.
+    #[cfg(test)]
+    pub(super) fn room(&self) -> usize {
+        self.room.available_permits()
     }
 
     /// The addresses of a name, in order: those of our own family if there are any.

@@ -274,3 +274,58 @@ async fn the_names_that_clients_make_up_push_out_older_ones_and_no_more() {
     }
     assert_eq!(hosts.len(), MOST);
 }
+
+/// Never answers.
+#[derive(Debug)]
+struct Silent(
+    std::sync::atomic::AtomicUsize,
+    std::sync::Condvar,
+    std::sync::Mutex<bool>,
+);
+
+impl Resolver for Silent {
+    fn resolve(&self, _name: &str) -> std::io::Result<Vec<IpAddr>> {
+        self.0.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        let over = self.2.lock().unwrap();
+        drop(self.1.wait_while(over, |over| !*over).unwrap());
+        Err(std::io::Error::from(std::io::ErrorKind::TimedOut))
+    }
+}
+
+#[tokio::test]
+async fn a_client_whose_names_are_never_answered_holds_its_own_share_only() {
+    let stage = Stage::new().await;
+    let silent = Arc::new(Silent(
+        Default::default(),
+        Default::default(),
+        Default::default(),
+    ));
+    let own = "10.1.0.5".parse().unwrap();
+    let hosts = Arc::new(Hosts::new(Arc::clone(&silent) as _, own));
+    let mut waiting = Vec::new();
+    for number in 0..OF_ONE {
+        let (hosts, proxy) = (Arc::clone(&hosts), Arc::clone(&stage.scene.proxy));
+        let (call, service) = (stage.call(), Arc::clone(&stage.service));
+        let host: Arc<str> = format!("h{number}.example.com").into();
+        waiting.push(tokio::spawn(async move {
+            drop(hosts.find(&proxy, &call, &service, 80, &host).await);
+        }));
+    }
+    soon(async {
+        while silent.0.load(std::sync::atomic::Ordering::SeqCst) < OF_ONE {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    })
+    .await;
+    let (call, host) = (stage.call(), "more.example.com".into());
+    let found = hosts.find(&stage.scene.proxy, &call, &stage.service, 80, &host);
+    assert_eq!(soon(found).await.unwrap_err().reason, Reason::OutsideName);
+    // Others are not kept waiting by it: there is room for them.
+    assert!(hosts.clients.take("10.244.9.9".parse().unwrap()).is_some());
+    assert!(hosts.asker.room() >= AT_ONCE - OF_ONE);
+    *silent.2.lock().unwrap() = true;
+    silent.1.notify_all();
+    for one in waiting {
+        soon(one).await.unwrap();
+    }
+}

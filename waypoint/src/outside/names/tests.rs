@@ -17,6 +17,7 @@ fn stage() -> Stage {
     let asker = Asker::new(
         Arc::clone(&resolver) as Arc<dyn Resolver>,
         "10.1.0.5".parse().unwrap(),
+        AT_ONCE,
     );
     let (tell, answers) = mpsc::channel(4);
     Stage {
