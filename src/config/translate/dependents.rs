@@ -325,7 +325,10 @@ impl Dirty {
                 }
             }
             Object::VirtualService(object) => self.touch_hosts(objects, key, object),
-            Object::DestinationRule(object) => self.touch_ruled(objects, key, object),
+            Object::DestinationRule(object) => {
+                self.touch_ruled(objects, key, object);
+                self.touch_entries_ruled(objects, key, object);
+            }
             Object::ReferenceGrant(grant) => {
                 for from in &grant.spec.from {
                     let kind = Kind::of(&from.kind).filter(|kind| kind.is_route());

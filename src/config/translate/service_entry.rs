@@ -26,6 +26,7 @@ use ambit_model::{
     ServicePort, Visibility, Workload,
 };
 
+use super::traffic::{Ruled, TranslatedTraffic, translate_for};
 use super::waypoint::{Bound, waypoint};
 use super::{Inputs, authentication, service};
 use crate::config::objects::pod::Pod;
@@ -173,13 +174,31 @@ fn of_host(inputs: &Inputs<'_>, key: &ObjectKey, entry: &ServiceEntry, host: &Ar
             ..LoadBalancing::default()
         },
         ip_families: IpFamilies::Automatic,
-        traffic: None,
+        traffic: traffic_of(inputs, key, entry, host).traffic.map(Arc::new),
         authentications: authentication::of_entry(inputs, key, entry),
         visibility: visibility(key, entry),
         canonical: false,
         dynamic: way == Way::Named,
         name,
     }
+}
+
+/// What destination rules come to for a host.
+fn traffic_of(
+    inputs: &Inputs<'_>,
+    key: &ObjectKey,
+    entry: &ServiceEntry,
+    host: &Arc<str>,
+) -> TranslatedTraffic {
+    let ports = entry.spec.ports.iter().map(|port| port.number.number());
+    let ruled = Ruled {
+        host: Arc::clone(host),
+        service: None,
+        namespace: &key.namespace,
+        metadata: &entry.metadata,
+        ports: ports.collect(),
+    };
+    translate_for(inputs, &ruled)
 }
 
 fn visibility(key: &ObjectKey, entry: &ServiceEntry) -> Visibility {

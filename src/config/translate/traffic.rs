@@ -204,7 +204,7 @@ fn precision(
             return service.host.ends_with(&*suffix).then_some(suffix.len());
         }
         Host::Outside => service.service.is_none() && object.spec.host == service.host,
-        host => {
+        host @ Host::Service(..) => {
             let meant = host.service(&inputs.settings.cluster_domain)?;
             service.service == Some(&meant)
         }

@@ -1,10 +1,13 @@
 //! What a changed service entry or workload entry touches, and what touches them.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use super::{Dirty, Output};
+use crate::config::objects::destination_rule::DestinationRule;
 use crate::config::objects::pod::Pod;
 use crate::config::objects::service_entry::ServiceEntry;
+use crate::config::objects::virtual_service::hosts::Host;
 use crate::config::objects::workload_entry::WorkloadEntry;
 use crate::config::objects::{Kind, Object, ObjectKey};
 use crate::config::store::{Claim, Objects};
@@ -77,6 +80,28 @@ impl Dirty {
     pub(super) fn touch_entries_named(&mut self, objects: &Objects, service: &ObjectKey) {
         for (key, entry) in objects.entries_named(service) {
             self.touch_served(objects, key, entry);
+        }
+    }
+
+    /// Service entries with a host that a destination rule is for, or may be.
+    pub(super) fn touch_entries_ruled(
+        &mut self,
+        objects: &Objects,
+        key: &ObjectKey,
+        rule: &DestinationRule,
+    ) {
+        let of_rule = Host::of(&key.namespace, &rule.spec.host);
+        let is_ruled = |host: &Arc<str>| match &of_rule {
+            Host::Wildcard(suffix) => host.ends_with(&**suffix),
+            Host::Outside => *host == rule.spec.host,
+            Host::Service(..) => false,
+        };
+        for (entry, object) in objects.of_kind(Kind::ServiceEntry) {
+            if let Object::ServiceEntry(object) = object
+                && object.spec.hosts.iter().any(is_ruled)
+            {
+                self.outputs.insert(Output::ServiceEntry(entry.clone()));
+            }
         }
     }
 
