@@ -162,7 +162,7 @@ fn the_port_of_what_is_bound_is_the_services_and_of_the_rest_the_pods() {
 }
 
 #[test]
-fn requests_are_judged_by_their_authority_their_joined_headers_and_the_case_of_their_method() {
+fn requests_are_judged_by_their_authority_every_line_of_headers_and_the_case_of_their_method() {
     let condition = |value: &str| {
         let (key, none): (_, [&str; 0]) = ("request.headers[x-role]", []);
         let header = ambit_model::Condition::parse(key, &[value], &none, &"shop".into());
@@ -184,7 +184,9 @@ fn requests_are_judged_by_their_authority_their_joined_headers_and_the_case_of_t
             HttpRequest::get("/").header("host", "SHOP:80"),
             true,
         ),
-        (condition("admin"), twice(), false),
+        (condition("admin"), twice(), true),
+        (condition("user"), twice(), true),
+        (condition("other"), twice(), false),
         (condition("user,admin"), twice(), true),
         (condition("*admin"), twice(), true),
         (to("methods", "GET"), HttpRequest::get("/"), true),
