@@ -17,6 +17,7 @@ use crate::connection::{Connection, fill_more};
 use crate::http::serve;
 use crate::protocol::{Protocol, Sniffed, is_settings, of_port, sniff};
 use crate::proxy::Proxy;
+use crate::request::authenticate::holds_for;
 use crate::tcp::{self, Way};
 use crate::view::Routes;
 
@@ -55,8 +56,14 @@ enum Told {
 
 /// What the port says, or else the kind of its routes.
 fn told(proxy: &Proxy, call: &Call) -> Told {
+    // What is no request shows no token, and is read by no one who would see that: where tokens are judged, only a
+    // port that says so is for anything else.
+    let unless_judged = || match holds_for(&proxy.view(), call) {
+        true => Told::Requests,
+        false => Told::Nothing,
+    };
     let Some((_, port)) = call.service() else {
-        return Told::Nothing;
+        return unless_judged();
     };
     if let Some(protocol) = of_port(port.app_protocol) {
         return Told::Is(protocol);
@@ -65,7 +72,9 @@ fn told(proxy: &Proxy, call: &Call) -> Told {
         Some(Routes::Tcp(_)) => Told::Is(Protocol::Tcp),
         Some(Routes::Tls(_)) => Told::Is(Protocol::Tls),
         Some(Routes::Http(_)) => Told::Requests,
-        None | Some(Routes::Unusable) if port.app_protocol == AppProtocol::Unknown => Told::Nothing,
+        None | Some(Routes::Unusable) if port.app_protocol == AppProtocol::Unknown => {
+            unless_judged()
+        }
         None | Some(Routes::Unusable) => Told::Requests,
     }
 }

@@ -97,6 +97,21 @@ pub(super) fn is_for_asked(view: &View, call: &Call) -> bool {
     asked(view, call).is_some()
 }
 
+/// Whether tokens are judged of what comes on a connection: by what was asked for, or by an endpoint of it.
+pub(crate) fn holds_for(view: &View, call: &Call) -> bool {
+    let mesh = &view.mesh;
+    let of_endpoints = || match &call.asked {
+        Asked::Service(service, _) => mesh
+            .endpoints(&service.name)
+            .any(|workload| !workload.authentications.is_empty()),
+        Asked::Workload(asked) => {
+            let now = mesh.workload(&asked.workload.uid);
+            !now.unwrap_or(&asked.workload).authentications.is_empty()
+        }
+    };
+    asked(view, call).is_some() || (view.authenticators.any_of_workloads() && of_endpoints())
+}
+
 /// Judges a request by what was asked for, and changes it accordingly.
 pub(super) fn of_asked(view: &View, call: &Call, head: &mut Parts) -> Result<Tokens, Fault> {
     let original = view.authenticators.any_of_workloads();

@@ -1,6 +1,8 @@
 //! When an endpoint is connected to.
 
-use ambit_model::ServicePort;
+use ambit_model::{
+    Change, JwtRule, PolicyName, RequestAuthentication, Service, ServicePort, Workload,
+};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::either::Either;
@@ -59,4 +61,64 @@ async fn a_client_that_speaks_a_moment_later_costs_one_connection() {
     }
     // The machine may stop us for longer than such a moment, but not always.
     assert!(at_once > TIMES / 2, "{at_once} of {TIMES}");
+}
+
+/// An authentication of tokens, which these objects do not name yet.
+fn tokens() -> Change {
+    Change::PutAuthentication(Arc::new(RequestAuthentication {
+        name: PolicyName::new("shop", "tokens"),
+        rules: vec![JwtRule {
+            issuer: Some("issuer".into()),
+            ..JwtRule::default()
+        }],
+    }))
+}
+
+fn naming(change: Change) -> Change {
+    let authentications = vec![PolicyName::new("shop", "tokens")];
+    match change {
+        Change::PutService(made) => Change::PutService(Arc::new(Service {
+            authentications,
+            ..Service::clone(&made)
+        })),
+        Change::PutWorkload(made) => Change::PutWorkload(Arc::new(Workload {
+            authentications,
+            ..Workload::clone(&made)
+        })),
+        other => other,
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_request_is_no_way_around_the_judgement_of_tokens() {
+    let peer = Peer::start().await;
+    let (plain, pod) = (|| service("server"), || peer.serves("server-0", "server"));
+    for (changes, passes) in [
+        (vec![plain(), pod()], true),
+        (vec![tokens(), naming(plain()), pod()], false),
+        (vec![tokens(), plain(), naming(pod())], false),
+    ] {
+        let scene = Scene::new(changes);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let to = listener.local_addr().unwrap();
+        let mut client = TcpStream::connect(to).await.unwrap();
+        client
+            .write_all(b"get / HTTP/1.1\r\nX-User: root\r\n\r\n")
+            .await
+            .unwrap();
+        let (tcp, _) = listener.accept().await.unwrap();
+        let proxy = Arc::clone(&scene.proxy);
+        let served = tokio::spawn(async move {
+            let connection = Either::Right(Plain::new(tcp));
+            Box::pin(serve(&proxy, Arc::new(unknown()), connection)).await;
+        });
+        if passes {
+            let (_endpoint, seen) = peer.asked().await;
+            assert!(seen.starts_with("get / HTTP/1.1"), "{seen}");
+            served.abort();
+        } else {
+            assert!(rest(&mut client).await.starts_with("HTTP/1.1 400 "));
+            served.await.unwrap();
+        }
+    }
 }
