@@ -156,7 +156,7 @@ impl<'a> Asking<'a> {
         view: &View,
         policy: &Policy,
         (ip, ports): (IpAddr, &[u16]),
-        claims: &[Arc<Claims>],
+        claims: &[Claims],
     ) -> Said {
         let mut said = ports
             .iter()
@@ -217,7 +217,7 @@ impl<'a> Asking<'a> {
         view: &View,
         policy: &Policy,
         destination: SocketAddr,
-        claims: &[Arc<Claims>],
+        claims: &[Claims],
     ) -> Said {
         let Some(ready) = view.policies.ready(&policy.name) else {
             return Said::Nothing;
@@ -241,7 +241,7 @@ impl<'a> Asking<'a> {
                     headers: &lines,
                     claims,
                 };
-                let mut all = claims.iter().map(AsRef::as_ref);
+                let mut all = claims.iter();
                 let mut matched = ready.matched_by(&attributes(None, Some(request(all.next()))));
                 if policy.action == Action::Deny {
                     for claims in all {

@@ -19,7 +19,8 @@ pub struct Claims {
     pub(crate) begins: Option<u64>,
     pub(crate) ends: Option<u64>,
     worded: Arc<[Arc<str>]>,
-    all: Map<String, Value>,
+    all: Arc<Map<String, Value>>,
+    in_words: Arc<Map<String, Value>>,
 }
 
 /// Claims that cannot be meant: which one is of the wrong type, and what it should be.
@@ -61,15 +62,26 @@ impl Claims {
         let subject = text("sub")?.filter(|subject| !subject.is_empty());
         let principal = subject.filter(|_| !issuer.is_empty());
         let presenter = all.get("azp").and_then(Value::as_str);
+        let (issuer, subject): (Box<str>, Option<Box<str>>) =
+            (issuer.into(), subject.map(Into::into));
+        let principal = principal.map(|subject| format!("{issuer}/{subject}").into());
+        let presenter = presenter.map(Into::into);
+        let (audiences, begins, ends) = (
+            audiences(&all)?,
+            seconds(&all, "nbf")?,
+            seconds(&all, "exp")?,
+        );
+        let all = Arc::new(all);
         Ok(Self {
-            issuer: issuer.into(),
-            subject: subject.map(Into::into),
-            principal: principal.map(|subject| format!("{issuer}/{subject}").into()),
-            audiences: audiences(&all)?,
-            presenter: presenter.map(Into::into),
-            begins: seconds(&all, "nbf")?,
-            ends: seconds(&all, "exp")?,
+            issuer,
+            subject,
+            principal,
+            audiences,
+            presenter,
+            begins,
+            ends,
             worded: Arc::default(),
+            in_words: in_words(&all, &[]),
             all,
         })
     }
@@ -77,6 +89,7 @@ impl Claims {
     /// The same, with claims whose words are values of their own.
     pub(crate) fn worded(mut self, worded: &Arc<[Arc<str>]>) -> Self {
         self.worded = Arc::clone(worded);
+        self.in_words = in_words(&self.all, worded);
         self
     }
 
@@ -113,18 +126,9 @@ impl Claims {
         &self.all
     }
 
-    /// All that it says, the claims whose words are values of their own as lists of these.
-    pub fn in_words(&self) -> Map<String, Value> {
-        let mut all = self.all.clone();
-        for (name, value) in &mut all {
-            if let Value::String(text) = value
-                && self.has_words(name)
-            {
-                let words = text.split(' ').filter(|word| !word.is_empty());
-                *value = words.map(Value::from).collect();
-            }
-        }
-        all
+    /// All that it says, the claims whose words are values of their own as lists of these. Made once, and shared.
+    pub fn in_words(&self) -> &Arc<Map<String, Value>> {
+        &self.in_words
     }
 
     /// Whether a claim, found by the names on the way to it, has a value that passes: it is a text
@@ -149,7 +153,7 @@ impl Claims {
     }
 
     fn has_words(&self, claim: &str) -> bool {
-        WORDED.contains(&claim) || self.worded.iter().any(|worded| **worded == *claim)
+        has_words(&self.worded, claim)
     }
 
     /// The claim of that name, or the one that its parts between dots lead to.
@@ -166,9 +170,14 @@ impl Claims {
     pub(crate) fn size(&self) -> usize {
         let texts = self.audiences.iter().map(|audience| 16 + audience.len());
         let principal = self.principal.as_ref().map_or(0, |text| 2 * text.len());
+        let in_words = match Arc::ptr_eq(&self.in_words, &self.all) {
+            true => 0,
+            false => self.in_words.iter().map(member).sum(),
+        };
         size_of::<Self>()
             + texts.sum::<usize>()
             + principal
+            + in_words
             + self.all.iter().map(member).sum::<usize>()
     }
 }
@@ -181,6 +190,28 @@ impl fmt::Debug for Claims {
             .field("subject", &self.subject)
             .finish_non_exhaustive()
     }
+}
+
+fn has_words(worded: &[Arc<str>], claim: &str) -> bool {
+    WORDED.contains(&claim) || worded.iter().any(|worded| **worded == *claim)
+}
+
+/// The same claims if none of them has words.
+fn in_words(all: &Arc<Map<String, Value>>, worded: &[Arc<str>]) -> Arc<Map<String, Value>> {
+    let is_split = |name: &str, value: &Value| value.is_string() && has_words(worded, name);
+    if !all.iter().any(|(name, value)| is_split(name, value)) {
+        return Arc::clone(all);
+    }
+    let mut all = Map::clone(all);
+    for (name, value) in &mut all {
+        if let Value::String(text) = value
+            && has_words(worded, name)
+        {
+            let words = text.split(' ').filter(|word| !word.is_empty());
+            *value = words.map(Value::from).collect();
+        }
+    }
+    Arc::new(all)
 }
 
 /// A member of an object: its place in the tree, its name and its value.

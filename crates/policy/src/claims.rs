@@ -7,9 +7,9 @@ use serde_json::{Map, Value};
 /// Claims that Istio takes for lists of words.
 const LISTS: [&str; 2] = ["scope", "permission"];
 
-/// The claims of a valid token. Only texts and lists of texts can be compared.
+/// The claims of a valid token, cheap to clone. Only texts and lists of texts can be compared.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Claims(Map<String, Value>);
+pub struct Claims(Arc<Map<String, Value>>);
 
 impl Claims {
     /// Takes the payload of a token. `scope` and `permission` become lists of their words; for other
@@ -21,7 +21,12 @@ impl Claims {
                 payload.insert(name.to_owned(), Value::Array(words));
             }
         }
-        Self(payload)
+        Self(Arc::new(payload))
+    }
+
+    /// Takes claims whose words are lists already, and shares them.
+    pub fn in_words(claims: &Arc<Map<String, Value>>) -> Self {
+        Self(Arc::clone(claims))
     }
 
     /// Issuer and subject, if the token has both.

@@ -28,14 +28,14 @@ use crate::view::{Authenticator, Destination, View};
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Tokens {
     /// What they say, as policies ask for it, by rule.
-    claims: Vec<Arc<Claims>>,
+    claims: Vec<Claims>,
     /// The request as it came, where a workload may judge it by its own rules.
     original: Option<Arc<Parts>>,
 }
 
 impl Tokens {
     /// What they say, by what was asked for. A policy that allows looks at the first, one that refuses at all.
-    pub(crate) fn claims(&self) -> &[Arc<Claims>] {
+    pub(crate) fn claims(&self) -> &[Claims] {
         &self.claims
     }
 
@@ -47,7 +47,7 @@ impl Tokens {
         view: &View,
         workload: &Workload,
         head: &Parts,
-    ) -> (Cow<'_, [Arc<Claims>]>, Option<Box<Parts>>) {
+    ) -> (Cow<'_, [Claims]>, Option<Box<Parts>>) {
         let by = view.authenticators.of(&workload.authentications);
         let Some(Authenticator::Ready(verifier)) = by.map(AsRef::as_ref) else {
             return (Cow::Borrowed(&self.claims), None);
@@ -65,11 +65,11 @@ impl Tokens {
     }
 }
 
-fn add_claims(claims: &mut Vec<Arc<Claims>>, passed: &Passed<'_>) {
+fn add_claims(claims: &mut Vec<Claims>, passed: &Passed<'_>) {
     for found in passed.all_claims() {
-        let found = Claims::new(found.in_words());
-        if !claims.iter().any(|known| **known == found) {
-            claims.push(Arc::new(found));
+        let found = Claims::in_words(found.in_words());
+        if !claims.contains(&found) {
+            claims.push(found);
         }
     }
 }
