@@ -15,6 +15,7 @@ mod rivals;
 mod routes;
 mod service;
 mod service_entry;
+mod subject;
 mod targets;
 mod telemetry;
 mod traffic;
@@ -134,6 +135,14 @@ impl Inputs<'_> {
         service_entry::hosts_of_others(self, key, entry)
     }
 
+    /// Whether there is a service, or a host of service entries, of that key.
+    pub fn is_there(&self, service: &ObjectKey) -> bool {
+        match service.kind {
+            Kind::ServiceEntry => self.is_of_entry(&self.service_name(service)),
+            _ => self.objects.service(service).is_some(),
+        }
+    }
+
     /// Whether a service entry gives a service of that name.
     pub fn is_of_entry(&self, name: &ServiceName) -> bool {
         service_entry::of_name(self, name).is_some()
@@ -178,9 +187,9 @@ impl Inputs<'_> {
             .map(|_| peer_authentication::static_strict(self.settings))
     }
 
-    /// Name that a service has in the model.
+    /// Name that a service, or a host of service entries, has in the model.
     pub fn service_name(&self, service: &ObjectKey) -> ServiceName {
-        service::name_of(self.settings, service)
+        subject::name_of(self, service)
     }
 
     /// Name that the policy of a policy object has in the model.

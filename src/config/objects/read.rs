@@ -177,6 +177,24 @@ fn forget_foreign_rules(map: &mut Map<String, Value>) {
     }
 }
 
+/// Kinds of Istio's that are for sidecars, with what takes their place.
+fn not_applicable(kind: &str) -> Option<Finding> {
+    let advice = match kind {
+        "Sidecar" => {
+            "remove it: agents and waypoints are told what they need; who may use a service say exportTo of \
+             its ServiceEntry and AuthorizationPolicies, and what is not registered `outboundTrafficPolicy` of \
+             the mesh"
+        }
+        "EnvoyFilter" => {
+            "remove it: there is no Envoy; write what it does as VirtualService, DestinationRule, Telemetry, \
+             AuthorizationPolicy or RequestAuthentication"
+        }
+        _ => return None,
+    };
+    let what = format!("{kind} is for sidecars, of which there are none: it has no effect");
+    Some(Finding::new("kind", what, advice))
+}
+
 /// True for a field of `metadata` that is not a slip of the pen.
 fn is_known(field: &str) -> bool {
     METADATA_FIELDS.contains(&field)
@@ -223,6 +241,9 @@ impl Head {
         if self.kind.is_empty() {
             let finding = Finding::new("kind", "missing", "name the kind, such as `kind: Pod`");
             return Err(self.error(Cause::Field, finding));
+        }
+        if let Some(finding) = not_applicable(&self.kind) {
+            return Err(self.error(Cause::UnknownKind, finding));
         }
         let Some(kind) = self.identity.kind else {
             let known: Vec<&str> = Kind::ALL.iter().map(|kind| kind.name()).collect();

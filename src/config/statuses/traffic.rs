@@ -64,8 +64,10 @@ impl TrafficStatus {
             "observedGeneration": self.generation,
             "validationMessages": self.messages(),
         });
-        if let Some(addresses) = self.addresses_over(shown) {
-            status["addresses"] = addresses.into();
+        if let (Some(addresses), Some(fields)) =
+            (self.addresses_over(shown), status.as_object_mut())
+        {
+            fields.insert("addresses".to_owned(), addresses.into());
         }
         status
     }

@@ -79,7 +79,7 @@ impl Configuration {
             let Some(verdict) = verdicts.and_then(|verdicts| verdicts.get(key)) else {
                 continue;
             };
-            is_known |= self.objects.service(&service).is_some();
+            is_known |= inputs.is_there(&service);
             for (severity, finding) in &verdict.findings {
                 all.note(*severity, finding.clone());
             }
@@ -87,7 +87,7 @@ impl Configuration {
                 let ports = verdict.in_force.clone();
                 sum.in_force.insert(service.clone(), ports);
             }
-            if self.objects.service(&service).is_some() {
+            if inputs.is_there(&service) {
                 sum.services.insert(service);
             }
         }

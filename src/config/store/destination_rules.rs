@@ -79,18 +79,17 @@ impl Objects {
     }
 
     /// Services that a destination rule names, whether they are there or not, or may mean by a
-    /// wildcard.
+    /// wildcard, and hosts of service entries likewise.
     pub fn services_ruled(&self, key: &ObjectKey, object: &DestinationRule) -> Vec<ObjectKey> {
-        match Host::of(&key.namespace, &object.spec.host) {
+        let host = &object.spec.host;
+        match Host::of(&key.namespace, host) {
             Host::Service(service, _) => vec![service],
             Host::Wildcard(suffix) => {
                 let services = self.of_kind(Kind::Service).map(|(key, _)| key);
-                services
-                    .filter(|key| may_end(key, &suffix))
-                    .cloned()
-                    .collect()
+                let services = services.filter(|key| may_end(key, &suffix)).cloned();
+                services.chain(self.hosts_ending(&suffix)).collect()
             }
-            Host::Outside => Vec::new(),
+            Host::Outside => self.hosts_named(host).into_iter().collect(),
         }
     }
 

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use super::labels::LabelIndex;
 use super::{Indexing, Objects};
@@ -15,6 +16,7 @@ use crate::config::objects::{Kind, Object, ObjectKey};
 /// The index.
 #[derive(Debug, Default)]
 pub(super) struct EntryIndex {
+    by_host: HashMap<Arc<str>, BTreeSet<ObjectKey>>,
     /// Those with a host that is the full name of a service.
     by_service: HashMap<ObjectKey, BTreeSet<ObjectKey>>,
     by_label: LabelIndex,
@@ -25,6 +27,7 @@ pub(super) struct EntryIndex {
 impl EntryIndex {
     pub(super) fn apply(&mut self, indexing: Indexing, key: &ObjectKey, object: &ServiceEntry) {
         for host in &object.spec.hosts {
+            indexing.apply(&mut self.by_host, Arc::clone(host), key);
             if let Host::Service(service, Some(_)) = Host::of(&key.namespace, host) {
                 indexing.apply(&mut self.by_service, service, key);
             }
@@ -67,6 +70,41 @@ impl Objects {
             Object::WorkloadEntry(object) => Some(object),
             _ => None,
         }
+    }
+
+    /// Service entries of a namespace that have a host, whoever of them counts: by the key of the host, of
+    /// kind `ServiceEntry` with the host as its name.
+    pub fn entries_of_host(
+        &self,
+        host: &ObjectKey,
+    ) -> impl Iterator<Item = (&ObjectKey, &ServiceEntry)> {
+        let keys = self.service_entries.by_host.get(&host.name);
+        let here = keys.into_iter().flatten();
+        let here = here.filter(move |key| key.namespace == host.namespace);
+        here.filter_map(|key| Some((key, self.service_entry(key)?)))
+    }
+
+    /// Keys of the hosts of that very name, one for each namespace that has it. A host that is the full name
+    /// of a service of its namespace has none: what names it means the service.
+    pub fn hosts_named(&self, host: &str) -> BTreeSet<ObjectKey> {
+        let entries = self.service_entries.by_host.get_key_value(host);
+        let entries = entries.into_iter().flat_map(|(host, keys)| {
+            let keys = keys.iter();
+            let keys = keys.filter(move |key| !Host::is_service_of(&key.namespace, host));
+            let key = move |entry: &ObjectKey| {
+                let namespace = Arc::clone(&entry.namespace);
+                ObjectKey::new(Kind::ServiceEntry, namespace, Arc::clone(host))
+            };
+            keys.map(key)
+        });
+        entries.collect()
+    }
+
+    /// Keys of the hosts that end so.
+    pub fn hosts_ending(&self, suffix: &str) -> BTreeSet<ObjectKey> {
+        let hosts = self.service_entries.by_host.keys();
+        let hosts = hosts.filter(|host| host.ends_with(suffix));
+        hosts.flat_map(|host| self.hosts_named(host)).collect()
     }
 
     /// Service entries with a host that is the full name of a service, in whatever domain.

@@ -13,6 +13,9 @@ use crate::config::objects::{Kind, Object, ObjectKey};
 #[derive(Debug, Default)]
 pub(super) struct VirtualIndex {
     by_service: HashMap<ObjectKey, BTreeSet<ObjectKey>>,
+    /// By their hosts that are no wildcards, and those that they send traffic to, as they are written.
+    by_host: HashMap<Arc<str>, BTreeSet<ObjectKey>>,
+    by_destination_host: HashMap<Arc<str>, BTreeSet<ObjectKey>>,
     /// Those that have a wildcard among their hosts: seldom any.
     wild: BTreeSet<ObjectKey>,
     by_destination: HashMap<ObjectKey, BTreeSet<ObjectKey>>,
@@ -25,6 +28,13 @@ impl VirtualIndex {
     pub(super) fn apply(&mut self, indexing: Indexing, key: &ObjectKey, object: &VirtualService) {
         for service in hosts(key, object) {
             indexing.apply(&mut self.by_service, service, key);
+        }
+        for host in &object.spec.hosts {
+            indexing.apply(&mut self.by_host, Arc::clone(host), key);
+        }
+        for destination in object.destinations() {
+            let host = Arc::clone(&destination.host);
+            indexing.apply(&mut self.by_destination_host, host, key);
         }
         if !wildcards(object).is_empty() {
             match indexing {
@@ -74,7 +84,10 @@ impl Objects {
         &'a self,
         service: &ObjectKey,
     ) -> impl Iterator<Item = (&'a ObjectKey, &'a VirtualService)> + use<'a> {
-        let named = self.virtual_services.by_service.get(service);
+        let named = match service.kind {
+            Kind::ServiceEntry => self.virtual_services.by_host.get(&service.name),
+            _ => self.virtual_services.by_service.get(service),
+        };
         let keys: BTreeSet<&ObjectKey> = named
             .into_iter()
             .flatten()
@@ -89,7 +102,10 @@ impl Objects {
         &self,
         service: &ObjectKey,
     ) -> impl Iterator<Item = (&ObjectKey, &VirtualService)> {
-        let keys = self.virtual_services.by_destination.get(service);
+        let keys = match service.kind {
+            Kind::ServiceEntry => self.virtual_services.by_destination_host.get(&service.name),
+            _ => self.virtual_services.by_destination.get(service),
+        };
         let keys = keys.into_iter().flatten();
         keys.filter_map(|key| Some((key, self.virtual_service(key)?)))
     }
@@ -108,6 +124,8 @@ impl Objects {
     pub fn virtually_routed(&self) -> BTreeSet<ObjectKey> {
         let mut services: BTreeSet<ObjectKey> =
             self.virtual_services.by_service.keys().cloned().collect();
+        let by_host = self.virtual_services.by_host.keys();
+        services.extend(by_host.flat_map(|host| self.hosts_named(host)));
         for key in &self.virtual_services.wild {
             if let Some(object) = self.virtual_service(key) {
                 services.extend(self.services_named(object));
@@ -116,15 +134,21 @@ impl Objects {
         services
     }
 
-    /// Services that there are whose names the wildcards of a virtual service may mean.
+    /// Services that there are whose names the wildcards of a virtual service may mean, and hosts of service
+    /// entries that it names.
     pub fn services_named(&self, object: &VirtualService) -> Vec<ObjectKey> {
+        let hosts = object.spec.hosts.iter();
+        let mut named: BTreeSet<ObjectKey> =
+            hosts.flat_map(|host| self.hosts_named(host)).collect();
         let wildcards = wildcards(object);
-        if wildcards.is_empty() {
-            return Vec::new();
+        if !wildcards.is_empty() {
+            let services = self.of_kind(Kind::Service).map(|(key, _)| key);
+            let may_be = |key: &&ObjectKey| wildcards.iter().any(|suffix| may_end(key, suffix));
+            named.extend(services.filter(may_be).cloned());
+            let outside = wildcards.iter();
+            named.extend(outside.flat_map(|suffix| self.hosts_ending(suffix)));
         }
-        let services = self.of_kind(Kind::Service).map(|(key, _)| key);
-        let may_be = |key: &&ObjectKey| wildcards.iter().any(|suffix| may_end(key, suffix));
-        services.filter(may_be).cloned().collect()
+        named.into_iter().collect()
     }
 
     /// Whether somebody asks for a label: a virtual service of clients, or a destination rule of

@@ -324,11 +324,9 @@ impl Dirty {
                     self.touch_hosts(objects, object, virtual_service);
                 }
             }
+            Object::ServiceEntry(entry) => self.touch_routes_of_hosts(objects, key, entry),
             Object::VirtualService(object) => self.touch_hosts(objects, key, object),
-            Object::DestinationRule(object) => {
-                self.touch_ruled(objects, key, object);
-                self.touch_entries_ruled(objects, key, object);
-            }
+            Object::DestinationRule(object) => self.touch_ruled(objects, key, object),
             Object::ReferenceGrant(grant) => {
                 for from in &grant.spec.from {
                     let kind = Kind::of(&from.kind).filter(|kind| kind.is_route());
@@ -370,7 +368,10 @@ impl Dirty {
             for (key, virtual_service) in objects.virtual_services_to(&service) {
                 self.touch_hosts(objects, key, virtual_service);
             }
-            self.outputs.insert(Output::Service(service));
+            match service.kind {
+                Kind::ServiceEntry => self.touch_host(objects, &service),
+                _ => drop(self.outputs.insert(Output::Service(service))),
+            }
         }
     }
 

@@ -37,6 +37,7 @@ use std::sync::Arc;
 
 use ambit_model::{PortRoutes, RouteList, ServiceRoutes, TcpRoute};
 
+pub(super) use self::attach::is_headless;
 use self::attach::{Attached, attached};
 use self::compile::{Compiled, Rules};
 use self::virtual_service::Notes;

@@ -26,7 +26,6 @@ use ambit_model::{
     ServicePort, Visibility, Workload,
 };
 
-use super::traffic::{Ruled, TranslatedTraffic, translate_for};
 use super::waypoint::{Bound, waypoint};
 use super::{Inputs, authentication, service};
 use crate::config::objects::pod::Pod;
@@ -174,7 +173,10 @@ fn of_host(inputs: &Inputs<'_>, key: &ObjectKey, entry: &ServiceEntry, host: &Ar
             ..LoadBalancing::default()
         },
         ip_families: IpFamilies::Automatic,
-        traffic: traffic_of(inputs, key, entry, host).traffic.map(Arc::new),
+        traffic: inputs
+            .traffic(&host_key(&key.namespace, host))
+            .traffic
+            .map(Arc::new),
         authentications: authentication::of_entry(inputs, key, entry),
         visibility: visibility(key, entry),
         canonical: false,
@@ -183,22 +185,17 @@ fn of_host(inputs: &Inputs<'_>, key: &ObjectKey, entry: &ServiceEntry, host: &Ar
     }
 }
 
-/// What destination rules come to for a host.
-fn traffic_of(
-    inputs: &Inputs<'_>,
-    key: &ObjectKey,
-    entry: &ServiceEntry,
-    host: &Arc<str>,
-) -> TranslatedTraffic {
-    let ports = entry.spec.ports.iter().map(|port| port.number.number());
-    let ruled = Ruled {
-        host: Arc::clone(host),
-        service: None,
-        namespace: &key.namespace,
-        metadata: &entry.metadata,
-        ports: ports.collect(),
-    };
-    translate_for(inputs, &ruled)
+/// The key by which routes and traffic policies tell a host of a namespace's entries.
+pub(super) fn host_key(namespace: &Arc<str>, host: &Arc<str>) -> ObjectKey {
+    ObjectKey::new(Kind::ServiceEntry, Arc::clone(namespace), Arc::clone(host))
+}
+
+/// The ports of an entry, and what they speak.
+pub(super) fn ports(entry: &ServiceEntry) -> Vec<(u16, AppProtocol)> {
+    let ports = entry.spec.ports.iter().map(port);
+    ports
+        .map(|port| (port.service_port, port.app_protocol))
+        .collect()
 }
 
 fn visibility(key: &ObjectKey, entry: &ServiceEntry) -> Visibility {

@@ -23,12 +23,12 @@ use ambit_model::{GatewayAddress, ServiceTraffic, Subset};
 
 use self::policy::policies;
 use self::tls::Towards;
-use super::Inputs;
 use super::waypoint::{Bound, waypoint};
-use crate::config::objects::ObjectKey;
+use super::{Inputs, subject};
 use crate::config::objects::destination_rule::DestinationRule;
 use crate::config::objects::metadata::Metadata;
 use crate::config::objects::virtual_service::hosts::{Export, Host};
+use crate::config::objects::{Kind, ObjectKey};
 use crate::config::problem::{Finding, Severity};
 
 pub use self::findings::findings as rule_findings;
@@ -64,43 +64,37 @@ struct Rule<'a> {
 type Verdicts = BTreeMap<ObjectKey, RuleVerdict>;
 
 /// What rules may be about.
-pub(super) struct Ruled<'a> {
+struct Ruled<'a> {
     /// Its full name.
-    pub(super) host: Arc<str>,
+    host: Arc<str>,
     /// The service of the cluster that it is, if it is one.
-    pub(super) service: Option<&'a ObjectKey>,
-    pub(super) namespace: &'a Arc<str>,
+    service: Option<&'a ObjectKey>,
+    namespace: &'a Arc<str>,
     /// What is said of the object: whether it is bound to a waypoint.
-    pub(super) metadata: &'a Metadata,
+    metadata: &'a Metadata,
     /// Numbers of its ports.
-    pub(super) ports: BTreeSet<u16>,
+    ports: BTreeSet<u16>,
 }
 
 pub(super) fn translate(inputs: &Inputs<'_>, service: &ObjectKey) -> TranslatedTraffic {
-    match ruled(inputs, service) {
-        Some(ruled) => translate_for(inputs, &ruled),
-        None => TranslatedTraffic::default(),
-    }
-}
-
-/// The same for any service: also for a host outside of the mesh.
-pub(super) fn translate_for(inputs: &Inputs<'_>, of: &Ruled<'_>) -> TranslatedTraffic {
+    let Some(of) = ruled(inputs, service) else {
+        return TranslatedTraffic::default();
+    };
     let mut verdicts = Verdicts::new();
-    let rules = deciding(inputs, of, &mut verdicts);
-    let traffic = (!rules.is_empty()).then(|| merged(&rules, of, &mut verdicts));
+    let rules = deciding(inputs, &of, &mut verdicts);
+    let traffic = (!rules.is_empty()).then(|| merged(&rules, &of, &mut verdicts));
     TranslatedTraffic { traffic, verdicts }
 }
 
-/// A service of the cluster.
+/// A service of the cluster, or a host of service entries.
 fn ruled<'a>(inputs: &Inputs<'a>, service: &'a ObjectKey) -> Option<Ruled<'a>> {
-    let object = inputs.objects.service(service);
-    let object = object.filter(|service| !service.is_external_name())?;
+    let subject = subject::of(inputs, service)?;
     Some(Ruled {
         host: inputs.service_name(service).hostname,
-        service: Some(service),
+        service: (service.kind == Kind::Service).then_some(service),
         namespace: &service.namespace,
-        metadata: &object.metadata,
-        ports: object.tcp_ports().map(|port| port.port).collect(),
+        metadata: subject.metadata,
+        ports: subject.ports.into_iter().map(|(port, _)| port).collect(),
     })
 }
 

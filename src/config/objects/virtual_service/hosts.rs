@@ -45,6 +45,11 @@ impl Host {
         }
     }
 
+    /// Whether a host is the full name of a service of this namespace, in whatever domain.
+    pub fn is_service_of(namespace: &str, host: &str) -> bool {
+        matches!(Self::of(namespace, host), Self::Service(service, Some(_)) if *service.namespace == *namespace)
+    }
+
     /// The service that it is, in a cluster of this domain.
     pub fn service(self, domain: &str) -> Option<ObjectKey> {
         match self {

@@ -4,7 +4,6 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::{Dirty, Output};
-use crate::config::objects::destination_rule::DestinationRule;
 use crate::config::objects::pod::Pod;
 use crate::config::objects::service_entry::ServiceEntry;
 use crate::config::objects::virtual_service::hosts::Host;
@@ -35,6 +34,7 @@ impl Dirty {
         entry: &ServiceEntry,
     ) {
         self.outputs.insert(Output::ServiceEntry(key.clone()));
+        self.touch_routes_of_hosts(objects, key, entry);
         if let Some(selector) = &entry.spec.workload_selector {
             self.touch_pods(objects, Some(&key.namespace), &selector.labels);
         }
@@ -44,6 +44,31 @@ impl Dirty {
             if let Some(pod) = objects.owner(&Claim::PodAddress(address)) {
                 self.outputs.insert(Output::Workload(pod.clone()));
             }
+        }
+    }
+
+    /// Entries of a namespace with a host, by its key.
+    pub(super) fn touch_host(&mut self, objects: &Objects, host: &ObjectKey) {
+        let entries = objects.entries_of_host(host);
+        self.outputs
+            .extend(entries.map(|(key, _)| Output::ServiceEntry(key.clone())));
+    }
+
+    /// Routes of the hosts of an entry, and those that lead to them.
+    pub(super) fn touch_routes_of_hosts(
+        &mut self,
+        objects: &Objects,
+        key: &ObjectKey,
+        entry: &ServiceEntry,
+    ) {
+        let hosts = entry.spec.hosts.iter();
+        for host in hosts.filter(|host| !Host::is_service_of(&key.namespace, host)) {
+            let namespace = Arc::clone(&key.namespace);
+            let host = ObjectKey::new(Kind::ServiceEntry, namespace, Arc::clone(host));
+            for (object, virtual_service) in objects.virtual_services_to(&host) {
+                self.touch_hosts(objects, object, virtual_service);
+            }
+            self.outputs.insert(Output::Routes(host));
         }
     }
 
@@ -80,28 +105,6 @@ impl Dirty {
     pub(super) fn touch_entries_named(&mut self, objects: &Objects, service: &ObjectKey) {
         for (key, entry) in objects.entries_named(service) {
             self.touch_served(objects, key, entry);
-        }
-    }
-
-    /// Service entries with a host that a destination rule is for, or may be.
-    pub(super) fn touch_entries_ruled(
-        &mut self,
-        objects: &Objects,
-        key: &ObjectKey,
-        rule: &DestinationRule,
-    ) {
-        let of_rule = Host::of(&key.namespace, &rule.spec.host);
-        let is_ruled = |host: &Arc<str>| match &of_rule {
-            Host::Wildcard(suffix) => host.ends_with(&**suffix),
-            Host::Outside => *host == rule.spec.host,
-            Host::Service(..) => false,
-        };
-        for (entry, object) in objects.of_kind(Kind::ServiceEntry) {
-            if let Object::ServiceEntry(object) = object
-                && object.spec.hosts.iter().any(is_ruled)
-            {
-                self.outputs.insert(Output::ServiceEntry(entry.clone()));
-            }
         }
     }
 

@@ -106,6 +106,6 @@ pub(super) fn ports(
 }
 
 /// True if it was made without a virtual address; one that has not got its own yet is not.
-pub(super) fn is_headless(service: &Service) -> bool {
+pub(in crate::config::translate) fn is_headless(service: &Service) -> bool {
     service.addresses().is_empty() && service.spec.cluster_ip.is_some()
 }

@@ -29,16 +29,14 @@ use std::sync::Arc;
 use ambit_model::{AppProtocol, HttpRoutes, PortRoutes, RouteList, RoutedMatch};
 
 use self::delegate::Effective;
-use super::attach::is_headless;
 use super::compile::Wrong;
 use super::expressions::{MOST_OF_NAMESPACE, Room};
 use crate::config::objects::ObjectKey;
-use crate::config::objects::service::ServicePort;
-use crate::config::objects::virtual_service::hosts::{Export, Host};
+use crate::config::objects::virtual_service::hosts::Export;
 use crate::config::objects::virtual_service::{MAX_MATCHES, VirtualService};
 use crate::config::problem::{Finding, Severity};
-use crate::config::translate::Inputs;
-use crate::config::translate::service::app_protocol;
+use crate::config::store::services_of_hosts;
+use crate::config::translate::{Inputs, subject};
 
 /// What is said of virtual services, for one service.
 pub type VirtualVerdicts = BTreeMap<ObjectKey, VirtualVerdict>;
@@ -105,17 +103,11 @@ pub(super) fn attached<'a>(
     service: &ObjectKey,
     notes: &mut Notes,
 ) -> Vec<Virtual<'a>> {
-    let name = inputs.service_name(service);
     let mut attached = Vec::new();
     for (key, object) in inputs.objects.virtual_services_of(service) {
         let hosts = object.spec.hosts.iter();
-        let meant = hosts.filter_map(|host| match Host::of(&key.namespace, host) {
-            Host::Wildcard(suffix) => name.hostname.ends_with(&*suffix).then_some(suffix.len()),
-            host => {
-                let meant = host.service(&inputs.settings.cluster_domain);
-                (meant.as_ref() == Some(service)).then_some(usize::MAX)
-            }
-        });
+        let meant =
+            hosts.filter_map(|host| subject::precision(inputs, &key.namespace, host, service));
         if let Some(precision) = meant.max().filter(|_| object.is_for_mesh()) {
             attached.push(Virtual {
                 key,
@@ -187,27 +179,28 @@ pub(super) fn add(
     notes: &mut Notes,
 ) -> BTreeMap<u16, PortRoutes> {
     let mut made = BTreeMap::new();
-    let Some(object) = inputs.objects.service(service) else {
+    if !inputs.is_there(service) {
         for one in attached {
             notes.of(one.key);
         }
         return made;
-    };
-    if object.is_external_name() || is_headless(object) {
+    }
+    let subject = subject::of(inputs, service).filter(|subject| !subject.is_headless);
+    let Some(subject) = subject else {
         for one in attached {
             let what = format!("{service} has no virtual address, so no request is sent to it");
             let advice = "name a service that has one";
             notes.warn(one.key, Finding::new("spec.hosts", what, advice));
         }
         return made;
-    }
-    for port in object.tcp_ports() {
-        let other = others.get(&port.port);
+    };
+    for port in subject.ports {
+        let other = others.get(&port.0);
         if let Some((winner, routes)) = other
             && routes.producer.is_some()
         {
             for one in attached {
-                notes.warn(one.key, outdone(service, port.port, winner));
+                notes.warn(one.key, outdone(service, port.0, winner));
             }
             continue;
         }
@@ -222,7 +215,7 @@ pub(super) fn add(
                 && routes.consumers.contains_key(consumer)
             {
                 for one in visible.iter().filter(|one| one.clients.is_some()) {
-                    notes.warn(one.key, outdone(service, port.port, winner));
+                    notes.warn(one.key, outdone(service, port.0, winner));
                 }
                 continue;
             }
@@ -231,7 +224,7 @@ pub(super) fn add(
             }
         }
         if lists != PortRoutes::default() {
-            made.insert(port.port, lists);
+            made.insert(port.0, lists);
         }
     }
     made
@@ -280,13 +273,13 @@ enum Speaks {
 
 fn list(
     inputs: &Inputs<'_>,
-    port: &ServicePort,
+    port: (u16, AppProtocol),
     visible: &[&Virtual<'_>],
     notes: &mut Notes,
 ) -> Option<RouteList> {
     let scene = Scene {
         inputs,
-        port: Some(port.port),
+        port: Some(port.0),
     };
     match speaks(port, visible)? {
         Speaks::Http => http(&scene, visible, notes).map(RouteList::Http),
@@ -296,8 +289,7 @@ fn list(
 }
 
 /// Which rules are for a port, if there are some.
-fn speaks(port: &ServicePort, visible: &[&Virtual<'_>]) -> Option<Speaks> {
-    let number = port.port;
+fn speaks((number, protocol): (u16, AppProtocol), visible: &[&Virtual<'_>]) -> Option<Speaks> {
     let specs = || visible.iter().map(|one| &one.object.spec);
     let has = |speaks: Speaks, named: bool| {
         specs().any(|spec| match speaks {
@@ -326,7 +318,7 @@ fn speaks(port: &ServicePort, visible: &[&Virtual<'_>]) -> Option<Speaks> {
             .find(|(speaks, named)| has(*speaks, *named))
             .map(|found| found.0)
     };
-    match app_protocol(port) {
+    match protocol {
         AppProtocol::Http11 | AppProtocol::Http2 | AppProtocol::Grpc => {
             first(&[(Speaks::Http, false)])
         }
@@ -512,26 +504,20 @@ pub(in crate::config) fn general(
     if !object.is_for_mesh() {
         return;
     }
+    let mut named = services_of_hosts(key, object);
+    named.extend(inputs.objects.services_named(object));
     for (index, host) in object.spec.hosts.iter().enumerate() {
-        let field = format!("spec.hosts[{index}]");
-        match Host::of(&key.namespace, host) {
-            Host::Wildcard(suffix) => {
-                let named = inputs.objects.services_named(object);
-                let is_meant =
-                    |service: &ObjectKey| inputs.service_name(service).hostname.ends_with(&*suffix);
-                if !named.iter().any(is_meant) {
-                    let what = format!("no service of the cluster is called `{host}`");
-                    verdict.note(Severity::Warning, Finding::new(field, what, NOT_THERE));
-                }
-            }
-            named => {
-                let meant = named.service(&inputs.settings.cluster_domain);
-                let is_there = |key: &ObjectKey| inputs.objects.service(key).is_some();
-                if !meant.as_ref().is_some_and(is_there) {
-                    let what = format!("`{host}` is no service of the cluster");
-                    verdict.note(Severity::Warning, Finding::new(field, what, NOT_THERE));
-                }
-            }
+        let is_meant = |service: &ObjectKey| {
+            inputs.is_there(service)
+                && subject::precision(inputs, &key.namespace, host, service).is_some()
+        };
+        if !named.iter().any(is_meant) {
+            let what = match host.starts_with('*') {
+                true => format!("no service of the cluster is called `{host}`"),
+                false => format!("`{host}` is no service of the cluster"),
+            };
+            let field = format!("spec.hosts[{index}]");
+            verdict.note(Severity::Warning, Finding::new(field, what, NOT_THERE));
         }
     }
 }

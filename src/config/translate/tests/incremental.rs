@@ -28,6 +28,9 @@ fn document() -> impl Strategy<Value = String> {
         3 => route(),
         3 => virtual_service(),
         1 => grant(),
+        3 => service_entry(),
+        1 => workload_entry(),
+        2 => destination_rule(),
         1 => slice(),
         1 => (select(vec!["a", "b"]), select(USES.to_vec())).prop_map(|(name, labels)| {
             format!("apiVersion: v1\nkind: Namespace\nmetadata: {{name: {name}, labels: {{{labels}}}}}\n")
@@ -166,6 +169,8 @@ fn virtual_service() -> impl Strategy<Value = String> {
         "['*']",
         "[]",
         "[p.a.svc.elsewhere]",
+        "[x.example.com]",
+        "['*.example.com', p]",
     ];
     let labels = vec!["{}", "{app: x}", "{tier: z}", "{app: y, tier: z}"];
     let export = vec![
@@ -174,7 +179,7 @@ fn virtual_service() -> impl Strategy<Value = String> {
         ", exportTo: [b]",
         ", exportTo: ['~']",
     ];
-    let to = vec!["p", "q.b.svc.cluster.local", "nobody"];
+    let to = vec!["p", "q.b.svc.cluster.local", "nobody", "x.example.com"];
     (
         (namespace(), name()),
         (select(hosts), select(export)),
@@ -203,6 +208,65 @@ fn grant() -> impl Strategy<Value = String> {
              spec: {{from: [{{group: gateway.networking.k8s.io, kind: HTTPRoute, namespace: {from}}}], to: [{{group: '', kind: Service{to}}}]}}\n"
         )
     })
+}
+
+fn service_entry() -> impl Strategy<Value = String> {
+    let hosts = vec![
+        "[x.example.com]",
+        "[y.example.com, x.example.com]",
+        "['*.example.com']",
+        "[p.a.svc.cluster.local, x.example.com]",
+    ];
+    let ways = vec![
+        "resolution: NONE",
+        "resolution: NONE, addresses: [10.0.0.1, 192.0.2.0/24]",
+        "resolution: STATIC, endpoints: [{address: 10.0.0.1, labels: {app: x, tier: z}}, {address: 192.0.2.1}]",
+        "resolution: STATIC, workloadSelector: {labels: {app: x}}",
+        "resolution: DNS, endpoints: [{address: e.example.com}, {address: 10.0.0.2}]",
+    ];
+    (
+        (select(vec!["a", "b"]), select(vec!["p", "q", "x.example.com"])),
+        (select(hosts), select(ways)),
+        select(vec!["", ", exportTo: [.]", ", exportTo: [b]"]),
+        (select(USES.to_vec()), select(vec!["", "creationTimestamp: '2026-01-01T00:00:00Z', "])),
+    )
+        .prop_map(|(own, (hosts, way), export, (uses, since))| {
+            format!(
+                "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {{name: {}, namespace: {}, {since}labels: {{{uses}}}}}\n\
+                 spec: {{hosts: {hosts}, ports: [{{number: 80, name: http, protocol: HTTP}}], {way}{export}}}\n",
+                own.1, own.0,
+            )
+        })
+}
+
+fn workload_entry() -> impl Strategy<Value = String> {
+    (
+        select(vec!["a", "b"]),
+        select(vec!["p", "q"]),
+        select(vec!["app: x", "app: y", "app: x, tier: z"]),
+        select(vec!["10.0.0.1", "192.0.2.1", "vm.example.com"]),
+    )
+        .prop_map(|(namespace, name, labels, address)| {
+            format!(
+                "apiVersion: networking.istio.io/v1\nkind: WorkloadEntry\nmetadata: {{name: {name}, namespace: {namespace}}}\n\
+                 spec: {{address: {address}, labels: {{{labels}}}}}\n"
+            )
+        })
+}
+
+fn destination_rule() -> impl Strategy<Value = String> {
+    (
+        select(vec!["a", "b", "istio-system"]),
+        select(vec!["p", "q"]),
+        select(vec!["p", "x.example.com", "'*.example.com'", "p.a.svc.cluster.local"]),
+        select(vec!["app", "tier"]),
+    )
+        .prop_map(|(namespace, name, host, label)| {
+            format!(
+                "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {{name: {name}, namespace: {namespace}}}\n\
+                 spec: {{host: {host}, subsets: [{{name: s, labels: {{{label}: x}}}}]}}\n"
+            )
+        })
 }
 
 fn slice() -> impl Strategy<Value = String> {

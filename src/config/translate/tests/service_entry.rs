@@ -484,3 +484,155 @@ fn policies_and_tokens_are_bound_to_entries_behind_waypoints() {
         "{told}"
     );
 }
+
+fn istio(kind: &str, namespace: &str, spec: &str) -> String {
+    format!(
+        "apiVersion: networking.istio.io/v1\nkind: {kind}\nmetadata: {{name: r, namespace: {namespace}}}\nspec: {{{spec}}}\n"
+    )
+}
+
+#[test]
+fn destination_rules_are_for_hosts_by_name_and_by_wildcard() {
+    let mut folder = of("hosts: [api.example.com, '*.example.com'], resolution: NONE");
+    let told = |folder: &Folder, host: &str| {
+        let traffic = service(folder, host).unwrap().traffic.clone();
+        traffic
+            .map(|traffic| format!("{traffic:?}"))
+            .unwrap_or_default()
+    };
+    assert_eq!(told(&folder, "api.example.com"), "");
+    let policy = "trafficPolicy: {connectionPool: {http: {http2MaxRequests: 7}}}";
+    folder.write(
+        "rule.yaml",
+        &istio(
+            "DestinationRule",
+            "shop",
+            &format!("host: api.example.com, {policy}"),
+        ),
+    );
+    assert!(told(&folder, "api.example.com").contains('7'));
+    assert_eq!(told(&folder, "*.example.com"), "");
+    assert!(
+        !folder.problems().contains("no service of the cluster"),
+        "{}",
+        folder.problems()
+    );
+    folder.write(
+        "rule.yaml",
+        &istio(
+            "DestinationRule",
+            "shop",
+            &format!("host: '*.example.com', {policy}"),
+        ),
+    );
+    assert!(told(&folder, "api.example.com").contains('7'));
+    assert!(told(&folder, "*.example.com").contains('7'));
+    folder.write(
+        "rule.yaml",
+        &istio(
+            "DestinationRule",
+            "other",
+            &format!("host: api.example.com, {policy}"),
+        ),
+    );
+    assert_eq!(told(&folder, "api.example.com"), "");
+    assert!(
+        folder.problems().contains("it has no effect"),
+        "{}",
+        folder.problems()
+    );
+    folder.write(
+        "rule.yaml",
+        &istio(
+            "DestinationRule",
+            "shop",
+            &format!("host: gone.example.com, {policy}"),
+        ),
+    );
+    assert!(
+        folder.problems().contains("no host of a ServiceEntry"),
+        "{}",
+        folder.problems()
+    );
+}
+
+#[test]
+fn virtual_services_are_for_hosts_and_lead_to_them() {
+    let http = "ports: [{number: 80, name: web, protocol: HTTP}]";
+    let mut folder = Folder::of(&entry(
+        "e",
+        "",
+        &format!("{http}, hosts: [api.example.com], resolution: DNS"),
+    ));
+    folder.write("vs.yaml", &istio(
+        "VirtualService",
+        "shop",
+        "hosts: [api.example.com], http: [{timeout: 3s, route: [{destination: {host: api.example.com}}]}]",
+    ));
+    let name = ServiceName::new("shop", "api.example.com");
+    let routes = folder
+        .configuration
+        .mesh()
+        .routes(&name)
+        .map(|routes| format!("{routes:?}"));
+    let routes = routes.unwrap_or_default();
+    assert!(
+        routes.contains("3s") && !routes.contains("Invalid"),
+        "{routes}"
+    );
+    assert!(
+        !folder.problems().contains("no service of the cluster"),
+        "{}",
+        folder.problems()
+    );
+    folder.delete("all.yaml");
+    assert!(folder.configuration.mesh().routes(&name).is_none());
+    assert!(
+        folder.problems().contains("no service of the cluster"),
+        "{}",
+        folder.problems()
+    );
+    // From a service of the cluster outwards.
+    folder.write("web.yaml", "apiVersion: v1\nkind: Service\nmetadata: {name: web, namespace: shop}\nspec: {clusterIP: 10.96.0.1, ports: [{name: http, port: 80}]}\n");
+    folder.write(
+        "vs.yaml",
+        &istio(
+            "VirtualService",
+            "shop",
+            "hosts: [web], http: [{route: [{destination: {host: api.example.com}}]}]",
+        ),
+    );
+    let web = ServiceName::new("shop", "web.shop.svc.cluster.local");
+    let leads = |folder: &Folder| {
+        let routes = folder.configuration.mesh().routes(&web).unwrap();
+        routes.targets().any(|target| *target == name)
+    };
+    assert!(!leads(&folder));
+    let exported = |to: &str| {
+        entry(
+            "e",
+            "",
+            &format!("{http}, hosts: [api.example.com], resolution: DNS{to}"),
+        )
+    };
+    folder.write("all.yaml", &exported(""));
+    assert!(leads(&folder));
+    let elsewhere = exported(", exportTo: [.]").replace("namespace: shop", "namespace: other");
+    folder.write("all.yaml", &elsewhere);
+    assert!(
+        !leads(&folder),
+        "it is for the clients of another namespace"
+    );
+}
+
+#[test]
+fn kinds_that_are_for_sidecars_say_what_takes_their_place() {
+    for (kind, instead) in [("Sidecar", "exportTo"), ("EnvoyFilter", "Telemetry")] {
+        let folder = Folder::of(&istio(kind, "shop", "{}").replace("spec: {{}}", "spec: {}"));
+        let problems = folder.problems();
+        assert!(
+            problems.contains("for sidecars") && problems.contains(instead),
+            "{problems}"
+        );
+    }
+}

@@ -1,14 +1,14 @@
 //! What a destination rule says that is not followed as it is written, whatever the service.
 
-use crate::config::objects::ObjectKey;
 use crate::config::objects::destination_rule::DestinationRule;
 use crate::config::objects::destination_rule::balancing::{
     ConsistentHash, LoadBalancer, Simple, Warmup,
 };
 use crate::config::objects::destination_rule::policy::{ConnectionPool, TrafficPolicy};
 use crate::config::objects::virtual_service::hosts::{Export, Host};
+use crate::config::objects::{Kind, ObjectKey};
 use crate::config::problem::{Finding, Severity};
-use crate::config::translate::Inputs;
+use crate::config::translate::{Inputs, subject};
 
 use super::policy::hash_key;
 use super::tls::{self, Towards};
@@ -67,6 +67,7 @@ fn towards(inputs: &Inputs<'_>, key: &ObjectKey, object: &DestinationRule) -> To
             .objects
             .services_ruled(key, object)
             .iter()
+            .filter(|service| service.kind == Kind::Service)
             .any(|service| inputs.service_name(service).hostname.ends_with(&*suffix)),
         Host::Outside => false,
     };
@@ -78,21 +79,15 @@ fn towards(inputs: &Inputs<'_>, key: &ObjectKey, object: &DestinationRule) -> To
 
 fn host(inputs: &Inputs<'_>, key: &ObjectKey, object: &DestinationRule, notes: &mut Notes) {
     let given = &object.spec.host;
-    let is_meant = match Host::of(&key.namespace, given) {
-        Host::Wildcard(suffix) => inputs
-            .objects
-            .services_ruled(key, object)
-            .iter()
-            .any(|service| inputs.service_name(service).hostname.ends_with(&*suffix)),
-        host => {
-            let service = host.service(&inputs.settings.cluster_domain);
-            service.is_some_and(|service| inputs.objects.service(&service).is_some())
-        }
-    };
+    let services = inputs.objects.services_ruled(key, object);
+    let is_meant = services.iter().any(|service| {
+        inputs.is_there(service)
+            && subject::precision(inputs, &key.namespace, given, service).is_some()
+    });
     if !is_meant {
-        let what = format!("`{given}` is no service of the cluster");
-        let advice =
-            "correct the name, write it as NAME.NAMESPACE.svc.cluster.local, or make the service";
+        let what = format!("`{given}` is no service of the cluster, and no host of a ServiceEntry");
+        let advice = "correct the name, write it as NAME.NAMESPACE.svc.cluster.local, or make the service \
+                      or ServiceEntry";
         notes.warn("spec.host".to_owned(), &what, advice);
     }
 }

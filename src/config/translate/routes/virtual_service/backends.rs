@@ -13,9 +13,9 @@ use super::filters::{changes, without};
 use super::{Notes, Reader, Scene};
 use crate::config::objects::ObjectKey;
 use crate::config::objects::virtual_service::Destination;
-use crate::config::objects::virtual_service::hosts::Host;
 use crate::config::problem::Finding;
 use crate::config::translate::routes::compile::Wrong;
+use crate::config::translate::subject;
 use crate::config::translate::traffic::has_subset;
 
 impl Reader<'_, '_> {
@@ -107,24 +107,20 @@ fn resolve(
 ) -> Result<(ObjectKey, BackendTarget), Dead> {
     let inputs = scene.inputs;
     let host = &destination.host;
-    let service = match Host::of(&key.namespace, host) {
-        Host::Wildcard(_) => None,
-        host => host.service(&inputs.settings.cluster_domain),
-    };
-    let service = service.ok_or_else(|| {
+    let service = subject::meant(inputs, &key.namespace, host).ok_or_else(|| {
         let what = format!("`{host}` is no service of the cluster");
         let advice = "write NAME, or NAME.NAMESPACE.svc.cluster.local";
         ("host", what, advice)
     })?;
-    let object = inputs.objects.service(&service).ok_or_else(|| {
+    if !inputs.is_there(&service) {
         let what = format!("{service} is not there");
-        ("host", what, "correct the name or make it")
-    })?;
-    if object.is_external_name() {
-        let what = format!("{service} stands for a name outside of the cluster");
-        return Err(("host", what, "name a service that has endpoints"));
+        return Err(("host", what, "correct the name or make it"));
     }
-    let ports: BTreeSet<u16> = object.tcp_ports().map(|port| port.port).collect();
+    let subject = subject::of(inputs, &service).ok_or_else(|| {
+        let what = format!("{service} stands for a name outside of the cluster");
+        ("host", what, "name a service that has endpoints")
+    })?;
+    let ports: BTreeSet<u16> = subject.ports.into_iter().map(|(port, _)| port).collect();
     let only = ports.first().copied().filter(|_| ports.len() == 1);
     let port = match destination.port {
         Some(port) => Some(port.number.number()).filter(|port| ports.contains(port)),
