@@ -265,3 +265,35 @@ fn a_rule_that_goes_takes_what_it_said_with_it() {
     assert_eq!(folder.write("rule.yaml", "").len(), 2);
     assert_eq!(policy(&folder), None);
 }
+
+#[test]
+fn a_rule_for_a_host_outside_of_the_mesh_holds_there_with_its_tls() {
+    const ENTRY: &str = "
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: api, namespace: shop, labels: {ambit.mesh/use-waypoint: w}}
+spec: {hosts: [api.example.com], resolution: DNS, ports: [{number: 80, name: http, protocol: HTTP, targetPort: 443}]}
+";
+    let mut folder = Folder::of(&format!("{WEB}---{ENTRY}"));
+    let tls = |folder: &Folder| {
+        let mut services = folder
+            .configuration
+            .mesh()
+            .services_by_host("api.example.com");
+        let traffic = services.next().expect("the host").traffic.clone();
+        let tls = traffic.as_deref()?.whole.on(80).tls.clone()?;
+        tls.sni.clone()
+    };
+    assert_eq!(tls(&folder), None);
+    for (host, sni) in [
+        ("api.example.com", "a.example.com"),
+        ("'*.example.com'", "b.example.com"),
+    ] {
+        let spec = format!("host: {host}, trafficPolicy: {{tls: {{mode: SIMPLE, sni: {sni}}}}}");
+        folder.write("rule.yaml", &rule(2026, "shop/r", &spec));
+        assert_eq!(tls(&folder).as_deref(), Some(sni), "{host}");
+    }
+    let other = "host: www.example.com, trafficPolicy: {tls: {mode: SIMPLE, sni: c.example.com}}";
+    folder.write("rule.yaml", &rule(2026, "shop/r", other));
+    assert_eq!(tls(&folder), None);
+}
