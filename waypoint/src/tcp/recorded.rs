@@ -94,7 +94,6 @@ fn opened(proxy: &Proxy, call: &Call, way: &Way, ends: &Ends) -> Passage {
         destination: call.destination,
         host: None,
         tunnel: None,
-        host: None,
         sent: 0,
         received: 0,
         duration: Duration::ZERO,
