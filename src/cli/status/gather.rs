@@ -17,6 +17,7 @@ use crate::cli::live::{
 use crate::cli::standing;
 use crate::cluster::call::{CallError, call};
 use crate::config::objects::Kind;
+use crate::config::problem::Problem;
 use crate::mesh_names::MeshNames;
 
 /// What tells whom the mesh captures, and what is wrong with its policies.
@@ -27,6 +28,7 @@ const KINDS: &[Kind] = &[
     Kind::NetworkPolicy,
     Kind::AuthorizationPolicy,
     Kind::PeerAuthentication,
+    Kind::RequestAuthentication,
 ];
 /// Pages of a control plane.
 const PAGES: &[&str] = &["/metrics", "/ca", "/debug/agents", "/debug/captures"];
@@ -77,7 +79,7 @@ pub(super) async fn facts(live: &Live, names: &MeshNames) -> Facts {
             .iter()
             .map(ToString::to_string)
             .collect(),
-        problems: configuration.problems(),
+        problems: seen_whole(configuration.problems()),
         policies: documents
             .into_iter()
             .filter(|(kind, _)| kind.is_policy())
@@ -88,6 +90,14 @@ pub(super) async fn facts(live: &Live, names: &MeshNames) -> Facts {
     facts.complete(&events);
     facts.later = Box::pin(later(live, &facts)).await;
     facts
+}
+
+/// Without those of which too little is read here to be told: keys of issuers and waypoints are known to the control
+/// plane, which has written what it found into the objects' status.
+fn seen_whole(mut problems: Vec<Problem>) -> Vec<Problem> {
+    let unseen = Kind::RequestAuthentication.name();
+    problems.retain(|problem| problem.object.split(' ').next() != Some(unseen));
+    problems
 }
 
 impl Facts {
