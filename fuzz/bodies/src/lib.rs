@@ -16,20 +16,27 @@ use ambit_wire::{discovery, node};
 use prost::Message as _;
 use rustls_pki_types::CertificateDer;
 
+mod kinds;
 mod lines;
 mod names;
 mod plugin;
 mod requests;
 mod routes;
+mod texts;
 mod tokens;
 
-pub use lines::log_format;
 pub use names::{dns_question, dns_reply};
+pub use kinds::{
+    authorization_policy, destination_rule, request_authentication, service_entry, telemetry,
+    virtual_service,
+};
+pub use lines::{log_filter, log_format};
 pub use plugin::{network_list, plugin_input};
 pub use requests::{
     client_hello, client_reader, first_bytes, forwarded, grpc_messages, request_head,
 };
 pub use routes::{path, query, redirect, route, service_routes, session_cookie};
+pub use texts::{path_template, trace_context};
 pub use tokens::{authentication, key_set, token};
 
 /// A function from any bytes to nothing.
@@ -67,6 +74,15 @@ pub const TARGETS: &[(&str, Body)] = &[
     ("log_format", log_format),
     ("dns_question", dns_question),
     ("dns_reply", dns_reply),
+    ("virtual_service", virtual_service),
+    ("destination_rule", destination_rule),
+    ("service_entry", service_entry),
+    ("authorization_policy", authorization_policy),
+    ("request_authentication", request_authentication),
+    ("telemetry", telemetry),
+    ("log_filter", log_filter),
+    ("path_template", path_template),
+    ("trace_context", trace_context),
 ];
 
 /// Configuration files: from users. What can be read is translated and told of.

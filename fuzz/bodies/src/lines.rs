@@ -3,7 +3,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use ambit_logformat::{Entry, Flag, Format, Shape};
+use ambit_logformat::{Entry, Filter, Flag, Format, Shape};
 use serde_json::{Value, json};
 
 /// A request whose headers all have one value.
@@ -67,6 +67,21 @@ pub fn log_format(bytes: &[u8]) {
                 assert_eq!(line.matches('\n').count(), 1);
                 assert!(serde_json::from_str::<Value>(&line).is_ok(), "{line}");
             }
+        }
+    }
+}
+
+/// Filters of users and requests of clients, the first up to a NUL: whatever is read says yes or no.
+pub fn log_filter(bytes: &[u8]) {
+    let mut parts = bytes.splitn(2, |byte| *byte == 0);
+    let text = String::from_utf8_lossy(parts.next().unwrap_or_default());
+    let entry = Chosen(parts.next().unwrap_or_default());
+    if let Ok(filter) = Filter::read(&text) {
+        let passes = filter.passes(&entry);
+        assert_eq!(passes, filter.passes(&entry));
+        if let Ok(opposite) = Filter::read(&format!("!({text})")) {
+            // What cannot be evaluated passes neither.
+            assert!(!(passes && opposite.passes(&entry)), "{text}");
         }
     }
 }
