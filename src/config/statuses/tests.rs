@@ -1,6 +1,7 @@
 mod authentications;
 mod destination_rules;
 mod routes;
+mod service_entries;
 mod virtual_services;
 
 use insta::assert_snapshot;
