@@ -34,6 +34,7 @@ mod replicas;
 mod request_authentication;
 mod requests;
 mod rotation;
+mod service_entry;
 mod stray_packets;
 mod support;
 mod token_refusals;

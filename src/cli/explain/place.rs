@@ -9,6 +9,7 @@ use ambit_model::{Health, Mesh, Service, ServiceName, Target, TunnelProtocol, Wo
 use crate::config::Configuration;
 use crate::config::objects::{Kind, ObjectKey};
 use crate::config::problem::Origin;
+use crate::config::store::Claim;
 
 /// Objects that decide, by name, with the place where they stand.
 pub(super) type Origins = BTreeMap<String, Option<Origin>>;
@@ -69,7 +70,8 @@ pub(super) fn destination(
     Ok(SocketAddr::new(address, port))
 }
 
-/// A service by `NAMESPACE/NAME` or by any of the names that the cluster's DNS knows.
+/// A service by `NAMESPACE/NAME` or by any of the names that the cluster's DNS knows, or a host of a service
+/// entry that the source may know.
 fn service_named<'a>(
     configuration: &'a Configuration,
     source: &Workload,
@@ -89,7 +91,9 @@ fn service_named<'a>(
             }
         }
     };
-    configuration.mesh().service_by_hostname(&host)
+    let mesh = configuration.mesh();
+    let of_cluster = mesh.service_by_hostname(&host);
+    of_cluster.or_else(|| mesh.service_named(&source.namespace, place.trim_end_matches('.')))
 }
 
 /// What DNS would answer: the virtual address or, for a headless service, an endpoint's.
@@ -182,6 +186,10 @@ fn key_of(configuration: &Configuration, object: &str) -> Option<ObjectKey> {
         }
         "service" => {
             let (namespace, host) = name.split_once('/')?;
+            let claim = Claim::Host(namespace.into(), host.into());
+            if let Some(entry) = configuration.objects().owner(&claim) {
+                return Some(entry.clone());
+            }
             let name = host.split('.').next()?;
             Some(ObjectKey::new(Kind::Service, namespace, name))
         }

@@ -324,3 +324,33 @@ fn what_an_agent_knows_decides_where_it_was_asked() {
     let (allowed, text) = told(&question, &broken);
     assert!(allowed && text.contains("its agent cannot be asked: its dump has another form"));
 }
+
+#[test]
+fn a_host_of_a_service_entry_is_a_destination_for_those_who_may_know_it() {
+    let entry = |namespace: &str| {
+        format!(
+            "{SHOP}---\napiVersion: networking.istio.io/v1\nkind: ServiceEntry\n\
+             metadata: {{name: outside, namespace: {namespace}}}\n\
+             spec: {{hosts: [api.example.com], addresses: [198.51.100.7], resolution: STATIC, exportTo: [.], \
+             ports: [{{number: 80, name: http, protocol: HTTP}}], endpoints: [{{address: 192.0.2.7}}]}}\n"
+        )
+    };
+    let to = "api.example.com:80";
+    let answer = ask_of(&entry("shop"), "shop/web-1", to, Captured::Enrolled);
+    assert!(
+        answer.out.contains("shop/api.example.com"),
+        "{}",
+        answer.out
+    );
+    assert!(
+        answer.out.contains("ServiceEntry shop/outside"),
+        "{}",
+        answer.out
+    );
+    let answer = ask_of(&entry("other"), "shop/web-1", to, Captured::Enrolled);
+    assert!(
+        answer.err.contains("neither an address, nor a service"),
+        "{}",
+        answer.err
+    );
+}
