@@ -162,18 +162,19 @@ impl Mesh {
     }
 
     /// The service that a host name means to clients of a namespace: of that very name before one with
-    /// a `*`, and of several one of their own namespace, else the first by namespace.
+    /// a `*`, and of several one of the cluster, then one of their own namespace, else the first by namespace.
     pub fn service_named<'a>(&'a self, client: &str, host: &'a str) -> Option<&'a Arc<Service>> {
         let seen = |service: &&Arc<Service>| service.is_visible_to(client);
-        let is_other = |service: &&Arc<Service>| *service.name.namespace != *client;
+        let rank =
+            |service: &&Arc<Service>| (!service.canonical, *service.name.namespace != *client);
         let exact = self.services_by_host(host).filter(seen);
-        if let Some(service) = exact.min_by_key(is_other) {
+        if let Some(service) = exact.min_by_key(rank) {
             return Some(service);
         }
         let mut fitting = self.services_by_wildcard(host).filter(seen);
         let closest = fitting.next()?;
         let same = fitting.take_while(|service| service.name.hostname == closest.name.hostname);
-        std::iter::once(closest).chain(same).min_by_key(is_other)
+        std::iter::once(closest).chain(same).min_by_key(rank)
     }
 
     /// The service with the longest prefix that holds the address; of several with the same prefix

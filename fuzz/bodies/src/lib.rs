@@ -25,12 +25,12 @@ mod routes;
 mod texts;
 mod tokens;
 
-pub use names::{dns_question, dns_reply};
 pub use kinds::{
     authorization_policy, destination_rule, request_authentication, service_entry, telemetry,
     virtual_service,
 };
 pub use lines::{log_filter, log_format};
+pub use names::{dns_question, dns_reply};
 pub use plugin::{network_list, plugin_input};
 pub use requests::{
     client_hello, client_reader, first_bytes, forwarded, grpc_messages, request_head,

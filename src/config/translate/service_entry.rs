@@ -34,6 +34,7 @@ use crate::config::objects::service_entry::{
 };
 use crate::config::objects::virtual_service::hosts::Export;
 use crate::config::objects::{Kind, ObjectKey};
+use crate::config::settings::Settings;
 use crate::config::store::Claim;
 
 pub use self::addresses::{RecordedAddress, recorded as recorded_addresses};
@@ -103,7 +104,9 @@ pub(super) fn hosts<'a>(
 ) -> BTreeSet<&'a Arc<str>> {
     let own = |host: &&Arc<str>| {
         let claim = Claim::Host(Arc::clone(&key.namespace), Arc::clone(host));
-        inputs.objects.owner(&claim) == Some(key) && of_cluster(inputs, host).is_none()
+        inputs.objects.owner(&claim) == Some(key)
+            && of_cluster(inputs, host).is_none()
+            && !is_of_others(inputs.settings, &key.namespace, host)
     };
     entry.spec.hosts.iter().filter(own).collect()
 }
@@ -115,6 +118,25 @@ pub(super) fn of_cluster(inputs: &Inputs<'_>, host: &str) -> Option<ObjectKey> {
     (!service.is_external_name()).then_some(key)
 }
 
+/// Whether a host is a name of the cluster that is not this namespace's to give, or has a `*` that stands
+/// for such names: with the search domains of pods, whoever had those would have every name that is asked for.
+pub(super) fn is_of_others(settings: &Settings, namespace: &str, host: &str) -> bool {
+    let host = host.to_ascii_lowercase();
+    let domain = settings.cluster_domain.to_ascii_lowercase();
+    let is_below = |name: &str, of: &str| {
+        let front = name.strip_suffix(of);
+        front.is_some_and(|front| front.is_empty() || front.ends_with('.'))
+    };
+    let rest = host
+        .strip_prefix('*')
+        .map(|rest| rest.trim_start_matches('.'));
+    let name = rest.unwrap_or(&host);
+    if is_below(name, &domain) {
+        return !is_below(name, &format!("{namespace}.svc.{domain}"));
+    }
+    rest.is_some_and(|rest| is_below(&domain, rest))
+}
+
 /// The entry that a host of a namespace is of.
 pub(super) fn of_name<'a>(
     inputs: &Inputs<'a>,
@@ -123,9 +145,9 @@ pub(super) fn of_name<'a>(
     let claim = Claim::Host(Arc::clone(&name.namespace), Arc::clone(&name.hostname));
     let key = inputs.objects.owner(&claim)?;
     let entry = inputs.objects.service_entry(key)?;
-    of_cluster(inputs, &name.hostname)
-        .is_none()
-        .then_some((key, entry))
+    let is_own = of_cluster(inputs, &name.hostname).is_none()
+        && !is_of_others(inputs.settings, &key.namespace, &name.hostname);
+    is_own.then_some((key, entry))
 }
 
 /// Hosts of an entry that another entry has, by their places.
@@ -162,12 +184,15 @@ fn of_host(inputs: &Inputs<'_>, key: &ObjectKey, entry: &ServiceEntry, host: &Ar
         (address, block.prefix_len())
     });
     let mode = if way == Way::Kept { PASSTHROUGH } else { 0 };
+    let waypoint = waypoint(inputs, Bound::Service, &entry.metadata, &key.namespace);
+    // Without an address it is nobody's question, and goes on as if nobody had written it.
+    let is_left = way == Way::Named && waypoint.is_none();
     Service {
         short_name: Arc::clone(host),
-        vips: vips.collect(),
+        vips: vips.filter(|_| !is_left).collect(),
         ports: entry.spec.ports.iter().map(port).collect(),
         subject_alt_names: Vec::new(),
-        waypoint: waypoint(inputs, Bound::Service, &entry.metadata, &key.namespace),
+        waypoint,
         load_balancing: LoadBalancing {
             mode,
             ..LoadBalancing::default()

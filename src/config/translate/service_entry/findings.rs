@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::{Inputs, Way, of_cluster, pod_at};
+use super::{Inputs, Way, is_of_others, of_cluster, pod_at};
 use crate::config::objects::ObjectKey;
 use crate::config::objects::service_entry::{Endpoint, Location, Protocol, ServiceEntry};
 use crate::config::objects::workload_entry::WorkloadEntry;
@@ -75,6 +75,13 @@ fn of_host(
         let advice = "name another host, or give the Service the endpoints";
         return Some((Severity::Error, Finding::new(field, what, advice)));
     }
+    if is_of_others(inputs.settings, &key.namespace, host) {
+        let domain = &inputs.settings.cluster_domain;
+        let what =
+            format!("is, or stands for, a name of the cluster below {domain} of another namespace");
+        let advice = "name a host outside of the cluster, or one of this namespace";
+        return Some((Severity::Error, Finding::new(field, what, advice)));
+    }
     let claim = Claim::Host(Arc::clone(&key.namespace), Arc::clone(host));
     if inputs
         .objects
@@ -93,7 +100,7 @@ fn of_host(
     let is_bound = matches!(bound, Binding::To(_) | Binding::Refused(..));
     if Way::of(entry, host) == Way::Named && !is_bound {
         let what = "has a `*`, and no waypoint stands before it to see which host is asked for: \
-                    connections to it are refused";
+                    it registers nothing";
         let advice = "label the ServiceEntry or its namespace with istio.io/use-waypoint";
         return Some((Severity::Warning, Finding::new(field, what, advice)));
     }

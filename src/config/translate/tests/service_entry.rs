@@ -156,12 +156,45 @@ fn without_resolution_the_address_is_the_clients() {
 }
 
 #[test]
+fn names_of_the_cluster_are_not_for_other_namespaces_to_give() {
+    for (host, is_own) in [
+        ("api.example.com", true),
+        ("*.example.com", true),
+        ("*.svc.cluster.local", false),
+        ("*.cluster.local", false),
+        ("*.local", false),
+        ("*.other.svc.cluster.local", false),
+        ("db-0.db.other.svc.cluster.local", false),
+        ("absent.other.svc.cluster.local", false),
+        ("absent.othershop.svc.cluster.local", false),
+        ("SVC.Cluster.Local", false),
+        ("db-0.db.shop.svc.cluster.local", true),
+        ("*.shop.svc.cluster.local", true),
+        ("a.pod.cluster.local", false),
+        ("evilcluster.local", true),
+    ] {
+        let server = "resolution: STATIC, endpoints: [{address: 192.0.2.1}]";
+        let folder = of(&format!("hosts: ['{host}'], {server}"));
+        assert_eq!(service(&folder, host).is_some(), is_own, "{host}");
+        let is_told = folder.problems().contains("of another namespace");
+        let is_read = !folder.problems().contains("upper case");
+        assert!(
+            is_told != is_own || !is_read,
+            "{host}: {}",
+            folder.problems()
+        );
+    }
+}
+
+#[test]
 fn hosts_with_a_star_are_for_waypoints() {
     for resolution in ["DYNAMIC_DNS", "NONE"] {
         let spec = format!("hosts: ['*.example.com'], resolution: {resolution}");
         let mut folder = of(&spec);
         let found = service(&folder, "*.example.com").unwrap();
         assert!(found.dynamic && found.waypoint.is_none(), "{resolution}");
+        // Nothing stands for it, so that it is left as it is.
+        assert!(vips(&folder, "*.example.com").is_empty());
         assert!(servers(&folder).is_empty());
         assert!(
             folder.problems().contains("no waypoint stands before it"),
@@ -181,6 +214,7 @@ fn hosts_with_a_star_are_for_waypoints() {
                 .waypoint
                 .is_some()
         );
+        assert_eq!(vips(&folder, "*.example.com").len(), 1);
         assert!(
             !folder.problems().contains("no waypoint"),
             "{}",

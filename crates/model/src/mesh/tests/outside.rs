@@ -107,6 +107,14 @@ fn a_name_means_the_closest_service_that_the_client_may_know() {
             "{host} for {client}"
         );
     }
+    // One of the cluster is the one, wherever it is.
+    let mut of_cluster = entry("zz", "api.example.com", &[]);
+    of_cluster.canonical = true;
+    let of_cluster = put_service(&mut mesh, of_cluster);
+    assert_eq!(
+        mesh.service_named("shop", "api.example.com"),
+        Some(&of_cluster)
+    );
     mesh.apply(Change::RemoveService(near.name.clone()));
     assert_eq!(
         mesh.service_named("other", "v1.api.example.com"),
