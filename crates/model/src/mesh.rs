@@ -156,14 +156,14 @@ impl Mesh {
     /// the closest first. The `*` stands for one label or more.
     pub fn services_by_wildcard<'a>(
         &'a self,
-        host: &'a str,
+        host: &str,
     ) -> impl Iterator<Item = &'a Arc<Service>> {
         self.services.of_wildcard(host)
     }
 
     /// The service that a host name means to clients of a namespace: of that very name before one with
     /// a `*`, and of several one of the cluster, then one of their own namespace, else the first by namespace.
-    pub fn service_named<'a>(&'a self, client: &str, host: &'a str) -> Option<&'a Arc<Service>> {
+    pub fn service_named(&self, client: &str, host: &str) -> Option<&Arc<Service>> {
         let seen = |service: &&Arc<Service>| service.is_visible_to(client);
         let rank =
             |service: &&Arc<Service>| (!service.canonical, *service.name.namespace != *client);

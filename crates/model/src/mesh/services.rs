@@ -84,10 +84,7 @@ impl Services {
 
     /// Those whose host name begins with a `*` that stands for the beginning of this one, the longest
     /// rest first.
-    pub(super) fn of_wildcard<'a>(
-        &'a self,
-        host: &'a str,
-    ) -> impl Iterator<Item = &'a Arc<Service>> {
+    pub(super) fn of_wildcard<'a>(&'a self, host: &str) -> impl Iterator<Item = &'a Arc<Service>> {
         let dots = host.match_indices('.').map(|(dot, _)| dot);
         let suffixes = dots
             .filter(|dot| *dot > 0)
