@@ -75,7 +75,7 @@ pub(super) fn destination(
 fn service_named<'a>(
     configuration: &'a Configuration,
     source: &Workload,
-    place: &str,
+    place: &'a str,
 ) -> Option<&'a Arc<Service>> {
     let domain = &configuration.settings().cluster_domain;
     let host = match place.split_once('/') {
