@@ -22,6 +22,7 @@ struct Scene {
     client: Arc<Pod>,
     server: SocketAddr,
     _nginx: Program,
+    _outside: Arc<Pod>,
 }
 
 impl Scene {
@@ -40,6 +41,7 @@ impl Scene {
             server: SocketAddr::new(outside.ip(Family::V4), 8080),
             world,
             _nginx: nginx,
+            _outside: outside,
         }
     }
 
