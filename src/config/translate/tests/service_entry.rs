@@ -177,7 +177,7 @@ fn names_of_the_cluster_are_not_for_other_namespaces_to_give() {
         let folder = of(&format!("hosts: ['{host}'], {server}"));
         assert_eq!(service(&folder, host).is_some(), is_own, "{host}");
         let is_told = folder.problems().contains("of another namespace");
-        let is_read = !folder.problems().contains("upper case");
+        let is_read = !folder.problems().contains("is not a host name");
         assert!(
             is_told != is_own || !is_read,
             "{host}: {}",
