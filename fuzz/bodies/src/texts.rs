@@ -1,7 +1,7 @@
 //! Small languages: filters and templates of users, and what clients say of the trace that they are part of.
 
 use ambit_model::{PathTemplate, TemplateSegment};
-use ambit_trace::Incoming;
+use ambit_trace::{Context, Incoming};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 /// Templates of paths: of users. What is read says what was written.
@@ -50,5 +50,10 @@ pub fn trace_context(bytes: &[u8]) {
     };
     outgoing.write(&mut headers, true);
     let again = Incoming::read(&headers).from;
-    assert_eq!(again, Some(context), "{headers:?}");
+    // What nobody decided is not recorded.
+    let expected = Context {
+        sampled: Some(context.sampled.unwrap_or_default()),
+        ..context
+    };
+    assert_eq!(again, Some(expected), "{headers:?}");
 }
