@@ -4,19 +4,15 @@
 //! Metrics and readiness are shown in tunnels as well ([`Own`]): the agent of a captured scraper
 //! takes a tunnel to this pod, as it does to any other that takes them.
 
-use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
 
-use ambit_kit::clock;
 use ambit_kit::metrics::Registry;
 use ambit_kit::pages::{self, Ask, Page, Routes};
 use ambit_kit::process::ProcessMetrics;
 use ambit_telemetry::Telemetry;
 use ambit_tunnel::Pipe;
-use parking_lot::Mutex;
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -114,7 +110,6 @@ impl Own {
 fn metrics(shown: &Shown) -> Routes {
     let (registry, linker) = (shown.registry.clone(), shown.linker.clone());
     let telemetry = Arc::clone(&shown.telemetry);
-    let last = Arc::new(Rendered::default());
     let booked = Arc::new([AtomicU64::new(0), AtomicU64::new(0)]);
     let page = move |ask: Ask| {
         let stats = linker.stats();
@@ -123,7 +118,7 @@ fn metrics(shown: &Shown) -> Routes {
             let before = booked.fetch_max(now, Ordering::Relaxed);
             telemetry.handshakes("client", result, now.saturating_sub(before));
         }
-        let (content_type, text) = last.text(&registry, ask.accept.as_deref(), clock::now());
+        let (content_type, text) = registry.render(ask.accept.as_deref());
         Page::new(http::StatusCode::OK, content_type, text)
     };
     Routes::new()
@@ -133,48 +128,6 @@ fn metrics(shown: &Shown) -> Routes {
             page.clone(),
         )
         .get("/stats/prometheus", "the same as /metrics", page)
-}
-
-/// The page of metrics as it was rendered last, for all who ask soon after: as often as they ask, it takes a
-/// small part of the time.
-#[derive(Debug, Default)]
-struct Rendered(Mutex<HashMap<bool, Last>>);
-
-#[derive(Debug)]
-struct Last {
-    until: Instant,
-    content_type: &'static str,
-    text: String,
-}
-
-/// A page is shown for so many times as long as it took to render.
-const SHOWN: u32 = 20;
-/// And not longer.
-const LONGEST: Duration = Duration::from_secs(1);
-
-impl Rendered {
-    fn text(
-        &self,
-        registry: &Registry,
-        accept: Option<&str>,
-        now: Instant,
-    ) -> (&'static str, String) {
-        let is_open = accept.is_some_and(|accept| accept.contains("openmetrics"));
-        let mut all = self.0.lock();
-        if let Some(last) = all.get(&is_open).filter(|last| now < last.until) {
-            return (last.content_type, last.text.clone());
-        }
-        let (content_type, text) = registry.render(accept);
-        let end = clock::now();
-        let took = end.saturating_duration_since(now);
-        let last = Last {
-            until: end + (took * SHOWN).min(LONGEST),
-            content_type,
-            text: text.clone(),
-        };
-        all.insert(is_open, last);
-        (content_type, text)
-    }
 }
 
 /// The readiness page.

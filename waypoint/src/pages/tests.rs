@@ -40,27 +40,3 @@ fn pages_are_at_their_ports_of_the_pods_address_and_nowhere_else() {
     let metrics = own.at("10.1.0.5:15120".parse().unwrap()).unwrap();
     assert!(Arc::ptr_eq(metrics, &own.pages[0].1));
 }
-
-#[test]
-fn a_page_that_took_long_is_shown_to_all_who_ask_soon_after() {
-    use ambit_kit::metrics::prometheus_client::metrics::gauge::Gauge;
-    let registry = Registry::new();
-    let gauge: Gauge = registry.register("shown", "What is shown", Gauge::default());
-    let rendered = Rendered::default();
-    let now = clock::now();
-    let shows = |number: i64, accept: Option<&str>, when: Instant| {
-        let (_, text) = rendered.text(&registry, accept, when);
-        assert!(text.contains(&format!("shown {number}\n")), "{text}");
-    };
-    gauge.set(1);
-    // It was asked for a while ago: so long it took.
-    shows(
-        1,
-        None,
-        now.checked_sub(Duration::from_millis(200)).unwrap(),
-    );
-    gauge.set(2);
-    shows(1, None, now);
-    shows(2, Some("application/openmetrics-text"), now);
-    shows(2, None, now + Duration::from_secs(5));
-}
