@@ -49,7 +49,7 @@ impl Schedule {
     pub(super) fn want(&mut self, wanted: &Wanted, now: Instant) {
         self.sources.retain(|source, _| wanted.contains_key(source));
         for (source, want) in wanted {
-            let state = self.sources.entry(source.clone()).or_insert(State {
+            let state = self.sources.entry(source.clone()).or_insert_with(|| State {
                 want: want.clone(),
                 due: Some(now),
                 failures: 0,

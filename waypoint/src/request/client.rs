@@ -45,7 +45,7 @@ impl ToldClient {
         match self {
             Self::AsRouted => {}
             Self::Identity(value) if !is_outside => {
-                drop(headers.insert(CLIENT_CERT, value.clone()))
+                drop(headers.insert(CLIENT_CERT, value.clone()));
             }
             Self::Nothing | Self::Identity(_) => drop(headers.remove(CLIENT_CERT)),
         }

@@ -89,7 +89,7 @@ pub(super) fn limits(given: &ConnectionPolicy) -> PoolLimits {
     PoolLimits {
         connections: given.connections,
         // Where connections are bounded requests wait for them, as many as with Envoy.
-        pending: given.pending.or(given.connections.map(|_| PENDING)),
+        pending: given.pending.or_else(|| given.connections.map(|_| PENDING)),
         requests: given.requests,
         retries: given.retries,
         retry_share: share,

@@ -38,7 +38,7 @@ async fn collector(statuses: &'static [&'static str]) -> (String, Heard) {
                         heard.push((head.uri.path().to_owned(), body));
                         heard.len() - 1
                     };
-                    let status = statuses.get(before).or(statuses.last()).unwrap();
+                    let status = statuses.get(before).or_else(|| statuses.last()).unwrap();
                     let answer = Response::builder()
                         .header("content-type", "application/grpc")
                         .header("grpc-status", *status)
