@@ -39,7 +39,13 @@ impl Scene {
             agent,
             ..Options::default()
         };
-        let pods = [("resolver", 2), ("client", 1), ("server", 2), ("plain", 1)];
+        let pods = [
+            ("resolver", 2),
+            ("client", 1),
+            ("server", 2),
+            ("plain", 1),
+            ("another", 2),
+        ];
         let world = World::prepare(&pods, &options).unwrap();
         let log = world.dir("queries");
         let mut scene = Self {
@@ -65,7 +71,12 @@ impl Scene {
 
     /// What `dig` prints in a pod; the number of the question is given, so that it is the same.
     fn dig(&self, pod: &str, more: &[&str]) -> String {
-        let at = format!("@{}", pod_v4(2, 0));
+        self.dig_at(pod, "resolver", more)
+    }
+
+    /// The same of a question to this server.
+    fn dig_at(&self, pod: &str, server: &str, more: &[&str]) -> String {
+        let at = format!("@{}", self.world.pod(server).unwrap().v4);
         let fixed = [
             "+qid=4321",
             "+nocookie",
@@ -178,6 +189,18 @@ fn names_of_services_are_answered_and_all_others_are_as_without_the_mesh() {
         let after = scene.counted("istio_dns_requests_total", &["result=\"forwarded\""]);
         assert!(after > before, "{question:?} was not captured");
     }
+    // Another server is asked as without the mesh, also about what is the mesh's.
+    let (another, log) = (
+        scene.world.pod("another").unwrap(),
+        scene.world.dir("others"),
+    );
+    let known = format!("--host-record={name},192.0.2.9");
+    let _another = programs::dnsmasq(&another, &log, &[known]).unwrap();
+    for how in ["+notcp", "+tcp"] {
+        let printed = scene.dig_at("client", "another", &[how, "+short", name, "A"]);
+        assert_eq!(printed.trim(), "192.0.2.9", "{how}");
+    }
+
     let cut = scene.dig("client", &["+ignore", "big.example.com", "TXT"]);
     assert!(cut.contains(" tc "), "{cut}");
     let durations = "istio_dns_upstream_request_duration_seconds_count";

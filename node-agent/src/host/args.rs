@@ -62,8 +62,8 @@ pub struct HostArgs {
     /// What happens to connections to unknown destinations: `ALLOW_ANY` or `REGISTRY_ONLY`.
     #[arg(long, env = "AMBIT_EGRESS", default_value = "ALLOW_ANY")]
     pub egress: EgressMode,
-    /// Redirect pods' questions about names, too: the mesh answers those about its services, and passes
-    /// on all others.
+    /// Redirect pods' questions about names to the resolvers of /etc/resolv.conf and those given, too: the
+    /// mesh answers those about its services, and passes on all others.
     #[arg(long, env = "AMBIT_DNS_CAPTURE")]
     pub dns_capture: bool,
     /// A resolver that questions are passed on to, ADDRESS or ADDRESS:PORT; once for each. It must be

@@ -1,5 +1,5 @@
 //! Whose questions about names are redirected to the proxy: those of every captured pod, where the agent
-//! was told to, but for pods that their annotation leaves out.
+//! was told to and knows a resolver, but for pods that their annotation leaves out.
 //!
 //! A pod may be captured before its annotation is known, and the annotation may change: the rules are
 //! loaded again then (`reconcile.rs`). What was known is kept over a restart. The rules redirect only what has a listener, which stays once it is
@@ -18,7 +18,7 @@ pub(crate) fn is_wanted(host: &Host, uid: &PodUid) -> bool {
         let pods = host.pods.lock();
         pods.get(uid).is_some_and(|pod| pod.attachment.no_dns)
     };
-    host.dns && !told.unwrap_or_else(known)
+    !host.dns.is_empty() && !told.unwrap_or_else(known)
 }
 
 /// Has a pod captured as it is to be, and notes that.
@@ -35,7 +35,7 @@ pub(crate) async fn load(host: &Host, uid: &PodUid) -> Result<(), EnrolError> {
     let dns = is_wanted(host, uid) && has_listener();
     written::load(host, uid, &host.capture(dns)).await?;
     if let Some(pod) = host.pods.lock().get_mut(uid) {
-        pod.attachment.dns = dns;
+        pod.attachment.dns = Some(dns);
     }
     Ok(())
 }

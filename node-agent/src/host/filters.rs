@@ -128,7 +128,8 @@ async fn try_out(rules: Rules, dns: bool) -> Result<(), TrialError> {
         IpAddr::from([192, 0, 2, 1]),
         IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, 1]),
     ];
-    let capture = RuleInput::new(&node_ips).with_dns(dns);
+    let resolvers = if dns { &node_ips[..] } else { &[] };
+    let capture = RuleInput::new(&node_ips).with_dns(resolvers);
     for duty in [&Duty::Capture(capture), &Duty::Drain] {
         firewall::load(&netns, rules, duty).await?;
     }

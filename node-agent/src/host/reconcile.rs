@@ -117,7 +117,11 @@ fn jobs(host: &Host) -> Vec<Job> {
     for record in host.roster.records() {
         let uid = &record.names.uid;
         let known = pods.get(uid).map(|pod| (pod.state, &pod.names));
-        let has_dns = pods.get(uid).is_some_and(|pod| pod.attachment.dns);
+        let dns = !host.dns.is_empty() && !record.no_dns;
+        let lacks_dns = || {
+            pods.get(uid)
+                .is_some_and(|pod| pod.attachment.lacks_dns(dns))
+        };
         let job = match known {
             None | Some((PodState::Draining, _)) if record.enrolled => {
                 let is_running = !record.names.ips.is_empty();
@@ -132,7 +136,7 @@ fn jobs(host: &Host) -> Vec<Job> {
                 };
                 Some(Job::Identify(names))
             }
-            Some((PodState::Captured, _)) if settled && has_dns != (host.dns && !record.no_dns) => {
+            Some((PodState::Captured, _)) if settled && lacks_dns() => {
                 Some(Job::Names(uid.clone()))
             }
             _ => None,

@@ -1,4 +1,7 @@
-//! Whom questions about names are passed on to: the resolvers of the node's own containers.
+//! Whom questions about names are passed on to, and questions to whom are redirected.
+//!
+//! A pod asks its resolvers, which are most often those of the agent's own file; questions to these and to
+//! the ones that the agent was given are the mesh's. A pod may ask other servers, too: those are meant.
 
 use std::fs;
 use std::net::{IpAddr, SocketAddr};
@@ -10,17 +13,43 @@ const MOST: usize = 3;
 /// Where resolvers listen.
 const PORT: u16 = 53;
 
-/// Those that were given, or else those of the agent itself.
-pub(crate) fn of_node(given: &[SocketAddr]) -> Vec<SocketAddr> {
-    if !given.is_empty() {
-        return given.to_vec();
+/// The resolvers of a node.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Resolvers {
+    /// Whom questions are passed on to.
+    pub(crate) asked: Vec<SocketAddr>,
+    /// Questions to whom are redirected.
+    pub(crate) captured: Vec<IpAddr>,
+}
+
+impl Resolvers {
+    /// Those that were given, and those of the agent itself.
+    pub(crate) fn of_node(given: &[SocketAddr]) -> Self {
+        let own = match fs::read_to_string(FILE) {
+            Ok(text) => listed(&text),
+            Err(error) => {
+                tracing::warn!(%error, "{FILE} cannot be read: its resolvers are not known");
+                Vec::new()
+            }
+        };
+        Self::of(given, own)
     }
-    match fs::read_to_string(FILE) {
-        Ok(text) => listed(&text),
-        Err(error) => {
-            tracing::warn!(%error, "{FILE} cannot be read: no resolver is known");
-            Vec::new()
+
+    /// The given ones are asked, or else the agent's own; questions to any of them are redirected.
+    fn of(given: &[SocketAddr], own: Vec<SocketAddr>) -> Self {
+        let mut captured = Vec::new();
+        for resolver in own.iter().chain(given) {
+            let ip = resolver.ip().to_canonical();
+            if !captured.contains(&ip) {
+                captured.push(ip);
+            }
         }
+        let asked = if given.is_empty() {
+            own
+        } else {
+            given.to_vec()
+        };
+        Self { asked, captured }
     }
 }
 
@@ -72,6 +101,26 @@ mod tests {
         let found: Vec<String> = listed(text).iter().map(ToString::to_string).collect();
         assert_eq!(found, ["10.96.0.10:53", "[fd00::a]:53", "192.0.2.1:53"]);
         assert!(listed("").is_empty());
+    }
+
+    #[test]
+    fn questions_to_all_that_are_known_are_redirected_and_the_given_ones_are_asked() {
+        let at = |text: &str| address(text).unwrap();
+        let ips = |all: &[&str]| -> Vec<IpAddr> {
+            all.iter().map(|text| text.parse().unwrap()).collect()
+        };
+        let own = vec![at("10.96.0.10"), at("169.254.20.10"), at("fd00::a")];
+        let alone = Resolvers::of(&[], own.clone());
+        assert_eq!(alone.asked, own);
+        assert_eq!(
+            alone.captured,
+            ips(&["10.96.0.10", "169.254.20.10", "fd00::a"])
+        );
+        let given = [at("10.96.0.10:5353"), at("192.0.2.1")];
+        let both = Resolvers::of(&given, own[..1].to_vec());
+        assert_eq!(both.asked, given);
+        assert_eq!(both.captured, ips(&["10.96.0.10", "192.0.2.1"]));
+        assert_eq!(Resolvers::of(&[], Vec::new()), Resolvers::default());
     }
 
     #[test]

@@ -139,7 +139,7 @@ pub(crate) fn adopt(
         listeners,
         settings: kept.settings,
         written: kept.written,
-        dns: false,
+        dns: None,
         no_dns: kept.no_dns,
     };
     let mut pods = host.pods.lock();

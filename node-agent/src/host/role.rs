@@ -1,6 +1,7 @@
 //! The life of the host role: take over or restore, serve, make way or stop.
 
 use std::fs::{DirBuilder, File, OpenOptions};
+use std::net::IpAddr;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use tokio::sync::watch;
 use super::args::HostArgs;
 use super::handover::{self, Phase};
 use super::kept::{self, KeptPods};
+use super::resolvers::Resolvers;
 use super::rules::Rules;
 use super::state::{Host, Parts};
 use super::{
@@ -58,9 +60,11 @@ pub fn run(args: &HostArgs) -> anyhow::Result<()> {
 async fn serve(args: &HostArgs) -> anyhow::Result<()> {
     let mut signals = StopSignals::listen().context("signals cannot be handled")?;
     let files = limits::raise_open_files(OPEN_FILES).context("limit of open files")?;
-    let chosen = filters::choose(args.firewall, args.dns_capture).await;
+    let resolvers = Resolvers::of_node(&args.dns_upstreams);
+    let dns = captured(args, &resolvers);
+    let chosen = filters::choose(args.firewall, !dns.is_empty()).await;
     let rules = chosen.context("--firewall")?;
-    let host = set_up(args, rules)?;
+    let host = set_up(args, rules, &resolvers, dns)?;
     tracing::info!(files, node_ips = ?host.node_ips(), "the host role starts");
     let begun = handover::begin(&host, &args.run_dir.join("handover.sock")).await?;
     let held = match begun {
@@ -120,8 +124,30 @@ async fn serve(args: &HostArgs) -> anyhow::Result<()> {
     finished.context("the host role ends with tasks still running")
 }
 
+/// The resolvers questions to which are redirected: none where nobody could be asked in their place.
+fn captured(args: &HostArgs, resolvers: &Resolvers) -> Vec<IpAddr> {
+    if !args.dns_capture {
+        return Vec::new();
+    }
+    if resolvers.captured.is_empty() {
+        tracing::warn!(
+            "--dns-capture is without effect, questions of pods are left alone: {} names no resolver that \
+             pods can reach; give --dns-upstream, or in a cluster dnsPolicy ClusterFirstWithHostNet",
+            resolvers::FILE
+        );
+    } else {
+        tracing::info!(resolvers = ?resolvers.captured, "questions of pods to these resolvers are redirected");
+    }
+    resolvers.captured.clone()
+}
+
 /// Puts the role together; nothing runs yet.
-fn set_up(args: &HostArgs, rules: Rules) -> anyhow::Result<Arc<Host>> {
+fn set_up(
+    args: &HostArgs,
+    rules: Rules,
+    resolvers: &Resolvers,
+    dns: Vec<IpAddr>,
+) -> anyhow::Result<Arc<Host>> {
     make_run_dir(&args.run_dir).context("--run-dir")?;
     DirBuilder::new()
         .recursive(true)
@@ -130,20 +156,13 @@ fn set_up(args: &HostArgs, rules: Rules) -> anyhow::Result<Arc<Host>> {
         .with_context(|| format!("cannot make --state-dir {}", args.state_dir.display()))?;
     let node = NetNs::current().context("the node's network namespace")?;
     let node_ips = addresses::of_node(&args.node_ips);
-    let resolvers = resolvers::of_node(&args.dns_upstreams);
-    anyhow::ensure!(
-        !(args.dns_capture && resolvers.is_empty()),
-        "--dns-capture needs a resolver that pods can reach, and {} names none: give --dns-upstream, \
-         or in a cluster dnsPolicy ClusterFirstWithHostNet",
-        resolvers::FILE
-    );
     let host = Host::new(Parts {
-        children: Box::new(args.roles(&node_ips, &resolvers)),
+        children: Box::new(args.roles(&node_ips, &resolvers.asked)),
         node,
         node_ips,
         rules,
         limits: args.limits(),
-        dns: args.dns_capture,
+        dns,
         kept: KeptPods::open(&args.state_dir)?,
         cni: args.cni(),
     });

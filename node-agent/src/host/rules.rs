@@ -10,6 +10,8 @@
 //! - a first packet that escaped redirection goes nowhere, whoever sent it;
 //! - a packet of a marked socket with a foreign source address leaves by `lo` or not at all;
 //! - the proxy's leg to the application is not tracked, so it may share the client's own port;
+//! - questions about names are redirected that go to the resolvers which the proxy stands in for; those
+//!   to other servers are none of the mesh's;
 //! - where questions about names are redirected, the proxy's own ones are tracked apart (conntrack
 //!   zone 1): one from a port that a client used a moment ago would be taken for the client's, and
 //!   come back to the proxy;
@@ -56,11 +58,12 @@ pub(crate) enum Duty {
     Nothing,
 }
 
-/// What the rules of a pod depend on: addresses of the node it runs on, and whether its questions
-/// about names are redirected too.
+/// What the rules of a pod depend on: addresses of the node it runs on, and of the resolvers questions to
+/// which are redirected too. Without any, none is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct RuleInput {
-    dns: bool,
+    dns4: BTreeSet<Ipv4Addr>,
+    dns6: BTreeSet<Ipv6Addr>,
     node4: BTreeSet<Ipv4Addr>,
     node6: BTreeSet<Ipv6Addr>,
 }
@@ -100,10 +103,20 @@ impl RuleInput {
         input
     }
 
-    /// The same, with questions about names redirected, or not.
-    pub(crate) fn with_dns(mut self, dns: bool) -> Self {
-        self.dns = dns;
+    /// The same, with questions about names redirected that go to these resolvers.
+    pub(crate) fn with_dns(mut self, resolvers: &[IpAddr]) -> Self {
+        for ip in resolvers {
+            match ip.to_canonical() {
+                IpAddr::V4(ip) => drop(self.dns4.insert(ip)),
+                IpAddr::V6(ip) => drop(self.dns6.insert(ip)),
+            }
+        }
         self
+    }
+
+    /// Whether any question is redirected.
+    fn has_dns(&self) -> bool {
+        !self.dns4.is_empty() || !self.dns6.is_empty()
     }
 }
 

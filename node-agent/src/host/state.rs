@@ -82,8 +82,8 @@ pub(crate) struct Attachment {
     pub(crate) settings: Vec<Former>,
     /// Packet filters that may have rules of ours in it.
     pub(crate) written: BTreeSet<Rules>,
-    /// Whether its questions about names are redirected, as far as this process has seen to it.
-    pub(crate) dns: bool,
+    /// Whether its questions about names are redirected, if this process has seen to it.
+    pub(crate) dns: Option<bool>,
     /// Whether they are to be left alone, as far as was ever known.
     pub(crate) no_dns: bool,
 }
@@ -99,8 +99,8 @@ pub(crate) struct Host {
     pub(crate) rules: Rules,
     /// Times and limits.
     pub(crate) limits: Limits,
-    /// Whether questions about names are redirected here.
-    pub(crate) dns: bool,
+    /// The resolvers questions to which are redirected here: none where no question is.
+    pub(crate) dns: Vec<IpAddr>,
     /// Starts the other roles.
     pub(crate) children: Box<dyn Children>,
     /// Who is enrolled.
@@ -160,8 +160,8 @@ pub(crate) struct Parts {
     pub(crate) rules: Rules,
     /// Times and limits.
     pub(crate) limits: Limits,
-    /// Whether questions about names are redirected here.
-    pub(crate) dns: bool,
+    /// The resolvers questions to which are redirected here: none where no question is.
+    pub(crate) dns: Vec<IpAddr>,
     /// Starts the other roles.
     pub(crate) children: Box<dyn Children>,
     /// What outlives this process.
@@ -220,7 +220,8 @@ impl Host {
 
     /// What the rules of a captured pod do here, with questions about names redirected or not.
     pub(crate) fn capture(&self, dns: bool) -> Duty {
-        Duty::Capture(RuleInput::new(&self.node_ips()).with_dns(dns))
+        let resolvers = if dns { &self.dns[..] } else { &[] };
+        Duty::Capture(RuleInput::new(&self.node_ips()).with_dns(resolvers))
     }
 
     /// The node's own addresses.
@@ -354,6 +355,13 @@ impl Host {
 }
 
 impl Attachment {
+    /// Whether it may be that its questions about names are not redirected, or left alone, as is wanted.
+    /// Rules of another process redirect none without a listener, but may some that are not wanted now.
+    pub(crate) fn lacks_dns(&self, wanted: bool) -> bool {
+        let may_be = || wanted || self.listeners.iter().any(Listener::is_for_names);
+        self.dns.map_or_else(may_be, |dns| dns != wanted)
+    }
+
     /// A namespace without listeners yet.
     pub(crate) fn new(netns: Arc<NetNs>, written: BTreeSet<Rules>) -> Self {
         Self {
@@ -361,7 +369,7 @@ impl Attachment {
             listeners: Vec::new(),
             settings: Vec::new(),
             written,
-            dns: false,
+            dns: None,
             no_dns: false,
         }
     }

@@ -165,7 +165,11 @@ impl Ground {
                 half_open_time: std::time::Duration::from_millis(100),
                 ..Limits::default()
             },
-            dns,
+            dns: if dns {
+                vec!["10.96.0.10".parse().unwrap()]
+            } else {
+                Vec::new()
+            },
             children: Box::new(fakes.clone()),
             kept: KeptPods::open(self.folder.path()).unwrap(),
             cni: None,

@@ -12,7 +12,9 @@ use crate::host::{agent_socket, reconcile};
 
 /// What the rules of the mesh in a pod say of port 15053.
 fn is_redirected(pod: &Namespace) -> bool {
-    pod.shell("nft list ruleset").contains("redirect to :15053")
+    let rules = pod.shell("nft list ruleset");
+    assert_eq!(rules.contains("10.96.0.10"), rules.contains(":15053"));
+    rules.contains("redirect to :15053")
 }
 
 fn role(ground: &Ground) -> Node {
@@ -54,7 +56,7 @@ async fn until(host: &Host, dns: bool) {
     let is_so = || {
         let pods = host.pods.lock();
         pods.get(&names("a").uid)
-            .is_some_and(|pod| pod.attachment.dns == dns)
+            .is_some_and(|pod| pod.attachment.dns == Some(dns))
     };
     let start = tokio::time::Instant::now();
     while !is_so() {
@@ -157,4 +159,22 @@ async fn a_role_that_takes_over_redirects_once_it_has_and_has_told_the_proxy() {
     offering.await.unwrap();
     assert!(is_redirected(&pod));
     until(&next, true).await;
+
+    // And to one that knows no resolver.
+    let listener = agent_socket::bind(&socket).unwrap();
+    let of_task = Arc::clone(&next);
+    let offering = tokio::spawn(async move {
+        let phase = tokio::sync::watch::Sender::new(handover::Phase::Idle);
+        handover::offer(&of_task, &listener, &phase).await
+    });
+    let last = ground.role(&Fakes::new(true));
+    let takeover = handover::begin(&last, &socket).await.unwrap().unwrap();
+    told(&last, false);
+    start_children(&last);
+    last.tasks
+        .spawn("reconcile", reconcile::run(Arc::clone(&last)));
+    takeover.conclude(&last).await.unwrap();
+    offering.await.unwrap();
+    until(&last, false).await;
+    assert!(!is_redirected(&pod));
 }

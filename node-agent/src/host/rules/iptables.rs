@@ -88,37 +88,39 @@ const fn loader(
 }
 
 fn ipv4(duty: &Duty, saved: &str) -> String {
-    text(&chains(duty, |input| strings(&input.node4)), duty, saved)
+    let addresses = |input: &RuleInput| [strings(&input.node4), strings(&input.dns4)];
+    text(&chains(duty, addresses), duty, saved)
 }
 
 fn ipv6(duty: &Duty, saved: &str) -> String {
-    text(&chains(duty, |input| strings(&input.node6)), duty, saved)
+    let addresses = |input: &RuleInput| [strings(&input.node6), strings(&input.dns6)];
+    text(&chains(duty, addresses), duty, saved)
 }
 
 fn strings<T: ToString>(addresses: &BTreeSet<T>) -> Vec<String> {
     addresses.iter().map(ToString::to_string).collect()
 }
 
-/// All chains of ours that are to be.
-fn chains(duty: &Duty, node: impl Fn(&RuleInput) -> Vec<String>) -> Vec<Chain> {
+/// All chains of ours that are to be, by the node's addresses of one family and the resolvers'.
+fn chains(duty: &Duty, addresses: impl Fn(&RuleInput) -> [Vec<String>; 2]) -> Vec<Chain> {
     match duty {
         Duty::Capture(input) => {
-            let node = node(input);
+            let [node, resolvers] = addresses(input);
             let (inbound, from_node) = inbound(&node);
             let [seal_in, seal_out] = seals(&node);
-            let zone = input.dns.then(zone_of_answers);
-            let mut chains = vec![marked(input.dns)];
-            chains.extend(zone);
-            chains.extend([outbound(input.dns), inbound, from_node, seal_in, seal_out]);
+            let mut chains = vec![marked(&resolvers)];
+            chains.extend((!resolvers.is_empty()).then(|| zone_of_answers(&resolvers)));
+            let outbound = outbound(&resolvers);
+            chains.extend([outbound, inbound, from_node, seal_in, seal_out]);
             chains
         }
-        Duty::Drain => vec![marked(false), kept_alive()],
+        Duty::Drain => vec![marked(&[]), kept_alive()],
         Duty::Nothing => Vec::new(),
     }
 }
 
 /// What holds for the proxy's own sockets, during capture and while draining.
-fn marked(dns: bool) -> Chain {
+fn marked(resolvers: &[String]) -> Chain {
     let guard = |mark: u32| {
         format!("-m mark --mark {mark:#x} ! -o lo -m addrtype ! --src-type LOCAL -j DROP")
     };
@@ -127,10 +129,9 @@ fn marked(dns: bool) -> Chain {
         guard(WORLD_MARK),
         format!("-m mark --mark {APP_MARK:#x} -j CT --notrack"),
     ];
-    if dns {
-        let question = format!("-p udp --dport 53 -m mark --mark {WORLD_MARK:#x}");
-        rules.push(format!("{question} -j CT --zone 1"));
-    }
+    rules.extend(resolvers.iter().map(|ip| {
+        format!("-d {ip} -p udp --dport 53 -m mark --mark {WORLD_MARK:#x} -j CT --zone 1")
+    }));
     Chain {
         table: "raw",
         name: "AMBIT_MARKED",
@@ -140,12 +141,13 @@ fn marked(dns: bool) -> Chain {
 }
 
 /// Answers to the proxy's own questions are tracked where the questions are.
-fn zone_of_answers() -> Chain {
+fn zone_of_answers(resolvers: &[String]) -> Chain {
+    let zone = |ip| format!("-s {ip} -p udp --sport 53 -j CT --zone 1");
     Chain {
         table: "raw",
         name: "AMBIT_ANSWERS",
         hook: Some("PREROUTING"),
-        rules: vec!["-p udp --sport 53 -j CT --zone 1".to_owned()],
+        rules: resolvers.iter().map(zone).collect(),
     }
 }
 
@@ -160,14 +162,13 @@ fn from_application(rest: impl IntoIterator<Item = String>) -> Vec<String> {
     rules
 }
 
-fn outbound(dns: bool) -> Chain {
+fn outbound(resolvers: &[String]) -> Chain {
     let redirect = |port: u16| format!("-j REDIRECT --to-ports {port}");
-    let names = [
-        format!("-p udp --dport 53 {}", redirect(ports::DNS)),
-        format!("{FIRST_PACKET} --dport 53 {}", redirect(ports::DNS)),
-    ];
+    let names = resolvers.iter().flat_map(|ip| {
+        ["-p udp", FIRST_PACKET]
+            .map(|packet| format!("-d {ip} {packet} --dport 53 {}", redirect(ports::DNS)))
+    });
     let all = format!("{FIRST_PACKET} {}", redirect(ports::OUTBOUND));
-    let names = names.into_iter().filter(|_| dns);
     Chain {
         table: "nat",
         name: "AMBIT_OUT",

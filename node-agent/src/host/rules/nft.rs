@@ -37,11 +37,16 @@ fn capture(input: &RuleInput) -> String {
     let mut body = String::new();
     push_set(&mut body, "node4", "ipv4_addr", &input.node4);
     push_set(&mut body, "node6", "ipv6_addr", &input.node6);
-    body.push_str(&marked_chains(input.dns));
-    if input.dns {
+    let dns = input.has_dns();
+    if dns {
+        push_set(&mut body, "dns4", "ipv4_addr", &input.dns4);
+        push_set(&mut body, "dns6", "ipv6_addr", &input.dns6);
+    }
+    body.push_str(&marked_chains(dns));
+    if dns {
         body.push_str(ZONE_OF_ANSWERS);
     }
-    body.push_str(&outbound_chain(input.dns));
+    body.push_str(&outbound_chain(dns));
     body.push_str(&inbound_chain());
     body.push_str(&seal());
     body
@@ -78,14 +83,19 @@ fn push_set<T: ToString>(body: &mut String, name: &str, kind: &str, members: &BT
 /// Answers to the proxy's own questions are tracked where the questions are.
 const ZONE_OF_ANSWERS: &str = " chain answers {
   type filter hook prerouting priority -300;
-  udp sport 53 ct zone set 1
+  ip saddr @dns4 udp sport 53 ct zone set 1
+  ip6 saddr @dns6 udp sport 53 ct zone set 1
  }
 ";
 
 /// What holds for the proxy's own sockets, during capture and while draining.
 fn marked_chains(dns: bool) -> String {
     let zone = if dns {
-        format!("  meta mark {WORLD_MARK:#x} udp dport 53 ct zone set 1\n")
+        let question = format!("  meta mark {WORLD_MARK:#x}");
+        format!(
+            "{question} ip daddr @dns4 udp dport 53 ct zone set 1\n\
+             {question} ip6 daddr @dns6 udp dport 53 ct zone set 1\n"
+        )
     } else {
         String::new()
     };
@@ -105,9 +115,13 @@ fn marked_chains(dns: bool) -> String {
 fn outbound_chain(dns: bool) -> String {
     let port = ports::DNS;
     let names = if dns {
-        format!(
-            "  udp dport 53 redirect to :{port}\n  tcp dport 53 {FIRST_PACKET} redirect to :{port}\n"
-        )
+        let of = |to: &str| {
+            format!(
+                "  {to} udp dport 53 redirect to :{port}\n  \
+                 {to} tcp dport 53 {FIRST_PACKET} redirect to :{port}\n"
+            )
+        };
+        ["ip daddr @dns4", "ip6 daddr @dns6"].map(of).concat()
     } else {
         String::new()
     };

@@ -12,6 +12,7 @@ use crate::ports;
 
 with_every_filter! {
     questions_are_redirected_and_those_of_the_proxy_are_not
+    questions_to_other_servers_are_left_alone
     a_question_from_a_port_that_a_client_has_used_is_the_proxys_own
 }
 
@@ -22,7 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 
 fn with_names(wire: &Wire) -> Duty {
     match wire.capture() {
-        Duty::Capture(input) => Duty::Capture(input.with_dns(true)),
+        Duty::Capture(input) => Duty::Capture(input.with_dns(&FAMILIES.map(|family| family.peer))),
         other => other,
     }
 }
@@ -138,6 +139,42 @@ async fn questions_are_redirected_and_those_of_the_proxy_are_not(rules: Rules) {
             // Other ports, and resolvers of the pod's own, are not the mesh's.
             assert_eq!(asked(&fresh(), (family.peer, PORT).into()).await, "peer");
             assert_eq!(asked(&fresh(), (family.pod, DNS).into()).await, "own");
+        }
+    }
+}
+
+/// Also where the resolvers are of one family only.
+async fn questions_to_other_servers_are_left_alone(rules: Rules) {
+    let wire = make("others");
+    let netns = wire::netns(&wire);
+    take(&netns, &rules::routing(true)).await.unwrap();
+    // The node itself is the server that is not the mesh's.
+    for family in FAMILIES {
+        answer(&wire.node, (family.node, DNS), "other");
+        wire.serve(&wire.node, (family.node, DNS), "other");
+    }
+    for captured in FAMILIES {
+        let Duty::Capture(input) = wire.capture() else {
+            panic!("it captures");
+        };
+        let duty = Duty::Capture(input.with_dns(&[captured.peer]));
+        load(&netns, rules, &duty).await.unwrap();
+        for family in FAMILIES {
+            let is_captured = family.peer == captured.peer;
+            let (resolver, other) = ((family.peer, DNS).into(), (family.node, DNS).into());
+            let fresh = || bound(&wire.pod, any(family, 0));
+            let wanted = if is_captured { "names" } else { "resolver" };
+            assert_eq!(asked(&fresh(), resolver).await, wanted, "{duty:?}");
+            assert_eq!(asked(&fresh(), other).await, "other", "{duty:?}");
+            // From one port to both, as a resolver in the pod asks.
+            let socket = fresh();
+            assert_eq!(asked(&socket, other).await, "other", "{duty:?}");
+            assert_eq!(asked(&socket, resolver).await, wanted, "{duty:?}");
+            // By TCP it is a connection like any other.
+            let talk = connect(&wire.pod, None, other).await.unwrap();
+            assert_eq!(talk.with, format!("out {other}"), "{duty:?}");
+            let proxys = of_the_proxy(&wire, family, None);
+            assert_eq!(asked(&proxys, other).await, "other", "{duty:?}");
         }
     }
 }

@@ -11,7 +11,7 @@ with_every_filter! {
 
 fn capture() -> Duty {
     let node = ["10.244.1.1", "fd00:244:1::1"].map(|ip| ip.parse().unwrap());
-    Duty::Capture(RuleInput::new(&node).with_dns(true))
+    Duty::Capture(RuleInput::new(&node).with_dns(&node))
 }
 
 /// All rules of a namespace in the words of these rules' own program, without counters.
