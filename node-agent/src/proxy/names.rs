@@ -18,12 +18,17 @@ pub(crate) mod seen;
 pub(crate) mod serve;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
 use durations::Durations;
+use tokio::sync::Semaphore;
+
+/// Questions of all pods together that may be under way to resolvers.
+const MOST_QUESTIONS: usize = 4096;
 
 /// What all pods share of it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Names {
     /// The node's resolvers, in the order in which they are asked.
     resolvers: Vec<SocketAddr>,
@@ -31,6 +36,14 @@ pub(crate) struct Names {
     preferred: AtomicUsize,
     /// How long resolvers take.
     pub(crate) durations: Durations,
+    /// Room for questions that are under way.
+    questions: Arc<Semaphore>,
+}
+
+impl Default for Names {
+    fn default() -> Self {
+        Self::new(Vec::new())
+    }
 }
 
 impl Names {
@@ -38,7 +51,9 @@ impl Names {
     pub(crate) fn new(resolvers: Vec<SocketAddr>) -> Self {
         Self {
             resolvers,
-            ..Self::default()
+            preferred: AtomicUsize::default(),
+            durations: Durations::default(),
+            questions: Arc::new(Semaphore::new(MOST_QUESTIONS)),
         }
     }
 }

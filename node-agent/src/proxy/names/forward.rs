@@ -6,6 +6,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -14,8 +15,10 @@ use ambit_kit::clock;
 use ambit_wire::node::SocketKind;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UdpSocket;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
+use super::Names;
 use crate::proxy::datapath::DataPath;
 use crate::proxy::ledger::Family;
 use crate::proxy::pods::LocalPod;
@@ -31,7 +34,7 @@ const LONGEST: usize = 65_535;
 /// Why a question has no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Unanswered {
-    /// The pod has as many questions under way as one pod may have.
+    /// The pod has as many questions under way as one pod may have, or all pods together have.
     Busy,
     /// No resolver is known.
     NoResolver,
@@ -50,16 +53,35 @@ impl Unanswered {
     }
 }
 
+/// Room for one question under way, the pod's and the node's; had before anything is kept of it.
+#[derive(Debug)]
+pub(crate) struct Room {
+    _of_pod: OwnedSemaphorePermit,
+    _of_node: OwnedSemaphorePermit,
+}
+
+impl Room {
+    /// Takes it, if there is any.
+    pub(crate) fn take(names: &Names, pod: &LocalPod) -> Result<Self, Unanswered> {
+        let take = |room: &Arc<Semaphore>| {
+            let taken = Arc::clone(room).try_acquire_owned();
+            taken.map_err(|_full| Unanswered::Busy)
+        };
+        Ok(Self {
+            _of_pod: take(&pod.questions)?,
+            _of_node: take(&names.questions)?,
+        })
+    }
+}
+
 /// Passes a packet on and gives back the answer, both as they came.
 pub(crate) async fn forward(
     path: &DataPath,
     pod: &LocalPod,
     packet: &[u8],
     transport: Transport,
+    _room: Room,
 ) -> Result<Vec<u8>, Unanswered> {
-    let Ok(_permit) = pod.questions.try_acquire() else {
-        return Err(Unanswered::Busy);
-    };
     let names = &path.names;
     let count = names.resolvers.len();
     if count == 0 {
@@ -130,15 +152,34 @@ async fn by_datagram(pod: &LocalPod, resolver: SocketAddr, sent: &[u8]) -> io::R
     let socket = UdpSocket::from_std(std::net::UdpSocket::from(socket))?;
     socket.connect(resolver).await?;
     socket.send(sent).await?;
-    let mut answer = Vec::with_capacity(LONGEST);
+    heard(&socket, sent).await
+}
+
+/// The answer to what was sent, whatever else comes before it.
+async fn heard(socket: &UdpSocket, sent: &[u8]) -> io::Result<Vec<u8>> {
     for _ in 0..MOST_STRAY {
-        answer.clear();
-        socket.recv_buf(&mut answer).await?;
+        let answer = received(socket).await?;
         if Reply::to(sent, &answer).is_some() {
             return Ok(answer);
         }
     }
     Err(io::Error::other("it says what is no answer"))
+}
+
+/// A packet. There is a buffer for it once it is there: most of a question's time is waiting.
+async fn received(socket: &UdpSocket) -> io::Result<Vec<u8>> {
+    loop {
+        socket.readable().await?;
+        let mut packet = Vec::with_capacity(LONGEST);
+        match socket.try_recv_buf(&mut packet) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            received => {
+                received?;
+                packet.shrink_to_fit();
+                return Ok(packet);
+            }
+        }
+    }
 }
 
 async fn by_stream(pod: &LocalPod, resolver: SocketAddr, sent: &[u8]) -> io::Result<Vec<u8>> {

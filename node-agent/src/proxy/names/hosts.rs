@@ -16,7 +16,7 @@ use ambit_dns::{A, AAAA, Reply, Transport, ask};
 use ambit_kit::clock;
 use parking_lot::Mutex;
 
-use super::forward::forward;
+use super::forward::{Room, forward};
 use crate::proxy::datapath::DataPath;
 use crate::proxy::pods::LocalPod;
 
@@ -164,11 +164,15 @@ async fn told_of(path: &DataPath, pod: &LocalPod, name: &str, kind: u16) -> Told
     let Some(question) = ask(0, name, kind) else {
         return Told::None;
     };
-    let mut answer = forward(path, pod, &question, Transport::Udp).await;
+    let asked = async |transport| {
+        let room = Room::take(&path.names, pod)?;
+        forward(path, pod, &question, transport, room).await
+    };
+    let mut answer = asked(Transport::Udp).await;
     let is_cut =
         |answer: &Vec<u8>| Reply::to(&question, answer).is_some_and(|reply| reply.is_truncated());
     if answer.as_ref().is_ok_and(is_cut) {
-        answer = forward(path, pod, &question, Transport::Tcp).await;
+        answer = asked(Transport::Tcp).await;
     }
     match answer
         .as_deref()

@@ -15,7 +15,7 @@ use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::forward::{forward, framed};
+use super::forward::{Room, Unanswered, forward, framed};
 use crate::proxy::datapath::DataPath;
 use crate::proxy::ledger::Family;
 use crate::proxy::pods::LocalPod;
@@ -68,11 +68,21 @@ pub(crate) async fn datagrams(
             // Where there is no room for it, the client asks again.
             Step::Say(answer) => drop(socket.try_send_to(&answer, client)),
             Step::Ask(query) => {
+                let room = match Room::take(&path.names, &pod) {
+                    Ok(room) => room,
+                    Err(unanswered) => {
+                        let answer = failed(&path, packet, unanswered);
+                        drop(socket.try_send_to(&answer, client));
+                        continue;
+                    }
+                };
                 let packet = query.packet().to_vec();
                 let (path, pod, socket) =
                     (Arc::clone(&path), Arc::clone(&pod), Arc::clone(&socket));
                 let tracker = path.accepted.clone();
-                tracker.spawn(async move { pass_on(&path, &pod, &socket, client, &packet).await });
+                tracker.spawn(async move {
+                    pass_on(&path, &pod, &socket, (client, &packet), room).await;
+                });
             }
         }
     }
@@ -82,10 +92,10 @@ async fn pass_on(
     path: &DataPath,
     pod: &LocalPod,
     socket: &UdpSocket,
-    client: SocketAddr,
-    packet: &[u8],
+    (client, packet): (SocketAddr, &[u8]),
+    room: Room,
 ) {
-    let answer = ask(path, pod, packet, Transport::Udp).await;
+    let answer = ask(path, pod, packet, Transport::Udp, room).await;
     if let Err(error) = socket.send_to(&answer, client).await {
         tracing::debug!(pod = %pod.uid, %client, %error, "an answer cannot be sent");
     }
@@ -104,7 +114,10 @@ pub(crate) async fn stream(path: &DataPath, pod: &LocalPod, mut client: TcpStrea
         let answer = match decide(path, pod, &packet, Transport::Tcp) {
             Step::Nothing => return,
             Step::Say(answer) => answer,
-            Step::Ask(_) => ask(path, pod, &packet, Transport::Tcp).await,
+            Step::Ask(_) => match Room::take(&path.names, pod) {
+                Ok(room) => ask(path, pod, &packet, Transport::Tcp, room).await,
+                Err(unanswered) => failed(path, &packet, unanswered),
+            },
         };
         let Ok(answer) = framed(&answer) else { return };
         match timeout(IDLE, client.write_all(&answer)).await {
@@ -151,19 +164,28 @@ fn decide<'a>(path: &DataPath, pod: &LocalPod, packet: &'a [u8], transport: Tran
 }
 
 /// Asks a resolver; what there is no answer to is said to have failed.
-async fn ask(path: &DataPath, pod: &LocalPod, packet: &[u8], transport: Transport) -> Vec<u8> {
-    match forward(path, pod, packet, transport).await {
+async fn ask(
+    path: &DataPath,
+    pod: &LocalPod,
+    packet: &[u8],
+    transport: Transport,
+    room: Room,
+) -> Vec<u8> {
+    match forward(path, pod, packet, transport, room).await {
         Ok(answer) => {
             count(path, "forwarded");
             note(pod, packet, &answer);
             answer
         }
-        Err(unanswered) => {
-            count(path, unanswered.word());
-            let query = Query::read(packet);
-            query.map_or_else(|_unread| Vec::new(), |query| query.refusal(SERVFAIL))
-        }
+        Err(unanswered) => failed(path, packet, unanswered),
     }
+}
+
+/// What is said to a question without an answer.
+fn failed(path: &DataPath, packet: &[u8], unanswered: Unanswered) -> Vec<u8> {
+    count(path, unanswered.word());
+    let query = Query::read(packet);
+    query.map_or_else(|_unread| Vec::new(), |query| query.refusal(SERVFAIL))
 }
 
 /// Keeps in mind what the pod was told.

@@ -63,6 +63,17 @@ pub(crate) fn answer(question: &[u8], address: [u8; 4]) -> Vec<u8> {
     packet
 }
 
+/// Passes a packet on, if there is room for it.
+async fn asked(
+    path: &DataPath,
+    pod: &LocalPod,
+    packet: &[u8],
+    transport: Transport,
+) -> Result<Vec<u8>, Unanswered> {
+    let room = Room::take(&path.names, pod)?;
+    forward(path, pod, packet, transport, room).await
+}
+
 #[tokio::test]
 async fn bytes_go_both_ways_untouched_but_for_the_number() {
     let mut resolver = Scripted::start().await;
@@ -72,8 +83,8 @@ async fn bytes_go_both_ways_untouched_but_for_the_number() {
     let asking = tokio::spawn({
         let packet = packet.clone();
         async move {
-            let first = forward(&path, &pod, &packet, Transport::Udp).await;
-            let second = forward(&path, &pod, &packet, Transport::Udp).await;
+            let first = asked(&path, &pod, &packet, Transport::Udp).await;
+            let second = asked(&path, &pod, &packet, Transport::Udp).await;
             (first, second, pod)
         }
     });
@@ -117,9 +128,9 @@ async fn a_silent_resolver_is_passed_over_and_asked_last_then() {
     let packet = question(7, "a.example", 1).unwrap();
     let (asking, pod) = (Arc::clone(&path), Arc::new(pod()));
     let of_task = Arc::clone(&pod);
-    let asked = tokio::spawn(async move {
+    let asking_twice = tokio::spawn(async move {
         for _ in 0..2 {
-            let answer = forward(&asking, &of_task, &packet, Transport::Udp).await;
+            let answer = asked(&asking, &of_task, &packet, Transport::Udp).await;
             answer.unwrap();
         }
     });
@@ -128,7 +139,7 @@ async fn a_silent_resolver_is_passed_over_and_asked_last_then() {
         let (sent, from) = good.asked().await;
         good.says(&answer(&sent, [192, 0, 2, 1]), from).await;
     }
-    asked.await.unwrap();
+    asking_twice.await.unwrap();
     assert!(silent.asked.try_recv().is_err(), "asked once");
     assert_eq!(path.ledger.total(Family::ResolverRequests), 3);
     assert_eq!(path.ledger.total(Family::ResolverFailures), 1);
@@ -141,10 +152,24 @@ async fn a_pod_has_so_many_questions_under_way_and_no_more() {
     let packet = question(7, "a.example", 1).unwrap();
     let all = u32::try_from(pod.questions.available_permits()).unwrap();
     let held = pod.questions.acquire_many(all).await.unwrap();
-    let refused = forward(&path, &pod, &packet, Transport::Udp).await;
+    let refused = asked(&path, &pod, &packet, Transport::Udp).await;
     assert_eq!(refused, Err(Unanswered::Busy));
     drop(held);
-    let nobody = forward(&resolving(&[]), &pod, &packet, Transport::Udp).await;
+    let whole = u32::try_from(super::super::MOST_QUESTIONS).unwrap();
+    let held = path.names.questions.acquire_many(whole).await.unwrap();
+    let refused = asked(&path, &pod, &packet, Transport::Udp).await;
+    assert_eq!(
+        refused,
+        Err(Unanswered::Busy),
+        "all pods together have many"
+    );
+    assert_eq!(
+        pod.questions.available_permits(),
+        256,
+        "its own room is given back"
+    );
+    drop(held);
+    let nobody = asked(&resolving(&[]), &pod, &packet, Transport::Udp).await;
     assert_eq!(nobody, Err(Unanswered::NoResolver));
 }
 
@@ -156,7 +181,7 @@ async fn one_that_refuses_packets_is_not_waited_for() {
     let (path, pod) = (resolving(&[address]), pod());
     let packet = question(7, "a.example", 1).unwrap();
     let begun = std::time::Instant::now();
-    let answer = forward(&path, &pod, &packet, Transport::Udp).await;
+    let answer = asked(&path, &pod, &packet, Transport::Udp).await;
     assert_eq!(answer, Err(Unanswered::Silent));
     assert!(begun.elapsed() < PATIENCE / 2);
 }
@@ -175,6 +200,6 @@ async fn by_tcp_it_goes_by_tcp() {
         let said = framed(&answer(&sent, [192, 0, 2, 7])).unwrap();
         stream.write_all(&said).await.unwrap();
     };
-    let (got, ()) = tokio::join!(forward(&path, &pod, &packet, Transport::Tcp), serving);
+    let (got, ()) = tokio::join!(asked(&path, &pod, &packet, Transport::Tcp), serving);
     assert_eq!(got.unwrap(), answer(&packet, [192, 0, 2, 7]));
 }
