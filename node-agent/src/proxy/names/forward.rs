@@ -2,6 +2,7 @@
 //!
 //! Each question has a socket of its own, with a port that the kernel draws, and a number that is
 //! drawn here; the socket hears that resolver only. So an answer of somebody else has to guess both.
+//! A datagram is sent again after a while; the client's own repetition is another question.
 //! Resolvers are asked one after the other, the one that answered last before the others.
 
 use std::io;
@@ -26,6 +27,8 @@ use crate::proxy::reach;
 
 /// How long all resolvers together may take: clients usually wait for five seconds.
 const PATIENCE: Duration = Duration::from_millis(4500);
+/// After which pauses a datagram is sent again, by the same socket: it or the answer may be lost.
+const PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_millis(1500)];
 /// Packets that are no answer to what was asked, of one resolver to one question.
 const MOST_STRAY: usize = 32;
 /// Longest packet of UDP.
@@ -38,8 +41,10 @@ pub(crate) enum Unanswered {
     Busy,
     /// No resolver is known.
     NoResolver,
-    /// None of them answered.
+    /// None of them answered in time.
     Silent,
+    /// None of them can be asked: the network says so, or a resolver.
+    Failed,
 }
 
 impl Unanswered {
@@ -49,6 +54,7 @@ impl Unanswered {
             Self::Busy => "too_many",
             Self::NoResolver => "no_resolver",
             Self::Silent => "no_answer",
+            Self::Failed => "failed",
         }
     }
 }
@@ -89,6 +95,7 @@ pub(crate) async fn forward(
     }
     let share = PATIENCE / u32::try_from(count).unwrap_or(u32::MAX);
     let first = names.preferred.load(Ordering::Relaxed);
+    let mut unanswered = Unanswered::Failed;
     for number in (0..count).map(|turn| (first + turn) % count) {
         let Some(resolver) = names.resolvers.get(number).copied() else {
             continue;
@@ -109,13 +116,14 @@ pub(crate) async fn forward(
                     .count(Family::ResolverFailures, &[("reason", "error")]);
             }
             Err(_elapsed) => {
+                unanswered = Unanswered::Silent;
                 tracing::debug!(pod = %pod.uid, %resolver, "a resolver does not answer");
                 path.ledger
                     .count(Family::ResolverFailures, &[("reason", "timeout")]);
             }
         }
     }
-    Err(Unanswered::Silent)
+    Err(unanswered)
 }
 
 /// Asks one resolver, under another number.
@@ -152,7 +160,15 @@ async fn by_datagram(pod: &LocalPod, resolver: SocketAddr, sent: &[u8]) -> io::R
     let socket = UdpSocket::from_std(std::net::UdpSocket::from(socket))?;
     socket.connect(resolver).await?;
     socket.send(sent).await?;
-    heard(&socket, sent).await
+    let answered = heard(&socket, sent);
+    tokio::pin!(answered);
+    for pause in PAUSES {
+        if let Ok(answered) = timeout(pause, &mut answered).await {
+            return answered;
+        }
+        socket.send(sent).await?;
+    }
+    answered.await
 }
 
 /// The answer to what was sent, whatever else comes before it.

@@ -71,8 +71,8 @@ pub(crate) async fn datagrams(
                 let room = match Room::take(&path.names, &pod) {
                     Ok(room) => room,
                     Err(unanswered) => {
-                        let answer = failed(&path, packet, unanswered);
-                        drop(socket.try_send_to(&answer, client));
+                        count(&path, unanswered.word());
+                        drop(socket.try_send_to(&failed(packet), client));
                         continue;
                     }
                 };
@@ -95,7 +95,12 @@ async fn pass_on(
     (client, packet): (SocketAddr, &[u8]),
     room: Room,
 ) {
-    let answer = ask(path, pod, packet, Transport::Udp, room).await;
+    let answer = match ask(path, pod, packet, Transport::Udp, room).await {
+        Ok(answer) => answer,
+        // As without a mesh: the client asks again, or another resolver.
+        Err(Unanswered::Silent) => return,
+        Err(_) => failed(packet),
+    };
     if let Err(error) = socket.send_to(&answer, client).await {
         tracing::debug!(pod = %pod.uid, %client, %error, "an answer cannot be sent");
     }
@@ -115,8 +120,14 @@ pub(crate) async fn stream(path: &DataPath, pod: &LocalPod, mut client: TcpStrea
             Step::Nothing => return,
             Step::Say(answer) => answer,
             Step::Ask(_) => match Room::take(&path.names, pod) {
-                Ok(room) => ask(path, pod, &packet, Transport::Tcp, room).await,
-                Err(unanswered) => failed(path, &packet, unanswered),
+                Ok(room) => {
+                    let answer = ask(path, pod, &packet, Transport::Tcp, room).await;
+                    answer.unwrap_or_else(|_unanswered| failed(&packet))
+                }
+                Err(unanswered) => {
+                    count(path, unanswered.word());
+                    failed(&packet)
+                }
             },
         };
         let Ok(answer) = framed(&answer) else { return };
@@ -163,27 +174,27 @@ fn decide<'a>(path: &DataPath, pod: &LocalPod, packet: &'a [u8], transport: Tran
     }
 }
 
-/// Asks a resolver; what there is no answer to is said to have failed.
+/// Asks a resolver, and counts what came of it.
 async fn ask(
     path: &DataPath,
     pod: &LocalPod,
     packet: &[u8],
     transport: Transport,
     room: Room,
-) -> Vec<u8> {
-    match forward(path, pod, packet, transport, room).await {
+) -> Result<Vec<u8>, Unanswered> {
+    let answer = forward(path, pod, packet, transport, room).await;
+    match &answer {
         Ok(answer) => {
             count(path, "forwarded");
-            note(pod, packet, &answer);
-            answer
+            note(pod, packet, answer);
         }
-        Err(unanswered) => failed(path, packet, unanswered),
+        Err(unanswered) => count(path, unanswered.word()),
     }
+    answer
 }
 
-/// What is said to a question without an answer.
-fn failed(path: &DataPath, packet: &[u8], unanswered: Unanswered) -> Vec<u8> {
-    count(path, unanswered.word());
+/// What is said to a question that cannot be answered.
+fn failed(packet: &[u8]) -> Vec<u8> {
     let query = Query::read(packet);
     query.map_or_else(|_unread| Vec::new(), |query| query.refusal(SERVFAIL))
 }

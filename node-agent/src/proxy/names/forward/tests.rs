@@ -134,15 +134,33 @@ async fn a_silent_resolver_is_passed_over_and_asked_last_then() {
             answer.unwrap();
         }
     });
-    silent.asked().await;
+    let first = silent.asked().await;
     for _ in 0..2 {
         let (sent, from) = good.asked().await;
         good.says(&answer(&sent, [192, 0, 2, 1]), from).await;
     }
     asking_twice.await.unwrap();
+    assert_eq!(silent.asked().await, first, "a packet may be lost");
     assert!(silent.asked.try_recv().is_err(), "asked once");
     assert_eq!(path.ledger.total(Family::ResolverRequests), 3);
     assert_eq!(path.ledger.total(Family::ResolverFailures), 1);
+}
+
+#[tokio::test]
+async fn a_question_that_is_lost_is_sent_again_the_same_way() {
+    let mut resolver = Scripted::start().await;
+    let (path, pod) = (resolving(&[resolver.address]), pod());
+    let packet = question(7, "a.example", 1).unwrap();
+    let saying = async {
+        let sent = [resolver.asked().await, resolver.asked().await];
+        assert_eq!(sent[0], sent[1], "the same number and port");
+        assert_eq!(resolver.asked().await, sent[0]);
+        let (sent, from) = &sent[0];
+        resolver.says(&answer(sent, [192, 0, 2, 1]), *from).await;
+    };
+    let (got, ()) = tokio::join!(asked(&path, &pod, &packet, Transport::Udp), saying);
+    assert_eq!(got.unwrap(), answer(&packet, [192, 0, 2, 1]));
+    assert_eq!(path.ledger.total(Family::ResolverRequests), 1);
 }
 
 #[tokio::test]
@@ -182,7 +200,7 @@ async fn one_that_refuses_packets_is_not_waited_for() {
     let packet = question(7, "a.example", 1).unwrap();
     let begun = std::time::Instant::now();
     let answer = asked(&path, &pod, &packet, Transport::Udp).await;
-    assert_eq!(answer, Err(Unanswered::Silent));
+    assert_eq!(answer, Err(Unanswered::Failed));
     assert!(begun.elapsed() < PATIENCE / 2);
 }
 

@@ -99,6 +99,27 @@ async fn where_nobody_answers_that_is_said() {
 }
 
 #[tokio::test]
+async fn a_resolver_that_is_silent_makes_the_mesh_silent_by_udp() {
+    let resolver = Scripted::start().await;
+    let (path, pod) = (path(&[resolver.address]), Arc::new(pod()));
+    let client = serving(&path, &pod, &CancellationToken::new()).await;
+    let packet = question(2, "api.example.com", 1).unwrap();
+    client.send(&packet).await.unwrap();
+    let labels = ambit_telemetry::Labels::new([("result", "no_answer".into())]);
+    let counted = path.ledger.cell(Family::Questions, &labels);
+    let is_counted = async {
+        while counted.load(std::sync::atomic::Ordering::Relaxed) == 0 {
+            tokio::time::sleep(PAUSE).await;
+        }
+    };
+    timeout(Duration::from_secs(10), is_counted).await.unwrap();
+    // The next that comes is the answer to the next question.
+    let own = question(3, WEB, 1).unwrap();
+    client.send(&own).await.unwrap();
+    assert!(Reply::to(&own, &heard(&client).await).is_some());
+}
+
+#[tokio::test]
 async fn a_generation_that_drains_leaves_the_queue_to_the_next() {
     let (path, pod) = (path(&[]), Arc::new(pod()));
     let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
