@@ -2,6 +2,7 @@
 //!
 //! - [`serve`]: a question comes on port 15053 of a pod; it is answered from the model, or
 //! - [`forward`]: passed to one of the node's resolvers, as it came, by a socket of the pod
+//! - [`preferred`]: which of them is asked first
 //! - [`given`]: which names a pod was given addresses for; the access log names them
 //! - [`seen`]: which name a refused connection was meant for, else
 //! - [`hosts`]: addresses of endpoints that the model knows by name only
@@ -14,12 +15,12 @@ pub(crate) mod durations;
 pub(crate) mod forward;
 pub(crate) mod given;
 pub(crate) mod hosts;
+pub(crate) mod preferred;
 pub(crate) mod seen;
 pub(crate) mod serve;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 
 use durations::Durations;
 use tokio::sync::Semaphore;
@@ -32,8 +33,6 @@ const MOST_QUESTIONS: usize = 4096;
 pub(crate) struct Names {
     /// The node's resolvers, in the order in which they are asked.
     resolvers: Vec<SocketAddr>,
-    /// Which of them answered last.
-    preferred: AtomicUsize,
     /// How long resolvers take.
     pub(crate) durations: Durations,
     /// Room for questions that are under way.
@@ -51,7 +50,6 @@ impl Names {
     pub(crate) fn new(resolvers: Vec<SocketAddr>) -> Self {
         Self {
             resolvers,
-            preferred: AtomicUsize::default(),
             durations: Durations::default(),
             questions: Arc::new(Semaphore::new(MOST_QUESTIONS)),
         }

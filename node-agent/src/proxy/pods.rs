@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::names::given::Given;
 use super::names::hosts::Hosts;
+use super::names::preferred::Preferred;
 use super::stock::Stock;
 
 /// Questions of one pod that may be under way to resolvers.
@@ -51,6 +52,8 @@ pub(crate) struct LocalPod {
     handshakes_by_source: Sources,
     /// Questions about names that are under way to resolvers.
     pub(crate) questions: Arc<Semaphore>,
+    /// Which resolver its questions go to first.
+    pub(crate) preferred: Arc<Preferred>,
     /// Names that it was given addresses for.
     pub(crate) given: Arc<Given>,
     /// Names that its connections needed.
@@ -98,6 +101,7 @@ impl LocalPod {
             handshakes: Arc::new(Semaphore::new(caps.handshakes)),
             handshakes_by_source: Sources::new((caps.handshakes / PART_OF_ONE).max(1)),
             questions: Arc::new(Semaphore::new(MOST_QUESTIONS)),
+            preferred: Arc::default(),
             given: Arc::default(),
             hosts: Arc::default(),
             gone: CancellationToken::new(),
@@ -115,6 +119,7 @@ impl LocalPod {
         self.handshakes = Arc::clone(&before.handshakes);
         self.handshakes_by_source = before.handshakes_by_source.clone();
         self.questions = Arc::clone(&before.questions);
+        self.preferred = Arc::clone(&before.preferred);
         self.given = Arc::clone(&before.given);
         self.hosts = Arc::clone(&before.hosts);
     }

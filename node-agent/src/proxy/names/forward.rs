@@ -3,12 +3,11 @@
 //! Each question has a socket of its own, with a port that the kernel draws, and a number that is
 //! drawn here; the socket hears that resolver only. So an answer of somebody else has to guess both.
 //! A datagram is sent again after a while; the client's own repetition is another question.
-//! Resolvers are asked one after the other, the one that answered last before the others.
+//! Resolvers are asked one after the other, for a while the one before the others that answered in their place.
 
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use ambit_dns::{Reply, Transport};
@@ -94,7 +93,7 @@ pub(crate) async fn forward(
         return Err(Unanswered::NoResolver);
     }
     let share = PATIENCE / u32::try_from(count).unwrap_or(u32::MAX);
-    let first = names.preferred.load(Ordering::Relaxed);
+    let first = pod.preferred.first(clock::now());
     let mut unanswered = Unanswered::Failed;
     for number in (0..count).map(|turn| (first + turn) % count) {
         let Some(resolver) = names.resolvers.get(number).copied() else {
@@ -104,10 +103,11 @@ pub(crate) async fn forward(
         let begun = clock::now();
         match timeout(share, ask(pod, resolver, packet, transport)).await {
             Ok(Ok(answer)) => {
+                let now = clock::now();
                 names
                     .durations
-                    .observe(clock::now().saturating_duration_since(begun));
-                names.preferred.store(number, Ordering::Relaxed);
+                    .observe(now.saturating_duration_since(begun));
+                pod.preferred.answered(number, now);
                 return Ok(answer);
             }
             Ok(Err(error)) => {

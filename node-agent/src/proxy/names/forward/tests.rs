@@ -121,7 +121,7 @@ async fn bytes_go_both_ways_untouched_but_for_the_number() {
 }
 
 #[tokio::test]
-async fn a_silent_resolver_is_passed_over_and_asked_last_then() {
+async fn a_silent_resolver_is_passed_over_and_asked_last_for_a_while() {
     let mut silent = Scripted::start().await;
     let mut good = Scripted::start().await;
     let path = resolving(&[silent.address, good.address]);
@@ -142,6 +142,12 @@ async fn a_silent_resolver_is_passed_over_and_asked_last_then() {
     asking_twice.await.unwrap();
     assert_eq!(silent.asked().await, first, "a packet may be lost");
     assert!(silent.asked.try_recv().is_err(), "asked once");
+    assert_eq!(pod.preferred.first(clock::now()), 1);
+    assert_eq!(
+        tests::pod().preferred.first(clock::now()),
+        0,
+        "of another pod"
+    );
     assert_eq!(path.ledger.total(Family::ResolverRequests), 3);
     assert_eq!(path.ledger.total(Family::ResolverFailures), 1);
 }
