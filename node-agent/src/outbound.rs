@@ -35,7 +35,7 @@ const WAYPOINT_PATIENCE: Duration = Duration::from_secs(4);
 const MOST_ADDRESSES: usize = 3;
 
 /// Carries one captured connection of `pod` to its end.
-pub(crate) async fn serve(path: &DataPath, pod: &Arc<LocalPod>, client: TcpStream) {
+pub(crate) async fn serve(path: &Arc<DataPath>, pod: &Arc<LocalPod>, client: TcpStream) {
     let arrival = match Arrival::of(&client) {
         Ok(arrival) => arrival,
         Err(error) => return tracing::debug!(pod = %pod.uid, %error, "client left before its turn"),
@@ -76,7 +76,7 @@ impl From<Refusal> for Failure {
 
 /// Decides and opens; a second time where an endpoint of a waypoint gave no answer, at another.
 async fn open(
-    path: &DataPath,
+    path: &Arc<DataPath>,
     pod: &Arc<LocalPod>,
     mesh: &Mesh,
     arrival: &Arrival,
@@ -123,7 +123,7 @@ fn decide(
 }
 
 async fn go(
-    path: &DataPath,
+    path: &Arc<DataPath>,
     pod: &Arc<LocalPod>,
     arrival: &Arrival,
     plan: OutboundPlan,
@@ -198,8 +198,8 @@ async fn go(
 ///
 /// Judged by the snapshot of this moment, for resolving may have taken a while.
 async fn by_name(
-    path: &DataPath,
-    pod: &LocalPod,
+    path: &Arc<DataPath>,
+    pod: &Arc<LocalPod>,
     hostname: &Arc<str>,
     port: u16,
 ) -> Result<Far, Refusal> {

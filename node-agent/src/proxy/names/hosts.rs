@@ -1,8 +1,9 @@
 //! Addresses of endpoints that the model knows by name only.
 //!
 //! Asked for when a connection needs them, by the resolvers of [`forward`](super::forward), and kept for
-//! as long as the resolver says, within bounds. One question at a time for each name. While the resolver
-//! is away, the last addresses go on being used.
+//! as long as the resolver says, within bounds. One question at a time for each name. Addresses whose time is
+//! over, but not for long, are used at once, and are asked for again meanwhile. While the resolver is away,
+//! the last addresses go on being used.
 //!
 //! Each pod has its own: what goes over a pod's network, somebody in that pod may have answered.
 
@@ -15,6 +16,7 @@ use std::time::{Duration, Instant};
 use ambit_dns::{A, AAAA, Reply, Transport, ask};
 use ambit_kit::clock;
 use parking_lot::Mutex;
+use tokio::time::timeout;
 
 use super::forward::{Room, forward};
 use crate::proxy::datapath::DataPath;
@@ -24,6 +26,10 @@ use crate::proxy::pods::LocalPod;
 const KEPT: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(300));
 /// How long it is kept that a name has no addresses, or cannot be resolved.
 const NOTHING_KEPT: Duration = Duration::from_secs(2);
+/// How long after their time addresses are used that are at hand.
+const STALE: Duration = Duration::from_secs(300);
+/// How long addresses of IPv4 wait for those of IPv6.
+const LATER: Duration = Duration::from_millis(200);
 /// Names of one pod.
 const MOST: usize = 256;
 /// The code that there is no such name.
@@ -38,7 +44,7 @@ pub(crate) struct Hosts(Mutex<HashMap<Arc<str>, Arc<Host>>>);
 struct Host {
     known: Mutex<Option<Known>>,
     /// Who holds it asks; the others wait for the answer.
-    asking: tokio::sync::Mutex<()>,
+    asking: Arc<tokio::sync::Mutex<()>>,
     /// Whose turn it is among the addresses.
     turn: AtomicUsize,
 }
@@ -66,12 +72,16 @@ impl Hosts {
     /// resolved.
     pub(crate) async fn resolve(
         &self,
-        path: &DataPath,
-        pod: &LocalPod,
+        path: &Arc<DataPath>,
+        pod: &Arc<LocalPod>,
         name: &Arc<str>,
     ) -> Vec<IpAddr> {
         let host = self.host(name);
         if let Some(addresses) = host.fresh() {
+            return host.in_turn(&addresses);
+        }
+        if let Some(addresses) = host.stale(clock::now()) {
+            refresh(path, pod, name, &host);
             return host.in_turn(&addresses);
         }
         let _asking = host.asking.lock().await;
@@ -105,6 +115,14 @@ impl Host {
         Some(Arc::clone(&known.addresses))
     }
 
+    /// Addresses that are used although their time is over.
+    fn stale(&self, now: Instant) -> Option<Arc<[IpAddr]>> {
+        let known = self.known.lock();
+        let is_used = |known: &&Known| now < known.until + STALE && !known.addresses.is_empty();
+        let known = known.as_ref().filter(is_used)?;
+        Some(Arc::clone(&known.addresses))
+    }
+
     /// Takes in what resolvers say; what holds from then on.
     fn learn(&self, told: Told, now: Instant) -> Arc<[IpAddr]> {
         let mut known = self.known.lock();
@@ -133,19 +151,46 @@ impl Host {
     }
 }
 
+/// Asks again while the addresses at hand are used, unless somebody asks already.
+fn refresh(path: &Arc<DataPath>, pod: &Arc<LocalPod>, name: &Arc<str>, host: &Arc<Host>) {
+    let Ok(asking) = Arc::clone(&host.asking).try_lock_owned() else {
+        return;
+    };
+    let (name, host) = (Arc::clone(name), Arc::clone(host));
+    let (of_task, pod) = (Arc::clone(path), Arc::clone(pod));
+    path.accepted.spawn(async move {
+        let told = told(&of_task, &pod, &name).await;
+        host.learn(told, clock::now());
+        drop(asking);
+    });
+}
+
 /// Asks for both families, where the pod has both.
 async fn told(path: &DataPath, pod: &LocalPod, name: &str) -> Told {
     let has = |v4: bool| pod.ips.iter().any(|ip| ip.to_canonical().is_ipv4() == v4);
-    let of = async |kind, wanted| match wanted {
-        true => Some(told_of(path, pod, name, kind).await),
-        false => None,
-    };
-    let (four, six) = tokio::join!(of(A, has(true) || !has(false)), of(AAAA, has(false)));
-    match (four, six) {
-        (Some(four), Some(six)) => both(four, six),
-        (Some(only), None) | (None, Some(only)) => only,
-        (None, None) => Told::None,
+    let four = told_of(path, pod, name, A);
+    let six = told_of(path, pod, name, AAAA);
+    match (has(true), has(false)) {
+        (_, false) => four.await,
+        (false, true) => six.await,
+        (true, true) => together(four, six).await,
     }
+}
+
+/// What is said of both families. Some resolvers never answer about IPv6.
+async fn together(four: impl Future<Output = Told>, six: impl Future<Output = Told>) -> Told {
+    tokio::pin!(four, six);
+    let (four, six) = tokio::select! {
+        told = &mut four => {
+            let six = match told {
+                Told::Addresses(..) => timeout(LATER, six).await.unwrap_or(Told::Silence),
+                _ => six.await,
+            };
+            (told, six)
+        }
+        told = &mut six => (four.await, told),
+    };
+    both(four, six)
 }
 
 fn both(four: Told, six: Told) -> Told {

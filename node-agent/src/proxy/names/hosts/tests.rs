@@ -75,3 +75,51 @@ async fn a_name_is_asked_for_once_whoever_waits() {
     }
     assert_eq!(path.ledger.total(Family::ResolverRequests), 1);
 }
+
+#[tokio::test]
+async fn addresses_at_hand_are_used_while_they_are_asked_for_again() {
+    let mut resolver = Scripted::start().await;
+    let (path, pod) = (resolving(&[resolver.address]), Arc::new(pod()));
+    let name: Arc<str> = "api.example.com".into();
+    let host = pod.hosts.host(&name);
+    let before = clock::now().checked_sub(KEPT.0).unwrap();
+    host.learn(Told::Addresses(vec![ip(1)], Duration::ZERO), before);
+    // Nobody has answered yet.
+    for _ in 0..3 {
+        assert_eq!(pod.hosts.resolve(&path, &pod, &name).await, [ip(1)]);
+    }
+    let (sent, from) = resolver.asked().await;
+    resolver.says(&answer(&sent, [192, 0, 2, 9]), from).await;
+    drop(host.asking.lock().await);
+    assert_eq!(pod.hosts.resolve(&path, &pod, &name).await, [ip(9)]);
+    assert_eq!(path.ledger.total(Family::ResolverRequests), 1);
+    let long_after = host.until().unwrap() + STALE;
+    assert_eq!(host.stale(long_after), None);
+}
+
+#[tokio::test]
+async fn a_family_that_nobody_tells_of_is_not_waited_for() {
+    let mut resolver = Scripted::start().await;
+    let mut pod = pod();
+    pod.ips.push("fd00::1".parse().unwrap());
+    let (path, pod) = (resolving(&[resolver.address]), Arc::new(pod));
+    let name: Arc<str> = "api.example.com".into();
+    let saying = async {
+        for _ in 0..2 {
+            let (sent, from) = resolver.asked().await;
+            if Some(&sent) == question(&sent, A).as_ref() {
+                resolver.says(&answer(&sent, [192, 0, 2, 9]), from).await;
+            }
+        }
+    };
+    let begun = clock::now();
+    let (found, ()) = tokio::join!(pod.hosts.resolve(&path, &pod, &name), saying);
+    assert_eq!(found, [ip(9)]);
+    assert!(begun.elapsed() < Duration::from_secs(2));
+}
+
+/// The question with the number of this one.
+fn question(sent: &[u8], kind: u16) -> Option<Vec<u8>> {
+    let id = u16::from_be_bytes([sent[0], sent[1]]);
+    ask(id, "api.example.com", kind)
+}
