@@ -2,15 +2,16 @@
 //!
 //! Addresses (A and AAAA) of a name that is a service's to this client, and that has an address of its
 //! own: what the client then connects to is what the mesh knows the service by. Of the family that the
-//! service does not have the answer is empty, and no error: there is such a name. All other questions
-//! are the resolver's.
+//! service does not have the answer is empty, and no error: there is such a name. So it is to questions
+//! of how to connect (SVCB and HTTPS), whose answers could lead elsewhere. All other questions are the
+//! resolver's; so are those about a service that has no address which this client can use.
 
 use std::net::IpAddr;
 
 use ambit_model::{Mesh, Service};
 
 use crate::question::Query;
-use crate::{A, AAAA, IN};
+use crate::{A, AAAA, HTTPS, IN, SVCB};
 
 /// Seconds that an answer of the mesh holds.
 pub const TTL: u32 = 30;
@@ -28,6 +29,33 @@ pub enum Transport {
     Tcp,
 }
 
+/// The families of addresses that a client has; neither if that is not known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Families {
+    v4: bool,
+    v6: bool,
+}
+
+impl Families {
+    /// Those of a client with these addresses.
+    pub fn of(addresses: &[IpAddr]) -> Self {
+        let has = |v4| {
+            let mut addresses = addresses.iter();
+            addresses.any(|address| address.to_canonical().is_ipv4() == v4)
+        };
+        Self {
+            v4: has(true),
+            v6: has(false),
+        }
+    }
+
+    /// Whether such a client may be able to use an address.
+    fn fits(self, address: IpAddr) -> bool {
+        let has = if address.is_ipv4() { self.v4 } else { self.v6 };
+        has || self == Self::default()
+    }
+}
+
 /// What becomes of a question.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
@@ -42,19 +70,28 @@ pub enum Answer {
     Forward,
 }
 
-/// Answers the question of a client in this namespace, if it is the mesh's to answer.
-pub fn answer(mesh: &Mesh, client: &str, query: &Query<'_>, transport: Transport) -> Answer {
-    let (Some(name), Some(kind @ (A | AAAA))) = (query.name(), query.kind()) else {
+/// Answers the question of a client in this namespace with these families, if it is the mesh's to answer.
+pub fn answer(
+    mesh: &Mesh,
+    (client, families): (&str, Families),
+    query: &Query<'_>,
+    transport: Transport,
+) -> Answer {
+    let (Some(name), Some(kind @ (A | AAAA | SVCB | HTTPS))) = (query.name(), query.kind()) else {
         return Answer::Forward;
     };
     let Some(service) = mesh.service_named(client, name) else {
         return Answer::Forward;
     };
     let mut addresses = own_addresses(service);
-    if addresses.is_empty() {
+    if !addresses.iter().any(|address| families.fits(*address)) {
         return Answer::Forward;
     }
-    addresses.retain(|address| address.is_ipv4() == (kind == A));
+    addresses.retain(|address| match kind {
+        A => address.is_ipv4(),
+        AAAA => address.is_ipv6(),
+        _ => false,
+    });
     addresses.truncate(MOST);
     let packet = packet(query, &addresses, transport);
     Answer::Here { packet, addresses }

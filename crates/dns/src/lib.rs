@@ -21,7 +21,7 @@ pub mod question;
 pub mod reply;
 pub mod wire;
 
-pub use answer::{Answer, TTL, Transport};
+pub use answer::{Answer, Families, TTL, Transport};
 pub use question::{Query, Unreadable};
 pub use reply::{Reply, ask};
 
@@ -31,6 +31,10 @@ pub const A: u16 = 1;
 pub const AAAA: u16 = 28;
 /// Another name of the same.
 pub(crate) const CNAME: u16 = 5;
+/// How to connect (RFC 9460).
+pub(crate) const SVCB: u16 = 64;
+/// The same for HTTP.
+pub(crate) const HTTPS: u16 = 65;
 /// What a client says of itself beside its question (RFC 6891).
 pub(crate) const OPT: u16 = 41;
 /// The Internet.

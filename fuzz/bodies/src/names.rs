@@ -1,13 +1,14 @@
 //! DNS: packets of pods, and of whoever answers a resolver's socket.
 
-use ambit_dns::{Answer, Query, Reply, Transport, Unreadable, answer};
+use ambit_dns::{Answer, Families, Query, Reply, Transport, Unreadable, answer};
 use ambit_model::Mesh;
 
 /// Packets of pods: read or refused; what is sent back has the client's number and fits.
 pub fn dns_question(bytes: &[u8]) {
     match Query::read(bytes) {
         Ok(query) => {
-            let answered = answer::answer(&Mesh::default(), "shop", &query, Transport::Udp);
+            let client = ("shop", Families::default());
+            let answered = answer::answer(&Mesh::default(), client, &query, Transport::Udp);
             assert_eq!(answered, Answer::Forward, "an empty mesh has no names");
             let refusal = query.refusal(ambit_dns::SERVFAIL);
             assert!(refusal.starts_with(bytes.get(..2).unwrap_or_default()));

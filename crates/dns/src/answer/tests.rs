@@ -8,10 +8,23 @@ use crate::reply::Reply;
 
 const WEB: &str = "web.shop.svc.cluster.local";
 
+/// Whoever asks, with families that are not known.
+const CLIENT: (&str, Families) = (
+    "shop",
+    Families {
+        v4: false,
+        v6: false,
+    },
+);
+
 fn addresses(mesh: &Mesh, name: &str, kind: u16) -> Option<Vec<IpAddr>> {
+    told(mesh, Families::default(), name, kind)
+}
+
+fn told(mesh: &Mesh, families: Families, name: &str, kind: u16) -> Option<Vec<IpAddr>> {
     let packet = question(name, kind);
     let query = Query::read(&packet).unwrap();
-    match answer(mesh, "shop", &query, Transport::Udp) {
+    match answer(mesh, ("shop", families), &query, Transport::Udp) {
         Answer::Forward => None,
         Answer::Here {
             packet: answered,
@@ -58,6 +71,10 @@ fn addresses_of_services_are_answered_and_all_else_is_forwarded() {
         ("both.example.com", A, Some(&["240.240.0.7"])),
         ("headless.shop.svc.cluster.local", A, None),
         ("block.example.com", A, None),
+        (WEB, SVCB, Some(&[])),
+        (WEB, HTTPS, Some(&[])),
+        ("headless.shop.svc.cluster.local", HTTPS, None),
+        ("example.com", HTTPS, None),
         (WEB, 33, None),
         (WEB, 255, None),
         ("web.shop", A, None),
@@ -71,11 +88,40 @@ fn addresses_of_services_are_answered_and_all_else_is_forwarded() {
 }
 
 #[test]
+fn a_client_that_can_use_no_address_of_a_service_has_the_resolvers_answer() {
+    let dual = "dual.shop.svc.cluster.local";
+    let mesh = mesh(vec![
+        service("shop", WEB, &["240.240.0.1/32"]),
+        service("shop", dual, &["10.96.0.2/32", "fd00::2/128"]),
+    ]);
+    let ip = |text: &str| -> IpAddr { text.parse().unwrap() };
+    let families = |texts: &[&str]| {
+        let addresses: Vec<IpAddr> = texts.iter().map(|text| ip(text)).collect();
+        Families::of(&addresses)
+    };
+    let six = families(&["fd00::99"]);
+    for kind in [A, AAAA, HTTPS] {
+        assert_eq!(told(&mesh, six, WEB, kind), None);
+    }
+    assert_eq!(told(&mesh, six, dual, AAAA), Some(vec![ip("fd00::2")]));
+    assert_eq!(told(&mesh, six, dual, HTTPS), Some(vec![]));
+    for usable in [
+        families(&["10.0.0.9"]),
+        families(&["::ffff:10.0.0.9"]),
+        families(&["10.0.0.9", "fd00::99"]),
+        families(&[]),
+    ] {
+        assert_eq!(told(&mesh, usable, WEB, A), Some(vec![ip("240.240.0.1")]));
+        assert_eq!(told(&mesh, usable, WEB, AAAA), Some(vec![]));
+    }
+}
+
+#[test]
 fn the_answer_byte_by_byte() {
     let mesh = mesh(vec![service("shop", WEB, &["10.96.0.1/32"])]);
     let packet = with_edns("WeB.shop.svc.cluster.local", 1, 1232);
     let query = Query::read(&packet).unwrap();
-    let Answer::Here { packet: answer, .. } = answer(&mesh, "shop", &query, Transport::Udp) else {
+    let Answer::Here { packet: answer, .. } = answer(&mesh, CLIENT, &query, Transport::Udp) else {
         panic!("forwarded");
     };
     let mut wanted = vec![0x12, 0x34, 0x85, 0x80, 0, 1, 0, 1, 0, 0, 0, 1];
@@ -97,7 +143,7 @@ fn an_answer_that_does_not_fit_says_so_by_udp_and_is_whole_by_tcp() {
         (question(WEB, A), Transport::Tcp, 65_535, false),
     ] {
         let query = Query::read(&packet).unwrap();
-        let Answer::Here { packet: answer, .. } = answer(&mesh, "shop", &query, transport) else {
+        let Answer::Here { packet: answer, .. } = answer(&mesh, CLIENT, &query, transport) else {
             panic!("forwarded");
         };
         let reply = Reply::to(&packet, &answer).unwrap();

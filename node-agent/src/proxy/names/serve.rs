@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ambit_dns::answer::answer;
-use ambit_dns::{Answer, Query, Reply, SERVFAIL, Transport, Unreadable};
+use ambit_dns::{Answer, Families, Query, Reply, SERVFAIL, Transport, Unreadable};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::timeout;
@@ -164,7 +164,8 @@ fn decide<'a>(path: &DataPath, pod: &LocalPod, packet: &'a [u8], transport: Tran
             };
         }
     };
-    match answer(&path.mesh(), pod.namespace(), &query, transport) {
+    let client = (pod.namespace(), Families::of(&pod.ips));
+    match answer(&path.mesh(), client, &query, transport) {
         Answer::Here { packet, addresses } => {
             count(path, "answered");
             pod.given.note(query.name().unwrap_or_default(), &addresses);
