@@ -168,12 +168,12 @@ fn refresh(path: &Arc<DataPath>, pod: &Arc<LocalPod>, name: &Arc<str>, host: &Ar
 /// Asks for both families, where the pod has both.
 async fn told(path: &DataPath, pod: &LocalPod, name: &str) -> Told {
     let has = |v4: bool| pod.ips.iter().any(|ip| ip.to_canonical().is_ipv4() == v4);
-    let four = told_of(path, pod, name, A);
-    let six = told_of(path, pod, name, AAAA);
+    // On the heap: they are large, and few connections wait for them.
+    let of = |kind| Box::pin(told_of(path, pod, name, kind));
     match (has(true), has(false)) {
-        (_, false) => four.await,
-        (false, true) => six.await,
-        (true, true) => together(four, six).await,
+        (_, false) => of(A).await,
+        (false, true) => of(AAAA).await,
+        (true, true) => together(of(A), of(AAAA)).await,
     }
 }
 
