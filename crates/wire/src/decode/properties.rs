@@ -208,7 +208,7 @@ prop_compose! {
         visibility in option::of(vec(word(), 0..3)), canonical in any::<bool>(), dynamic in any::<bool>(),
     ) -> Service {
         let subject_alt_names = sans.iter().map(|(t, n, s)| SpiffeId::from_parts(t, n, s)).collect();
-        let visibility = visibility.map_or(Visibility::Everyone, |to| Visibility::Namespaces(to));
+        let visibility = visibility.map_or(Visibility::Everyone, Visibility::Namespaces);
         let load_balancing = LoadBalancing { routing_preference, mode, allow_unhealthy, session_affinity };
         Service { name, short_name, vips, ports, subject_alt_names, waypoint, load_balancing, ip_families, traffic: traffic.map(Arc::new), authentications, visibility, canonical, dynamic }
     }
