@@ -82,7 +82,9 @@ fn name_in(message: &[u8]) -> Result<Option<String>, End> {
         let mut names = Reader(Reader(body).vector16()?);
         let (kind, name) = (names.u8()?, names.vector16()?);
         let is_name = kind == HOST_NAME && name.iter().all(u8::is_ascii_graphic);
-        return Ok(is_name.then(|| String::from_utf8_lossy(name).into_owned()));
+        let name = is_name.then(|| String::from_utf8_lossy(name).to_ascii_lowercase());
+        // In one form for whoever compares it: names have no case, and no dot at their end (RFC 6066, 3).
+        return Ok(name.map(|name| name.strip_suffix('.').unwrap_or(&name).to_owned()));
     }
     Ok(None)
 }

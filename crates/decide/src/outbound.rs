@@ -135,6 +135,9 @@ fn to_service<T: Trace>(
     if is_own_address(query.source, address) {
         return to_itself(query, to, Some(service), trace);
     }
+    if endpoint.workload.is_outside() {
+        named::not_inside(mesh, &name.hostname, to)?;
+    }
     reach(query, endpoint.workload, to, Some(service), trace)
 }
 

@@ -215,13 +215,24 @@ impl Mesh {
             let workload = self.workload_at(address, port);
             return workload.map_or(Target::Unknown, Target::Workload);
         }
-        if let Some(service) = exact {
+        // Of an address that is somebody else's too, an entry has the ports that it lists; of one that the mesh
+        // has given to it, all.
+        let is_given = matches!(address, IpAddr::V4(v4) if v4.octets()[0] >= 240);
+        let has = |service: &&Arc<Service>| {
+            let is_own = is_given || service.canonical || service.port(port).is_some();
+            // Older control planes do not say which services are the cluster's.
+            is_own
+                || self
+                    .endpoints(&service.name)
+                    .any(|found| !found.is_outside())
+        };
+        if let Some(service) = exact.filter(has) {
             return Target::of(service, port);
         }
         if let Some(server) = self.server_at(client, destination) {
             return Target::Workload(server);
         }
-        let around = self.services.at(address, sought);
+        let around = self.services.at(address, sought).filter(has);
         around.map_or(Target::Unknown, |service| Target::of(service, port))
     }
 

@@ -127,6 +127,11 @@ pub(super) fn is_of_others(settings: &Settings, namespace: &str, host: &str) -> 
         let front = name.strip_suffix(of);
         front.is_some_and(|front| front.is_empty() || front.ends_with('.'))
     };
+    // Pods may leave the domain out.
+    let host = match host == "svc" || host.ends_with(".svc") {
+        true => format!("{host}.{domain}"),
+        false => host,
+    };
     let rest = host
         .strip_prefix('*')
         .map(|rest| rest.trim_start_matches('.'));
@@ -300,8 +305,11 @@ pub(super) fn join(
     }
 }
 
-/// The pod that has an address, which then stands for nothing else.
-fn pod_at<'a>(inputs: &Inputs<'a>, address: IpAddr) -> Option<&'a ObjectKey> {
-    let owner = inputs.objects.owner(&Claim::PodAddress(address));
-    owner.filter(|owner| owner.kind == Kind::Pod)
+/// The pod or Kubernetes Service that has an address, which then stands for nothing else.
+fn owner_of<'a>(inputs: &Inputs<'a>, address: IpAddr) -> Option<&'a ObjectKey> {
+    let address = address.to_canonical();
+    let pod = inputs.objects.owner(&Claim::PodAddress(address));
+    let pod = pod.filter(|owner| owner.kind == Kind::Pod);
+    let service = inputs.objects.owner(&Claim::ServiceAddress(address));
+    pod.or_else(|| service.filter(|owner| owner.kind == Kind::Service))
 }

@@ -55,6 +55,16 @@ fn the_name_is_found_wherever_it_stands_and_however_it_comes() {
 }
 
 #[test]
+fn a_name_has_one_form() {
+    for same in ["SHOP.Example", "shop.example.", "Shop.example."] {
+        assert_eq!(
+            server_name(&hello(&[named(same)], 999)),
+            name("shop.example")
+        );
+    }
+}
+
+#[test]
 fn what_names_nobody_or_is_no_hello_has_no_name() {
     let none = Hello::Name(None);
     assert_eq!(server_name(&hello(&[(43, vec![2, 3, 4])], 999)), none);

@@ -40,6 +40,8 @@ const FAILED: Duration = Duration::from_secs(1);
 /// that one makes up holds a thread for each, and must not hold them all.
 const AT_ONCE: usize = 64;
 const OF_ONE: usize = 4;
+/// How long a request waits until its client may have one more host resolved.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// `LoadBalancing.Mode`: the client's destination is kept.
 const PASSTHROUGH: i32 = 3;
 
@@ -252,12 +254,18 @@ impl Hosts {
             Look::Failed => return Err(unresolved(host)),
             Look::Unknown => {}
         }
-        let share = self.clients.take(call.client.address.ip());
-        let _share = share.ok_or_else(|| {
-            let detail = format!("{host}: the client has as many hosts resolved at once as it may");
-            Refusal::new(Reason::OutsideName, detail)
-        })?;
-        self.ask(proxy, &slot, service, port, host).await;
+        // Who waits for the same host takes no share.
+        let turn = slot.turn.lock().await;
+        if matches!(slot.look(clock::now()), Look::Unknown) {
+            let share = self.clients.wait(call.client.address.ip());
+            let Ok(_share) = tokio::time::timeout(PATIENCE, share).await else {
+                let detail =
+                    format!("{host}: the client has as many hosts resolved at once as it may");
+                return Err(Refusal::new(Reason::OutsideName, detail));
+            };
+            self.ask_now(proxy, &slot, service, port, host).await;
+        }
+        drop(turn);
         match slot.look(clock::now()) {
             Look::Good(endpoints) | Look::Old(endpoints) => Ok(endpoints),
             Look::Failed | Look::Unknown => Err(unresolved(host)),
@@ -301,6 +309,18 @@ impl Hosts {
         if matches!(slot.look(clock::now()), Look::Good(_) | Look::Failed) {
             return;
         }
+        self.ask_now(proxy, slot, service, port, host).await;
+    }
+
+    /// Asks for a host: whoever does has the turn.
+    async fn ask_now(
+        &self,
+        proxy: &Proxy,
+        slot: &Slot,
+        service: &Service,
+        port: u16,
+        host: &Arc<str>,
+    ) {
         let asked = self.asker.ask(host).await;
         proxy.lookups.note(asked.is_ok());
         match asked {

@@ -5,8 +5,8 @@
 //! goes ([`CLAIMS`]).
 
 use http::header::{
-    CONNECTION, EXPECT, HOST, HeaderName, HeaderValue, PROXY_AUTHENTICATE, TE, TRANSFER_ENCODING,
-    UPGRADE,
+    CONNECTION, COOKIE, EXPECT, HOST, HeaderName, HeaderValue, PROXY_AUTHENTICATE, TE,
+    TRANSFER_ENCODING, UPGRADE,
 };
 use http::request::Parts;
 use http::{HeaderMap, Version};
@@ -40,6 +40,7 @@ pub(super) fn take_in(head: &mut Parts, call: &Call) {
         .get(TE)
         .is_some_and(|te| te.as_bytes().eq_ignore_ascii_case(b"trailers"));
     drop_hop(&mut head.headers);
+    join_cookies(&mut head.headers);
     head.headers.remove(TE);
     if takes_trailers {
         head.headers
@@ -62,6 +63,18 @@ pub(super) fn take_in(head: &mut Parts, call: &Call) {
 /// Makes an endpoint's answer ready to be sent on.
 pub(super) fn take_back(headers: &mut HeaderMap) {
     drop_hop(headers);
+}
+
+/// Clients of HTTP/2 may send cookies in several lines (RFC 9113, 8.2.3): they are one header all the same.
+fn join_cookies(headers: &mut HeaderMap) {
+    let lines = headers.get_all(COOKIE);
+    if lines.iter().nth(1).is_none() {
+        return;
+    }
+    let lines: Vec<&[u8]> = lines.iter().map(HeaderValue::as_bytes).collect();
+    if let Ok(joined) = HeaderValue::from_bytes(&lines.join(&b"; "[..])) {
+        headers.insert(COOKIE, joined);
+    }
 }
 
 fn drop_hop(headers: &mut HeaderMap) {

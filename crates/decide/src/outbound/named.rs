@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use ambit_model::{Mesh, Service, Target, TunnelProtocol, Workload};
+use ambit_model::{Mesh, Service, TunnelProtocol, Workload};
 
 use crate::balance::Endpoint;
 use crate::elsewhere::is_elsewhere;
@@ -43,22 +43,25 @@ pub(super) fn to_name<T: Trace>(
 /// # Errors
 /// Where it may not.
 pub fn resolved(mesh: &Mesh, hostname: &str, to: SocketAddr) -> Result<(), Refusal> {
-    let refused = |what: String| {
+    if !is_elsewhere(to.ip()) {
+        let what = "no host outside of the mesh has that address";
         let detail = format!("{hostname} leads to {to}: {what}");
+        return Err(Refusal::new(Reason::OutsideAddress, detail));
+    }
+    not_inside(mesh, hostname, to)
+}
+
+/// Whether nothing of the mesh is at an address to which an entry leads, by a name or as it is written.
+pub(super) fn not_inside(mesh: &Mesh, entry: &str, to: SocketAddr) -> Result<(), Refusal> {
+    let refused = |what: String| {
+        let detail = format!("{entry} leads to {to}: {what}");
         Err(Refusal::new(Reason::OutsideAddress, detail))
     };
-    if !is_elsewhere(to.ip()) {
-        return refused("no host outside of the mesh has that address".to_owned());
-    }
     if let Some(workload) = mesh.workloads_at(to.ip()).find(|found| is_inside(found)) {
         return refused(format!("that is {}", workload.uid));
     }
-    match mesh.target(to) {
-        Target::Service(service, _) | Target::ServiceWithoutPort(service)
-            if is_of_mesh(mesh, service) =>
-        {
-            refused(format!("that is {}", service.name))
-        }
+    match mesh.service_at(to.ip()) {
+        Some(service) if is_of_mesh(mesh, service) => refused(format!("that is {}", service.name)),
         _ => Ok(()),
     }
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
-use super::{Inputs, hosts, pod_at};
+use super::{Inputs, hosts, owner_of};
 use crate::config::CaptureRecord;
 use crate::config::allocation::{choose, is_allocatable};
 use crate::config::objects::service_entry::ServiceEntry;
@@ -44,7 +44,7 @@ pub(super) fn of_host(
     }
     let blocks = entry.spec.addresses.iter().map(|block| block.net());
     let is_free = |block: &IpNet| {
-        block.prefix_len() != block.max_prefix_len() || pod_at(inputs, block.addr()).is_none()
+        block.prefix_len() != block.max_prefix_len() || owner_of(inputs, block.addr()).is_none()
     };
     blocks.filter(is_free).collect()
 }

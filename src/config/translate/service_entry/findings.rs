@@ -3,10 +3,10 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::{Inputs, Way, is_of_others, of_cluster, pod_at};
-use crate::config::objects::ObjectKey;
+use super::{Inputs, Way, is_of_others, of_cluster, owner_of};
 use crate::config::objects::service_entry::{Endpoint, Location, Protocol, ServiceEntry};
 use crate::config::objects::workload_entry::WorkloadEntry;
+use crate::config::objects::{Kind, ObjectKey};
 use crate::config::problem::{Finding, Severity};
 use crate::config::store::Claim;
 use crate::config::translate::waypoint::{Binding, Bound, binding};
@@ -23,7 +23,7 @@ pub fn findings(inputs: &Inputs<'_>, key: &ObjectKey, entry: &ServiceEntry) -> F
     for (index, block) in entry.spec.addresses.iter().enumerate() {
         let block = block.net();
         if block.prefix_len() == block.max_prefix_len()
-            && let Some(pod) = pod_at(inputs, block.addr())
+            && let Some(pod) = owner_of(inputs, block.addr())
         {
             let what = format!("is the address of {pod}: it does not stand for the hosts");
             let field = format!("spec.addresses[{index}]");
@@ -118,10 +118,12 @@ fn of_host(
 
 fn of_endpoint(inputs: &Inputs<'_>, key: &ObjectKey, endpoint: &Endpoint, field: &str) -> Findings {
     let address: Option<IpAddr> = endpoint.address.parse().ok();
-    let pod = address.and_then(|address| pod_at(inputs, address));
-    let foreign = pod.filter(|pod| pod.namespace != key.namespace).map(|pod| {
-        let what = format!("is the address of {pod}, of another namespace: nothing is sent there");
-        let advice = "name the Service of that pod instead";
+    let pod = address.and_then(|address| owner_of(inputs, address));
+    let is_theirs =
+        |owner: &&ObjectKey| owner.kind == Kind::Service || owner.namespace != key.namespace;
+    let foreign = pod.filter(is_theirs).map(|pod| {
+        let what = format!("is the address of {pod}: nothing is sent there");
+        let advice = "let clients ask for the Service by its own name";
         warning(&format!("{field}.address"), what, advice)
     });
     let network = (!endpoint.network.is_empty()).then(|| {

@@ -8,7 +8,7 @@ use ambit_model::{
     Health, Locality, PortMapping, ServiceName, TunnelProtocol, Workload, WorkloadType, WorkloadUid,
 };
 
-use super::{Inputs, Way, mappings, pod_at};
+use super::{Inputs, Way, mappings, owner_of};
 use crate::config::objects::ObjectKey;
 use crate::config::objects::metadata::Labels;
 use crate::config::objects::service_entry::{Endpoint, ServiceEntry};
@@ -69,7 +69,7 @@ impl Made<'_> {
         ports: &[PortMapping],
     ) {
         let address: Option<IpAddr> = endpoint.address.parse().ok();
-        if address.is_some_and(|address| pod_at(self.inputs, address).is_some()) {
+        if address.is_some_and(|address| owner_of(self.inputs, address).is_some()) {
             return;
         }
         let asked = labels

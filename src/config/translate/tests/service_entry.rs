@@ -167,7 +167,9 @@ fn names_of_the_cluster_are_not_for_other_namespaces_to_give() {
         ("db-0.db.other.svc.cluster.local", false),
         ("absent.other.svc.cluster.local", false),
         ("absent.othershop.svc.cluster.local", false),
-        ("SVC.Cluster.Local", false),
+        ("payments.other.svc", false),
+        ("*.svc", false),
+        ("payments.shop.svc", true),
         ("db-0.db.shop.svc.cluster.local", true),
         ("*.shop.svc.cluster.local", true),
         ("a.pod.cluster.local", false),
@@ -366,7 +368,9 @@ fn a_pod_of_another_namespace_is_neither_joined_nor_reached_around() {
     assert!(workload(&folder, "other", "db-0").services.is_empty());
     assert!(servers(&folder).is_empty());
     assert!(
-        folder.problems().contains("of another namespace"),
+        folder
+            .problems()
+            .contains("Pod other/db-0: nothing is sent there"),
         "{}",
         folder.problems()
     );

@@ -94,7 +94,7 @@ fn get(target: &str, host: &str) -> String {
 async fn the_host_that_is_named_is_gone_to_if_it_fits() {
     let stage = Stage::new().await;
     stage.scene.resolver.say("api.example.com", &["127.0.0.1"]);
-    let seen = stage.seen(&get("/a", "API.example.com.:80")).await;
+    let seen = stage.seen(&get("/a", "API.example.com:80")).await;
     assert!(seen.starts_with("GET /a HTTP/1.1"), "{seen}");
     // The target goes before the header (RFC 9112, 3.2.2), and is what is sent on.
     let seen = stage
@@ -126,6 +126,7 @@ async fn what_does_not_fit_or_has_two_readings_is_not_even_resolved() {
         get("/", "127.0.0.1"),
         get("/", "[::1]"),
         get("/", "2130706433"),
+        get("/", "api.example.com."),
         get("/", "api.example.com.."),
         get("http://evil.org/", "api.example.com"),
         "GET / HTTP/1.0\r\n\r\n".to_owned(),

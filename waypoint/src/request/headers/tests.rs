@@ -70,6 +70,15 @@ fn the_clients_address_is_behind_all_that_were_told_in_however_many_lines() {
 }
 
 #[test]
+fn cookies_are_one_header_however_they_come() {
+    let headers = taken_in(&[("cookie", b"a=1"), ("x", b"y"), ("cookie", b"b=2; c=3")]);
+    let lines: Vec<&HeaderValue> = headers.get_all("cookie").iter().collect();
+    assert_eq!(lines, ["a=1; b=2; c=3"]);
+    let headers = taken_in(&[("cookie", b"a=1")]);
+    assert_eq!(headers["cookie"], "a=1");
+}
+
+#[test]
 fn identities_that_a_client_claims_are_not_passed_on() {
     let headers = taken_in(&[
         (

@@ -141,3 +141,35 @@ fn a_name_leads_neither_into_the_mesh_nor_to_the_pod_itself() {
         assert!(refusal.detail.contains("api.example.com"));
     }
 }
+
+#[test]
+fn an_entry_that_names_an_address_of_the_mesh_leads_nowhere() {
+    let client = workload("client", &["10.0.0.9"]);
+    let pod = workload("pod", &["10.0.0.5"]);
+    let other = service("other", &["10.96.0.20"]);
+    for (address, expected) in [
+        ("192.0.2.1", None),
+        ("10.0.0.5", Some(Reason::OutsideAddress)),
+        ("::ffff:10.0.0.5", Some(Reason::OutsideAddress)),
+        ("10.96.0.20", Some(Reason::OutsideAddress)),
+    ] {
+        let entry = ambit_model::Service {
+            canonical: false,
+            ..service("api", &["240.240.0.1"])
+        };
+        let mesh = mesh(
+            [client.clone(), pod.clone(), outside("", &[address])],
+            [entry, other.clone()],
+            [],
+        );
+        let query = OutboundQuery {
+            source: &client,
+            destination: addr("240.240.0.1:80"),
+            egress: EgressMode::AllowAny,
+            pick: 7,
+            avoid: None,
+        };
+        let refused = outbound(&mesh, &query).err().map(|refusal| refusal.reason);
+        assert_eq!(refused, expected, "{address}");
+    }
+}

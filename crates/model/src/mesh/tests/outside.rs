@@ -61,6 +61,15 @@ fn an_entry_takes_neither_a_pods_address_nor_that_of_a_service_of_the_cluster() 
     );
     let around = Target::Service(&greedy, greedy.ports[0]);
     assert_eq!(mesh.target_for("any", at("10.0.0.2:80")), around);
+    // On the ports that it lists. What the mesh has given to it is all its own.
+    assert_eq!(mesh.target_for("any", at("10.0.0.2:81")), Target::Unknown);
+    assert_eq!(
+        mesh.target_for("any", at("203.0.113.1:81")),
+        Target::Unknown
+    );
+    let given = put_service(&mut mesh, entry("aaa", "b.example", &[("240.240.0.1", 32)]));
+    let without = Target::ServiceWithoutPort(&given);
+    assert_eq!(mesh.target_for("any", at("240.240.0.1:81")), without);
 }
 
 #[test]
