@@ -153,7 +153,7 @@ fn an_entry_that_names_an_address_of_the_mesh_leads_nowhere() {
         ("::ffff:10.0.0.5", Some(Reason::OutsideAddress)),
         ("10.96.0.20", Some(Reason::OutsideAddress)),
     ] {
-        let entry = ambit_model::Service {
+        let entry = Service {
             canonical: false,
             ..service("api", &["240.240.0.1"])
         };
