@@ -19,7 +19,6 @@ use ambit_route::EndpointTag;
 
 use crate::drain::{Drain, Step};
 use crate::endpoint::Via;
-use crate::outside::address::is_elsewhere_by_default;
 use crate::outside::names::Use;
 
 mod authenticators;
@@ -161,7 +160,7 @@ impl View {
             authenticators: Authenticators::new(),
             named: Nameds::new(),
             faces: imbl::HashMap::new(),
-            may_be_outside: is_elsewhere_by_default,
+            may_be_outside: ambit_decide::is_elsewhere,
         }
     }
 

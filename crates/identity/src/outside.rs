@@ -10,8 +10,8 @@ use std::sync::Arc;
 use ambit_model::OutsideTls;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{Resumption, verify_server_cert_signed_by_trust_anchor, verify_server_name};
+use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs::cipher_suite;
-use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
@@ -20,6 +20,7 @@ use rustls::{
 };
 
 use crate::provider::provider;
+use crate::verify::{tls12_signature, tls13_signature};
 
 /// Authorities that are believed about servers outside of the mesh.
 #[derive(Clone, Debug)]
@@ -87,7 +88,6 @@ pub fn config(
         roots: Arc::clone(&roots.0),
         names: ask.names.iter().map(|name| Name::of(name)).collect(),
         unverified: ask.unverified,
-        provider: crypto(),
     };
     let mut config = ClientConfig::builder_with_provider(crypto())
         .with_safe_default_protocol_versions()?
@@ -179,7 +179,6 @@ struct Verifier {
     roots: Arc<RootCertStore>,
     names: Vec<Name>,
     unverified: bool,
-    provider: Arc<CryptoProvider>,
 }
 
 impl ServerCertVerifier for Verifier {
@@ -195,7 +194,7 @@ impl ServerCertVerifier for Verifier {
             return Ok(ServerCertVerified::assertion());
         }
         let leaf = ParsedCertificate::try_from(end_entity)?;
-        let algorithms = self.provider.signature_verification_algorithms.all;
+        let algorithms = provider().signature_verification_algorithms.all;
         verify_server_cert_signed_by_trust_anchor(
             &leaf,
             &self.roots,
@@ -217,8 +216,7 @@ impl ServerCertVerifier for Verifier {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        verify_tls12_signature(message, cert, dss, algorithms)
+        tls12_signature(message, cert, dss)
     }
 
     fn verify_tls13_signature(
@@ -227,12 +225,11 @@ impl ServerCertVerifier for Verifier {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        verify_tls13_signature(message, cert, dss, algorithms)
+        tls13_signature(message, cert, dss)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        let algorithms = &self.provider.signature_verification_algorithms;
+        let algorithms = &provider().signature_verification_algorithms;
         algorithms.supported_schemes()
     }
 }

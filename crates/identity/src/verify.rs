@@ -77,7 +77,8 @@ fn by_whom(error: Error) -> Error {
     }
 }
 
-fn tls13_signature(
+/// A signature within a handshake of TLS 1.3, by the mesh's algorithms.
+pub(crate) fn tls13_signature(
     message: &[u8],
     cert: &CertificateDer<'_>,
     dss: &DigitallySignedStruct,
@@ -86,7 +87,8 @@ fn tls13_signature(
     verify_tls13_signature(message, cert, dss, algorithms)
 }
 
-fn tls12_signature(
+/// The same of TLS 1.2.
+pub(crate) fn tls12_signature(
     message: &[u8],
     cert: &CertificateDer<'_>,
     dss: &DigitallySignedStruct,

@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use super::{DESTINATION_RULES, MESH_CONFIG, TELEMETRY, VIRTUAL_SERVICES, object};
+use super::{DESTINATION_RULES, MESH_CONFIG, TELEMETRY, VIRTUAL_SERVICES, access_log, object};
 
 const FIELDS: &str = include_str!("../../team/fields.txt");
 
@@ -59,4 +59,18 @@ fn every_field_of_the_team_is_among_those_that_are_shown() {
             assert!(known.contains(key), "{key} is not in e2e/team/fields.txt");
         }
     }
+}
+
+#[test]
+fn the_access_log_is_all_that_is_said_of_it() {
+    let written = access_log();
+    assert!(
+        written
+            .starts_with("accessLogFile: /dev/stdout\naccessLogFormat: |\n  {\n    \"timestamp\"")
+    );
+    assert!(
+        written.ends_with("    \"upstream_host\": \"%UPSTREAM_HOST%\"\n  }\n"),
+        "{written}"
+    );
+    assert_eq!(written.lines().count(), 14);
 }

@@ -9,6 +9,7 @@ use ambit_e2e::clients::exchange;
 use ambit_e2e::mesh::Options;
 use ambit_e2e::scripted::{Deed, Scripted, Then};
 use ambit_e2e::servers::{self, Server};
+use ambit_e2e::team;
 use ambit_e2e::wait::{wait_for, wait_until};
 use ambit_e2e::world::{HTTP, NAMESPACE, SPREAD, TCP, WAYPOINT, World};
 use ambit_e2e::yaml;
@@ -17,23 +18,6 @@ use tempfile::TempDir;
 
 use crate::fronted::Fronted;
 use crate::support::SOON;
-
-/// Contract line M5: the format as its users have it.
-const FORMAT: &str = r#"accessLogFile: /dev/stdout
-accessLogFormat: |
-  {
-    "timestamp": "%START_TIME%",
-    "method": "%REQ(:METHOD)%",
-    "path": "%REQ(X-ENVOY-ORIGINAL-PATH?:PATH)%",
-    "protocol": "%PROTOCOL%",
-    "response_code": "%RESPONSE_CODE%",
-    "response_flags": "%RESPONSE_FLAGS%",
-    "upstream_service": "%UPSTREAM_CLUSTER%",
-    "duration_ms": "%DURATION%",
-    "request_id": "%REQ(X-REQUEST-ID)%",
-    "upstream_host": "%UPSTREAM_HOST%"
-  }
-"#;
 
 /// Rules of the service, one for each thing that may become of a request.
 const ROUTES: &str = "---
@@ -135,7 +119,7 @@ fn answer(path: &str) -> Deed {
 
 #[test]
 fn each_request_is_one_line_in_the_user_s_format() {
-    let told = Told::start(FORMAT);
+    let told = Told::start(&team::access_log());
     let fronted = &told.fronted;
     let server = fronted.pod("server");
     let heard = Scripted::start(&server, 8080, |heard, _| answer(heard.path())).unwrap();

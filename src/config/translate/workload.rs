@@ -316,6 +316,8 @@ pub(super) fn of_slice(inputs: &Inputs<'_>, key: &ObjectKey) -> Vec<Workload> {
             {
                 continue;
             }
+            let (cluster, group) = (&inputs.settings.cluster, "discovery.k8s.io/EndpointSlice");
+            let uid = format!("{cluster}/{group}/{}/{}/{address}", key.namespace, key.name);
             workloads.push(Workload {
                 addresses: vec![address],
                 services: BTreeMap::from([(name.clone(), ports.clone())]),
@@ -325,20 +327,20 @@ pub(super) fn of_slice(inputs: &Inputs<'_>, key: &ObjectKey) -> Vec<Workload> {
                     Health::Unhealthy
                 },
                 locality: locality(inputs.objects, endpoint.node_name.as_deref()),
-                ..outside(inputs, key, &address.to_string())
+                ..outside(inputs, key, uid)
             });
         }
     }
     workloads
 }
 
-fn outside(inputs: &Inputs<'_>, slice: &ObjectKey, address: &str) -> Workload {
+/// A server that is no pod, known by an object: it has no identity, and is reached in the clear.
+pub(super) fn outside(inputs: &Inputs<'_>, object: &ObjectKey, uid: String) -> Workload {
     let cluster = &inputs.settings.cluster;
-    let (namespace, name) = (&slice.namespace, &slice.name);
-    let group = "discovery.k8s.io/EndpointSlice";
+    let (namespace, name) = (&object.namespace, &object.name);
     let empty: Arc<str> = "".into();
     Workload {
-        uid: WorkloadUid::new(format!("{cluster}/{group}/{namespace}/{name}/{address}")),
+        uid: WorkloadUid::new(uid),
         pod_uid: None,
         name: Arc::clone(name),
         namespace: Arc::clone(namespace),

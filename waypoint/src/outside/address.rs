@@ -4,7 +4,6 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use ambit_decide::is_elsewhere;
 use ambit_model::{TunnelProtocol, Workload};
 
 use crate::view::View;
@@ -41,11 +40,6 @@ pub(crate) fn forbidden(view: &View, address: IpAddr) -> Option<Forbidden> {
     }
     let is_pods = view.mesh.workloads_at(address).any(|w| is_of_mesh(w));
     (is_pods || view.is_of_a_service(address)).then_some(Forbidden::Mesh)
-}
-
-/// Whether an address stands for this host or its link in any mesh.
-pub(crate) fn is_elsewhere_by_default(address: IpAddr) -> bool {
-    is_elsewhere(address)
 }
 
 /// Whether a workload has the mesh before it. Those of a node's own network have not, and have its address.

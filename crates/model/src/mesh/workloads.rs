@@ -67,20 +67,17 @@ impl Workloads {
     pub(super) fn at(&self, address: IpAddr, port: u16) -> Option<&Arc<Workload>> {
         let claims = self.by_address.get(&address.to_canonical())?;
         claims.only().or_else(|| {
-            let mut inside = claims.iter().filter(|workload| !workload.is_outside());
-            match (inside.next(), inside.next()) {
-                (Some(only), None) => return Some(only),
+            let inside = || claims.iter().filter(|workload| !workload.is_outside());
+            let is_serving = |workload: &&Arc<Workload>| serves(workload, port);
+            match inside().count() {
                 // What several entries name is one server all the same.
-                (None, _) => return claims.iter().find(|workload| serves(workload, port)),
-                (Some(_), Some(_)) => {}
-            }
-            let inside = claims.iter().filter(|workload| !workload.is_outside());
-            let mut serving = inside.filter(|workload| serves(workload, port));
-            let first = serving.next();
-            if serving.next().is_some() {
-                None
-            } else {
-                first
+                0 => claims.iter().find(is_serving),
+                1 => inside().next(),
+                _ => {
+                    let mut serving = inside().filter(is_serving);
+                    let first = serving.next();
+                    first.filter(|_| serving.next().is_none())
+                }
             }
         })
     }

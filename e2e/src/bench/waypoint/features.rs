@@ -22,6 +22,7 @@ use crate::keepalive::Connection;
 use crate::lab::address::Family;
 use crate::mesh::{Options, Waypoint, sum_of};
 use crate::scripted::{Deed, Scripted};
+use crate::team;
 use crate::wait::wait_until;
 use crate::world::{SPREAD, World, identity};
 
@@ -49,22 +50,6 @@ const KEYS: &str = "{\"keys\":[{\"e\":\"AQAB\",\"kid\":\"one\",\"kty\":\"RSA\",\
     vmzX4MaFZBDsmfwuMRp04f8a4qZ8aP_375qSUlzAi6rEoxdpPsfDsRh7ouuLJL3cwaxusKmadakb3BOSqAYhP0AZ\
     _fRHFrZv4geQD3kiCKPA9yxVxYCLRa7BlYX1fce5kzCmoIqnXGejJMbSc0S_1sc6ykNUjvbJ6Hib7xd5AO4xgSin\
     0ePn2Y6anZaXHa1nfbFAMVQZ1DysM304Jtr1z9VQ\"}]}";
-
-/// The access log as a team of Istio's users has it.
-const FORMAT: &str = r#"accessLogFormat: |
-  {
-    "timestamp": "%START_TIME%",
-    "method": "%REQ(:METHOD)%",
-    "path": "%REQ(X-ENVOY-ORIGINAL-PATH?:PATH)%",
-    "protocol": "%PROTOCOL%",
-    "response_code": "%RESPONSE_CODE%",
-    "response_flags": "%RESPONSE_FLAGS%",
-    "upstream_service": "%UPSTREAM_CLUSTER%",
-    "duration_ms": "%DURATION%",
-    "request_id": "%REQ(X-REQUEST-ID)%",
-    "upstream_host": "%UPSTREAM_HOST%"
-  }
-"#;
 
 /// What the waypoint is told to do.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -280,7 +265,7 @@ impl Scene {
 
     fn settings_for(&self, features: Features) -> String {
         let mut text = match features.log {
-            true => format!("accessLogFile: /dev/stdout\n{FORMAT}"),
+            true => team::access_log(),
             false => "accessLogFile: \"\"\n".to_owned(),
         };
         if features.traces {

@@ -4,14 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use ambit_model::{
-    Health, Locality, PortMapping, ServiceName, TunnelProtocol, Workload, WorkloadType, WorkloadUid,
-};
+use ambit_model::{Locality, PortMapping, ServiceName, Workload};
 
 use super::{Inputs, Way, mappings, owner_of};
 use crate::config::objects::ObjectKey;
 use crate::config::objects::metadata::Labels;
 use crate::config::objects::service_entry::{Endpoint, ServiceEntry};
+use crate::config::translate::workload::outside;
 
 /// The workloads of an entry.
 pub(super) fn of_entry(
@@ -95,8 +94,7 @@ impl Made<'_> {
     }
 
     fn outside(&mut self, address: &Arc<str>) -> Workload {
-        let settings = self.inputs.settings;
-        let cluster = &settings.cluster;
+        let cluster = &self.inputs.settings.cluster;
         let (namespace, name) = (&self.key.namespace, &self.key.name);
         let count = self.uids.entry(Arc::clone(address)).or_default();
         *count += 1;
@@ -106,37 +104,7 @@ impl Made<'_> {
             1 => uid,
             count => format!("{uid}/{count}"),
         };
-        let empty: Arc<str> = "".into();
-        Workload {
-            uid: WorkloadUid::new(uid),
-            pod_uid: None,
-            name: Arc::clone(name),
-            namespace: Arc::clone(namespace),
-            trust_domain: Arc::clone(&settings.trust_domain),
-            service_account: Arc::clone(&empty),
-            addresses: Vec::new(),
-            hostname: Arc::clone(&empty),
-            network: Arc::clone(&empty),
-            node: empty,
-            cluster: Arc::clone(cluster),
-            protocol: TunnelProtocol::None,
-            host_network: false,
-            workload_name: Arc::clone(name),
-            workload_type: WorkloadType::Pod,
-            canonical_name: Arc::clone(name),
-            canonical_revision: "latest".into(),
-            services: BTreeMap::new(),
-            waypoint: None,
-            waypoint_only: false,
-            policies: Vec::new(),
-            applicable_policies: Some(Vec::new()),
-            authentications: Vec::new(),
-            asked_authentications: Vec::new(),
-            labels: BTreeMap::new(),
-            health: Health::Healthy,
-            locality: Locality::default(),
-            capacity: 0,
-        }
+        outside(self.inputs, self.key, uid)
     }
 }
 
