@@ -15,13 +15,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::SystemTime;
 
+use ambit_balance::Outcome;
 use ambit_kit::clock;
 use ambit_kit::tasks::Tasks;
 use ambit_model::{MeshTelemetry, MeshTracing, TraceProtocol, Tracing};
 use ambit_telemetry::Exchange;
 use ambit_trace::{
-    Context, Counts, Incoming, Kind, Outgoing, Protocol, Resource, Sampling, Span, SpanId, Spans,
-    Speaks, TraceId, Value, export,
+    Context, Counts, Digits, Incoming, Kind, Outgoing, Protocol, Resource, Sampling, Span, SpanId,
+    Spans, Speaks, TraceId, Value, export,
 };
 use arc_swap::ArcSwap;
 use http::HeaderMap;
@@ -145,12 +146,12 @@ impl Traces {
         let span = SpanId::new(rand::random());
         Some(Box::new(Trace {
             is_sampled,
-            is_reported: !rules.unreported,
+            may_be_told,
             tags: match may_be_told {
                 true => tags::of(&rules.tags, headers),
                 false => Vec::new(),
             },
-            texts: (trace.to_string(), span.to_string()),
+            digits: (trace.digits(), span.digits()),
             tracer,
             incoming,
             trace,
@@ -180,13 +181,13 @@ pub(crate) struct Trace {
     trace: TraceId,
     span: SpanId,
     is_sampled: bool,
-    /// Whether the collector is told.
-    is_reported: bool,
-    /// Attributes that rules ask for.
+    /// Whether the collector may be told, if only of a failure.
+    may_be_told: bool,
+    /// Attributes that rules ask for; only if it may be told, as are tries.
     tags: Tags,
     began: SystemTime,
     tries: Vec<Try>,
-    texts: (String, String),
+    digits: (Digits<32>, Digits<16>),
 }
 
 /// A try of a request.
@@ -203,20 +204,22 @@ struct Try {
 impl Trace {
     /// The ids of the trace and of its span, as they are written.
     pub(crate) fn texts(&self) -> (&str, &str) {
-        (&self.texts.0, &self.texts.1)
+        (self.digits.0.as_str(), self.digits.1.as_str())
     }
 
     /// A try begins: what it tells its endpoint.
     pub(crate) fn try_begins(&mut self, to: SocketAddr) -> Told {
         let id = SpanId::new(rand::random());
-        self.tries.push(Try {
-            id,
-            began: clock::wall(),
-            to,
-            ended: None,
-            status: None,
-            error: None,
-        });
+        if self.may_be_told {
+            self.tries.push(Try {
+                id,
+                began: clock::wall(),
+                to,
+                ended: None,
+                status: None,
+                error: None,
+            });
+        }
         let context = Context {
             trace: self.trace,
             span: id,
@@ -243,11 +246,11 @@ impl Trace {
 
     /// The request is over: its spans are handed over, if they are recorded.
     pub(crate) fn end(&self, exchange: &Exchange<'_>) {
-        // A delay on purpose is no failure.
-        let failed = exchange.status.is_none_or(|status| status >= 500)
-            || !matches!(exchange.flags, "-" | "DI");
-        let is_recorded = self.is_sampled || (self.tracer.keep_errors && failed);
-        if !is_recorded || !self.is_reported {
+        if !self.may_be_told {
+            return;
+        }
+        let failed = has_failed(exchange);
+        if !self.is_sampled && !failed {
             return;
         }
         let (now, name) = (clock::wall(), name(exchange));
@@ -258,6 +261,10 @@ impl Trace {
             )];
             let status = attempt.status.map(i64::from);
             attributes.extend(status.map(|status| ("http.status_code".into(), status.into())));
+            let refused = || {
+                let status = attempt.status.filter(|status| *status >= 500)?;
+                Some(format!("it answered {status}").into())
+            };
             let left = || attempt.ended.is_none().then(|| "it was given up".into());
             self.put(Span {
                 id: attempt.id,
@@ -267,7 +274,7 @@ impl Trace {
                 // An answer is read on behind its head, the last one to its end.
                 ended: attempt.ended.unwrap_or(now),
                 attributes,
-                error: attempt.error.clone().or_else(left),
+                error: attempt.error.clone().or_else(refused).or_else(left),
                 ..self.blank(&name)
             });
         }
@@ -334,6 +341,14 @@ impl Told {
 /// The share that a number of parts is.
 fn sampling(parts: u32) -> Sampling {
     Sampling::percent(f64::from(parts) / PARTS).unwrap_or(Sampling::NONE)
+}
+
+/// Whether a request failed by its server or by us. A delay on purpose is no failure.
+fn has_failed(exchange: &Exchange<'_>) -> bool {
+    let grpc = exchange.grpc_status.and_then(|code| code.try_into().ok());
+    exchange.status.is_none_or(|status| status >= 500)
+        || grpc.is_some_and(|code| Outcome::Grpc(code).is_failure())
+        || !matches!(exchange.flags, "-" | "DI")
 }
 
 /// What Istio calls the spans of a request.

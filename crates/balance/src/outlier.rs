@@ -133,6 +133,12 @@ impl Outcome {
         matches!(self, Self::ConnectFailed | Self::Reset | Self::TimedOut)
     }
 
+    /// Whether an answer of a server's tells of the server's own failure, as a status of HTTP of 500 to 599
+    /// does.
+    pub fn is_failure(self) -> bool {
+        self.status() >= 500
+    }
+
     /// The HTTP status that this is or counts as.
     fn status(self) -> u16 {
         match self {

@@ -71,9 +71,10 @@ impl Incoming {
                 state: state(headers),
             };
         }
-        let (from, sampled) = only(headers, &B3)
-            .and_then(one_header)
-            .unwrap_or_else(|| many_headers(headers));
+        let one = forms.b3.then(|| only(headers, &B3).and_then(one_header));
+        let (from, sampled) = one
+            .flatten()
+            .unwrap_or_else(|| many_headers(headers, forms.b3_many));
         Self {
             from,
             sampled,
@@ -90,7 +91,18 @@ impl Outgoing {
         let Context { trace, span, .. } = self.context;
         let sampled = self.context.sampled == Some(true);
         let flag = if sampled { "1" } else { "0" };
-        set(headers, TRACEPARENT, format!("00-{trace}-{span}-0{flag}"));
+        let mut parent = String::with_capacity(LENGTH);
+        for part in [
+            "00-",
+            trace.digits().as_str(),
+            "-",
+            span.digits().as_str(),
+            "-0",
+            flag,
+        ] {
+            parent.push_str(part);
+        }
+        set(headers, TRACEPARENT, parent);
         if !keeps_state {
             headers.remove(TRACESTATE);
         }
@@ -188,9 +200,12 @@ fn one_header(text: &[u8]) -> Option<Read> {
     parts.next().is_none().then_some((Some(context), sampled))
 }
 
-/// Reads B3's several headers.
-fn many_headers(headers: &HeaderMap) -> Read {
+/// Reads B3's several headers, or the one of them that may stand alone.
+fn many_headers(headers: &HeaderMap, has_others: bool) -> Read {
     let debug = only(headers, &B3_FLAGS).is_some_and(|flags| flags == b"1");
+    if !has_others {
+        return (None, debug.then_some(true));
+    }
     let sampled = match debug {
         true => Some(true),
         false => only(headers, &B3_SAMPLED).and_then(decision),

@@ -27,6 +27,34 @@ pub struct Context {
     pub sampled: Option<bool>,
 }
 
+/// Small hexadecimal digits of an id: written for every request, so without `fmt` and without memory of
+/// their own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Digits<const N: usize>([u8; N]);
+
+impl<const N: usize> Digits<N> {
+    fn of(bytes: &[u8]) -> Self {
+        let mut digits = [b'0'; N];
+        for (pair, byte) in digits.chunks_exact_mut(2).zip(bytes) {
+            pair.copy_from_slice(&[letter(byte >> 4), letter(byte & 0xf)]);
+        }
+        Self(digits)
+    }
+
+    /// As a text.
+    pub fn as_str(&self) -> &str {
+        // Digits are always a text.
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
+fn letter(half: u8) -> u8 {
+    match half {
+        0..=9 => b'0' + half,
+        _ => b'a' + half - 10,
+    }
+}
+
 impl TraceId {
     /// An id made of a random number. The one number that is no id stands for another one.
     pub fn new(random: u128) -> Self {
@@ -47,6 +75,11 @@ impl TraceId {
     /// The bytes, in the order in which they are written.
     pub fn bytes(&self) -> &[u8; 16] {
         &self.0
+    }
+
+    /// The digits, as they are written.
+    pub fn digits(&self) -> Digits<32> {
+        Digits::of(&self.0)
     }
 
     /// The lower half, which is random whoever made the id.
@@ -72,17 +105,22 @@ impl SpanId {
     pub fn bytes(&self) -> &[u8; 8] {
         &self.0
     }
+
+    /// The digits, as they are written.
+    pub fn digits(&self) -> Digits<16> {
+        Digits::of(&self.0)
+    }
 }
 
 impl Display for TraceId {
     fn fmt(&self, out: &mut Formatter<'_>) -> std::fmt::Result {
-        write!(out, "{:032x}", u128::from_be_bytes(self.0))
+        out.write_str(self.digits().as_str())
     }
 }
 
 impl Display for SpanId {
     fn fmt(&self, out: &mut Formatter<'_>) -> std::fmt::Result {
-        write!(out, "{:016x}", u64::from_be_bytes(self.0))
+        out.write_str(self.digits().as_str())
     }
 }
 

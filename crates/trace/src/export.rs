@@ -9,7 +9,7 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-use crate::otlp::{Answer, Protocol, Resource, Verdict};
+use crate::otlp::{Answer, Encoded, Protocol, Resource, Verdict};
 use crate::span::Span;
 
 /// Spans that may wait.
@@ -29,7 +29,8 @@ const SELDOM: Duration = Duration::from_secs(60);
 /// Where spans are put. Clones are the same.
 #[derive(Clone, Debug)]
 pub struct Spans {
-    queue: mpsc::Sender<Span>,
+    /// As the collector gets them: what waits is small, and was made and is freed in one piece.
+    queue: mpsc::Sender<Encoded>,
     counts: Arc<Counts>,
 }
 
@@ -67,8 +68,11 @@ pub struct Speaks {
 impl Spans {
     /// Puts a span into the queue, or drops it if that is full. Never waits.
     pub fn put(&self, span: Span) {
-        if self.queue.try_send(span).is_err() {
-            self.counts.dropped.fetch_add(1, Ordering::Relaxed);
+        match self.queue.try_reserve() {
+            Ok(place) => place.send(span.into()),
+            Err(_full_or_closed) => {
+                self.counts.dropped.fetch_add(1, Ordering::Relaxed);
+            }
         }
     }
 
@@ -104,13 +108,13 @@ struct Exporter<C> {
 }
 
 impl<C: Collector> Exporter<C> {
-    async fn run(mut self, mut waiting: mpsc::Receiver<Span>) {
+    async fn run(mut self, mut waiting: mpsc::Receiver<Encoded>) {
         while let Some(batch) = batch(&mut waiting).await {
             self.send(batch).await;
         }
     }
 
-    async fn send(&mut self, batch: Vec<Span>) {
+    async fn send(&mut self, batch: Vec<Encoded>) {
         let number = batch.len() as u64;
         let body = self.speaks.protocol.body(&self.speaks.resource, batch);
         let mut pause = PAUSE;
@@ -156,7 +160,7 @@ impl<C: Collector> Exporter<C> {
 }
 
 /// The next batch: as many spans as come together, the first of which waits no longer than that.
-async fn batch(waiting: &mut mpsc::Receiver<Span>) -> Option<Vec<Span>> {
+async fn batch(waiting: &mut mpsc::Receiver<Encoded>) -> Option<Vec<Encoded>> {
     let mut batch = vec![waiting.recv().await?];
     let end = Instant::now() + TOGETHER;
     while batch.len() < BATCH {

@@ -22,7 +22,7 @@ mod sampling;
 mod span;
 
 pub use carrier::{Forms, Incoming, Outgoing};
-pub use context::{Context, IdError, SpanId, TraceId};
+pub use context::{Context, Digits, IdError, SpanId, TraceId};
 pub use export::{Collector, Counts, Refused, Spans, Speaks, export};
 pub use otlp::{Answer, Protocol, Resource};
 pub use sampling::{Sampling, SamplingError};

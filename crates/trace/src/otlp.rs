@@ -51,7 +51,7 @@ impl Protocol {
     }
 
     /// The body for these spans.
-    pub(crate) fn body(&self, resource: &Resource, spans: Vec<Span>) -> Bytes {
+    pub(crate) fn body(&self, resource: &Resource, spans: Vec<Encoded>) -> Bytes {
         let request = request(resource, spans);
         let length = request.encoded_len();
         let mut body = BytesMut::with_capacity(PREFIX + length);
@@ -59,7 +59,8 @@ impl Protocol {
             body.put_u8(0);
             body.put_u32(u32::try_from(length).unwrap_or(u32::MAX));
         }
-        body.extend_from_slice(&request.encode_to_vec());
+        // There is room for all of it.
+        let _all = request.encode(&mut body);
         body.freeze()
     }
 
@@ -135,7 +136,17 @@ fn grpc_status(headers: &HeaderMap) -> Option<i32> {
 #[derive(Clone, Debug, Default)]
 pub struct Resource(pub Vec<(Box<str>, Value)>);
 
-fn request(resource: &Resource, spans: Vec<Span>) -> Request {
+/// A span as the collector gets it.
+#[derive(Debug)]
+pub(crate) struct Encoded(Vec<u8>);
+
+impl From<Span> for Encoded {
+    fn from(span: Span) -> Self {
+        Self(SpanMessage::from(span).encode_to_vec())
+    }
+}
+
+fn request(resource: &Resource, spans: Vec<Encoded>) -> Request {
     let attributes = resource.0.iter().cloned().map(KeyValue::from).collect();
     Request {
         spans: vec![OfResource {
@@ -145,7 +156,7 @@ fn request(resource: &Resource, spans: Vec<Span>) -> Request {
                     name: "ambit".to_owned(),
                     version: env!("CARGO_PKG_VERSION").to_owned(),
                 }),
-                spans: spans.into_iter().map(SpanMessage::from).collect(),
+                spans: spans.into_iter().map(|span| span.0).collect(),
             }],
         }],
     }
@@ -200,8 +211,9 @@ struct ResourceMessage {
 struct OfScope {
     #[prost(message, optional, tag = "1")]
     scope: Option<ScopeMessage>,
-    #[prost(message, repeated, tag = "2")]
-    spans: Vec<SpanMessage>,
+    /// Each a [`SpanMessage`]: on the wire a message is as its bytes are.
+    #[prost(bytes = "vec", repeated, tag = "2")]
+    spans: Vec<Vec<u8>>,
 }
 
 /// `InstrumentationScope`.

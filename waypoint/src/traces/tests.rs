@@ -193,6 +193,22 @@ async fn what_is_not_recorded_is_told_so_and_errors_are_kept_if_asked() {
 }
 
 #[tokio::test]
+async fn errors_of_grpc_are_errors() {
+    let (address, _) = collector().await;
+    let traces = traces(&address, 0, true);
+    let ends = Ends::default();
+    // 5 is "not found", 13 "internal": of the client's making and of the server's.
+    for (grpc_status, sent) in [(None, 0), (Some(0), 0), (Some(5), 0), (Some(13), 1)] {
+        let begun = traces.begin(&HeaderMap::new(), &Tracing::default());
+        begun.unwrap().end(&Exchange {
+            grpc_status,
+            ..exchange(&ends, 200)
+        });
+        await_sent(&traces, sent).await;
+    }
+}
+
+#[tokio::test]
 async fn a_share_is_sampled() {
     let traces = traces("127.0.0.1:1", 10_000_000, false);
     let sampled = (0..10_000).filter(|_| {

@@ -78,8 +78,8 @@ fn a_span_that_went_well_and_has_no_parent_says_neither() {
 fn bodies_are_messages_and_of_grpc_have_their_length_before_them() {
     let resource = Resource(vec![("service.name".into(), "waypoint.shop".into())]);
     let http = Protocol::Http(Box::default());
-    let plain = http.body(&resource, vec![span()]);
-    let framed = Protocol::Grpc.body(&resource, vec![span()]);
+    let plain = http.body(&resource, vec![span().into()]);
+    let framed = Protocol::Grpc.body(&resource, vec![span().into()]);
     assert_eq!(framed[PREFIX..], plain[..]);
     assert_eq!(framed[0], 0);
     let length = u32::from_be_bytes(framed[1..PREFIX].try_into().unwrap());
@@ -88,7 +88,10 @@ fn bodies_are_messages_and_of_grpc_have_their_length_before_them() {
     let of_resource = &message.spans[0];
     let said = &of_resource.resource.as_ref().unwrap().attributes[0];
     assert_eq!(said.key, "service.name");
-    assert_eq!(of_resource.scopes[0].spans.len(), 1);
+    let [read] = &of_resource.scopes[0].spans[..] else {
+        panic!("one span was written: {message:?}");
+    };
+    assert_eq!(SpanMessage::decode(&read[..]), Ok(span().into()));
     let all = [http, Protocol::Http("/otlp".into()), Protocol::Grpc];
     let paths: Vec<_> = all.iter().map(Protocol::path).collect();
     assert_eq!(paths, ["/v1/traces", "/otlp", METHOD]);
