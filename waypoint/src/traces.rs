@@ -345,7 +345,7 @@ fn sampling(parts: u32) -> Sampling {
 
 /// Whether a request failed by its server or by us. A delay on purpose is no failure.
 fn has_failed(exchange: &Exchange<'_>) -> bool {
-    let grpc = exchange.grpc_status.and_then(|code| code.try_into().ok());
+    let grpc = exchange.grpc_status;
     exchange.status.is_none_or(|status| status >= 500)
         || grpc.is_some_and(|code| Outcome::Grpc(code).is_failure())
         || !matches!(exchange.flags, "-" | "DI")
