@@ -92,7 +92,7 @@ impl<'a> Asking<'a> {
             let to_waypoint = view.policies.bound(&view.own);
             to_waypoint.chain(of_service().filter(once))
         };
-        if policies().next().is_none() {
+        if view.policies.is_empty() {
             return Ok(Admission::default());
         }
         let to = self.call.destination;

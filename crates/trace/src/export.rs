@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::otlp::{Answer, Encoded, Protocol, Resource, Verdict};
 use crate::span::Span;
@@ -18,6 +18,8 @@ const WAITING: usize = 4096;
 const BATCH: usize = 512;
 /// How long a span waits for others.
 const TOGETHER: Duration = Duration::from_secs(1);
+/// How often it is seen how many have come.
+const LOOK: Duration = Duration::from_millis(50);
 /// How long a collector may take for a batch.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Tries of a batch, and the time after the first one, which doubles.
@@ -159,16 +161,18 @@ impl<C: Collector> Exporter<C> {
     }
 }
 
-/// The next batch: as many spans as come together, the first of which waits no longer than that.
+/// The next batch: as many spans as come together, the first of which waits no longer than that. Whoever
+/// puts one in need not wake anybody but for the first.
 async fn batch(waiting: &mut mpsc::Receiver<Encoded>) -> Option<Vec<Encoded>> {
     let mut batch = vec![waiting.recv().await?];
     let end = Instant::now() + TOGETHER;
-    while batch.len() < BATCH {
-        let left = BATCH - batch.len();
-        match timeout_at(end, waiting.recv_many(&mut batch, left)).await {
-            Ok(0) | Err(_) => break,
-            Ok(_) => {}
-        }
+    while batch.len() + waiting.len() < BATCH && Instant::now() < end && !waiting.is_closed() {
+        sleep(LOOK).await;
+    }
+    while batch.len() < BATCH
+        && let Ok(next) = waiting.try_recv()
+    {
+        batch.push(next);
     }
     Some(batch)
 }
