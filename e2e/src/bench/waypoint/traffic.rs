@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 
 use super::super::load::{BODY, Work};
+use super::proxies::Proxy;
 use super::rounds::Contender;
 use crate::shell;
 
@@ -19,6 +20,8 @@ pub(super) const HTTP2: u16 = 9000;
 const SMALL: usize = 1024;
 const LARGE: usize = 1024 * 1024;
 const METHOD: &str = "/bench.Echo/Unary";
+/// Share of requests that others may answer badly: what they do is not ours to mend.
+const OTHERS_FAIL: f64 = 1e-3;
 const HEADERS: [&str; 2] = ["content-type: application/grpc", "te: trailers"];
 
 /// One kind of traffic.
@@ -100,12 +103,17 @@ impl Traffic {
         );
         let url = format!("http://{}:{port}{path}", at.ip);
         let said = shell::finish(command.arg(&url), "h2load")?;
-        read(&said).with_context(|| format!("{self:?} from {url}: h2load said:\n{said}"))
+        let may_fail = match proxy.proxy {
+            Proxy::Ambit => 0.0,
+            _ => OTHERS_FAIL,
+        };
+        read(&said, may_fail).with_context(|| format!("{self:?} from {url}: h2load said:\n{said}"))
     }
 }
 
-/// `finished in 4.00s, …` and `requests: … N succeeded, 0 failed, …`; anything but 2xx is an error.
-fn read(said: &str) -> Result<Work> {
+/// `finished in 4.00s, …` and `requests: … N succeeded, 0 failed, …`. More than such a share of anything but
+/// 2xx is an error.
+fn read(said: &str, may_fail: f64) -> Result<Work> {
     let line = |start: &str| said.lines().find_map(|line| line.strip_prefix(start));
     let counted = |line: &str, what: &str| -> Option<f64> {
         let mut parts = line.split(", ");
@@ -119,7 +127,8 @@ fn read(said: &str) -> Result<Work> {
         failed.context("no failures")?,
     );
     let good = line("status codes: ").and_then(|codes| counted(codes, " 2xx"));
-    if failed > 0.0 || good < Some(done) {
+    let bad = failed.max(done - good.unwrap_or_default());
+    if bad > may_fail * done {
         bail!("not all were answered well");
     }
     let rate = line("finished in ").and_then(|line| counted(line, " req/s"));

@@ -6,7 +6,7 @@ const SAID: &str = "finished in 2.00s, 31021.50 req/s, 34.80MB/s\n\
 
 #[test]
 fn what_was_done_is_read() {
-    let work = read(SAID).unwrap();
+    let work = read(SAID, 0.0).unwrap();
     assert_eq!(work.done, 62_043.0);
     assert!((work.seconds - 2.0).abs() < 0.01, "{work:?}");
 }
@@ -17,6 +17,13 @@ fn an_answer_that_is_no_success_is_an_error() {
         ("62043 2xx, 0 3xx", "62042 2xx, 1 3xx"),
         ("0 failed", "1 failed"),
     ] {
-        read(&SAID.replace(good, bad)).unwrap_err();
+        read(&SAID.replace(good, bad), 0.0).unwrap_err();
     }
+}
+
+#[test]
+fn others_may_fail_seldom() {
+    let failed = |number: u32| SAID.replace("0 failed", &format!("{number} failed"));
+    read(&failed(62), OTHERS_FAIL).unwrap();
+    read(&failed(63), OTHERS_FAIL).unwrap_err();
 }
