@@ -13,7 +13,8 @@
 //! characters, also those that a template itself must not have.
 //!
 //! **Hosts** are compared without regard to case. A host with a port also meets values that its name
-//! alone meets; a value with a port is met by no host without one. A dot at the end is not taken away.
+//! alone meets; a value with a port is met by no host without one. A dot at the end is part of the name for what allows, and
+//! is none for what refuses.
 //!
 //! **Headers** have names in any case and values with it. Of several lines of one name nobody knows which the
 //! application takes: a value that allows must be met by each of them, one that refuses is met by any of them,
@@ -30,7 +31,7 @@
 //! AUDIT.
 //!
 //! Everything here is a pure function of plain values. [`Policies`] are compiled once; judging allocates
-//! nothing, unless a header has several lines or there is something to tell beside the decision.
+//! nothing, unless a header has several lines, a host a dot at its end, or there is something to tell beside the decision.
 
 mod attributes;
 mod claims;

@@ -11,7 +11,7 @@ use ipnet::IpNet;
 
 use crate::attributes::{Attributes, Request};
 use crate::template::path_meets;
-use crate::text::{host_meets, meets, principal_meets};
+use crate::text::{bare_host_meets, host_meets, meets, principal_meets};
 
 /// What is looked at, and the values that it is compared with.
 #[derive(Clone, Debug)]
@@ -165,10 +165,7 @@ impl Test {
             Self::Path(values) => {
                 of_request(&|request| holds(values, |wanted| path_meets(wanted, request.path)))
             }
-            Self::Host(values) => of_request(&|request| {
-                let meets = |wanted: &_| request.host.is_some_and(|host| host_meets(wanted, host));
-                holds(values, meets)
-            }),
+            Self::Host(values) => of_request(&|request| host_holds(values, request.host, allows)),
             Self::Header { name, values } => {
                 of_request(&|request| header_holds(name, values, request, allows))
             }
@@ -218,6 +215,18 @@ fn texts_hold(values: &Values<StringMatch>, text: Option<&str>) -> bool {
     holds(values, |wanted| {
         text.is_some_and(|text| meets(wanted, text.as_bytes()))
     })
+}
+
+/// What allows is met by a host as it is written, what refuses also by one with a dot at its end.
+fn host_holds(values: &Values<StringMatch>, host: Option<&str>, allows: bool) -> bool {
+    let is_one_of = |wanted: &[StringMatch], refuses: bool| {
+        let meets = |host: &str, wanted: &_| {
+            host_meets(wanted, host) || refuses && bare_host_meets(wanted, host)
+        };
+        host.is_some_and(|host| wanted.iter().any(|wanted| meets(host, wanted)))
+    };
+    let Values { any, none } = values;
+    (any.is_empty() || is_one_of(any, !allows)) && !is_one_of(none, allows)
 }
 
 /// A header may have several lines, and nobody knows which of them the application takes: what allows is met by

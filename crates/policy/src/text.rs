@@ -23,6 +23,15 @@ pub(crate) fn host_meets(wanted: &StringMatch, host: &str) -> bool {
     meets(host) || without_port(host).is_some_and(meets)
 }
 
+/// The same of the host without the dot at its end: servers take both for one name. Not met by a host
+/// without such a dot.
+pub(crate) fn bare_host_meets(wanted: &StringMatch, host: &str) -> bool {
+    let name = without_port(host).unwrap_or(host);
+    let port = host.get(name.len()..).unwrap_or_default();
+    let bare = name.strip_suffix('.');
+    bare.is_some_and(|bare| host_meets(wanted, &format!("{bare}{port}")))
+}
+
 fn meets_in_any_case(wanted: &StringMatch, text: &[u8]) -> bool {
     let begin = |length| text.get(..length);
     let end = |length| text.get(text.len().checked_sub(length)?..);

@@ -1,6 +1,8 @@
+use ambit_model::RequestAction::{Allow, Audit, Deny};
 use serde_json::{Value, json};
 
-use super::asking::{Ask, Row, check, web};
+use super::asking::{Ask, Row, check, matches, web};
+use super::written;
 
 #[expect(clippy::needless_pass_by_value, reason = "so that tables are short")]
 fn to(operation: Value) -> Value {
@@ -44,7 +46,6 @@ fn hosts_are_met_in_any_case_and_by_their_name_alone_if_that_is_all_that_is_aske
                 at("shop.example.com.evil.org"),
                 false,
             ),
-            (json!(["shop.example.com"]), at("shop.example.com."), false),
             (
                 json!(["shop.example.com:8080"]),
                 at("shop.example.com:8080"),
@@ -80,6 +81,31 @@ fn hosts_are_met_in_any_case_and_by_their_name_alone_if_that_is_all_that_is_aske
             (json!(["*.example.com"]), web().without_host(), false),
         ],
     );
+}
+
+/// Servers take `shop.example.com.` for the same name: no way around what refuses it.
+#[test]
+fn a_dot_at_the_end_of_a_host_never_opens_a_door() {
+    for (value, host) in [
+        ("shop.example.com", "shop.example.com."),
+        ("shop.example.com", "Shop.Example.COM.:8080"),
+        ("shop.example.com:8080", "shop.example.com.:8080"),
+        ("*.example.com", "shop.example.com."),
+        ("*.com:8080", "shop.example.com.:8080"),
+    ] {
+        let ask = web().host(host);
+        let found = |written: Value| {
+            let rule = written::rule(&written);
+            [Allow, Deny, Audit].map(|action| matches(&rule, action, &ask))
+        };
+        let named = found(to(json!({"hosts": [value]})));
+        assert_eq!(named, [false, true, true], "{value} {host}");
+        let not_named = found(to(json!({"notHosts": [value]})));
+        assert_eq!(not_named, [false, true, true], "{value} {host}");
+    }
+    let two = web().host("shop.example.com..");
+    let rule = written::rule(&to(json!({"hosts": ["shop.example.com"]})));
+    assert!(!matches(&rule, Deny, &two), "no name at all");
 }
 
 #[test]
