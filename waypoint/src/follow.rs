@@ -179,6 +179,9 @@ impl Follower {
             }
             Kind::Policy | Kind::Authentication | Kind::Address => self.bring_in(kind, &update),
         };
+        if kind == Kind::Address {
+            self.proxy.callers.gone(&update.removed);
+        }
         self.put_in_force();
         if judged_otherwise {
             self.proxy.review.begin();

@@ -37,6 +37,60 @@ async fn only_the_first_calls_of_a_stranger_wait() {
     }
 }
 
+/// A host outside of the mesh would be slow when it is first asked for.
+#[tokio::test(start_paused = true)]
+async fn where_nobody_is_said_to_be_nobody_is_waited_for() {
+    let (mut callers, mut wanted) = callers();
+    let own = ServiceName::new("shop", "waypoint.shop.svc.cluster.local");
+    let view = Arc::new(View::new(own, "10.1.0.1".parse().unwrap()));
+    let (views, seen) = watch::channel(Arc::clone(&view));
+    callers.views = seen;
+    let address: IpAddr = CALLER.parse().unwrap();
+    let answer = async {
+        let wanted = wanted.recv().await.unwrap();
+        callers.gone(&["other".into(), "/no-address".into(), "/10.1.0.8".into()]);
+        views.send_replace(Arc::clone(&view));
+        tokio::task::yield_now().await;
+        callers.gone(&wanted.ask);
+        views.send_replace(Arc::clone(&view));
+    };
+    let began = tokio::time::Instant::now();
+    let (presence, ()) = tokio::join!(callers.stands_at(address), answer);
+    assert!(presence.is_some(), "who comes there later is seen");
+    assert_eq!(began.elapsed(), Duration::ZERO);
+    // A client may be newer than what the control plane knows.
+    let (workload, _) = callers.find(address).await;
+    assert!(workload.is_none() && began.elapsed() > PATIENCE / 2);
+}
+
+/// An address is nobody's only if the control plane says so, and not because it says nothing.
+#[tokio::test(start_paused = true)]
+async fn a_control_plane_that_is_silent_is_waited_for() {
+    let (mut callers, _wanted) = callers();
+    let own = ServiceName::new("shop", "waypoint.shop.svc.cluster.local");
+    let view = View::new(own, "10.1.0.1".parse().unwrap());
+    let (_views, seen) = watch::channel(Arc::new(view));
+    callers.views = seen;
+    let began = tokio::time::Instant::now();
+    callers.stands_at(CALLER.parse().unwrap()).await;
+    assert!(began.elapsed() > PATIENCE / 2, "{:?}", began.elapsed());
+}
+
+/// However many call, it can be asked who is where a host outside is.
+#[tokio::test(start_paused = true)]
+async fn callers_leave_room_for_hosts() {
+    let (callers, mut wanted) = callers();
+    let address = |n: usize| IpAddr::from(std::net::Ipv4Addr::from_bits(u32::try_from(n).unwrap()));
+    let first = 0x0a02_0000;
+    for n in first..first + MOST.1 {
+        assert!(callers.ask(address(n), MOST.1).is_some());
+        wanted.try_recv().unwrap();
+    }
+    let next = address(first + MOST.1);
+    assert!(callers.find(next).await.1.is_none());
+    assert!(callers.stands_at(next).await.is_some());
+}
+
 /// Who is known only because it was asked for a while ago would be forgotten while it calls.
 #[tokio::test]
 async fn who_is_known_is_asked_for_all_the_same() {

@@ -295,9 +295,10 @@ async fn follow(
 
 /// Asks the control plane who is at these addresses. While what it gives is kept, it tells of changes.
 pub(crate) async fn present(proxy: &Proxy, addresses: &[IpAddr]) -> Vec<Option<Presence>> {
-    let found = addresses.iter().map(|address| proxy.callers.find(*address));
-    let found = join_all(found).await;
-    found.into_iter().map(|(_, presence)| presence).collect()
+    let of_all = addresses
+        .iter()
+        .map(|address| proxy.callers.stands_at(*address));
+    join_all(of_all).await
 }
 
 fn tell_who_is_not(proxy: &Proxy, name: &Arc<str>, addresses: &[IpAddr]) {
