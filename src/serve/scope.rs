@@ -1,5 +1,6 @@
 //! What one waypoint is told of: the services and workloads that are bound to it, what their routes
-//! lead to, all endpoints of those, and the callers that it asks for. A machine without I/O.
+//! lead to, all endpoints of those, and who has an address that it asks for: callers, and what the name of a
+//! host outside must not lead to. A machine without I/O.
 //!
 //! Which services these are is kept ([`Scope::refresh`]); whether a resource belongs to one of them is
 //! seen from the resource itself, so that nothing has to be kept for an endpoint.
@@ -12,12 +13,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ambit_kit::clock;
-use ambit_model::{GatewayAddress, Mesh, PolicyName, ServiceName, Workload, WorkloadUid};
+use ambit_model::{GatewayAddress, Mesh, PolicyName, Service, ServiceName, Workload, WorkloadUid};
 use ambit_wire::encode::alias;
 
 use super::publication::Changes;
 
-/// Callers that one waypoint may ask for: as many as it asks for at the most.
+/// Addresses that one waypoint may ask for: as many as it asks for at the most.
 const MOST_ASKED: usize = 10_000;
 
 /// How long is told of what is bound no longer.
@@ -144,13 +145,13 @@ impl Scope {
         services.chain(self.pods.leaving.values()).min().copied()
     }
 
-    /// Takes callers in that it asks for by alias, and lets others go: names of workloads that it is
-    /// perhaps no longer told of.
+    /// Takes addresses in that it asks for by alias, and lets others go: names of workloads and services
+    /// that it is perhaps no longer told of.
     pub(crate) fn ask(&mut self, ask: &[String], leave: &[String], mesh: &Mesh) -> Vec<Arc<str>> {
         let mut left = Vec::new();
         for alias in leave {
             if self.asked.remove(alias.as_str()) {
-                left.extend(named_by(alias, mesh).map(|workload| workload.uid.as_str().into()));
+                left.extend(named_by(alias, mesh));
             }
         }
         for name in ask {
@@ -166,7 +167,10 @@ impl Scope {
         if let Some(workload) = mesh.workload(&WorkloadUid::new(name)) {
             return self.has_workload(workload);
         }
-        ServiceName::parse(name).is_some_and(|name| self.services.contains(&name))
+        let Some(name) = ServiceName::parse(name) else {
+            return false;
+        };
+        self.services.contains(&name) || mesh.service(&name).is_some_and(|s| self.asks_for(s))
     }
 
     /// Whether it is told of the routes of this service: of those that it fronts.
@@ -201,11 +205,10 @@ impl Scope {
         let names = services.clone().map(|service| service.to_string().into());
         let endpoints = services.flat_map(|service| mesh.endpoints(service));
         let bound = self.pods.all.iter().filter_map(|uid| mesh.workload(uid));
+        let workloads = endpoints.chain(bound);
+        let workloads = workloads.map(|workload| workload.uid.as_str().into());
         let asked = self.asked.iter().flat_map(|alias| named_by(alias, mesh));
-        let workloads = endpoints.chain(bound).chain(asked);
-        names
-            .chain(workloads.map(|workload| workload.uid.as_str().into()))
-            .collect()
+        names.chain(workloads).chain(asked).collect()
     }
 
     /// Its own namespace, and those of services that it reaches and of pods that are bound to it, or
@@ -228,6 +231,13 @@ impl Scope {
                 .addresses
                 .iter()
                 .any(|address| self.asked.contains(&alias(&workload.network, *address)))
+    }
+
+    /// Whether it asks for an address of a service of the cluster.
+    fn asks_for(&self, service: &Service) -> bool {
+        let mut vips = service.vips.iter();
+        service.canonical
+            && vips.any(|(vip, _)| self.asked.contains(&alias(&vip.network, vip.address)))
     }
 
     fn is_ours(&self, waypoint: Option<&GatewayAddress>) -> bool {
@@ -254,13 +264,17 @@ impl Scope {
     }
 }
 
-/// Workloads at the address that an alias is.
-fn named_by<'m>(alias: &str, mesh: &'m Mesh) -> impl Iterator<Item = &'m Arc<Workload>> {
+/// Names of the workloads at the address that an alias is, or of the service of the cluster that has it.
+fn named_by(alias: &str, mesh: &Mesh) -> Vec<Arc<str>> {
     let (_, address) = alias.split_once('/').unwrap_or_default();
-    let address = address.parse().ok();
-    address
-        .into_iter()
-        .flat_map(|address| mesh.workloads_at(address))
+    let Ok(address) = address.parse() else {
+        return Vec::new();
+    };
+    let workloads = mesh.workloads_at(address);
+    let workloads = workloads.map(|workload| Arc::from(workload.uid.as_str()));
+    let service = mesh.service_at(address).filter(|found| found.canonical);
+    let service = service.map(|service| service.name.to_string().into());
+    workloads.chain(service).collect()
 }
 
 #[cfg(test)]

@@ -193,6 +193,43 @@ fn callers_are_told_while_they_are_asked_for() {
     assert!(!told(&scope, &mesh).contains(&"other-0".to_owned()));
 }
 
+/// Otherwise the name of a host outside could lead to a service whose policies are its own waypoint's.
+#[test]
+fn a_service_is_told_of_while_its_address_is_asked_for() {
+    let mut mesh = mesh();
+    let placed = |short, address: [u8; 4], canonical| {
+        let Change::PutService(plain) = service(short, None) else {
+            panic!("no service")
+        };
+        let vip = ambit_model::NetworkAddress {
+            network: "".into(),
+            address: address.into(),
+        };
+        Change::PutService(Arc::new(Service {
+            vips: vec![(vip, 32)],
+            canonical,
+            ..Service::clone(&plain)
+        }))
+    };
+    mesh.apply(placed("far", [10, 96, 0, 7], true));
+    mesh.apply(placed("entry", [10, 96, 0, 8], false));
+    let mut scope = scope(&mesh);
+    let both = ["/10.96.0.7".to_owned(), "/10.96.0.8".to_owned()];
+    let told_of = |scope: &Scope, short: &str| {
+        let is_told = told(scope, &mesh).contains(&short.to_owned());
+        let is_shown = scope.has_address(&name(short).to_string(), &mesh);
+        assert_eq!(is_told, is_shown, "{short}");
+        is_told
+    };
+    assert!(!told_of(&scope, "far"));
+    assert!(scope.ask(&both, &[], &mesh).is_empty());
+    assert!(told_of(&scope, "far") && !told_of(&scope, "entry"));
+    assert!(!scope.has_routes(&name("far").to_string()));
+    let left = scope.ask(&[], &both, &mesh);
+    assert_eq!(left, [Arc::from(name("far").to_string())]);
+    assert!(!told_of(&scope, "far"));
+}
+
 #[test]
 fn a_service_that_is_bound_no_longer_is_told_of_for_a_while() {
     let mut mesh = mesh();
