@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 
 use crate::lab::address::{Family, node_v4, node_v6, vip_v4, vip_v6};
-use crate::lab::{Lab, Pod};
+use crate::lab::{Lab, Namespace, Pod};
 use crate::mesh::{Enrolment, Mesh, Options, Waypoint};
 use crate::wait::wait_until;
 use crate::yaml;
@@ -131,6 +131,15 @@ impl World {
     pub fn waypoint_of(&self, gateway: &str, name: &str, more: &[&str]) -> Result<Waypoint> {
         let pod = self.pod(name)?;
         let waypoint = Waypoint::start(&self.mesh, gateway, pod, &self.lab, more)?;
+        waypoint.await_ready()?;
+        Ok(waypoint)
+    }
+
+    /// As [`World::waypoint`], with the `/etc` of its pod: it asks the resolver that this names.
+    pub fn waypoint_that_resolves(&self, name: &str, more: &[&str]) -> Result<Waypoint> {
+        let pod = self.pod(name)?;
+        let way = Namespace::command;
+        let waypoint = Waypoint::start_by(way, &self.mesh, WAYPOINT, pod, &self.lab, more)?;
         waypoint.await_ready()?;
         Ok(waypoint)
     }

@@ -88,6 +88,13 @@ impl Pod {
         fs::write(self.namespace.etc().join("hosts"), hosts).context("writing a pod's hosts file")
     }
 
+    /// Has programs that are started from now on ask this resolver about names.
+    pub fn set_resolver(&self, resolver: Ipv4Addr) -> Result<()> {
+        let text = format!("nameserver {resolver}\noptions timeout:2 attempts:3\n");
+        let file = self.namespace.etc().join("resolv.conf");
+        fs::write(file, text).context("writing a pod's resolv.conf")
+    }
+
     /// Starts a program in the pod; it runs until the answer is dropped.
     pub fn start(&self, program: &str, args: &[&str]) -> Result<Program> {
         let mut command = self.namespace.command(program);

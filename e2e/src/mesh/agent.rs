@@ -92,6 +92,14 @@ impl Agent {
         self.args.push(given + value);
     }
 
+    /// Has an option that stands alone, `--name`, in every start from now on, or has it no longer.
+    pub fn switch(&mut self, option: &str, on: bool) {
+        self.args.retain(|argument| argument != option);
+        if on {
+            self.args.push(option.to_owned());
+        }
+    }
+
     /// Starts it, or another one while the first still runs: then that one is kept running and
     /// answered, to be dropped by the caller.
     pub fn start(&mut self) -> Result<Option<Program>> {

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use super::control_plane::PORT;
 use super::{Mesh, START, binary};
 use crate::clients::{self, Answer};
 use crate::lab::address::{Family, WAN_V4};
-use crate::lab::{Lab, Pod, Program};
+use crate::lab::{Lab, Namespace, Pod, Program};
 use crate::wait::wait_until;
 use crate::world::{NAMESPACE, uid};
 
@@ -40,12 +41,24 @@ impl Waypoint {
         lab: &Lab,
         more: &[&str],
     ) -> Result<Self> {
+        Self::start_by(Namespace::enter, mesh, gateway, pod, lab, more)
+    }
+
+    /// The same, by a way to start programs in a namespace.
+    pub fn start_by(
+        way: fn(&Namespace, &str) -> Command,
+        mesh: &Mesh,
+        gateway: &str,
+        pod: Arc<Pod>,
+        lab: &Lab,
+        more: &[&str],
+    ) -> Result<Self> {
         let token = mesh
             .control_plane
             .waypoint_token(&format!("{NAMESPACE}_{gateway}"))?;
         let (root, address) = (mesh.control_plane.root(), pod.ip(Family::V4));
         let program = binary("ambit-waypoint")?;
-        let mut command = pod.namespace().enter(&program.display().to_string());
+        let mut command = way(pod.namespace(), &program.display().to_string());
         let node = format!("node-{}", pod.node);
         command
             .args(["--control-plane", &format!("{WAN_V4}:{PORT}")])

@@ -1,6 +1,8 @@
 //! Questions about names, asked by real programs of a real resolver: the mesh answers those about its
 //! services, and all others are as without it.
 
+mod left_alone;
+
 use std::fs;
 use std::net::IpAddr;
 use std::path::PathBuf;
