@@ -59,11 +59,16 @@ pub(crate) const CLIENT: &str = "10.244.1.10:4000";
 pub(crate) struct Scripted {
     says: Mutex<HashMap<String, Vec<IpAddr>>>,
     asked: AtomicU64,
+    /// What is put in force while it is asked.
+    meanwhile: Mutex<Option<(Arc<Proxy>, View)>>,
 }
 
 impl Resolver for Scripted {
     fn resolve(&self, name: &str) -> io::Result<Vec<IpAddr>> {
         self.asked.fetch_add(1, Ordering::Relaxed);
+        if let Some((proxy, view)) = self.meanwhile.lock().take() {
+            proxy.view.store(Arc::new(view));
+        }
         let said = self.says.lock().get(name).cloned();
         said.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
     }
@@ -194,6 +199,13 @@ impl Scene {
             found,
             resolver,
         }
+    }
+
+    /// Puts a change in force while the next name is resolved.
+    pub(crate) fn apply_late(&mut self, change: Change) {
+        self.view.apply(change, Instant::now());
+        let late = (Arc::clone(&self.proxy), self.view.clone());
+        *self.resolver.meanwhile.lock() = Some(late);
     }
 
     /// Puts a change in force, and has open connections judged by it.

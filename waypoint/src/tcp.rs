@@ -121,6 +121,8 @@ pub(crate) async fn way(
     let target = target(&view, call, server_name.as_deref())?;
     let words = Words::Connection(server_name.as_deref());
     let asked = Box::pin(asked::find(proxy, call, &view, &target, words)).await?;
+    // Who is where the client's host is has become known meanwhile.
+    let view = asked.as_ref().map_or(view, |_| proxy.view());
     let hash = Hashed::of_connection(&view, &target, call.client.address.ip());
     let mut tried: Vec<WorkloadUid> = Vec::new();
     let by = OnBehalf {

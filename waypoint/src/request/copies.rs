@@ -136,6 +136,9 @@ async fn once(
     let host = form::authority(&copy.head);
     let words = Words::Request(host.as_ref().and_then(|host| host.to_str().ok()));
     let asked = asked::find(proxy, call, view, &copy.target, words).await?;
+    // Who is where the client's host is has become known meanwhile.
+    let newer = asked.as_ref().map(|_| proxy.view());
+    let view = newer.as_deref().unwrap_or(view);
     let wish = Wish {
         asked: asked.as_ref(),
         ..Wish::default()

@@ -98,7 +98,11 @@ pub(super) async fn run(
     }
     let limit = terms.filter(|terms| sending.retry().is_some() || says_how_many(terms));
     let mut tried: Vec<WorkloadUid> = Vec::new();
-    let first = sending.choose(Arc::clone(&plan.view), &tried);
+    let first = match sending.asked {
+        // Who is where the client's host is has become known meanwhile.
+        Some(_) => sending.choose(proxy.view(), &tried),
+        None => sending.choose(Arc::clone(&plan.view), &tried),
+    };
     let mut chosen = first.map_err(|why| Fault::of(&why))?;
     sending.asking.tell(proxy, &chosen.chosen.asides);
     if !copies.is_empty() && sending.admits(&chosen) {

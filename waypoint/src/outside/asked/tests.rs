@@ -6,7 +6,7 @@ use tokio::net::TcpListener;
 
 use super::*;
 use crate::call::Asked as AskedFor;
-use crate::fixtures::{call, service};
+use crate::fixtures::{call, endpoint, service};
 use crate::scene::{CLIENT, Scene, head, rest, soon};
 
 const WELL: &str = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
@@ -180,6 +180,25 @@ async fn a_hostile_answer_leads_nowhere() {
         let answer = plain.refused(&get("/", host)).await;
         assert!(answer.starts_with("HTTP/1.1 403"), "{host}: {answer}");
         assert!(answer.contains("outside_address"), "{host}: {answer}");
+    }
+}
+
+/// What was known when a request came says too little: that is why it is asked who is there.
+#[tokio::test]
+async fn a_pod_that_becomes_known_while_a_name_is_resolved_is_not_gone_to() {
+    for is_request in [true, false] {
+        let mut stage = Stage::new().await;
+        stage.scene.resolver.say("api.example.com", &["127.0.0.1"]);
+        let pod = endpoint("other-0", "other", "127.0.0.1", Health::Healthy);
+        stage.scene.apply_late(pod);
+        if is_request {
+            let answer = stage.refused(&get("/", "api.example.com")).await;
+            assert!(answer.contains("outside_address"), "{answer}");
+        } else {
+            let refused = stage.way(Some("api.example.com")).await.err();
+            let reason = refused.map(|refusal| refusal.reason);
+            assert_eq!(reason, Some(Reason::OutsideAddress));
+        }
     }
 }
 
