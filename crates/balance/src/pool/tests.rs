@@ -5,6 +5,8 @@ use std::thread;
 use super::{Permit, Pool, PoolCounts, PoolLimits};
 use crate::budget::{ActiveRetry, RetryLimits};
 
+mod plain;
+
 fn at_most(limit: u32) -> PoolLimits {
     PoolLimits {
         connections: Some(limit),

@@ -10,8 +10,10 @@ use crate::place::Place;
 use crate::settings::{Algorithm, Hashing, Settings};
 
 mod ejection;
+mod history;
 mod invariants;
 mod naive;
+mod nearness;
 
 const ALGORITHMS: [Algorithm; 5] = [
     Algorithm::LeastRequest,
