@@ -7,7 +7,7 @@ use crate::fixtures::{name, ruled};
 use crate::view::View;
 
 /// The terms of a cluster for which this holds.
-fn terms(connections: ConnectionPolicy) -> Arc<Terms> {
+pub(super) fn terms(connections: ConnectionPolicy) -> Arc<Terms> {
     let any = TrafficPolicy {
         connections,
         ..TrafficPolicy::default()
