@@ -113,7 +113,7 @@ fn slow_heads(fronted: &Fronted, server: &Scripted) {
     assert!(case.took < Duration::from_secs(10), "{:?}", case.took);
     let line = fronted.logged(path);
     let fields = ["response_flags", "tries", "status"].map(|name| line.field(name));
-    assert_eq!(fields, ["UT", "4", "504"]);
+    assert_eq!(fields, ["URX,UT", "4", "504"]);
 }
 
 /// An answer has begun: it breaks off when the try's time is over, and is not tried again.
@@ -191,6 +191,6 @@ fn refused(fronted: &Fronted) {
     let line = fronted.logged("/refused");
     assert_eq!(
         [line.field("tries"), line.field("response_flags")],
-        ["4", "UF"]
+        ["4", "URX,UF"]
     );
 }

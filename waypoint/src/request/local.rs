@@ -1,5 +1,7 @@
 //! Answers of our own: a request that goes nowhere, and why.
 
+mod flag;
+
 use std::sync::Arc;
 
 use ambit_decide::{Reason, Refusal};
@@ -10,6 +12,7 @@ use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, WWW_AUTHENTICATE};
 use http::request::Parts;
 use http::{Response, StatusCode};
 
+pub(crate) use self::flag::{Before, Flag, Spent};
 use super::headers;
 use super::record::Record;
 use crate::http::body::Body;
@@ -19,75 +22,6 @@ use crate::http::replay::Broke;
 const RBAC: &str = "RBAC: access denied";
 
 const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
-
-/// Why an answer is ours, in Envoy's letters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Flag {
-    /// Nothing to say.
-    None,
-    /// No route.
-    NoRoute,
-    /// No endpoint.
-    NoEndpoint,
-    /// No connection to an endpoint.
-    ConnectFailure,
-    /// The connection broke before the answer.
-    Reset,
-    /// The time was over.
-    Timeout,
-    /// Policy.
-    Denied,
-    /// The client sent something else than HTTP.
-    Malformed,
-    /// The client did not wait for the end.
-    ClientLeft,
-    /// There is no memory left for it.
-    Overloaded,
-    /// The route leads to a subset that there is not.
-    NoSubset,
-    /// There is as much under way to the service as there may be.
-    Overflow,
-    /// The route makes this error on purpose.
-    Injected,
-}
-
-impl Flag {
-    /// The letters.
-    pub(crate) fn letters(self) -> &'static str {
-        match self {
-            Self::None | Self::Denied => "-",
-            Self::NoRoute => "NR",
-            Self::NoEndpoint => "UH",
-            Self::ConnectFailure => "UF",
-            Self::Reset => "UC",
-            Self::Timeout => "UT",
-            Self::Malformed => "DPE",
-            Self::ClientLeft => "DC",
-            Self::Overloaded => "OM",
-            Self::NoSubset => "NC",
-            Self::Overflow => "UO",
-            Self::Injected => "FI",
-        }
-    }
-
-    /// The letters of a request that was made to wait on purpose, in Envoy's order.
-    pub(crate) fn letters_after_delay(self) -> &'static str {
-        match self {
-            Self::None | Self::Denied => "DI",
-            Self::NoRoute => "NR,DI",
-            Self::NoEndpoint => "UH,DI",
-            Self::ConnectFailure => "UF,DI",
-            Self::Reset => "UC,DI",
-            Self::Timeout => "UT,DI",
-            Self::Malformed => "DI,DPE",
-            Self::ClientLeft => "DI,DC",
-            Self::Overloaded => "DI,OM",
-            Self::NoSubset => "DI,NC",
-            Self::Overflow => "UO,DI",
-            Self::Injected => "DI,FI",
-        }
-    }
-}
 
 /// A request that is answered here, and why.
 #[derive(Clone, Debug)]
@@ -174,7 +108,7 @@ impl Fault {
             Broke::Malformed(fault) => {
                 Self::new(fault.status(), Flag::Malformed, fault.word(), detail)
             }
-            Broke::Late => Self::new(408, Flag::Malformed, "slow_request", detail),
+            Broke::Late => Self::new(408, Flag::Idle, "slow_request", detail),
         }
     }
 

@@ -20,8 +20,8 @@ use http::{HeaderMap, Method, Response, StatusCode, Uri};
 use self::line::Kept;
 use super::Target;
 use super::headers::{self, REQUEST_ID};
-use super::local::{Fault, Flag};
-use super::tries::Try;
+use super::local::{Before, Fault, Flag, Spent};
+use super::tries::{Try, flag_of_reset};
 use crate::authorize::Seen;
 use crate::call::Call;
 use crate::http::body::{Body, BodyError, Watch};
@@ -61,8 +61,8 @@ pub(crate) struct Record {
     /// An endpoint has answered.
     answered: bool,
     retries: u32,
-    /// It was made to wait on purpose.
-    delayed: bool,
+    /// What came before its answer.
+    before: Before,
     fault: Option<Fault>,
     /// The status that the client gets, once it is known.
     status: Option<StatusCode>,
@@ -112,7 +112,7 @@ impl Record {
             seen: None,
             answered: false,
             retries: 0,
-            delayed: false,
+            before: Before::default(),
             fault: None,
             status: None,
             grpc_status: None,
@@ -165,7 +165,7 @@ impl Record {
 
     /// It is made to wait on purpose.
     pub(super) fn delayed(&mut self) {
-        self.delayed = true;
+        self.before.delayed = true;
     }
 
     /// The service that it goes to, which its rule may have chosen.
@@ -212,6 +212,11 @@ impl Record {
     /// Another try begins.
     pub(super) fn again(&mut self) {
         self.retries += 1;
+    }
+
+    /// No other try begins, though it would be worth it.
+    pub(super) fn not_again(&mut self, spent: Spent) {
+        self.before.spent = Some(spent);
     }
 
     /// How the client's body broke off, if it did.
@@ -298,7 +303,11 @@ impl Watch for Record {
         let fault = match error {
             BodyError::Broken(_) if let Some(broke) = self.broke() => Fault::of_client(broke),
             BodyError::Late => Fault::new(504, Flag::Timeout, "timeout", error.to_string()),
-            BodyError::Broken(_) | BodyError::Abandoned => {
+            BodyError::Broken(cause) => {
+                let flag = flag_of_reset(cause);
+                Fault::new(502, flag, "upstream_reset", error.to_string())
+            }
+            BodyError::Abandoned => {
                 Fault::new(502, Flag::Reset, "upstream_reset", error.to_string())
             }
         };

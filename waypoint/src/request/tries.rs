@@ -30,7 +30,7 @@ use hyper::body::Incoming;
 
 use super::authenticate::at_endpoint;
 use super::copies::{self, Copy};
-use super::local::{Fault, Flag};
+use super::local::{Fault, Flag, Spent};
 use super::record::Record;
 use super::{Plan, Target};
 use super::{form, headers};
@@ -123,7 +123,12 @@ pub(super) async fn run(
             proxy.verdicts.record(&chosen.chosen, &plan.to, outcome);
         }
         let used = u32::try_from(tried.len()).unwrap_or(u32::MAX);
-        if !sending.is_worth(retry, outcome, used) {
+        let is_worth = sending.is_worth(retry, outcome);
+        if !is_worth || used >= retry.attempts {
+            let is_over = plan.deadline.is_some_and(|end| clock::now() >= end);
+            if is_worth && retry.attempts > 0 && !is_over {
+                record.not_again(Spent::Tries);
+            }
             return sending.conclude(result, chosen, deadline, record);
         }
         // A request takes one place in the budget, however often it is tried.
@@ -131,7 +136,11 @@ pub(super) async fn run(
         let permit = taken.or_else(|| limit.and_then(|terms| terms.flow.retry()));
         let wait = backoff(retry).wait(used + 1, rand::random());
         let in_time = plan.deadline.is_none_or(|end| clock::now() + wait < end);
-        if (limit.is_some() && permit.is_none()) || !in_time {
+        let is_spent = limit.is_some() && permit.is_none();
+        if is_spent || !in_time {
+            if is_spent {
+                record.not_again(Spent::Budget);
+            }
             return sending.conclude(result, chosen, deadline, record);
         }
         tried.push(destination.workload.uid.clone());
@@ -316,11 +325,10 @@ impl Sending<'_> {
         self.body.as_ref().is_none_or(Replayable::may_repeat)
     }
 
-    /// Whether a try that ended so is to be followed by another.
-    fn is_worth(&self, retry: &Retry, outcome: Option<TryOutcome>, used: u32) -> bool {
+    /// Whether a try that ended so is to be followed by another, if there may be one more.
+    fn is_worth(&self, retry: &Retry, outcome: Option<TryOutcome>) -> bool {
         let Some(outcome) = outcome else { return false };
-        used < retry.attempts
-            && self.may_repeat()
+        self.may_repeat()
             && worth_another_try(
                 &retry.on,
                 outcome,
@@ -402,10 +410,20 @@ impl TryError {
             Self::Send(SendError::NotTaken(..)) => {
                 Fault::new(503, Flag::ConnectFailure, "connect_failed", detail)
             }
-            Self::Send(SendError::Reset { .. }) => {
-                Fault::new(503, Flag::Reset, "upstream_reset", detail)
+            Self::Send(SendError::Reset { cause, .. }) => {
+                Fault::new(503, flag_of_reset(&cause), "upstream_reset", detail)
             }
         }
+    }
+}
+
+/// Whether an endpoint gave up a request that it had taken, or its connection ended.
+pub(super) fn flag_of_reset(error: &hyper::Error) -> Flag {
+    let source = std::error::Error::source(error);
+    let cause = source.and_then(|cause| cause.downcast_ref::<h2::Error>());
+    match cause.is_some_and(|cause| cause.is_reset() && cause.is_remote()) {
+        true => Flag::RemoteReset,
+        false => Flag::Reset,
     }
 }
 

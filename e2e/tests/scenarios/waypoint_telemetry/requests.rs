@@ -268,7 +268,8 @@ fn what_breaks_off_says_why() {
         "reason=peer_refused",
         1.0,
     );
-    let unreached = "response_flags=UF destination_workload=server destination_principal=unknown";
+    let unreached =
+        "response_flags=URX,UF destination_workload=server destination_principal=unknown";
     await_sum(&waypoint, REQUESTS, unreached, 1.0);
     let tries = "ambit_request_retries_total";
     assert!(sum(&waypoint.metrics().unwrap(), tries, unreached) >= 1.0);

@@ -126,6 +126,7 @@ async fn a_body_that_does_not_come_is_given_up_in_both_versions() {
     let (_endpoint, _) = peer.asked().await;
     assert_eq!(soon(answer).await.unwrap().status(), 408);
     assert!((scene.sum("ambit_refusals_total", &["slow_request"]) - 3.0).abs() < 1e-9);
+    scene.await_request(&["response_flags=\"SI\""]).await;
 }
 
 #[tokio::test]

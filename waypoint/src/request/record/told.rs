@@ -126,7 +126,7 @@ impl Record {
     /// True if it certainly was on a connection to its endpoint.
     fn has_met_endpoint(&self) -> bool {
         let flag = self.fault.as_ref().map(|fault| fault.flag);
-        self.answered || flag == Some(Flag::Reset)
+        self.answered || matches!(flag, Some(Flag::Reset | Flag::RemoteReset))
     }
 
     /// How it was sent on, if it may have been.
@@ -151,10 +151,7 @@ impl Record {
 
     /// Why the answer is not an endpoint's own and whole: Envoy's letters, our word, the details.
     fn outcome(&self) -> (&'static str, Option<&'static str>, Option<&str>) {
-        let letters = |flag: Flag| match self.delayed {
-            true => flag.letters_after_delay(),
-            false => flag.letters(),
-        };
+        let letters = |flag: Flag| flag.letters_after(self.before);
         match &self.fault {
             // The first refuses nothing; whoever reads the connection counts the second.
             Some(fault)
@@ -198,6 +195,10 @@ fn details_of(fault: &Fault, answered: bool) -> Cow<'static, str> {
         (Flag::Reset, _) => {
             format!("upstream_reset_{when}_response_started{{connection_termination}}").into()
         }
+        (Flag::RemoteReset, _) => {
+            format!("upstream_reset_{when}_response_started{{remote_reset}}").into()
+        }
+        (Flag::Idle, _) => "stream_idle_timeout".into(),
         (Flag::Injected, _) => "fault_filter_abort".into(),
         (Flag::Overloaded, _) => "overload".into(),
         (Flag::Overflow, _) => "upstream_reset_before_response_started{overflow}".into(),

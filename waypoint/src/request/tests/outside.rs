@@ -79,7 +79,7 @@ async fn a_server_that_is_not_believed_gets_no_request() {
     let answer = ask(&scene).await;
     assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
     assert!(answer.contains("outside_tls"), "{answer}");
-    scene.await_request(&["response_flags=\"UF\""]).await;
+    scene.await_request(&["response_flags=\"URX,UF\""]).await;
     assert!(asked.try_recv().is_err());
     // Nothing else has changed: it was the name.
     let named = OutsideTls {

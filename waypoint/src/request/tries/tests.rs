@@ -5,11 +5,13 @@ use std::sync::atomic::Ordering;
 
 use std::time::Duration;
 
-use ambit_model::{Change, HttpRule};
+use ambit_model::{
+    Change, ConnectionPolicy, HttpRule, PortPolicies, ServiceTraffic, TrafficPolicy,
+};
 use tokio::io::{AsyncWriteExt as _, DuplexStream};
 
 use super::*;
-use crate::fixtures::{closed, routed, service};
+use crate::fixtures::{closed, routed, ruled, service};
 use crate::scene::{Peer, Scene, head, rest};
 
 const BAD: &str = "HTTP/1.1 500 Bad\r\nContent-Length: 0\r\n\r\n";
@@ -148,4 +150,61 @@ async fn an_explicit_retry_repeats_a_post_unless_that_is_switched_off() {
         assert!(answer.starts_with("HTTP/1.1 500 "), "{answer}");
         assert_eq!(asked.load(Ordering::Relaxed), tries, "{method}");
     }
+}
+
+/// A client's request, whose answer is read to its end.
+async fn ask(scene: &Scene) -> String {
+    let mut client = scene.client();
+    let get = b"GET / HTTP/1.1\r\nHost: s\r\nConnection: close\r\n\r\n";
+    client.write_all(get).await.unwrap();
+    head(&mut client).await
+}
+
+#[tokio::test]
+async fn a_request_that_was_tried_as_often_as_it_may_be_is_told_so() {
+    for (attempts, answer, flags) in [
+        (0, BAD, "-"),
+        (2, BAD, "URX"),
+        (2, UNAVAILABLE, "-"),
+        (2, WELL, "-"),
+    ] {
+        let peer = Peer::start().await;
+        let endpoint = peer.serves("server-0", "server");
+        let scene = Scene::new([service("server"), endpoint, tried_again_on_500(attempts)]);
+        let asked = peer.answer(answer);
+        let status = answer.split(' ').nth(1).unwrap();
+        let got = ask(&scene).await;
+        assert!(got.starts_with(&format!("HTTP/1.1 {status} ")), "{got}");
+        scene
+            .await_request(&[&format!("response_flags=\"{flags}\"")])
+            .await;
+        let expected = if flags == "URX" { 3 } else { 1 };
+        assert_eq!(asked.load(Ordering::Relaxed), expected, "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_try_for_which_there_is_no_room_is_told_as_overflow() {
+    let any = TrafficPolicy {
+        connections: ConnectionPolicy {
+            retries: Some(0),
+            ..ConnectionPolicy::default()
+        },
+        ..TrafficPolicy::default()
+    };
+    let traffic = ServiceTraffic {
+        whole: PortPolicies {
+            any,
+            ..PortPolicies::default()
+        },
+        ..ServiceTraffic::default()
+    };
+    let peer = Peer::start().await;
+    let endpoint = peer.serves("server-0", "server");
+    let scene = Scene::new([ruled("server", traffic), endpoint, tried_again_on_500(2)]);
+    let asked = peer.answer(BAD);
+    let got = ask(&scene).await;
+    assert!(got.starts_with("HTTP/1.1 500 "), "{got}");
+    scene.await_request(&["response_flags=\"UO\""]).await;
+    assert_eq!(asked.load(Ordering::Relaxed), 1);
 }

@@ -148,22 +148,36 @@ fn flags_are_envoy_s() {
 
 #[test]
 fn every_flag_of_ours_is_one_of_envoy_s() {
-    use crate::request::local::Flag as Ours;
+    use crate::request::local::{Before, Flag as Ours, Spent};
     for flag in [
         Ours::NoRoute,
         Ours::NoEndpoint,
         Ours::ConnectFailure,
         Ours::Reset,
+        Ours::RemoteReset,
         Ours::Timeout,
         Ours::Malformed,
+        Ours::Idle,
         Ours::ClientLeft,
         Ours::Overloaded,
         Ours::NoSubset,
+        Ours::Overflow,
         Ours::Injected,
     ] {
-        for letters in [flag.letters(), flag.letters_after_delay()] {
-            let count = letters.split(',').count();
-            assert_eq!(flags(letters).len(), count, "{letters}");
+        for delayed in [false, true] {
+            for spent in [None, Some(Spent::Tries), Some(Spent::Budget)] {
+                let letters = flag.letters_after(Before { delayed, spent });
+                let mut told: Vec<&str> = letters.split(',').collect();
+                assert_eq!(flags(letters).len(), told.len(), "{letters}");
+                assert_eq!(told.contains(&"DI"), delayed, "{letters}");
+                assert_eq!(
+                    told.contains(&"URX"),
+                    spent == Some(Spent::Tries),
+                    "{letters}"
+                );
+                told.dedup();
+                assert_eq!(flags(letters).len(), told.len(), "{letters}");
+            }
         }
     }
     assert!(flags(Ours::Denied.letters()).is_empty());
