@@ -35,6 +35,7 @@ mod registry_only;
 mod replicas;
 mod request_authentication;
 mod requests;
+mod response_flags;
 mod rotation;
 mod service_entry;
 mod stray_packets;

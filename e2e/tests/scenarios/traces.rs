@@ -1,5 +1,8 @@
-//! Traces: what a real waypoint tells a collector of ours by OTLP over HTTP, and endpoints in headers.
+//! Traces: what a real waypoint tells a collector of ours by OTLP over HTTP and gRPC, and endpoints in
+//! headers.
 
+pub(crate) mod collector;
+mod grpc;
 mod hops;
 mod otlp;
 

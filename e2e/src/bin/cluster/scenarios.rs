@@ -24,6 +24,7 @@ mod planes;
 mod probes;
 mod rolling_restart;
 mod said;
+mod service_entries;
 mod services;
 mod strangers;
 mod team;
@@ -145,6 +146,11 @@ pub(crate) const MIDDLE: &[Scenario] = &[
         name: "team",
         shows: "a team's YAML for Istio works unmodified, and its panels, alerts and log tell of it",
         run: team::run,
+    },
+    Scenario {
+        name: "service-entries",
+        shows: "hosts outside have addresses and names, by the leader; all else outside is refused",
+        run: service_entries::run,
     },
     Scenario {
         name: "agent-away",

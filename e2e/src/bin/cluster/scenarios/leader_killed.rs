@@ -75,7 +75,7 @@ fn policy() -> Value {
 }
 
 /// The pod that holds the lease.
-fn leader(cluster: &Cluster) -> Result<Pod> {
+pub(super) fn leader(cluster: &Cluster) -> Result<Pod> {
     let holder = "jsonpath={.spec.holderIdentity}";
     let get = [
         "-n",
@@ -94,7 +94,7 @@ fn leader(cluster: &Cluster) -> Result<Pod> {
 }
 
 /// Ends it without a chance to give the lease back, and takes its pod away.
-fn kill(cluster: &Cluster, pod: &Pod) -> Result<()> {
+pub(super) fn kill(cluster: &Cluster, pod: &Pod) -> Result<()> {
     let script = format!(
         "for at in /proc/[0-9]*; do
            [ \"$(cat $at/comm 2>/dev/null)\" = ambit ] || continue

@@ -1,0 +1,219 @@
+//! Envoy's letters for what goes wrong with a request, each made by real traffic: in the access log, and as
+//! the label of series. (`OM` takes a waypoint without memory, `waypoint_hostile_memory`; `SI` a client
+//! that says nothing for minutes.)
+
+use std::net::Ipv4Addr;
+
+use ambit_e2e::keepalive::Connection;
+use ambit_e2e::mesh::{Options, sum_of};
+use ambit_e2e::scripted::{Deed, Heard, Scripted, Then};
+use ambit_e2e::wait::{wait_for, wait_until};
+use ambit_e2e::world::{HTTP, NAMESPACE, SPREAD, WAYPOINT, World};
+use ambit_e2e::yaml;
+
+use crate::fronted::Fronted;
+use crate::support::SOON;
+use crate::traces::collector::{Collector, Manner};
+
+/// A service without endpoints.
+const EMPTY: Ipv4Addr = Ipv4Addr::new(10, 96, 0, 250);
+
+/// A rule for each thing that may become of a request.
+const ROUTES: &str = "---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: server, namespace: shop}
+spec:
+  hosts: [server]
+  http:
+    - {match: [{uri: {prefix: /empty}}], route: [{destination: {host: empty}}]}
+    - {match: [{uri: {prefix: /down/once}}], retries: {attempts: 0}, route: [{destination: {host: down}}]}
+    - {match: [{uri: {prefix: /down}}], route: [{destination: {host: down}}]}
+    - match: [{uri: {prefix: /late/down}}]
+      fault: {delay: {fixedDelay: 10ms, percentage: {value: 100}}}
+      route: [{destination: {host: down}}]
+    - match: [{uri: {prefix: /late/ok}}]
+      fault: {delay: {fixedDelay: 10ms, percentage: {value: 100}}}
+      route: [{destination: {host: one}}]
+    - match: [{uri: {prefix: /abort}}]
+      fault: {abort: {httpStatus: 418, percentage: {value: 100}}}
+      route: [{destination: {host: one}}]
+    - {match: [{uri: {prefix: /subset}}], route: [{destination: {host: one, subset: none}}]}
+    - {match: [{uri: {prefix: /slow}}], timeout: 300ms, route: [{destination: {host: one}}]}
+    - match: [{uri: {prefix: /tries}}]
+      retries: {attempts: 1, perTryTimeout: 300ms, retryOn: '5xx,reset'}
+      route: [{destination: {host: one}}]
+    - {match: [{uri: {prefix: /streams}}], retries: {attempts: 0}, route: [{destination: {host: streams}}]}
+    - {name: ok, match: [{uri: {prefix: /ok}}], retries: {attempts: 0}, route: [{destination: {host: one}}]}
+";
+
+/// One request more than one at once to `two`, and one more try than one at once.
+const POOLS: &str = "---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: server, namespace: shop}
+spec:
+  hosts: [server]
+  http:
+    - {match: [{uri: {prefix: /pool}}], route: [{destination: {host: two}}]}
+    - name: retried
+      retries: {attempts: 1, retryOn: 5xx}
+      route: [{destination: {host: one}}]
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: two, namespace: shop}
+spec:
+  host: two
+  trafficPolicy: {connectionPool: {http: {http2MaxRequests: 1}}}
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: one, namespace: shop}
+spec:
+  host: one
+  trafficPolicy: {connectionPool: {http: {maxRetries: 1}}}
+";
+
+fn start() -> Fronted {
+    let empty = yaml::service(NAMESPACE, "empty", "", &[EMPTY.into()], &[HTTP]);
+    let options = Options {
+        waypoints: vec!["waypoint".to_owned()],
+        bound: vec!["server".to_owned()],
+        objects: vec![("empty".to_owned(), empty)],
+        ..Options::default()
+    };
+    let backends = ["server", "waypoint", "one", "two", "down", "streams"];
+    let pods = backends.map(|name| (name, 2));
+    let pods = [&[("client", 1)][..], &pods].concat();
+    let world = World::fronted(&pods, &options, &[]).unwrap();
+    let waypoint = world.waypoint(WAYPOINT, &[]).unwrap();
+    Fronted { waypoint, world }
+}
+
+/// What a server does about these paths.
+fn answer(heard: &Heard, before: usize) -> Deed {
+    match heard.path() {
+        "/slow" | "/tries/slow" | "/ok/left" | "/pool/held" => Deed::new("", Then::Hang),
+        "/held" if before > 0 => Deed::new("", Then::Hang),
+        "/ok/closed" | "/tries/closed" => Deed::new("", Then::Close),
+        "/ok/cut" => Deed::new(
+            "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf",
+            Then::Close,
+        ),
+        "/ok/bad" | "/tries/bad" | "/held" | "/over" => Deed::answer(503, "bad"),
+        _ => Deed::answer(200, "well"),
+    }
+}
+
+/// Path, status, flags and how often it was tried.
+type Case = (&'static str, u16, &'static str, u32);
+
+const CASES: [Case; 16] = [
+    ("/ok", 200, "-", 1),
+    ("/ok/bad", 503, "-", 1),
+    ("/nowhere", 404, "NR", 0),
+    ("/empty", 503, "UH", 0),
+    ("/subset", 503, "NC", 0),
+    ("/down/once", 503, "UF", 1),
+    // Nobody has said how often: three times.
+    ("/down", 503, "URX,UF", 3),
+    ("/tries/bad", 503, "URX", 2),
+    ("/tries/closed", 503, "URX,UC", 2),
+    ("/tries/slow", 504, "URX,UT", 2),
+    ("/slow", 504, "UT", 1),
+    ("/ok/closed", 503, "UC", 1),
+    ("/abort", 418, "FI", 0),
+    ("/late/ok", 200, "DI", 1),
+    ("/late/down", 503, "DI,URX,UF", 3),
+    ("/ok/again", 200, "-", 1),
+];
+
+/// A request that is not waited for.
+fn begin(fronted: &Fronted, server: &Scripted, path: &str, times: usize) -> Connection {
+    let mut connection = fronted.connect(80);
+    let get = format!("GET {path} HTTP/1.1\r\nHost: server\r\n\r\n");
+    connection.send(get).unwrap();
+    let heard = || server.heard_at(path).len() == times;
+    wait_until("the request to arrive", SOON, heard).unwrap();
+    connection
+}
+
+fn assert_flags(fronted: &Fronted, path: &str, flags: &str) {
+    let line = fronted.logged(path);
+    assert_eq!(line.field("response_flags"), flags, "{path}: {line:?}");
+    let label = format!("response_flags=\"{flags}\"");
+    let counted = || {
+        let page = fronted.waypoint.metrics().unwrap();
+        sum_of(&page, "istio_requests_total", &[&label]) >= 1.0
+    };
+    wait_until(&format!("a series with {flags}"), SOON, counted).unwrap();
+}
+
+#[test]
+fn every_flag_that_can_be_is_made_by_a_request() {
+    let fronted = start();
+    let one = Scripted::start(&fronted.pod("one"), HTTP.1, answer).unwrap();
+    let two = Scripted::start(&fronted.pod("two"), HTTP.1, answer).unwrap();
+    let streams = Collector::start_at(&fronted.pod("streams"), HTTP.1).unwrap();
+    streams.does(Manner::ResetsStreams);
+    fronted.route(ROUTES, "VirtualService/shop/server/ok");
+    for (path, status, flags, tries) in CASES {
+        assert_eq!(fronted.get(path, "").status, status, "{path}");
+        assert_flags(&fronted, path, flags);
+        let tried = fronted.logged(path).field("tries");
+        let expected = if tries == 0 {
+            "null".to_owned()
+        } else {
+            tries.to_string()
+        };
+        assert!(
+            tried == expected || (tries == 0 && tried == "0"),
+            "{path}: {tried}"
+        );
+    }
+    // What is asked for by gRPC goes by HTTP/2, of which the endpoint resets the stream.
+    let grpc = fronted.get("/streams", "Content-Type: application/grpc\r\n");
+    assert!(grpc.head.contains("grpc-status: 14"), "{grpc:?}");
+    assert_flags(&fronted, "/streams", "UR");
+    // An answer that breaks off, and a client that leaves.
+    assert!(fronted.connect(80).get("/ok/cut", "").is_err());
+    assert_flags(&fronted, "/ok/cut", "UC");
+    drop(begin(&fronted, &one, "/ok/left", 1));
+    assert_flags(&fronted, "/ok/left", "DC");
+    assert_eq!(fronted.logged("/ok/left").field("status"), "null");
+    // Something else than HTTP.
+    let mut wrong = fronted.connect(80);
+    wrong
+        .send("GET /wrong HTTP/1.1\r\nHo st: server\r\n\r\n")
+        .unwrap();
+    assert_eq!(wrong.head().unwrap().0, 400);
+    let told = || {
+        let lines = fronted.waypoint.access_log().into_iter();
+        lines
+            .filter(|line| line["response_flags"] == "DPE")
+            .next_back()
+    };
+    wait_for("a line with DPE", SOON, told).unwrap();
+
+    fronted.route(POOLS, "VirtualService/shop/server/retried");
+    let held = begin(&fronted, &two, "/pool/held", 1);
+    let mut number = 0;
+    // The rule of the pool comes in its own time.
+    wait_until("a request that is one too many", SPREAD, || {
+        number += 1;
+        let path = format!("/pool/{number}");
+        fronted.get(&path, "").status == 503 && {
+            assert_flags(&fronted, &path, "UO");
+            true
+        }
+    })
+    .unwrap();
+    drop(held);
+    // Of tries only one may be under way, which is held.
+    let held = begin(&fronted, &one, "/held", 2);
+    assert_eq!(fronted.get("/over", "").status, 503);
+    assert_flags(&fronted, "/over", "UO");
+    assert_eq!(one.heard_at("/over").len(), 1);
+    drop(held);
+}
