@@ -282,6 +282,43 @@ fn ask() -> impl Strategy<Value = Ask> {
     })
 }
 
+/// Clients of which most rules are for one or two.
+const CLIENTS: [&str; 3] = ["td/ns/a/sa/a", "td/ns/a/sa/b", "td/ns/b/sa/a"];
+
+/// Rules by identity, most of them by whole ones, some of which ask for something else too.
+fn rule_by_identity() -> impl Strategy<Value = RequestRule> {
+    let whole = || select(CLIENTS.to_vec()).prop_map(|id| StringMatch::Exact(id.into()));
+    let part = select(vec![
+        StringMatch::Prefix("td/ns/a/".into()),
+        StringMatch::Suffix("/sa/a".into()),
+        StringMatch::Presence,
+    ]);
+    let names = move || {
+        let one = prop_oneof![9 => whole(), 1 => part.clone()];
+        let lists = (vec(one.clone(), 0..3), vec(one, 0..2));
+        (lists, 0..4).prop_map(|((any, none), which)| Values {
+            any,
+            none: if which == 0 { none } else { Vec::new() },
+        })
+    };
+    let namespaces =
+        seldom(select(vec!["a", "b"]).prop_map(|name| StringMatch::Exact(name.into())));
+    let source = (names(), namespaces).prop_map(|(principals, namespaces)| Source {
+        principals,
+        namespaces,
+        ..Source::default()
+    });
+    let when = names().prop_map(Condition::SourcePrincipal);
+    (vec(source, 0..3), vec(when, 0..2)).prop_map(|(from, when)| RequestRule {
+        from: from
+            .into_iter()
+            .filter(|source| !source.is_empty())
+            .collect(),
+        when: when.into_iter().filter(|one| !one.is_empty()).collect(),
+        ..RequestRule::default()
+    })
+}
+
 fn place(name: &PolicyName) -> usize {
     name.name.parse().unwrap()
 }
@@ -319,6 +356,28 @@ proptest! {
             let naive = naive::decide(&[policy], &ask);
             prop_assert_eq!(is_allowed, matches!(naive, Outcome::Allowed(_)), "{:?}", action);
         }
+    }
+
+    #[test]
+    fn of_many_rules_by_identity_the_first_that_matches_is_found(
+        rules in vec(rule_by_identity(), 1..12),
+        client in option::of(select(CLIENTS.to_vec())),
+        action in select(vec![RequestAction::Allow, RequestAction::Deny]),
+    ) {
+        let ask = match client {
+            Some(id) => super::asking::web().peer(&format!("spiffe://{id}")),
+            None => super::asking::web().plaintext(),
+        };
+        let policy = super::asking::policy("0", action, rules);
+        let naive = match naive::decide(std::slice::from_ref(&policy), &ask) {
+            Outcome::Denied(_, rule) => Some(rule),
+            Outcome::Allowed(by) => by.map(|(_, rule)| rule),
+            Outcome::NotAllowed => None,
+        };
+        let compiled = crate::Policy::new(&policy);
+        prop_assert_eq!(compiled.matched_by(&ask.attributes()), naive);
+        // Nothing is asked about a request, so that the best one fares as any.
+        prop_assert_eq!(compiled.matched_at_best(&ask.attributes()), naive);
     }
 
     #[test]

@@ -145,3 +145,38 @@ async fn what_is_worth_another_try_gets_one_and_what_is_not_does_not() {
     assert_eq!(finish(spans, task).await, [0, 0, 1]);
     assert_eq!(collector.bodies.lock().unwrap().len(), TRIES as usize);
 }
+
+/// Takes all but so many spans of a batch, as it says.
+struct Picky(u8);
+
+impl Collector for Picky {
+    async fn send(&mut self, _body: Bytes) -> Result<Answer, Refused> {
+        Ok(Answer {
+            status: StatusCode::OK,
+            headers: HeaderMap::new(),
+            // `partial_success` with `rejected_spans`.
+            body: Bytes::from(vec![0x0a, 2, 0x08, self.0]),
+        })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_collector_takes_in_part_is_counted_in_parts() {
+    for (rejects, expected) in [
+        (0, [3, 0, 0]),
+        (1, [2, 0, 1]),
+        (3, [0, 0, 3]),
+        (100, [0, 0, 3]),
+    ] {
+        let speaks = Speaks {
+            protocol: Protocol::Http(Box::default()),
+            resource: Resource::default(),
+        };
+        let (spans, run) = export(speaks, Picky(rejects), Arc::default());
+        let task = tokio::spawn(run);
+        for _ in 0..3 {
+            spans.put(span());
+        }
+        assert_eq!(finish(spans, task).await, expected, "{rejects}");
+    }
+}

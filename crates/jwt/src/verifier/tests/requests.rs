@@ -309,3 +309,26 @@ fn a_question_of_a_browser_has_no_token() {
         assert_eq!(judge(&verifier, &other), Err(Reason::Malformed));
     }
 }
+
+#[test]
+fn of_several_tokens_that_of_the_first_rule_says_who_calls_wherever_it_is() {
+    let carol = Issuer::new("https://carol.example");
+    let usual = [("authorization", "Bearer ")];
+    let rules = vec![
+        places(ALICE.rule(), &usual, &[], &[]),
+        places(BOB.rule(), &[("x-bob", "")], &[], &[]),
+        places(carol.rule(), &usual, &[], &[]),
+    ];
+    // Of the place that is looked at first, but of the last rule.
+    let last = format!("Bearer {}", carol.token());
+    let headers = [("authorization", &*last), ("x-bob", &*BOB.token())];
+    let verifier = verifier(rules);
+    let parts = request("/", &headers);
+    let passed = verifier.judge(&Head::of(&parts), now()).unwrap();
+    let issuers: Vec<_> = passed.all_claims().map(|claims| claims.issuer()).collect();
+    assert_eq!(issuers, [BOB.name, carol.name]);
+    assert_eq!(
+        passed.claims().map(|claims| claims.issuer()),
+        Some(BOB.name)
+    );
+}
