@@ -189,10 +189,8 @@ fn every_flag_that_can_be_is_made_by_a_request() {
         .unwrap();
     assert_eq!(wrong.head().unwrap().0, 400);
     let told = || {
-        let lines = fronted.waypoint.access_log().into_iter();
-        lines
-            .filter(|line| line["response_flags"] == "DPE")
-            .next_back()
+        let mut lines = fronted.waypoint.access_log().into_iter();
+        lines.rfind(|line| line["response_flags"] == "DPE")
     };
     wait_for("a line with DPE", SOON, told).unwrap();
 
