@@ -1,7 +1,7 @@
 //! Whether the host that somebody asks for is one that a host name with a `*` stands for.
 //!
 //! Where a name is to be resolved that a client has sent, it has one reading only: letters, digits,
-//! `-`, `_` and dots, in any case, with one dot at its end perhaps. An address is no name, however it is
+//! `-`, `_` and dots, in any case, without a dot at its end. An address is no name, however it is
 //! written, and what fits a `*` has a name beside it.
 
 use std::sync::Arc;

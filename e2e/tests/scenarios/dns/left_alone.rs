@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use ambit_e2e::capture::{Capture, Packet, Protocol};
 use ambit_e2e::lab::address::vip_v4;
-use ambit_e2e::wait::wait_until;
+use ambit_e2e::wait::{wait_for, wait_until};
 
 use super::{PATIENCE, SERVER, Scene};
 
@@ -36,7 +36,10 @@ impl Scene {
     fn await_answers(&self, by: By) {
         let name = format!("the {by:?} to answer");
         wait_until(&name, PATIENCE, || self.answered_by() == by).unwrap();
-        let counted = || self.counted("istio_dns_requests_total", &[]);
+        // While one agent follows another there may be a moment without pages.
+        let pages = self.world.mesh.agent(1).unwrap().pages();
+        let count = || pages.metric("istio_dns_requests_total", &[]).ok();
+        let counted = || wait_for("the metrics page", PATIENCE, count).unwrap();
         let before = counted();
         let resolver = self.world.pod("resolver").unwrap();
         let dir = tempfile::tempdir().unwrap();
