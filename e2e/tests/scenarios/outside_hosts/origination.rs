@@ -78,7 +78,7 @@ fn the_waypoint_begins_tls_with_hosts_that_show_who_they_are_and_says_nothing_to
                 }
                 Err(why) => {
                     assert_eq!(status, 503, "{url}: {body}");
-                    let line = scene.assert_refused(&path, "UF", "outside_tls");
+                    let line = scene.assert_refused(&path, "URX,UF", "outside_tls");
                     let said = line["error"].as_str().unwrap_or_default().to_lowercase();
                     assert!(said.contains(why), "{url}: {line}");
                     scene.assert_unheard(&path);

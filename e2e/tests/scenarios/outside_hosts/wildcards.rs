@@ -122,7 +122,7 @@ fn tls_is_begun_with_the_host_that_is_named(scene: &Scene) {
         .collect();
     assert_eq!(seen, [(443, "a.tls.test")]);
     assert_eq!(scene.status("http://a.b.tls.test/unproven"), 503);
-    scene.assert_refused("/unproven", "UF", "outside_tls");
+    scene.assert_refused("/unproven", "URX,UF", "outside_tls");
     scene.assert_unheard("/unproven");
 }
 
