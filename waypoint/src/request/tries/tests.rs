@@ -8,7 +8,7 @@ use std::time::Duration;
 use ambit_model::{
     Change, ConnectionPolicy, HttpRule, PortPolicies, ServiceTraffic, TrafficPolicy,
 };
-use tokio::io::{AsyncWriteExt as _, DuplexStream};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 
 use super::*;
 use crate::fixtures::{closed, routed, ruled, service};
@@ -185,26 +185,110 @@ async fn a_request_that_was_tried_as_often_as_it_may_be_is_told_so() {
 
 #[tokio::test]
 async fn a_try_for_which_there_is_no_room_is_told_as_overflow() {
-    let any = TrafficPolicy {
-        connections: ConnectionPolicy {
-            retries: Some(0),
-            ..ConnectionPolicy::default()
-        },
-        ..TrafficPolicy::default()
-    };
-    let traffic = ServiceTraffic {
-        whole: PortPolicies {
-            any,
-            ..PortPolicies::default()
-        },
-        ..ServiceTraffic::default()
-    };
     let peer = Peer::start().await;
     let endpoint = peer.serves("server-0", "server");
-    let scene = Scene::new([ruled("server", traffic), endpoint, tried_again_on_500(2)]);
+    let scene = Scene::new([
+        ruled("server", retries_at_once(0)),
+        endpoint,
+        tried_again_on_500(2),
+    ]);
     let asked = peer.answer(BAD);
     let got = ask(&scene).await;
     assert!(got.starts_with("HTTP/1.1 500 "), "{got}");
     scene.await_request(&["response_flags=\"UO\""]).await;
     assert_eq!(asked.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test]
+async fn a_request_whose_whole_time_is_over_was_not_tried_too_often() {
+    let rule = HttpRule {
+        retry: Some(Retry {
+            attempts: 1,
+            backoff: None,
+            on: RetryOn {
+                gateway_error: true,
+                ..RetryOn::default()
+            },
+        }),
+        timeout: Some(Duration::from_secs(1)),
+        ..HttpRule::default()
+    };
+    let peer = Peer::start().await;
+    let endpoint = peer.serves("server-0", "server");
+    let scene = Scene::new([service("server"), endpoint, routed(&["server"], rule)]);
+    let mut client = scene.client();
+    let get = b"GET / HTTP/1.1\r\nHost: s\r\nConnection: close\r\n\r\n";
+    client.write_all(get).await.unwrap();
+    let (mut first, _) = peer.asked().await;
+    first.write_all(UNAVAILABLE.as_bytes()).await.unwrap();
+    drop(first);
+    let _hangs = peer.asked().await;
+    let answer = head(&mut client).await;
+    assert!(answer.starts_with("HTTP/1.1 504 "), "{answer}");
+    scene.await_request(&["response_flags=\"UT\""]).await;
+}
+
+#[tokio::test]
+async fn a_body_that_is_not_kept_is_sent_once() {
+    let peer = Peer::start().await;
+    let endpoint = peer.serves("server-0", "server");
+    let scene = Scene::new([service("server"), endpoint, tried_again_on_500(1)]);
+    let mut client = scene.client();
+    let length = 100_000;
+    let post = format!("POST / HTTP/1.1\r\nHost: s\r\nContent-Length: {length}\r\n\r\n");
+    let sends = async {
+        client.write_all(post.as_bytes()).await.unwrap();
+        client.write_all(&vec![b'x'; length]).await.unwrap();
+    };
+    let takes = async {
+        let (mut endpoint, _) = peer.asked().await;
+        let mut body = vec![0; length];
+        endpoint.read_exact(&mut body).await.unwrap();
+        endpoint.write_all(BAD.as_bytes()).await.unwrap();
+        endpoint
+    };
+    let ((), _endpoint) = tokio::join!(sends, takes);
+    let answer = head(&mut client).await;
+    assert!(answer.starts_with("HTTP/1.1 500 "), "{answer}");
+    scene.await_request(&["response_flags=\"-\""]).await;
+}
+
+#[tokio::test]
+async fn a_try_that_is_under_way_takes_the_place_of_another() {
+    let peer = Peer::start().await;
+    let endpoint = peer.serves("server-0", "server");
+    let server = ruled("server", retries_at_once(1));
+    let scene = Scene::new([server, endpoint, tried_again_on_500(1)]);
+    let get = b"GET / HTTP/1.1\r\nHost: s\r\nConnection: close\r\n\r\n";
+    let mut one = scene.client();
+    one.write_all(get).await.unwrap();
+    let (mut first, _) = peer.asked().await;
+    first.write_all(BAD.as_bytes()).await.unwrap();
+    drop(first);
+    let _again = peer.asked().await;
+    let mut other = scene.client();
+    other.write_all(get).await.unwrap();
+    let (mut first, _) = peer.asked().await;
+    first.write_all(BAD.as_bytes()).await.unwrap();
+    let answer = head(&mut other).await;
+    assert!(answer.starts_with("HTTP/1.1 500 "), "{answer}");
+    scene.await_request(&["response_flags=\"UO\""]).await;
+}
+
+/// So many tries after the first at once.
+fn retries_at_once(most: u32) -> ServiceTraffic {
+    let any = TrafficPolicy {
+        connections: ConnectionPolicy {
+            retries: Some(most),
+            ..ConnectionPolicy::default()
+        },
+        ..TrafficPolicy::default()
+    };
+    ServiceTraffic {
+        whole: PortPolicies {
+            any,
+            ..PortPolicies::default()
+        },
+        ..ServiceTraffic::default()
+    }
 }
