@@ -50,6 +50,17 @@ pub(crate) enum Broke {
     Late,
 }
 
+/// How far a client's request has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Came {
+    /// All of it is there.
+    Whole,
+    /// There is more to come, or more that nobody has asked for.
+    Partly,
+    /// There is more that will not come.
+    Broken,
+}
+
 impl Broke {
     fn of(error: &hyper::Error) -> Self {
         let source = std::error::Error::source(error);
@@ -119,6 +130,18 @@ impl Replayable {
     /// How it broke off, if it did.
     pub(crate) fn broke(&self) -> Option<Broke> {
         self.0.lock().sent.broke.get().copied()
+    }
+
+    /// How far it has come.
+    pub(crate) fn came(&self) -> Came {
+        let kept = self.0.lock();
+        if kept.sent.broke.get().is_some() {
+            return Came::Broken;
+        }
+        match kept.ended || kept.rest.is_end_stream() {
+            true => Came::Whole,
+            false => Came::Partly,
+        }
     }
 
     /// Whether all of it could be sent once more.

@@ -13,12 +13,14 @@
 //! The rule and where it leads stay as they were when the request came. Which endpoints there are, and
 //! whether the client may go there, is asked anew for each try.
 
+mod outcome;
+
 use std::sync::Arc;
 use std::time::Instant;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use ambit_balance::{ActiveRetry, Backoff, Outcome};
+use ambit_balance::{ActiveRetry, Backoff};
 use ambit_decide::{Reason, Refusal};
 use ambit_kit::clock;
 use ambit_model::{Retry, RetryOn, WorkloadUid};
@@ -28,6 +30,8 @@ use http::request::Parts;
 use http::{Response, StatusCode};
 use hyper::body::Incoming;
 
+pub(super) use self::outcome::flag_of_reset;
+use self::outcome::{TryError, noted, outcome_of};
 use super::authenticate::at_endpoint;
 use super::copies::{self, Copy};
 use super::local::{Fault, Flag, Spent};
@@ -38,12 +42,11 @@ use crate::authorize::Asking;
 use crate::call::Call;
 use crate::endpoint::{self, Chosen, Wish};
 use crate::http::body::Body;
-use crate::http::replay::Replayable;
+use crate::http::replay::{Came, Replayable};
 use crate::outside::asked::{self, Asked, Words};
 use crate::proxy::Proxy;
 use crate::traces::Told;
-use crate::upstream::link::{LinkError, Width};
-use crate::upstream::make::ConnectError;
+use crate::upstream::link::Width;
 use crate::upstream::pool::{Lease, On, SendError, Version};
 use crate::view::{Terms, View};
 
@@ -118,8 +121,9 @@ pub(super) async fn run(
             Ok((response, _)) => Ok(response.status().as_u16()),
             Err(error) => Err(error.to_string()),
         });
-        let outcome = outcome_of(&result);
-        if let Some(outcome) = noted(&result, sending.body.as_ref()) {
+        let came = sending.came();
+        let outcome = outcome_of(&result, came);
+        if let Some(outcome) = noted(&result, came) {
             proxy.verdicts.record(&chosen.chosen, &plan.to, outcome);
         }
         let used = u32::try_from(tried.len()).unwrap_or(u32::MAX);
@@ -321,6 +325,11 @@ impl Sending<'_> {
         self.plan.rule.as_ref()?.model.retry.as_ref()
     }
 
+    /// How far the client's request has come.
+    fn came(&self) -> Came {
+        self.body.as_ref().map_or(Came::Whole, Replayable::came)
+    }
+
     fn may_repeat(&self) -> bool {
         self.body.as_ref().is_none_or(Replayable::may_repeat)
     }
@@ -373,107 +382,6 @@ impl Sending<'_> {
         record.answered(chosen, lease);
         Ok(response.map(|body| Body::incoming(body).until(deadline)))
     }
-}
-
-/// Why a try gave no answer.
-#[derive(Debug, thiserror::Error)]
-enum TryError {
-    #[error(transparent)]
-    Send(#[from] SendError),
-    #[error("the endpoint did not answer in time")]
-    Timeout {
-        /// Whether it was the endpoint that was waited for.
-        asked: bool,
-    },
-    #[error("{}", .0.detail)]
-    Refused(Box<Fault>),
-}
-
-impl TryError {
-    fn is_reset(&self) -> bool {
-        matches!(self, Self::Send(SendError::Reset { .. }))
-    }
-
-    fn fault(self) -> Fault {
-        let detail = self.to_string();
-        match self {
-            Self::Refused(fault) => *fault,
-            Self::Timeout { .. } => Fault::new(504, Flag::Timeout, "timeout", detail),
-            Self::Send(SendError::Connect(error)) => {
-                let flag = match error {
-                    ConnectError::Link(LinkError::Unsupported(_)) => Flag::NoEndpoint,
-                    ConnectError::Pending(_) => Flag::Overflow,
-                    _ => Flag::ConnectFailure,
-                };
-                Fault::new(503, flag, error.word(), detail)
-            }
-            Self::Send(SendError::NotTaken(..)) => {
-                Fault::new(503, Flag::ConnectFailure, "connect_failed", detail)
-            }
-            Self::Send(SendError::Reset { cause, .. }) => {
-                Fault::new(503, flag_of_reset(&cause), "upstream_reset", detail)
-            }
-        }
-    }
-}
-
-/// Whether an endpoint gave up a request that it had taken, or its connection ended.
-pub(super) fn flag_of_reset(error: &hyper::Error) -> Flag {
-    let source = std::error::Error::source(error);
-    let cause = source.and_then(|cause| cause.downcast_ref::<h2::Error>());
-    match cause.is_some_and(|cause| cause.is_reset() && cause.is_remote()) {
-        true => Flag::RemoteReset,
-        false => Flag::Reset,
-    }
-}
-
-fn outcome_of(result: &Result<(Response<Incoming>, Lease), TryError>) -> Option<TryOutcome> {
-    Some(match result {
-        Ok((response, _)) => TryOutcome::Response {
-            status: response.status(),
-            grpc_status: headers::grpc_status(response.headers()),
-        },
-        Err(TryError::Refused(_)) => return None,
-        Err(TryError::Timeout { .. }) => TryOutcome::Timeout,
-        Err(TryError::Send(error)) => match error {
-            SendError::Connect(
-                ConnectError::Link(LinkError::Unsupported(_)) | ConnectError::Pending(_),
-            ) => return None,
-            SendError::Connect(_) => TryOutcome::ConnectFailure,
-            SendError::NotTaken(..) => TryOutcome::RefusedStream,
-            SendError::Reset { .. } => TryOutcome::Reset,
-        },
-    })
-}
-
-/// What a try says of its endpoint: nothing where it failed by our doing, or the client's.
-fn noted(
-    result: &Result<(Response<Incoming>, Lease), TryError>,
-    body: Option<&Replayable>,
-) -> Option<Outcome> {
-    let is_broken = || body.and_then(Replayable::broke).is_some();
-    Some(match result {
-        Ok((response, _)) => match headers::grpc_status(response.headers()) {
-            Some(status) => Outcome::Grpc(status.into()),
-            None => Outcome::Status(response.status().as_u16()),
-        },
-        // Who waited for a connection waited for us.
-        Err(TryError::Refused(_) | TryError::Timeout { asked: false }) => return None,
-        Err(TryError::Timeout { asked: true }) => Outcome::TimedOut,
-        Err(TryError::Send(error)) => match error {
-            SendError::Connect(
-                ConnectError::Link(LinkError::Unsupported(_))
-                | ConnectError::Pending(_)
-                | ConnectError::Full(_),
-            ) => return None,
-            SendError::Connect(error) if error.word() == Reason::NoCertificate.word() => {
-                return None;
-            }
-            SendError::Connect(_) => Outcome::ConnectFailed,
-            SendError::NotTaken(..) | SendError::Reset { .. } if is_broken() => return None,
-            SendError::NotTaken(..) | SendError::Reset { .. } => Outcome::Reset,
-        },
-    })
 }
 
 /// Whether somebody says how many retries there may be, which then holds for all.

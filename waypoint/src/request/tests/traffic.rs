@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use ambit_balance::Ejection;
 use ambit_model::{
     Balancing, Change, ConnectionPolicy, HashKey, HashPolicy, HashTable, HttpRule, OutlierPolicy,
-    PortPolicies, ServiceTraffic, Subset, TrafficPolicy, Workload,
+    PortPolicies, Retry, RetryOn, ServiceTraffic, Subset, TrafficPolicy, Workload,
 };
 use tokio::io::{AsyncWriteExt as _, DuplexStream};
 
@@ -137,6 +137,50 @@ async fn an_endpoint_that_fails_is_ejected_and_never_the_last_one() {
     // The other one fails too: two of two would be more than half.
     let mut ejections = std::iter::from_fn(|| scene.eject());
     assert!(ejections.all(|ejection| ejection == Ejection::Overflow));
+}
+
+#[tokio::test]
+async fn a_client_that_is_slow_to_send_has_no_endpoint_ejected() {
+    let outliers = OutlierPolicy {
+        consecutive_5xx: 1,
+        consecutive_gateway: 1,
+        max_ejection_percent: 100,
+        ..OutlierPolicy::default()
+    };
+    let policy = TrafficPolicy {
+        outliers: Some(outliers),
+        ..TrafficPolicy::default()
+    };
+    let rule = HttpRule {
+        retry: Some(Retry {
+            attempts: 3,
+            backoff: None,
+            on: RetryOn {
+                gateway_error: true,
+                ..RetryOn::default()
+            },
+        }),
+        try_timeout: Some(Duration::from_millis(50)),
+        ..HttpRule::default()
+    };
+    let peers = [Peer::start().await, Peer::start().await];
+    let mut scene = Scene::new([
+        service("server"),
+        ruled("server", whole(policy)),
+        routed(&["server"], rule),
+        peers[0].serves("server-0", "server"),
+        peers[1].serves("server-1", "server"),
+    ]);
+    let half = b"POST / HTTP/1.1\r\nHost: s\r\nContent-Length: 6\r\nConnection: close\r\n\r\nabc";
+    let answer = ask(&scene, half).await;
+    assert!(answer.starts_with("HTTP/1.1 504 "), "{answer}");
+    assert_eq!(scene.eject(), None);
+    scene.await_request(&["response_flags=\"UT\""]).await;
+    assert!(scene.sum("ambit_request_retries_total", &[]) < 1.0);
+    // What has come whole says something of the endpoint.
+    let answer = ask(&scene, GET).await;
+    assert!(answer.starts_with("HTTP/1.1 504 "), "{answer}");
+    assert_eq!(scene.eject(), Some(Ejection::Enforced));
 }
 
 #[tokio::test]

@@ -1,0 +1,111 @@
+//! What tries come to, by how far the client's request has come.
+
+use std::net::SocketAddr;
+
+use http::Request;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+
+use super::*;
+use crate::http::body::Body;
+
+type Result = std::result::Result<(Response<()>, ()), TryError>;
+
+/// What is found on a connection that is closed.
+async fn closed() -> hyper::Error {
+    let (near, far) = tokio::io::duplex(64);
+    drop(far);
+    let (mut sender, connection) = http1::handshake(TokioIo::new(near)).await.unwrap();
+    let (sent, _) = tokio::join!(sender.send_request(Request::new(Body::empty())), connection);
+    sent.unwrap_err()
+}
+
+#[tokio::test]
+async fn what_a_try_came_to_by_how_far_the_request_had_come() {
+    use Came::{Broken, Partly, Whole};
+    let to: SocketAddr = "127.0.0.1:1".parse().unwrap();
+    let not_taken = || async { Err(SendError::NotTaken(to, closed().await).into()) };
+    let reset = || async {
+        let cause = closed().await;
+        let reused = false;
+        Err(SendError::Reset { to, cause, reused }.into())
+    };
+    let unconnected = |error| Err(SendError::Connect(error).into());
+    let status = |status| Ok((Response::builder().status(status).body(()).unwrap(), ()));
+    let answer = |status: u16| {
+        Some(TryOutcome::Response {
+            status: status.try_into().unwrap(),
+            grpc_status: None,
+        })
+    };
+    let unknown = || ConnectError::Link(LinkError::Unsupported("new".into()));
+    let table: Vec<(Result, Came, Option<TryOutcome>, Option<Outcome>)> = vec![
+        (status(200), Partly, answer(200), Some(Outcome::Status(200))),
+        (status(503), Whole, answer(503), Some(Outcome::Status(503))),
+        (
+            Err(TryError::Timeout { asked: true }),
+            Whole,
+            Some(TryOutcome::Timeout),
+            Some(Outcome::TimedOut),
+        ),
+        (Err(TryError::Timeout { asked: true }), Partly, None, None),
+        (Err(TryError::Timeout { asked: true }), Broken, None, None),
+        (
+            Err(TryError::Timeout { asked: false }),
+            Partly,
+            Some(TryOutcome::Timeout),
+            None,
+        ),
+        (
+            reset().await,
+            Whole,
+            Some(TryOutcome::Reset),
+            Some(Outcome::Reset),
+        ),
+        (
+            reset().await,
+            Partly,
+            Some(TryOutcome::Reset),
+            Some(Outcome::Reset),
+        ),
+        (reset().await, Broken, Some(TryOutcome::Reset), None),
+        (
+            not_taken().await,
+            Whole,
+            Some(TryOutcome::RefusedStream),
+            Some(Outcome::Reset),
+        ),
+        (
+            not_taken().await,
+            Broken,
+            Some(TryOutcome::RefusedStream),
+            None,
+        ),
+        (
+            unconnected(ConnectError::Late(to)),
+            Partly,
+            Some(TryOutcome::ConnectFailure),
+            Some(Outcome::ConnectFailed),
+        ),
+        (
+            unconnected(ConnectError::Full(to)),
+            Whole,
+            Some(TryOutcome::ConnectFailure),
+            None,
+        ),
+        (unconnected(ConnectError::Pending(to)), Whole, None, None),
+        (unconnected(unknown()), Whole, None, None),
+        (
+            Err(TryError::Refused(Box::new(
+                Fault::unroutable(String::new()),
+            ))),
+            Whole,
+            None,
+            None,
+        ),
+    ];
+    for (result, came, outcome, of_endpoint) in table {
+        assert_eq!(outcome_of(&result, came), outcome, "{result:?}, {came:?}");
+        assert_eq!(noted(&result, came), of_endpoint, "{result:?}, {came:?}");
+    }
+}
