@@ -6,7 +6,7 @@ pub(crate) mod busy;
 pub(crate) mod copied;
 pub mod grpc;
 pub(crate) mod guarded;
-mod late;
+pub(crate) mod late;
 pub(crate) mod replay;
 pub mod scan;
 pub(crate) mod serve;

@@ -28,10 +28,11 @@ pub(crate) mod malformed;
 pub(crate) mod record;
 mod session;
 mod switch;
+mod time;
 mod tries;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ambit_kit::clock;
 use ambit_model::{BackendTarget, Faults};
@@ -53,6 +54,7 @@ use self::local::{Fault, Flag};
 use self::record::Record;
 use self::session::Stay;
 use self::switch::Switch;
+use self::time::Time;
 use crate::authorize::{Asking, Seen};
 use crate::call::Call;
 use crate::http::body::Body;
@@ -157,8 +159,8 @@ pub(crate) struct Plan {
     pub(crate) session: Option<Stay>,
     /// Whether the client asks to go on with another protocol.
     pub(crate) switches: bool,
-    /// When the answer has to be complete.
-    pub(crate) deadline: Option<Instant>,
+    /// How long it may take.
+    pub(crate) time: Time,
     /// The request as it came, if its rule changes it: so it is judged.
     came: Option<Box<Parts>>,
     /// Whether a route of the client's own namespace changes it: then it is judged as it is sent, too.
@@ -260,10 +262,7 @@ async fn route(
             &Asking::request(call, head, Some(&plan.tokens)),
         )?;
     }
-    plan.deadline = rule
-        .model
-        .timeout
-        .map(|limit| record.began() + waited + limit);
+    plan.time = Time::by(&rule.model, record.began() + waited);
     (plan.to, plan.backend, plan.rule) = (target, Some(index), Some(rule));
     Ok(Onward::Send(plan))
 }
@@ -315,7 +314,7 @@ impl Plan {
             hashed: None,
             session: None,
             switches: false,
-            deadline: None,
+            time: Time::unbounded(clock::now()),
             came: None,
             is_clients_own: false,
             client: ToldClient::default(),

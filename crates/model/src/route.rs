@@ -244,6 +244,10 @@ pub struct HttpRule {
     /// How long one try may take, up to the end of its answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub try_timeout: Option<Duration>,
+    /// Both times begin when all of the request has come, and that of a try ends with the head of its
+    /// answer; otherwise they begin at the head of the request.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub timed_from_end: bool,
     /// Requests of one session go to one endpoint.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session: Option<SessionPersistence>,

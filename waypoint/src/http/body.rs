@@ -3,7 +3,6 @@
 use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use std::time::Instant;
 
 use bytes::Bytes;
 use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
@@ -110,8 +109,8 @@ impl Body {
     }
 
     /// The same, to be complete by then.
-    pub(crate) fn until(mut self, deadline: Option<Instant>) -> Self {
-        self.due = deadline.map(Due::at);
+    pub(crate) fn until(mut self, due: Option<Due>) -> Self {
+        self.due = due;
         self
     }
 

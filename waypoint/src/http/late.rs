@@ -10,12 +10,12 @@
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::task::{Context, Poll};
 use std::time::Instant;
 
 use ambit_kit::clock;
-use tokio::time::{Sleep, sleep_until};
+use tokio::time::sleep_until;
 
 tokio::task_local! {
     /// That of the answer which is written by what is polled: there is one at a time.
@@ -23,23 +23,45 @@ tokio::task_local! {
 }
 
 /// Waits for the time of one answer.
-#[derive(Debug)]
 struct Timer {
-    due: Weak<Instant>,
-    sleep: Pin<Box<Sleep>>,
+    due: Weak<OnceLock<Instant>>,
+    over: Over,
 }
 
-/// When an answer has to be complete. Nobody waits for that any more once this is dropped.
+/// Ends when the time is over.
+type Over = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// When an answer has to be complete, once that is known. Nobody waits for it any more when this is
+/// dropped.
 #[derive(Debug)]
-pub(crate) struct Due(Arc<Instant>);
+pub(crate) struct Due(Arc<OnceLock<Instant>>);
 
 impl Due {
     /// Then: what is polled now ends.
     pub(crate) fn at(deadline: Instant) -> Self {
-        let due = Arc::new(deadline);
+        let due = Arc::new(OnceLock::from(deadline));
+        let over = Box::pin(sleep_until(deadline.into()));
+        Self::waiting(due, over)
+    }
+
+    /// When that says which will be known later: what is polled now ends then.
+    pub(crate) fn when(known: impl Future<Output = Instant> + Send + 'static) -> Self {
+        let due = Arc::<OnceLock<Instant>>::default();
+        let told = Arc::downgrade(&due);
+        let over = async move {
+            let deadline = known.await;
+            if let Some(due) = told.upgrade() {
+                due.get_or_init(|| deadline);
+            }
+            sleep_until(deadline.into()).await;
+        };
+        Self::waiting(due, Box::pin(over))
+    }
+
+    fn waiting(due: Arc<OnceLock<Instant>>, over: Over) -> Self {
         let timer = Timer {
             due: Arc::downgrade(&due),
-            sleep: Box::pin(sleep_until(deadline.into())),
+            over,
         };
         let set = TIMER.try_with(|slot| slot.replace(Some(timer)));
         debug_assert!(set.is_ok(), "an answer is made where nobody drives it");
@@ -48,7 +70,7 @@ impl Due {
 
     /// Whether the time is over.
     pub(crate) fn is_over(&self) -> bool {
-        clock::now() >= *self.0
+        self.0.get().is_some_and(|due| clock::now() >= *due)
     }
 }
 
@@ -69,7 +91,7 @@ where
 
 fn poll_late(slot: &mut Option<Timer>, cx: &mut Context<'_>) -> Poll<()> {
     match slot {
-        Some(timer) if timer.due.strong_count() > 0 => timer.sleep.as_mut().poll(cx),
+        Some(timer) if timer.due.strong_count() > 0 => timer.over.as_mut().poll(cx),
         _ => {
             *slot = None;
             Poll::Pending

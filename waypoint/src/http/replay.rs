@@ -16,7 +16,8 @@ use bytes::Bytes;
 use http::HeaderMap;
 use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
 use parking_lot::Mutex;
-use tokio::time::{Sleep, sleep};
+use tokio::sync::Notify;
+use tokio::time::{Sleep, sleep, timeout};
 
 use super::body::{BodyError, Watch as _};
 use super::copied::Copier;
@@ -32,8 +33,35 @@ pub(crate) struct Sent {
     pub(crate) messages: AtomicU64,
     /// How it broke off, if it did.
     pub(crate) broke: OnceLock<Broke>,
-    /// When all of it had come, if somebody wants to know.
+    /// When all of it had come.
     pub(crate) ended: OnceLock<Instant>,
+    /// Wakes who waits for that.
+    end: Notify,
+}
+
+impl Sent {
+    fn end(&self) {
+        self.ended.get_or_init(clock::now);
+        self.end.notify_waiters();
+    }
+
+    /// Waits until all of it has come: when that was. What stands still for as long as a piece may take
+    /// counts as whole, for nobody reads it.
+    async fn whole(self: Arc<Self>, patience: Duration) -> Instant {
+        let mut before = None;
+        loop {
+            let end = self.end.notified();
+            if let Some(ended) = self.ended.get() {
+                return *ended;
+            }
+            let bytes = self.bytes.load(Ordering::Relaxed);
+            if before.replace(bytes) == Some(bytes) {
+                return clock::now();
+            }
+            // Whatever comes first: it is looked at again.
+            timeout(patience, end).await.ok();
+        }
+    }
 }
 
 /// Why what a client sends broke off: that is not the endpoint's fault, whatever it looks like there.
@@ -87,8 +115,6 @@ struct Kept {
     most: usize,
     /// How long the next piece may take.
     patience: Duration,
-    /// Somebody wants to know when it ended.
-    is_timed: bool,
     /// More went by than is kept.
     outgrown: bool,
     ended: bool,
@@ -108,16 +134,13 @@ impl Replayable {
             messages: None,
             most,
             patience,
-            is_timed: false,
             outgrown: false,
         })))
     }
 
-    /// Where its bytes are counted, and its messages if it is gRPC; and noted when it ended, if that is
-    /// wanted.
-    pub(crate) fn counted(&self, is_grpc: bool, is_timed: bool) -> Arc<Sent> {
+    /// Where its bytes are counted, and its messages if it is gRPC; and noted when it ended.
+    pub(crate) fn counted(&self, is_grpc: bool) -> Arc<Sent> {
         let mut kept = self.0.lock();
-        kept.is_timed = is_timed;
         kept.messages = is_grpc.then(Messages::default);
         Arc::clone(&kept.sent)
     }
@@ -138,10 +161,21 @@ impl Replayable {
         if kept.sent.broke.get().is_some() {
             return Came::Broken;
         }
-        match kept.ended || kept.rest.is_end_stream() {
+        match kept.is_whole() {
             true => Came::Whole,
             false => Came::Partly,
         }
+    }
+
+    /// When all of it had come, if it has.
+    pub(crate) fn ended(&self) -> Option<Instant> {
+        self.0.lock().sent.ended.get().copied()
+    }
+
+    /// Waits until all of it has come, or nobody reads it any more: when that was.
+    pub(crate) fn whole(&self) -> impl Future<Output = Instant> + Send + use<> {
+        let kept = self.0.lock();
+        Arc::clone(&kept.sent).whole(kept.patience)
     }
 
     /// Whether all of it could be sent once more.
@@ -211,8 +245,8 @@ impl HttpBody for Replay {
             Some(Err(error)) => kept.break_off(Broke::of(error)),
             None => kept.ended = true,
         }
-        if kept.is_timed && (kept.ended || kept.rest.is_end_stream()) {
-            kept.sent.ended.get_or_init(clock::now);
+        if kept.is_whole() {
+            kept.sent.end();
         }
         kept.feed(next.as_ref());
         Poll::Ready(next.map(|frame| frame.map_err(BodyError::Broken)))
@@ -245,6 +279,12 @@ impl HttpBody for Replay {
 }
 
 impl Kept {
+    /// All of it has come. Whoever sends a body of known length does not ask for more at its end.
+    fn is_whole(&self) -> bool {
+        let rest = &self.rest;
+        self.ended || rest.is_end_stream() || rest.size_hint().exact() == Some(0)
+    }
+
     /// Nothing more comes, and nothing is sent again.
     fn break_off(&mut self, why: Broke) {
         self.sent.broke.get_or_init(|| why);

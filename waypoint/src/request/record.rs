@@ -175,7 +175,7 @@ impl Record {
 
     /// It has a body.
     pub(super) fn sends(&mut self, body: &Replayable) {
-        self.sent = Some(body.counted(self.protocol == Protocol::Grpc, self.kept.is_some()));
+        self.sent = Some(body.counted(self.protocol == Protocol::Grpc));
     }
 
     /// It counts as in progress until it is over.

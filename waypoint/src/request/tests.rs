@@ -4,6 +4,7 @@ use ambit_route::{Compiled, Patterns};
 use super::*;
 
 mod outside;
+mod timed;
 mod told;
 mod traffic;
 mod virtual_services;

@@ -42,6 +42,7 @@ use crate::authorize::Asking;
 use crate::call::Call;
 use crate::endpoint::{self, Chosen, Wish};
 use crate::http::body::Body;
+use crate::http::late::Due;
 use crate::http::replay::{Came, Replayable};
 use crate::outside::asked::{self, Asked, Words};
 use crate::proxy::Proxy;
@@ -114,9 +115,9 @@ pub(super) async fn run(
     loop {
         let destination = &chosen.chosen.destination;
         record.to(destination);
-        let deadline = sending.deadline();
+        let began = clock::now();
         let told = record.try_begins(destination.address);
-        let result = sending.once(&chosen, deadline, told).await;
+        let result = sending.once(&chosen, began, told).await;
         record.try_ended(|| match &result {
             Ok((response, _)) => Ok(response.status().as_u16()),
             Err(error) => Err(error.to_string()),
@@ -129,28 +130,28 @@ pub(super) async fn run(
         let used = u32::try_from(tried.len()).unwrap_or(u32::MAX);
         let is_worth = sending.is_worth(retry, outcome);
         if !is_worth || used >= retry.attempts {
-            let is_over = plan.deadline.is_some_and(|end| clock::now() >= end);
+            let is_over = sending.end().is_some_and(|end| clock::now() >= end);
             if is_worth && retry.attempts > 0 && !is_over {
                 record.not_again(Spent::Tries);
             }
-            return sending.conclude(result, chosen, deadline, record);
+            return sending.conclude(result, chosen, began, record);
         }
         // A request takes one place in the budget, however often it is tried.
         let taken = chosen.retry.take();
         let permit = taken.or_else(|| limit.and_then(|terms| terms.flow.retry()));
         let wait = backoff(retry).wait(used + 1, rand::random());
-        let in_time = plan.deadline.is_none_or(|end| clock::now() + wait < end);
+        let in_time = sending.end().is_none_or(|end| clock::now() + wait < end);
         let is_spent = limit.is_some() && permit.is_none();
         if is_spent || !in_time {
             if is_spent {
                 record.not_again(Spent::Budget);
             }
-            return sending.conclude(result, chosen, deadline, record);
+            return sending.conclude(result, chosen, began, record);
         }
         tried.push(destination.workload.uid.clone());
         // The answer that is there is better than our own that there is nobody else to ask.
         let Ok(next) = sending.choose(proxy.view(), &tried) else {
-            return sending.conclude(result, chosen, deadline, record);
+            return sending.conclude(result, chosen, began, record);
         };
         drop((result, chosen));
         tokio::time::sleep(wait).await;
@@ -177,7 +178,7 @@ async fn named(
     let host = host.as_ref().and_then(|host| host.to_str().ok());
     let words = Words::Request(host);
     let finding = asked::find(proxy, call, &plan.view, &plan.to, words);
-    let found = match plan.deadline {
+    let found = match plan.time.of_all(plan.time.began()) {
         None => Box::pin(finding).await,
         Some(deadline) => match tokio::time::timeout_at(deadline.into(), finding).await {
             Ok(found) => found,
@@ -236,19 +237,60 @@ impl Sending<'_> {
         self.choose(view, tried)
     }
 
-    /// When this try has to be over.
-    fn deadline(&self) -> Option<Instant> {
-        let rule = self.plan.rule.as_ref();
-        let limit = rule.and_then(|rule| rule.model.try_timeout);
-        let of_try = limit.map(|limit| clock::now() + limit);
-        [of_try, self.plan.deadline].into_iter().flatten().min()
+    /// The body that has to have come before time counts.
+    fn awaited(&self) -> Option<&Replayable> {
+        let body = self.body.as_ref();
+        body.filter(|_| self.plan.time.is_from_end())
+    }
+
+    /// When the request has to be over, if that is known by now.
+    fn end(&self) -> Option<Instant> {
+        let time = &self.plan.time;
+        let from = self.awaited().map_or(Some(time.began()), Replayable::ended);
+        time.of_all(from?)
+    }
+
+    /// Waits until a try that began then is late. Time in which it has no connection yet counts from the
+    /// head of the request.
+    async fn late(&self, tried: Instant, asks: &AtomicBool) {
+        let time = &self.plan.time;
+        let mut from = time.began();
+        let mut awaited = self.awaited();
+        while let Some(late) = time.of_try(from, tried) {
+            tokio::time::sleep_until(late.into()).await;
+            let coming = awaited.take().filter(|_| asks.load(Ordering::Relaxed));
+            let Some(body) = coming else { return };
+            from = body.whole().await;
+        }
+        std::future::pending().await
+    }
+
+    /// When an answer has to be complete whose try began then.
+    fn due(&self, tried: Instant) -> Option<Due> {
+        let time = self.plan.time;
+        match self.awaited() {
+            None => time.of_answer(time.began(), tried).map(Due::at),
+            Some(body) => match body.ended() {
+                Some(whole) => time.of_answer(whole, tried).map(Due::at),
+                None => {
+                    // Not known yet, but whether there is one.
+                    time.of_answer(tried, tried)?;
+                    let whole = body.whole();
+                    let known = async move {
+                        let whole = whole.await;
+                        time.of_answer(whole, tried).unwrap_or(whole)
+                    };
+                    Some(Due::when(known))
+                }
+            },
+        }
     }
 
     /// One try, to the head of the answer.
     async fn once(
         &self,
         to: &Try,
-        deadline: Option<Instant>,
+        began: Instant,
         told: Option<Told>,
     ) -> Result<(Response<Incoming>, Lease), TryError> {
         let destination = &to.chosen.destination;
@@ -257,14 +299,12 @@ impl Sending<'_> {
         let head = admitted.as_deref().unwrap_or(self.head);
         let asks = AtomicBool::new(false);
         let sending = self.send(to, head, told, &asks);
-        match deadline {
-            None => Ok(sending.await?),
-            Some(deadline) => match tokio::time::timeout_at(deadline.into(), sending).await {
-                Ok(sent) => Ok(sent?),
-                Err(_elapsed) => Err(TryError::Timeout {
-                    asked: asks.load(Ordering::Relaxed),
-                }),
-            },
+        tokio::select! {
+            biased;
+            sent = sending => Ok(sent?),
+            () = self.late(began, &asks) => Err(TryError::Timeout {
+                asked: asks.load(Ordering::Relaxed),
+            }),
         }
     }
 
@@ -361,7 +401,7 @@ impl Sending<'_> {
         &self,
         result: Result<(Response<Incoming>, Lease), TryError>,
         chosen: Try,
-        deadline: Option<Instant>,
+        tried: Instant,
         record: &mut Record,
     ) -> Result<Response<Body>, Fault> {
         let (mut response, lease) = result.map_err(|error| self.fault(error))?;
@@ -379,8 +419,9 @@ impl Sending<'_> {
         if let Some(session) = &self.plan.session {
             session.keep(response.headers_mut(), &chosen.chosen.destination);
         }
+        let due = self.due(tried);
         record.answered(chosen, lease);
-        Ok(response.map(|body| Body::incoming(body).until(deadline)))
+        Ok(response.map(|body| Body::incoming(body).until(due)))
     }
 }
 

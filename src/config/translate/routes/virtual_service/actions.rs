@@ -48,12 +48,15 @@ impl Reader<'_, '_> {
         let backends = self.backends(one, &filters)?;
         let answers = filters.redirect.is_some() || direct.is_some();
         let (retry, try_timeout) = self.retries(one)?;
+        let timeout = rule.timeout.and_then(|timeout| timeout.limit());
+        let try_timeout = try_timeout.filter(|_| !answers);
         Ok(HttpRule {
             filters,
             backends,
-            timeout: rule.timeout.and_then(|timeout| timeout.limit()),
+            timeout,
             retry: retry.filter(|_| !answers),
-            try_timeout: try_timeout.filter(|_| !answers),
+            try_timeout,
+            timed_from_end: timeout.is_some() || try_timeout.is_some(),
             faults,
             direct_response: direct.transpose()?,
             ..HttpRule::default()

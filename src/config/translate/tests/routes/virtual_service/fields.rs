@@ -91,7 +91,10 @@ fn actions() {
         request: {set: {':authority': new, X-A: '100%%'}, add: {x-b: b, x-r: r}, remove: [x-c, X-R]}, \
         response: {remove: [x-d]}}";
     let table = [
-        ("timeout: 10s", json!({"timeout": {"secs": 10, "nanos": 0}})),
+        (
+            "timeout: 10s",
+            json!({"timeout": {"secs": 10, "nanos": 0}, "timed_from_end": true}),
+        ),
         ("timeout: 0s", json!({})),
         (
             "rewrite: {uri: /new, authority: other}",
@@ -208,6 +211,8 @@ fn retries() {
         let rule = rule(given);
         assert_eq!(rule["retry"], retry, "{given}");
         assert_eq!(rule["try_timeout"], try_timeout, "{given}");
+        let is_timed = given.contains("imeout");
+        assert_eq!(rule["timed_from_end"] == true, is_timed, "{given}");
     }
 }
 
