@@ -246,8 +246,11 @@ impl Sending<'_> {
     /// When the request has to be over, if that is known by now.
     fn end(&self) -> Option<Instant> {
         let time = &self.plan.time;
-        let from = self.awaited().map_or(Some(time.began()), Replayable::ended);
-        time.of_all(from?)
+        let from = match self.awaited() {
+            Some(body) => body.ended()?,
+            None => time.began(),
+        };
+        time.of_all(from)
     }
 
     /// Waits until a try that began then is late. Time in which it has no connection yet counts from the
@@ -262,7 +265,7 @@ impl Sending<'_> {
             let Some(body) = coming else { return };
             from = body.whole().await;
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     /// When an answer has to be complete whose try began then.
