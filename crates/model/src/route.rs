@@ -466,6 +466,10 @@ pub struct Redirect {
     pub port: Option<u16>,
     /// 301, 302, 303, 307 or 308.
     pub status: u16,
+    /// Scheme and port that are not given are those that the client asked with: its authority's port with
+    /// its authority's host, and none with another.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub as_asked: bool,
 }
 
 /// A rewrite. What is not given stays.

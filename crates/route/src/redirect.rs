@@ -4,6 +4,10 @@
 //! host is that of its authority. A port that is not given is the well-known one of a scheme that is
 //! given, else the one that the client connected to; one that is well known for the scheme is left
 //! out. The query stays.
+//!
+//! That is the Gateway API's rule. By Istio's ([`Redirect::as_asked`]) a scheme that is not given is the
+//! one that the client, or a proxy before us, asked with; and the authority keeps its port with its host,
+//! unless that is well known for the scheme that is no more. So a browser stays where it is.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -26,6 +30,7 @@ pub struct Redirection {
     host: Option<Arc<str>>,
     port: Option<u16>,
     path: Option<PathEdit>,
+    as_asked: bool,
 }
 
 impl Redirection {
@@ -44,6 +49,7 @@ impl Redirection {
             path: path
                 .map(|path| PathEdit::new("redirect path", path))
                 .transpose()?,
+            as_asked: redirect.as_asked,
         })
     }
 
@@ -75,15 +81,22 @@ impl Redirection {
         covered: Covered,
     ) -> Option<String> {
         let asked = head.authority.and_then(|a| a.parse::<Authority>().ok());
+        let asked = asked.as_ref();
         let host = self.host.as_deref();
-        let asked = asked.as_ref().map(Authority::host);
-        let host = host.or_else(|| asked.filter(|host| is_host(host)))?;
-        let port = match (self.port, &self.scheme) {
-            (Some(port), _) => Some(port),
-            (None, Some(_)) => None,
-            (None, None) => Some(port),
+        let host = host.or_else(|| asked.map(Authority::host).filter(|host| is_host(host)))?;
+        let came_as = match self.as_asked {
+            true => head.scheme(),
+            false => scheme.as_str(),
         };
-        let scheme = self.scheme.as_ref().unwrap_or(scheme);
+        let scheme = self.scheme.as_ref().map_or(came_as, Scheme::as_str);
+        let port = self.port.or_else(|| match (self.as_asked, &self.scheme) {
+            (false, Some(_)) => None,
+            (false, None) => Some(port),
+            (true, _) => {
+                let own = asked.filter(|_| self.host.is_none())?.port_u16();
+                own.filter(|port| Some(*port) != well_known(came_as))
+            }
+        });
         let mut location = format!("{scheme}://{host}");
         if let Some(port) = port.filter(|port| Some(*port) != well_known(scheme)) {
             // Writing to a text cannot fail.
@@ -104,8 +117,8 @@ impl Redirection {
     }
 }
 
-fn well_known(scheme: &Scheme) -> Option<u16> {
-    match scheme.as_str() {
+fn well_known(scheme: &str) -> Option<u16> {
+    match scheme {
         "http" => Some(80),
         "https" => Some(443),
         _ => None,

@@ -134,6 +134,7 @@ pub fn redirect(bytes: &[u8]) {
             path: change.clone(),
             port: None,
             status: 302,
+            as_asked: length == 0,
         };
         let covered = Covered::Segments(length);
         if let Ok(redirection) = Redirection::new(&redirect) {

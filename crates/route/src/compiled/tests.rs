@@ -150,6 +150,7 @@ fn what_cannot_be_used_is_an_error_that_names_the_rule() {
             path: Some(PathChange::Full("no path".into())),
             port: None,
             status: 302,
+            as_asked: false,
         }),
         ..HttpFilters::default()
     };

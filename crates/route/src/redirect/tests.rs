@@ -12,6 +12,7 @@ fn plain() -> Redirect {
         path: None,
         port: None,
         status: 302,
+        as_asked: false,
     }
 }
 
@@ -79,6 +80,113 @@ fn ports_follow_the_scheme_and_are_left_out_where_they_are_known() {
             ..plain()
         };
         assert_eq!(location(&redirect, came_to), expected);
+    }
+}
+
+#[test]
+fn as_asked_the_port_of_the_authority_stays_with_its_host() {
+    // Scheme, host and port of the redirect; authority and scheme of the request; what comes out.
+    let table = [
+        (None, None, None, "shop", None, "http://shop/a?q=1"),
+        (
+            None,
+            None,
+            None,
+            "shop",
+            Some("https"),
+            "https://shop/a?q=1",
+        ),
+        (
+            None,
+            None,
+            None,
+            "shop:8443",
+            Some("https"),
+            "https://shop:8443/a?q=1",
+        ),
+        (None, None, None, "shop:80", None, "http://shop/a?q=1"),
+        (
+            None,
+            None,
+            None,
+            "[fd00::1]:81",
+            None,
+            "http://[fd00::1]:81/a?q=1",
+        ),
+        (
+            None,
+            None,
+            Some(81),
+            "shop:82",
+            Some("https"),
+            "https://shop:81/a?q=1",
+        ),
+        (
+            None,
+            Some("new"),
+            None,
+            "shop:82",
+            Some("https"),
+            "https://new/a?q=1",
+        ),
+        (
+            None,
+            Some("new"),
+            Some(81),
+            "shop:82",
+            None,
+            "http://new:81/a?q=1",
+        ),
+        (
+            Some("https"),
+            None,
+            None,
+            "shop:80",
+            None,
+            "https://shop/a?q=1",
+        ),
+        (
+            Some("https"),
+            None,
+            None,
+            "shop:81",
+            None,
+            "https://shop:81/a?q=1",
+        ),
+        (
+            Some("http"),
+            None,
+            None,
+            "shop:443",
+            Some("https"),
+            "http://shop/a?q=1",
+        ),
+        (
+            Some("https"),
+            None,
+            Some(8443),
+            "shop:81",
+            None,
+            "https://shop:8443/a?q=1",
+        ),
+    ];
+    for (scheme, host, port, authority, came_as, expected) in table {
+        let redirect = Redirect {
+            scheme: scheme.map(Into::into),
+            host: host.map(Into::into),
+            port,
+            as_asked: true,
+            ..plain()
+        };
+        let mut headers = HeaderMap::new();
+        if let Some(scheme) = came_as {
+            headers.insert("x-forwarded-proto", scheme.parse().unwrap());
+        }
+        let head = head(Some(authority), "/a", &headers);
+        let redirection = Redirection::new(&redirect).unwrap();
+        // The port that it came to is that of a Service, which no browser knows.
+        let answer = redirection.answer(&head, &Scheme::HTTP, 8080, Covered::Bytes(2));
+        assert_eq!(answer.headers()[LOCATION], expected, "{authority}");
     }
 }
 

@@ -207,6 +207,7 @@ fn redirect(field: &str, place: &Place<'_>, given: &RequestRedirect) -> Result<R
         path: path(field, place, given.path.as_ref())?,
         port: given.port.map(|port| port.number()),
         status,
+        as_asked: false,
     })
 }
 

@@ -87,16 +87,13 @@ impl Reader<'_, '_> {
         let from_request = given.derive_port == Some(DerivePort::FromRequestPort);
         let asked = self.scene.port.filter(|_| from_request);
         let port = given.port.map(|port| port.number()).or(asked).or(in_host);
-        // Without a port of its own another host is reached at the port of the scheme; requests come
-        // as `http`.
-        let scheme = given.scheme.clone();
-        let scheme = scheme.or_else(|| host.as_ref().map(|_| "http".into()));
         Ok(Redirect {
-            scheme,
+            scheme: given.scheme.clone(),
             host,
             path,
             port,
             status,
+            as_asked: true,
         })
     }
 

@@ -221,19 +221,23 @@ fn answers_of_its_own() {
     let table = [
         (
             "redirect: {uri: /new, authority: other}",
-            json!({"scheme": "http", "host": "other", "path": {"Full": "/new"}, "port": null, "status": 301}),
+            json!({"scheme": null, "host": "other", "path": {"Full": "/new"}, "port": null, "status": 301, "as_asked": true}),
         ),
         (
             "redirect: {authority: 'other:8080', redirectCode: 307}",
-            json!({"scheme": "http", "host": "other", "path": null, "port": 8080, "status": 307}),
+            json!({"scheme": null, "host": "other", "path": null, "port": 8080, "status": 307, "as_asked": true}),
         ),
         (
             "redirect: {uriPrefix: /new, scheme: https, port: 8443}",
-            json!({"scheme": "https", "host": null, "path": {"Prefix": "/new"}, "port": 8443, "status": 301}),
+            json!({"scheme": "https", "host": null, "path": {"Prefix": "/new"}, "port": 8443, "status": 301, "as_asked": true}),
         ),
         (
             "redirect: {authority: other, derivePort: FROM_REQUEST_PORT}",
-            json!({"scheme": "http", "host": "other", "path": null, "port": 80, "status": 301}),
+            json!({"scheme": null, "host": "other", "path": null, "port": 80, "status": 301, "as_asked": true}),
+        ),
+        (
+            "redirect: {uri: /new}",
+            json!({"scheme": null, "host": null, "path": {"Full": "/new"}, "port": null, "status": 301, "as_asked": true}),
         ),
     ];
     for (given, expected) in table {
