@@ -37,7 +37,7 @@ pub(crate) struct Fault {
     /// The code of gRPC, if it is not the one that belongs to the status.
     grpc: Option<u16>,
     /// What the client is told, if not the reason.
-    said: Option<&'static str>,
+    pub(super) said: Option<&'static str>,
     /// How it is to prove itself. Apart, because few faults have it and all are passed on by value.
     challenge: Option<Box<HeaderValue>>,
 }
@@ -81,7 +81,7 @@ impl Fault {
     }
 
     /// Whether an authorization policy refuses it.
-    fn is_by_policy(&self) -> bool {
+    pub(super) fn is_by_policy(&self) -> bool {
         let by_policy = [Reason::PolicyDenied, Reason::NoMatchingAllow];
         by_policy.iter().any(|reason| reason.word() == self.reason)
     }

@@ -178,10 +178,14 @@ impl Record {
 fn details_of(fault: &Fault, answered: bool) -> Cow<'static, str> {
     let when = if answered { "after" } else { "before" };
     match (fault.flag, fault.reason) {
-        (Flag::Denied, _) => {
+        (Flag::Denied, _) if fault.is_by_policy() => {
             let policy = fault.policy.as_ref().map(ToString::to_string);
             let policy = policy.as_deref().unwrap_or("none");
             format!("rbac_access_denied_matched_policy[{policy}]").into()
+        }
+        (Flag::Denied, reason) if reason.starts_with("jwt_") => {
+            let said = fault.said.unwrap_or(reason).replace(' ', "_");
+            format!("jwt_authn_access_denied{{{said}}}").into()
         }
         (Flag::ClientLeft, _) => "downstream_remote_disconnect".into(),
         (Flag::NoRoute, "no_route") => "route_not_found".into(),
@@ -209,3 +213,6 @@ fn details_of(fault: &Fault, answered: bool) -> Cow<'static, str> {
 fn text(value: Option<&HeaderValue>) -> &[u8] {
     value.map(HeaderValue::as_bytes).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,34 @@
+//! Envoy's words for what is refused.
+
+use ambit_decide::Refusal;
+use ambit_model::PolicyName;
+
+use super::*;
+
+#[test]
+fn nothing_is_blamed_on_a_policy_but_what_a_policy_refuses() {
+    let of = |reason| Fault::of(&Refusal::new(reason, "so"));
+    let jwt = |reason: Reason, said| {
+        Fault::new(401, Flag::Denied, reason.word(), "so").saying(said, None)
+    };
+    let named = Fault {
+        policy: Some(PolicyName::new("shop", "closed")),
+        ..of(Reason::PolicyDenied)
+    };
+    for (fault, details) in [
+        (named, "rbac_access_denied_matched_policy[shop/closed]"),
+        (
+            of(Reason::NoMatchingAllow),
+            "rbac_access_denied_matched_policy[none]",
+        ),
+        (
+            jwt(Reason::JwtExpired, "Jwt is expired"),
+            "jwt_authn_access_denied{Jwt_is_expired}",
+        ),
+        (of(Reason::AuthenticationUnknown), "authentication_unknown"),
+        (of(Reason::PoliciesUnknown), "policies_unknown"),
+        (of(Reason::OutsideAddress), "outside_address"),
+    ] {
+        assert_eq!(details_of(&fault, false), details);
+    }
+}
