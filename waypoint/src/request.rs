@@ -223,6 +223,8 @@ async fn route(
     };
     let mut waited = Duration::ZERO;
     if let Some(faults) = &rule.model.faults {
+        // Of a client that leaves meanwhile this is what there is to tell.
+        record.sends_head(head);
         waited = Box::pin(suffer(faults, &rule, record)).await?;
         // Endpoints may have come and gone meanwhile, and memory too.
         plan.view = proxy.view();

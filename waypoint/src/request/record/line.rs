@@ -20,8 +20,8 @@ use crate::telling::{Names, Telling, Values};
 /// What a format may ask for at the end that is there only before.
 #[derive(Debug, Default)]
 pub(super) struct Kept {
-    /// The target that the endpoint gets.
-    uri: Uri,
+    /// The target that the endpoint gets, once that is known.
+    uri: Option<Uri>,
     host: Option<HeaderValue>,
     request: Values,
     response: Values,
@@ -35,7 +35,7 @@ pub(super) struct Kept {
 impl Kept {
     /// The request as an endpoint gets it.
     pub(super) fn sent(&mut self, names: &Names, head: &Parts) {
-        self.uri = head.uri.clone();
+        self.uri = Some(head.uri.clone());
         self.host = head.headers.get(HOST).cloned();
         self.request = names.request.take(&head.headers);
     }
@@ -120,15 +120,19 @@ impl<'r> RequestLine<'r> {
 
     /// The target that was sent on; the client's where none was.
     fn target(&self) -> &[u8] {
-        let sent = self.kept.and_then(|kept| kept.uri.path_and_query());
+        let sent = self
+            .kept
+            .and_then(|kept| kept.uri.as_ref()?.path_and_query());
         sent.map_or(self.exchange.path, |path| path.as_str().as_bytes())
     }
 
     fn authority(&self) -> &[u8] {
-        let kept = self.kept.and_then(|kept| match kept.uri.authority() {
-            Some(authority) => Some(authority.as_str().as_bytes()),
-            None => kept.host.as_ref().map(HeaderValue::as_bytes),
-        });
+        let kept = self
+            .kept
+            .and_then(|kept| match kept.uri.as_ref()?.authority() {
+                Some(authority) => Some(authority.as_str().as_bytes()),
+                None => kept.host.as_ref().map(HeaderValue::as_bytes),
+            });
         kept.unwrap_or(self.exchange.host)
     }
 }

@@ -121,7 +121,7 @@ fn headers_are_those_that_are_sent_on_and_come_back() {
     );
     // Not rewritten.
     let same = Kept {
-        uri: "/old?a=1&token=secret".parse().unwrap(),
+        uri: Some("/old?a=1&token=secret".parse().unwrap()),
         ..Kept::default()
     };
     let line = RequestLine::new(&exchange, &telling).keeping(Some(&same));
@@ -130,6 +130,18 @@ fn headers_are_those_that_are_sent_on_and_come_back() {
         line.starts_with("/old?a=1&token=REDACTED - server - -"),
         "{line}"
     );
+}
+
+#[test]
+fn of_what_was_never_sent_on_the_target_is_the_client_s() {
+    let (telling, ends) = (
+        Telling::formatted("%REQ(:PATH)% %REQ(:AUTHORITY)%"),
+        Ends::default(),
+    );
+    let (exchange, kept) = (exchange(&ends), Kept::default());
+    let line = RequestLine::new(&exchange, &telling).keeping(Some(&kept));
+    let line = written(&telling, line);
+    assert_eq!(line, "/old?a=1&token=REDACTED server\n");
 }
 
 #[test]
