@@ -2,6 +2,7 @@
 //! ([`Kept`]), and what the format may ask for ([`RequestLine`]).
 
 use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -16,6 +17,9 @@ use http::{Response, Uri};
 use crate::clusters::envoy_name;
 use crate::request::Target;
 use crate::telling::{Names, Telling, Values};
+
+/// A header that Envoy adds to answers. Here it is told in the log only.
+const SERVICE_TIME: &str = "x-envoy-upstream-service-time";
 
 /// What a format may ask for at the end that is there only before.
 #[derive(Debug, Default)]
@@ -75,6 +79,8 @@ pub(crate) struct RequestLine<'r> {
     pub(super) has_met_endpoint: bool,
     pub(super) flags: Vec<Flag>,
     pub(super) cluster: Option<String>,
+    /// [`RequestLine::service_time`], once somebody has asked for it.
+    service_time: OnceCell<Option<String>>,
 }
 
 impl<'r> RequestLine<'r> {
@@ -91,6 +97,7 @@ impl<'r> RequestLine<'r> {
             has_met_endpoint: false,
             flags: flags(exchange.flags),
             cluster: None,
+            service_time: OnceCell::new(),
         }
     }
 
@@ -116,6 +123,15 @@ impl<'r> RequestLine<'r> {
 
     fn names(&self) -> Option<(&Names, &'r Kept)> {
         self.telling.kept().zip(self.kept)
+    }
+
+    /// Milliseconds from the end of the request to the head of its answer, if they came in this order.
+    fn service_time(&self) -> Option<&str> {
+        let time = self.service_time.get_or_init(|| {
+            let time = self.response_duration()?.checked_sub(self.request?)?;
+            Some(time.as_millis().to_string())
+        });
+        time.as_deref()
     }
 
     /// The target that was sent on; the client's where none was.
@@ -185,6 +201,12 @@ impl Entry for RequestLine<'_> {
     }
 
     fn response_header(&self, name: &str) -> Option<&[u8]> {
+        // Envoy writes it over the endpoint's own.
+        if name == SERVICE_TIME
+            && let Some(time) = self.service_time()
+        {
+            return Some(time.as_bytes());
+        }
         let (names, kept) = self.names()?;
         names.response.find(&kept.response, name)
     }

@@ -145,6 +145,35 @@ fn of_what_was_never_sent_on_the_target_is_the_client_s() {
 }
 
 #[test]
+fn the_time_of_the_service_is_that_between_the_request_s_end_and_the_answer_s_head() {
+    let format = "%RESP(X-ENVOY-UPSTREAM-SERVICE-TIME)%";
+    let (telling, ends) = (Telling::formatted(format), Ends::default());
+    let exchange = exchange(&ends);
+    let began = clock::now();
+    let after = |millis| began + Duration::from_millis(millis);
+    for (ended, answered, expected) in [
+        (Some(10), Some(17), "7\n"),
+        (Some(0), Some(0), "0\n"),
+        // It answered before it had everything, or never.
+        (Some(10), Some(5), "-\n"),
+        (None, Some(5), "-\n"),
+        (Some(10), None, "-\n"),
+    ] {
+        let kept = Kept {
+            answered: answered.map(after),
+            ..Kept::default()
+        };
+        let line = RequestLine {
+            began,
+            request: ended.map(Duration::from_millis),
+            ..RequestLine::new(&exchange, &telling)
+        };
+        let line = written(&telling, line.keeping(Some(&kept)));
+        assert_eq!(line, expected, "{ended:?} {answered:?}");
+    }
+}
+
+#[test]
 fn flags_are_envoy_s() {
     let (telling, ends) = (
         Telling::formatted("%RESPONSE_FLAGS% %RESPONSE_FLAGS_LONG%"),
