@@ -109,7 +109,8 @@ fn the_teams_values_hold_as_they_are_written() {
 #[test]
 fn a_port_takes_the_place_of_the_policy_and_a_subset_goes_over_it_field_by_field() {
     let spec = "host: web, trafficPolicy: {loadBalancer: {simple: RANDOM}, outlierDetection: {consecutive5xxErrors: 7}, \
-        portLevelSettings: [{port: {number: 81}, connectionPool: {tcp: {maxConnections: 5}}}]}, \
+        portLevelSettings: [{port: {number: 81}, connectionPool: {tcp: {maxConnections: 5}}}, \
+        {port: {number: 81}, connectionPool: {tcp: {maxConnections: 6}}}]}, \
         subsets: [{name: v1, labels: {version: v1}}, \
         {name: v2, labels: {version: v2}, trafficPolicy: {loadBalancer: {simple: ROUND_ROBIN}, \
         portLevelSettings: [{port: {number: 80}, outlierDetection: {}}]}}]";

@@ -73,7 +73,7 @@ impl<'a> Parts<'a> {
         };
         let mut ports = policy.port_level_settings.iter();
         // What a port does not say is not taken over: it is as if nobody had said it.
-        match ports.rfind(|own| port.is_some() && number(own) == port) {
+        match ports.find(|own| port.is_some() && number(own) == port) {
             None => over,
             Some(own) => Self {
                 balancer: own.load_balancer.as_ref(),
