@@ -80,7 +80,7 @@ pub(crate) struct RequestLine<'r> {
     pub(super) flags: Vec<Flag>,
     pub(super) cluster: Option<String>,
     /// [`RequestLine::service_time`], once somebody has asked for it.
-    service_time: OnceCell<Option<String>>,
+    pub(super) service_time: OnceCell<Option<String>>,
 }
 
 impl<'r> RequestLine<'r> {

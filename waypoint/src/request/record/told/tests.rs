@@ -11,10 +11,7 @@ fn nothing_is_blamed_on_a_policy_but_what_a_policy_refuses() {
     let jwt = |reason: Reason, said| {
         Fault::new(401, Flag::Denied, reason.word(), "so").saying(said, None)
     };
-    let named = Fault {
-        policy: Some(PolicyName::new("shop", "closed")),
-        ..of(Reason::PolicyDenied)
-    };
+    let named = of(Reason::PolicyDenied).by(Some(PolicyName::new("shop", "closed")));
     for (fault, details) in [
         (named, "rbac_access_denied_matched_policy[shop/closed]"),
         (
