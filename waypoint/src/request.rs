@@ -190,8 +190,38 @@ fn judge(proxy: &Proxy, view: &View, asking: &Asking<'_>) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Steps 2 to 4.
+/// Steps 2 to 4. What is sent by a route that is the client's own is looked at last.
 async fn route(
+    on: (&Proxy, &Arc<View>),
+    call: &Call,
+    (head, tokens): (&mut Parts, Tokens),
+    record: &mut Record,
+) -> Result<Onward, Fault> {
+    let onward = routed(on, call, (head, tokens), record).await?;
+    if let Onward::Send(plan) = &onward {
+        distrust(on.0, call, head, plan)?;
+    }
+    Ok(onward)
+}
+
+/// Who is judged must not write what is sent in place of what was judged: a request that a route of the
+/// client's own namespace has changed is judged as it is sent, too. Tokens that were verified before that
+/// cannot be, so that it is refused.
+fn distrust(proxy: &Proxy, call: &Call, head: &Parts, plan: &Plan) -> Result<(), Fault> {
+    if !plan.is_clients_own {
+        return Ok(());
+    }
+    if authenticate::is_for_asked(&plan.view, call) {
+        let name = plan.rule.as_ref().map_or("", |rule| &*rule.model.name);
+        let what = "a route of the client's namespace changes requests whose tokens are verified";
+        return Err(Fault::unroutable(format!("{name}: {what}")));
+    }
+    let asking = Asking::request(call, head, Some(&plan.tokens));
+    judge(proxy, &plan.view, &asking)
+}
+
+/// Which rule a request meets, what that does with it, and where it leads.
+async fn routed(
     (proxy, view): (&Proxy, &Arc<View>),
     call: &Call,
     (head, tokens): (&mut Parts, Tokens),
@@ -234,12 +264,7 @@ async fn route(
     if rule.changes_requests() && (!plan.view.policies.is_empty() || goes_on) {
         plan.came = Some(Box::new(head.clone()));
     }
-    // Who is judged must not write what is sent in place of what was judged.
     plan.is_clients_own = rule.changes_requests() && call.has_own_routes(&plan.view);
-    if plan.is_clients_own && authenticate::is_for_asked(&plan.view, call) {
-        let what = "a route of the client's namespace changes requests whose tokens are verified";
-        return Err(Fault::unroutable(format!("{}: {what}", rule.model.name)));
-    }
     if let Some(answer) = before(&rule.filters, rule.direct.as_ref(), head, covered, call)? {
         return Ok(Onward::Answer(plan.direct(answer, &rule)));
     }
@@ -256,13 +281,6 @@ async fn route(
         }
         let mirrors = copies::asked(&backend.filters.mirrors, head);
         plan.copies.extend(mirrors);
-    }
-    if plan.is_clients_own {
-        judge(
-            proxy,
-            &plan.view,
-            &Asking::request(call, head, Some(&plan.tokens)),
-        )?;
     }
     plan.time = Time::by(&rule.model, record.began() + waited);
     (plan.to, plan.backend, plan.rule) = (target, Some(index), Some(rule));
