@@ -280,11 +280,17 @@ fn locality() -> Schema {
 
 fn connection_pool() -> Schema {
     let keepalive = Schema::object(
-        "Not supported.",
+        "Probes on connections without a tunnel that are silent.",
         [
-            ("probes", count("")),
-            ("time", Schema::text("")),
-            ("interval", Schema::text("")),
+            (
+                "probes",
+                count("Without an answer, after which it is broken."),
+            ),
+            (
+                "time",
+                Schema::text("How long it is silent before the first."),
+            ),
+            ("interval", Schema::text("Between two.")),
         ],
     );
     let tcp = Schema::object(
@@ -296,8 +302,16 @@ fn connection_pool() -> Schema {
                 Schema::text("How long making one may take."),
             ),
             ("tcpKeepalive", keepalive),
-            ("maxConnectionDuration", Schema::text("Not supported.")),
-            ("idleTimeout", Schema::text("Not supported.")),
+            (
+                "maxConnectionDuration",
+                Schema::text("How old a connection may become."),
+            ),
+            (
+                "idleTimeout",
+                Schema::text(
+                    "After which a connection without a byte is ended that is no HTTP; 1h.",
+                ),
+            ),
         ],
     );
     let http = Schema::object(

@@ -106,7 +106,12 @@ async fn first_bytes(
     if at_once.is_err() {
         let endpoint = async {
             let mut way = tcp::way(proxy, call, None).await.ok()?;
-            let is_http2 = is_settings(way.link.fill_buf().await.ok()?);
+            let limits = way.limits;
+            // One that nobody says anything on is ended as if it were passed on.
+            let Some(heard) = limits.unless_reached(way.link.fill_buf()).await else {
+                return Some(way);
+            };
+            let is_http2 = is_settings(heard.ok()?);
             (!is_http2).then_some(way)
         };
         tokio::select! {

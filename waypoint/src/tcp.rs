@@ -1,5 +1,6 @@
 //! A connection that is passed on as it is: to an endpoint, with the client's address.
 
+mod limits;
 pub(crate) mod line;
 mod recorded;
 
@@ -14,12 +15,14 @@ use ambit_tunnel::{DialError, OpenError};
 use tokio::io::{AsyncBufReadExt as _, copy_bidirectional};
 use tokio::time::timeout;
 
+use self::limits::Limits;
 use self::recorded::Recorded;
 use crate::authorize::Asking;
 use crate::call::Call;
 use crate::connection::{Connection, fill_more, held};
 use crate::endpoint::{Chosen, Wish, choose as choose_endpoint};
 use crate::hello::{self, Hello};
+use crate::http::activity::{Active, Activity};
 use crate::outside::asked::{self, Words, is_by_host};
 use crate::outside::tls::Inner;
 use crate::proxy::Proxy;
@@ -46,6 +49,8 @@ pub(crate) struct Way {
     to: Target,
     /// The server name that the client asks for.
     server_name: Option<String>,
+    /// What ends it.
+    pub(crate) limits: Limits,
     /// Its place among the connections to the service.
     _place: Option<Arc<Occupied>>,
 }
@@ -67,15 +72,18 @@ pub(crate) async fn serve(
     }
 }
 
-/// Copies both ways until both have ended.
+/// Copies both ways until both have ended, or it is ended.
 pub(crate) async fn carry(proxy: &Proxy, call: &Call, client: Connection, mut way: Way) {
     call.holder.passed_on(held(&way.link));
     let mut client = Recorded::new(proxy, call, &way, client);
     let asking = Asking::connection(call, way.server_name.as_deref());
     asking.tell(proxy, &way.chosen.asides);
     let (to, port) = (Arc::clone(&way.chosen.destination), way.chosen.port);
+    let (limits, activity) = (way.limits, Activity::default());
+    let mut endpoint = Active::new(&mut way.link, activity.clone());
     tokio::select! {
-        ended = copy_bidirectional(&mut client, &mut way.link) => client.ended(ended.map(drop)),
+        ended = copy_bidirectional(&mut client, &mut endpoint) => client.ended(ended.map(drop)),
+        refusal = limits.reached(&activity) => client.refused(refusal),
         refusal = review::refused(proxy, &asking, &to, port) => client.refused(refusal),
         () = call.holder.ended() => client.refused(proxy.pressure.refusal()),
     }
@@ -156,6 +164,7 @@ pub(crate) async fn way(
                 chosen.asides.append(&mut asides);
                 return Ok(Way {
                     link,
+                    limits: Limits::of(chosen.terms.as_deref()),
                     chosen,
                     service,
                     to: target,
@@ -180,8 +189,11 @@ pub(crate) async fn way(
 async fn link(proxy: &Proxy, chosen: &Chosen, by: OnBehalf) -> Result<Link, LinkError> {
     let to = &chosen.destination;
     let (linker, home) = (proxy.linker.clone(), Arc::clone(to));
-    let begun = chosen.terms.as_ref().and_then(|terms| terms.begun(to));
-    let begin = begun.map(|ask| (ask, Inner::Other));
+    let begin = chosen
+        .terms
+        .as_ref()
+        .map(|terms| terms.begin(to, Inner::Other));
+    let begin = begin.unwrap_or_default();
     let linking = async move { linker.link(&home, by, begin).await };
     let linked = proxy.tasks.spawn("connect", linking);
     let terms = chosen.terms.as_ref();

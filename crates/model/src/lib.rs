@@ -57,8 +57,9 @@ pub use telemetry::{
     TraceProtocol, TraceTag, Tracing, TracingRule, Waypoint as WaypointName, client_identity,
 };
 pub use traffic::{
-    Balancing, ConnectionPolicy, HashKey, HashPolicy, HashTable, HttpVersion, LocalityPolicy,
-    OutlierPolicy, OutsideTls, PortPolicies, RetryShare, ServiceTraffic, Subset, TrafficPolicy,
+    Balancing, ConnectionPolicy, HashKey, HashPolicy, HashTable, HttpVersion, Keepalive,
+    LocalityPolicy, OutlierPolicy, OutsideTls, PortPolicies, RetryShare, ServiceTraffic, Subset,
+    TrafficPolicy,
 };
 pub use workload::{
     GatewayAddress, Health, Locality, TunnelProtocol, Waypoint, Workload, WorkloadType,

@@ -196,9 +196,33 @@ pub struct ConnectionPolicy {
     /// After how long without a request one is closed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub idle_timeout: Option<Duration>,
+    /// After how long without a byte one that is no HTTP is ended; zero is never.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub silence: Option<Duration>,
+    /// How old one may become.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lifetime: Option<Duration>,
+    /// How one that is silent is probed, where it is a socket of its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keepalive: Option<Keepalive>,
     /// Which HTTP endpoints are spoken to in.
     #[serde(skip_serializing_if = "is_default")]
     pub http: HttpVersion,
+}
+
+/// How a silent connection is probed. What is absent is as the system has it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Keepalive {
+    /// Probes without an answer after which it counts as broken.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub probes: Option<u32>,
+    /// How long it is silent before the first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub time: Option<Duration>,
+    /// Between two.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub interval: Option<Duration>,
 }
 
 /// Which HTTP endpoints are spoken to in.

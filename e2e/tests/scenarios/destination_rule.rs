@@ -4,6 +4,7 @@ mod balancing;
 mod connections;
 mod ejections;
 mod hashes;
+mod lifetimes;
 mod localities;
 mod outliers;
 mod overflow;

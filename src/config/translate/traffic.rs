@@ -12,6 +12,7 @@
 //!   takes the place of all that is said of the others.
 
 mod findings;
+mod keepalive;
 mod policy;
 mod tls;
 

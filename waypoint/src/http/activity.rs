@@ -19,11 +19,16 @@ impl Activity {
         self.0.store(true, Ordering::Relaxed);
     }
 
+    /// Whether any have gone by since this was asked last.
+    pub(crate) fn take(&self) -> bool {
+        self.0.swap(false, Ordering::Relaxed)
+    }
+
     /// Waits until none has gone by for `idle`, or up to twice as long.
     pub(crate) async fn ceased(&self, idle: Duration) {
         loop {
             tokio::time::sleep(idle).await;
-            if !self.0.swap(false, Ordering::Relaxed) {
+            if !self.take() {
                 return;
             }
         }

@@ -56,6 +56,8 @@ fn flags(reason: Reason) -> &'static [Flag] {
         Reason::UnknownDestination | Reason::InvalidRoute => &[Flag::NoRouteFound],
         Reason::UnknownSubset => &[Flag::NoClusterFound],
         Reason::ConnectionOverflow => &[Flag::UpstreamOverflow],
+        Reason::ConnectionDuration => &[Flag::DurationTimeout],
+        Reason::IdleTimeout => &[Flag::StreamIdleTimeout],
         Reason::Overloaded => &[Flag::OverloadManagerTerminated],
         _ => &[],
     }

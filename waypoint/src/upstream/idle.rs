@@ -57,6 +57,8 @@ pub(super) struct Carrier {
     pub(super) sender: SendRequest<Body>,
     /// Requests that it has carried, or carries.
     pub(super) used: u32,
+    /// When it was made.
+    pub(super) since: Instant,
     /// Its place among the connections of its cluster.
     pub(super) place: Option<Arc<Occupied>>,
 }
@@ -66,6 +68,8 @@ struct Kept {
     carrier: Carrier,
     since: Instant,
     longest: Duration,
+    /// How old it may become.
+    lifetime: Option<Duration>,
 }
 
 impl Kept {
@@ -76,14 +80,20 @@ impl Kept {
         } else {
             UNREADY
         };
-        !self.carrier.sender.is_closed() && age < longest
+        let is_old = is_over(self.carrier.since, self.lifetime, now);
+        !self.carrier.sender.is_closed() && age < longest && !is_old
     }
 }
 
+/// Whether a connection that was made then is as old as it may become.
+pub(super) fn is_over(since: Instant, lifetime: Option<Duration>, now: Instant) -> bool {
+    lifetime.is_some_and(|lifetime| now.saturating_duration_since(since) >= lifetime)
+}
+
 impl Idle {
-    /// A connection that takes a request now.
-    pub(super) async fn take(&self, key: &Key) -> Option<Carrier> {
-        let mut carrier = self.pop(key, clock::now())?;
+    /// A connection that takes a request now, and is no older than this.
+    pub(super) async fn take(&self, key: &Key, lifetime: Option<Duration>) -> Option<Carrier> {
+        let mut carrier = self.pop(key, lifetime, clock::now())?;
         if !carrier.sender.is_ready() {
             timeout(SETTLES, carrier.sender.ready()).await.ok()?.ok()?;
         }
@@ -92,9 +102,12 @@ impl Idle {
 
     /// The newest that is ready: the oldest are those that the endpoint closes next. Or else one of
     /// which the task may not have run since its answer was read.
-    fn pop(&self, key: &Key, now: Instant) -> Option<Carrier> {
+    fn pop(&self, key: &Key, lifetime: Option<Duration>, now: Instant) -> Option<Carrier> {
         let mut slots = self.slots.lock();
         let kept = &mut slots.get_mut(key)?.kept;
+        if lifetime.is_some() {
+            kept.retain(|kept| !is_over(kept.carrier.since, lifetime, now));
+        }
         let ready = kept.iter().rposition(|kept| {
             let age = now.saturating_duration_since(kept.since);
             kept.carrier.sender.is_ready() && age < kept.longest
@@ -108,9 +121,15 @@ impl Idle {
         Some(kept.remove(at).carrier)
     }
 
-    /// Keeps a connection that nobody uses, for so long.
-    pub(super) fn keep(&self, key: &Key, carrier: Carrier, longest: Duration, now: Instant) {
-        if carrier.sender.is_closed() {
+    /// Keeps a connection that nobody uses, for so long, and until it is so old.
+    pub(super) fn keep(
+        &self,
+        key: &Key,
+        carrier: Carrier,
+        (longest, lifetime): (Duration, Option<Duration>),
+        now: Instant,
+    ) {
+        if carrier.sender.is_closed() || is_over(carrier.since, lifetime, now) {
             return;
         }
         let mut slots = self.slots.lock();
@@ -123,6 +142,7 @@ impl Idle {
                 carrier,
                 since: now,
                 longest,
+                lifetime,
             });
         }
     }

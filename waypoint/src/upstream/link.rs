@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use ambit_decide::Reason;
-use ambit_model::{OutsideTls, SpiffeId, TunnelProtocol, Workload};
+use ambit_model::{Keepalive, OutsideTls, SpiffeId, TunnelProtocol, Workload};
 use ambit_tunnel::{
     Ask, DialError, Dialled, Key, OpenError, Pipe, Pool, PoolStats, Settings, forwarded,
 };
@@ -14,6 +14,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_util::either::Either;
 
+use super::keepalive;
 use crate::identity::Identity;
 use crate::outside::tls::{Inner, Originator, Secure};
 use crate::request::hops;
@@ -67,8 +68,14 @@ pub(crate) type Wire = Either<TcpStream, Secure>;
 /// A connection to an endpoint: in a tunnel, or without.
 pub(crate) type Link = Either<Pipe, BufReader<Wire>>;
 
-/// TLS that is to be begun with an endpoint, and what is spoken in it.
-pub(crate) type Begin = Option<(Arc<OutsideTls>, Inner)>;
+/// How a connection without a tunnel is begun.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Begin {
+    /// TLS, and what is spoken in it.
+    pub(crate) tls: Option<(Arc<OutsideTls>, Inner)>,
+    /// How it is probed while it is silent. A tunnel, which is not for one service alone, has PINGs instead.
+    pub(crate) keepalive: Option<Keepalive>,
+}
 
 /// Makes connections to endpoints.
 #[derive(Clone, Debug)]
@@ -178,7 +185,12 @@ impl Linker {
             }
             TunnelProtocol::None => {
                 let tcp = self.dial(to.address).await.map_err(LinkError::Plain)?;
-                let wire = match begin {
+                if let Some(given) = begin.keepalive {
+                    keepalive::probe(&tcp, given)
+                        .map_err(|error| DialError::from_io(to.address, error))
+                        .map_err(LinkError::Plain)?;
+                }
+                let wire = match begin.tls {
                     None => Either::Left(tcp),
                     Some((ask, inner)) => {
                         let begun = self.originator.begin(tcp, to.host.as_deref(), &ask, inner);

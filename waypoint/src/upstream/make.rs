@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ambit_kit::tasks::Tasks;
-use ambit_model::OutsideTls;
 use ambit_tunnel::{Gathered, OpenError, in_turns};
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -15,11 +14,10 @@ use tokio::io::BufReader;
 use tokio::time::timeout;
 use tokio_util::either::Either;
 
-use super::link::{LinkError, Linker, OnBehalf, Width};
+use super::link::{Begin, LinkError, Linker, OnBehalf, Width};
 use super::shared::{Load, STREAMS, UNTOLD};
 use crate::gauges::UPSTREAM;
 use crate::http::body::Body;
-use crate::outside::tls::Inner;
 use crate::view::{Destination, Occupied};
 
 /// Longest head, and trailers, of an answer.
@@ -99,14 +97,13 @@ impl Maker {
         &self,
         to: &Destination,
         place: Option<Arc<Occupied>>,
-        tls: Option<Arc<OutsideTls>>,
+        begin: Begin,
     ) -> Result<http1::SendRequest<Body>, ConnectError> {
         // The endpoint learns of clients by `x-forwarded-for`: the connection is not one client's.
         let by = OnBehalf {
             width: self.width,
             ..OnBehalf::default()
         };
-        let begin = tls.map(|ask| (ask, Inner::Http1));
         let link = self.linker.link(to, by, begin).await?;
         let shaken = http1::Builder::new()
             .max_buf_size(match self.width {
@@ -126,10 +123,9 @@ impl Maker {
         &self,
         to: &Destination,
         place: Option<Arc<Occupied>>,
-        tls: Option<Arc<OutsideTls>>,
+        begin: Begin,
     ) -> Result<(http2::SendRequest<Body>, Arc<Load>), ConnectError> {
         // The link is for all its streams, each of which has a window of its own.
-        let begin = tls.map(|ask| (ask, Inner::Http2));
         let link = match self.linker.link(to, OnBehalf::default(), begin).await? {
             Either::Left(pipe) => Either::Left(pipe),
             Either::Right(tcp) => Either::Right(BufReader::with_capacity(READ, tcp)),

@@ -27,11 +27,12 @@ use hyper::{Request, Response};
 use tokio::sync::oneshot;
 
 use super::idle::{self, Carrier, Idle};
-use super::link::{Linker, Width};
+use super::link::{Begin, Linker, Width};
 use super::make::{ConnectError, Maker};
 use super::shared::{Bounds, Dial, Found, Held, Place, Shared, Slot};
 use crate::endpoint::Via;
 use crate::http::body::Body;
+use crate::outside::tls::Inner as Spoken;
 use crate::view::{Destination, Occupied, Terms};
 
 /// How often connections that are not used are looked for.
@@ -79,6 +80,17 @@ impl Key {
 /// The TLS that is begun with an endpoint, by the terms of its cluster.
 fn begun(to: &Destination, terms: Option<&Arc<Terms>>) -> Option<Arc<OutsideTls>> {
     terms.and_then(|terms| terms.begun(to))
+}
+
+/// How a connection is begun with an endpoint, by the terms of its cluster.
+fn begin(to: &Destination, terms: Option<&Arc<Terms>>, inner: Spoken) -> Begin {
+    let begin = terms.map(|terms| terms.begin(to, inner));
+    begin.unwrap_or_default()
+}
+
+/// How old a connection may become that takes requests.
+fn lifetime(terms: Option<&Arc<Terms>>) -> Option<Duration> {
+    terms.and_then(|terms| terms.policy.connections.lifetime)
 }
 
 /// Why a request got no answer.
@@ -258,7 +270,7 @@ impl HttpPool {
         let key = Key::of(to, terms);
         let kept = match fresh {
             true => None,
-            false => self.inner.idle.take(&key).await,
+            false => self.inner.idle.take(&key, lifetime(terms)).await,
         };
         let reused = kept.is_some();
         let mut carrier = match kept {
@@ -283,7 +295,8 @@ impl HttpPool {
         let longest = bounds.and_then(|bounds| bounds.idle_timeout);
         let place = carrier.place.clone();
         let longest = longest.unwrap_or(idle::LONGEST);
-        self.inner.idle.keep(key, carrier, longest, clock::now());
+        let bounds = (longest, lifetime(terms));
+        self.inner.idle.keep(key, carrier, bounds, clock::now());
         if let Some(place) = place {
             place.ring();
         }
@@ -311,7 +324,7 @@ impl HttpPool {
                 return self.connect(key, to, fresh, Some((terms, place))).await;
             }
             // Where there is no room for a new one, a kept one is better than none.
-            if let Some(kept) = self.inner.idle.take(key).await {
+            if let Some(kept) = self.inner.idle.take(key, lifetime(Some(terms))).await {
                 return Ok(kept);
             }
             place = terms.occupy(true);
@@ -337,19 +350,20 @@ impl HttpPool {
             self.inner.idle.turn(key),
         );
         let turn = turn.await?;
-        if !fresh && let Some(kept) = self.inner.idle.take(key).await {
+        let (terms, place) = on.unzip();
+        if !fresh && let Some(kept) = self.inner.idle.take(key, lifetime(terms)).await {
             return Ok(kept);
         }
         let (tell, told) = oneshot::channel();
         let (pool, home, far) = (self.clone(), key.clone(), Arc::clone(to));
-        let (terms, place) = on.unzip();
         let own = terms.cloned();
         drop(self.inner.tasks.spawn("connect", async move {
-            let tls = begun(&far, own.as_ref());
-            let made = pool.inner.maker.http1(&far, place.clone(), tls).await;
+            let begin = begin(&far, own.as_ref(), Spoken::Http1);
+            let made = pool.inner.maker.http1(&far, place.clone(), begin).await;
             let made = made.map(|sender| Carrier {
                 sender,
                 used: 0,
+                since: clock::now(),
                 place,
             });
             drop(turn);
@@ -476,12 +490,12 @@ impl HttpPool {
     ) -> Result<(http2::SendRequest<Body>, Place), ConnectError> {
         let (tell, told) = oneshot::channel();
         let (pool, far) = (self.clone(), Arc::clone(to));
-        let longest = Bounds::of(terms).longest;
-        let tls = begun(to, terms);
+        let bounds = Bounds::of(terms);
+        let begin = begin(to, terms, Spoken::Http2);
         drop(self.inner.tasks.spawn("connect", async move {
-            let made = pool.inner.maker.http2(&far, occupied, tls).await;
+            let made = pool.inner.maker.http2(&far, occupied, begin).await;
             let told = match made {
-                Ok((sender, load)) => Ok((sender.clone(), dial.succeeded(sender, load, longest))),
+                Ok((sender, load)) => Ok((sender.clone(), dial.succeeded(sender, load, bounds))),
                 Err(error) => {
                     dial.failed(&error);
                     Err(error)

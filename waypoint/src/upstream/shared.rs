@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use ambit_kit::clock;
 use ambit_kit::sources::{Share, Sources};
 use bytes::Bytes;
 use http::HeaderMap;
@@ -24,7 +25,7 @@ use hyper::client::conn::http2::SendRequest;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use super::idle;
+use super::idle::{self, is_over};
 use super::make::ConnectError;
 use super::pool::Key;
 use crate::http::body::{Body, BodyError, Watch};
@@ -46,7 +47,9 @@ pub(super) struct Bounds {
     /// Requests at once on one.
     streams: usize,
     /// One without a request is kept for so long.
-    pub(super) longest: Duration,
+    longest: Duration,
+    /// How old one may become that takes requests.
+    lifetime: Option<Duration>,
 }
 
 impl Bounds {
@@ -63,6 +66,7 @@ impl Bounds {
             each: bound(given.and_then(|given| given.requests_each)),
             streams: bound(given.and_then(|given| given.streams_each)),
             longest: longest.unwrap_or(idle::LONGEST),
+            lifetime: given.and_then(|given| given.lifetime),
         }
     }
 }
@@ -104,8 +108,10 @@ struct Connection {
     number: u64,
     /// Since when it has been seen without a request.
     idle: Option<Instant>,
-    /// How long it is kept then.
-    longest: Duration,
+    /// When it was made.
+    since: Instant,
+    /// What was said when it was made.
+    bounds: Bounds,
 }
 
 /// What came of a dial, once something has.
@@ -201,7 +207,8 @@ impl Shared {
         self.slots.lock().retain(|key, _| !is_gone(key));
     }
 
-    /// Lets go of connections that have ended, or had no request for long.
+    /// Lets go of connections that have ended, had no request for long, or are too old. What is under way
+    /// on these goes on.
     pub(super) fn sweep(&self, now: Instant) {
         self.slots.lock().retain(|_, slot| {
             let mut state = slot.state.lock();
@@ -210,8 +217,9 @@ impl Shared {
                 if connection.load.streams() > 0 {
                     connection.idle = None;
                 }
-                let is_old = now.saturating_duration_since(since) >= connection.longest;
-                !connection.sender.is_closed() && (connection.idle.is_none() || !is_old)
+                let is_old = now.saturating_duration_since(since) >= connection.bounds.longest;
+                let is_over = is_over(connection.since, connection.bounds.lifetime, now);
+                !connection.sender.is_closed() && !is_over && (connection.idle.is_none() || !is_old)
             });
             !state.connections.is_empty() || Arc::strong_count(slot) > 1
         });
@@ -255,9 +263,11 @@ impl Slot {
     /// have to say on one connection is written together, and connections that are not needed end.
     pub(super) fn find(self: &Arc<Self>, newer_than: u64, bounds: Bounds) -> Found {
         let mut state = self.state.lock();
-        state
-            .connections
-            .retain(|c| !c.sender.is_closed() && !c.load.is_spent(bounds));
+        let now = clock::now();
+        state.connections.retain(|c| {
+            let is_over = is_over(c.since, bounds.lifetime, now);
+            !c.sender.is_closed() && !c.load.is_spent(bounds) && !is_over
+        });
         let mut open = state.connections.iter_mut();
         if let Some(found) = open.find(|c| c.number > newer_than && c.load.has_room(bounds)) {
             found.idle = None;
@@ -293,7 +303,7 @@ impl Dial {
         mut self,
         sender: SendRequest<Body>,
         load: Arc<Load>,
-        longest: Duration,
+        bounds: Bounds,
     ) -> Place {
         let place = load.place();
         let mut state = self.slot.state.lock();
@@ -304,7 +314,8 @@ impl Dial {
             load,
             number,
             idle: None,
-            longest,
+            since: clock::now(),
+            bounds,
         });
         state.dialling = None;
         drop(state);

@@ -9,6 +9,8 @@ use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 
 use super::{Destination, settings};
+use crate::outside::tls::Inner;
+use crate::upstream::link::Begin;
 
 /// The terms on which requests go to a cluster.
 #[derive(Debug)]
@@ -102,13 +104,23 @@ impl Terms {
         self.policy.tls.clone().filter(|_| !to.is_tunnelled())
     }
 
+    /// How a connection is begun with an endpoint, if it is no tunnel.
+    pub(crate) fn begin(&self, to: &Destination, inner: Inner) -> Begin {
+        Begin {
+            tls: self.begun(to).map(|ask| (ask, inner)),
+            keepalive: self.policy.connections.keepalive,
+        }
+    }
+
     /// What tells its connections from those of others: 0 if they may be shared.
     pub(crate) fn number(&self) -> u64 {
         let bounds = &self.policy.connections;
         let is_bounded = bounds.connections.is_some()
             || bounds.requests_each.is_some()
             || bounds.streams_each.is_some()
-            || bounds.idle_timeout.is_some();
+            || bounds.idle_timeout.is_some()
+            || bounds.lifetime.is_some()
+            || bounds.keepalive.is_some();
         if is_bounded { self.flow.number } else { 0 }
     }
 

@@ -163,6 +163,8 @@ prop_compose! {
             balancing, warm_up, locality: has_locality.then_some(locality),
             connections: ConnectionPolicy {
                 connections: bounds.0, pending: bounds.1, connect_timeout: bounds.2, http: HttpVersion::Http2,
+                silence: bounds.2, lifetime: bounds.2,
+                keepalive: bounds.2.map(|time| Keepalive { probes: bounds.0, time: Some(time), interval: None }),
                 ..ConnectionPolicy::default()
             },
             outliers: outliers.map(|(errors, percent, split, time)| OutlierPolicy {

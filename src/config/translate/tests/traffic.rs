@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use ambit_model::{Balancing, HttpVersion, LocalityPolicy, OutlierPolicy, TrafficPolicy};
+use ambit_model::{
+    Balancing, HttpVersion, Keepalive, LocalityPolicy, OutlierPolicy, TrafficPolicy,
+};
 
 use super::{service, workload};
 use crate::config::fixture::Folder;
@@ -104,6 +106,32 @@ fn the_teams_values_hold_as_they_are_written() {
     // With detection, Istio goes by locality.
     assert_eq!(policy.locality, Some(LocalityPolicy::default()));
     assert_eq!(said(&folder, "shop/r"), "");
+}
+
+#[test]
+fn bounds_of_connections_hold_as_they_are_written() {
+    let bounds = |tcp: &str| {
+        let spec = format!("host: web, trafficPolicy: {{connectionPool: {{tcp: {{{tcp}}}}}}}");
+        let folder = folder(&[rule(2026, "shop/r", &spec)]);
+        assert!(!said(&folder, "shop/r").contains("true"));
+        policy(&folder).unwrap().connections.clone()
+    };
+    let seconds = |count| Some(Duration::from_secs(count));
+    let all = bounds(
+        "tcpKeepalive: {probes: 3, time: 7200s, interval: 75s}, maxConnectionDuration: 1h, idleTimeout: 30s",
+    );
+    let keepalive = Keepalive {
+        probes: Some(3),
+        time: seconds(7200),
+        interval: seconds(75),
+    };
+    assert_eq!(all.keepalive, Some(keepalive));
+    assert_eq!((all.lifetime, all.silence), (seconds(3600), seconds(30)));
+    // That of requests is another one.
+    assert_eq!(all.idle_timeout, None);
+    let never = bounds("idleTimeout: 0s, tcpKeepalive: {}");
+    assert_eq!((never.silence, never.lifetime), (seconds(0), None));
+    assert_eq!(never.keepalive, Some(Keepalive::default()));
 }
 
 #[test]
@@ -224,7 +252,13 @@ fn what_has_no_effect_is_said() {
             "shop/r",
             "host: web, trafficPolicy: {connectionPool: {tcp: {tcpKeepalive: {time: 1s}}}}"
                 .to_owned(),
-            "tcpKeepalive",
+            "tcpKeepalive: holds for endpoints that take no tunnels",
+        ),
+        (
+            "shop/r",
+            "host: api.example.com, trafficPolicy: {connectionPool: {tcp: {tcpKeepalive: {interval: 10h}}}}"
+                .to_owned(),
+            "false spec.trafficPolicy.connectionPool.tcp.tcpKeepalive.interval",
         ),
         (
             "shop/r",

@@ -10,6 +10,7 @@ use crate::config::objects::{Kind, ObjectKey};
 use crate::config::problem::{Finding, Severity};
 use crate::config::translate::{Inputs, subject};
 
+use super::keepalive;
 use super::policy::hash_key;
 use super::tls::{self, Towards};
 
@@ -94,14 +95,16 @@ fn host(inputs: &Inputs<'_>, key: &ObjectKey, object: &DestinationRule, notes: &
 
 fn of_policy(field: &str, policy: &TrafficPolicy, towards: Towards, notes: &mut Notes) {
     let balancer = policy.load_balancer.as_ref();
-    of_part(field, balancer, policy.connection_pool.as_ref(), notes);
+    let pool = policy.connection_pool.as_ref();
+    of_part(field, balancer, pool, towards, notes);
     if let Some(tls) = &policy.tls {
         tls::findings(&format!("{field}.tls"), tls, towards, notes);
     }
     for (index, port) in policy.port_level_settings.iter().enumerate() {
         let field = format!("{field}.portLevelSettings[{index}]");
         let balancer = port.load_balancer.as_ref();
-        of_part(&field, balancer, port.connection_pool.as_ref(), notes);
+        let pool = port.connection_pool.as_ref();
+        of_part(&field, balancer, pool, towards, notes);
         if let Some(tls) = &port.tls {
             tls::findings(&format!("{field}.tls"), tls, towards, notes);
         }
@@ -121,13 +124,18 @@ fn of_part(
     field: &str,
     balancer: Option<&LoadBalancer>,
     pool: Option<&ConnectionPool>,
+    towards: Towards,
     notes: &mut Notes,
 ) {
     if let Some(balancer) = balancer {
         of_balancer(&format!("{field}.loadBalancer"), balancer, notes);
     }
-    if let Some(pool) = pool {
-        of_pool(&format!("{field}.connectionPool"), pool, notes);
+    let given = pool
+        .and_then(|pool| pool.tcp.as_ref())
+        .and_then(|tcp| tcp.tcp_keepalive.as_ref());
+    if let Some(given) = given {
+        let field = format!("{field}.connectionPool.tcp.tcpKeepalive");
+        keepalive::findings(&field, given, towards, notes);
     }
 }
 
@@ -202,25 +210,5 @@ fn of_hash(field: &str, hash: &ConsistentHash, notes: &mut Notes) {
             let what = format!("no more than {largest} are made");
             notes.warn(format!("{field}.{name}"), &what, "write no more than that");
         }
-    }
-}
-
-fn of_pool(field: &str, pool: &ConnectionPool, notes: &mut Notes) {
-    let Some(tcp) = &pool.tcp else { return };
-    let field = format!("{field}.tcp");
-    let leave = "leave it out";
-    if tcp.tcp_keepalive.is_some() {
-        let what =
-            "tunnels to endpoints are probed by the mesh's own settings, whatever is written";
-        notes.warn(format!("{field}.tcpKeepalive"), what, leave);
-    }
-    if tcp.max_connection_duration.is_some() {
-        let what = "connections are not ended by their age";
-        notes.warn(format!("{field}.maxConnectionDuration"), what, leave);
-    }
-    if tcp.idle_timeout.is_some() {
-        let what = "connections that are no HTTP are not ended for their silence";
-        let advice = "leave it out; for HTTP write http.idleTimeout";
-        notes.warn(format!("{field}.idleTimeout"), what, advice);
     }
 }

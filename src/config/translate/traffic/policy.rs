@@ -8,6 +8,7 @@ use ambit_model::{
     OutlierPolicy, PortPolicies, RetryShare,
 };
 
+use super::keepalive::keepalive;
 use super::tls::{Towards, outside};
 use crate::config::objects::destination_rule::balancing::{
     ConsistentHash, HttpCookie, LoadBalancer, LocalityLbSetting, Simple,
@@ -210,6 +211,11 @@ fn connections(pool: Option<&ConnectionPool>, budget: Option<&RetryBudget>) -> C
         streams_each: bound(http.and_then(|http| http.max_concurrent_streams)),
         connect_timeout: tcp.and_then(|tcp| tcp.connect_timeout?.limit()),
         idle_timeout: http.and_then(|http| http.idle_timeout?.limit()),
+        silence: tcp.and_then(|tcp| Some(tcp.idle_timeout?.length())),
+        lifetime: tcp.and_then(|tcp| tcp.max_connection_duration?.limit()),
+        keepalive: tcp
+            .and_then(|tcp| tcp.tcp_keepalive.as_ref())
+            .map(keepalive),
         http: match http {
             Some(http) if http.use_client_protocol => HttpVersion::OfClient,
             Some(http) if http.h2_upgrade_policy == Some(UpgradePolicy::Upgrade) => {

@@ -167,3 +167,61 @@ async fn connections_are_shared_where_nobody_says_how_many_there_may_be() {
     exchange_on(&pool, &to, (Version::Http1, &other)).await;
     assert_eq!(connections.load(Ordering::SeqCst), 1);
 }
+
+#[tokio::test]
+async fn a_connection_takes_no_request_once_it_is_as_old_as_it_may_become() {
+    for version in [Version::Http1, Version::Http2] {
+        let (to, connections) = match version {
+            Version::Http1 => http1_endpoint(usize::MAX).await,
+            Version::Http2 => http2_endpoint(200).await,
+        };
+        let pool = pool();
+        let lives = |lifetime| {
+            terms(ConnectionPolicy {
+                lifetime: Some(lifetime),
+                ..ConnectionPolicy::default()
+            })
+        };
+        let long = lives(Duration::from_secs(3600));
+        for _ in 0..5 {
+            exchange_on(&pool, &to, (version, &long)).await;
+        }
+        assert_eq!(connections.load(Ordering::SeqCst), 1, "{version:?}");
+        let short = lives(Duration::from_millis(20));
+        // One of them is not used again, and no request fails for it.
+        soon(async {
+            while connections.load(Ordering::SeqCst) < 4 {
+                exchange_on(&pool, &to, (version, &short)).await;
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+        until(|| short.flow.pool.counts().connections <= 1).await;
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_is_too_old_goes_and_what_is_under_way_on_it_does_not() {
+    let (pool, now) = (pool(), clock::now());
+    let (one, _) = http1_endpoint(usize::MAX).await;
+    let (other, connections) = http2_endpoint(200).await;
+    let terms = terms(ConnectionPolicy {
+        lifetime: Some(Duration::from_secs(5)),
+        idle_timeout: Some(Duration::from_secs(3600)),
+        ..ConnectionPolicy::default()
+    });
+    exchange_on(&pool, &one, (Version::Http1, &terms)).await;
+    let on = (Version::Http2, &terms);
+    let (answer, _lease) = ask_on(&pool, &other, on, "/watch").await.unwrap();
+    let lens = || (pool.inner.idle.len(), pool.inner.shared.len());
+    pool.sweep(now + Duration::from_secs(3));
+    assert_eq!(lens(), (1, 1));
+    pool.sweep(now + Duration::from_secs(9));
+    assert_eq!(lens(), (0, 0));
+    // Another request goes on another connection, and the answer of the first is not cut.
+    exchange_on(&pool, &other, on).await;
+    assert_eq!(connections.load(Ordering::SeqCst), 2);
+    let mut body = answer.into_body();
+    let more = timeout(Duration::from_millis(50), body.frame()).await;
+    assert!(more.is_err(), "{more:?}");
+}
