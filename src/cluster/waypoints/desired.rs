@@ -251,6 +251,7 @@ impl Design<'_> {
             let name = settings.priority_class_name.as_str();
             set(&mut pod, &["priorityClassName"], name);
         }
+        self.mount_outside_roots(&mut pod);
         if !settings.image_pull_secrets.is_empty() {
             let names = settings.image_pull_secrets.iter();
             let names: Vec<Value> = names.map(|name| json!({"name": name})).collect();

@@ -40,6 +40,10 @@ pub struct WaypointSettings {
     /// Name of a PriorityClass; empty: none.
     #[serde(default)]
     pub priority_class_name: String,
+    /// Name of a ConfigMap in the waypoint's namespace whose `ca.crt` has authorities that are believed about
+    /// hosts outside of the mesh; empty: none.
+    #[serde(default)]
+    pub outside_roots: String,
     /// Annotations of the pods.
     #[serde(default)]
     pub pod_annotations: Value,

@@ -97,6 +97,7 @@ resources: {{ toJson $values.resources }}
 nodeSelector: {{ toJson $values.nodeSelector }}
 tolerations: {{ toJson $values.tolerations }}
 priorityClassName: {{ $values.priorityClassName | quote }}
+outsideRoots: {{ $values.outsideRoots | quote }}
 podAnnotations:
   {{- include "ambit.podAnnotations" (dict "root" $ "port" 15020 "more" $values.podAnnotations) | default "{}" | nindent 2 }}
 environment:

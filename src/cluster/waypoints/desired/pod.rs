@@ -14,6 +14,8 @@ const USER: u32 = 65532;
 /// Where tokens and roots are mounted.
 const TOKENS: &str = "/var/run/secrets/tokens";
 const ROOT_CERTIFICATES: &str = "/var/run/secrets/ambit";
+/// Where authorities of hosts outside of the mesh are.
+const OUTSIDE_ROOTS: &str = "/var/run/secrets/outside";
 /// A token's audience, and its life in seconds; the kubelet renews it in time.
 const AUDIENCE: &str = "ambit-ca";
 const TOKEN_LIFE: u32 = 43_200;
@@ -59,6 +61,25 @@ impl Design<'_> {
                 spread("topology.kubernetes.io/zone"),
             ],
         })
+    }
+
+    /// Authorities that are believed about hosts outside of the mesh, if there are any.
+    pub(super) fn mount_outside_roots(&self, pod: &mut Value) {
+        let map = self.settings.outside_roots.as_str();
+        if map.is_empty() {
+            return;
+        }
+        let items = json!([{"key": "ca.crt", "path": "ca.crt"}]);
+        let volume = json!({"name": "outside-roots", "configMap": {"name": map, "items": items}});
+        push(pod.pointer_mut("/volumes"), volume);
+        let container = "/containers/0";
+        let mount = json!({"name": "outside-roots", "mountPath": OUTSIDE_ROOTS, "readOnly": true});
+        push(pod.pointer_mut(&format!("{container}/volumeMounts")), mount);
+        let argument = format!("--outside-roots={OUTSIDE_ROOTS}/ca.crt");
+        push(
+            pod.pointer_mut(&format!("{container}/args")),
+            argument.into(),
+        );
     }
 
     fn container(&self) -> Value {
@@ -129,5 +150,12 @@ impl Design<'_> {
             }
         }
         resources
+    }
+}
+
+/// Adds to a list that is there.
+fn push(list: Option<&mut Value>, value: Value) {
+    if let Some(list) = list.and_then(Value::as_array_mut) {
+        list.push(value);
     }
 }

@@ -153,3 +153,38 @@ fn resources_are_asked_for_by_annotation() {
     let expected = json!({"requests": {"cpu": "1", "memory": "256Mi"}});
     assert_eq!(container["resources"], expected);
 }
+
+#[test]
+fn authorities_of_hosts_outside_are_mounted_where_there_are_any() {
+    let gateway = gateway(&json!({}));
+    let parameters = Parameters::of(&gateway, None).unwrap();
+    let design = |settings: &WaypointSettings| {
+        let design = Design {
+            gateway: &gateway,
+            uid: "u-1",
+            settings,
+            parameters: &parameters,
+            trust_domain: "cluster.local",
+        };
+        let objects = design.objects(None);
+        let pod = &object(&objects, Part::Deployment).unwrap()["spec"]["template"]["spec"];
+        let container = &pod["containers"][0];
+        let args = container["args"].as_array().unwrap();
+        (
+            args.last().unwrap().clone(),
+            pod["volumes"][2]["configMap"]["name"].clone(),
+            container["volumeMounts"][2]["mountPath"].clone(),
+        )
+    };
+    let given = WaypointSettings {
+        outside_roots: "partners".to_owned(),
+        ..settings()
+    };
+    let (argument, map, mount) = design(&given);
+    assert_eq!(argument, "--outside-roots=/var/run/secrets/outside/ca.crt");
+    assert_eq!(
+        (map, mount),
+        (json!("partners"), json!("/var/run/secrets/outside"))
+    );
+    assert_eq!(design(&settings()).1, Value::Null);
+}
