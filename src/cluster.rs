@@ -15,6 +15,7 @@
 //! | `waypoints.rs` | makes waypoints, and says how they are |
 //! | `webhook.rs` | tells the API server the roots of the admission webhook |
 //! | `token_review.rs` | asks whose a token is |
+//! | `user_secrets.rs` | Secrets of users, by name |
 //! | `call.rs` | one question, bounded in time |
 //!
 //! Invariants: nothing outside these files and the source of the configuration knows a type of
@@ -34,6 +35,7 @@ pub mod root_publisher;
 pub mod secret_store;
 mod statuses;
 pub mod token_review;
+pub mod user_secrets;
 pub mod users_authority;
 pub mod waypoints;
 pub(crate) mod webhook;

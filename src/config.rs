@@ -10,6 +10,7 @@
 //! | [`objects`] | reads documents as typed objects, with errors that lead to the field |
 //! | [`store`] | all objects in force, indexed |
 //! | [`translate`] | pure functions from objects to the model |
+//! | [`credentials`] | Secrets that destination rules name, as far as they were read |
 //! | [`keys`] | public keys of issuers, as far as they were fetched |
 //! | [`node_agents`] | how the agents of nodes are doing |
 //! | [`statuses`] | what is said of each policy and route on itself |
@@ -20,6 +21,7 @@
 //! changes of the model out. It is plain data without tasks; its owner is one task.
 
 pub mod apiserver;
+pub mod credentials;
 pub mod directory;
 pub mod documents;
 pub mod files;
@@ -51,6 +53,7 @@ use std::sync::Arc;
 use ambit_model::{Change, Mesh, PolicyName, ServiceName, WorkloadUid};
 
 use self::allocation::Allocations;
+use self::credentials::Credentials;
 use self::keys::Keys;
 use self::objects::pod::Pod;
 use self::objects::{Kind, Object, ObjectKey};
@@ -88,6 +91,8 @@ pub struct Configuration {
     judged: Judged,
     /// Keys of issuers.
     keys: Keys,
+    /// What users give for TLS with hosts outside of the mesh.
+    credentials: Credentials,
     /// Names of the collectors that the mesh has for traces, once they were told.
     collectors: Option<BTreeSet<Arc<str>>>,
     /// Workloads of slices' endpoints that are not pods: their names cannot be told from the
@@ -221,6 +226,7 @@ impl Configuration {
             withheld: &self.withheld,
             judged: &self.judged,
             keys: &self.keys,
+            credentials: &self.credentials,
             collectors: self.collectors.as_ref(),
             allocations: &self.allocations,
         }

@@ -27,10 +27,12 @@ use crate::cluster;
 use crate::cluster::authority::Place;
 use crate::cluster::leaving;
 use crate::cluster::root_publisher::Publisher;
+use crate::cluster::user_secrets::UserSecrets;
 use crate::cluster::waypoints::Maker;
 use crate::cluster::waypoints::settings::{SettingsError, WaypointSettings};
 use crate::config::directory::{self, WatchError};
 use crate::config::{self, Batch, CaptureRecord, Configuration, apiserver};
+use crate::credentials::Reader;
 use crate::mesh_config::{MeshConfigError, MeshConfigFile};
 use crate::mesh_names::MeshNames;
 use crate::serve::{self, AgentSettings, ServeError, Writers};
@@ -98,6 +100,10 @@ pub struct Args {
     /// What holds for the whole mesh, under the names of Istio's meshConfig: a YAML file; watched.
     #[arg(long, env = "AMBIT_MESH_CONFIG", value_name = "FILE")]
     pub mesh_config: Option<PathBuf>,
+    /// Read Secrets that DestinationRules name (credentialName), and hand them to waypoints of their
+    /// namespaces: those of the cluster (kube), or of a folder with NAMESPACE/NAME/tls.crt and so on (dir:PATH).
+    #[arg(long, env = "AMBIT_OUTSIDE_CREDENTIALS", value_name = "kube|dir:PATH")]
+    pub outside_credentials: Option<Source>,
     /// Names of the mesh.
     #[command(flatten)]
     pub names: MeshNames,
@@ -216,6 +222,9 @@ pub enum ControlPlaneError {
     /// The API server of the cluster.
     #[error("no way to the cluster: {0}; run in a pod, or name a file with KUBECONFIG")]
     Cluster(Box<kube::Error>),
+    /// Secrets of a cluster that there is none of.
+    #[error("--outside-credentials=kube: there is no cluster to read Secrets of (--from)")]
+    NoCluster,
     /// The settings of waypoints.
     #[error(transparent)]
     Waypoints(#[from] SettingsError),
@@ -314,6 +323,7 @@ async fn start(args: Args, logs: Logs, tasks: &Tasks) -> Result<(), ControlPlane
         agents,
         replica,
         jwks_refresh: args.jwks_refresh,
+        credentials: credentials(args.outside_credentials, client.as_ref())?,
         dns_names: own_names.chain(of_service).chain(args.dns_names).collect(),
         services,
         metrics,
@@ -333,7 +343,10 @@ async fn start(args: Args, logs: Logs, tasks: &Tasks) -> Result<(), ControlPlane
     if let Some(client) = client.as_ref().filter(|_| args.webhook.0.is_some()) {
         cluster::webhook::start(client.clone(), bundle.clone(), leads.clone(), tasks);
     }
-    let configuration = Configuration::new(names);
+    let configuration = Configuration::new(config::Settings {
+        reads_credentials: settings.credentials.is_some(),
+        ..names
+    });
     let enrolled = serve::start(settings, configuration, batches, authority, tasks)?;
     if let Some(mesh) = mesh {
         mesh.start(tasks);
@@ -354,6 +367,22 @@ async fn start(args: Args, logs: Logs, tasks: &Tasks) -> Result<(), ControlPlane
         "the control plane serves"
     );
     Ok(())
+}
+
+/// Who reads Secrets that destination rules name.
+fn credentials(
+    from: Option<Source>,
+    client: Option<&Client>,
+) -> Result<Option<Reader>, ControlPlaneError> {
+    match (from, client) {
+        (None, _) => Ok(None),
+        (Some(Source::Directory(path)), _) => Ok(Some(Reader::Folder(path))),
+        (Some(Source::Cluster), Some(client)) => {
+            let secrets = UserSecrets::new(client.clone());
+            Ok(Some(Reader::Cluster(secrets)))
+        }
+        (Some(Source::Cluster), None) => Err(ControlPlaneError::NoCluster),
+    }
 }
 
 /// What the control plane stands on.

@@ -7,6 +7,7 @@ pub mod cluster;
 pub mod config;
 pub mod control_plane;
 pub mod crds;
+pub mod credentials;
 mod jwks;
 pub mod mesh_config;
 pub mod mesh_names;

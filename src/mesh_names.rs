@@ -44,6 +44,8 @@ impl MeshNames {
             cluster_domain: self.cluster_domain.as_str().into(),
             root_namespaces: shared(&self.root_namespaces),
             excluded_namespaces: shared(&self.excluded_namespaces),
+            // Whether they are is known to the control plane alone, which says so.
+            reads_credentials: true,
             ..Settings::default()
         }
     }

@@ -82,6 +82,7 @@ use self::tokens::Tokens;
 use self::webhook::Webhook;
 use crate::ca::{Authority, Bundle, Replica};
 use crate::config::{Batch, Configuration};
+use crate::credentials::{self, Reader};
 use crate::jwks;
 use crate::mesh_config::MeshConfig;
 
@@ -120,6 +121,8 @@ pub struct Settings {
     pub replica: Replica,
     /// How often keys of issuers are fetched.
     pub jwks_refresh: Duration,
+    /// Where Secrets are read that destination rules name, if they are.
+    pub credentials: Option<Reader>,
     /// Names in the port's certificate.
     pub dns_names: Vec<String>,
     /// The port of the services.
@@ -229,6 +232,12 @@ pub fn start(
         tasks.spawn(
             "keys",
             jwks::run(errand, settings.jwks_refresh, &registry, tasks.token()),
+        );
+    }
+    if let (Some(errand), Some(reader)) = (keeper.reading(), settings.credentials) {
+        tasks.spawn(
+            "credentials",
+            credentials::run(errand, reader, tasks.token()),
         );
     }
     let progress = Progress::default();

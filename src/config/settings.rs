@@ -23,6 +23,8 @@ pub struct Settings {
     pub excluded_namespaces: Vec<Arc<str>>,
     /// Where it is recorded which pods are captured.
     pub captures: CaptureRecord,
+    /// Whether Secrets are read that destination rules name.
+    pub reads_credentials: bool,
 }
 
 /// Where it is recorded which pods are captured.
@@ -44,6 +46,7 @@ impl Default for Settings {
             root_namespaces: ROOT_NAMESPACES.map(Into::into).into(),
             excluded_namespaces: EXCLUDED_NAMESPACES.map(Into::into).into(),
             captures: CaptureRecord::default(),
+            reads_credentials: false,
         }
     }
 }

@@ -30,6 +30,7 @@ use ambit_model::{Policy, PolicyName, RequestAuthentication, ServiceName, Worklo
 
 use super::Settings;
 use super::allocation::Allocations;
+use super::credentials::Credentials;
 use super::keys::Keys;
 use super::objects::route_parts::Route;
 use super::objects::service_entry::ServiceEntry;
@@ -84,6 +85,8 @@ pub struct Inputs<'a> {
     pub judged: &'a Judged,
     /// Keys of issuers.
     pub keys: &'a Keys,
+    /// What users give for TLS with hosts outside of the mesh.
+    pub credentials: &'a Credentials,
     /// Names of the mesh's collectors for traces, if they are known.
     pub collectors: Option<&'a BTreeSet<Arc<str>>>,
     /// Addresses that were given to hosts of service entries.

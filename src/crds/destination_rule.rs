@@ -400,7 +400,7 @@ fn tls() -> Schema {
         &["DISABLE", "SIMPLE", "MUTUAL", "ISTIO_MUTUAL"],
     );
     Schema::object(
-        "TLS towards endpoints: that of the mesh.",
+        "TLS towards endpoints: that of the mesh; towards hosts outside as it is written here.",
         [
             ("mode", mode),
             ("clientCertificate", Schema::text("")),

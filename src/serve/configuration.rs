@@ -33,10 +33,12 @@ use super::gate::Callers;
 use super::metrics::Metrics;
 use super::publication::{Publication, Publisher};
 use super::tokens::Subject;
+use crate::config::credentials;
 use crate::config::keys::Wanted;
 use crate::config::objects::Kind;
 use crate::config::objects::gateway::GatewayKey;
 use crate::config::{Batch, Configuration};
+use crate::credentials::{Errand as Reading, Found as Read};
 use crate::jwks::{Errand, Found};
 use crate::mesh_config::MeshConfig;
 
@@ -75,6 +77,12 @@ pub(crate) struct Keeper {
     found: mpsc::Receiver<Found>,
     /// For whoever fetches them.
     errand: Option<Errand>,
+    /// Tells which Secrets are wanted.
+    secrets: watch::Sender<Arc<credentials::Wanted>>,
+    /// What was read of them.
+    read: mpsc::Receiver<Read>,
+    /// For whoever reads them.
+    reading: Option<Reading>,
 }
 
 /// Whoever writes what this task has found out, where somebody does.
@@ -115,6 +123,8 @@ impl Keeper {
         let (sender, requests) = mpsc::channel(REQUESTS);
         let (wanted, wants) = watch::channel(Arc::default());
         let (finder, found) = mpsc::channel(FOUND);
+        let (secrets, wants_secrets) = watch::channel(Arc::default());
+        let (reader, read) = mpsc::channel(FOUND);
         let records_here = marker.is_none();
         let keeper = Self {
             configuration,
@@ -135,6 +145,12 @@ impl Keeper {
                 wanted: wants,
                 found: finder,
             }),
+            secrets,
+            read,
+            reading: Some(Reading {
+                wanted: wants_secrets,
+                found: reader,
+            }),
         };
         (keeper, Handle::new(sender, receiver, records_here))
     }
@@ -154,6 +170,11 @@ impl Keeper {
     /// What is to be fetched of keys, for the one who does it.
     pub(crate) fn errand(&mut self) -> Option<Errand> {
         self.errand.take()
+    }
+
+    /// Which Secrets are to be read, for the one who does it.
+    pub(crate) fn reading(&mut self) -> Option<Reading> {
+        self.reading.take()
     }
 
     /// Serves the channels until asked to stop.
@@ -181,6 +202,13 @@ impl Keeper {
                     let changes = self.configuration.take_keys(&source, fetched);
                     self.take_changes(changes);
                     self.publish();
+                }
+                Some(Read { name, given }) = self.read.recv(), if ready => {
+                    if self.configuration.take_credential(&name, given, clock::wall()) {
+                        self.survey.note_keys(clock::now());
+                        self.publisher.tell_credentials(self.configuration.credentials());
+                        self.publish();
+                    }
                 }
                 () = self.survey.is_due(), if ready => {
                     self.survey.look(&self.configuration, &self.metrics, clock::now());
@@ -226,6 +254,7 @@ impl Keeper {
         ];
         let tells = tells.into_iter().any(has);
         let of_keys = has(Kind::RequestAuthentication);
+        let of_secrets = has(Kind::DestinationRule);
         let changes = self.configuration.apply(batch);
         if tells {
             let rules = self.configuration.telemetry_rules();
@@ -237,6 +266,13 @@ impl Keeper {
             let wanted = self.configuration.wanted_keys();
             self.configuration.keep_keys(&wanted);
             self.wanted.send_replace(Arc::new(wanted));
+        }
+        if of_secrets {
+            let wanted = self.configuration.wanted_credentials();
+            self.configuration.keep_credentials(&wanted);
+            self.secrets.send_replace(Arc::new(wanted));
+            self.publisher
+                .tell_credentials(self.configuration.credentials());
         }
         match &self.callers {
             Callers::Nodes(tokens) => {

@@ -14,8 +14,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use ambit_model::{
-    Change, Mesh, MeshTelemetry, RequestAuthentication, ServiceName, ServiceRoutes, TelemetryRules,
-    WorkloadUid,
+    Change, Mesh, MeshTelemetry, OutsideCredential, RequestAuthentication, ServiceName,
+    ServiceRoutes, TelemetryRules, WorkloadUid,
 };
 use ambit_wire::delta::{Catalog, Entry};
 use ambit_wire::encode;
@@ -42,6 +42,8 @@ pub(crate) struct Publication {
     pub(crate) telemetry: Shelf,
     /// Request authentications, encoded.
     pub(crate) authentications: Shelf,
+    /// What TLS with hosts outside of the mesh is spoken by, encoded.
+    pub(crate) credentials: Shelf,
     log: imbl::Vector<Arc<Changes>>,
 }
 
@@ -62,6 +64,8 @@ pub(crate) struct Changes {
     pub(crate) telemetry: BTreeSet<Arc<str>>,
     /// New, changed and gone request authentications.
     pub(crate) authentications: BTreeSet<Arc<str>>,
+    /// New, changed and gone credentials of users.
+    pub(crate) credentials: BTreeSet<Arc<str>>,
     /// True if services are among the addresses, or pods that are or were bound to a waypoint.
     pub(crate) bindings: bool,
 }
@@ -74,6 +78,7 @@ impl Changes {
             && self.routes.is_empty()
             && self.telemetry.is_empty()
             && self.authentications.is_empty()
+            && self.credentials.is_empty()
     }
 }
 
@@ -168,6 +173,7 @@ impl Publisher {
             routes: Shelf::default(),
             telemetry: Shelf::default(),
             authentications: Shelf::default(),
+            credentials: Shelf::default(),
             log: imbl::Vector::new(),
         };
         Self {
@@ -238,6 +244,29 @@ impl Publisher {
         entries
             .into_iter()
             .for_each(|entry| self.put_telemetry(entry));
+    }
+
+    /// The same of all credentials of users for TLS with hosts outside of the mesh. One that is known not to be
+    /// there is told as an empty one.
+    pub(crate) fn tell_credentials<'c>(
+        &mut self,
+        all: impl Iterator<Item = (String, Option<&'c OutsideCredential>)>,
+    ) {
+        let none = OutsideCredential::default();
+        let entries =
+            all.map(|(name, given)| encode::credential_entry(&name, given.unwrap_or(&none)));
+        let entries: BTreeMap<Arc<str>, Entry> = entries.collect();
+        let names = self.latest.credentials.iter().map(|(name, _)| name);
+        let gone = names.filter(|name| !entries.contains_key(*name));
+        for name in gone.cloned().collect::<Vec<_>>() {
+            drop(self.latest.credentials.remove(&name));
+            self.pending.credentials.insert(name);
+        }
+        for (name, entry) in entries {
+            if self.latest.credentials.put(&name, entry) {
+                self.pending.credentials.insert(name);
+            }
+        }
     }
 
     fn put_telemetry(&mut self, (name, entry): (Arc<str>, Entry)) {

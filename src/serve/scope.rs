@@ -189,6 +189,12 @@ impl Scope {
             || self.namespaces.iter().any(|known| is_it(&known))
     }
 
+    /// Whether it is told of this credential of a user: only of those of its own namespace.
+    pub(crate) fn has_credential(&self, name: &str) -> bool {
+        let namespace = name.split_once('/').map(|(namespace, _)| namespace);
+        namespace == Some(&*self.own.namespace)
+    }
+
     /// Whether it is told of this policy: of the whole mesh, or of a namespace that it reaches.
     pub(crate) fn has_policy(&self, name: &str) -> bool {
         let Some(policy) = PolicyName::parse(name) else {

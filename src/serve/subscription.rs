@@ -10,8 +10,8 @@
 //! ```
 //!
 //! An agent is told of all workloads, services and policies; a waypoint of those in its [`Scope`], of
-//! routes and request authentications, and before all that of what it is to tell of requests, for which nothing
-//! waits. A waypoint keeps a request authentication that is gone while a service or workload names it, so that
+//! routes and request authentications, and before all that of what it is to tell of requests, and of what users of its
+//! own namespace give for TLS with hosts outside of the mesh, for which nothing waits. A waypoint keeps a request authentication that is gone while a service or workload names it, so that
 //! none has to linger here.
 //!
 //! Invariants: a workload never reaches an agent before a policy that it lists, and a policy
@@ -25,8 +25,8 @@ use std::time::Instant;
 
 use ambit_model::Mesh;
 use ambit_wire::delta::{
-    ADDRESS_TYPE, AUTHENTICATION_TYPE, AUTHORIZATION_TYPE, Catalog, Entry, Outcome, ROUTES_TYPE,
-    Server, TELEMETRY_TYPE,
+    ADDRESS_TYPE, AUTHENTICATION_TYPE, AUTHORIZATION_TYPE, CREDENTIAL_TYPE, Catalog, Entry,
+    Outcome, ROUTES_TYPE, Server, TELEMETRY_TYPE,
 };
 use ambit_wire::discovery::{DeltaDiscoveryRequest, DeltaDiscoveryResponse};
 use ambit_wire::encode::routes_edit;
@@ -47,16 +47,19 @@ pub(crate) enum Kind {
     Telemetry,
     /// Request authentications.
     Authentication,
+    /// What TLS with hosts outside of the mesh is spoken by.
+    Credential,
 }
 
 impl Kind {
     /// Every type.
-    pub(crate) const ALL: [Self; 5] = [
+    pub(crate) const ALL: [Self; 6] = [
         Self::Address,
         Self::Policy,
         Self::Routes,
         Self::Telemetry,
         Self::Authentication,
+        Self::Credential,
     ];
 
     /// The type of a type URL.
@@ -67,11 +70,12 @@ impl Kind {
             ROUTES_TYPE => Some(Self::Routes),
             TELEMETRY_TYPE => Some(Self::Telemetry),
             AUTHENTICATION_TYPE => Some(Self::Authentication),
+            CREDENTIAL_TYPE => Some(Self::Credential),
             _ => None,
         }
     }
 
-    /// The word for metrics, as Istio's control plane has it; the last three are our own.
+    /// The word for metrics, as Istio's control plane has it; the last four are our own.
     pub(crate) fn word(self) -> &'static str {
         match self {
             Self::Address => "wds",
@@ -79,6 +83,7 @@ impl Kind {
             Self::Routes => "routes",
             Self::Telemetry => "telemetry",
             Self::Authentication => "authentications",
+            Self::Credential => "credentials",
         }
     }
 }
@@ -91,6 +96,7 @@ pub(crate) struct Subscription {
     routes: Server,
     telemetry: Server,
     authentications: Server,
+    credentials: Server,
     /// What a waypoint is told of; none for an agent, who is told everything but what is for waypoints.
     scope: Option<Scope>,
     /// Policies that are gone but that the client is not told about yet.
@@ -112,12 +118,14 @@ struct Sight<'a> {
 impl Sight<'_> {
     fn shows(&self, name: &str) -> bool {
         match (self.scope, self.kind) {
-            (None, Kind::Routes | Kind::Telemetry | Kind::Authentication) => false,
+            (None, Kind::Routes | Kind::Telemetry) => false,
+            (None, Kind::Authentication | Kind::Credential) => false,
             (None, Kind::Address | Kind::Policy) => true,
             (Some(scope), Kind::Address) => scope.has_address(name, self.mesh),
             (Some(scope), Kind::Policy | Kind::Authentication) => scope.has_policy(name),
             (Some(scope), Kind::Routes) => scope.has_routes(name),
             (Some(scope), Kind::Telemetry) => scope.has_telemetry(name),
+            (Some(scope), Kind::Credential) => scope.has_credential(name),
         }
     }
 }
@@ -154,6 +162,7 @@ struct Sights<'a> {
     routes: Sight<'a>,
     telemetry: Sight<'a>,
     authentications: Sight<'a>,
+    credentials: Sight<'a>,
 }
 
 impl<'a> Sights<'a> {
@@ -175,6 +184,7 @@ impl<'a> Sights<'a> {
             routes: sight(Kind::Routes, &now.routes, None),
             telemetry: sight(Kind::Telemetry, &now.telemetry, None),
             authentications: sight(Kind::Authentication, &now.authentications, None),
+            credentials: sight(Kind::Credential, &now.credentials, None),
         }
     }
 }
@@ -188,6 +198,7 @@ impl Subscription {
             routes: Server::new(ROUTES_TYPE, now.sequence).editing(routes_edit),
             telemetry: Server::new(TELEMETRY_TYPE, now.sequence),
             authentications: Server::new(AUTHENTICATION_TYPE, now.sequence),
+            credentials: Server::new(CREDENTIAL_TYPE, now.sequence),
             scope,
             lingering: HashMap::new(),
             seen: now.sequence,
@@ -222,6 +233,7 @@ impl Subscription {
                 let sight = &sights.authentications;
                 self.authentications.request(request, sight)
             }
+            Kind::Credential => self.credentials.request(request, &sights.credentials),
         };
         self.addresses.changed(self.seen, &left, &sights.addresses);
         Some((kind, outcome))
@@ -259,6 +271,8 @@ impl Subscription {
             let authentications = &change.authentications;
             self.authentications
                 .changed(sequence, authentications, &sights.authentications);
+            self.credentials
+                .changed(sequence, &change.credentials, &sights.credentials);
         }
         let scope = self.scope.as_ref();
         if scope.is_some_and(|scope| changes.iter().any(|changes| scope.is_moved_by(changes))) {
@@ -298,6 +312,7 @@ impl Subscription {
         self.telemetry.resync(now.sequence, &sights.telemetry);
         let sight = &sights.authentications;
         self.authentications.resync(now.sequence, sight);
+        self.credentials.resync(now.sequence, &sights.credentials);
         self.seen = now.sequence;
     }
 
@@ -306,6 +321,9 @@ impl Subscription {
         let sights = Sights::new(now, self.scope.as_ref(), &self.lingering);
         if let Some(response) = self.telemetry.poll(&sights.telemetry) {
             return Some((Kind::Telemetry, response));
+        }
+        if let Some(response) = self.credentials.poll(&sights.credentials) {
+            return Some((Kind::Credential, response));
         }
         if let Some(response) = self.policies.poll(&sights.policies) {
             return Some((Kind::Policy, response));

@@ -107,6 +107,7 @@ impl Plane {
             writers: Writers::default(),
             mesh: None,
             jwks_refresh: Duration::from_secs(1200),
+            credentials: None,
             leaving: None,
             logs: None,
         };

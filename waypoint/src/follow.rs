@@ -17,8 +17,8 @@ use ambit_uplink::trust::Trusted;
 use ambit_uplink::{Access, Check, Delivery, Discovered, Subscription};
 use ambit_wire::decode::{self, Decoded};
 use ambit_wire::delta::{
-    ADDRESS_TYPE, AUTHENTICATION_TYPE, AUTHORIZATION_TYPE, Client, ROUTES_TYPE, Received,
-    TELEMETRY_TYPE, Update,
+    ADDRESS_TYPE, AUTHENTICATION_TYPE, AUTHORIZATION_TYPE, CREDENTIAL_TYPE, Client, ROUTES_TYPE,
+    Received, TELEMETRY_TYPE, Update,
 };
 use tokio::sync::{mpsc, watch};
 use tonic::transport::Channel;
@@ -30,6 +30,7 @@ use crate::proxy::Proxy;
 use crate::verdicts::Guilty;
 use crate::view::{View, identity_of};
 
+mod credentials;
 mod routes;
 mod telling;
 
@@ -43,6 +44,9 @@ pub(crate) enum Kind {
     /// What is told of requests: before there are some. Nothing waits for it, since a control plane that
     /// is older than the waypoint does not know of it.
     Telemetry,
+    /// What users give for TLS with hosts outside of the mesh: before the services that name it. Nothing waits for
+    /// it either.
+    Credential,
     /// Authorization policies: before the workloads that they apply to.
     Policy,
     /// Routes: before the services whose requests they are for.
@@ -82,6 +86,11 @@ pub(crate) fn subscriptions(
     });
     [
         (Kind::Telemetry, TELEMETRY_TYPE, told),
+        (
+            Kind::Credential,
+            CREDENTIAL_TYPE,
+            Box::new(credentials::readable),
+        ),
         (Kind::Policy, AUTHORIZATION_TYPE, policy),
         (Kind::Routes, ROUTES_TYPE, routes),
         (Kind::Authentication, AUTHENTICATION_TYPE, authentication),
@@ -170,6 +179,11 @@ impl Follower {
                 in_force.send(()).ok();
                 return;
             }
+            Kind::Credential => {
+                credentials::bring_in(self.proxy.linker.credentials(), &update);
+                in_force.send(()).ok();
+                return;
+            }
             Kind::Routes => {
                 for service in bring_in_routes(&mut self.view, &self.reader, &update).await {
                     tracing::error!(%service, "some of its routes cannot be used");
@@ -188,6 +202,7 @@ impl Follower {
         }
         if kind == Kind::Address {
             self.purge();
+            credentials::sweep(self.proxy.linker.credentials(), &self.view.mesh);
             let named = self.view.outside_names().iter();
             let named = named.map(|(name, named)| (name, &named.used));
             self.names.want(&self.proxy, named);
@@ -313,14 +328,14 @@ fn change(kind: Kind, received: &Received, trust_domain: &str) -> Option<Change>
             Some(Change::PutAuthentication(Arc::new(object)))
         }
         // Taken in elsewhere.
-        Kind::Routes | Kind::Telemetry => None,
+        Kind::Routes | Kind::Telemetry | Kind::Credential => None,
     }
 }
 
 /// A name alone does not say whether it is a workload's or a service's: nothing is both.
 fn removal(kind: Kind, name: &Arc<str>) -> Vec<Change> {
     match kind {
-        Kind::Telemetry => Vec::new(),
+        Kind::Telemetry | Kind::Credential => Vec::new(),
         Kind::Policy => PolicyName::parse(name)
             .map(Change::RemovePolicy)
             .into_iter()

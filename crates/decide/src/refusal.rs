@@ -186,7 +186,7 @@ reasons! {
     OutsideName "outside_name" "-"
         "The name of a host outside of the mesh cannot be resolved. The log line has the name. See whether the resolver of the waypoint's pod, or of the node, knows it."
     OutsideTls "outside_tls" "TLS_FAILURE"
-        "TLS with a host outside of the mesh, begun for a client by DestinationRule, failed. The log line says why: an authority that is not known (see the waypoint's `--outside-roots`), another name in the certificate (`sni`, `subjectAltNames`), or no common version or protocol."
+        "TLS with a host outside of the mesh, begun for a client by DestinationRule, failed. The log line says why: an authority that is not known (see the waypoint's `--outside-roots`), another name in the certificate (`sni`, `subjectAltNames`), no common version or protocol, or a Secret (`credentialName`) that is missing or cannot be used: the status of the DestinationRule says what is wrong with that."
     JwtMalformed "jwt_malformed" "-"
         "What stands where a token is expected is none: not three parts of base64url, not JSON, a name twice, or a claim of the wrong type. The log line says which."
     JwtTooLong "jwt_too_long" "-"

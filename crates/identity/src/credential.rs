@@ -151,7 +151,8 @@ impl fmt::Debug for Credential {
     }
 }
 
-fn system_time(time: ASN1Time) -> SystemTime {
+/// A certificate's time.
+pub(crate) fn system_time(time: ASN1Time) -> SystemTime {
     let seconds = time.timestamp();
     let distance = Duration::from_secs(seconds.unsigned_abs());
     let moved = if seconds < 0 {

@@ -2,6 +2,10 @@
 //! 1.2 too. Nothing of the mesh's trust holds for them, and they learn no identity of it.
 //!
 //! Sessions are not resumed: each connection is verified by what is believed when it is made.
+//!
+//! A user may say by whom servers are to be verified, and what is to be shown to them: `outside/papers.rs`.
+
+mod papers;
 
 use std::io;
 use std::path::Path;
@@ -19,6 +23,7 @@ use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
 };
 
+pub use self::papers::{OutsidePapers, PapersError};
 use crate::provider::provider;
 use crate::verify::{tls12_signature, tls13_signature};
 
@@ -78,22 +83,38 @@ impl OutsideRoots {
     }
 }
 
-/// A configuration to speak TLS with, of servers that are asked for so, by protocols of ALPN.
+/// A configuration to speak TLS with, of servers that are asked for so, by protocols of ALPN. If there are
+/// papers, servers are believed by their authorities and no others, and shown their certificate if that is
+/// asked for.
 pub fn config(
     roots: &OutsideRoots,
+    papers: Option<&OutsidePapers>,
     ask: &OutsideTls,
     protocols: &[&[u8]],
 ) -> Result<Arc<ClientConfig>, Error> {
+    let nobody = || OutsideRoots::only(&[]);
+    let roots = match papers {
+        None => roots.clone(),
+        Some(papers) => papers.roots().cloned().unwrap_or_else(nobody),
+    };
     let verifier = Verifier {
-        roots: Arc::clone(&roots.0),
+        roots: roots.0,
         names: ask.names.iter().map(|name| Name::of(name)).collect(),
         unverified: ask.unverified,
     };
-    let mut config = ClientConfig::builder_with_provider(crypto())
+    let builder = ClientConfig::builder_with_provider(crypto())
         .with_safe_default_protocol_versions()?
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(verifier))
-        .with_no_client_auth();
+        .with_custom_certificate_verifier(Arc::new(verifier));
+    let is_shown = ask
+        .credential
+        .as_ref()
+        .is_some_and(|asked| asked.certificate);
+    let shown = papers.filter(|_| is_shown).and_then(OutsidePapers::shown);
+    let mut config = match shown {
+        Some(shown) => builder.with_client_cert_resolver(shown),
+        None => builder.with_no_client_auth(),
+    };
     config.alpn_protocols = protocols.iter().map(|one| one.to_vec()).collect();
     config.resumption = Resumption::disabled();
     Ok(Arc::new(config))

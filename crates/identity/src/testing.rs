@@ -9,14 +9,15 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use ambit_model::TrustDomain;
+use ambit_model::{OutsideCredential, TrustDomain};
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, SanType,
+    BasicConstraints, Certificate, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa,
+    Issuer, KeyPair, KeyUsagePurpose, SanType,
 };
 
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ServerConfig, SupportedProtocolVersion};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion};
 
 use crate::{Credential, Trust};
 
@@ -79,6 +80,7 @@ impl Leaf {
 pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
     root: Vec<u8>,
+    root_pem: String,
 }
 
 impl Authority {
@@ -89,10 +91,11 @@ impl Authority {
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let key = KeyPair::generate().unwrap();
-        let root = params.self_signed(&key).unwrap().der().to_vec();
+        let root = params.self_signed(&key).unwrap();
         Self {
+            root: root.der().to_vec(),
+            root_pem: root.pem(),
             issuer: Issuer::new(params, key),
-            root,
         }
     }
 
@@ -108,6 +111,11 @@ impl Authority {
 
     /// Chain (leaf only) and key, DER, with whatever the leaf says.
     pub fn sign(&self, leaf: &Leaf) -> (Vec<Vec<u8>>, Vec<u8>) {
+        let (certificate, key) = self.signed(leaf);
+        (vec![certificate.der().to_vec()], key.serialize_der())
+    }
+
+    fn signed(&self, leaf: &Leaf) -> (Certificate, KeyPair) {
         let mut params = CertificateParams::default();
         let hosts = leaf.hosts.iter();
         let hosts = hosts.map(|host| SanType::DnsName(host.as_str().try_into().unwrap()));
@@ -126,7 +134,7 @@ impl Authority {
         ];
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
-        (vec![certificate.der().to_vec()], key.serialize_der())
+        (certificate, key)
     }
 
     /// What a server outside of the mesh answers TLS with, by this leaf and these protocols.
@@ -147,6 +155,35 @@ impl Authority {
             .with_single_cert(chain, key)
             .unwrap();
         config.alpn_protocols = protocols.iter().map(|one| one.to_vec()).collect();
+        Arc::new(config)
+    }
+
+    /// What a user's Secret has who shows this leaf to servers of this authority.
+    pub fn papers(&self, leaf: &Leaf) -> OutsideCredential {
+        let (certificate, key) = self.signed(leaf);
+        OutsideCredential {
+            chain: certificate.pem().into(),
+            key: key.serialize_pem().into(),
+            roots: self.root_pem.as_str().into(),
+        }
+    }
+
+    /// What a server outside of the mesh answers TLS with that asks for a certificate of this authority.
+    pub fn demanding(&self, leaf: &Leaf) -> Arc<ServerConfig> {
+        let (chain, key) = self.sign(leaf);
+        let chain = chain.into_iter().map(CertificateDer::from).collect();
+        let key = PrivateKeyDer::try_from(key).unwrap();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from(self.root())).unwrap();
+        let clients =
+            WebPkiClientVerifier::builder_with_provider(roots.into(), Arc::clone(&provider));
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_client_cert_verifier(clients.build().unwrap())
+            .with_single_cert(chain, key)
+            .unwrap();
         Arc::new(config)
     }
 

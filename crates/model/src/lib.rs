@@ -7,6 +7,7 @@
 mod authentication;
 mod bindings;
 mod claims;
+mod credential;
 mod endpoints;
 #[cfg(test)]
 mod fixtures;
@@ -27,6 +28,7 @@ mod workload;
 pub use authentication::{
     AuthenticationProblem, ClaimHeader, JwtRule, RequestAuthentication, TokenHeader,
 };
+pub use credential::OutsideCredential;
 pub use endpoints::Endpoints;
 pub use mesh::{Change, Mesh, Target};
 pub use names::{NetworkAddress, NotAServiceName, PolicyName, ServiceName, WorkloadUid};
@@ -57,9 +59,9 @@ pub use telemetry::{
     TraceProtocol, TraceTag, Tracing, TracingRule, Waypoint as WaypointName, client_identity,
 };
 pub use traffic::{
-    Balancing, ConnectionPolicy, HashKey, HashPolicy, HashTable, HttpVersion, Keepalive,
-    LocalityPolicy, OutlierPolicy, OutsideTls, PortPolicies, RetryShare, ServiceTraffic, Subset,
-    TrafficPolicy,
+    Balancing, ConnectionPolicy, CredentialUse, HashKey, HashPolicy, HashTable, HttpVersion,
+    Keepalive, LocalityPolicy, OutlierPolicy, OutsideTls, PortPolicies, RetryShare, ServiceTraffic,
+    Subset, TrafficPolicy,
 };
 pub use workload::{
     GatewayAddress, Health, Locality, TunnelProtocol, Waypoint, Workload, WorkloadType,

@@ -91,6 +91,19 @@ pub struct OutsideTls {
     /// Why nothing is sent to the host, if what somebody asks for cannot be done.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unusable: Option<Arc<str>>,
+    /// What is believed and shown in the place of what the waypoint has by itself. Whoever does not know this
+    /// field finds the host unusable.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub credential: Option<CredentialUse>,
+}
+
+/// That the authorities of a credential are believed about a server, and no others.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct CredentialUse {
+    /// Its name: `NAMESPACE/NAME`.
+    pub name: Arc<str>,
+    /// Whether its certificate is shown to servers that ask for one.
+    pub certificate: bool,
 }
 
 /// Which of several endpoints.

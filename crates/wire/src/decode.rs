@@ -11,8 +11,9 @@ mod authorization;
 mod routes;
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
-use ambit_model::{MeshTelemetry, Policy, Service, TelemetryRules, Workload};
+use ambit_model::{MeshTelemetry, OutsideCredential, Policy, Service, TelemetryRules, Workload};
 use prost::Message;
 
 use crate::{security, waypoint, workload as wire};
@@ -114,6 +115,22 @@ pub fn telemetry_from_bytes(body: &[u8]) -> Result<DecodedTelemetry, DecodeError
         false => serde_json::from_slice(&message.rules).map(DecodedTelemetry::Rules),
     };
     read.map_err(|e| DecodeError::Message(e.to_string()))
+}
+
+/// Reads what TLS with hosts outside of the mesh is spoken by, from its encoding. What is wrong with it is told
+/// without any of it.
+pub fn credential_from_bytes(body: &[u8]) -> Result<OutsideCredential, DecodeError> {
+    let unreadable = || DecodeError::Message("no credential".to_owned());
+    let message = waypoint::OutsideCredential::decode(body).map_err(|_unreadable| unreadable())?;
+    let text = |bytes: &[u8]| match std::str::from_utf8(bytes) {
+        Ok(text) => Ok(Arc::from(text)),
+        Err(_binary) => Err(unreadable()),
+    };
+    Ok(OutsideCredential {
+        chain: text(&message.chain)?,
+        key: text(&message.key)?,
+        roots: text(&message.roots)?,
+    })
 }
 
 /// Reads a policy as a waypoint judges by it, from its encoding.

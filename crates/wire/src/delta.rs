@@ -37,6 +37,8 @@ pub const ROUTES_TYPE: &str = "type.googleapis.com/ambit.waypoint.v1.ServiceRout
 pub const TELEMETRY_TYPE: &str = "type.googleapis.com/ambit.waypoint.v1.Telemetry";
 /// Type of request authentications, of our own.
 pub const AUTHENTICATION_TYPE: &str = "type.googleapis.com/ambit.waypoint.v1.RequestAuthentication";
+/// Type of what TLS with hosts outside of the mesh is spoken by, of our own.
+pub const CREDENTIAL_TYPE: &str = "type.googleapis.com/ambit.waypoint.v1.OutsideCredential";
 /// `system_version_info` of a response that more responses of the same state follow.
 pub const MORE: &str = "ambit.mesh/more";
 /// Field of the node's metadata by which a client says that it waits for the end of [`MORE`].

@@ -12,7 +12,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use ambit_model::{
-    MeshTelemetry, Policy, RequestAuthentication, Service, ServiceRoutes, TelemetryRules, Workload,
+    MeshTelemetry, OutsideCredential, Policy, RequestAuthentication, Service, ServiceRoutes,
+    TelemetryRules, Workload,
 };
 use bytes::Bytes;
 use prost::Message;
@@ -134,6 +135,17 @@ pub fn authentication_entry(object: &RequestAuthentication) -> (Arc<str>, Entry)
         object.name.to_string().into(),
         entry(&message, Arc::from([])),
     )
+}
+
+/// What TLS with hosts outside of the mesh is spoken by, as a named, versioned resource.
+pub fn credential_entry(name: &str, given: &OutsideCredential) -> (Arc<str>, Entry) {
+    let bytes = |text: &Arc<str>| Bytes::copy_from_slice(text.as_bytes());
+    let message = waypoint::OutsideCredential {
+        chain: bytes(&given.chain),
+        key: bytes(&given.key),
+        roots: bytes(&given.roots),
+    };
+    (name.into(), entry(&message, Arc::from([])))
 }
 
 /// The name by which an address of a network can be asked for.

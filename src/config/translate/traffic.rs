@@ -83,7 +83,10 @@ pub(super) fn translate(inputs: &Inputs<'_>, service: &ObjectKey) -> TranslatedT
     };
     let mut verdicts = Verdicts::new();
     let rules = deciding(inputs, &of, &mut verdicts);
-    let traffic = (!rules.is_empty()).then(|| merged(&rules, &of, &mut verdicts));
+    let mut traffic = (!rules.is_empty()).then(|| merged(&rules, &of, &mut verdicts));
+    if let (Some(traffic), Some(first)) = (&mut traffic, rules.first()) {
+        settle(inputs, traffic, first, &mut verdicts);
+    }
     TranslatedTraffic { traffic, verdicts }
 }
 
@@ -107,6 +110,35 @@ pub(super) fn has_subset(inputs: &Inputs<'_>, service: &ObjectKey, subset: &str)
     let rules = deciding(inputs, &ruled, &mut Verdicts::new());
     let mut subsets = rules.iter().flat_map(|rule| &rule.object.spec.subsets);
     subsets.any(|there| *there.name == *subset)
+}
+
+/// Says whose Secrets the policies of a service name. Rules that hold together are of one namespace, but for those
+/// of several roots of the mesh; and only a waypoint of that namespace is given its Secrets.
+fn settle(
+    inputs: &Inputs<'_>,
+    traffic: &mut ServiceTraffic,
+    first: &Rule<'_>,
+    verdicts: &mut Verdicts,
+) {
+    let own = &*first.key.namespace;
+    let elsewhere =
+        "tls.credentialName: Secrets are given to waypoints of their own namespace only";
+    let namespace = match (inputs.settings.reads_credentials, first.rank) {
+        (false, _) => Err(tls::NOT_READ.0),
+        (true, 0) => Ok(own),
+        (true, _) => Err(elsewhere),
+    };
+    let any = tls::settle(traffic, namespace);
+    if any && namespace == Err(elsewhere) {
+        let what = format!(
+            "Secrets of namespace {own} are given to waypoints of that namespace only, and the host is behind one of \
+             another: nothing is sent to it"
+        );
+        let advice = "put rule and Secret into the namespace of the waypoint";
+        let finding = Finding::new("spec.trafficPolicy.tls.credentialName", what, advice);
+        let verdict = verdicts.entry(first.key.clone()).or_default();
+        verdict.findings.push((Severity::Error, finding));
+    }
 }
 
 impl Ruled<'_> {

@@ -96,7 +96,7 @@ impl Line {
             Kind::Address => &mut self.addresses,
             Kind::Policy => &mut self.policies,
             Kind::Routes => &mut self.routes,
-            Kind::Telemetry => unreachable!("no line has a client of it"),
+            Kind::Telemetry | Kind::Credential => unreachable!("no line has a client of it"),
             Kind::Authentication => &mut self.authentications,
         }
     }
@@ -599,4 +599,68 @@ fn rules_for_what_is_told_come_from_the_namespaces_of_a_waypoint_and_go() {
     line.publisher.tell_rules(all[1..].iter());
     line.publish(&[address("web", "3")]);
     assert_eq!(exchange(&mut line, false), "-shop/a");
+}
+
+#[test]
+fn credentials_go_to_waypoints_of_their_own_namespace_and_to_nobody_else() {
+    use ambit_model::OutsideCredential;
+    let given = |key: &str| OutsideCredential {
+        key: key.into(),
+        ..OutsideCredential::default()
+    };
+    let mut line = Line::new(&[address("web", "1")]);
+    let (first, second) = (given("one"), given("two"));
+    let all = [
+        ("shop/c", &first),
+        ("other/c", &first),
+        ("shop.x/c", &first),
+    ];
+    let tell = |line: &mut Line, all: &[(&str, &OutsideCredential)]| {
+        let all = all
+            .iter()
+            .map(|(name, given)| ((*name).to_owned(), Some(*given)));
+        line.publisher.tell_credentials(all);
+    };
+    tell(&mut line, &all);
+    line.publish(&[address("web", "2")]);
+    let shown = format!("{:?}", line.now);
+    assert!(
+        !shown.contains("111, 110, 101") && !shown.contains("one"),
+        "{shown}"
+    );
+    let client = Client::new(CREDENTIAL_TYPE);
+    let ask = |line: &mut Line| {
+        let asked = client.connect(Node::default());
+        assert!(line.subscription.request(asked, &line.now).is_some());
+        line.subscription.poll(&line.now)
+    };
+    // An agent, whoever it is of.
+    line.subscription = Subscription::new(&line.now, None);
+    let sent = ask(&mut line);
+    assert_eq!(sent.map_or(0, |(_, response)| response.resources.len()), 0);
+
+    let mut client = client.clone();
+    let scope = Scope::new(name("waypoint"), Arc::from([]), &Mesh::default());
+    line.subscription = Subscription::new(&line.now, Some(scope));
+    let (kind, response) = ask(&mut line).unwrap();
+    assert_eq!(kind, Kind::Credential);
+    let mut take = |line: &mut Line, response| {
+        let update = client.receive(response, |_| Ok(()));
+        let answer = client.answer(&update.nonce, &[]);
+        line.subscription.request(answer, &line.now).unwrap();
+        let changed = update.changed.iter().map(|one| format!("+{}", one.name));
+        let removed = update.removed.iter().map(|name| format!("-{name}"));
+        changed.chain(removed).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(take(&mut line, response), "+shop/c");
+    // Another key of it, then none.
+    for (all, expected) in [
+        (&[("shop/c", &second)][..], "+shop/c"),
+        (&[][..], "-shop/c"),
+    ] {
+        tell(&mut line, all);
+        line.publish(&[address("web", expected)]);
+        let (_, response) = line.subscription.poll(&line.now).unwrap();
+        assert_eq!(take(&mut line, response), expected);
+    }
 }

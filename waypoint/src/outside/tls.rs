@@ -1,4 +1,9 @@
 //! TLS that is begun with a host outside of the mesh, for clients that speak without.
+//!
+//! What users give for that ([`Credentials`]) comes from the control plane and stays in memory. Another version of it
+//! holds for connections that are begun from then on.
+
+mod credentials;
 
 use std::collections::HashMap;
 use std::io;
@@ -13,6 +18,8 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::ClientConfig;
+
+pub(crate) use self::credentials::Credentials;
 
 /// How long a handshake may take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -53,7 +60,9 @@ pub(crate) struct Originator {
 struct Shared {
     /// The system's if nothing else is said, read when they are first needed.
     roots: OnceLock<OutsideRoots>,
-    configs: Mutex<HashMap<Ask, Arc<ClientConfig>>>,
+    /// Each with the version of the credential that it is for.
+    configs: Mutex<HashMap<Ask, (u64, Arc<ClientConfig>)>>,
+    credentials: Credentials,
 }
 
 /// A connection in TLS.
@@ -75,7 +84,7 @@ impl Originator {
         ask: &Arc<OutsideTls>,
         inner: Inner,
     ) -> Result<Secure, String> {
-        if let Some(why) = &ask.unusable {
+        if let (Some(why), None) = (&ask.unusable, &ask.credential) {
             return Err(format!("as its DestinationRule asks for it: {why}"));
         }
         let name = ask.sni.as_deref().or(host).unwrap_or_default();
@@ -91,18 +100,36 @@ impl Originator {
         Ok(Box::new(secure))
     }
 
+    /// What users give.
+    pub(crate) fn credentials(&self) -> &Credentials {
+        &self.shared.credentials
+    }
+
     fn config(&self, ask: &Arc<OutsideTls>, inner: Inner) -> Result<Arc<ClientConfig>, String> {
+        let held = match &ask.credential {
+            Some(asked) => Some(self.shared.credentials.held(asked, ask.unverified)?),
+            None => None,
+        };
+        let version = held.as_ref().map_or(0, |held| held.version);
         let key = (Arc::clone(ask), inner);
-        if let Some(kept) = self.shared.configs.lock().get(&key) {
+        if let Some((of, kept)) = self.shared.configs.lock().get(&key)
+            && *of == version
+        {
             return Ok(Arc::clone(kept));
         }
-        let roots = self.shared.roots.get_or_init(OutsideRoots::system);
-        let config = config(roots, ask, inner.protocols()).map_err(|error| error.to_string())?;
+        let roots = || self.shared.roots.get_or_init(OutsideRoots::system).clone();
+        let papers = held.as_ref().map(|held| &held.papers);
+        let roots = match papers {
+            Some(_) => OutsideRoots::only(&[]),
+            None => roots(),
+        };
+        let config = config(&roots, papers, ask, inner.protocols());
+        let config = config.map_err(|error| error.to_string())?;
         let mut configs = self.shared.configs.lock();
         if configs.len() >= KEPT {
             configs.clear();
         }
-        configs.insert(key, Arc::clone(&config));
+        configs.insert(key, (version, Arc::clone(&config)));
         Ok(config)
     }
 }

@@ -16,7 +16,7 @@ use tokio_util::either::Either;
 
 use super::keepalive;
 use crate::identity::Identity;
-use crate::outside::tls::{Inner, Originator, Secure};
+use crate::outside::tls::{Credentials, Inner, Originator, Secure};
 use crate::request::hops;
 use crate::view::Destination;
 
@@ -160,6 +160,11 @@ impl Linker {
     /// The same, which begins TLS with hosts outside of the mesh by this.
     pub(crate) fn beginning(self, originator: Originator) -> Self {
         Self { originator, ..self }
+    }
+
+    /// What users give for TLS with hosts outside of the mesh.
+    pub(crate) fn credentials(&self) -> &Credentials {
+        self.originator.credentials()
     }
 
     /// Connects to an endpoint.

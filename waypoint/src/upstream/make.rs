@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ambit_kit::tasks::Tasks;
+use ambit_model::OutsideTls;
 use ambit_tunnel::{Gathered, OpenError, in_turns};
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -90,6 +91,12 @@ impl Maker {
             width,
             tasks,
         }
+    }
+
+    /// What tells connections that were begun by this TLS from those of before: 0 where nothing changes.
+    pub(super) fn version(&self, tls: &OutsideTls) -> u64 {
+        let asked = tls.credential.as_ref();
+        asked.map_or(0, |asked| self.linker.credentials().version(asked))
     }
 
     /// One that speaks HTTP/1.1.

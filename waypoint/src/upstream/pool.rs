@@ -58,12 +58,12 @@ pub(super) struct Key {
     via: Option<Via>,
     /// The number of the cluster, if its connections are not shared with others.
     pub(super) cluster: u64,
-    /// The TLS that was begun with it, and for which host.
-    tls: Option<(Arc<OutsideTls>, Option<Arc<str>>)>,
+    /// The TLS that was begun with it, for which host, and by which version of what a user gives.
+    tls: Option<(Arc<OutsideTls>, Option<Arc<str>>, u64)>,
 }
 
 impl Key {
-    fn of(to: &Destination, terms: Option<&Arc<Terms>>) -> Self {
+    fn of(maker: &Maker, to: &Destination, terms: Option<&Arc<Terms>>) -> Self {
         let workload = &to.workload;
         let pod = workload.pod_uid.clone();
         Self {
@@ -72,7 +72,10 @@ impl Key {
             identity: to.identity.clone(),
             via: to.via.clone(),
             cluster: terms.map_or(0, |terms| terms.number()),
-            tls: begun(to, terms).map(|ask| (ask, to.host.clone())),
+            tls: begun(to, terms).map(|ask| {
+                let version = maker.version(&ask);
+                (ask, to.host.clone(), version)
+            }),
         }
     }
 }
@@ -119,6 +122,10 @@ pub(crate) enum SendError {
 pub(crate) struct Lease(Use);
 
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "kept once for each request: a box would be one more"
+)]
 enum Use {
     Alone(HttpPool, Key, Carrier, Option<Arc<Terms>>),
     Among { _held: Held },
@@ -267,7 +274,7 @@ impl HttpPool {
         on: On<'_>,
     ) -> Result<(Response<Incoming>, Lease), SendError> {
         let On { fresh, terms, .. } = on;
-        let key = Key::of(to, terms);
+        let key = Key::of(&self.inner.maker, to, terms);
         let kept = match fresh {
             true => None,
             false => self.inner.idle.take(&key, lifetime(terms)).await,
@@ -400,7 +407,10 @@ impl HttpPool {
         on: On<'_>,
     ) -> Result<(Response<Incoming>, Lease), SendError> {
         let On { fresh, terms, .. } = on;
-        let slot = self.inner.shared.slot(&Key::of(to, terms));
+        let slot = self
+            .inner
+            .shared
+            .slot(&Key::of(&self.inner.maker, to, terms));
         let share = slot.share(client);
         let share = share.ok_or(ConnectError::Full(to.address))?;
         let bounds = Bounds::of(terms);
@@ -460,7 +470,7 @@ impl HttpPool {
                     // listened has not rung for us.
                     dial.left();
                     newer_than = 0;
-                    self.make_room(&Key::of(to, terms));
+                    self.make_room(&Key::of(&self.inner.maker, to, terms));
                     on.asks(false);
                     if let Some(rung) = rung.take() {
                         rung.await;

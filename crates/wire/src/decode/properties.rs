@@ -176,6 +176,7 @@ prop_compose! {
                 sni: (number % 2 == 0).then(|| "sni.example.com".into()),
                 names: vec!["a.example.com".into(); (number % 3) as usize], unverified: number % 5 == 0,
                 unusable: (number % 7 == 0).then(|| "why".into()),
+                credential: (number % 4 == 0).then(|| CredentialUse { name: "shop/c".into(), certificate: number % 8 == 0 }),
             })),
         }
     }

@@ -1,11 +1,12 @@
 //! What a server serves from.
 
+use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
 /// One resource of a catalog.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Entry {
     /// Hash of its content.
     pub version: Arc<str>,
@@ -13,6 +14,17 @@ pub struct Entry {
     pub body: Bytes,
     /// Other names it can be asked for by.
     pub aliases: Arc<[Arc<str>]>,
+}
+
+/// What a resource says may be a secret: how long it is will do.
+impl fmt::Debug for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Entry")
+            .field("version", &self.version)
+            .field("length", &self.body.len())
+            .field("aliases", &self.aliases)
+            .finish()
+    }
 }
 
 /// The state that is served: an immutable snapshot.

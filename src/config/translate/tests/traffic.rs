@@ -245,7 +245,7 @@ fn what_has_no_effect_is_said() {
             "shop/r",
             "host: api.example.com, trafficPolicy: {portLevelSettings: [{port: {number: 443}, tls: {mode: MUTUAL, credentialName: c}}]}"
                 .to_owned(),
-            "true spec.trafficPolicy.portLevelSettings[0].tls.mode",
+            "true spec.trafficPolicy.portLevelSettings[0].tls.credentialName: the control plane reads no Secrets",
         ),
         ("shop/r", simple("PASSTHROUGH"), "followed as LEAST_REQUEST"),
         (

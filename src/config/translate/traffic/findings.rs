@@ -12,7 +12,7 @@ use crate::config::translate::{Inputs, subject};
 
 use super::keepalive;
 use super::policy::hash_key;
-use super::tls::{self, Towards};
+use super::tls::{self, Secrets, Towards};
 
 /// Largest ring and table that waypoints make: each subset of each port has one of its own.
 const LARGEST_RING: u64 = 1 << 16;
@@ -54,8 +54,13 @@ pub fn findings(
         );
     }
     let towards = towards(inputs, key, object);
+    let secrets = Secrets {
+        are_read: inputs.settings.reads_credentials,
+        namespace: &key.namespace,
+        known: inputs.credentials,
+    };
     for (field, policy) in object.policies() {
-        of_policy(&field, policy, towards, &mut notes);
+        of_policy(&field, policy, towards, secrets, &mut notes);
     }
     notes.0
 }
@@ -93,12 +98,18 @@ fn host(inputs: &Inputs<'_>, key: &ObjectKey, object: &DestinationRule, notes: &
     }
 }
 
-fn of_policy(field: &str, policy: &TrafficPolicy, towards: Towards, notes: &mut Notes) {
+fn of_policy(
+    field: &str,
+    policy: &TrafficPolicy,
+    towards: Towards,
+    secrets: Secrets<'_>,
+    notes: &mut Notes,
+) {
     let balancer = policy.load_balancer.as_ref();
     let pool = policy.connection_pool.as_ref();
     of_part(field, balancer, pool, towards, notes);
     if let Some(tls) = &policy.tls {
-        tls::findings(&format!("{field}.tls"), tls, towards, notes);
+        tls::findings(&format!("{field}.tls"), tls, towards, secrets, notes);
     }
     for (index, port) in policy.port_level_settings.iter().enumerate() {
         let field = format!("{field}.portLevelSettings[{index}]");
@@ -106,7 +117,7 @@ fn of_policy(field: &str, policy: &TrafficPolicy, towards: Towards, notes: &mut 
         let pool = port.connection_pool.as_ref();
         of_part(&field, balancer, pool, towards, notes);
         if let Some(tls) = &port.tls {
-            tls::findings(&format!("{field}.tls"), tls, towards, notes);
+            tls::findings(&format!("{field}.tls"), tls, towards, secrets, notes);
         }
     }
     if policy.tunnel.is_some() {

@@ -1,12 +1,16 @@
 //! TLS of a destination rule: that of the mesh towards its services, our own towards hosts outside of it.
 //!
 //! What cannot be followed towards a host outside is no reason to go there without: nothing goes there.
+//!
+//! Certificates of a user's come from Secrets (`credentialName`), never from files. A Secret is the rule's
+//! namespace's, and is handed to waypoints of that namespace only: a rule of another one names nothing there.
 
 use std::sync::Arc;
 
-use ambit_model::OutsideTls;
+use ambit_model::{CredentialUse, OutsideTls, ServiceTraffic};
 
 use super::findings::Notes;
+use crate::config::credentials::{self, Credentials};
 use crate::config::objects::destination_rule::policy::{Tls, TlsMode};
 use crate::config::objects::names::Name;
 
@@ -22,58 +26,156 @@ pub(super) enum Towards {
 /// A field that cannot be followed towards hosts outside: its name, what is wrong, what to do.
 type Unusable = (&'static str, &'static str, &'static str);
 
-/// The fields that say where a certificate or authority is.
+/// The fields that say where a certificate or authority is, and what of them cannot be followed.
 fn unusable(tls: &Tls) -> Option<Unusable> {
-    const ROOTS: &str = "leave it out: servers are verified by the authorities of the waypoint's system and of its --outside-roots";
+    const SECRET: &str = "leave it out, and write credentialName with a Secret that has it";
     const NO_FILES: &str = "a file in the waypoint's pod, which has none";
-    match tls.mode {
-        Some(TlsMode::Mutual) => {
-            let what = "the waypoint has no certificate to show to servers outside of the mesh";
-            let advice =
-                "write SIMPLE, or let the client itself speak TLS to a port of protocol TLS";
-            return Some(("mode", what, advice));
-        }
+    let is_there = |path: &Option<Arc<str>>| path.as_deref().is_some_and(|path| !path.is_empty());
+    let is_mutual = match tls.mode {
         Some(TlsMode::IstioMutual) => {
             let what = "servers outside of the mesh do not know its authority";
             return Some(("mode", what, "write SIMPLE, or DISABLE for plaintext"));
         }
         None | Some(TlsMode::Disable) => return None,
-        Some(TlsMode::Simple) => {}
-    }
-    if tls.credential_name.is_some() {
-        let what = "secrets are not handed to waypoints";
-        return Some(("credentialName", what, ROOTS));
-    }
-    let is_file = |path: &Option<Arc<str>>| {
-        let path = path.as_deref().unwrap_or_default();
-        !path.is_empty() && path != "system"
+        Some(TlsMode::Mutual) => true,
+        Some(TlsMode::Simple) => false,
     };
-    if is_file(&tls.ca_certificates) {
-        return Some(("caCertificates", NO_FILES, ROOTS));
+    let own = [
+        ("clientCertificate", &tls.client_certificate),
+        ("privateKey", &tls.private_key),
+    ];
+    if let Some((name, _)) = own
+        .into_iter()
+        .find(|(_, path)| is_mutual && is_there(path))
+    {
+        return Some((name, NO_FILES, SECRET));
     }
-    is_file(&tls.ca_crl).then_some(("caCrl", NO_FILES, "leave it out"))
+    match credentials::named(&Arc::from(""), tls) {
+        None if is_mutual => {
+            let what = "missing: the waypoint has no certificate of its own for servers outside of the mesh";
+            return Some(("credentialName", what, "write the name of a Secret"));
+        }
+        Some(Err(())) => {
+            let what = "no name of a Secret of this object's namespace";
+            return Some(("credentialName", what, "write its name alone"));
+        }
+        Some(Ok(_)) if is_there(&tls.ca_certificates) => {
+            let what = "given beside credentialName, whose authorities are believed";
+            return Some(("caCertificates", what, "keep one of them"));
+        }
+        Some(Ok(_)) | None => {}
+    }
+    if is_there(&tls.ca_certificates) && tls.ca_certificates.as_deref() != Some("system") {
+        return Some(("caCertificates", NO_FILES, SECRET));
+    }
+    is_there(&tls.ca_crl).then_some(("caCrl", NO_FILES, "leave it out"))
 }
 
-/// The TLS that is begun with hosts outside; none where they are spoken to as the client does.
+/// The TLS that is begun with hosts outside; none where they are spoken to as the client does. A Secret is
+/// known by its bare name until [`settle`] says whose it is.
 pub(super) fn outside(tls: &Tls) -> Option<Arc<OutsideTls>> {
     if matches!(tls.mode, None | Some(TlsMode::Disable)) {
         return None;
     }
-    let unusable = unusable(tls).map(|(field, what, _)| format!("tls.{field}: {what}").into());
+    let unusable: Option<Arc<str>> =
+        unusable(tls).map(|(field, what, _)| format!("tls.{field}: {what}").into());
     let sni = tls.sni.clone().filter(|sni| !sni.is_empty());
+    let named = tls.credential_name.clone().filter(|_| unusable.is_none());
     Some(Arc::new(OutsideTls {
         sni,
         names: tls.subject_alt_names.clone(),
         unverified: tls.insecure_skip_verify == Some(true),
+        credential: named.map(|name| CredentialUse {
+            name,
+            certificate: tls.mode == Some(TlsMode::Mutual),
+        }),
         unusable,
     }))
 }
 
+/// Says whose Secrets a service's policies name: those of this namespace; or why they are not to be had.
+/// True if there are any.
+pub(super) fn settle(traffic: &mut ServiceTraffic, namespace: Result<&str, &str>) -> bool {
+    let subsets = traffic
+        .subsets
+        .values_mut()
+        .map(|subset| &mut subset.policies);
+    let parts = std::iter::once(&mut traffic.whole).chain(subsets);
+    let policies = parts.flat_map(|part| part.ports.values_mut().chain([&mut part.any]));
+    let mut any = false;
+    for tls in policies.filter_map(|policy| policy.tls.as_mut()) {
+        if tls.credential.is_none() {
+            continue;
+        }
+        any = true;
+        let tls = Arc::make_mut(tls);
+        let why = match (namespace, &mut tls.credential) {
+            (Ok(namespace), Some(asked)) => {
+                asked.name = format!("{namespace}/{}", asked.name).into();
+                "tls.credentialName: this version of the waypoint takes no Secrets"
+            }
+            (Ok(_), None) => continue,
+            (Err(why), credential) => {
+                *credential = None;
+                why
+            }
+        };
+        tls.unusable = Some(why.into());
+    }
+    any
+}
+
+/// Where it is said what is wrong with Secrets.
+#[derive(Clone, Copy)]
+pub(super) struct Secrets<'a> {
+    /// Whether they are read.
+    pub(super) are_read: bool,
+    /// Of the rule.
+    pub(super) namespace: &'a Arc<str>,
+    /// Those that were read.
+    pub(super) known: &'a Credentials,
+}
+
+/// Why Secrets are not had where they are not read, and what to do.
+pub(super) const NOT_READ: (&str, &str) = (
+    "the control plane reads no Secrets",
+    "set outside.credentials.enabled in the chart (--outside-credentials), or leave it out: servers are then \
+     verified by the authorities of the waypoint's system and of its --outside-roots",
+);
+
+impl Secrets<'_> {
+    fn note(self, field: &str, tls: &Tls, notes: &mut Notes) {
+        let Some(Ok(secret)) = credentials::named(self.namespace, tls) else {
+            return;
+        };
+        let field = format!("{field}.credentialName");
+        if !self.are_read {
+            let (what, advice) = NOT_READ;
+            let what = format!("{what}: nothing is sent to the host");
+            notes.wrong(field, &what, advice);
+        } else if let Some(what) = self.known.problem(&secret, tls) {
+            let advice = "put tls.crt, tls.key and ca.crt into it, in PEM; ca.crt alone for SIMPLE";
+            notes.warn(field, &what, advice);
+        }
+    }
+}
+
 /// What of it is not followed as it is written.
-pub(super) fn findings(field: &str, tls: &Tls, towards: Towards, notes: &mut Notes) {
+pub(super) fn findings(
+    field: &str,
+    tls: &Tls,
+    towards: Towards,
+    secrets: Secrets<'_>,
+    notes: &mut Notes,
+) {
     match towards {
         Towards::Mesh => of_mesh(field, tls, notes),
-        Towards::Outside => of_outside(field, tls, notes),
+        Towards::Outside => {
+            of_outside(field, tls, notes);
+            if unusable(tls).is_none() {
+                secrets.note(field, tls, notes);
+            }
+        }
     }
 }
 
@@ -184,14 +286,65 @@ mod tests {
         assert_eq!(sni(&taken_over.any), Some("a"));
     }
 
+    fn read_secrets<'a>(namespace: &'a Arc<str>, known: &'a Credentials) -> Secrets<'a> {
+        Secrets {
+            are_read: true,
+            namespace,
+            known,
+        }
+    }
+
+    #[test]
+    fn a_secret_is_asked_for_by_namespace_and_name_or_not_at_all() {
+        for (mode, certificate) in [("SIMPLE", false), ("MUTUAL", true)] {
+            let tls = json!({"tls": {"mode": mode, "credentialName": "c"}});
+            let traffic = ServiceTraffic {
+                whole: made(tls, None, Towards::Outside),
+                ..ServiceTraffic::default()
+            };
+            let of = |namespace| {
+                let mut traffic = traffic.clone();
+                assert!(settle(&mut traffic, namespace));
+                traffic.whole.any.tls.unwrap()
+            };
+            let asked = CredentialUse {
+                name: "shop/c".into(),
+                certificate,
+            };
+            let usable = of(Ok("shop"));
+            assert_eq!(usable.credential, Some(asked));
+            // A waypoint that does not know of credentials sends nothing.
+            assert!(usable.unusable.is_some());
+            let refused = of(Err("why"));
+            assert_eq!(
+                (&refused.credential, refused.unusable.as_deref()),
+                (&None, Some("why"))
+            );
+        }
+        let mut plain = ServiceTraffic {
+            whole: made(simple("a"), None, Towards::Outside),
+            ..ServiceTraffic::default()
+        };
+        assert!(!settle(&mut plain, Ok("shop")));
+        assert_eq!(plain.whole.any.tls.unwrap().unusable, None);
+    }
+
     #[test]
     fn what_cannot_be_followed_sends_nothing_and_is_said() {
+        let (shop, known) = (Arc::from("shop"), Credentials::default());
         for (tls, field) in [
-            (json!({"mode": "MUTUAL", "credentialName": "c"}), "mode"),
+            (
+                json!({"mode": "MUTUAL", "clientCertificate": "/c.pem", "privateKey": "/k.pem"}),
+                "clientCertificate",
+            ),
             (json!({"mode": "ISTIO_MUTUAL"}), "mode"),
             (
-                json!({"mode": "SIMPLE", "credentialName": "c"}),
+                json!({"mode": "SIMPLE", "credentialName": "other/c"}),
                 "credentialName",
+            ),
+            (
+                json!({"mode": "SIMPLE", "credentialName": "c", "caCertificates": "system"}),
+                "caCertificates",
             ),
             (
                 json!({"mode": "SIMPLE", "caCertificates": "/etc/a.pem"}),
@@ -208,7 +361,13 @@ mod tests {
                 "{field}"
             );
             let mut notes = Notes::default();
-            findings("f", &tls, Towards::Outside, &mut notes);
+            findings(
+                "f",
+                &tls,
+                Towards::Outside,
+                read_secrets(&shop, &known),
+                &mut notes,
+            );
             let said = format!("{notes:?}");
             assert!(
                 said.contains(&format!("f.{field}")) && said.contains("Error"),
@@ -235,7 +394,13 @@ mod tests {
             let tls = read(json!({ "tls": tls })).tls.unwrap();
             assert!(outside(&tls).is_none_or(|made| made.unusable.is_none()));
             let mut notes = Notes::default();
-            findings("f", &tls, Towards::Outside, &mut notes);
+            findings(
+                "f",
+                &tls,
+                Towards::Outside,
+                read_secrets(&shop, &known),
+                &mut notes,
+            );
             let all = format!("{notes:?}");
             assert_eq!(said.is_empty(), all == "Notes([])", "{all}");
             assert!(all.contains(said), "{all}");

@@ -1,6 +1,8 @@
 //! TLS with scripted servers.
 
+use ambit_identity::outside::OutsidePapers;
 use ambit_identity::testing::{Authority, Leaf};
+use ambit_model::{CredentialUse, OutsideCredential};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
@@ -138,4 +140,126 @@ async fn a_server_that_says_nothing_is_not_waited_for() {
     let begun = originator.begin(tcp, Some("api.example.com"), &plain, Inner::Http1);
     let why = begun.await.unwrap_err();
     assert!(why.contains("timed out"), "{why}");
+}
+
+/// An originator that holds this under the name of what is asked for.
+fn holding(given: &OutsideCredential) -> Originator {
+    let originator = Originator::believing(OutsideRoots::only(&[]));
+    let papers = OutsidePapers::read(given).unwrap();
+    originator.credentials().put("shop/c".into(), papers);
+    originator
+}
+
+fn with_credential(certificate: bool) -> Arc<OutsideTls> {
+    Arc::new(OutsideTls {
+        credential: Some(CredentialUse {
+            name: "shop/c".into(),
+            certificate,
+        }),
+        // As the control plane says it, for others than us.
+        unusable: Some("too new".into()),
+        ..OutsideTls::default()
+    })
+}
+
+/// Whether a server says hello to us, over a connection of its own.
+async fn greeted(
+    originator: &Originator,
+    server: &Arc<ServerConfig>,
+    ask: &Arc<OutsideTls>,
+) -> Result<(), String> {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let to = listener.local_addr().unwrap();
+    let acceptor = TlsAcceptor::from(Arc::clone(server));
+    tokio::spawn(async move {
+        let (tcp, _) = listener.accept().await.unwrap();
+        if let Ok(mut tls) = acceptor.accept(tcp).await {
+            tls.write_all(b"hello").await.ok();
+            tls.flush().await.ok();
+        }
+    });
+    let tcp = TcpStream::connect(to).await.unwrap();
+    let mut secure =
+        soon(originator.begin(tcp, Some("api.example.com"), ask, Inner::Other)).await?;
+    let mut hello = [0; 5];
+    let read = soon(secure.read_exact(&mut hello)).await;
+    read.map(drop).map_err(|error| told(&error))
+}
+
+#[tokio::test]
+async fn a_certificate_is_shown_and_its_authorities_alone_are_believed() {
+    let (ours, other) = (Authority::new("ours"), Authority::new("other"));
+    let server = ours.demanding(&Leaf::of_hosts(&["api.example.com"]));
+    let client = Leaf::of_hosts(&["client.example.com"]);
+    let (right, wrong) = (ours.papers(&client), other.papers(&client));
+    let mutual = with_credential(true);
+    greeted(&holding(&right), &server, &mutual).await.unwrap();
+    // Without a certificate, and with one of somebody else's.
+    let simple = with_credential(false);
+    greeted(&holding(&right), &server, &simple)
+        .await
+        .unwrap_err();
+    let foreign = OutsideCredential {
+        roots: right.roots.clone(),
+        ..wrong.clone()
+    };
+    greeted(&holding(&foreign), &server, &mutual)
+        .await
+        .unwrap_err();
+    // What the waypoint believes by itself does not count.
+    let originator = Originator::believing(OutsideRoots::only(&[ours.root()]));
+    let papers = OutsidePapers::read(&wrong).unwrap();
+    originator.credentials().put("shop/c".into(), papers);
+    let why = greeted(&originator, &server, &mutual).await.unwrap_err();
+    assert!(why.contains("no authority that is known"), "{why}");
+}
+
+#[tokio::test]
+async fn what_is_not_held_or_will_not_do_sends_nothing() {
+    let ours = Authority::new("ours");
+    let server = ours.demanding(&Leaf::of_hosts(&["api.example.com"]));
+    let client = Leaf::of_hosts(&["client.example.com"]);
+    let right = ours.papers(&client);
+    let originator = Originator::believing(OutsideRoots::only(&[ours.root()]));
+    let mutual = with_credential(true);
+    let why = greeted(&originator, &server, &mutual).await.unwrap_err();
+    assert!(
+        why.contains("shop/c") && why.contains("handed over"),
+        "{why}"
+    );
+    let bare = OutsideCredential {
+        chain: "".into(),
+        key: "".into(),
+        ..right.clone()
+    };
+    for (given, expected) in [
+        (bare, "tls.crt"),
+        (ours.papers(&client.clone().expired()), "expired"),
+    ] {
+        let why = greeted(&holding(&given), &server, &mutual)
+            .await
+            .unwrap_err();
+        assert!(why.contains(expected), "{why}");
+        assert!(given.key.is_empty() || !why.contains(&*given.key));
+    }
+}
+
+#[tokio::test]
+async fn another_version_holds_for_connections_from_then_on() {
+    let (ours, other) = (Authority::new("ours"), Authority::new("other"));
+    let server = ours.demanding(&Leaf::of_hosts(&["api.example.com"]));
+    let client = Leaf::of_hosts(&["client.example.com"]);
+    let mutual = with_credential(true);
+    let asked = mutual.credential.clone().unwrap();
+    let originator = holding(&other.papers(&client));
+    greeted(&originator, &server, &mutual).await.unwrap_err();
+    let first = originator.credentials().version(&asked);
+    let next = OutsidePapers::read(&ours.papers(&client)).unwrap();
+    originator.credentials().put("shop/c".into(), next);
+    greeted(&originator, &server, &mutual).await.unwrap();
+    let second = originator.credentials().version(&asked);
+    originator.credentials().remove("shop/c");
+    greeted(&originator, &server, &mutual).await.unwrap_err();
+    let third = originator.credentials().version(&asked);
+    assert!(first > 0 && second > first && third == 0);
 }
