@@ -24,6 +24,7 @@ mod lab;
 mod leaks;
 mod load;
 mod log_formats;
+mod outside_credentials;
 mod outside_hosts;
 mod path_forms;
 mod policy;
