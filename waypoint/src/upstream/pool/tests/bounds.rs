@@ -189,13 +189,13 @@ async fn a_connection_takes_no_request_once_it_is_as_old_as_it_may_become() {
         assert_eq!(connections.load(Ordering::SeqCst), 1, "{version:?}");
         let short = lives(Duration::from_millis(20));
         // One of them is not used again, and no request fails for it.
-        soon(async {
+        let asked = async {
             while connections.load(Ordering::SeqCst) < 4 {
                 exchange_on(&pool, &to, (version, &short)).await;
                 tokio::task::yield_now().await;
             }
-        })
-        .await;
+        };
+        Box::pin(soon(asked)).await;
         until(|| short.flow.pool.counts().connections <= 1).await;
     }
 }
