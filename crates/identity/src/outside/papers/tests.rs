@@ -48,7 +48,7 @@ fn what_cannot_be_used_is_told_apart() {
     assert_eq!(why(OutsideCredential::default()), PapersError::Empty);
     assert_eq!(why(with("x", key, roots)), PapersError::Certificate);
     assert_eq!(
-        why(with(&chain[..60], key, roots)),
+        why(with(chain.get(..60).unwrap(), key, roots)),
         PapersError::Certificate
     );
     assert_eq!(why(with(chain, "", roots)), PapersError::Key);
