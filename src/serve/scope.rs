@@ -1,6 +1,6 @@
 //! What one waypoint is told of: the services and workloads that are bound to it, what their routes
-//! lead to, all endpoints of those, and who has an address that it asks for: callers, and what the name of a
-//! host outside must not lead to. A machine without I/O.
+//! lead to, all endpoints of those, and who is at addresses that it asks for: those of callers, and those to
+//! which hosts outside of the mesh lead. A machine without I/O.
 //!
 //! Which services these are is kept ([`Scope::refresh`]); whether a resource belongs to one of them is
 //! seen from the resource itself, so that nothing has to be kept for an endpoint.
@@ -9,6 +9,7 @@
 //! it one by one, and connections that came through the waypoint have requests under way.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -18,8 +19,9 @@ use ambit_wire::encode::alias;
 
 use super::publication::Changes;
 
-/// Addresses that one waypoint may ask for: as many as it asks for at the most.
-const MOST_ASKED: usize = 10_000;
+/// Addresses that one waypoint may ask for: as many as it asks for at the most. One that is not taken in would be
+/// answered as nobody's.
+const MOST_ASKED: usize = 40_000;
 
 /// How long is told of what is bound no longer.
 pub(crate) const LINGER: Duration = Duration::from_secs(60);
@@ -145,21 +147,22 @@ impl Scope {
         services.chain(self.pods.leaving.values()).min().copied()
     }
 
-    /// Takes addresses in that it asks for by alias, and lets others go: names of workloads and services
-    /// that it is perhaps no longer told of.
+    /// Takes addresses in that it asks for by alias, and lets others go: names of what is there, of which
+    /// it is told now, or perhaps no longer.
     pub(crate) fn ask(&mut self, ask: &[String], leave: &[String], mesh: &Mesh) -> Vec<Arc<str>> {
-        let mut left = Vec::new();
+        let mut moved = Vec::new();
         for alias in leave {
             if self.asked.remove(alias.as_str()) {
-                left.extend(named_by(alias, mesh));
+                moved.extend(named_by(alias, mesh));
             }
         }
-        for name in ask {
+        for alias in ask.iter().filter(|alias| alias.contains('/')) {
             if self.asked.len() < MOST_ASKED {
-                self.asked.insert(name.as_str().into());
+                self.asked.insert(alias.as_str().into());
+                moved.extend(named_by(alias, mesh));
             }
         }
-        left
+        moved
     }
 
     /// Whether it is told of this workload or service.
@@ -170,7 +173,19 @@ impl Scope {
         let Some(name) = ServiceName::parse(name) else {
             return false;
         };
-        self.services.contains(&name) || mesh.service(&name).is_some_and(|s| self.asks_for(s))
+        self.services.contains(&name)
+            || mesh
+                .service(&name)
+                .is_some_and(|service| self.has_asked_for(service))
+    }
+
+    /// Whether an address that it asks for is that of a service of the cluster. Those that anybody may
+    /// write are no hindrance to whoever goes there.
+    fn has_asked_for(&self, service: &Service) -> bool {
+        let mut vips = service.vips.iter();
+        service.canonical
+            && !self.asked.is_empty()
+            && vips.any(|(vip, _)| self.asked.contains(&alias(&vip.network, vip.address)))
     }
 
     /// Whether it is told of the routes of this service: of those that it fronts.
@@ -211,10 +226,12 @@ impl Scope {
         let names = services.clone().map(|service| service.to_string().into());
         let endpoints = services.flat_map(|service| mesh.endpoints(service));
         let bound = self.pods.all.iter().filter_map(|uid| mesh.workload(uid));
-        let workloads = endpoints.chain(bound);
-        let workloads = workloads.map(|workload| workload.uid.as_str().into());
         let asked = self.asked.iter().flat_map(|alias| named_by(alias, mesh));
-        names.chain(workloads).chain(asked).collect()
+        let workloads = endpoints.chain(bound);
+        names
+            .chain(workloads.map(|workload| workload.uid.as_str().into()))
+            .chain(asked)
+            .collect()
     }
 
     /// Its own namespace, and those of services that it reaches and of pods that are bound to it, or
@@ -237,13 +254,6 @@ impl Scope {
                 .addresses
                 .iter()
                 .any(|address| self.asked.contains(&alias(&workload.network, *address)))
-    }
-
-    /// Whether it asks for an address of a service of the cluster.
-    fn asks_for(&self, service: &Service) -> bool {
-        let mut vips = service.vips.iter();
-        service.canonical
-            && vips.any(|(vip, _)| self.asked.contains(&alias(&vip.network, vip.address)))
     }
 
     fn is_ours(&self, waypoint: Option<&GatewayAddress>) -> bool {
@@ -270,17 +280,17 @@ impl Scope {
     }
 }
 
-/// Names of the workloads at the address that an alias is, or of the service of the cluster that has it.
-fn named_by(alias: &str, mesh: &Mesh) -> Vec<Arc<str>> {
+/// Names of the workloads, and of the service of the cluster, at the address that an alias is.
+pub(super) fn named_by<'m>(alias: &str, mesh: &'m Mesh) -> impl Iterator<Item = Arc<str>> + 'm {
     let (_, address) = alias.split_once('/').unwrap_or_default();
-    let Ok(address) = address.parse() else {
-        return Vec::new();
-    };
-    let workloads = mesh.workloads_at(address);
-    let workloads = workloads.map(|workload| Arc::from(workload.uid.as_str()));
-    let service = mesh.service_at(address).filter(|found| found.canonical);
-    let service = service.map(|service| service.name.to_string().into());
-    workloads.chain(service).collect()
+    let address: Option<IpAddr> = address.parse().ok();
+    address.into_iter().flat_map(|address| {
+        let workloads = mesh.workloads_at(address);
+        let workloads = workloads.map(|workload| workload.uid.as_str().into());
+        let service = mesh.service_at(address);
+        let service = service.filter(|service| service.canonical);
+        workloads.chain(service.map(|service| service.name.to_string().into()))
+    })
 }
 
 #[cfg(test)]

@@ -32,7 +32,7 @@ use ambit_wire::discovery::{DeltaDiscoveryRequest, DeltaDiscoveryResponse};
 use ambit_wire::encode::routes_edit;
 
 use super::publication::{Publication, Shelf};
-use super::scope::Scope;
+use super::scope::{Scope, named_by};
 
 /// The types that are served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -149,7 +149,13 @@ impl Catalog for Sight<'_> {
         all
     }
 
+    /// What a waypoint asks for by its address is what the mesh has there: of several that name one address
+    /// the shelf knows one, and not the one that counts.
     fn named_by(&self, alias: &str) -> Option<Arc<str>> {
+        if self.scope.is_some() && self.kind == Kind::Address {
+            let mut there = named_by(alias, self.mesh);
+            return there.find(|name| self.get(name).is_some());
+        }
         let name = self.shelf.named_by(alias)?;
         self.shows(&name).then_some(name)
     }
@@ -215,7 +221,7 @@ impl Subscription {
         if kind == Kind::Policy && !self.policies.is_subscribed() {
             self.keep_what_is_gone(&request, now);
         }
-        let left = match (kind, &mut self.scope) {
+        let moved = match (kind, &mut self.scope) {
             (Kind::Address, Some(scope)) => scope.ask(
                 &request.resource_names_subscribe,
                 &request.resource_names_unsubscribe,
@@ -235,7 +241,7 @@ impl Subscription {
             }
             Kind::Credential => self.credentials.request(request, &sights.credentials),
         };
-        self.addresses.changed(self.seen, &left, &sights.addresses);
+        self.addresses.changed(self.seen, &moved, &sights.addresses);
         Some((kind, outcome))
     }
 

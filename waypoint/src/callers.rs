@@ -1,12 +1,15 @@
-//! Who is behind the address of a client. Workloads that the waypoint does not front are not told
-//! by themselves: they are asked for when one of them first calls.
+//! Who is behind an address: that of a client, or one to which a host outside of the mesh leads.
+//! Workloads that the waypoint does not front, and services that no route of its leads to, are not told by
+//! themselves: they are asked for when one of them first calls, or a name first leads there.
 //!
-//! Nothing is decided by what is found of a client, which is for logs and metrics: a client is who its
+//! Of a client nothing is decided by what is found, which is for logs and metrics: a client is who its
 //! certificate says. So a call waits for it briefly, and goes on without; who calls after that time
 //! does not wait again.
 //!
-//! Where a host outside of the mesh is, the same is asked, to see that nobody of the mesh is there
-//! ([`Callers::stands_at`]). The control plane says so at once, and nobody waits after that.
+//! An address outside of the mesh is gone to only if nobody of the mesh is there. Silence does not say
+//! that: the control plane says of each address that it is asked for who is there, or that nobody is
+//! ([`Callers::heard`]), and from then on what changes. While it is away what it has said holds, and
+//! where it has said nothing nobody goes ([`Callers::outside`]).
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -18,16 +21,19 @@ use ambit_model::Workload;
 use ambit_uplink::Want;
 use ambit_wire::encode::alias;
 use parking_lot::Mutex;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 
 use crate::follow::Kind;
 use crate::view::View;
 
-/// How long a call waits to learn who calls.
+/// How long a call waits to learn who calls, and whether an address is outside of the mesh.
 const PATIENCE: Duration = Duration::from_millis(500);
-/// Addresses that are asked for at once, and how many of them for callers: further callers go without a name,
-/// so that where hosts outside are can still be asked.
-const MOST: (usize, usize) = (10_000, 8_000);
+/// Addresses of clients that are asked for at once; further callers go without a name.
+const MOST: usize = 10_000;
+/// The same of addresses outside of the mesh; for a further one another goes that is not in use.
+const MOST_OUTSIDE: usize = 30_000;
+/// After so long without an answer an address is asked for again, when somebody wants to go there.
+const AGAIN: Duration = Duration::from_secs(5);
 /// An address that has not called for so long is no longer asked for.
 const FORGOTTEN: Duration = Duration::from_secs(15 * 60);
 
@@ -35,24 +41,52 @@ const FORGOTTEN: Duration = Duration::from_secs(15 * 60);
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Presence(Arc<()>);
 
+impl Presence {
+    fn is_kept(&self) -> bool {
+        Arc::strong_count(&self.0) > 1
+    }
+}
+
+/// What an address is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Purpose {
+    /// To tell who calls.
+    Caller,
+    /// To know that nobody of the mesh is there.
+    Outside,
+}
+
 /// An address that is asked for.
 #[derive(Debug)]
 struct Asked {
+    purpose: Purpose,
     /// Until when calls wait to learn of it.
     until: Instant,
+    /// When the control plane was asked last.
+    since: tokio::time::Instant,
+    /// Whether it has answered: who is there is in the view, or nobody is.
+    answered: bool,
     /// When it called last.
     last: Instant,
     presence: Presence,
-    /// The control plane has said that it knows of nobody there.
-    nobody: bool,
 }
 
-/// Asks for callers.
-#[derive(Debug)]
+/// All of them.
+#[derive(Debug, Default)]
+struct Addresses {
+    all: HashMap<IpAddr, Asked>,
+    /// How many of them are outside of the mesh, by what they are asked for.
+    outside: usize,
+}
+
+/// Asks who is where. Clones are the same.
+#[derive(Clone, Debug)]
 pub(crate) struct Callers {
     wants: mpsc::Sender<Want<Kind>>,
-    asked: Mutex<HashMap<IpAddr, Asked>>,
+    asked: Arc<Mutex<Addresses>>,
     views: watch::Receiver<Arc<View>>,
+    /// Told when there are answers.
+    answers: Arc<Notify>,
 }
 
 impl Callers {
@@ -60,68 +94,59 @@ impl Callers {
     pub(crate) fn new(wants: mpsc::Sender<Want<Kind>>, views: watch::Receiver<Arc<View>>) -> Self {
         Self {
             wants,
-            asked: Mutex::default(),
+            asked: Arc::default(),
             views,
+            answers: Arc::default(),
         }
     }
 
     /// The workload with this address, if that can be learnt soon.
     pub(crate) async fn find(&self, address: IpAddr) -> (Option<Arc<Workload>>, Option<Presence>) {
-        self.look(address, false).await
-    }
-
-    /// Learns who stands where a host outside of the mesh is, if somebody does; while the answer is kept,
-    /// the view has whoever comes there.
-    pub(crate) async fn stands_at(&self, address: IpAddr) -> Option<Presence> {
-        self.look(address, true).await.1
-    }
-
-    /// A client may be so new that the control plane has not heard of it yet: for one the time is waited out.
-    async fn look(
-        &self,
-        address: IpAddr,
-        until_answered: bool,
-    ) -> (Option<Arc<Workload>>, Option<Presence>) {
         let address = address.to_canonical();
-        let known = |view: &Arc<View>| view.mesh.workloads_at(address).next().cloned();
+        let known = || {
+            let view = self.views.borrow();
+            view.mesh.workloads_at(address).next().cloned()
+        };
         // Also who is known already: perhaps it is known only for as long as it is asked for.
-        let most = if until_answered { MOST.0 } else { MOST.1 };
-        let asked = self.ask(address, most);
-        if let Some(known) = known(&self.views.borrow()) {
+        let asked = self.ask(address, Purpose::Caller);
+        if let Some(known) = known() {
             return (Some(known), asked.map(|(presence, _)| presence));
         }
         let Some((presence, until)) = asked else {
             return (None, None);
         };
+        // It may be so new that the control plane has not heard of it yet: that nobody is there is no answer.
+        let is_known = |view: &Arc<View>| view.mesh.workloads_at(address).next().is_some();
         let mut views = self.views.clone();
-        let is_answered = |view: &View| view.is_of_a_service(address) || self.is_nobodys(address);
-        let is_over = |view: &Arc<View>| until_answered && is_answered(view);
-        let seen = views.wait_for(|view| known(view).is_some() || is_over(view));
-        let seen = tokio::time::timeout_at(until.into(), seen).await;
-        let workload = seen.ok().and_then(Result::ok).and_then(|seen| known(&seen));
-        (workload, Some(presence))
+        let seen = views.wait_for(is_known);
+        // Whichever comes first.
+        tokio::time::timeout_at(until.into(), seen).await.ok();
+        (known(), Some(presence))
     }
 
-    /// Takes in what the control plane says is not there, before the view that has the rest of what it
-    /// says: who waits for that looks then.
-    pub(crate) fn gone(&self, names: &[Arc<str>]) {
-        // Of all names only aliases of addresses begin so.
-        let address = |name: &Arc<str>| name.strip_prefix('/')?.parse::<IpAddr>().ok();
-        let mut addresses = names.iter().filter_map(address).peekable();
-        if addresses.peek().is_none() {
-            return;
-        }
+    /// What keeps it known who is at an address outside of the mesh; `None` while that is not known, which
+    /// is waited for a moment. Who is there, if anybody is, stands in the view.
+    pub(crate) async fn outside(&self, address: IpAddr) -> Option<Presence> {
+        let address = address.to_canonical();
+        let (presence, _) = self.ask(address, Purpose::Outside)?;
+        let until = tokio::time::Instant::now() + PATIENCE;
+        self.answer(address, until).await.then_some(presence)
+    }
+
+    /// The control plane has answered for these addresses: what it says of them is in force.
+    pub(crate) fn heard(&self, addresses: impl Iterator<Item = IpAddr>) {
+        let mut any = false;
         let mut asked = self.asked.lock();
         for address in addresses {
-            if let Some(asked) = asked.get_mut(&address) {
-                asked.nobody = true;
+            if let Some(asked) = asked.all.get_mut(&address.to_canonical()) {
+                any |= !asked.answered;
+                asked.answered = true;
             }
         }
-    }
-
-    fn is_nobodys(&self, address: IpAddr) -> bool {
-        let asked = self.asked.lock();
-        asked.get(&address).is_some_and(|asked| asked.nobody)
+        drop(asked);
+        if any {
+            self.answers.notify_waiters();
+        }
     }
 
     /// Lets go of addresses that have not called for long, and have nothing open. While the line is
@@ -130,15 +155,16 @@ impl Callers {
         let now = clock::now();
         let room = self.wants.try_reserve().ok();
         let mut gone = Vec::new();
-        let mut asked = self.asked.lock();
-        asked.retain(|address, asked| {
-            let is_present = Arc::strong_count(&asked.presence.0) > 1;
-            if is_present {
+        let mut addresses = self.asked.lock();
+        let Addresses { all, outside } = &mut *addresses;
+        all.retain(|address, asked| {
+            if asked.presence.is_kept() {
                 asked.last = now;
             }
             let keep = room.is_none() || now.duration_since(asked.last) < FORGOTTEN;
             if !keep {
                 gone.push(alias("", *address));
+                *outside -= usize::from(asked.purpose == Purpose::Outside);
             }
             keep
         });
@@ -146,44 +172,95 @@ impl Callers {
             && !gone.is_empty()
         {
             // Under the lock: who calls again now is asked for after this, not before.
-            room.send(Want {
-                kind: Kind::Address,
-                ask: Vec::new(),
-                leave: gone,
-            });
+            room.send(want(Vec::new(), gone));
         }
     }
 
-    fn note(&self, address: IpAddr) -> Option<(Presence, Instant)> {
-        let mut asked = self.asked.lock();
-        let asked = asked.get_mut(&address)?;
-        asked.last = clock::now();
-        Some((asked.presence.clone(), asked.until))
+    /// Waits for an answer, until then; whether there is one.
+    async fn answer(&self, address: IpAddr, until: tokio::time::Instant) -> bool {
+        let answered = async {
+            loop {
+                // Made before it is looked: what comes in between counts.
+                let next = self.answers.notified();
+                if self.is_answered(address) {
+                    return;
+                }
+                next.await;
+            }
+        };
+        let answered = tokio::time::timeout_at(until, answered).await;
+        answered.is_ok()
+    }
+
+    fn is_answered(&self, address: IpAddr) -> bool {
+        let asked = self.asked.lock();
+        let asked = asked.all.get(&address);
+        asked.is_some_and(|asked| asked.answered)
     }
 
     /// What keeps the address asked for, now or already, and until when to wait for it; `None` if it
     /// is not.
-    fn ask(&self, address: IpAddr, most: usize) -> Option<(Presence, Instant)> {
-        if let Some(noted) = self.note(address) {
-            return Some(noted);
+    fn ask(&self, address: IpAddr, purpose: Purpose) -> Option<(Presence, Instant)> {
+        let now = clock::now();
+        let mut addresses = self.asked.lock();
+        if let Some(asked) = addresses.all.get_mut(&address) {
+            asked.last = now;
+            let is_late = !asked.answered && asked.since.elapsed() >= AGAIN;
+            if is_late && purpose == Purpose::Outside {
+                let again = want(vec![alias("", address)], Vec::new());
+                // If the line is full, later.
+                self.wants.try_send(again).ok();
+                asked.since = tokio::time::Instant::now();
+            }
+            return Some((asked.presence.clone(), asked.until));
         }
-        let mut asked = self.asked.lock();
-        if asked.len() >= most {
-            return None;
-        }
-        let want = Want {
-            kind: Kind::Address,
-            ask: vec![alias("", address)],
-            leave: Vec::new(),
-        };
+        let leave = addresses.room(purpose)?;
+        let leaving: Vec<Arc<str>> = leave.iter().map(|one| alias("", *one)).collect();
+        let want = want(vec![alias("", address)], leaving);
         self.wants.try_send(want).ok()?;
-        let asked = asked.entry(address).or_insert_with(|| Asked {
-            until: clock::now() + PATIENCE,
-            last: clock::now(),
+        if let Some(leave) = leave {
+            addresses.all.remove(&leave);
+            addresses.outside -= 1;
+        }
+        addresses.outside += usize::from(purpose == Purpose::Outside);
+        let asked = addresses.all.entry(address).or_insert_with(|| Asked {
+            purpose,
+            until: now + PATIENCE,
+            since: tokio::time::Instant::now(),
+            answered: false,
+            last: now,
             presence: Presence::default(),
-            nobody: false,
         });
         Some((asked.presence.clone(), asked.until))
+    }
+}
+
+fn want(ask: Vec<Arc<str>>, leave: Vec<Arc<str>>) -> Want<Kind> {
+    Want {
+        kind: Kind::Address,
+        ask,
+        leave,
+    }
+}
+
+impl Addresses {
+    /// The address that goes for a further one, if one has to; `None` if there is no room for it.
+    fn room(&self, purpose: Purpose) -> Option<Option<IpAddr>> {
+        let is_full = match purpose {
+            Purpose::Caller => self.all.len() - self.outside >= MOST,
+            Purpose::Outside => self.outside >= MOST_OUTSIDE,
+        };
+        match purpose {
+            _ if !is_full => Some(None),
+            Purpose::Caller => None,
+            Purpose::Outside => {
+                let mut all = self.all.iter();
+                let unused = all.find(|(_, asked)| {
+                    asked.purpose == Purpose::Outside && !asked.presence.is_kept()
+                });
+                unused.map(|(address, _)| Some(*address))
+            }
+        }
     }
 }
 

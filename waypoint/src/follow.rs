@@ -4,6 +4,7 @@
 //! What cannot be understood leaves what was there before it; what the control plane no longer says
 //! while it is away stays in force.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -193,14 +194,14 @@ impl Follower {
             }
             Kind::Policy | Kind::Authentication | Kind::Address => self.bring_in(kind, &update),
         };
-        if kind == Kind::Address {
-            self.proxy.callers.gone(&update.removed);
-        }
         self.put_in_force();
         if judged_otherwise {
             self.proxy.review.begin();
         }
         if kind == Kind::Address {
+            self.proxy
+                .callers
+                .heard(answered(&update, &self.trust_domain));
             self.purge();
             credentials::sweep(self.proxy.linker.credentials(), &self.view.mesh);
             let named = self.view.outside_names().iter();
@@ -256,7 +257,7 @@ impl Follower {
         self.put_in_force();
     }
 
-    /// True if policies are others now, or those of some workload.
+    /// True if policies are others now, or those of some workload, or whose tokens are judged.
     fn bring_in(&mut self, kind: Kind, update: &Update) -> bool {
         let now = clock::now();
         let changed = update.changed.iter();
@@ -279,7 +280,13 @@ impl Follower {
                 known.is_some_and(|was| {
                     was.policies != now.policies
                         || was.applicable_policies != now.applicable_policies
+                        || was.authentications != now.authentications
+                        || was.asked_authentications != now.asked_authentications
                 })
+            }
+            Change::PutService(now) => {
+                let known = self.view.mesh.service(&now.name);
+                known.is_some_and(|was| was.authentications != now.authentications)
             }
             _ => false,
         }
@@ -299,6 +306,21 @@ impl Follower {
             !is_one(pod) && known(pod).is_none_or(|now| identity_of(now).as_ref() != identity)
         });
     }
+}
+
+/// The addresses for which an update answers who is there: those of what it tells of, and those at which
+/// nobody is, which are told as the names that they were asked by.
+fn answered(update: &Update, trust_domain: &str) -> impl Iterator<Item = IpAddr> {
+    let changed = update.changed.iter();
+    let told = changed.filter_map(move |one| change(Kind::Address, one, trust_domain));
+    let told = told.flat_map(|change| match change {
+        Change::PutWorkload(workload) => workload.addresses.clone(),
+        Change::PutService(service) => service.vips.iter().map(|(vip, _)| vip.address).collect(),
+        _ => Vec::new(),
+    });
+    let nobody = update.removed.iter();
+    let nobody = nobody.filter_map(|name| name.strip_prefix('/')?.parse().ok());
+    told.chain(nobody)
 }
 
 /// Waits until then; for ever without a time.
@@ -451,3 +473,6 @@ fn put_in_force(identity: &Identity, issued: &Issued, domain: &TrustDomain) -> O
             .max(RETRY.0),
     )
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use ambit_identity::outside::OutsideRoots;
@@ -12,6 +12,7 @@ use ambit_kit::metrics::Registry;
 use ambit_kit::tasks::Tasks;
 use ambit_model::{Change, Health, PortMapping, TunnelProtocol, Workload};
 use ambit_telemetry::Telemetry;
+use ambit_uplink::Want;
 use arc_swap::ArcSwap;
 use clap::Parser as _;
 use parking_lot::Mutex;
@@ -30,6 +31,7 @@ use crate::callers::Callers;
 use crate::clusters::Clusters;
 use crate::drain::Drain;
 use crate::fixtures::{call, empty, endpoint, name};
+use crate::follow::Kind;
 use crate::gauges::Away;
 use crate::http::serve;
 use crate::identity::Identity;
@@ -91,6 +93,24 @@ impl Scripted {
     }
 }
 
+/// Stands in for a control plane: it says at once that nobody else is at an address that it is asked for,
+/// or nothing.
+fn answer(callers: Callers, mut wanted: mpsc::Receiver<Want<Kind>>, silent: Arc<AtomicBool>) {
+    let answering = async move {
+        while let Some(want) = wanted.recv().await {
+            if silent.load(Ordering::Relaxed) {
+                continue;
+            }
+            let asked = want.ask.iter();
+            let asked = asked.filter_map(|alias| alias.strip_prefix('/')?.parse().ok());
+            callers.heard(asked);
+        }
+    };
+    if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+        runtime.spawn(answering);
+    }
+}
+
 /// Waits for something that must happen.
 pub(crate) async fn soon<T>(what: impl Future<Output = T>) -> T {
     let waited = tokio::time::timeout(PATIENCE, Box::pin(what)).await;
@@ -104,6 +124,8 @@ pub(crate) struct Scene {
     registry: Registry,
     found: mpsc::Receiver<Guilty>,
     pub(crate) resolver: Arc<Scripted>,
+    /// Whether the control plane says nothing of addresses that it is asked for.
+    pub(crate) silent: Arc<AtomicBool>,
 }
 
 impl Scene {
@@ -163,7 +185,7 @@ impl Scene {
         let own = Own::new(&args, &Pages::new(&shown));
         let view = View::new(name("waypoint"), args.pod_ip);
         let (_, views) = watch::channel(Arc::new(view.clone()));
-        let (wants, _) = mpsc::channel(1);
+        let (wants, wanted) = mpsc::channel(16);
         let (verdicts, found) = Verdicts::new();
         let resolver = Arc::<Scripted>::default();
         let proxy = Arc::new(Proxy {
@@ -192,12 +214,15 @@ impl Scene {
             gone: Notify::new(),
             away: Away::default(),
         });
+        let silent = Arc::<AtomicBool>::default();
+        answer(proxy.callers.clone(), wanted, Arc::clone(&silent));
         Self {
             proxy,
             view,
             registry: shown.registry,
             found,
             resolver,
+            silent,
         }
     }
 

@@ -17,6 +17,7 @@ use ambit_model::{
 };
 use ambit_route::EndpointTag;
 
+use crate::callers::Presence;
 use crate::drain::{Drain, Step};
 use crate::endpoint::Via;
 use crate::outside::names::Use;
@@ -55,6 +56,8 @@ pub(crate) struct Destination {
     pub(crate) host: Option<Arc<str>>,
     /// What to tell of its use, if it is known by a name.
     pub(crate) used: Option<Arc<Use>>,
+    /// What keeps the control plane telling of who is at its address, if that is a client's own word.
+    pub(crate) _present: Option<Presence>,
 }
 
 impl Destination {
@@ -67,6 +70,7 @@ impl Destination {
             via: None,
             host: None,
             used: None,
+            _present: None,
         }
     }
 

@@ -185,6 +185,8 @@ reasons! {
         "The request, or the server name of the connection, is for a host that the ServiceEntry which was asked for is not about: the host is missing, is an address, does not fit the wildcard, or the server name is another than the request's. Ask for a host that it is about."
     OutsideName "outside_name" "-"
         "The name of a host outside of the mesh cannot be resolved. The log line has the name. See whether the resolver of the waypoint's pod, or of the node, knows it."
+    OutsideUnknown "outside_unknown" "-"
+        "Nobody knows yet whether an address outside of the mesh, to which a name leads or which was asked for, is that of a pod or service of the mesh: the control plane has not said so. It passes by itself; if it stays, look at the waypoint's connection to the control plane. Addresses of which it has said so are gone to also while it is away."
     OutsideTls "outside_tls" "TLS_FAILURE"
         "TLS with a host outside of the mesh, begun for a client by DestinationRule, failed. The log line says why: an authority that is not known (see the waypoint's `--outside-roots`), another name in the certificate (`sni`, `subjectAltNames`), no common version or protocol, or a Secret (`credentialName`) that is missing or cannot be used: the status of the DestinationRule says what is wrong with that."
     JwtMalformed "jwt_malformed" "-"

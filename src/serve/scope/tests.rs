@@ -184,11 +184,12 @@ fn a_backend_that_is_bound_later_has_its_routes_told() {
 fn callers_are_told_while_they_are_asked_for() {
     let mesh = mesh();
     let mut scope = scope(&mesh);
-    assert!(scope.ask(&["/10.0.0.4".to_owned()], &[], &mesh).is_empty());
+    let other = WorkloadUid::pod("Kubernetes", "shop", "other-0");
+    let moved = scope.ask(&["/10.0.0.4".to_owned()], &[], &mesh);
+    assert_eq!(moved, [Arc::from(other.as_str())]);
     assert!(told(&scope, &mesh).contains(&"other-0".to_owned()));
     assert!(!told(&scope, &mesh).contains(&"other".to_owned()));
     let left = scope.ask(&[], &["/10.0.0.4".to_owned()], &mesh);
-    let other = WorkloadUid::pod("Kubernetes", "shop", "other-0");
     assert_eq!(left, [Arc::from(other.as_str())]);
     assert!(!told(&scope, &mesh).contains(&"other-0".to_owned()));
 }
@@ -222,7 +223,8 @@ fn a_service_is_told_of_while_its_address_is_asked_for() {
         is_told
     };
     assert!(!told_of(&scope, "far"));
-    assert!(scope.ask(&both, &[], &mesh).is_empty());
+    let moved = scope.ask(&both, &[], &mesh);
+    assert_eq!(moved, [Arc::from(name("far").to_string())]);
     assert!(told_of(&scope, "far") && !told_of(&scope, "entry"));
     assert!(!scope.has_routes(&name("far").to_string()));
     let left = scope.ask(&[], &both, &mesh);

@@ -435,6 +435,23 @@ fn a_caller_that_is_asked_for_no_longer_is_forgotten() {
     assert_eq!(want(&alias, &[]), [format!("wds +{uid}")]);
 }
 
+/// Of two pods that have one address for a moment, the one that stays is told of too: else the address would
+/// seem to be nobody's once the other is gone.
+#[test]
+fn all_who_are_at_an_address_that_is_asked_for_are_told_of() {
+    let mut told = Told::new();
+    told.publish(endpoint("client-0", "elsewhere", "10.0.0.7"));
+    told.publish(endpoint("client-1", "elsewhere", "10.0.0.7"));
+    assert_eq!(told.line.exchange(), Vec::<String>::new());
+    let line = &mut told.line;
+    let request = line.addresses.want(&[Arc::from("/10.0.0.7")], &[]);
+    line.subscription.request(request, &line.now).unwrap();
+    let mut sent = line.exchange();
+    sent.sort();
+    let both = [0, 1].map(|n| format!("wds +Kubernetes//Pod/shop/client-{n}"));
+    assert_eq!(sent, both);
+}
+
 /// Routes of the service, with a rule for each path.
 fn routes(paths: impl IntoIterator<Item = u32>) -> ServiceRoutes {
     let mut http = HttpRoutes::default();

@@ -37,60 +37,6 @@ async fn only_the_first_calls_of_a_stranger_wait() {
     }
 }
 
-/// A host outside of the mesh would be slow when it is first asked for.
-#[tokio::test(start_paused = true)]
-async fn where_nobody_is_said_to_be_nobody_is_waited_for() {
-    let (mut callers, mut wanted) = callers();
-    let own = ServiceName::new("shop", "waypoint.shop.svc.cluster.local");
-    let view = Arc::new(View::new(own, "10.1.0.1".parse().unwrap()));
-    let (views, seen) = watch::channel(Arc::clone(&view));
-    callers.views = seen;
-    let address: IpAddr = CALLER.parse().unwrap();
-    let answer = async {
-        let wanted = wanted.recv().await.unwrap();
-        callers.gone(&["other".into(), "/no-address".into(), "/10.1.0.8".into()]);
-        views.send_replace(Arc::clone(&view));
-        tokio::task::yield_now().await;
-        callers.gone(&wanted.ask);
-        views.send_replace(Arc::clone(&view));
-    };
-    let began = tokio::time::Instant::now();
-    let (presence, ()) = tokio::join!(callers.stands_at(address), answer);
-    assert!(presence.is_some(), "who comes there later is seen");
-    assert_eq!(began.elapsed(), Duration::ZERO);
-    // A client may be newer than what the control plane knows.
-    let (workload, _) = callers.find(address).await;
-    assert!(workload.is_none() && began.elapsed() > PATIENCE / 2);
-}
-
-/// An address is nobody's only if the control plane says so, and not because it says nothing.
-#[tokio::test(start_paused = true)]
-async fn a_control_plane_that_is_silent_is_waited_for() {
-    let (mut callers, _wanted) = callers();
-    let own = ServiceName::new("shop", "waypoint.shop.svc.cluster.local");
-    let view = View::new(own, "10.1.0.1".parse().unwrap());
-    let (_views, seen) = watch::channel(Arc::new(view));
-    callers.views = seen;
-    let began = tokio::time::Instant::now();
-    callers.stands_at(CALLER.parse().unwrap()).await;
-    assert!(began.elapsed() > PATIENCE / 2, "{:?}", began.elapsed());
-}
-
-/// However many call, it can be asked who is where a host outside is.
-#[tokio::test(start_paused = true)]
-async fn callers_leave_room_for_hosts() {
-    let (callers, mut wanted) = callers();
-    let address = |n: usize| IpAddr::from(std::net::Ipv4Addr::from_bits(u32::try_from(n).unwrap()));
-    let first = 0x0a02_0000;
-    for n in first..first + MOST.1 {
-        assert!(callers.ask(address(n), MOST.1).is_some());
-        wanted.try_recv().unwrap();
-    }
-    let next = address(first + MOST.1);
-    assert!(callers.find(next).await.1.is_none());
-    assert!(callers.stands_at(next).await.is_some());
-}
-
 /// Who is known only because it was asked for a while ago would be forgotten while it calls.
 #[tokio::test]
 async fn who_is_known_is_asked_for_all_the_same() {
@@ -109,7 +55,7 @@ async fn who_is_known_is_asked_for_all_the_same() {
 }
 
 fn age(callers: &Callers) {
-    for asked in callers.asked.lock().values_mut() {
+    for asked in callers.asked.lock().all.values_mut() {
         asked.last = clock::now().checked_sub(FORGOTTEN).unwrap();
     }
 }
@@ -167,4 +113,85 @@ async fn an_address_that_cannot_be_left_now_is_left_later() {
     while wanted.try_recv().is_ok() {}
     callers.forget();
     assert_eq!(wanted.try_recv().unwrap().leave, asked.ask);
+}
+
+/// The control plane says nothing: that is not that nobody is there.
+#[tokio::test(start_paused = true)]
+async fn an_address_outside_is_not_gone_to_until_the_control_plane_has_said_who_is_there() {
+    let (callers, mut wanted) = callers();
+    let (address, other) = (CALLER.parse().unwrap(), "10.1.0.8".parse().unwrap());
+    assert!(callers.outside(address).await.is_none());
+    let asked = wanted.try_recv().unwrap();
+    callers.heard([other].into_iter());
+    assert!(callers.outside(address).await.is_none());
+    callers.heard([address].into_iter());
+    let presence = callers.outside(address).await;
+    assert!(presence.is_some());
+    // It goes away: what it has said holds, and what is new is not gone to.
+    drop(wanted);
+    for _ in 0..3 {
+        tokio::time::sleep(AGAIN * 2).await;
+        assert!(callers.outside(address).await.is_some());
+        assert!(callers.outside(other).await.is_none());
+    }
+    assert_eq!(asked.ask.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_waits_goes_on_when_the_answer_comes() {
+    let (callers, _wanted) = callers();
+    let address = CALLER.parse().unwrap();
+    let began = tokio::time::Instant::now();
+    let answer = async {
+        tokio::time::sleep(PATIENCE / 10).await;
+        callers.heard([address].into_iter());
+    };
+    let (presence, ()) = tokio::join!(callers.outside(address), answer);
+    assert!(presence.is_some());
+    assert!(began.elapsed() < PATIENCE / 2, "{:?}", began.elapsed());
+}
+
+/// A stream that breaks may take the answer with it.
+#[tokio::test(start_paused = true)]
+async fn an_address_outside_without_an_answer_is_asked_for_again() {
+    let (callers, mut wanted) = callers();
+    let address = CALLER.parse().unwrap();
+    assert!(callers.outside(address).await.is_none());
+    assert!(callers.outside(address).await.is_none());
+    assert_eq!(wanted.try_recv().unwrap().ask.len(), 1);
+    assert!(wanted.try_recv().is_err());
+    tokio::time::sleep(AGAIN).await;
+    assert!(callers.outside(address).await.is_none());
+    assert_eq!(wanted.try_recv().unwrap().ask.len(), 1);
+}
+
+fn numbered(number: usize) -> IpAddr {
+    let number = u32::try_from(number).unwrap();
+    std::net::Ipv4Addr::from_bits(0x0b00_0000 + number).into()
+}
+
+#[tokio::test(start_paused = true)]
+async fn callers_take_no_room_of_addresses_outside_and_these_take_turns() {
+    let (mut callers, _) = callers();
+    let (wants, mut wanted) = mpsc::channel(MOST + MOST_OUTSIDE + 8);
+    callers.wants = wants;
+    for number in 0..MOST {
+        assert!(callers.ask(numbered(number), Purpose::Caller).is_some());
+    }
+    assert!(callers.ask(numbered(MOST), Purpose::Caller).is_none());
+    let mut kept = Vec::new();
+    for number in MOST..MOST + MOST_OUTSIDE {
+        let (presence, _) = callers.ask(numbered(number), Purpose::Outside).unwrap();
+        kept.push(presence);
+    }
+    // All are in use.
+    let more = numbered(MOST + MOST_OUTSIDE);
+    assert!(callers.outside(more).await.is_none());
+    while wanted.try_recv().is_ok() {}
+    kept.truncate(MOST_OUTSIDE - 1);
+    callers.ask(more, Purpose::Outside).unwrap();
+    let wanted = wanted.try_recv().unwrap();
+    assert_eq!(wanted.ask, [alias("", more)]);
+    assert_eq!(wanted.leave, [alias("", numbered(MOST + MOST_OUTSIDE - 1))]);
+    assert_eq!(callers.asked.lock().all.len(), MOST + MOST_OUTSIDE);
 }

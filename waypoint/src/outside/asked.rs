@@ -77,10 +77,12 @@ struct Known {
     endpoints: Asked,
     /// When that failed last.
     failed: Option<Instant>,
+    /// Whether it failed since nobody knows who is at its addresses.
+    untold: bool,
     /// When somebody wanted it last.
     wanted: Instant,
     /// What keeps the control plane telling of who is there.
-    _present: Vec<Option<Presence>>,
+    _present: Vec<Presence>,
 }
 
 /// The client's words.
@@ -124,7 +126,7 @@ pub(crate) async fn find(
         return Ok(None);
     };
     if service.load_balancing.mode == PASSTHROUGH {
-        return kept(call, service, *port).map(Some);
+        return kept(proxy, call, service, *port).await.map(Some);
     }
     if !is_by_host(view, target) || crate::endpoint::is_of_another(view, service) {
         return Ok(None);
@@ -157,7 +159,12 @@ fn own_entry<'v>(
 }
 
 /// The address that a client asked for, of a service of addresses.
-fn kept(call: &Call, service: &Arc<Service>, port: u16) -> Result<Asked, Refusal> {
+async fn kept(
+    proxy: &Proxy,
+    call: &Call,
+    service: &Arc<Service>,
+    port: u16,
+) -> Result<Asked, Refusal> {
     let asked = call.service();
     let is_asked = asked.is_some_and(|(asked, _)| asked.name == service.name);
     if !is_asked {
@@ -166,9 +173,11 @@ fn kept(call: &Call, service: &Arc<Service>, port: u16) -> Result<Asked, Refusal
         return Err(Refusal::new(Reason::NoEndpoint, detail));
     }
     let address = call.destination.ip();
+    let present = proxy.callers.outside(address).await;
+    let present = present.ok_or_else(|| untold(&format!("{address} of {}", service.name)))?;
     let host: Arc<str> = service.name.hostname.clone();
     let to = SocketAddr::new(address, target_port(service, port));
-    Ok([destination(service, &host, to)].into())
+    Ok([destination(service, &host, to, Some(present))].into())
 }
 
 fn target_port(service: &Service, port: u16) -> u16 {
@@ -179,7 +188,12 @@ fn target_port(service: &Service, port: u16) -> u16 {
 }
 
 /// A host as an endpoint.
-fn destination(service: &Service, host: &Arc<str>, to: SocketAddr) -> Arc<Destination> {
+fn destination(
+    service: &Service,
+    host: &Arc<str>,
+    to: SocketAddr,
+    present: Option<Presence>,
+) -> Arc<Destination> {
     let none = || Arc::<str>::from("");
     let name = &service.name;
     let uid = format!("{OURS}{name}/{host}/{}", to.ip());
@@ -215,6 +229,7 @@ fn destination(service: &Service, host: &Arc<str>, to: SocketAddr) -> Arc<Destin
     };
     Arc::new(Destination {
         host: Some(Arc::clone(host)),
+        _present: present,
         ..Destination::new(&Arc::new(workload), to)
     })
 }
@@ -251,7 +266,7 @@ impl Hosts {
                 }));
                 return Ok(endpoints);
             }
-            Look::Failed => return Err(unresolved(host)),
+            Look::Failed { untold } => return Err(unresolved(host, untold)),
             Look::Unknown => {}
         }
         // Who waits for the same host takes no share.
@@ -268,7 +283,8 @@ impl Hosts {
         drop(turn);
         match slot.look(clock::now()) {
             Look::Good(endpoints) | Look::Old(endpoints) => Ok(endpoints),
-            Look::Failed | Look::Unknown => Err(unresolved(host)),
+            Look::Failed { untold } => Err(unresolved(host, untold)),
+            Look::Unknown => Err(unresolved(host, false)),
         }
     }
 
@@ -292,6 +308,7 @@ impl Hosts {
             since: None,
             endpoints: Arc::from([]),
             failed: None,
+            untold: false,
             wanted: now,
             _present: Vec::new(),
         };
@@ -306,7 +323,7 @@ impl Hosts {
     /// Asks for a host, unless somebody just has.
     async fn ask(&self, proxy: &Proxy, slot: &Slot, service: &Service, port: u16, host: &Arc<str>) {
         let _turn = slot.turn.lock().await;
-        if matches!(slot.look(clock::now()), Look::Good(_) | Look::Failed) {
+        if matches!(slot.look(clock::now()), Look::Good(_) | Look::Failed { .. }) {
             return;
         }
         self.ask_now(proxy, slot, service, port, host).await;
@@ -325,24 +342,32 @@ impl Hosts {
         proxy.lookups.note(asked.is_ok());
         match asked {
             Ok(addresses) => {
-                let present = present(proxy, &addresses).await;
+                // Without an answer about some the others do; about none, what was known before.
+                let (addresses, present) = present(proxy, &addresses).await;
                 let port = target_port(service, port);
-                let at =
-                    |address: &IpAddr| destination(service, host, SocketAddr::new(*address, port));
-                let endpoints = addresses.iter().map(at).collect();
+                let to = |address: &IpAddr| SocketAddr::new(*address, port);
+                let at = |address: &IpAddr| destination(service, host, to(address), None);
+                let endpoints: Asked = addresses.iter().map(at).collect();
                 let mut known = slot.known.lock();
+                if endpoints.is_empty() {
+                    tracing::debug!(%host, "a host that is asked for is where nobody knows who is");
+                    (known.failed, known.untold) = (Some(clock::now()), true);
+                    return;
+                }
                 let wanted = known.wanted;
                 *known = Known {
                     since: Some(clock::now()),
                     endpoints,
                     failed: None,
+                    untold: false,
                     wanted,
                     _present: present,
                 };
             }
             Err(error) => {
                 tracing::debug!(%host, %error, "a host that is asked for cannot be resolved");
-                slot.known.lock().failed = Some(clock::now());
+                let mut known = slot.known.lock();
+                (known.failed, known.untold) = (Some(clock::now()), false);
             }
         }
     }
@@ -359,7 +384,9 @@ enum Look {
     Good(Asked),
     /// To be asked for again.
     Old(Asked),
-    Failed,
+    Failed {
+        untold: bool,
+    },
     Unknown,
 }
 
@@ -378,14 +405,25 @@ impl Slot {
                 Look::Old(Arc::clone(&known.endpoints))
             }
             Some(_) => Look::Unknown,
-            None if has_failed => Look::Failed,
+            None if has_failed => Look::Failed {
+                untold: known.untold,
+            },
             None => Look::Unknown,
         }
     }
 }
 
-fn unresolved(host: &str) -> Refusal {
-    Refusal::new(Reason::OutsideName, format!("{host} cannot be resolved"))
+fn unresolved(host: &str, is_untold: bool) -> Refusal {
+    match is_untold {
+        true => untold(host),
+        false => Refusal::new(Reason::OutsideName, format!("{host} cannot be resolved")),
+    }
+}
+
+/// Nobody has said who is at the addresses of this.
+fn untold(what: &str) -> Refusal {
+    let detail = format!("{what}: whether that is in the mesh is not known yet");
+    Refusal::new(Reason::OutsideUnknown, detail)
 }
 
 /// Whether the name of an endpoint is that of one that was asked for.

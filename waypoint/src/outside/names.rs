@@ -9,7 +9,8 @@
 //! asked for at once, whoever waits.
 //!
 //! The control plane is asked who is at each address: what is a pod of the mesh is not gone to
-//! ([`super::address`]).
+//! ([`super::address`]), nor is an address of which it has not said who is there: until it has, what the name
+//! led to before stays.
 //!
 //! Tasks: "resolve a name", one per name.
 
@@ -92,6 +93,7 @@ pub(crate) struct Answer {
 pub(crate) struct Counts {
     resolved: AtomicU64,
     failed: AtomicU64,
+    untold: AtomicU64,
 }
 
 impl Counts {
@@ -105,10 +107,19 @@ impl Counts {
         count.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Of an address the control plane has not said who is there.
+    fn untold(&self) {
+        self.untold.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// By what came of it.
-    pub(crate) fn all(&self) -> [(&'static str, u64); 2] {
-        [("resolved", &self.resolved), ("failed", &self.failed)]
-            .map(|(outcome, count)| (outcome, count.load(Ordering::Relaxed)))
+    pub(crate) fn all(&self) -> [(&'static str, u64); 3] {
+        [
+            ("resolved", &self.resolved),
+            ("failed", &self.failed),
+            ("untold", &self.untold),
+        ]
+        .map(|(outcome, count)| (outcome, count.load(Ordering::Relaxed)))
     }
 }
 
@@ -247,7 +258,8 @@ async fn follow(
     let mut told: Option<Vec<IpAddr>> = None;
     let mut retry = RETRY.0;
     let mut failing = false;
-    let mut _present: Vec<Option<Presence>> = Vec::new();
+    let mut untold = false;
+    let mut _present: Vec<Presence> = Vec::new();
     loop {
         let wait = match asker.ask(&name).await {
             Ok(addresses) => {
@@ -258,16 +270,24 @@ async fn follow(
                 (failing, retry) = (false, RETRY.0);
                 if told.as_ref() != Some(&addresses) {
                     // Who is there has to be known before anybody goes there.
-                    _present = present(&proxy, &addresses).await;
-                    tell_who_is_not(&proxy, &name, &addresses);
-                    let answer = Answer {
-                        name: Arc::clone(&name),
-                        addresses: addresses.clone(),
-                    };
-                    if tell.send(answer).await.is_err() {
-                        return;
+                    let (known, kept) = present(&proxy, &addresses).await;
+                    let is_whole = known.len() == addresses.len();
+                    if untold == is_whole {
+                        untold = !is_whole;
+                        tell_of_untold(&name, untold);
                     }
-                    told = Some(addresses);
+                    if !known.is_empty() && told.as_ref() != Some(&known) {
+                        _present = kept;
+                        tell_who_is_not(&proxy, &name, &known);
+                        let answer = Answer {
+                            name: Arc::clone(&name),
+                            addresses: known.clone(),
+                        };
+                        if tell.send(answer).await.is_err() {
+                            return;
+                        }
+                        told = Some(known);
+                    }
                 }
                 REFRESH.0
             }
@@ -284,7 +304,7 @@ async fn follow(
             }
         };
         tokio::time::sleep(wait.mul_f64(rand::random_range(0.8..=1.0))).await;
-        if !failing && !used.was_used() {
+        if !failing && !untold && !used.was_used() {
             // Whichever comes first.
             tokio::time::timeout(REFRESH.1, used.wake.notified())
                 .await
@@ -293,12 +313,26 @@ async fn follow(
     }
 }
 
-/// Asks the control plane who is at these addresses. While what it gives is kept, it tells of changes.
-pub(crate) async fn present(proxy: &Proxy, addresses: &[IpAddr]) -> Vec<Option<Presence>> {
-    let of_all = addresses
-        .iter()
-        .map(|address| proxy.callers.stands_at(*address));
-    join_all(of_all).await
+/// Asks the control plane who is at these addresses: those of which it has said so. While what they come
+/// with is kept, it tells of changes.
+pub(crate) async fn present(proxy: &Proxy, addresses: &[IpAddr]) -> (Vec<IpAddr>, Vec<Presence>) {
+    let found = addresses.iter().map(async |address| {
+        let presence = proxy.callers.outside(*address).await?;
+        Some((*address, presence))
+    });
+    let known: Vec<_> = join_all(found).await.into_iter().flatten().collect();
+    if known.len() < addresses.len() {
+        proxy.lookups.untold();
+    }
+    known.into_iter().unzip()
+}
+
+fn tell_of_untold(name: &Arc<str>, untold: bool) {
+    if untold {
+        tracing::warn!(%name, "the name of an outside host leads to an address of which the control plane has not said whether it is of the mesh: it is not gone to until then");
+    } else {
+        tracing::info!(%name, "it is known again who is where the name of an outside host leads");
+    }
 }
 
 fn tell_who_is_not(proxy: &Proxy, name: &Arc<str>, addresses: &[IpAddr]) {

@@ -130,7 +130,7 @@ impl Fault {
             Reason::Overloaded => Self::new(503, Flag::Overloaded, reason.word(), &*refusal.detail),
             // As where no route is for the host.
             Reason::OutsideHost => Self::new(404, Flag::NoRoute, reason.word(), &*refusal.detail),
-            Reason::OutsideName => {
+            Reason::OutsideName | Reason::OutsideUnknown => {
                 Self::new(503, Flag::NoEndpoint, reason.word(), &*refusal.detail)
             }
             // It passes by itself, and the client did nothing wrong.

@@ -257,31 +257,94 @@ async fn connections_are_not_shared_between_hosts_of_one_address() {
     }
 }
 
-#[tokio::test]
-async fn a_service_of_addresses_is_gone_to_at_the_one_that_was_asked_for() {
-    let mut stage = Stage::new().await;
-    let port = stage.listener.local_addr().unwrap().port();
-    let mut block = Service::clone(&of_name("block.example.com", port));
-    block.load_balancing.mode = PASSTHROUGH;
-    let of = |text: &str| NetworkAddress {
+impl Stage {
+    /// The same with a service of addresses in place of that of names.
+    async fn of_addresses() -> Self {
+        let mut stage = Self::new().await;
+        let port = stage.listener.local_addr().unwrap().port();
+        let mut block = Service::clone(&of_name("block.example.com", port));
+        block.load_balancing.mode = PASSTHROUGH;
+        block.vips = vec![(address("127.0.0.0"), 8)];
+        let block = Arc::new(block);
+        stage.scene.apply(Change::PutService(Arc::clone(&block)));
+        stage.scene.apply(Change::PutRoutes(Arc::new(ServiceRoutes {
+            service: block.name.clone(),
+            ports: std::collections::BTreeMap::new(),
+        })));
+        stage.service = block;
+        stage
+    }
+
+    async fn way_to(&self, last: u8) -> Result<crate::tcp::Way, Refusal> {
+        let call = Call {
+            destination: ([127, 0, 0, last], 80).into(),
+            ..self.call()
+        };
+        soon(crate::tcp::way(&self.scene.proxy, &call, None)).await
+    }
+}
+
+fn address(text: &str) -> NetworkAddress {
+    NetworkAddress {
         network: "".into(),
         address: text.parse().unwrap(),
-    };
-    block.vips = vec![(of("127.0.0.0"), 8)];
-    let block = Arc::new(block);
-    stage.scene.apply(Change::PutService(Arc::clone(&block)));
-    stage.scene.apply(Change::PutRoutes(Arc::new(ServiceRoutes {
-        service: block.name.clone(),
-        ports: std::collections::BTreeMap::new(),
-    })));
-    stage.service = block;
-    let call = Call {
-        destination: ([127, 0, 0, 1], 80).into(),
-        ..stage.call()
-    };
-    let way = soon(crate::tcp::way(&stage.scene.proxy, &call, None)).await;
-    way.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_service_of_addresses_is_gone_to_at_the_one_that_was_asked_for() {
+    let stage = Stage::of_addresses().await;
+    stage.way_to(1).await.unwrap();
     soon(stage.listener.accept()).await.unwrap();
+}
+
+/// The address of a service of the cluster that nothing here leads to is told of because it is asked for.
+#[tokio::test]
+async fn a_service_of_the_cluster_is_not_reached_by_a_block_around_it() {
+    let mut stage = Stage::of_addresses().await;
+    let mut other = Service::clone(&of_name("other.bank.svc.cluster.local", 80));
+    (other.vips, other.canonical) = (vec![(address("127.0.0.1"), 32)], true);
+    stage.scene.apply(Change::PutService(Arc::new(other)));
+    let refusal = stage.way_to(1).await.unwrap_err();
+    assert_eq!(refusal.reason, Reason::OutsideAddress);
+}
+
+#[tokio::test]
+async fn where_nobody_knows_who_is_nobody_goes_and_what_was_known_holds() {
+    let stage = Stage::of_addresses().await;
+    let named = Stage::new().await;
+    stage.way_to(1).await.unwrap();
+    named.scene.resolver.say("a.example.com", &["127.0.0.1"]);
+    named.scene.resolver.say("b.example.com", &["127.0.0.2"]);
+    named.seen(&get("/", "a.example.com")).await;
+    for scene in [&stage.scene, &named.scene] {
+        scene
+            .silent
+            .store(true, std::sync::atomic::Ordering::Relaxed);
+    }
+    stage.way_to(1).await.unwrap();
+    let refusal = stage.way_to(2).await.unwrap_err();
+    assert_eq!(refusal.reason, Reason::OutsideUnknown);
+    named.seen(&get("/", "a.example.com")).await;
+    let answer = named.refused(&get("/", "b.example.com")).await;
+    assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
+    assert!(answer.contains("outside_unknown"), "{answer}");
+    // And once it is known, it is gone to.
+    let there = || ["127.0.0.2".parse().unwrap()].into_iter();
+    stage.scene.proxy.callers.heard(there());
+    named.scene.proxy.callers.heard(there());
+    let refused = stage.way_to(2).await.err().map(|refusal| refusal.reason);
+    assert_ne!(refused, Some(Reason::OutsideUnknown));
+    let known = async {
+        let unknown = async || {
+            let answer = named.refused(&get("/", "b.example.com")).await;
+            answer.contains("outside_unknown")
+        };
+        while unknown().await {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    soon(known).await;
 }
 
 #[tokio::test]

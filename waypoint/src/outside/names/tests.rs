@@ -10,6 +10,7 @@ struct Stage {
     proxy: Arc<Proxy>,
     names: Names,
     answers: mpsc::Receiver<Answer>,
+    silent: Arc<AtomicBool>,
 }
 
 fn stage() -> Stage {
@@ -20,9 +21,11 @@ fn stage() -> Stage {
         AT_ONCE,
     );
     let (tell, answers) = mpsc::channel(4);
+    let scene = Scene::new([]);
     Stage {
         resolver,
-        proxy: Arc::clone(&Scene::new([]).proxy),
+        silent: Arc::clone(&scene.silent),
+        proxy: Arc::clone(&scene.proxy),
         names: Names::new(asker, tell),
         answers,
     }
@@ -53,6 +56,39 @@ async fn what_is_new_is_told_and_what_was_known_stays_while_the_resolver_fails()
     stage.resolver.say("a.example", &["93.184.216.9"]);
     let then = stage.answers.recv().await.unwrap();
     assert_eq!(texts(&then), ["93.184.216.9"]);
+}
+
+/// While the control plane is away, and of those only of which it has said nothing.
+#[tokio::test(start_paused = true)]
+async fn an_address_is_told_once_it_is_known_who_is_there() {
+    let mut stage = stage();
+    stage.resolver.say("a.example", &["93.184.216.1"]);
+    let (name, used) = (Arc::from("a.example"), Arc::new(Use::default()));
+    stage.names.want(&stage.proxy, [(&name, &used)].into_iter());
+    stage.answers.recv().await.unwrap();
+    stage.silent.store(true, Ordering::Relaxed);
+    stage.resolver.say("a.example", &["93.184.216.2"]);
+    used.mark();
+    let silent = tokio::time::timeout(Duration::from_secs(60), stage.answers.recv());
+    assert!(silent.await.is_err(), "the address before it stays");
+    assert!(stage.proxy.lookups.all()[2].1 > 1, "it was asked again");
+    stage.resolver.say(
+        "a.example",
+        &["93.184.216.1", "93.184.216.2", "93.184.216.3"],
+    );
+    let three = ["93.184.216.3".parse().unwrap()];
+    let asked = Duration::from_secs(30);
+    assert!(
+        tokio::time::timeout(asked, stage.answers.recv())
+            .await
+            .is_err()
+    );
+    stage.proxy.callers.heard(three.into_iter());
+    let known = stage.answers.recv().await.unwrap();
+    assert_eq!(texts(&known), ["93.184.216.1", "93.184.216.3"]);
+    stage.silent.store(false, Ordering::Relaxed);
+    let rest = tokio::time::timeout(Duration::from_secs(600), stage.answers.recv());
+    assert_eq!(texts(&rest.await.unwrap().unwrap()).len(), 3);
 }
 
 #[tokio::test(start_paused = true)]
