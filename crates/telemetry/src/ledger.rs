@@ -16,7 +16,7 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 
-use crate::cells::{Cells, Named};
+use crate::cells::{Cells, MadeKey, Named};
 use crate::labels::Labels;
 use crate::shape::Made;
 
@@ -71,9 +71,18 @@ impl<F: Family> Ledger<F> {
 
     /// The same for labels that somebody has made other than usual.
     pub(crate) fn shaped(&self, family: F, made: &Made) -> Cell {
-        let key = (family, made.labels.clone());
-        let nameless = |_: &Key<F>| (family, made.nameless.clone());
-        self.cells.within(MOST_SHAPED, key, nameless)
+        let key = MadeKey {
+            own: (family, made.labels.clone()),
+            other: (family, made.other.clone()),
+            nameless: (family, made.nameless.clone()),
+            is_folded: made.is_folded,
+        };
+        self.cells.made(MOST_SHAPED, key)
+    }
+
+    /// How often labels that somebody has made found no room.
+    pub(crate) fn folded(&self) -> u64 {
+        self.cells.folded()
     }
 
     /// Adds one to a cell that is named by a few short labels.

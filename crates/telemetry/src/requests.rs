@@ -18,7 +18,7 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _, NoLabelS
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 
-use crate::cells::Cells;
+use crate::cells::{Cells, MadeKey};
 use crate::ends::{Ends, PairKey, Reporter, labels_of_ends};
 use crate::exchange::Exchange;
 use crate::families::Families;
@@ -26,7 +26,7 @@ use crate::histogram::{Histogram, Reading};
 use crate::labels::Labels;
 use crate::ledger::{Cell, Ledger};
 use crate::living::Living;
-use crate::shape::{Made, Shape, ShapeKey, made};
+use crate::shape::{Made, Shape, ShapeKey, each, made};
 
 mod outcome;
 
@@ -74,8 +74,8 @@ struct Key {
 #[derive(Debug)]
 struct Entry {
     ends: Ends,
-    /// Kept for its address, which is in the key.
-    _shape: Option<Arc<Shape>>,
+    /// Also kept for its address, which is in the key.
+    shape: Option<Arc<Shape>>,
     requests: Option<Arc<Counter>>,
     retries: Option<Arc<Counter>>,
     duration: Option<Arc<Times>>,
@@ -136,6 +136,7 @@ impl Requests {
     /// Forgets the requests of workloads that are gone from the mesh, or are called otherwise now.
     pub(crate) fn sweep(&self, mesh: &Mesh) {
         let living = Living::of(mesh);
+        self.sweep_shapes(&living);
         self.entries.rcu(|entries| {
             let mut entries = HashMap::clone(entries);
             entries.retain(|_, entry| living.has_both(&entry.ends));
@@ -144,9 +145,17 @@ impl Requests {
         self.tables.retain(|labels| living.has_names(labels));
     }
 
+    fn sweep_shapes(&self, living: &Living<'_>) {
+        let entries = self.entries.load();
+        let shapes = entries.values().filter_map(|entry| entry.shape.as_ref());
+        for shape in each(shapes) {
+            shape.retain(|labels| living.has_names(labels));
+        }
+    }
+
     /// What shows the requests on the page.
     pub(crate) fn page(&self) -> Box<dyn Collector> {
-        Box::new(RequestPage(Arc::clone(&self.tables)))
+        Box::new(RequestPage(Arc::clone(&self.tables), self.ledger.clone()))
     }
 
     fn entry(&self, exchange: &Exchange<'_>, outcome: Outcome) -> Entry {
@@ -168,7 +177,7 @@ impl Requests {
         let tables = &self.tables;
         Entry {
             ends: exchange.ends.clone(),
-            _shape: shaped.map(|shaped| Arc::clone(shaped.shape)),
+            shape: shaped.map(|shaped| Arc::clone(shaped.shape)),
             requests: cell(&tables.requests, counted.clone()),
             retries: cell(&tables.retries, counted),
             duration: cell(
@@ -188,10 +197,17 @@ impl Requests {
     }
 }
 
-/// The cell of these labels, if there are any.
+/// The cell of these labels, if there are any. Those of a user's making get half of the table: what others
+/// count as usual is never without room for them.
 fn cell<C: Default>(table: &Cells<Labels, C>, made: Option<Made>) -> Option<Arc<C>> {
-    let Made { labels, nameless } = made?;
-    Some(table.within(usize::MAX, labels, |_| nameless))
+    let made = made?;
+    let key = MadeKey {
+        own: made.labels,
+        other: made.other,
+        nameless: made.nameless,
+        is_folded: made.is_folded,
+    };
+    Some(table.made(table.most() / 2, key))
 }
 
 impl Tables {
@@ -203,6 +219,13 @@ impl Tables {
             request_bytes: Cells::new(most),
             response_bytes: Cells::new(most),
         }
+    }
+
+    /// How often labels of a user's making found no room.
+    fn folded(&self) -> u64 {
+        let counters = self.requests.folded() + self.retries.folded();
+        let sizes = self.request_bytes.folded() + self.response_bytes.folded();
+        counters + self.durations.folded() + sizes
     }
 
     fn retain(&self, keep: impl Fn(&Labels) -> bool + Copy) {
@@ -245,7 +268,7 @@ impl Entry {
 }
 
 #[derive(Debug)]
-struct RequestPage(Arc<Tables>);
+struct RequestPage(Arc<Tables>, Ledger<Families>);
 
 impl Collector for RequestPage {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
@@ -265,7 +288,16 @@ impl Collector for RequestPage {
         let (name, help) = ("istio_request_bytes", "Bytes of requests");
         histograms(encoder, (name, help), request_bytes)?;
         let (name, help) = ("istio_response_bytes", "Bytes of responses");
-        histograms(encoder, (name, help), response_bytes)
+        histograms(encoder, (name, help), response_bytes)?;
+        let folded = self.0.folded() + self.1.folded();
+        if folded == 0 {
+            return Ok(());
+        }
+        let help =
+            "Label sets with labels of a user's own that are counted as `other`, for want of room";
+        let counter = MetricType::Counter;
+        let metric = encoder.encode_descriptor("ambit_series_overflow", help, None, counter)?;
+        ConstCounter::new(folded).encode(metric)
     }
 }
 

@@ -13,7 +13,7 @@ use parking_lot::RwLock;
 use crate::ends::{Ends, PairKey, Reporter, tcp_pairs};
 use crate::ledger::{Cell, Family, Ledger};
 use crate::living::Living;
-use crate::shape::{Shape, ShapeKey, Shaped, made};
+use crate::shape::{Shape, ShapeKey, Shaped, each, made};
 
 /// Which families of a program count carried connections.
 pub trait TcpFamily: Family {
@@ -39,8 +39,8 @@ pub struct Series {
     /// Bytes that the client sent.
     pub received: Cell,
     ends: Ends,
-    /// Kept for its address, which is in the key.
-    _shape: Option<Arc<Shape>>,
+    /// Also kept for its address, which is in the key.
+    shape: Option<Arc<Shape>>,
 }
 
 /// Entries for looking up. With more, those are forgotten that no connection has, which costs time and
@@ -92,7 +92,7 @@ impl SeriesTable {
             sent: cell(F::SENT, Metric::TcpSentBytes),
             received: cell(F::RECEIVED, Metric::TcpReceivedBytes),
             ends: ends.clone(),
-            _shape: shaped.map(|shaped| Arc::clone(shaped.shape)),
+            shape: shaped.map(|shaped| Arc::clone(shaped.shape)),
         });
         let mut entries = self.entries.write();
         if entries.len() >= MOST_ENTRIES {
@@ -106,9 +106,12 @@ impl SeriesTable {
     /// over the mesh: the caller does it seldom, after workloads went.
     pub fn sweep<F: Family>(&self, ledger: &Ledger<F>, mesh: &Mesh) {
         let living = Living::of(mesh);
-        self.entries
-            .write()
-            .retain(|_, series| Arc::strong_count(series) > 1 || living.has_both(&series.ends));
+        let mut entries = self.entries.write();
+        let shapes = entries.values().filter_map(|series| series.shape.as_ref());
+        for shape in each(shapes) {
+            shape.retain(|labels| living.has_names(labels));
+        }
+        entries.retain(|_, series| Arc::strong_count(series) > 1 || living.has_both(&series.ends));
         ledger.retain(|labels| living.has_names(labels));
     }
 }

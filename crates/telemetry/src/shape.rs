@@ -2,10 +2,11 @@
 //!
 //! A [`Shape`] says so of some traffic. Values of labels are expressions, which somebody else can read:
 //! what they come to for a request is handed in with it ([`Shaped`]). Whoever asks for a label may ask
-//! for what clients make up, so that each expression has a bounded number of values ([`Shape::known`]),
-//! and a full table leaves them out.
+//! for what clients make up, so that each expression has a bounded number of values ([`Shape::known`]), and
+//! each shape a bounded number of label sets: those beyond have `other` for all that it makes, and the rest
+//! as usual.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use ambit_model::{Metric, MetricShape, Metrics};
@@ -16,6 +17,8 @@ use crate::labels::{Labels, UNKNOWN};
 
 /// Values that one expression may have.
 const MOST_VALUES: usize = 500;
+/// Label sets of one family that one shape may make. A table has some thousands, for all of them.
+const MOST_SETS: usize = 1000;
 /// What stands for those beyond.
 const OTHER: &str = "other";
 
@@ -25,6 +28,9 @@ pub struct Shape {
     metrics: Metrics,
     expressions: Vec<Arc<str>>,
     values: Vec<RwLock<HashSet<Arc<str>>>>,
+    /// Label sets that it has made.
+    sets: RwLock<BTreeMap<Metric, HashSet<Labels>>>,
+    most_sets: usize,
 }
 
 /// The shape of the series of a request or connection, and what its expressions come to.
@@ -40,7 +46,22 @@ pub struct Shaped<'a> {
 #[derive(Clone, Debug)]
 pub(crate) struct Made {
     pub(crate) labels: Labels,
+    /// The same, with `other` for what a user has made.
+    pub(crate) other: Labels,
     pub(crate) nameless: Labels,
+    /// Whether the shape has had its share, so that the labels are those.
+    pub(crate) is_folded: bool,
+}
+
+impl Made {
+    fn usual(labels: Labels) -> Self {
+        Self {
+            nameless: labels.nameless(),
+            other: labels.clone(),
+            labels,
+            is_folded: false,
+        }
+    }
 }
 
 /// A shape with values as a key: by its address. Whoever keeps it keeps the shape as well.
@@ -61,6 +82,8 @@ impl Shape {
             metrics,
             expressions,
             values,
+            sets: RwLock::default(),
+            most_sets: MOST_SETS,
         })
     }
 
@@ -92,6 +115,35 @@ impl Shape {
         value
     }
 
+    /// The same with another number of label sets.
+    #[cfg(test)]
+    pub(crate) fn with_sets(mut self, most: usize) -> Self {
+        self.most_sets = most;
+        self
+    }
+
+    /// Forgets label sets that are not told any more.
+    pub(crate) fn retain(&self, keep: impl Fn(&Labels) -> bool) {
+        for sets in self.sets.write().values_mut() {
+            sets.retain(&keep);
+        }
+    }
+
+    /// Whether there is room for these labels, or they are known.
+    fn admits(&self, metric: Metric, labels: &Labels) -> bool {
+        let is_known = |sets: &HashSet<Labels>| sets.contains(labels);
+        if self.sets.read().get(&metric).is_some_and(is_known) {
+            return true;
+        }
+        let mut sets = self.sets.write();
+        let sets = sets.entry(metric).or_default();
+        let admits = sets.len() < self.most_sets || sets.contains(labels);
+        if admits {
+            sets.insert(labels.clone());
+        }
+        admits
+    }
+
     fn place(&self, expression: &Arc<str>) -> Option<usize> {
         self.expressions.binary_search(expression).ok()
     }
@@ -105,9 +157,8 @@ impl Shaped<'_> {
     /// The labels of a family, which has these otherwise; none if it is not there.
     fn made(&self, metric: Metric, usual: &Pairs) -> Option<Made> {
         let labels: Labels = usual.iter().cloned().collect();
-        let nameless = labels.nameless();
         let Some(shape) = self.shape.metrics.0.get(&metric) else {
-            return Some(Made { labels, nameless });
+            return Some(Made::usual(labels));
         };
         if shape.disabled {
             return None;
@@ -116,9 +167,14 @@ impl Shaped<'_> {
             let place = self.shape.place(expression)?;
             self.values.get(place).cloned()
         };
+        let own = changed(&labels, shape, value);
+        let other = changed(&labels, shape, |_| Some(OTHER.into()));
+        let is_folded = own != other && !self.shape.admits(metric, &own);
         Some(Made {
-            labels: changed(&labels, shape, value),
-            nameless: changed(&nameless, shape, |_| None),
+            labels: if is_folded { other.clone() } else { own },
+            other,
+            nameless: changed(&labels.nameless(), shape, |_| None),
+            is_folded,
         })
     }
 }
@@ -129,10 +185,16 @@ pub(crate) fn made(shaped: Option<Shaped<'_>>, metric: Metric, usual: &Pairs) ->
         Some(shaped) => shaped.made(metric, usual),
         None => {
             let labels: Labels = usual.iter().cloned().collect();
-            let nameless = labels.nameless();
-            Some(Made { labels, nameless })
+            Some(Made::usual(labels))
         }
     }
+}
+
+/// Of shapes each once.
+pub(crate) fn each<'s>(shapes: impl Iterator<Item = &'s Arc<Shape>>) -> Vec<&'s Arc<Shape>> {
+    let by_address = shapes.map(|shape| (Arc::as_ptr(shape).addr(), shape));
+    let each: BTreeMap<usize, &Arc<Shape>> = by_address.collect();
+    each.into_values().collect()
 }
 
 /// These labels as a shape has them, with what its expressions come to.

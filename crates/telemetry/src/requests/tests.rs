@@ -412,6 +412,98 @@ fn series_that_become_one_are_told_once() {
     assert_eq!(of("istio_request_bytes_count").count(), 3);
 }
 
+/// A shape whose label `host` has the value that is told, and which may have so many label sets.
+fn by_host(sets: usize) -> Arc<Shape> {
+    let tags: ambit_model::MetricTags = [("host".into(), Some("request.host".into()))].into();
+    let shape = ambit_model::MetricShape {
+        disabled: false,
+        tags,
+    };
+    let metrics = ambit_model::Metrics([(Metric::RequestCount, shape)].into());
+    Arc::new(Shape::of(metrics).unwrap().with_sets(sets))
+}
+
+fn record_hosts(requests: &Requests, ends: &Ends, shape: &Arc<Shape>, hosts: usize) {
+    for number in 0..hosts {
+        let values = [shape.known(0, Some(format!("host-{number}")))];
+        let shaped = crate::shape::Shaped {
+            shape,
+            values: &values,
+        };
+        requests.record(&Exchange {
+            shaped: Some(shaped),
+            ..fixtures::exchange(ends)
+        });
+    }
+}
+
+fn from_source(name: &str) -> Ends {
+    Ends {
+        source: Some(workload("shop", name, "v1")),
+        ..fixtures::ends()
+    }
+}
+
+#[test]
+fn labels_that_clients_make_up_take_no_room_from_series_as_they_are() {
+    let (requests, registry) = requests();
+    record_hosts(&requests, &fixtures::ends(), &by_host(usize::MAX), 100);
+    let half = FEW.labels / 2;
+    // The last one is that of all others.
+    assert_eq!(requests.tables.requests.read().len(), half + 1);
+    for number in 0..half - 1 {
+        let ends = from_source(&format!("web-{number}"));
+        requests.record(&fixtures::exchange(&ends));
+        let of_it = [("source_workload", &*format!("web-{number}"))];
+        let count = sum(&page(&registry), "istio_requests_total", &of_it);
+        assert_eq!(count, 1.0, "{number}");
+    }
+    let samples = page(&registry);
+    let others = [("host", "other"), ("destination_service_name", "cart")];
+    let other = sum(&samples, "istio_requests_total", &others);
+    assert_eq!(other, (100 - half) as f64);
+    let overflow = sum(&samples, "ambit_series_overflow_total", &[]);
+    // Of requests and of retries.
+    assert_eq!(overflow, 2.0 * other);
+}
+
+#[test]
+fn the_labels_of_one_shape_take_no_room_from_those_of_another() {
+    let (requests, registry) = requests();
+    record_hosts(&requests, &fixtures::ends(), &by_host(5), 100);
+    record_hosts(&requests, &from_source("till"), &by_host(5), 5);
+    let samples = page(&registry);
+    for number in 0..5 {
+        let host = format!("host-{number}");
+        for source in ["web", "till"] {
+            let labels = [("source_workload", source), ("host", &*host)];
+            let count = sum(&samples, "istio_requests_total", &labels);
+            assert_eq!(count, 1.0, "{source} {host}");
+        }
+    }
+    let others = [("source_workload", "web"), ("host", "other")];
+    assert_eq!(sum(&samples, "istio_requests_total", &others), 95.0);
+    assert_eq!(sum(&samples, "istio_requests_total", &[]), 105.0);
+}
+
+#[test]
+fn a_shape_has_room_again_when_workloads_go() {
+    let (requests, registry) = requests();
+    let (shape, gone) = (by_host(5), from_source("gone"));
+    record_hosts(&requests, &gone, &shape, 10);
+    requests.sweep(&Mesh::default());
+    let mut mesh = Mesh::default();
+    let ends = fixtures::ends();
+    for workload in [&ends.source, &ends.destination] {
+        mesh.apply(Change::PutWorkload(Arc::clone(workload.as_ref().unwrap())));
+    }
+    record_hosts(&requests, &ends, &shape, 5);
+    requests.sweep(&mesh);
+    let labels = [("source_workload", "web"), ("host", "host-4")];
+    let count = sum(&page(&registry), "istio_requests_total", &labels);
+    assert_eq!(count, 1.0);
+}
+
 #[test]
 fn families_that_are_not_wanted_are_not_there() {
     let (requests, registry) = requests();
@@ -466,20 +558,22 @@ fn labels_that_clients_fill_are_bounded_and_go_with_their_workloads() {
             ..fixtures::exchange(&ends)
         });
     }
-    assert_eq!(requests.tables.requests.read().len(), FEW.labels + 1);
+    let half = FEW.labels / 2;
+    assert_eq!(requests.tables.requests.read().len(), half + 1);
     let samples = page(&registry);
     assert_eq!(
         sum(&samples, "istio_requests_total", &[]),
         (FEW.labels + 20) as f64
     );
-    let nameless = [("agent", UNKNOWN), ("source_workload", UNKNOWN)];
-    assert_eq!(sum(&samples, "istio_requests_total", &nameless), 20.0);
+    let others = [("agent", "other"), ("source_workload", "web")];
+    let rest = (half + 20) as f64;
+    assert_eq!(sum(&samples, "istio_requests_total", &others), rest);
     requests.sweep(&mesh);
-    assert_eq!(requests.tables.requests.read().len(), FEW.labels + 1);
+    assert_eq!(requests.tables.requests.read().len(), half + 1);
     mesh.apply(Change::RemoveWorkload(
         ends.source.as_ref().unwrap().uid.clone(),
     ));
     requests.sweep(&mesh);
     let left = requests.tables.requests.read().len();
-    assert_eq!(left, 1, "only what has no names");
+    assert_eq!(left, 0);
 }
