@@ -1,6 +1,7 @@
 //! Open connections under changed policy: what policy refuses now is ended.
 //!
-//! A connection that is passed on is judged again by the workload it goes to. One of HTTP is ended
+//! A connection that is passed on is judged again by the workload it goes to, and ended where tokens are judged
+//! from now on: it shows none. One of HTTP is ended
 //! when none of the endpoints that its requests may lead to may be called any more, with the requests
 //! that are still open on it; where some may, it goes on, and each new request is judged by itself.
 //! One that went on with another protocol is judged again as the request that it began with.
@@ -15,6 +16,7 @@ use crate::authorize::Asking;
 use crate::call::{Asked, Call};
 use crate::endpoint::is_of_another;
 use crate::proxy::Proxy;
+use crate::stream::is_for_tokens;
 use crate::view::{Destination, Routes, View};
 
 /// Tells connections that policies have changed.
@@ -76,6 +78,29 @@ pub(crate) async fn refused(
         }
     };
     proxy.review.refused(changes, judge).await
+}
+
+/// The same of one that is no HTTP: also until tokens are judged of what it is for, of which it shows none.
+pub(crate) async fn raw_refused(
+    proxy: &Proxy,
+    call: &Call,
+    asking: &Asking<'_>,
+    to: &Destination,
+    port: u16,
+) -> Refusal {
+    let mut changes = proxy.review.0.subscribe();
+    changes.mark_changed();
+    let judge = || match is_for_tokens(&proxy.view(), call) {
+        true => {
+            let detail = "tokens are judged of what comes here, and this is no HTTP".to_owned();
+            Err(Refusal::new(Reason::PolicyChanged, detail))
+        }
+        false => Ok(()),
+    };
+    tokio::select! {
+        refusal = proxy.review.refused(changes, judge) => refusal,
+        refusal = refused(proxy, asking, to, port) => refusal,
+    }
 }
 
 /// Waits until policy refuses all that a connection of HTTP was made for, after a change from now on:

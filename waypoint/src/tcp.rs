@@ -84,7 +84,7 @@ pub(crate) async fn carry(proxy: &Proxy, call: &Call, client: Connection, mut wa
     tokio::select! {
         ended = copy_bidirectional(&mut client, &mut endpoint) => client.ended(ended.map(drop)),
         refusal = limits.reached(&activity) => client.refused(refusal),
-        refusal = review::refused(proxy, &asking, &to, port) => client.refused(refusal),
+        refusal = review::raw_refused(proxy, call, &asking, &to, port) => client.refused(refusal),
         () = call.holder.ended() => client.refused(proxy.pressure.refusal()),
     }
 }

@@ -11,7 +11,7 @@ use super::*;
 use crate::call::Asked;
 use crate::connection::Plain;
 use crate::fixtures::{call, service};
-use crate::scene::{CLIENT, Peer, Scene, rest};
+use crate::scene::{CLIENT, Peer, Scene, rest, soon};
 
 const CLOSED: &[u8] = b"HTTP/1.1 204 Well\r\nConnection: close\r\n\r\n";
 const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: s\r\nConnection: close\r\n\r\n";
@@ -120,5 +120,41 @@ async fn what_is_no_request_is_no_way_around_the_judgement_of_tokens() {
             assert!(rest(&mut client).await.starts_with("HTTP/1.1 400 "));
             served.await.unwrap();
         }
+    }
+}
+
+/// It was taken for something else than requests, as it says nothing, before tokens were judged.
+#[tokio::test]
+async fn an_open_connection_that_shows_no_token_ends_when_tokens_are_judged() {
+    let peer = Peer::start().await;
+    let (plain, pod) = (|| service("server"), || peer.serves("server-0", "server"));
+    let authenticated = [naming(plain()), naming(pod())];
+    for named in authenticated {
+        let mut scene = Scene::new([plain(), pod()]);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap())
+            .await
+            .unwrap();
+        client
+            .write_all(b"no request at all\r\n\r\n")
+            .await
+            .unwrap();
+        let (tcp, _) = listener.accept().await.unwrap();
+        let proxy = Arc::clone(&scene.proxy);
+        let served = tokio::spawn(async move {
+            let connection = Either::Right(Plain::new(tcp));
+            Box::pin(serve(&proxy, Arc::new(unknown()), connection)).await;
+        });
+        let (_endpoint, seen) = peer.asked().await;
+        assert!(seen.starts_with("no request"), "{seen}");
+        // A change that is about something else leaves it.
+        scene.apply(service("other"));
+        assert!(!served.is_finished());
+        scene.apply(tokens());
+        scene.apply(named);
+        soon(served).await.unwrap();
+        assert_eq!(rest(&mut client).await, "");
+        let cut = ["reason=\"policy_changed\""];
+        assert!(scene.sum("ambit_refusals_total", &cut) >= 1.0);
     }
 }
