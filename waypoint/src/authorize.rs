@@ -12,6 +12,7 @@
 //! address of a pod: then it is judged at the endpoint. None is passed over.
 
 use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
@@ -120,19 +121,23 @@ impl<'a> Asking<'a> {
         to: SocketAddr,
         port: u16,
     ) -> Result<Admission, Refusal> {
-        let (claims, shown) = match self.what {
+        // By the workload's own authentications only where a policy asks: the request is judged by them once
+        // more when it is sent.
+        let seen = OnceCell::new();
+        let see = || match self.what {
             What::Request(head, Some(tokens)) => tokens.at(view, workload, head),
             _ => (Cow::Borrowed(&[][..]), None),
         };
-        // With the headers that are made of claims, as the workload is sent it: nobody else may set these.
-        let asking = match (&shown, self.what) {
-            (Some(head), What::Request(_, tokens)) => Asking {
-                call: self.call,
-                what: What::Request(head, tokens),
-            },
-            _ => *self,
-        };
         let say = |policy: &Policy| {
+            let (claims, shown) = seen.get_or_init(see);
+            // With the headers that are made of claims, as the workload is sent it: nobody else may set these.
+            let asking = match (shown, self.what) {
+                (Some(head), What::Request(_, tokens)) => Asking {
+                    call: self.call,
+                    what: What::Request(head, tokens),
+                },
+                _ => *self,
+            };
             let is_bound = policy
                 .requests
                 .as_ref()
@@ -141,9 +146,9 @@ impl<'a> Asking<'a> {
                 true if self.was_judged(view, policy) => Said::Elsewhere,
                 true => {
                     let ports = bound_ports(policy, workload, to.port(), port);
-                    asking.say_on(view, policy, (to.ip(), &ports), &claims)
+                    asking.say_on(view, policy, (to.ip(), &ports), claims)
                 }
-                false => asking.say(view, policy, to, &claims),
+                false => asking.say(view, policy, to, claims),
             }
         };
         at_waypoint(&view.mesh, workload, &self.judged(to), say)
