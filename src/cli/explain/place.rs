@@ -130,10 +130,11 @@ fn preferred(source: &Workload, addresses: impl IntoIterator<Item = IpAddr>) -> 
 /// Where a connection of a client that is not captured ends up.
 pub(super) fn endpoint_at<'a>(
     mesh: &'a Mesh,
+    client: &str,
     source: &Workload,
     to: SocketAddr,
 ) -> Option<(&'a Arc<Workload>, SocketAddr)> {
-    match mesh.target_for(&source.namespace, to) {
+    match mesh.target_for(client, to) {
         Target::Workload(workload) => Some((workload, to)),
         Target::Service(service, port) => mesh.endpoints(&service.name).find_map(|endpoint| {
             let mappings = endpoint.services.get(&service.name)?;

@@ -50,7 +50,7 @@ impl<'a> Story<'a> {
         let mesh = configuration.mesh();
         let source = source(mesh, question.source)?;
         let to = destination(configuration, source, question.destination)?;
-        let request = question.request.read(&host(mesh, to));
+        let request = question.request.read(&host(mesh, &source.namespace, to));
         let mut story = Self {
             configuration,
             views,
@@ -65,7 +65,7 @@ impl<'a> Story<'a> {
         story.line(&format!("to   {to}"));
         if !is_captured(source) {
             story.line("\noutbound: the client is not captured, it connects as without the mesh");
-            match endpoint_at(mesh, source, to) {
+            match endpoint_at(mesh, &source.namespace, source, to) {
                 Some((workload, to)) => story.arrive(source, workload, to, false),
                 None => story.allow("nothing of the mesh is at the destination"),
             }
@@ -140,7 +140,7 @@ impl<'a> Story<'a> {
             identity: &identity,
             address: address_for(source, to),
         };
-        let bound_to = asked_by(known, to);
+        let bound_to = asked_by(known, &source.namespace, to);
         let bound = known
             .policies()
             .filter(|policy| is_bound(policy, &bound_to));
@@ -152,7 +152,7 @@ impl<'a> Story<'a> {
             self.line("  before it routes, by what is bound to what is asked for:");
             let first = explain_before_routing(
                 || bound.iter().copied(),
-                &host(known, to),
+                &host(known, &source.namespace, to),
                 &connection,
                 |policy| say(policy, client, to, request),
             );
@@ -162,7 +162,7 @@ impl<'a> Story<'a> {
             }
         }
         let port = to.port();
-        let Some((workload, to)) = endpoint_at(mesh, waypoint, to) else {
+        let Some((workload, to)) = endpoint_at(mesh, &source.namespace, waypoint, to) else {
             return self.line(&format!("  nothing serves {to}"));
         };
         self.line("  its routes are not looked at; at the endpoint that there is without them:");
@@ -277,9 +277,10 @@ impl<'a> Story<'a> {
     }
 }
 
-/// By which services policies are bound to what is at an address: its own, and that of its waypoint.
-fn asked_by(mesh: &Mesh, to: SocketAddr) -> Vec<ServiceName> {
-    let (own, waypoint) = match mesh.target(to) {
+/// By which services policies are bound to what is at an address for clients of a namespace: its own, and that
+/// of its waypoint.
+fn asked_by(mesh: &Mesh, client: &str, to: SocketAddr) -> Vec<ServiceName> {
+    let (own, waypoint) = match mesh.target_for(client, to) {
         Target::Service(service, _) | Target::ServiceWithoutPort(service) => {
             (Some(service.name.clone()), &service.waypoint)
         }
@@ -297,9 +298,9 @@ fn is_bound(policy: &Policy, services: &[ServiceName]) -> bool {
     services.iter().any(|service| policy.is_bound_to(service))
 }
 
-/// The host that a client would ask for at an address.
-fn host(mesh: &Mesh, to: SocketAddr) -> String {
-    match mesh.target(to) {
+/// The host that a client of a namespace would ask for at an address.
+fn host(mesh: &Mesh, client: &str, to: SocketAddr) -> String {
+    match mesh.target_for(client, to) {
         Target::Service(service, _) => service.name.hostname.to_string(),
         _ => to.ip().to_string(),
     }

@@ -354,3 +354,25 @@ fn a_host_of_a_service_entry_is_a_destination_for_those_who_may_know_it() {
         answer.err
     );
 }
+
+/// Two entries have the address, and the other one is not for the client.
+#[test]
+fn what_is_bound_to_an_entry_is_told_to_those_who_may_know_it() {
+    let entry = |namespace: &str, labels: &str| {
+        format!(
+            "---\napiVersion: networking.istio.io/v1\nkind: ServiceEntry\n\
+             metadata: {{name: outside, namespace: {namespace}{labels}}}\n\
+             spec: {{hosts: [{namespace}.example.com], addresses: [198.51.100.7], resolution: STATIC, exportTo: [.], \
+             ports: [{{number: 80, name: http, protocol: HTTP}}], endpoints: [{{address: 192.0.2.7}}]}}\n"
+        )
+    };
+    let policy = "---\napiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\n\
+                  metadata: {name: none, namespace: shop}\nspec:\n  action: DENY\n  rules: [{}]\n  \
+                  targetRefs: [{kind: ServiceEntry, group: networking.istio.io, name: outside}]\n";
+    let own = entry("shop", ", labels: {ambit.mesh/use-waypoint: gate}");
+    let objects = format!("{SHOP}{WAYPOINT}{own}{}{policy}", entry("aaa", ""));
+    let to = "198.51.100.7:80";
+    let answer = ask_of(&objects, "shop/web-1", to, Captured::Enrolled);
+    assert_eq!(answer.code, REFUSED.into(), "{}", answer.out);
+    assert!(answer.out.contains("before it routes"), "{}", answer.out);
+}
