@@ -26,6 +26,7 @@ pub mod route_values;
 pub mod selector;
 pub mod service;
 pub mod service_entry;
+pub mod short_name;
 pub mod stream_route;
 pub mod telemetry;
 pub mod virtual_service;

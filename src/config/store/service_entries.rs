@@ -9,6 +9,7 @@ use super::labels::LabelIndex;
 use super::{Indexing, Objects};
 use crate::config::objects::metadata::{Labels, selects};
 use crate::config::objects::service_entry::ServiceEntry;
+use crate::config::objects::short_name::ShortName;
 use crate::config::objects::virtual_service::hosts::Host;
 use crate::config::objects::workload_entry::WorkloadEntry;
 use crate::config::objects::{Kind, Object, ObjectKey};
@@ -17,8 +18,10 @@ use crate::config::objects::{Kind, Object, ObjectKey};
 #[derive(Debug, Default)]
 pub(super) struct EntryIndex {
     by_host: HashMap<Arc<str>, BTreeSet<ObjectKey>>,
-    /// Those with a host that is the full name of a service.
+    /// Those with a host that is the full name of a service, or may be short for it.
     by_service: HashMap<ObjectKey, BTreeSet<ObjectKey>>,
+    /// Those with a host that may be short for something of a namespace.
+    by_namespace: HashMap<Arc<str>, BTreeSet<ObjectKey>>,
     by_label: LabelIndex,
     /// Service entries by their addresses and those of their endpoints, workload entries by theirs.
     by_address: HashMap<IpAddr, BTreeSet<ObjectKey>>,
@@ -30,6 +33,13 @@ impl EntryIndex {
             indexing.apply(&mut self.by_host, Arc::clone(host), key);
             if let Host::Service(service, Some(_)) = Host::of(&key.namespace, host) {
                 indexing.apply(&mut self.by_service, service, key);
+            }
+            let short = ShortName::of(host);
+            if let Some(service) = short.as_ref().and_then(|s| s.service(&key.namespace)) {
+                indexing.apply(&mut self.by_service, service, key);
+            }
+            if let Some(namespace) = short.as_ref().and_then(ShortName::namespace) {
+                indexing.apply(&mut self.by_namespace, Arc::clone(namespace), key);
             }
         }
         if let Some(selector) = &object.spec.workload_selector {
@@ -107,12 +117,23 @@ impl Objects {
         hosts.flat_map(|host| self.hosts_named(host)).collect()
     }
 
-    /// Service entries with a host that is the full name of a service, in whatever domain.
+    /// Service entries with a host that is the full name of a service, in whatever domain, or may be short
+    /// for it.
     pub fn entries_named(
         &self,
         service: &ObjectKey,
     ) -> impl Iterator<Item = (&ObjectKey, &ServiceEntry)> {
         let keys = self.service_entries.by_service.get(service);
+        let keys = keys.into_iter().flatten();
+        keys.filter_map(|key| Some((key, self.service_entry(key)?)))
+    }
+
+    /// Service entries with a host that may be short for something of a namespace.
+    pub fn entries_short_for(
+        &self,
+        namespace: &str,
+    ) -> impl Iterator<Item = (&ObjectKey, &ServiceEntry)> {
+        let keys = self.service_entries.by_namespace.get(namespace);
         let keys = keys.into_iter().flatten();
         keys.filter_map(|key| Some((key, self.service_entry(key)?)))
     }

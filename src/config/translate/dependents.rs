@@ -166,6 +166,7 @@ impl Dirty {
         match object {
             Object::Namespace(_) => {
                 self.namespaces.insert(Arc::clone(&key.name));
+                self.touch_entries_short_for(objects, &key.name);
             }
             Object::Node(_) => {
                 for (pod, object) in objects.pods_on_node(&key.name) {

@@ -2,7 +2,8 @@
 //!
 //! - Each host of an entry is a service of the entry's namespace by the host's full name. Two entries
 //!   of a namespace that have one host: the older counts, then the first by name. A host that is the full
-//!   name of a Kubernetes Service is that service's alone.
+//!   name of a Kubernetes Service, or one that pods may call it by in short, is that service's alone
+//!   ([`names`]).
 //! - Its addresses are those of the entry, or one that stands for it ([`addresses`]).
 //! - `STATIC`: each endpoint is a workload that is reached in the clear. `DNS`: each is one that is known
 //!   by its name; without endpoints the host itself is. `NONE`: the address is the one that the client
@@ -15,6 +16,7 @@
 
 mod addresses;
 mod findings;
+mod names;
 mod servers;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -41,6 +43,7 @@ pub use self::addresses::{RecordedAddress, recorded as recorded_addresses};
 pub use self::findings::{
     findings as entry_findings, of_workload_entry as workload_entry_findings,
 };
+use self::names::service_of;
 
 /// `LoadBalancing.Mode` of `istio.workload` by which the destination of a connection is kept.
 const PASSTHROUGH: i32 = 3;
@@ -105,7 +108,7 @@ pub(super) fn hosts<'a>(
     let own = |host: &&Arc<str>| {
         let claim = Claim::Host(Arc::clone(&key.namespace), Arc::clone(host));
         inputs.objects.owner(&claim) == Some(key)
-            && of_cluster(inputs, host).is_none()
+            && service_of(inputs, &key.namespace, host).is_none()
             && !is_of_others(inputs.settings, &key.namespace, host)
     };
     entry.spec.hosts.iter().filter(own).collect()
@@ -150,7 +153,7 @@ pub(super) fn of_name<'a>(
     let claim = Claim::Host(Arc::clone(&name.namespace), Arc::clone(&name.hostname));
     let key = inputs.objects.owner(&claim)?;
     let entry = inputs.objects.service_entry(key)?;
-    let is_own = of_cluster(inputs, &name.hostname).is_none()
+    let is_own = service_of(inputs, &name.namespace, &name.hostname).is_none()
         && !is_of_others(inputs.settings, &key.namespace, &name.hostname);
     is_own.then_some((key, entry))
 }
@@ -208,7 +211,7 @@ fn of_host(inputs: &Inputs<'_>, key: &ObjectKey, entry: &ServiceEntry, host: &Ar
             .traffic
             .map(Arc::new),
         authentications: authentication::of_entry(inputs, key, entry),
-        visibility: visibility(key, entry),
+        visibility: visibility(inputs, key, entry, host),
         canonical: false,
         dynamic: way == Way::Named,
         name,
@@ -228,10 +231,20 @@ pub(super) fn ports(entry: &ServiceEntry) -> Vec<(u16, AppProtocol)> {
         .collect()
 }
 
-fn visibility(key: &ObjectKey, entry: &ServiceEntry) -> Visibility {
-    match Export::of(&key.namespace, &entry.spec.export_to) {
+/// Whom a host is for. One that clients elsewhere may mean a Service by is for those of its own namespace.
+fn visibility(
+    inputs: &Inputs<'_>,
+    key: &ObjectKey,
+    entry: &ServiceEntry,
+    host: &str,
+) -> Visibility {
+    let own = &key.namespace;
+    let is_short = names::is_for_own_only(inputs, own, host);
+    match Export::of(own, &entry.spec.export_to) {
+        Export::Everywhere if is_short => Visibility::Namespaces(vec![Arc::clone(own)]),
         Export::Everywhere => Visibility::Everyone,
         Export::To(mut namespaces) => {
+            namespaces.retain(|namespace| !is_short || namespace == own);
             namespaces.sort();
             namespaces.dedup();
             Visibility::Namespaces(namespaces)

@@ -101,7 +101,14 @@ impl Dirty {
         }
     }
 
-    /// Service entries that have the full name of a service as a host.
+    /// Service entries with a host that may be short for something of a namespace.
+    pub(super) fn touch_entries_short_for(&mut self, objects: &Objects, namespace: &str) {
+        for (key, entry) in objects.entries_short_for(namespace) {
+            self.touch_served(objects, key, entry);
+        }
+    }
+
+    /// Service entries that have the full name of a service, or a short one, as a host.
     pub(super) fn touch_entries_named(&mut self, objects: &Objects, service: &ObjectKey) {
         for (key, entry) in objects.entries_named(service) {
             self.touch_served(objects, key, entry);

@@ -3,8 +3,10 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::{Inputs, Way, is_of_others, of_cluster, owner_of};
+use super::names::is_for_own_only;
+use super::{Inputs, Way, is_of_others, owner_of, service_of};
 use crate::config::objects::service_entry::{Endpoint, Location, Protocol, ServiceEntry};
+use crate::config::objects::virtual_service::hosts::Export;
 use crate::config::objects::workload_entry::WorkloadEntry;
 use crate::config::objects::{Kind, ObjectKey};
 use crate::config::problem::{Finding, Severity};
@@ -70,7 +72,7 @@ fn of_host(
     host: &Arc<str>,
     field: &str,
 ) -> Option<(Severity, Finding)> {
-    if let Some(service) = of_cluster(inputs, host) {
+    if let Some(service) = service_of(inputs, &key.namespace, host) {
         let what = format!("is the name of {service}, which it stays");
         let advice = "name another host, or give the Service the endpoints";
         return Some((Severity::Error, Finding::new(field, what, advice)));
@@ -90,6 +92,17 @@ fn of_host(
     {
         // Said as a contradiction.
         return None;
+    }
+    let is_exported = match Export::of(&key.namespace, &entry.spec.export_to) {
+        Export::Everywhere => true,
+        Export::To(to) => to.iter().any(|namespace| *namespace != key.namespace),
+    };
+    if is_exported && is_for_own_only(inputs, &key.namespace, host) {
+        let what = "is a name by which Services elsewhere may be called in short: it is for clients of this \
+                    namespace only, whatever exportTo says";
+        let advice = "write the entry in the namespace that the name ends with, name the host in full, or \
+                      write exportTo: [.]";
+        return Some(warning(field, what, advice));
     }
     let bound = binding(
         inputs.objects,

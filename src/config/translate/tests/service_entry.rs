@@ -488,6 +488,82 @@ fn a_kubernetes_service_has_its_own_name() {
     assert!(service(&folder, "web.example.com").is_some());
 }
 
+fn of_prod(kind: &str, name: &str) -> String {
+    match kind {
+        "Namespace" => format!("apiVersion: v1\nkind: Namespace\nmetadata: {{name: {name}}}\n"),
+        _ => format!(
+            "apiVersion: v1\nkind: Service\nmetadata: {{name: {name}, namespace: prod}}\n\
+             spec: {{clusterIP: 10.96.0.1, ports: [{{port: 80}}]}}\n"
+        ),
+    }
+}
+
+#[test]
+fn a_service_has_the_names_that_it_is_called_by_in_short() {
+    let mut folder = of("hosts: [payments.prod, db-0.db.prod], resolution: DNS");
+    assert_eq!(folder.problems(), "");
+    folder.write("payments.yaml", &of_prod("Service", "payments"));
+    assert!(service(&folder, "payments.prod").is_none());
+    assert!(service(&folder, "db-0.db.prod").is_some());
+    let problems = folder.problems();
+    assert!(
+        problems.contains("is the name of Service prod/payments"),
+        "{problems}"
+    );
+    folder.delete("payments.yaml");
+    assert!(service(&folder, "payments.prod").is_some());
+    // Also in the namespace of both.
+    let own = entry(
+        "e",
+        "",
+        &format!("{PORT}, hosts: [web, web.shop], resolution: DNS"),
+    );
+    folder.write("all.yaml", &own);
+    assert!(service(&folder, "web").is_some() && service(&folder, "web.shop").is_some());
+    let web = of_prod("Service", "web").replace("prod", "shop");
+    folder.write("web.yaml", &web);
+    assert!(service(&folder, "web").is_none() && service(&folder, "web.shop").is_none());
+}
+
+#[test]
+fn a_name_that_may_be_short_for_a_service_elsewhere_is_for_the_entrys_namespace() {
+    let hosts = "payments, payments.prod, '*.prod', db-0.db.prod, a.example.com";
+    let server = "resolution: STATIC, endpoints: [{address: 192.0.2.1}]";
+    let mut folder = of(&format!("hosts: [{hosts}], {server}"));
+    let own = Visibility::Namespaces(vec!["shop".into()]);
+    let are_own = |folder: &Folder| {
+        let hosts = [
+            "payments",
+            "payments.prod",
+            "*.prod",
+            "db-0.db.prod",
+            "a.example.com",
+        ];
+        hosts.map(|host| service(folder, host).unwrap().visibility == own)
+    };
+    assert_eq!(are_own(&folder), [true, false, false, false, false]);
+    folder.write("prod.yaml", &of_prod("Namespace", "prod"));
+    assert_eq!(are_own(&folder), [true, true, true, false, false]);
+    folder.write("db.yaml", &of_prod("Service", "db"));
+    assert_eq!(are_own(&folder), [true, true, true, true, false]);
+    let problems = folder.problems();
+    assert!(problems.contains("called in short"), "{problems}");
+    folder.delete("prod.yaml");
+    folder.delete("db.yaml");
+    assert_eq!(are_own(&folder), [true, false, false, false, false]);
+    // Names of its own namespace are for all.
+    folder.write("shop.yaml", &of_prod("Namespace", "shop"));
+    let of_shop = entry(
+        "e",
+        "",
+        &format!("{PORT}, hosts: [payments.shop], resolution: DNS"),
+    );
+    folder.write("all.yaml", &of_shop);
+    let visibility = &service(&folder, "payments.shop").unwrap().visibility;
+    assert_eq!(*visibility, Visibility::Everyone);
+    assert_eq!(folder.problems(), "");
+}
+
 #[test]
 fn policies_and_tokens_are_bound_to_entries_behind_waypoints() {
     let bound = ", labels: {istio.io/use-waypoint: w}";
