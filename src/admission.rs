@@ -3,7 +3,7 @@
 //!
 //! Never a reason to refuse: what is in a namespace without pods of ours, a deletion, an object that
 //! is being deleted, a status, a kind that we do not judge, a route that is for no service, and an update that leaves what was
-//! wrong before as it was.
+//! wrong before as it was. Of a kind that is for sidecars it is said that it has no effect.
 
 use std::sync::Arc;
 
@@ -71,6 +71,8 @@ pub struct Question {
     pub new: Option<Read>,
     /// The one that it takes the place of.
     pub old: Option<Read>,
+    /// What its author should know where there is nothing to judge.
+    pub aside: Option<Finding>,
 }
 
 impl Question {
@@ -85,8 +87,10 @@ impl Question {
             return Err(ReviewError::Version { api_version, kind });
         }
         let writes = matches!(&*request.operation, "CREATE" | "UPDATE");
-        let new = (writes && request.sub_resource.is_empty() && is_judged(&request.object))
-            .then(|| read(request.object));
+        let writes = writes && request.sub_resource.is_empty();
+        let aside = kind_of(&request.object).and_then(objects::not_applicable);
+        let aside = aside.filter(|_| writes && !is_leaving(&request.object));
+        let new = (writes && is_judged(&request.object)).then(|| read(request.object));
         let old = new
             .is_some()
             .then_some(request.old_object)
@@ -97,15 +101,22 @@ impl Question {
             namespace: request.namespace.into(),
             new,
             old,
+            aside,
         })
     }
 }
 
 /// True for an object that is to be judged.
 fn is_judged(object: &Value) -> bool {
-    let kind = object.get("kind").and_then(Value::as_str);
-    let is_leaving = object.pointer("/metadata/deletionTimestamp").is_some();
-    kind.and_then(Kind::of).is_some_and(Kind::is_judged) && !is_leaving
+    kind_of(object).is_some_and(Kind::is_judged) && !is_leaving(object)
+}
+
+fn kind_of(object: &Value) -> Option<Kind> {
+    Kind::of(object.get("kind")?.as_str()?)
+}
+
+fn is_leaving(object: &Value) -> bool {
+    object.pointer("/metadata/deletionTimestamp").is_some()
 }
 
 fn read(document: Value) -> Read {

@@ -58,6 +58,22 @@ fn deletions_statuses_and_strangers_are_not_judged() {
 }
 
 #[test]
+fn what_is_for_sidecars_is_never_refused_and_said_to_have_no_effect() {
+    for (kind, version) in [("Sidecar", "v1"), ("EnvoyFilter", "v1alpha3")] {
+        let object = json!({
+            "apiVersion": format!("networking.istio.io/{version}"), "kind": kind,
+            "metadata": {"name": "s", "namespace": "shop"}, "spec": {"whatever": 7},
+        });
+        let asked = question(&review("CREATE", &object, &Value::Null));
+        assert!(asked.new.is_none());
+        let said = asked.aside.unwrap();
+        assert!(said.what.contains("has no effect"), "{said}");
+        let deleted = question(&review("DELETE", &Value::Null, &object));
+        assert!(deleted.aside.is_none());
+    }
+}
+
+#[test]
 fn routes_are_judged_too() {
     let route = json!({
         "apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute",

@@ -137,7 +137,9 @@ pub fn run(args: &Args, out: &mut impl Write, err: &mut impl Write) -> anyhow::R
 fn in_cluster(args: &Args, out: &mut impl Write, err: &mut impl Write) -> anyhow::Result<ExitCode> {
     let asked = block_on(async {
         let live = Live::new(&args.cluster).await?;
-        let objects = Box::pin(read_live(&live, Kind::ALL, &args.names)).await;
+        let kinds = Kind::ALL.iter().filter(|kind| !kind.is_for_sidecars());
+        let kinds: Vec<Kind> = kinds.copied().collect();
+        let objects = Box::pin(read_live(&live, &kinds, &args.names)).await;
         let question = args.question(objects.egress());
         let nobody = Views::default();
         let nodes = Story::of(&objects.configuration, &question, &nobody);

@@ -25,7 +25,7 @@ const USAGE: u8 = 2;
 
 Rights in a cluster: list pods, services, endpointslices, nodes, namespaces, serviceaccounts, \
 networkpolicies, authorizationpolicies, peerauthentications, httproutes, grpcroutes, tlsroutes, tcproutes, \
-referencegrants, virtualservices, destinationrules, serviceentries, workloadentries, telemetries and requestauthentications; get deployments in the namespace of the mesh."
+referencegrants, virtualservices, destinationrules, serviceentries, workloadentries, telemetries, requestauthentications, sidecars and envoyfilters; get deployments in the namespace of the mesh."
 )]
 pub struct Args {
     /// Folder of YAML files, or a single file; without one, the objects of the cluster

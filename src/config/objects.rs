@@ -58,7 +58,7 @@ use self::telemetry::Telemetry;
 use self::virtual_service::VirtualService;
 use self::workload_entry::WorkloadEntry;
 
-pub use self::read::{Identity, ReadError, items, read};
+pub use self::read::{Identity, ReadError, items, not_applicable, read};
 
 /// The kinds of objects that are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -86,6 +86,8 @@ pub enum Kind {
     RequestAuthentication,
     ServiceEntry,
     WorkloadEntry,
+    Sidecar,
+    EnvoyFilter,
 }
 
 impl Kind {
@@ -113,6 +115,8 @@ impl Kind {
         Self::RequestAuthentication,
         Self::ServiceEntry,
         Self::WorkloadEntry,
+        Self::Sidecar,
+        Self::EnvoyFilter,
     ];
 
     /// Its name.
@@ -140,6 +144,8 @@ impl Kind {
             Self::RequestAuthentication => "RequestAuthentication",
             Self::ServiceEntry => "ServiceEntry",
             Self::WorkloadEntry => "WorkloadEntry",
+            Self::Sidecar => "Sidecar",
+            Self::EnvoyFilter => "EnvoyFilter",
         }
     }
 
@@ -168,6 +174,8 @@ impl Kind {
             Self::RequestAuthentication => "requestauthentications",
             Self::ServiceEntry => "serviceentries",
             Self::WorkloadEntry => "workloadentries",
+            Self::Sidecar => "sidecars",
+            Self::EnvoyFilter => "envoyfilters",
         }
     }
 
@@ -195,11 +203,13 @@ impl Kind {
             Self::VirtualService
             | Self::DestinationRule
             | Self::ServiceEntry
-            | Self::WorkloadEntry => &[
+            | Self::WorkloadEntry
+            | Self::Sidecar => &[
                 "networking.istio.io/v1",
                 "networking.istio.io/v1beta1",
                 "networking.istio.io/v1alpha3",
             ],
+            Self::EnvoyFilter => &["networking.istio.io/v1alpha3"],
             Self::Telemetry => &["telemetry.istio.io/v1", "telemetry.istio.io/v1alpha1"],
             Self::TlsRoute => &[
                 "gateway.networking.k8s.io/v1",
@@ -247,6 +257,12 @@ impl Kind {
             self,
             Self::VirtualService | Self::DestinationRule | Self::ServiceEntry | Self::WorkloadEntry
         )
+    }
+
+    /// True if it is one of Istio's for sidecars, of which there are none: its objects are never read, and
+    /// their authors told so. They may be there for another mesh.
+    pub fn is_for_sidecars(self) -> bool {
+        matches!(self, Self::Sidecar | Self::EnvoyFilter)
     }
 
     /// True if we write something of the status of its objects.

@@ -204,10 +204,14 @@ impl Webhook {
             namespace,
             new,
             old,
+            aside,
         } = Question::read(&body.to_bytes())?;
         let verdict = match new {
             Some(new) => self.judge_change(&namespace, new, old).await?,
-            None => Verdict::default(),
+            None => Verdict {
+                warned: aside.into_iter().collect(),
+                ..Verdict::default()
+            },
         };
         Ok((uid, verdict))
     }

@@ -173,7 +173,11 @@ impl Listing {
             finding,
             ..
         } = error;
-        let problem = finding.at(&origin, object, Severity::Error, cause);
+        let severity = match key.kind.is_for_sidecars() {
+            true => Severity::Warning,
+            false => Severity::Error,
+        };
+        let problem = finding.at(&origin, object, severity, cause);
         batch.problems.push((name, vec![problem]));
         // Deleted and made again while nobody watched: a version of the old one is none of this one.
         let is_same = before.as_ref() == Some(&uid);

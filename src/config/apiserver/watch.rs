@@ -168,7 +168,7 @@ async fn follow_version(
             Ok(Event::InitDone) => Seen::Complete,
             Ok(Event::Apply(object)) => Seen::Changed(document(resource, object)),
             Ok(Event::Delete(object)) => Seen::Gone(document(resource, object)),
-            Err(error) if is_unknown(&error) => return Ended::UnknownVersion,
+            Err(error) if is_unknown(&error, kind) => return Ended::UnknownVersion,
             Err(error) => {
                 let what = resource.plural.as_str();
                 tracing::warn!(what, %error, "the API server does not tell what there is; asked again");
@@ -182,11 +182,14 @@ async fn follow_version(
     Ended::Unwanted
 }
 
-fn is_unknown(error: &Error) -> bool {
+/// Whether there is nothing to be read of a kind. Where an older installation does not let us see what would
+/// only be warned of, that is no reason to wait.
+fn is_unknown(error: &Error, kind: Kind) -> bool {
     let (Error::InitialListFailed(cause) | Error::WatchStartFailed(cause)) = error else {
         return false;
     };
-    matches!(cause, ClientError::Api(status) if status.code == 404)
+    matches!(cause, ClientError::Api(status)
+        if status.code == 404 || status.code == 403 && kind.is_for_sidecars())
 }
 
 fn is_last(kind: Kind, version: &str) -> bool {

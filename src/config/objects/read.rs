@@ -147,6 +147,11 @@ pub fn read(document: Value) -> Result<Object, Box<ReadError>> {
         Kind::RequestAuthentication => head.typed(&body).map(Object::RequestAuthentication),
         Kind::ServiceEntry => head.typed(&body).map(Object::ServiceEntry),
         Kind::WorkloadEntry => head.typed(&body).map(Object::WorkloadEntry),
+        // Said before.
+        Kind::Sidecar | Kind::EnvoyFilter => {
+            let finding = Finding::new("kind", "it has no effect", "remove it");
+            Err(head.error(Cause::UnknownKind, finding))
+        }
     }?;
     head.check(&object)?;
     Ok(object)
@@ -177,21 +182,22 @@ fn forget_foreign_rules(map: &mut Map<String, Value>) {
     }
 }
 
-/// Kinds of Istio's that are for sidecars, with what takes their place.
-fn not_applicable(kind: &str) -> Option<Finding> {
+/// What is said of a kind of Istio's that is for sidecars: what takes its place.
+pub fn not_applicable(kind: Kind) -> Option<Finding> {
     let advice = match kind {
-        "Sidecar" => {
+        Kind::Sidecar => {
             "remove it: agents and waypoints are told what they need; who may use a service say exportTo of \
              its ServiceEntry and AuthorizationPolicies, and what is not registered `outboundTrafficPolicy` of \
              the mesh"
         }
-        "EnvoyFilter" => {
+        Kind::EnvoyFilter => {
             "remove it: there is no Envoy; write what it does as VirtualService, DestinationRule, Telemetry, \
              AuthorizationPolicy or RequestAuthentication"
         }
         _ => return None,
     };
-    let what = format!("{kind} is for sidecars, of which there are none: it has no effect");
+    let name = kind.name();
+    let what = format!("{name} is for sidecars, of which there are none: it has no effect");
     Some(Finding::new("kind", what, advice))
 }
 
@@ -242,11 +248,12 @@ impl Head {
             let finding = Finding::new("kind", "missing", "name the kind, such as `kind: Pod`");
             return Err(self.error(Cause::Field, finding));
         }
-        if let Some(finding) = not_applicable(&self.kind) {
+        if let Some(finding) = self.identity.kind.and_then(not_applicable) {
             return Err(self.error(Cause::UnknownKind, finding));
         }
         let Some(kind) = self.identity.kind else {
-            let known: Vec<&str> = Kind::ALL.iter().map(|kind| kind.name()).collect();
+            let known = Kind::ALL.iter().filter(|kind| !kind.is_for_sidecars());
+            let known: Vec<&str> = known.map(|kind| kind.name()).collect();
             let what = format!("unknown kind `{}` of `{}`", self.kind, self.api_version);
             let advice = format!(
                 "correct it or move it elsewhere; known are {}",

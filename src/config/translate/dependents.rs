@@ -67,7 +67,9 @@ impl Output {
             | Kind::VirtualService
             | Kind::DestinationRule
             | Kind::Telemetry
-            | Kind::WorkloadEntry => None,
+            | Kind::WorkloadEntry
+            | Kind::Sidecar
+            | Kind::EnvoyFilter => None,
         }
     }
 }

@@ -80,6 +80,19 @@ async fn a_policy_that_makes_things_worse_is_refused_and_no_other() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_has_no_effect_is_written_with_a_warning() {
+    let plane = Plane::new(DAY).await;
+    let object = json!({
+        "apiVersion": "networking.istio.io/v1", "kind": "Sidecar",
+        "metadata": {"name": "s", "namespace": "shop"}, "spec": {},
+    });
+    let answer = review(&plane, &object, &Value::Null).await;
+    assert_eq!(answer["allowed"], true);
+    let warning = answer["warnings"][0].as_str().unwrap();
+    assert!(warning.contains("has no effect"), "{warning}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_no_review_gets_an_error_that_the_api_server_does_not_take_for_a_refusal() {
     let plane = Plane::new(DAY).await;
     let (status, _) = post(&plane, "/validate", 2, b"{}").await;

@@ -196,3 +196,21 @@ fn an_owner_with_a_name_that_no_object_has_is_left_out() {
         (vec!["+ServiceAccount shop/web".to_owned()], 0)
     );
 }
+
+/// They may be there for another mesh: that is no error.
+#[test]
+fn what_is_for_sidecars_is_warned_of_while_it_is_there() {
+    let mut listings = Listings::default();
+    let filter = json!({
+        "apiVersion": "networking.istio.io/v1alpha3", "kind": "EnvoyFilter",
+        "metadata": {"namespace": "shop", "name": "f", "uid": "u-1"}, "spec": {"configPatches": []},
+    });
+    let batch = listed(&mut listings, Kind::EnvoyFilter, &[filter]);
+    assert_eq!(told(&batch), Vec::<String>::new());
+    let found: Vec<_> = batch.problems.iter().flat_map(|(_, all)| all).collect();
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0].severity, Severity::Warning);
+    assert!(found[0].to_string().contains("shop/f"), "{}", found[0]);
+    let gone = listed(&mut listings, Kind::EnvoyFilter, &[]);
+    assert_eq!(problems(&gone), 0);
+}
