@@ -10,8 +10,10 @@
 )]
 
 pub mod confine;
+pub mod conntrack;
 pub mod limits;
 pub mod namespace;
+mod netlink;
 pub mod passing;
 pub mod process;
 mod seccomp;

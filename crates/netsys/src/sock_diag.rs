@@ -4,15 +4,21 @@
 //! One look-up in the kernel's table, whatever the number of connections. Where there is no such
 //! connection the kernel answers with whoever listens on its port: that is not taken for it.
 
-mod message;
 pub mod table;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::os::fd::OwnedFd;
 
 use nix::libc;
+use nix::sys::socket::SockProtocol;
 
-use self::message::{BY_FAMILY, ERROR, HEADER, ID};
+use crate::netlink::{self, ERROR, HEADER};
+
+/// `SOCK_DIAG_BY_FAMILY` of `linux/sock_diag.h`.
+const BY_FAMILY: u16 = 20;
+/// `struct inet_diag_sockid`.
+const ID: usize = 48;
 
 /// `idiag_uid` and `idiag_inode` in `struct inet_diag_msg`.
 const UID_AT: usize = 64;
@@ -33,10 +39,10 @@ pub struct Found {
 /// If the kernel cannot be asked, or the addresses are of two families.
 pub fn tcp_socket(local: SocketAddr, remote: SocketAddr) -> io::Result<Option<Found>> {
     let question = question(local, remote)?;
-    let kernel = message::open()?;
-    message::ask(&kernel, &question)?;
+    let kernel = open()?;
+    netlink::ask(&kernel, &question)?;
     let ends = [local, remote].map(plain);
-    read(message::answer(&kernel, &mut [0; 1024])?, ends)
+    read(netlink::answer(&kernel, &mut [0; 1024])?, ends)
 }
 
 /// Without what is no part of a connection's name.
@@ -69,24 +75,42 @@ fn question(local: SocketAddr, remote: SocketAddr) -> io::Result<Vec<u8>> {
     // Any interface, any cookie.
     id.extend([0; 4]);
     id.extend([0xff; 8]);
-    Ok(message::request(BY_FAMILY, 0, family, u32::MAX, &id))
+    Ok(request(BY_FAMILY, 0, family, u32::MAX, &id))
 }
 
 /// The socket in an answer, if it is the one between these ends.
 fn read(answer: &[u8], ends: [(IpAddr, u16); 2]) -> io::Result<Option<Found>> {
-    if message::kind(answer)? == ERROR {
-        return match message::errno(answer)? {
+    if netlink::kind(answer)? == ERROR {
+        return match netlink::errno(answer)? {
             libc::ENOENT => Ok(None),
             error => Err(io::Error::from_raw_os_error(error)),
         };
     }
-    let number = |at| Ok::<_, io::Error>(u32::from_ne_bytes(message::bytes(answer, HEADER + at)?));
+    let number = |at| Ok::<_, io::Error>(u32::from_ne_bytes(netlink::bytes(answer, HEADER + at)?));
     let found = Found {
         inode: number(INODE_AT)?,
         uid: number(UID_AT)?,
     };
     let told = table::connection(answer.get(HEADER..).unwrap_or_default())?;
     Ok(([told.local, told.remote].map(plain) == ends).then_some(found))
+}
+
+fn open() -> io::Result<OwnedFd> {
+    netlink::open(SockProtocol::NetlinkSockDiag)
+}
+
+/// `struct inet_diag_req_v2` with its header.
+fn request(kind: u16, flags: u16, family: i32, states: u32, id: &[u8]) -> Vec<u8> {
+    let mut body = vec![
+        u8::try_from(family).unwrap_or_default(),
+        u8::try_from(libc::IPPROTO_TCP).unwrap_or_default(),
+        // No extensions.
+        0,
+        0,
+    ];
+    body.extend(states.to_ne_bytes());
+    body.extend(id);
+    netlink::message(kind, flags, &body)
 }
 
 #[cfg(test)]

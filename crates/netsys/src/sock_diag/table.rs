@@ -6,17 +6,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use nix::libc;
 
-use super::message::{
-    BY_FAMILY, ERROR, HEADER, ID, answer, ask, bytes, errno, kind, open, request, short,
-};
+use super::{BY_FAMILY, ID, open, request};
+use crate::netlink::{ACKNOWLEDGE, DUMP, answer, ask, attributes, bytes, dump, errno, short};
 
 /// `SOCK_DESTROY` of `linux/sock_diag.h`.
 const DESTROY: u16 = 21;
-/// `NLM_F_DUMP` and `NLM_F_ACK` of `linux/netlink.h`.
-const DUMP: u16 = 0x300;
-const ACKNOWLEDGE: u16 = 4;
-/// `NLMSG_DONE` of `linux/netlink.h`.
-const DONE: u16 = 3;
 /// `TCP_ESTABLISHED`, as a bit.
 const ESTABLISHED: u32 = 1 << 1;
 /// `struct inet_diag_msg`; `struct inet_diag_sockid` in it.
@@ -24,8 +18,6 @@ const MESSAGE: usize = 72;
 const ID_AT: usize = 4;
 /// `INET_DIAG_MARK` of `linux/inet_diag.h`.
 const MARK: u16 = 15;
-/// Longest message of the kernel in a dump.
-const CHUNK: usize = 64 << 10;
 
 /// One end of an established connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,13 +42,10 @@ pub fn connections() -> io::Result<Vec<Connection>> {
     for family in [libc::AF_INET, libc::AF_INET6] {
         let kernel = open()?;
         let question = request(BY_FAMILY, DUMP, family, ESTABLISHED, &[0; ID]);
-        ask(&kernel, &question)?;
-        let mut chunk = vec![0; CHUNK];
-        loop {
-            if take(answer(&kernel, &mut chunk)?, &mut found)? {
-                break;
-            }
-        }
+        dump(&kernel, &question, |message| {
+            found.push(connection(message)?);
+            Ok(())
+        })?;
     }
     Ok(found)
 }
@@ -76,24 +65,6 @@ pub fn destroy(connection: &Connection) -> io::Result<bool> {
         libc::ENOENT => Ok(false),
         error => Err(io::Error::from_raw_os_error(error)),
     }
-}
-
-/// Reads the messages of one answer; true if it is the last one.
-fn take(mut answer: &[u8], found: &mut Vec<Connection>) -> io::Result<bool> {
-    while !answer.is_empty() {
-        let length = usize::try_from(u32::from_ne_bytes(bytes(answer, 0)?)).unwrap_or(usize::MAX);
-        let message = answer
-            .get(..length)
-            .filter(|_| length >= HEADER)
-            .ok_or_else(short)?;
-        match kind(message)? {
-            DONE => return Ok(true),
-            ERROR => return Err(io::Error::from_raw_os_error(errno(message)?)),
-            _ => found.push(connection(message.get(HEADER..).unwrap_or_default())?),
-        }
-        answer = answer.get(aligned(length)..).unwrap_or_default();
-    }
-    Ok(false)
 }
 
 /// `struct inet_diag_msg` and what follows it.
@@ -118,19 +89,11 @@ pub(super) fn connection(message: &[u8]) -> io::Result<Connection> {
 }
 
 /// The mark among the attributes; the kernel tells it to the privileged only.
-fn mark(mut attributes: &[u8]) -> io::Result<u32> {
-    while attributes.len() >= 4 {
-        let length = usize::from(u16::from_ne_bytes(bytes(attributes, 0)?));
-        if u16::from_ne_bytes(bytes(attributes, 2)?) == MARK {
-            return Ok(u32::from_ne_bytes(bytes(attributes, 4)?));
-        }
-        attributes = attributes.get(aligned(length.max(4))..).unwrap_or_default();
-    }
-    Ok(0)
-}
-
-fn aligned(length: usize) -> usize {
-    length.saturating_add(3) & !3
+fn mark(from: &[u8]) -> io::Result<u32> {
+    let mark = attributes(from).find(|(kind, ..)| *kind == MARK);
+    mark.map_or(Ok(0), |(_, mark, _)| {
+        Ok(u32::from_ne_bytes(bytes(mark, 0)?))
+    })
 }
 
 #[cfg(test)]

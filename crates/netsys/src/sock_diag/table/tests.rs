@@ -2,6 +2,7 @@ use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 
 use super::*;
+use crate::netlink::{DONE, bodies};
 
 /// Both ends of a connection on the loopback.
 fn pair(on: &str) -> (TcpStream, TcpStream) {
@@ -71,4 +72,11 @@ fn what_is_cut_short_is_no_answer() {
     done.truncate(20);
     assert!(take(&done, &mut found).is_err());
     assert!(found.is_empty());
+}
+
+fn take(answer: &[u8], found: &mut Vec<Connection>) -> io::Result<bool> {
+    bodies(answer, |message| {
+        found.push(connection(message)?);
+        Ok(())
+    })
 }

@@ -4,35 +4,38 @@ use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::Duration;
 
-use nix::libc;
 use nix::sys::socket::{
     AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, recv, sendto,
     setsockopt, socket, sockopt,
 };
 use nix::sys::time::TimeVal;
 
-/// `SOCK_DIAG_BY_FAMILY` of `linux/sock_diag.h`.
-pub(super) const BY_FAMILY: u16 = 20;
 /// `NLM_F_REQUEST` of `linux/netlink.h`.
 const REQUEST: u16 = 1;
 /// `NLMSG_ERROR` of `linux/netlink.h`.
 pub(super) const ERROR: u16 = 2;
 /// `struct nlmsghdr`.
 pub(super) const HEADER: usize = 16;
-/// `struct inet_diag_sockid`.
-pub(super) const ID: usize = 48;
-/// `struct inet_diag_req_v2`.
-const QUESTION: usize = 56;
+/// `NLM_F_DUMP` and `NLM_F_ACK` of `linux/netlink.h`.
+pub(super) const DUMP: u16 = 0x300;
+pub(super) const ACKNOWLEDGE: u16 = 4;
+/// `NLMSG_DONE` of `linux/netlink.h`.
+pub(super) const DONE: u16 = 3;
+/// Longest message of the kernel in a dump.
+const CHUNK: usize = 64 << 10;
+/// `struct nlattr`, and the part of its type without flags.
+const ATTRIBUTE: usize = 4;
+const ATTRIBUTE_TYPE: u16 = 0x3fff;
 /// How long the kernel may take; it answers within the call.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// A way to the kernel.
-pub(super) fn open() -> io::Result<OwnedFd> {
+/// A way to a part of the kernel.
+pub(super) fn open(part: SockProtocol) -> io::Result<OwnedFd> {
     let kernel = socket(
         AddressFamily::Netlink,
         SockType::Raw,
         SockFlag::SOCK_CLOEXEC,
-        SockProtocol::NetlinkSockDiag,
+        part,
     )?;
     let patience = TimeVal::new(i64::try_from(PATIENCE.as_secs()).unwrap_or(1), 0);
     setsockopt(&kernel, sockopt::ReceiveTimeout, &patience)?;
@@ -52,22 +55,62 @@ pub(super) fn answer<'a>(kernel: &OwnedFd, room: &'a mut [u8]) -> io::Result<&'a
     Ok(room.get(..length).unwrap_or_default())
 }
 
-/// A header, then `struct inet_diag_req_v2`.
-pub(super) fn request(kind: u16, flags: u16, family: i32, states: u32, id: &[u8]) -> Vec<u8> {
-    let length = HEADER + QUESTION;
+/// A header, then this.
+pub(super) fn message(kind: u16, flags: u16, body: &[u8]) -> Vec<u8> {
+    let length = HEADER + body.len();
     let mut bytes = Vec::with_capacity(length);
     bytes.extend(u32::try_from(length).unwrap_or_default().to_ne_bytes());
     bytes.extend(kind.to_ne_bytes());
     bytes.extend((REQUEST | flags).to_ne_bytes());
     // Sequence number and sender: one question at a time.
     bytes.extend([0; 8]);
-    bytes.push(u8::try_from(family).unwrap_or_default());
-    bytes.push(u8::try_from(libc::IPPROTO_TCP).unwrap_or_default());
-    // No extensions.
-    bytes.extend([0, 0]);
-    bytes.extend(states.to_ne_bytes());
-    bytes.extend(id);
+    bytes.extend(body);
     bytes
+}
+
+/// Asks for all there is, and hands over the body of each message.
+pub(super) fn dump(
+    kernel: &OwnedFd,
+    question: &[u8],
+    mut take: impl FnMut(&[u8]) -> io::Result<()>,
+) -> io::Result<()> {
+    ask(kernel, question)?;
+    let mut chunk = vec![0; CHUNK];
+    while !bodies(answer(kernel, &mut chunk)?, &mut take)? {}
+    Ok(())
+}
+
+/// Hands over the bodies in one answer; true if it is the last one.
+pub(super) fn bodies(
+    mut answer: &[u8],
+    mut take: impl FnMut(&[u8]) -> io::Result<()>,
+) -> io::Result<bool> {
+    while !answer.is_empty() {
+        let length = usize::try_from(u32::from_ne_bytes(bytes(answer, 0)?)).unwrap_or(usize::MAX);
+        let message = answer
+            .get(..length)
+            .filter(|_| length >= HEADER)
+            .ok_or_else(short)?;
+        match kind(message)? {
+            DONE => return Ok(true),
+            ERROR => return Err(io::Error::from_raw_os_error(errno(message)?)),
+            _ => take(message.get(HEADER..).unwrap_or_default())?,
+        }
+        answer = answer.get(aligned(length)..).unwrap_or_default();
+    }
+    Ok(false)
+}
+
+/// Attributes: the type of each, what is in it, and all of it.
+pub(super) fn attributes(mut from: &[u8]) -> impl Iterator<Item = (u16, &[u8], &[u8])> {
+    std::iter::from_fn(move || {
+        let length = usize::from(u16::from_ne_bytes(bytes(from, 0).ok()?));
+        let kind = u16::from_ne_bytes(bytes(from, 2).ok()?) & ATTRIBUTE_TYPE;
+        let whole = from.get(..length)?;
+        let inner = whole.get(ATTRIBUTE..)?;
+        from = from.get(aligned(length)..).unwrap_or_default();
+        Some((kind, inner, whole))
+    })
 }
 
 /// The kind of a message.
@@ -89,4 +132,8 @@ pub(super) fn bytes<const N: usize>(from: &[u8], at: usize) -> io::Result<[u8; N
 /// The error of an answer that ends too early.
 pub(super) fn short() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, "a short answer of the kernel")
+}
+
+fn aligned(length: usize) -> usize {
+    length.saturating_add(3) & !3
 }
