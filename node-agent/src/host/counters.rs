@@ -31,6 +31,8 @@ pub(crate) enum Count {
     SocketsRefused,
     /// Listeners that had stopped listening and were made anew.
     ListenersRenewed,
+    /// Pods captured but for their questions about names, since they hold that port themselves.
+    NamesLeftOut,
 }
 
 /// All counters, from zero at the start of the role.
@@ -41,7 +43,7 @@ pub(crate) struct Counters {
 
 impl Count {
     /// Every counter.
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::Enrolled,
         Self::EnrolmentsFailed,
         Self::Released,
@@ -54,6 +56,7 @@ impl Count {
         Self::SocketsMade,
         Self::SocketsRefused,
         Self::ListenersRenewed,
+        Self::NamesLeftOut,
     ];
 
     /// Its name in the answer to `list`.
@@ -71,6 +74,7 @@ impl Count {
             Self::SocketsMade => "sockets_made",
             Self::SocketsRefused => "sockets_refused",
             Self::ListenersRenewed => "listeners_renewed",
+            Self::NamesLeftOut => "names_left_out",
         }
     }
 }

@@ -46,6 +46,11 @@ pub(crate) enum EnrolError {
 }
 
 impl EnrolError {
+    /// Whether somebody else listens where the mesh would.
+    pub(crate) fn is_taken(&self) -> bool {
+        matches!(self, Self::Listen { source, .. } if source.is_taken())
+    }
+
     /// The stable word for it.
     pub(crate) fn reason(&self) -> &'static str {
         match self {
@@ -142,6 +147,7 @@ async fn make_way(host: &Arc<Host>, names: &PodNames, netns: &NetNs) {
 
 async fn capture(host: &Arc<Host>, uid: &PodUid) -> Result<(), EnrolError> {
     open_listeners(host, uid)?;
+    capture_dns::try_open(host, uid)?;
     host.attach(uid);
     await_proxy(host, uid).await?;
     redirect(host, uid).await?;
@@ -154,7 +160,8 @@ async fn capture(host: &Arc<Host>, uid: &PodUid) -> Result<(), EnrolError> {
     Ok(())
 }
 
-/// Opens the pod's listeners, unless a draining pod still has them.
+/// Opens the pod's listeners, unless a draining pod still has them. Those for questions about names are
+/// opened by themselves.
 pub(crate) fn open_listeners(host: &Host, uid: &PodUid) -> Result<(), EnrolError> {
     let Some(netns) = host.netns(uid) else {
         return Ok(());
@@ -164,25 +171,47 @@ pub(crate) fn open_listeners(host: &Host, uid: &PodUid) -> Result<(), EnrolError
             pod: uid.clone(),
             source,
         })?;
-    let has: Vec<Place> = {
-        let pods = host.pods.lock();
-        let has = pods.get(uid).map(|pod| &pod.attachment.listeners);
-        has.into_iter().flatten().map(|ours| ours.place).collect()
+    let missing = match places(host, uid).is_empty() {
+        true => listeners::pod_addresses(firewall::speaks_ipv6(&netns)),
+        false => Vec::new(),
     };
-    let ipv6 = firewall::speaks_ipv6(&netns);
-    let mut missing = Vec::new();
-    if has.is_empty() {
-        missing.extend(listeners::pod_addresses(ipv6).into_iter().map(Place::from));
+    let missing: Vec<Place> = missing.into_iter().map(Place::from).collect();
+    if let Some(pod) = host.pods.lock().get_mut(uid) {
+        pod.attachment.settings.extend(raised);
     }
-    if capture_dns::is_wanted(host, uid) && !has.iter().any(Place::is_for_names) {
-        missing.extend(listeners::name_places(ipv6));
+    add_listeners(host, uid, &netns, &missing)
+}
+
+/// Opens those for questions about names, where these are to be redirected.
+pub(crate) fn open_for_names(host: &Host, uid: &PodUid) -> Result<(), EnrolError> {
+    let Some(netns) = host.netns(uid) else {
+        return Ok(());
+    };
+    if !capture_dns::is_wanted(host, uid) || places(host, uid).iter().any(Place::is_for_names) {
+        return Ok(());
     }
-    let opened = listeners::open(&netns, &missing).map_err(|source| EnrolError::Listen {
+    let missing = listeners::name_places(firewall::speaks_ipv6(&netns));
+    add_listeners(host, uid, &netns, &missing)
+}
+
+/// Where a pod's listeners are that it has.
+fn places(host: &Host, uid: &PodUid) -> Vec<Place> {
+    let pods = host.pods.lock();
+    let has = pods.get(uid).map(|pod| &pod.attachment.listeners);
+    has.into_iter().flatten().map(|ours| ours.place).collect()
+}
+
+fn add_listeners(
+    host: &Host,
+    uid: &PodUid,
+    netns: &NetNs,
+    missing: &[Place],
+) -> Result<(), EnrolError> {
+    let opened = listeners::open(netns, missing).map_err(|source| EnrolError::Listen {
         pod: uid.clone(),
         source,
     })?;
     if let Some(pod) = host.pods.lock().get_mut(uid) {
-        pod.attachment.settings.extend(raised);
         pod.attachment.listeners.extend(opened);
     }
     Ok(())

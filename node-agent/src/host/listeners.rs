@@ -73,7 +73,9 @@ pub(crate) enum ListenError {
     #[error("cannot enter the network namespace to listen: {0}; the host role needs CAP_SYS_ADMIN")]
     Enter(#[source] io::Error),
     /// A port is taken, or no descriptors are left.
-    #[error("{0}; ports 15001, 15006, 15008 and 15053 of a pod must be free for the mesh")]
+    #[error(
+        "{0}; ports 15001, 15006, 15008 and (for names) 15053 of a pod must be free for the mesh"
+    )]
     Listen(#[source] io::Error),
 }
 

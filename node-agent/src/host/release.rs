@@ -20,7 +20,7 @@ use super::names::PodUid;
 use super::pods::PodState;
 use super::rules::Duty;
 use super::state::Host;
-use super::{firewall, rules, vanished, written};
+use super::{capture_dns, firewall, rules, vanished, written};
 
 /// How often a draining pod's namespace is looked for, in case the pod is deleted meanwhile.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
@@ -104,6 +104,7 @@ pub(crate) async fn drain(host: &Arc<Host>, uid: &PodUid) -> Result<(), EnrolErr
     };
     keep(host, uid);
     written::load(host, uid, &Duty::Drain).await?;
+    capture_dns::forget_flows(host, uid).await;
     firewall::await_handshakes(&netns, LAST_HANDSHAKES).await;
     host.generations
         .lock()

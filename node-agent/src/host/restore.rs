@@ -21,7 +21,7 @@ use super::listeners::Listener;
 use super::names::{PodNames, PodUid};
 use super::pods::{AdmitError, NamespaceId, PodState};
 use super::state::{Attachment, Host};
-use super::{release, vanished};
+use super::{capture_dns, release, vanished};
 
 /// How long the listeners of a dead role's proxies may stand in the way: they die with it.
 const PORTS_FREE: Duration = Duration::from_secs(5);
@@ -76,6 +76,7 @@ async fn restore_one(host: &Arc<Host>, kept: KeptPod) -> Result<(), EnrolError> 
         return Ok(());
     }
     open_listeners(host, &uid).await?;
+    capture_dns::try_open(host, &uid)?;
     if state != PodState::Captured {
         // It is not certain how far the former role got.
         enrol::redirect_at_once(host, &uid).await?;
@@ -154,7 +155,7 @@ async fn open_listeners(host: &Host, uid: &PodUid) -> Result<(), EnrolError> {
     let open = async {
         loop {
             match enrol::open_listeners(host, uid) {
-                Err(EnrolError::Listen { source, .. }) if source.is_taken() => {
+                Err(error) if error.is_taken() => {
                     tokio::time::sleep(TRY_EVERY).await;
                 }
                 done => return done,

@@ -178,3 +178,77 @@ async fn a_role_that_takes_over_redirects_once_it_has_and_has_told_the_proxy() {
     until(&last, false).await;
     assert!(!is_redirected(&pod));
 }
+
+fn questioner(pod: &Namespace) -> std::net::UdpSocket {
+    pod.shell(
+        "ip link set lo up; ip link add v0 type veth peer name v1; ip addr add 10.0.0.2/24 dev v0; \
+         ip link set v0 up; ip link set v1 up; ip route add default via 10.0.0.1 dev v0; \
+         ip neigh add 10.0.0.1 lladdr 02:00:00:00:00:01 dev v0",
+    );
+    let socket = pod.open().run(|| std::net::UdpSocket::bind("10.0.0.2:0"));
+    let socket = socket.unwrap().unwrap();
+    socket.connect("10.96.0.10:53").unwrap();
+    socket
+}
+
+/// How many flows of questions the kernel follows that have been redirected.
+fn redirected_flows(pod: &Namespace) -> usize {
+    let flows = pod.shell("conntrack -L -p udp --dport 53 2>/dev/null || true");
+    flows
+        .lines()
+        .filter(|line| line.contains("sport=15053"))
+        .count()
+}
+
+/// A program asks by one socket for as long as it runs.
+#[tokio::test]
+async fn a_socket_that_stays_open_follows_the_annotation() {
+    let (ground, pod) = (Ground::make(), Namespace::make("pod"));
+    let node = role(&ground);
+    let socket = questioner(&pod);
+    let ask = || {
+        // Whether anybody hears it is no matter here.
+        socket.send(b"?").ok();
+    };
+    told(&node.host, true);
+    enrolled(&node.host, &pod).await;
+    let of_task = Arc::clone(&node.host);
+    node.host.tasks.spawn("reconcile", reconcile::run(of_task));
+    ask();
+    assert_eq!(redirected_flows(&pod), 0);
+    for no_dns in [false, true, false] {
+        told(&node.host, no_dns);
+        until(&node.host, !no_dns).await;
+        let start = tokio::time::Instant::now();
+        // The rules are noted before the flows are forgotten.
+        while redirected_flows(&pod) != usize::from(!no_dns) {
+            assert!(start.elapsed() < PATIENCE, "{no_dns}");
+            ask();
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+    }
+    release::release(&node.host, &names("a").uid).await.unwrap();
+    ask();
+    assert_eq!(redirected_flows(&pod), 0, "released");
+}
+
+#[tokio::test]
+async fn a_pod_that_holds_the_port_for_names_is_captured_but_for_its_questions() {
+    let (ground, pod) = (Ground::make(), Namespace::make("pod"));
+    let node = role(&ground);
+    pod.shell("ip link set lo up");
+    let hold = || std::net::UdpSocket::bind("127.0.0.1:15053").unwrap();
+    let held = pod.open().run(hold).unwrap();
+    told(&node.host, false);
+    enrolled(&node.host, &pod).await;
+    let rules = pod.shell("nft list ruleset");
+    assert!(rules.contains(":15001"), "{rules}");
+    assert!(!is_redirected(&pod));
+    assert_eq!(node.host.counters.numbers()["names_left_out"], 1);
+    // Once it has let go, its questions are captured too.
+    drop(held);
+    let of_task = Arc::clone(&node.host);
+    node.host.tasks.spawn("reconcile", reconcile::run(of_task));
+    until(&node.host, true).await;
+    assert!(is_redirected(&pod));
+}

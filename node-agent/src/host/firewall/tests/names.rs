@@ -14,6 +14,7 @@ with_every_filter! {
     questions_are_redirected_and_those_of_the_proxy_are_not
     questions_to_other_servers_are_left_alone
     a_question_from_a_port_that_a_client_has_used_is_the_proxys_own
+    a_socket_that_stays_open_asks_where_the_rules_say_once_its_flow_is_forgotten
 }
 
 /// Where resolvers listen.
@@ -195,6 +196,32 @@ async fn a_question_from_a_port_that_a_client_has_used_is_the_proxys_own(rules: 
             drop(proxys);
             let client = bound(&wire.pod, any(family, port));
             assert_eq!(asked(&client, resolver).await, "names");
+        }
+    }
+}
+
+async fn a_socket_that_stays_open_asks_where_the_rules_say_once_its_flow_is_forgotten(
+    rules: Rules,
+) {
+    let wire = make("flows");
+    let netns = wire::netns(&wire);
+    take(&netns, &rules::routing(true)).await.unwrap();
+    let open = FAMILIES.map(|family| (family, bound(&wire.pod, any(family, 0))));
+    for (duty, who) in [
+        (wire.capture(), "resolver"),
+        (with_names(&wire), "names"),
+        (wire.capture(), "resolver"),
+        (with_names(&wire), "names"),
+        (Duty::Drain, "resolver"),
+    ] {
+        load(&netns, rules, &duty).await.unwrap();
+        netns
+            .run(|| ambit_netsys::conntrack::forget_udp(DNS))
+            .unwrap()
+            .unwrap();
+        for (family, socket) in &open {
+            let resolver = (family.peer, DNS).into();
+            assert_eq!(asked(socket, resolver).await, who, "{duty:?}");
         }
     }
 }
