@@ -5,12 +5,11 @@
 //! ([`View::apply`], O(change)) and puts a clone where requests find it. What lives on, such as how
 //! many requests are outstanding at an endpoint, is shared by all clones.
 
-use std::hash::Hash;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use ambit_balance::{Endpoint, Place};
+use ambit_balance::Place;
 use ambit_model::{
     Change, GatewayAddress, Mesh, Service, ServiceName, ServiceRoutes, SpiffeId, TunnelProtocol,
     Workload, WorkloadUid,
@@ -18,7 +17,6 @@ use ambit_model::{
 use ambit_route::EndpointTag;
 
 use crate::callers::Presence;
-use crate::drain::{Drain, Step};
 use crate::endpoint::Via;
 use crate::outside::names::Use;
 
@@ -26,20 +24,26 @@ mod authenticators;
 mod clusters;
 mod copy_room;
 mod ejections;
+mod endpoints;
 mod named;
 mod policies;
 mod routes;
 mod settings;
 mod terms;
+mod ties;
 
 pub(crate) use authenticators::{Authenticator, Authenticators};
 pub(crate) use clusters::{Cluster, ClusterName};
 use clusters::{Clusters, Labelled, Scene};
 pub(crate) use copy_room::CopyRoom;
+use endpoints::endpoint_of;
+pub(crate) use endpoints::tag_of;
 pub(crate) use named::Nameds;
 pub(crate) use policies::Policies;
 pub(crate) use routes::{Routes, Table};
 pub(crate) use terms::{Active, Bell, Occupied, Terms};
+pub(crate) use ties::LINGER;
+use ties::{Ties, retie, untie};
 
 /// An endpoint, and where it takes what is sent to the port.
 #[derive(Debug)]
@@ -97,18 +101,6 @@ pub(crate) fn identity_of(workload: &Workload) -> Option<SpiffeId> {
 
 /// A port of a service.
 type PortName = (ServiceName, u16);
-
-/// How long connections are still taken for what is bound no longer: agents learn of it one by one.
-pub(crate) const LINGER: Duration = Duration::from_secs(30);
-
-/// What ties a service or workload that is or was bound to this waypoint.
-#[derive(Clone, Debug)]
-struct Tie {
-    /// Drains when it is bound no longer.
-    drain: Arc<Drain>,
-    /// Until when connections for it are taken, if it is bound no longer.
-    until: Option<Instant>,
-}
 
 /// What the waypoint knows.
 #[derive(Clone, Debug)]
@@ -247,18 +239,6 @@ impl View {
         service.is_some_and(|service| service.canonical)
     }
 
-    /// What ties a service that is bound to this waypoint, or was a moment ago. One whose routes have
-    /// not been told yet is not tied: every service has some, if only empty ones.
-    pub(crate) fn tie(&self, service: &ServiceName, now: Instant) -> Option<&Arc<Drain>> {
-        self.routes.get(service)?;
-        self.ties.get(service)?.at(now)
-    }
-
-    /// The same of a workload that is, or was, bound by itself.
-    pub(crate) fn tie_of_workload(&self, uid: &WorkloadUid, now: Instant) -> Option<&Arc<Drain>> {
-        self.ties_of_workloads.get(uid)?.at(now)
-    }
-
     fn is_ours(&self, waypoint: Option<&GatewayAddress>) -> bool {
         matches!(waypoint, Some(GatewayAddress::Service(name, _)) if *name == self.own)
     }
@@ -377,81 +357,6 @@ impl View {
         }
     }
 
-    /// Takes in a workload, or a change of it.
-    fn change_workload(&mut self, workload: &Arc<Workload>, now: Instant) {
-        let was = self.mesh.workload(&workload.uid).map(Arc::clone);
-        let before = was.as_ref().map(|was| self.faces_of(was));
-        self.name(workload);
-        let faces = self.faces_of(workload);
-        self.exchange(&before.unwrap_or_default(), &faces, now);
-        if let Some(was) = was
-            && named::name_of(&was) != named::name_of(workload)
-        {
-            self.unname(&was);
-        }
-    }
-
-    fn leave_workload(&mut self, uid: &WorkloadUid, now: Instant) {
-        if let Some(was) = self.mesh.workload(uid).map(Arc::clone) {
-            let before = self.faces_of(&was);
-            self.exchange(&before, &[], now);
-            self.unname(&was);
-        }
-    }
-
-    /// Puts endpoints in the place of others.
-    fn exchange(&mut self, before: &[Arc<Workload>], faces: &[Arc<Workload>], now: Instant) {
-        for was in before {
-            let now_is = faces.iter().find(|face| face.uid == was.uid);
-            self.leave(was, now_is.map(AsRef::as_ref), now);
-        }
-        for face in faces {
-            self.join(face, now);
-        }
-    }
-
-    /// Takes an endpoint out of the sets that it is in, but for those that `now_is` is in too.
-    fn leave(&mut self, was: &Workload, now_is: Option<&Workload>, now: Instant) {
-        self.tags.remove(&tag_of(was));
-        self.faces.remove(&was.uid);
-        for (service, ports) in &was.services {
-            for mapping in ports {
-                let stays = |workload: &Workload| {
-                    workload
-                        .target_port(service, mapping.service_port)
-                        .is_some()
-                        && workload.addresses.first() == was.addresses.first()
-                };
-                let name = (service.clone(), mapping.service_port);
-                if !now_is.is_some_and(stays)
-                    && let Some(clusters) = self.clusters.get_mut(&name)
-                {
-                    clusters.remove(&was.uid, now);
-                }
-            }
-        }
-    }
-
-    fn join(&mut self, workload: &Arc<Workload>, now: Instant) {
-        self.tags.insert(tag_of(workload), workload.uid.clone());
-        if !workload.hostname.is_empty() {
-            self.faces
-                .insert(workload.uid.clone(), Arc::clone(workload));
-        }
-        let used = self.used(workload);
-        for (service, ports) in &workload.services {
-            for mapping in ports {
-                let name = (service.clone(), mapping.service_port);
-                let Some(endpoint) = endpoint_of(workload, &name, used.as_ref()) else {
-                    continue;
-                };
-                if let Some(clusters) = self.clusters.get_mut(&name) {
-                    clusters.put(&endpoint, now);
-                }
-            }
-        }
-    }
-
     /// Notes where this waypoint runs, which decides what is near.
     fn settle(&mut self, place: Place, now: Instant) {
         if self.place == place {
@@ -469,70 +374,6 @@ impl View {
             }
         }
     }
-}
-
-impl Tie {
-    /// What drains with it, while connections are taken.
-    fn at(&self, now: Instant) -> Option<&Arc<Drain>> {
-        let holds = self.until.is_none_or(|until| now < until);
-        holds.then_some(&self.drain)
-    }
-}
-
-type Ties<K> = imbl::HashMap<K, Tie>;
-
-/// Notes whether something is bound to this waypoint.
-fn retie<K: Hash + Eq + Clone>(ties: &mut Ties<K>, key: &K, is_bound: bool, now: Instant) {
-    match ties.get_mut(key) {
-        Some(Tie { until: None, .. }) if is_bound => {}
-        _ if is_bound => {
-            let drain = Arc::new(Drain::new());
-            ties.insert(key.clone(), Tie { drain, until: None });
-        }
-        Some(tie) if tie.until.is_none() => {
-            tie.drain.go_on(Step::Draining);
-            tie.until = Some(now + LINGER);
-        }
-        _ => {}
-    }
-}
-
-/// Ends what ties something that is gone.
-fn untie<K: Hash + Eq + Clone>(ties: &mut Ties<K>, key: &K) {
-    if let Some(tie) = ties.remove(key) {
-        tie.drain.go_on(Step::Draining);
-    }
-}
-
-/// What stands for an endpoint in sessions: no other has its pod's uid.
-pub(crate) fn tag_of(workload: &Workload) -> EndpointTag {
-    let uid = workload.uid.as_str();
-    EndpointTag::of(workload.pod_uid.as_deref().unwrap_or(uid))
-}
-
-/// A workload as an endpoint of a port, if it serves that.
-fn endpoint_of(
-    workload: &Arc<Workload>,
-    (service, port): &PortName,
-    used: Option<&Arc<Use>>,
-) -> Option<Labelled> {
-    let address = SocketAddr::new(
-        *workload.addresses.first()?,
-        workload.target_port(service, *port)?,
-    );
-    let destination = Destination {
-        host: Some(Arc::clone(&service.hostname)),
-        used: used.cloned(),
-        ..Destination::new(workload, address)
-    };
-    let endpoint = Endpoint {
-        key: workload.uid.clone(),
-        payload: Arc::new(destination),
-        weight: workload.weight(),
-        place: Place::of(workload),
-        health: workload.health,
-    };
-    Some((endpoint, workload.labels.clone()))
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use ambit_model::{
 };
 
 use super::*;
+use crate::drain::Step;
 use crate::fixtures::{bound, empty, endpoint, name, service};
 
 /// One rule for everything below a path, or for what an expression matches.
