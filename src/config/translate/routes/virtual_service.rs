@@ -16,11 +16,14 @@
 //! - A rule that is wrong never opens a door, as with other routes.
 
 mod actions;
+mod attach;
 mod backends;
 mod delegate;
 mod filters;
+mod findings;
 mod matches;
 mod retries;
+mod speaks;
 mod streams;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -28,14 +31,17 @@ use std::sync::Arc;
 
 use ambit_model::{AppProtocol, HttpRoutes, PortRoutes, RouteList, RoutedMatch};
 
+pub(super) use self::attach::attached;
+use self::attach::visible;
 use self::delegate::Effective;
+pub(in crate::config::translate) use self::findings::findings;
+pub(in crate::config) use self::findings::general;
+use self::speaks::{Speaks, speaks};
 use super::compile::Wrong;
 use super::expressions::{MOST_OF_NAMESPACE, Room};
 use crate::config::objects::ObjectKey;
-use crate::config::objects::virtual_service::hosts::Export;
 use crate::config::objects::virtual_service::{MAX_MATCHES, VirtualService};
 use crate::config::problem::{Finding, Severity};
-use crate::config::store::services_of_hosts;
 use crate::config::translate::{Inputs, subject};
 
 /// What is said of virtual services, for one service.
@@ -95,78 +101,6 @@ struct Scene<'a> {
     inputs: &'a Inputs<'a>,
     /// The service whose traffic it is, and its port, where that is known.
     port: Option<u16>,
-}
-
-/// Virtual services for a service, the first that decides first.
-pub(super) fn attached<'a>(
-    inputs: &Inputs<'a>,
-    service: &ObjectKey,
-    notes: &mut Notes,
-) -> Vec<Virtual<'a>> {
-    let mut attached = Vec::new();
-    for (key, object) in inputs.objects.virtual_services_of(service) {
-        let hosts = object.spec.hosts.iter();
-        let meant =
-            hosts.filter_map(|host| subject::precision(inputs, &key.namespace, host, service));
-        if let Some(precision) = meant.max().filter(|_| object.is_for_mesh()) {
-            attached.push(Virtual {
-                key,
-                object,
-                precision,
-                clients: clients(inputs, service, key, object, notes),
-            });
-        }
-    }
-    attached.sort_by_key(|one| {
-        let is_for_all = one.clients.is_none();
-        (is_for_all, one.object.metadata.age(), one.key)
-    });
-    attached
-}
-
-/// The namespaces of whose clients a virtual service holds.
-fn clients(
-    inputs: &Inputs<'_>,
-    service: &ObjectKey,
-    key: &ObjectKey,
-    object: &VirtualService,
-    notes: &mut Notes,
-) -> Option<BTreeSet<Arc<str>>> {
-    let own = key.namespace == service.namespace || inputs.settings.is_root(&key.namespace);
-    let export = Export::of(&key.namespace, &object.spec.export_to);
-    let field = "spec.exportTo";
-    if let Export::To(namespaces) = &export
-        && namespaces.is_empty()
-    {
-        let what = "exported nowhere, so that it has no effect";
-        notes.warn(
-            key,
-            Finding::new(field, what, "write `.`, `*` or a namespace"),
-        );
-    }
-    if own {
-        return match export {
-            Export::Everywhere => None,
-            Export::To(namespaces) => Some(namespaces.into_iter().collect()),
-        };
-    }
-    let is_own_only =
-        matches!(&export, Export::To(all) if all.iter().all(|to| *to == key.namespace));
-    if !is_own_only {
-        let what = format!(
-            "{service} is of another namespace: it holds for clients of namespace {} alone",
-            key.namespace
-        );
-        let advice = "write `.`, or put it into the namespace of the service";
-        notes.warn(key, Finding::new(field, what, advice));
-    }
-    let reached = export.reaches(&key.namespace);
-    Some(
-        reached
-            .then(|| Arc::clone(&key.namespace))
-            .into_iter()
-            .collect(),
-    )
 }
 
 /// Adds the lists of virtual services for a service to those of other routes, and says on which ports
@@ -236,41 +170,6 @@ fn outdone(service: &ObjectKey, port: u16, winner: &ObjectKey) -> Finding {
     Finding::new("spec.hosts", what, advice)
 }
 
-/// Those that hold for the clients of a namespace, or for all others; of these the most precise.
-fn visible<'v, 'a>(
-    attached: &'v [Virtual<'a>],
-    consumer: Option<&str>,
-    notes: &mut Notes,
-) -> Vec<&'v Virtual<'a>> {
-    let holds = |one: &&Virtual<'_>| match (&one.clients, consumer) {
-        (None, _) => true,
-        (Some(clients), Some(consumer)) => clients.contains(consumer),
-        (Some(_), None) => false,
-    };
-    let visible = attached.iter().filter(holds);
-    let most = visible.clone().map(|one| one.precision).max();
-    let (precise, others): (Vec<_>, Vec<_>) = visible.partition(|one| Some(one.precision) == most);
-    if let Some(first) = precise.first() {
-        for one in others {
-            let what = format!(
-                "{} names the host more precisely and counts instead",
-                first.key
-            );
-            let advice = "name the host in full here too, or leave it";
-            notes.warn(one.key, Finding::new("spec.hosts", what, advice));
-        }
-    }
-    precise
-}
-
-/// What rules are for a port.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Speaks {
-    Http,
-    Tls,
-    Tcp,
-}
-
 fn list(
     inputs: &Inputs<'_>,
     port: (u16, AppProtocol),
@@ -285,52 +184,6 @@ fn list(
         Speaks::Http => http(&scene, visible, notes).map(RouteList::Http),
         Speaks::Tls => streams::tls(&scene, visible, notes).map(RouteList::Tls),
         Speaks::Tcp => streams::tcp(&scene, visible, notes).map(RouteList::Tcp),
-    }
-}
-
-/// Which rules are for a port, if there are some.
-fn speaks((number, protocol): (u16, AppProtocol), visible: &[&Virtual<'_>]) -> Option<Speaks> {
-    let specs = || visible.iter().map(|one| &one.object.spec);
-    let has = |speaks: Speaks, named: bool| {
-        specs().any(|spec| match speaks {
-            Speaks::Http => {
-                !named
-                    && spec
-                        .http
-                        .iter()
-                        .any(|rule| matches::may_be_for(rule, number))
-            }
-            Speaks::Tls => {
-                let mut matches = spec.tls.iter().flat_map(|rule| &rule.matches);
-                let by_name = matches.any(|one| one.port.is_some_and(|p| p.number() == number));
-                by_name || (!named && !spec.tls.is_empty())
-            }
-            Speaks::Tcp => {
-                let mut matches = spec.tcp.iter().flat_map(|rule| &rule.matches);
-                let by_name = matches.any(|one| one.port.is_some_and(|p| p.number() == number));
-                by_name || (!named && !spec.tcp.is_empty())
-            }
-        })
-    };
-    let first = |among: &[(Speaks, bool)]| {
-        let mut among = among.iter();
-        among
-            .find(|(speaks, named)| has(*speaks, *named))
-            .map(|found| found.0)
-    };
-    match protocol {
-        AppProtocol::Http11 | AppProtocol::Http2 | AppProtocol::Grpc => {
-            first(&[(Speaks::Http, false)])
-        }
-        AppProtocol::Tls => first(&[(Speaks::Tls, false), (Speaks::Tcp, false)]),
-        AppProtocol::Tcp => first(&[(Speaks::Tcp, false)]),
-        AppProtocol::Unknown => first(&[
-            (Speaks::Tls, true),
-            (Speaks::Tcp, true),
-            (Speaks::Http, false),
-            (Speaks::Tls, false),
-            (Speaks::Tcp, false),
-        ]),
     }
 }
 
@@ -453,74 +306,3 @@ impl Reader<'_, '_> {
         ))
     }
 }
-
-/// What is wrong with a virtual service by itself, as an error, and what it misses, as a warning: what it
-/// refers to may be written after it.
-pub(in crate::config::translate) fn findings(
-    inputs: &Inputs<'_>,
-    key: &ObjectKey,
-    object: &VirtualService,
-) -> Vec<(Severity, Finding)> {
-    let mut notes = Notes::default();
-    general(inputs, key, object, notes.of(key));
-    if object.is_for_mesh() {
-        let scene = Scene { inputs, port: None };
-        let mut reader = Reader {
-            scene,
-            room: Room::new(inputs.judged, MOST_OF_NAMESPACE),
-            is_for_port: false,
-            notes: &mut notes,
-        };
-        drop(reader.rules(key, object));
-        let alone = Virtual {
-            key,
-            object,
-            precision: 0,
-            clients: None,
-        };
-        drop(streams::tls(&scene, &[&alone], &mut notes));
-        drop(streams::tcp(&scene, &[&alone], &mut notes));
-    }
-    notes.0.remove(key).unwrap_or_default().findings
-}
-
-/// What can be said of a virtual service whatever the service.
-pub(in crate::config) fn general(
-    inputs: &Inputs<'_>,
-    key: &ObjectKey,
-    object: &VirtualService,
-    verdict: &mut VirtualVerdict,
-) {
-    let others = object.spec.gateways.iter().enumerate();
-    for (index, gateway) in others.filter(|(_, gateway)| &***gateway != "mesh") {
-        let what = format!("gateway `{gateway}` is not served here: only `mesh` is");
-        let advice = match object.is_for_mesh() {
-            true => "nothing, if somebody else serves it",
-            false => "add `mesh` if clients in the mesh are meant too",
-        };
-        let field = format!("spec.gateways[{index}]");
-        verdict.note(Severity::Warning, Finding::new(field, what, advice));
-    }
-    if !object.is_for_mesh() {
-        return;
-    }
-    let mut named = services_of_hosts(key, object);
-    named.extend(inputs.objects.services_named(object));
-    for (index, host) in object.spec.hosts.iter().enumerate() {
-        let is_meant = |service: &ObjectKey| {
-            inputs.is_there(service)
-                && subject::precision(inputs, &key.namespace, host, service).is_some()
-        };
-        if !named.iter().any(is_meant) {
-            let what = match host.starts_with('*') {
-                true => format!("no service of the cluster is called `{host}`"),
-                false => format!("`{host}` is no service of the cluster"),
-            };
-            let field = format!("spec.hosts[{index}]");
-            verdict.note(Severity::Warning, Finding::new(field, what, NOT_THERE));
-        }
-    }
-}
-
-const NOT_THERE: &str =
-    "correct the name, write it as NAME.NAMESPACE.svc.cluster.local, or make the service";
