@@ -6,8 +6,10 @@
 //! `a ? b : c`, `has(x)`, `string(x)`, and `+` between texts. As in CEL, what is asked of an attribute that is not there is neither true nor false: it makes what it is
 //! part of so, but for `false && …` and `true || …`. A line is written if the whole is true.
 
+mod kind;
 mod read;
 mod tag;
+mod words;
 
 use std::borrow::Cow;
 use std::time::Duration;

@@ -1,8 +1,10 @@
-//! Reading an expression: words, and what they are put together to. Bounded in length and depth: its
+//! Reading an expression: what its words are put together to. Bounded in length and depth: its
 //! author may be anybody who may write objects.
 
 use std::time::Duration;
 
+use super::kind::Type;
+use super::words::{Word, words};
 use super::{ATTRIBUTES, Attribute, Comparison, Expression, Place, Test, Value};
 
 /// Longest expression, in bytes.
@@ -52,28 +54,6 @@ pub enum FilterError {
     Incomparable(usize),
 }
 
-#[derive(Clone, Debug, PartialEq)]
-enum Word {
-    Name(String),
-    Text(String),
-    Number(f64),
-    Sign(&'static str),
-}
-
-const SIGNS: [&str; 19] = [
-    "&&", "||", "==", "!=", "<=", ">=", "<", ">", "!", "(", ")", "[", "]", ",", ".", "-", "+", "?",
-    ":",
-];
-
-/// What kind of value something comes to, as far as that is known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Type {
-    Truth,
-    Number,
-    Text,
-    Span,
-}
-
 /// Reads an expression that is a truth value.
 pub(super) fn read(text: &str) -> Result<Expression, FilterError> {
     let root = value(text)?;
@@ -98,73 +78,6 @@ pub(super) fn value(text: &str) -> Result<Expression, FilterError> {
     match reader.words.first() {
         None => Ok(root),
         Some((place, _)) => Err(FilterError::Expected(*place, "`&&`, `||` or the end")),
-    }
-}
-
-/// The words of a text, each with the place of its first character.
-fn words(text: &str) -> Result<Vec<(usize, Word)>, FilterError> {
-    let mut words = Vec::new();
-    let all: Vec<char> = text.chars().collect();
-    let mut rest = &all[..];
-    while let [first, after @ ..] = rest {
-        let place = all.len() - rest.len() + 1;
-        if first.is_whitespace() {
-            rest = after;
-            continue;
-        }
-        let (word, left) = match first {
-            '"' | '\'' => quoted(*first, after).ok_or(FilterError::Expected(
-                place,
-                "a text that ends, with no escape but \\\\, \\\" and \\'",
-            ))?,
-            'a'..='z' | 'A'..='Z' | '_' => {
-                let (name, left) = run(rest, |c| c.is_ascii_alphanumeric() || c == '_');
-                (Word::Name(name), left)
-            }
-            '0'..='9' => {
-                let (digits, left) = run(rest, |c| c.is_ascii_digit() || c == '.');
-                let number = digits.parse();
-                let number = number.map_err(|_error| FilterError::Expected(place, "a number"))?;
-                (Word::Number(number), left)
-            }
-            _ => sign(rest).ok_or(FilterError::Expected(place, "an attribute or a value"))?,
-        };
-        words.push((place, word));
-        rest = left;
-    }
-    Ok(words)
-}
-
-fn sign(rest: &[char]) -> Option<(Word, &[char])> {
-    let sign = SIGNS.iter().find(|sign| {
-        let mut letters = rest.iter();
-        sign.chars().all(|letter| letters.next() == Some(&letter))
-    })?;
-    Some((Word::Sign(sign), rest.get(sign.len()..)?))
-}
-
-fn run(rest: &[char], belongs: impl Fn(char) -> bool) -> (String, &[char]) {
-    let length = rest.iter().take_while(|c| belongs(**c)).count();
-    let (word, left) = rest.split_at_checked(length).unwrap_or((rest, &[]));
-    (word.iter().collect(), left)
-}
-
-/// The text up to this quote, and what comes after it.
-fn quoted(quote: char, mut rest: &[char]) -> Option<(Word, &[char])> {
-    let mut text = String::new();
-    loop {
-        match rest {
-            ['\\', escaped @ ('\\' | '"' | '\''), after @ ..] => {
-                text.push(*escaped);
-                rest = after;
-            }
-            ['\\', ..] | [] => return None,
-            [end, after @ ..] if *end == quote => return Some((Word::Text(text), after)),
-            [letter, after @ ..] => {
-                text.push(*letter);
-                rest = after;
-            }
-        }
     }
 }
 
@@ -490,43 +403,5 @@ fn known(name: String) -> Read {
     match all.find(|known| **known == name) {
         Some(known) => Ok(Expression::Attribute(Attribute::Known(known))),
         None => Err(FilterError::Attribute(name)),
-    }
-}
-
-impl Expression {
-    /// What kind of value it comes to.
-    pub(super) fn kind(&self) -> Option<Type> {
-        Some(match self {
-            Self::Constant(Value::Number(_)) => Type::Number,
-            Self::Constant(Value::Text(_)) => Type::Text,
-            Self::Constant(Value::Span(_)) => Type::Span,
-            Self::Attribute(Attribute::Known(name)) => match *name {
-                "connection.mtls" => Type::Truth,
-                "request.duration" => Type::Span,
-                "destination.port"
-                | "request.size"
-                | "response.code"
-                | "response.grpc_status"
-                | "response.size"
-                | "source.port"
-                | "upstream.port" => Type::Number,
-                _ => Type::Text,
-            },
-            Self::Attribute(Attribute::Header(..)) | Self::AsText(_) | Self::Join(_) => Type::Text,
-            Self::Choice(of) => {
-                let [_, one, _] = &**of;
-                return one.kind();
-            }
-            _ => Type::Truth,
-        })
-    }
-
-    /// It, for people.
-    fn words(&self) -> String {
-        match self {
-            Self::Attribute(Attribute::Known(name)) => (*name).to_owned(),
-            Self::Attribute(Attribute::Header(_, name)) => format!("the header {name}"),
-            _ => "a value".to_owned(),
-        }
     }
 }
