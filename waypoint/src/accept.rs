@@ -23,7 +23,7 @@ use crate::gauges::{SESSION, STREAM};
 use crate::pressure::Level;
 use crate::proxy::Proxy;
 use crate::request::hops;
-use crate::room::{Place, Room};
+use crate::room::{ClientSlot, Room};
 use crate::strangers::{self, Strangers};
 use crate::stream;
 use crate::upstream::link::HBONE_PORT;
@@ -182,7 +182,7 @@ async fn take(
     incoming: Incoming,
     peer: SpiffeId,
     from: SocketAddr,
-    place: Place,
+    place: ClientSlot,
 ) {
     let destination = destination(&incoming);
     if let Some(routes) = destination.as_ref().ok().and_then(|to| proxy.own.at(*to)) {

@@ -13,7 +13,7 @@ use crate::callers::Presence;
 use crate::drain::Drain;
 use crate::pressure::holders::Holder;
 use crate::request::Target;
-use crate::room::Place;
+use crate::room::ClientSlot;
 use crate::view::{Destination, Routes, View};
 
 /// Who called.
@@ -88,7 +88,7 @@ pub(crate) struct Call {
     /// The memory that it holds.
     pub(crate) holder: Arc<Holder>,
     /// Its place among the client's connections, held while anything of it goes on.
-    pub(crate) _place: Option<Place>,
+    pub(crate) _place: Option<ClientSlot>,
 }
 
 impl Call {

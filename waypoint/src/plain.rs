@@ -13,7 +13,7 @@ use crate::call::{Call, Client, asked_for};
 use crate::connection::Plain;
 use crate::gauges::STREAM;
 use crate::proxy::Proxy;
-use crate::room::Place;
+use crate::room::ClientSlot;
 use crate::stream;
 
 /// Where it listens, and the address of the service it is for: `LISTEN=DESTINATION`.
@@ -65,7 +65,7 @@ async fn take(
     tcp: TcpStream,
     from: SocketAddr,
     destination: SocketAddr,
-    place: Place,
+    place: ClientSlot,
 ) {
     let (workload, presence) = proxy.callers.find(from.ip()).await;
     let client = Client {

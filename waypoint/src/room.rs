@@ -19,7 +19,7 @@ pub(crate) struct Room {
 
 /// A place that a client holds until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub(crate) struct ClientSlot {
     _of_namespace: Option<OfNamespace>,
     _share: Share,
     _permit: OwnedSemaphorePermit,
@@ -39,10 +39,10 @@ impl Room {
     }
 
     /// One more place for a client; `None` if it has its share, or nothing is left.
-    pub(crate) fn take(&self, client: IpAddr) -> Option<Place> {
+    pub(crate) fn take(&self, client: IpAddr) -> Option<ClientSlot> {
         let share = self.each.take(client)?;
         let permit = Arc::clone(&self.all).try_acquire_owned().ok()?;
-        Some(Place {
+        Some(ClientSlot {
             _of_namespace: None,
             _share: share,
             _permit: permit,
@@ -50,9 +50,9 @@ impl Room {
     }
 
     /// The same for a client of this namespace, which has its share too.
-    pub(crate) fn take_of(&self, client: IpAddr, namespace: &str) -> Option<Place> {
+    pub(crate) fn take_of(&self, client: IpAddr, namespace: &str) -> Option<ClientSlot> {
         let of_namespace = self.namespaces.take(namespace)?;
-        Some(Place {
+        Some(ClientSlot {
             _of_namespace: Some(of_namespace),
             ..self.take(client)?
         })

@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
-use crate::room::{Place, Room};
+use crate::room::{ClientSlot, Room};
 
 /// Handshakes under way at once, and of one client.
 const HANDSHAKES: (usize, usize) = (256, 32);
@@ -42,8 +42,8 @@ pub(crate) struct Strangers {
 /// The right to shake hands, until this is dropped.
 #[derive(Debug)]
 pub(crate) struct Turn {
-    _of_unknown: Option<Place>,
-    _of_all: Place,
+    _of_unknown: Option<ClientSlot>,
+    _of_all: ClientSlot,
 }
 
 impl Strangers {

@@ -160,18 +160,18 @@ impl Load {
         self.total.load(Ordering::Relaxed) >= bounds.each
     }
 
-    fn place(self: &Arc<Self>) -> Place {
+    fn place(self: &Arc<Self>) -> StreamSlot {
         self.streams.fetch_add(1, Ordering::AcqRel);
         self.total.fetch_add(1, Ordering::Relaxed);
-        Place(Arc::clone(self))
+        StreamSlot(Arc::clone(self))
     }
 }
 
 /// A request's place on its connection.
 #[derive(Debug)]
-pub(super) struct Place(Arc<Load>);
+pub(super) struct StreamSlot(Arc<Load>);
 
-impl Drop for Place {
+impl Drop for StreamSlot {
     fn drop(&mut self) {
         self.0.streams.fetch_sub(1, Ordering::AcqRel);
     }
@@ -181,7 +181,7 @@ impl Drop for Place {
 #[derive(Debug)]
 pub(super) enum Found {
     /// On this connection.
-    Place(SendRequest<Body>, Place),
+    Place(SendRequest<Body>, StreamSlot),
     /// On one that is being made, perhaps: look again.
     Wait(watch::Receiver<Told>),
     /// On one that the caller makes.
@@ -304,7 +304,7 @@ impl Dial {
         sender: SendRequest<Body>,
         load: Arc<Load>,
         bounds: Bounds,
-    ) -> Place {
+    ) -> StreamSlot {
         let place = load.place();
         let mut state = self.slot.state.lock();
         state.made += 1;
@@ -350,12 +350,12 @@ impl Drop for Dial {
 /// What a request holds while it, or its answer, is on its way.
 #[derive(Clone, Debug)]
 pub(super) struct Held {
-    _all: Arc<(Place, Share, Option<Bell>)>,
+    _all: Arc<(StreamSlot, Share, Option<Bell>)>,
 }
 
 impl Held {
     /// A place, and the client's share; the bell rings when both are free.
-    pub(super) fn new(place: Place, share: Share, bell: Option<Bell>) -> Self {
+    pub(super) fn new(place: StreamSlot, share: Share, bell: Option<Bell>) -> Self {
         Self {
             _all: Arc::new((place, share, bell)),
         }

@@ -14,7 +14,7 @@ use super::{HttpPool, Lease, On, SendError, Use, begin, in_time};
 use crate::http::body::Body;
 use crate::outside::tls::Inner as Spoken;
 use crate::upstream::make::ConnectError;
-use crate::upstream::shared::{Bounds, Dial, Found, Held, Place, Slot};
+use crate::upstream::shared::{Bounds, Dial, Found, Held, Slot, StreamSlot};
 use crate::view::{Destination, Occupied, Terms};
 
 impl HttpPool {
@@ -68,7 +68,7 @@ impl HttpPool {
         slot: &Arc<Slot>,
         (to, on): (&Arc<Destination>, On<'_>),
         (mut newer_than, bounds): (u64, Bounds),
-    ) -> Result<(http2::SendRequest<Body>, Place, bool), ConnectError> {
+    ) -> Result<(http2::SendRequest<Body>, StreamSlot, bool), ConnectError> {
         let stopped = || ConnectError::stopped(to.address);
         let terms = on.terms;
         let mut has_asked = false;
@@ -116,7 +116,7 @@ impl HttpPool {
         to: &Arc<Destination>,
         terms: Option<&Arc<Terms>>,
         occupied: Option<Arc<Occupied>>,
-    ) -> Result<(http2::SendRequest<Body>, Place), ConnectError> {
+    ) -> Result<(http2::SendRequest<Body>, StreamSlot), ConnectError> {
         let (tell, told) = oneshot::channel();
         let (pool, far) = (self.clone(), Arc::clone(to));
         let bounds = Bounds::of(terms);
