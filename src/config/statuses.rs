@@ -1,14 +1,14 @@
 //! What is said of each policy and each route on itself, by its status.
 //!
 //! A policy has the condition `Accepted`, a route has conditions for each of its parents ([`route`]), a
-//! `VirtualService` or `DestinationRule` those of Istio's status beside ours ([`virtual_service`]), a
-//! `Telemetry` the like ([`telemetry`]).
+//! `VirtualService` or `DestinationRule` those of Istio's status beside ours ([`istio`],
+//! [`virtual_service`]), a `Telemetry` the like ([`telemetry`]).
 //! Accepted is what is in force as it is written. Anything else says which field is wrong, what to
 //! do, and what is in force meanwhile: the last version that could be read, or a refusal of all
 //! that it might have been for. Pure; who writes it compares with what is there ([`Shown`]).
 
+pub mod istio;
 pub mod route;
-pub mod traffic;
 
 pub(in crate::config) mod authentication;
 mod destination_rule;

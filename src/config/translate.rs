@@ -7,6 +7,7 @@
 mod authentication;
 mod behind;
 mod dependents;
+mod destination_rule;
 mod enrolment;
 mod fronted;
 mod peer_authentication;
@@ -18,7 +19,6 @@ mod service_entry;
 mod subject;
 mod targets;
 mod telemetry;
-mod traffic;
 mod tunnel_port;
 mod waypoint;
 mod workload;
@@ -44,6 +44,7 @@ pub(in crate::config) use self::authentication::{
     findings as authentication_findings, keys as key_findings, missing_keys,
 };
 pub use self::dependents::{Dirty, Output};
+pub use self::destination_rule::{RuleVerdict, TranslatedTraffic, rule_findings};
 pub(crate) use self::enrolment::{CUT_EXISTING, LABELS};
 pub use self::enrolment::{
     cut_existing, enrolled, enrolled_namespaces, is_recorded, keeps_its_resolver,
@@ -61,7 +62,6 @@ pub use self::service_entry::{
 };
 pub use self::telemetry::TranslatedTelemetry;
 pub(super) use self::telemetry::client_identity;
-pub use self::traffic::{RuleVerdict, TranslatedTraffic, rule_findings};
 pub use self::tunnel_port::closed_by;
 pub use self::waypoint::{
     Binding, Bound, CLASS, CONTROLLER, GATEWAY_NAME, HBONE, Scope, WAYPOINT_PORT, WhyRefused,
@@ -153,7 +153,7 @@ impl Inputs<'_> {
 
     /// What destination rules come to for the service of that name.
     pub fn traffic(&self, service: &ObjectKey) -> TranslatedTraffic {
-        traffic::translate(self, service)
+        destination_rule::translate(self, service)
     }
 
     /// The routes of the service of that name, and what is said of all that name it as a parent.

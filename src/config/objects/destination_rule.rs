@@ -2,7 +2,7 @@
 //! whole object an error, so that nothing of it is passed over in silence.
 //!
 //! What Istio's own validation refuses is refused here. What a field means, and which values of it
-//! can be followed, is said in `translate/traffic.rs`.
+//! can be followed, is said in `translate/destination_rule.rs`.
 
 pub mod balancing;
 pub mod policy;

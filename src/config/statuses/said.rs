@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
+use super::istio::TrafficStatus;
 use super::route::RouteStatus;
-use super::traffic::TrafficStatus;
 use super::{ACCEPTED, Condition, Difference, Shown};
 use crate::config::translate::RouteCondition;
 

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::Shown;
-use super::traffic::{TrafficStatus, message, reconciled, verdict};
+use super::istio::{TrafficStatus, message, reconciled, verdict};
 use crate::config::objects::service_entry::ServiceEntry;
 use crate::config::objects::{Kind, Object, ObjectKey};
 use crate::config::problem::{Finding, Problem, Severity};

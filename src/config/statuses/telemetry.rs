@@ -1,6 +1,6 @@
 //! What is said of a `Telemetry` on itself, in the form of all of Istio's kinds.
 
-use super::traffic::{TrafficStatus, is_wrong, message};
+use super::istio::{TrafficStatus, is_wrong, message};
 use super::{ACCEPTED, Shown};
 use crate::config::Configuration;
 use crate::config::objects::{Kind, Object, ObjectKey};

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Shown;
+use super::istio::{TrafficStatus, message, reconciled, verdict, waypoints};
 use super::route::no_waypoint;
-use super::traffic::{TrafficStatus, message, reconciled, verdict, waypoints};
 use crate::config::Configuration;
 use crate::config::objects::virtual_service::VirtualService;
 use crate::config::objects::{Kind, ObjectKey};

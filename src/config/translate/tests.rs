@@ -1,4 +1,5 @@
 mod authentication;
+mod destination_rule;
 mod incremental;
 mod peer_authentication;
 mod policy;
@@ -7,7 +8,6 @@ mod routes;
 mod service;
 mod service_entry;
 mod targets;
-mod traffic;
 mod tunnel_port;
 mod workload;
 

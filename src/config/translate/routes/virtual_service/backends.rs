@@ -14,9 +14,9 @@ use super::{Notes, Reader, Scene};
 use crate::config::objects::ObjectKey;
 use crate::config::objects::virtual_service::Destination;
 use crate::config::problem::Finding;
+use crate::config::translate::destination_rule::has_subset;
 use crate::config::translate::routes::compile::Wrong;
 use crate::config::translate::subject;
-use crate::config::translate::traffic::has_subset;
 
 impl Reader<'_, '_> {
     /// The destinations of a rule, by weight.
