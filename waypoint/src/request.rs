@@ -212,9 +212,7 @@ fn distrust(proxy: &Proxy, call: &Call, head: &Parts, plan: &Plan) -> Result<(),
         return Ok(());
     }
     if authenticate::is_for_asked(&plan.view, call) {
-        let name = plan.rule.as_ref().map_or("", |rule| &*rule.model.name);
-        let what = "a route of the client's namespace changes requests whose tokens are verified";
-        return Err(Fault::unroutable(format!("{name}: {what}")));
+        return Err(authenticate::changed_by_client());
     }
     let asking = Asking::request(call, head, Some(&plan.tokens));
     judge(proxy, &plan.view, &asking)
@@ -246,6 +244,8 @@ async fn routed(
     };
     let (rule, covered) = (Arc::clone(found.rule), found.covered);
     record.rule(&rule);
+    // Of what the rule was found in: its writer may take it away while a fault lets the request wait.
+    plan.is_clients_own = rule.changes_requests() && call.has_own_routes(view);
     plan.session = Stay::of(view, &found, &head.headers);
     plan.cors = match cors(&rule.filters, head) {
         Ok(cors) => cors,
@@ -264,7 +264,6 @@ async fn routed(
     if rule.changes_requests() && (!plan.view.policies.is_empty() || goes_on) {
         plan.came = Some(Box::new(head.clone()));
     }
-    plan.is_clients_own = rule.changes_requests() && call.has_own_routes(&plan.view);
     if let Some(answer) = before(&rule.filters, rule.direct.as_ref(), head, covered, call)? {
         return Ok(Onward::Answer(plan.direct(answer, &rule)));
     }

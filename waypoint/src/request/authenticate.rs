@@ -130,24 +130,34 @@ pub(super) fn of_asked(view: &View, call: &Call, head: &mut Parts) -> Result<Tok
 }
 
 /// Judges a request by the workload that it goes to; the request for that, if it is another one. Of what is
-/// behind another waypoint it is judged there.
+/// behind another waypoint it is judged there. What a route of the client's own namespace has changed is
+/// refused: what would be verified is not what is sent.
 pub(super) fn at_endpoint(
     view: &View,
     destination: &Destination,
     tokens: &Tokens,
-    head: &Parts,
+    (head, is_clients_own): (&Parts, bool),
 ) -> Result<Option<Box<Parts>>, Fault> {
     let own = &destination.workload.authentications;
     let by = view.authenticators.of(own);
     let Some(by) = by.filter(|_| destination.via.is_none()) else {
         return Ok(None);
     };
+    if is_clients_own {
+        return Err(changed_by_client());
+    }
     let original = tokens.original.as_deref().unwrap_or(head);
     let passed = judged(by, original, original)?;
     let mut head = Box::new(head.clone());
     let changed = passed.apply(&mut head);
     changed.map_err(|error| not_removed(&error))?;
     Ok(Some(head))
+}
+
+/// That of a request whose tokens would be verified, had its client not a say in what is sent.
+pub(super) fn changed_by_client() -> Fault {
+    let what = "a route of the client's namespace changes requests whose tokens are verified";
+    Fault::unroutable(what.to_owned())
 }
 
 /// The verdict on a request that was sent to `asked`.

@@ -104,11 +104,17 @@ pub(super) fn send(
         let body = copied.map_or_else(Body::empty, Body::copied);
         let (proxy, call, view) = (Arc::clone(proxy), Arc::clone(call), Arc::clone(&view));
         let (tokens, told) = (tokens.clone(), plan.client.clone());
+        let is_clients_own = plan.is_clients_own;
         let tasks = proxy.tasks.clone();
         drop(tasks.spawn("copy", async move {
             let sent = timeout(
                 LONGEST,
-                once((&proxy, &call, &view), (&copy, &tokens), (hops, told), body),
+                once(
+                    (&proxy, &call, &view),
+                    (&copy, &tokens, is_clients_own),
+                    (hops, told),
+                    body,
+                ),
             )
             .await;
             match sent {
@@ -127,7 +133,7 @@ pub(super) fn send(
 /// Sends a copy and throws away the answer, which is read so that the connection can be kept.
 async fn once(
     (proxy, call, view): (&Arc<Proxy>, &Call, &View),
-    (copy, tokens): (&Copy, &Tokens),
+    (copy, tokens, is_clients_own): (&Copy, &Tokens, bool),
     (hops, told): (Hops, ToldClient),
     body: Body,
 ) -> Result<(), CopyError> {
@@ -144,7 +150,8 @@ async fn once(
         ..Wish::default()
     };
     let chosen = choose(view, &asking, &copy.target, wish)?;
-    let admitted = at_endpoint(view, &chosen.destination, tokens, &copy.head);
+    let sent = (&copy.head, is_clients_own);
+    let admitted = at_endpoint(view, &chosen.destination, tokens, sent);
     let admitted = admitted.map_err(|fault| CopyError::Unauthenticated(fault.detail))?;
     let head = admitted.as_deref().unwrap_or(&copy.head);
     let version = form::version(view, &copy.target, head);

@@ -4,6 +4,7 @@ use ambit_route::{Compiled, Patterns};
 use super::*;
 
 mod outside;
+mod own_routes;
 mod timed;
 mod told;
 mod traffic;

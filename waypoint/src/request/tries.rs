@@ -224,7 +224,8 @@ impl Sending<'_> {
     /// Whether the tokens of the request are good at an endpoint.
     fn admits(&self, to: &Try) -> bool {
         let destination = &to.chosen.destination;
-        at_endpoint(&to.view, destination, &self.plan.tokens, self.head).is_ok()
+        let sent = (self.head, self.plan.is_clients_own);
+        at_endpoint(&to.view, destination, &self.plan.tokens, sent).is_ok()
     }
 
     /// The same endpoint after a wait, or another one if more is known by now.
@@ -297,7 +298,8 @@ impl Sending<'_> {
         told: Option<Told>,
     ) -> Result<(Response<Incoming>, Lease), TryError> {
         let destination = &to.chosen.destination;
-        let admitted = at_endpoint(&to.view, destination, &self.plan.tokens, self.head);
+        let sent = (self.head, self.plan.is_clients_own);
+        let admitted = at_endpoint(&to.view, destination, &self.plan.tokens, sent);
         let admitted = admitted.map_err(|fault| TryError::Refused(Box::new(fault)))?;
         let head = admitted.as_deref().unwrap_or(self.head);
         let asks = AtomicBool::new(false);
