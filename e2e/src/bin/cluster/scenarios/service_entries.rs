@@ -21,6 +21,8 @@ const READY: Duration = Duration::from_secs(60);
 const ASKED: Duration = Duration::from_secs(60);
 /// Where the server outside listens: at a port that an entry names, and at one that none does.
 const PORTS: [u16; 2] = [18480, 18481];
+/// Its address, which no node and no pod has told anybody.
+const OUTSIDE: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 7);
 /// What stands for hosts that have no address of their own.
 const ALLOCATED: [u8; 2] = [240, 240];
 
@@ -37,14 +39,13 @@ fn registered(cluster: &Cluster) -> Result<String> {
     let shop = cluster.sandbox("entries")?;
     shop.enrol()?;
     let outside = cluster.sandbox("entries-outside")?;
-    outside.apply(&[server(&outside.image, cluster.node(1)?)])?;
-    let client = Echo::one("client").on(cluster.node(0)?);
+    let node = cluster.node(1)?;
+    outside.apply(&[server(&outside.image, node)])?;
+    let client = Echo::one("client").on(node);
     shop.apply(&client.objects(&shop))?;
+    outside.ready_one("app=outside")?;
     let scene = Scene {
-        server: outside
-            .ready_one("app=outside")?
-            .ip()
-            .context("no address")?,
+        server: OUTSIDE.into(),
         client: shop.ready_one(&client.selector())?,
         shop,
         cluster,
@@ -216,7 +217,7 @@ fn entry(name: &str, spec: &str) -> String {
     )
 }
 
-/// A server that the mesh does not know: its address is that of the node.
+/// A server that the mesh does not know, on a node: the node's own address would be that of a pod.
 fn server(image: &str, node: &str) -> Value {
     let [named, other] = PORTS;
     let serve = format!(
@@ -229,17 +230,20 @@ http {{
   server {{ listen {named}; listen {other}; location / {{ return 200 \"outside\\n\"; }} }}
 }}
 END
-exec nginx -c /tmp/nginx.conf"
+ip addr add {OUTSIDE}/32 dev lo
+trap 'ip addr del {OUTSIDE}/32 dev lo; kill $!' TERM
+nginx -c /tmp/nginx.conf & wait"
     );
     json!({
         "apiVersion": "v1", "kind": "Pod",
         "metadata": { "name": "outside", "labels": { "app": "outside" } },
         "spec": {
-            "hostNetwork": true, "terminationGracePeriodSeconds": 1,
+            "hostNetwork": true, "terminationGracePeriodSeconds": 5,
             "nodeSelector": { "kubernetes.io/hostname": node },
             "containers": [{
                 "name": "outside", "image": image, "imagePullPolicy": "IfNotPresent",
                 "command": ["sh", "-c", serve],
+                "securityContext": { "capabilities": { "add": ["NET_ADMIN"] } },
                 "readinessProbe": { "tcpSocket": { "port": named }, "periodSeconds": 1 },
             }],
         },
