@@ -20,6 +20,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ambit_identity::outside::{OutsidePapers, PapersError};
 use ambit_model::OutsideCredential;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -109,25 +110,37 @@ fn parts(own: Values, authorities: Values) -> Given {
         return Ok(None);
     }
     let (own, authorities) = (own.unwrap_or_default(), authorities.unwrap_or_default());
-    let part = |from: &BTreeMap<String, Vec<u8>>, names: [&str; 2]| {
-        let mut found = names
-            .iter()
-            .filter_map(|name| Some((*name, from.get(*name)?)));
-        let Some((name, value)) = found.find(|(_, value)| !value.is_empty()) else {
-            return Ok(Arc::default());
-        };
-        let text = std::str::from_utf8(value).map(Arc::from);
-        text.map_err(|_binary| format!("its {name} is not PEM"))
-    };
-    let apart = part(&authorities, ROOTS)?;
-    Ok(Some(OutsideCredential {
-        chain: part(&own, CHAIN)?,
-        key: part(&own, KEY)?,
-        roots: match apart.is_empty() {
-            true => part(&own, ROOTS)?,
-            false => apart,
+    let chain = part(&own, CHAIN);
+    let key = part(&own, KEY);
+    let roots = part(&authorities, ROOTS).or_else(|| part(&own, ROOTS));
+    let lengths = [&chain, &key, &roots].map(|part| part.map_or(0, |(_, value)| value.len()));
+    // What is too long goes no further than here.
+    if lengths.iter().sum::<usize>() > OutsidePapers::LONGEST {
+        return Err(PapersError::Long.to_string());
+    }
+    let text = |part: Option<(&str, &[u8])>| match part {
+        None => Ok(Arc::default()),
+        Some((name, value)) => match std::str::from_utf8(value) {
+            Ok(text) => Ok(Arc::from(text)),
+            Err(_binary) => Err(format!("its {name} is not PEM")),
         },
+    };
+    Ok(Some(OutsideCredential {
+        chain: text(chain)?,
+        key: text(key)?,
+        roots: text(roots)?,
     }))
+}
+
+/// The first of these that has something, and what.
+fn part<'v>(
+    values: &'v BTreeMap<String, Vec<u8>>,
+    names: [&'static str; 2],
+) -> Option<(&'static str, &'v [u8])> {
+    let found = names
+        .into_iter()
+        .filter_map(|name| Some((name, values.get(name)?.as_slice())));
+    found.into_iter().find(|(_, value)| !value.is_empty())
 }
 
 /// Does the errand until it is told to stop.

@@ -4,7 +4,8 @@
 //! A Secret is wanted while a DestinationRule of its own namespace names it, and no other Secret is. What was good
 //! stays while the next version is not, or cannot be read, here and with waypoints ([`Configuration::credentials`]), so
 //! that a control plane that is started anew takes nothing from them; of one that is gone nothing stays: whoever deletes
-//! it means that. Nothing here is part of the model, so that nothing that shows the model shows a key.
+//! it means that. What those of one namespace, and of all, have is bounded; what is beyond is as what is not good, so
+//! that nobody fills the memory of the control plane. Nothing here is part of the model, so that nothing that shows the model shows a key.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -19,6 +20,11 @@ use super::objects::destination_rule::DestinationRule;
 use super::objects::destination_rule::policy::{Tls, TlsMode};
 use super::objects::names::Name;
 use super::objects::{Kind, ObjectKey};
+
+/// Most bytes that the Secrets of one namespace have together.
+const MOST_OF_NAMESPACE: usize = 1 << 20;
+/// Most that all of them have.
+const MOST_OF_ALL: usize = 64 << 20;
 
 /// A Secret.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -43,7 +49,11 @@ pub type Given = Result<Option<OutsideCredential>, String>;
 
 /// All that was read.
 #[derive(Debug, Default)]
-pub struct Credentials(BTreeMap<SecretName, Known>);
+pub struct Credentials {
+    known: BTreeMap<SecretName, Known>,
+    /// What is held of all of them.
+    held: usize,
+}
 
 #[derive(Debug)]
 struct Known {
@@ -59,7 +69,11 @@ struct Known {
 impl Credentials {
     /// Takes in what was read. True if other things are to be told of it now.
     fn take(&mut self, name: &SecretName, given: Given, now: SystemTime) -> bool {
-        let known = self.0.entry(name.clone()).or_insert(Known {
+        let given = given.and_then(|given| {
+            let room = given.as_ref().map(|given| self.has_room(name, given));
+            room.unwrap_or(Ok(())).map(|()| given)
+        });
+        let known = self.known.entry(name.clone()).or_insert(Known {
             good: None,
             is_missing: false,
             problem: Some(String::new()),
@@ -71,6 +85,7 @@ impl Credentials {
             Err(_) => known.is_missing,
         };
         let was = known.good.as_ref().map(|(given, _)| given.clone());
+        let held = known.length();
         known.seen = now;
         known.problem = match given {
             Err(why) => Some(why),
@@ -90,6 +105,7 @@ impl Credentials {
                 },
             },
         };
+        self.held = self.held.saturating_sub(held) + known.length();
         if let Some(why) = known
             .problem
             .as_ref()
@@ -103,12 +119,33 @@ impl Credentials {
 
     /// Forgets what nobody wants any more.
     fn keep(&mut self, wanted: &Wanted) {
-        self.0.retain(|name, _| wanted.contains(name));
+        self.known.retain(|name, _| wanted.contains(name));
+        self.held = self.known.values().map(Known::length).sum();
+    }
+
+    /// Whether this may be held in the place of what is held of a Secret; why not.
+    fn has_room(&self, name: &SecretName, given: &OutsideCredential) -> Result<(), String> {
+        let from = SecretName {
+            namespace: Arc::clone(&name.namespace),
+            name: Arc::default(),
+        };
+        let of_namespace = self.known.range(from..);
+        let of_namespace = of_namespace.take_while(|(other, _)| other.namespace == name.namespace);
+        let of_namespace: usize = of_namespace.map(|(_, known)| known.length()).sum();
+        let before = self.known.get(name).map_or(0, Known::length);
+        let room = |all: usize, most: usize| all.saturating_sub(before) + length(given) <= most;
+        if !room(of_namespace, MOST_OF_NAMESPACE) {
+            return Err("with it the Secrets of its namespace have more than 1 MiB".to_owned());
+        }
+        if !room(self.held, MOST_OF_ALL) {
+            return Err("with it the Secrets of all namespaces have more than 64 MiB".to_owned());
+        }
+        Ok(())
     }
 
     /// What is wrong with a Secret for somebody who asks for it so; nothing while it has not been looked at.
     pub fn problem(&self, name: &SecretName, tls: &Tls) -> Option<String> {
-        let known = self.0.get(name)?;
+        let known = self.known.get(name)?;
         let stays = match (&known.good, known.is_missing) {
             (Some(_), _) => "the last good version stays in force",
             (None, true) => "nothing is sent to the host",
@@ -137,6 +174,15 @@ impl Known {
         let papers = self.good.as_ref().map(|(_, papers)| papers);
         papers.is_some_and(|papers| papers.is_valid(self.seen).is_ok())
     }
+
+    /// What is held of it.
+    fn length(&self) -> usize {
+        self.good.as_ref().map_or(0, |(given, _)| length(given))
+    }
+}
+
+fn length(given: &OutsideCredential) -> usize {
+    given.chain.len() + given.key.len() + given.roots.len()
 }
 
 /// The Secret that TLS with a host outside takes its certificates from, for a rule of this namespace; `Err` for
@@ -177,7 +223,7 @@ impl Configuration {
     /// What is handed to waypoints of each namespace, by names: what is good, and nothing of what is not there. Of
     /// what is not known they are not told, and keep what they have.
     pub fn credentials(&self) -> impl Iterator<Item = (String, Option<&OutsideCredential>)> {
-        let all = self.credentials.0.iter();
+        let all = self.credentials.known.iter();
         let told = all.filter(|(_, known)| known.good.is_some() || known.is_missing);
         told.map(|(name, known)| {
             (

@@ -38,6 +38,15 @@ fn parts_have_the_names_of_kubernetes_or_of_istio() {
         parts(binary, None),
         Err("its tls.key is not PEM".to_owned())
     );
+    // Only what is used counts.
+    let long = "x".repeat(OutsidePapers::LONGEST);
+    let rest = values(&[("ca.crt", "r"), ("more", &long)]);
+    assert_eq!(shown(&parts(rest, None)), ["", "", "r"]);
+    let long = values(&[("ca.crt", &long), ("tls.key", "k")]);
+    assert_eq!(
+        parts(long, None),
+        Err("it is longer than 128 KiB".to_owned())
+    );
 }
 
 #[tokio::test]

@@ -24,7 +24,7 @@ fn mutual() -> Tls {
 
 /// What is handed over now.
 fn handed(credentials: &Credentials) -> Option<&OutsideCredential> {
-    Some(&credentials.0.get(&secret())?.good.as_ref()?.0)
+    Some(&credentials.known.get(&secret())?.good.as_ref()?.0)
 }
 
 #[test]
@@ -72,6 +72,68 @@ fn what_was_good_stays_while_the_next_is_not_and_goes_with_the_secret() {
     assert_eq!(handed(&known), None);
     known.keep(&Wanted::new());
     assert_eq!(said(&known), None);
+}
+
+#[test]
+fn what_is_held_of_a_namespace_and_of_all_is_bounded() {
+    let good = Authority::new("ours").papers(&Leaf::of_hosts(&["client.example.com"]));
+    let of = |namespace: &str, name: &str| SecretName {
+        namespace: namespace.into(),
+        name: name.into(),
+    };
+    // Text between certificates counts, and is passed over.
+    let long = |length: usize| OutsideCredential {
+        roots: format!("{}\n{}", "x".repeat(length), good.roots).into(),
+        ..good.clone()
+    };
+    let (short, long) = (long(60 << 10), long(120 << 10));
+    let now = SystemTime::now();
+    let mut known = Credentials::default();
+    let all = (0..9).map(|number| of("shop", &format!("s{number}")));
+    let all: Vec<_> = all.collect();
+    for name in &all {
+        known.take(name, Ok(Some(long.clone())), now);
+    }
+    let (last, first) = (&all[8], &all[0]);
+    let said = known.problem(last, &mutual()).unwrap();
+    assert!(
+        said.contains(
+            "shop/s8: with it the Secrets of its namespace have more than 1 MiB; nothing"
+        ),
+        "{said}"
+    );
+    assert_eq!(known.problem(first, &mutual()), None);
+    // Another namespace has room of its own, and so has who becomes shorter.
+    let other = of("shop-x", "c");
+    known.take(&other, Ok(Some(long.clone())), now);
+    assert_eq!(known.problem(&other, &mutual()), None);
+    for name in [first, last] {
+        known.take(name, Ok(Some(short.clone())), now);
+        assert_eq!(known.problem(name, &mutual()), None);
+    }
+    // What does not fit takes nothing from what is there.
+    assert!(known.take(last, Ok(Some(long.clone())), now));
+    let said = known.problem(last, &mutual()).unwrap();
+    assert!(said.contains("the last good version stays"), "{said}");
+    known.take(first, Ok(None), now);
+    known.take(last, Ok(Some(long.clone())), now);
+    assert_eq!(known.problem(last, &mutual()), None);
+    for number in 0..MOST_OF_ALL / length(&long) {
+        let name = of(&format!("n{}", number / 8), &format!("s{number}"));
+        known.take(&name, Ok(Some(long.clone())), now);
+    }
+    let sum: usize = known.known.values().map(Known::length).sum();
+    assert!(known.held == sum && sum <= MOST_OF_ALL, "{sum}");
+    let one_more = of("one-more", "c");
+    known.take(&one_more, Ok(Some(long.clone())), now);
+    let said = known.problem(&one_more, &mutual()).unwrap();
+    assert!(
+        said.contains("all namespaces have more than 64 MiB"),
+        "{said}"
+    );
+    known.keep(&Wanted::from([one_more.clone()]));
+    known.take(&one_more, Ok(Some(long)), now);
+    assert_eq!(known.problem(&one_more, &mutual()), None);
 }
 
 #[test]

@@ -17,9 +17,6 @@ use super::OutsideRoots;
 use crate::credential::system_time;
 use crate::provider::provider;
 
-/// Most text that there may be: a Secret has no more.
-const LONGEST: usize = 1 << 20;
-
 /// Why it cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PapersError {
@@ -27,7 +24,7 @@ pub enum PapersError {
     #[error("it has neither a certificate nor authorities")]
     Empty,
     /// There is too much.
-    #[error("it is longer than 1 MiB")]
+    #[error("it is longer than 128 KiB")]
     Long,
     /// The certificate.
     #[error("its certificate cannot be read")]
@@ -73,10 +70,13 @@ struct Own {
 }
 
 impl OutsidePapers {
+    /// Most text that there may be, of all parts together: of what a Secret has nothing else is used.
+    pub const LONGEST: usize = 128 << 10;
+
     /// Checks what is given. The time is not looked at.
     pub fn read(given: &OutsideCredential) -> Result<Self, PapersError> {
         let OutsideCredential { chain, key, roots } = given;
-        if chain.len() + key.len() + roots.len() > LONGEST {
+        if chain.len() + key.len() + roots.len() > Self::LONGEST {
             return Err(PapersError::Long);
         }
         let own = match (chain.is_empty(), key.is_empty()) {

@@ -58,8 +58,10 @@ fn what_cannot_be_used_is_told_apart() {
     assert_eq!(why(with(chain, key, key)), PapersError::Roots);
     let foreign = other.papers(&leaf());
     assert_eq!(why(with(chain, &foreign.key, roots)), PapersError::Mismatch);
-    let long = "x".repeat(LONGEST + 1);
-    assert_eq!(why(with("", "", &long)), PapersError::Long);
+    let long = "x".repeat(OutsidePapers::LONGEST - 1);
+    assert_eq!(why(with("", "", &long)), PapersError::Roots);
+    assert_eq!(why(with("x", "x", &long)), PapersError::Long);
+    assert_eq!(OutsidePapers::LONGEST, 131_072);
     // A reason has nothing of what it is about.
     assert!(
         !why(with(chain, "secret", roots))
