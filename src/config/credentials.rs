@@ -2,7 +2,7 @@
 //! what came of it. Who reads them is elsewhere (`crate::credentials`).
 //!
 //! A Secret is wanted while a DestinationRule of its own namespace names it, and no other Secret is. What was good
-//! stays while the next version is not, or cannot be read, here and with waypoints ([`Configuration::credentials`]), so
+//! stays while the next version is not, or cannot be read, here and with waypoints ([`Configuration::credential`]), so
 //! that a control plane that is started anew takes nothing from them; of one that is gone nothing stays: whoever deletes
 //! it means that. What those of one namespace, and of all, have is bounded; what is beyond is as what is not good, so
 //! that nobody fills the memory of the control plane. Nothing here is part of the model, so that nothing that shows the model shows a key.
@@ -117,10 +117,15 @@ impl Credentials {
         is_other || before != (known.problem.clone(), known.is_valid())
     }
 
-    /// Forgets what nobody wants any more.
-    fn keep(&mut self, wanted: &Wanted) {
-        self.known.retain(|name, _| wanted.contains(name));
-        self.held = self.known.values().map(Known::length).sum();
+    /// Forgets what nobody wants any more: these.
+    fn keep(&mut self, wanted: &Wanted) -> Vec<SecretName> {
+        let names = self.known.keys().filter(|name| !wanted.contains(*name));
+        let unwanted: Vec<SecretName> = names.cloned().collect();
+        for name in &unwanted {
+            let held = self.known.remove(name).map_or(0, |known| known.length());
+            self.held = self.held.saturating_sub(held);
+        }
+        unwanted
     }
 
     /// Whether this may be held in the place of what is held of a Secret; why not.
@@ -210,9 +215,9 @@ impl Configuration {
         rules.flat_map(|(key, rule)| wanted_by(key, rule)).collect()
     }
 
-    /// Forgets Secrets that nobody wants any more.
-    pub fn keep_credentials(&mut self, wanted: &Wanted) {
-        self.credentials.keep(wanted);
+    /// Forgets Secrets that nobody wants any more, and says which.
+    pub fn keep_credentials(&mut self, wanted: &Wanted) -> Vec<SecretName> {
+        self.credentials.keep(wanted)
     }
 
     /// Takes in what was read of a Secret. True if other things are to be told of it now.
@@ -220,17 +225,14 @@ impl Configuration {
         self.credentials.take(name, given, now)
     }
 
-    /// What is handed to waypoints of each namespace, by names: what is good, and nothing of what is not there. Of
+    /// What is handed to waypoints of a Secret's namespace: what is good, and an empty one of what is not there. Of
     /// what is not known they are not told, and keep what they have.
-    pub fn credentials(&self) -> impl Iterator<Item = (String, Option<&OutsideCredential>)> {
-        let all = self.credentials.known.iter();
-        let told = all.filter(|(_, known)| known.good.is_some() || known.is_missing);
-        told.map(|(name, known)| {
-            (
-                name.to_string(),
-                known.good.as_ref().map(|(given, _)| given),
-            )
-        })
+    pub fn credential(&self, name: &SecretName) -> Option<OutsideCredential> {
+        let known = self.credentials.known.get(name)?;
+        match &known.good {
+            Some((given, _)) => Some(given.clone()),
+            None => known.is_missing.then(OutsideCredential::default),
+        }
     }
 }
 

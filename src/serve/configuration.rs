@@ -14,6 +14,7 @@ mod handle;
 mod marks;
 mod problems;
 mod rosters;
+mod secrets;
 mod survey;
 
 use std::sync::Arc;
@@ -203,13 +204,7 @@ impl Keeper {
                     self.take_changes(changes);
                     self.publish();
                 }
-                Some(Read { name, given }) = self.read.recv(), if ready => {
-                    if self.configuration.take_credential(&name, given, clock::wall()) {
-                        self.survey.note_keys(clock::now());
-                        self.publisher.tell_credentials(self.configuration.credentials());
-                        self.publish();
-                    }
-                }
+                Some(read) = self.read.recv(), if ready => self.take_secret(read),
                 () = self.survey.is_due(), if ready => {
                     self.survey.look(&self.configuration, &self.metrics, clock::now());
                 }
@@ -268,11 +263,7 @@ impl Keeper {
             self.wanted.send_replace(Arc::new(wanted));
         }
         if of_secrets {
-            let wanted = self.configuration.wanted_credentials();
-            self.configuration.keep_credentials(&wanted);
-            self.secrets.send_replace(Arc::new(wanted));
-            self.publisher
-                .tell_credentials(self.configuration.credentials());
+            self.want_secrets();
         }
         match &self.callers {
             Callers::Nodes(tokens) => {

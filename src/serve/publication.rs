@@ -246,26 +246,18 @@ impl Publisher {
             .for_each(|entry| self.put_telemetry(entry));
     }
 
-    /// The same of all credentials of users for TLS with hosts outside of the mesh. One that is known not to be
-    /// there is told as an empty one.
-    pub(crate) fn tell_credentials<'c>(
-        &mut self,
-        all: impl Iterator<Item = (String, Option<&'c OutsideCredential>)>,
-    ) {
-        let none = OutsideCredential::default();
-        let entries =
-            all.map(|(name, given)| encode::credential_entry(&name, given.unwrap_or(&none)));
-        let entries: BTreeMap<Arc<str>, Entry> = entries.collect();
-        let names = self.latest.credentials.iter().map(|(name, _)| name);
-        let gone = names.filter(|name| !entries.contains_key(*name));
-        for name in gone.cloned().collect::<Vec<_>>() {
-            drop(self.latest.credentials.remove(&name));
-            self.pending.credentials.insert(name);
-        }
-        for (name, entry) in entries {
-            if self.latest.credentials.put(&name, entry) {
-                self.pending.credentials.insert(name);
+    /// The same of one credential of a user for TLS with hosts outside of the mesh. Without one it is not told of
+    /// any more.
+    pub(crate) fn tell_credential(&mut self, name: &str, given: Option<&OutsideCredential>) {
+        let Some(given) = given else {
+            if self.latest.credentials.remove(name).is_some() {
+                self.pending.credentials.insert(name.into());
             }
+            return;
+        };
+        let (name, entry) = encode::credential_entry(name, given);
+        if self.latest.credentials.put(&name, entry) {
+            self.pending.credentials.insert(name);
         }
     }
 

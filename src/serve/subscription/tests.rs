@@ -633,13 +633,9 @@ fn credentials_go_to_waypoints_of_their_own_namespace_and_to_nobody_else() {
         ("other/c", &first),
         ("shop.x/c", &first),
     ];
-    let tell = |line: &mut Line, all: &[(&str, &OutsideCredential)]| {
-        let all = all
-            .iter()
-            .map(|(name, given)| ((*name).to_owned(), Some(*given)));
-        line.publisher.tell_credentials(all);
-    };
-    tell(&mut line, &all);
+    for (name, given) in all {
+        line.publisher.tell_credential(name, Some(given));
+    }
     line.publish(&[address("web", "2")]);
     let shown = format!("{:?}", line.now);
     assert!(
@@ -672,11 +668,8 @@ fn credentials_go_to_waypoints_of_their_own_namespace_and_to_nobody_else() {
     };
     assert_eq!(take(&mut line, response), "+shop/c");
     // Another key of it, then none.
-    for (all, expected) in [
-        (&[("shop/c", &second)][..], "+shop/c"),
-        (&[][..], "-shop/c"),
-    ] {
-        tell(&mut line, all);
+    for (given, expected) in [(Some(&second), "+shop/c"), (None, "-shop/c")] {
+        line.publisher.tell_credential("shop/c", given);
         line.publish(&[address("web", expected)]);
         let (_, response) = line.subscription.poll(&line.now).unwrap();
         assert_eq!(take(&mut line, response), expected);

@@ -1,0 +1,35 @@
+//! Secrets of users: which are wanted, and what was read of them.
+//!
+//! What is told is encoded for the one Secret that has changed: nobody who writes one has the others' done anew.
+
+use ambit_kit::clock;
+
+use super::{Keeper, Read, at_length};
+
+impl Keeper {
+    /// Takes in what was read of a Secret.
+    pub(super) fn take_secret(&mut self, Read { name, given }: Read) {
+        at_length(|| {
+            let now = clock::wall();
+            if self.configuration.take_credential(&name, given, now) {
+                self.survey.note_keys(clock::now());
+                let told = self.configuration.credential(&name);
+                self.publisher
+                    .tell_credential(&name.to_string(), told.as_ref());
+                self.publish();
+            }
+        });
+    }
+
+    /// Finds out which are wanted now, and forgets others.
+    pub(super) fn want_secrets(&mut self) {
+        let wanted = self.configuration.wanted_credentials();
+        for name in self.configuration.keep_credentials(&wanted) {
+            self.publisher.tell_credential(&name.to_string(), None);
+        }
+        self.secrets.send_replace(wanted.into());
+    }
+}
+
+#[cfg(test)]
+mod tests;
