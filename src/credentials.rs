@@ -6,7 +6,8 @@
 //! ```
 //!
 //! Each Secret is asked for by its name, again and again: that takes the right to get Secrets and no other, so that
-//! nobody here can see which there are. What was read is told to the owner of the configuration, who checks it, keeps
+//! nobody here can see which there are. Names that are new are read at once, but for a pause between any two rounds, so
+//! that who changes rules does not have the API server asked without end. What was read is told to the owner of the configuration, who checks it, keeps
 //! the last good version in memory, and hands it to waypoints of the Secret's namespace. It is written to no log, page
 //! or file. Every replica reads for itself: each serves waypoints of its own.
 //!
@@ -23,13 +24,14 @@ use std::time::Duration;
 use ambit_identity::outside::{OutsidePapers, PapersError};
 use ambit_model::OutsideCredential;
 use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::cluster::user_secrets::UserSecrets;
 use crate::config::credentials::{Given, SecretName, Wanted};
 
-/// Between two looks at all Secrets.
-const AGAIN: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(1));
+/// In a cluster, and in a folder.
+const PACE: (Pace, Pace) = (Pace::every(10), Pace::every(1));
 /// Secrets that are read of one namespace.
 const MOST: usize = 64;
 /// The end of the name of a Secret with authorities alone.
@@ -84,10 +86,28 @@ impl Reader {
         }
     }
 
-    fn again(&self) -> Duration {
+    fn pace(&self) -> Pace {
         match self {
-            Self::Cluster(_) => AGAIN.0,
-            Self::Folder(_) => AGAIN.1,
+            Self::Cluster(_) => PACE.0,
+            Self::Folder(_) => PACE.1,
+        }
+    }
+}
+
+/// How often Secrets are looked at.
+#[derive(Clone, Copy, Debug)]
+struct Pace {
+    /// Between two looks at all of them.
+    again: Duration,
+    /// After any look, at whichever of them.
+    pause: Duration,
+}
+
+impl Pace {
+    const fn every(seconds: u64) -> Self {
+        Self {
+            again: Duration::from_secs(seconds),
+            pause: Duration::from_secs(1),
         }
     }
 }
@@ -146,19 +166,27 @@ fn part<'v>(
 /// Does the errand until it is told to stop.
 pub(crate) async fn run(errand: Errand, reader: Reader, stop: CancellationToken) {
     tokio::select! {
-        () = read_all(errand, &reader, reader.again()) => {}
+        () = read_all(errand, &reader, reader.pace()) => {}
         () = stop.cancelled() => {}
     }
 }
 
 /// Until nobody wants to know any more.
-async fn read_all(mut errand: Errand, reader: &Reader, again: Duration) {
+async fn read_all(mut errand: Errand, reader: &Reader, pace: Pace) {
+    let mut known: Arc<Wanted> = Arc::default();
+    let mut due = Instant::now();
     loop {
         let wanted = Arc::clone(&errand.wanted.borrow_and_update());
+        let is_due = due <= Instant::now();
         let mut counts: HashMap<Arc<str>, usize> = HashMap::new();
+        let mut has_read = false;
         for name in &*wanted {
             let count = counts.entry(Arc::clone(&name.namespace)).or_default();
             *count += 1;
+            if !is_due && known.contains(name) {
+                continue;
+            }
+            has_read = true;
             let given = match *count <= MOST {
                 true => reader.read(name).await,
                 false => Err(format!(
@@ -170,9 +198,16 @@ async fn read_all(mut errand: Errand, reader: &Reader, again: Duration) {
                 return;
             }
         }
+        if is_due {
+            due = Instant::now() + pace.again;
+        }
+        known = wanted;
+        if has_read {
+            tokio::time::sleep(pace.pause).await;
+        }
         tokio::select! {
             changed = errand.wanted.changed() => if changed.is_err() { return },
-            () = tokio::time::sleep(again) => {}
+            () = tokio::time::sleep_until(due) => {}
         }
     }
 }

@@ -50,6 +50,39 @@ fn parts_have_the_names_of_kubernetes_or_of_istio() {
 }
 
 #[tokio::test]
+async fn names_that_are_new_are_read_at_once_and_no_others_and_never_without_a_pause() {
+    let folder = tempfile::tempdir().unwrap();
+    let name = |name: &str| SecretName {
+        namespace: "shop".into(),
+        name: name.into(),
+    };
+    let wanted = |names: &[&str]| Arc::new(names.iter().map(|it| name(it)).collect::<Wanted>());
+    let (want, wants) = watch::channel(wanted(&["a"]));
+    let (found, mut told) = mpsc::channel(1);
+    let reader = Reader::Folder(folder.path().to_owned());
+    let errand = Errand {
+        wanted: wants,
+        found,
+    };
+    let pace = Pace {
+        again: Duration::from_secs(3600),
+        pause: Duration::from_millis(50),
+    };
+    let begun = Instant::now();
+    let running = tokio::spawn(async move { read_all(errand, &reader, pace).await });
+    let mut next = async || told.recv().await.unwrap().name.name.to_string();
+    assert_eq!(next().await, "a");
+    want.send_replace(wanted(&["a", "b"]));
+    assert_eq!(next().await, "b");
+    assert!(begun.elapsed() >= pace.pause, "{:?}", begun.elapsed());
+    // Another rule, the same names.
+    want.send_replace(wanted(&["a", "b"]));
+    want.send_replace(wanted(&["a", "b", "c"]));
+    assert_eq!(next().await, "c");
+    running.abort();
+}
+
+#[tokio::test]
 async fn what_is_wanted_is_read_again_and_again_and_nothing_else_is() {
     let folder = tempfile::tempdir().unwrap();
     for name in ["wanted", "other"] {
@@ -65,7 +98,12 @@ async fn what_is_wanted_is_read_again_and_again_and_nothing_else_is() {
     let (found, mut told) = mpsc::channel(1);
     let reader = Reader::Folder(folder.path().to_owned());
     let running = tokio::spawn(async move {
-        read_all(Errand { wanted, found }, &reader, Duration::from_millis(5)).await;
+        let every = Duration::from_millis(5);
+        let pace = Pace {
+            again: every,
+            pause: every,
+        };
+        read_all(Errand { wanted, found }, &reader, pace).await;
     });
     for _ in 0..2 {
         let found = told.recv().await.unwrap();

@@ -27,7 +27,14 @@ impl Keeper {
         for name in self.configuration.keep_credentials(&wanted) {
             self.publisher.tell_credential(&name.to_string(), None);
         }
-        self.secrets.send_replace(wanted.into());
+        // Most rules that change name what they named before.
+        self.secrets.send_if_modified(|before| {
+            let is_other = **before != wanted;
+            if is_other {
+                *before = wanted.into();
+            }
+            is_other
+        });
     }
 }
 

@@ -103,3 +103,15 @@ async fn the_secret_that_was_read_is_told_and_one_that_nobody_names_is_not_any_m
     rig.name(&["b"]);
     assert_eq!(rig.told(), ["shop/b", "shop/a"]);
 }
+
+#[tokio::test]
+async fn who_reads_hears_of_other_names_and_of_no_other_change() {
+    let mut rig = Rig::new(&["a"]);
+    let mut wanted = rig.keeper.reading().unwrap().wanted;
+    assert_eq!(wanted.borrow_and_update().len(), 1);
+    rig.keeper.want_secrets();
+    assert!(!wanted.has_changed().unwrap());
+    rig.name(&["a", "b"]);
+    assert!(wanted.has_changed().unwrap());
+    assert_eq!(wanted.borrow_and_update().len(), 2);
+}
