@@ -7,8 +7,11 @@ use ambit_kit::clock;
 use super::{Keeper, Read, at_length};
 
 impl Keeper {
-    /// Takes in what was read of a Secret.
+    /// Takes in what was read of a Secret, if it is still wanted: a round may have begun before it was not.
     pub(super) fn take_secret(&mut self, Read { name, given }: Read) {
+        if !self.secrets.borrow().contains(&name) {
+            return;
+        }
         at_length(|| {
             let now = clock::wall();
             if self.configuration.take_credential(&name, given, now) {

@@ -105,6 +105,17 @@ async fn the_secret_that_was_read_is_told_and_one_that_nobody_names_is_not_any_m
 }
 
 #[tokio::test]
+async fn what_a_round_under_way_reads_is_dropped_if_nobody_names_it_any_more() {
+    let mut rig = Rig::new(&["a", "b"]);
+    rig.take("a", Some(given()));
+    rig.name(&["b"]);
+    rig.take("a", Some(given()));
+    assert_eq!(rig.told(), ["", "shop/a"]);
+    rig.take("b", Some(given()));
+    assert_eq!(rig.told(), ["shop/b", "shop/b"]);
+}
+
+#[tokio::test]
 async fn who_reads_hears_of_other_names_and_of_no_other_change() {
     let mut rig = Rig::new(&["a"]);
     let mut wanted = rig.keeper.reading().unwrap().wanted;
