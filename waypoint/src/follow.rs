@@ -181,7 +181,7 @@ impl Follower {
                 return;
             }
             Kind::Credential => {
-                credentials::bring_in(self.proxy.linker.credentials(), &update);
+                credentials::bring_in(self.proxy.linker.credentials(), &update, &self.view.mesh);
                 in_force.send(()).ok();
                 return;
             }

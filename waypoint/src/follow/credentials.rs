@@ -16,8 +16,8 @@ pub(super) fn readable(received: &Received) -> Result<(), String> {
     read(received).map(drop)
 }
 
-/// Takes it in.
-pub(super) fn bring_in(credentials: &Credentials, update: &Update) {
+/// Takes it in, and lets go of what a service may have ceased to name before.
+pub(super) fn bring_in(credentials: &Credentials, update: &Update, mesh: &Mesh) {
     for name in &update.removed {
         credentials.forsake(name);
     }
@@ -29,6 +29,7 @@ pub(super) fn bring_in(credentials: &Credentials, update: &Update) {
             Err(_) => {}
         }
     }
+    sweep(credentials, mesh);
 }
 
 /// Lets go of what nobody tells of or names any more.

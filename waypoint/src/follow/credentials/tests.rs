@@ -66,7 +66,10 @@ fn what_is_held_stays_until_it_is_known_to_be_gone_or_nobody_names_it() {
     let given = Authority::new("ours").papers(&Leaf::of_hosts(&["client.example.com"]));
     let credentials = Credentials::default();
     let is_held = || credentials.version(&asked()) > 0;
-    let take = |changed, removed: &[&str]| bring_in(&credentials, &update(changed, removed));
+    let named = mesh(true);
+    let take = |changed, removed: &[&str]| {
+        bring_in(&credentials, &update(changed, removed), &named);
+    };
     take(vec![received(&given)], &[]);
     assert!(is_held());
     // A control plane that was just started has not read it yet.
@@ -80,6 +83,21 @@ fn what_is_held_stays_until_it_is_known_to_be_gone_or_nobody_names_it() {
     assert!(is_held(), "it is told of");
     take(vec![received(&OutsideCredential::default())], &[]);
     assert!(!is_held(), "it is known not to be there");
+}
+
+/// Nobody may tell of an address for long after it.
+#[test]
+fn what_nobody_names_goes_when_it_is_not_told_of_any_more() {
+    let given = Authority::new("ours").papers(&Leaf::of_hosts(&["client.example.com"]));
+    let credentials = Credentials::default();
+    let unnamed = mesh(false);
+    bring_in(&credentials, &update(vec![received(&given)], &[]), &unnamed);
+    assert!(
+        credentials.version(&asked()) > 0,
+        "it comes before who names it"
+    );
+    bring_in(&credentials, &update(Vec::new(), &[NAME]), &unnamed);
+    assert_eq!(credentials.version(&asked()), 0);
 }
 
 #[test]
