@@ -21,7 +21,7 @@ use super::publication::Changes;
 
 /// Addresses that one waypoint may ask for: as many as it asks for at the most. One that is not taken in would be
 /// answered as nobody's.
-const MOST_ASKED: usize = 40_000;
+const MOST_ASKED: usize = 80_000;
 
 /// How long is told of what is bound no longer.
 pub(crate) const LINGER: Duration = Duration::from_secs(60);

@@ -11,9 +11,9 @@
 //! ([`Callers::heard`]), and from then on what changes. While it is away what it has said holds, and
 //! where it has said nothing nobody goes ([`Callers::outside`]).
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use ambit_kit::clock;
@@ -24,6 +24,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc, watch};
 
 use crate::follow::Kind;
+use crate::outside::{asked, names};
 use crate::view::View;
 
 /// How long a call waits to learn who calls, and whether an address is outside of the mesh.
@@ -31,21 +32,41 @@ const PATIENCE: Duration = Duration::from_millis(500);
 /// Addresses of clients that are asked for at once; further callers go without a name.
 const MOST: usize = 10_000;
 /// The same of addresses outside of the mesh; for a further one another goes that is not in use.
-const MOST_OUTSIDE: usize = 30_000;
+const MOST_OUTSIDE: usize = 70_000;
+/// Whatever names lead to, and whoever writes them, there is room for more.
+const _: () = assert!(MOST_OUTSIDE > (names::MOST + asked::MOST) * names::MOST_ADDRESSES);
 /// After so long without an answer an address is asked for again, when somebody wants to go there.
 const AGAIN: Duration = Duration::from_secs(5);
 /// An address that has not called for so long is no longer asked for.
 const FORGOTTEN: Duration = Duration::from_secs(15 * 60);
 
 /// While one is kept, the address that it was given for goes on being asked for.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Presence(Arc<()>);
+#[derive(Clone, Debug)]
+pub(crate) struct Presence(
+    /// Only for its end to be seen.
+    #[expect(dead_code)]
+    Arc<Kept>,
+);
 
-impl Presence {
-    fn is_kept(&self) -> bool {
-        Arc::strong_count(&self.0) > 1
+/// Somebody has use of an address.
+#[derive(Debug)]
+struct Kept {
+    address: IpAddr,
+    purpose: Purpose,
+    unused: Arc<Unused>,
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        if self.purpose == Purpose::Outside {
+            self.unused.0.lock().insert(self.address);
+        }
     }
 }
+
+/// Addresses outside of the mesh that nobody has use of. One may stand here that is in use again.
+#[derive(Debug, Default)]
+struct Unused(Mutex<BTreeSet<IpAddr>>);
 
 /// What an address is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,7 +89,7 @@ struct Asked {
     answered: bool,
     /// When it called last.
     last: Instant,
-    presence: Presence,
+    kept: Weak<Kept>,
 }
 
 /// All of them.
@@ -77,6 +98,8 @@ struct Addresses {
     all: HashMap<IpAddr, Asked>,
     /// How many of them are outside of the mesh, by what they are asked for.
     outside: usize,
+    /// Those that may go for further ones.
+    unused: Arc<Unused>,
 }
 
 /// Asks who is where. Clones are the same.
@@ -156,15 +179,22 @@ impl Callers {
         let room = self.wants.try_reserve().ok();
         let mut gone = Vec::new();
         let mut addresses = self.asked.lock();
-        let Addresses { all, outside } = &mut *addresses;
+        let Addresses {
+            all,
+            outside,
+            unused,
+        } = &mut *addresses;
         all.retain(|address, asked| {
-            if asked.presence.is_kept() {
+            if asked.is_kept() {
                 asked.last = now;
             }
             let keep = room.is_none() || now.duration_since(asked.last) < FORGOTTEN;
             if !keep {
                 gone.push(alias("", *address));
-                *outside -= usize::from(asked.purpose == Purpose::Outside);
+                if asked.purpose == Purpose::Outside {
+                    *outside -= 1;
+                    unused.0.lock().remove(address);
+                }
             }
             keep
         });
@@ -192,6 +222,13 @@ impl Callers {
         answered.is_ok()
     }
 
+    /// Whether somebody has use of an address.
+    #[cfg(test)]
+    pub(crate) fn is_kept(&self, address: IpAddr) -> bool {
+        let asked = self.asked.lock();
+        asked.all.get(&address).is_some_and(Asked::is_kept)
+    }
+
     fn is_answered(&self, address: IpAddr) -> bool {
         let asked = self.asked.lock();
         let asked = asked.all.get(&address);
@@ -203,7 +240,8 @@ impl Callers {
     fn ask(&self, address: IpAddr, purpose: Purpose) -> Option<(Presence, Instant)> {
         let now = clock::now();
         let mut addresses = self.asked.lock();
-        if let Some(asked) = addresses.all.get_mut(&address) {
+        let Addresses { all, unused, .. } = &mut *addresses;
+        if let Some(asked) = all.get_mut(&address) {
             asked.last = now;
             let is_late = !asked.answered && asked.since.elapsed() >= AGAIN;
             if is_late && purpose == Purpose::Outside {
@@ -212,26 +250,23 @@ impl Callers {
                 self.wants.try_send(again).ok();
                 asked.since = tokio::time::Instant::now();
             }
-            return Some((asked.presence.clone(), asked.until));
+            return Some((asked.presence(address, unused), asked.until));
         }
+        let line = self.wants.try_reserve().ok()?;
         let leave = addresses.room(purpose)?;
         let leaving: Vec<Arc<str>> = leave.iter().map(|one| alias("", *one)).collect();
-        let want = want(vec![alias("", address)], leaving);
-        self.wants.try_send(want).ok()?;
-        if let Some(leave) = leave {
-            addresses.all.remove(&leave);
-            addresses.outside -= 1;
-        }
+        line.send(want(vec![alias("", address)], leaving));
         addresses.outside += usize::from(purpose == Purpose::Outside);
-        let asked = addresses.all.entry(address).or_insert_with(|| Asked {
+        let Addresses { all, unused, .. } = &mut *addresses;
+        let asked = all.entry(address).or_insert_with(|| Asked {
             purpose,
             until: now + PATIENCE,
             since: tokio::time::Instant::now(),
             answered: false,
             last: now,
-            presence: Presence::default(),
+            kept: Weak::new(),
         });
-        Some((asked.presence.clone(), asked.until))
+        Some((asked.presence(address, unused), asked.until))
     }
 }
 
@@ -243,23 +278,46 @@ fn want(ask: Vec<Arc<str>>, leave: Vec<Arc<str>>) -> Want<Kind> {
     }
 }
 
+impl Asked {
+    fn is_kept(&self) -> bool {
+        self.kept.strong_count() > 0
+    }
+
+    /// That of all who have use of it now.
+    fn presence(&mut self, address: IpAddr, unused: &Arc<Unused>) -> Presence {
+        if let Some(kept) = self.kept.upgrade() {
+            return Presence(kept);
+        }
+        let kept = Arc::new(Kept {
+            address,
+            purpose: self.purpose,
+            unused: Arc::clone(unused),
+        });
+        self.kept = Arc::downgrade(&kept);
+        if self.purpose == Purpose::Outside {
+            unused.0.lock().remove(&address);
+        }
+        Presence(kept)
+    }
+}
+
 impl Addresses {
-    /// The address that goes for a further one, if one has to; `None` if there is no room for it.
-    fn room(&self, purpose: Purpose) -> Option<Option<IpAddr>> {
-        let is_full = match purpose {
-            Purpose::Caller => self.all.len() - self.outside >= MOST,
-            Purpose::Outside => self.outside >= MOST_OUTSIDE,
-        };
+    /// Makes room for a further address, and says which one goes for it, if one has to; `None` if there
+    /// is no room.
+    fn room(&mut self, purpose: Purpose) -> Option<Option<IpAddr>> {
         match purpose {
-            _ if !is_full => Some(None),
-            Purpose::Caller => None,
-            Purpose::Outside => {
-                let mut all = self.all.iter();
-                let unused = all.find(|(_, asked)| {
-                    asked.purpose == Purpose::Outside && !asked.presence.is_kept()
-                });
-                unused.map(|(address, _)| Some(*address))
-            }
+            Purpose::Caller => (self.all.len() - self.outside < MOST).then_some(None),
+            Purpose::Outside if self.outside < MOST_OUTSIDE => Some(None),
+            Purpose::Outside => loop {
+                let address = self.unused.0.lock().pop_first()?;
+                // It may be in use again, or gone: then it stood here by mistake.
+                let asked = self.all.get(&address);
+                if asked.is_some_and(|it| it.purpose == Purpose::Outside && !it.is_kept()) {
+                    self.all.remove(&address);
+                    self.outside -= 1;
+                    return Some(Some(address));
+                }
+            },
         }
     }
 }

@@ -303,6 +303,7 @@ fn follow(
     drop(tasks.spawn("forget callers", async move {
         loop {
             tokio::time::sleep(FORGET).await;
+            proxy.hosts.forget();
             proxy.callers.forget();
         }
     }));

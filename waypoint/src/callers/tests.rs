@@ -195,3 +195,26 @@ async fn callers_take_no_room_of_addresses_outside_and_these_take_turns() {
     assert_eq!(wanted.leave, [alias("", numbered(MOST + MOST_OUTSIDE - 1))]);
     assert_eq!(callers.asked.lock().all.len(), MOST + MOST_OUTSIDE);
 }
+
+/// What may go for a further one is known without a look at all of them.
+#[tokio::test]
+async fn addresses_outside_that_nobody_uses_are_known_as_such() {
+    let (callers, mut wanted) = callers();
+    let address = CALLER.parse().unwrap();
+    let unused = || callers.asked.lock().unused.0.lock().len();
+    let (one, _) = callers.ask(address, Purpose::Outside).unwrap();
+    let (same, _) = callers.ask(address, Purpose::Outside).unwrap();
+    let (caller, _) = callers.ask(numbered(1), Purpose::Caller).unwrap();
+    drop((one, caller));
+    assert_eq!(unused(), 0);
+    drop(same);
+    assert_eq!(unused(), 1);
+    let again = callers.ask(address, Purpose::Outside).unwrap();
+    assert_eq!(unused(), 0);
+    drop(again);
+    assert_eq!(wanted.try_recv().unwrap().ask.len(), 1);
+    age(&callers);
+    callers.forget();
+    assert_eq!(unused(), 0);
+    assert!(callers.asked.lock().all.is_empty());
+}

@@ -31,9 +31,12 @@ use crate::request::Target;
 use crate::view::{Destination, View};
 
 /// Hosts that are kept; for a further one that which was asked for the longest time ago goes.
-const MOST: usize = 1024;
+pub(crate) const MOST: usize = 1024;
 /// How long an answer holds, and how long after that it is used while it is asked for again.
 const FRESH: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(60));
+/// After so long a host that nobody wants is let go of, with what keeps it known who is at its addresses: until
+/// then what is known of it holds while the resolver fails.
+const UNWANTED: Duration = Duration::from_secs(5 * 60);
 /// How long a failure holds.
 const FAILED: Duration = Duration::from_secs(1);
 /// Hosts that are resolved at once, and that one client waits for: a resolver that does not answer for names
@@ -81,8 +84,6 @@ struct Known {
     untold: bool,
     /// When somebody wanted it last.
     wanted: Instant,
-    /// What keeps the control plane telling of who is there.
-    _present: Vec<Presence>,
 }
 
 /// The client's words.
@@ -177,7 +178,7 @@ async fn kept(
     let present = present.ok_or_else(|| untold(&format!("{address} of {}", service.name)))?;
     let host: Arc<str> = service.name.hostname.clone();
     let to = SocketAddr::new(address, target_port(service, port));
-    Ok([destination(service, &host, to, Some(present))].into())
+    Ok([destination(service, &host, to, present)].into())
 }
 
 fn target_port(service: &Service, port: u16) -> u16 {
@@ -192,7 +193,7 @@ fn destination(
     service: &Service,
     host: &Arc<str>,
     to: SocketAddr,
-    present: Option<Presence>,
+    present: Presence,
 ) -> Arc<Destination> {
     let none = || Arc::<str>::from("");
     let name = &service.name;
@@ -229,7 +230,7 @@ fn destination(
     };
     Arc::new(Destination {
         host: Some(Arc::clone(host)),
-        _present: present,
+        _present: Some(present),
         ..Destination::new(&Arc::new(workload), to)
     })
 }
@@ -310,7 +311,6 @@ impl Hosts {
             failed: None,
             untold: false,
             wanted: now,
-            _present: Vec::new(),
         };
         let slot = Arc::new(Slot {
             turn: Turn::new(()),
@@ -346,8 +346,9 @@ impl Hosts {
                 let (addresses, present) = present(proxy, &addresses).await;
                 let port = target_port(service, port);
                 let to = |address: &IpAddr| SocketAddr::new(*address, port);
-                let at = |address: &IpAddr| destination(service, host, to(address), None);
-                let endpoints: Asked = addresses.iter().map(at).collect();
+                let endpoints = addresses.iter().zip(present);
+                let at = |(address, present)| destination(service, host, to(address), present);
+                let endpoints: Asked = endpoints.map(at).collect();
                 let mut known = slot.known.lock();
                 if endpoints.is_empty() {
                     tracing::debug!(%host, "a host that is asked for is where nobody knows who is");
@@ -361,7 +362,6 @@ impl Hosts {
                     failed: None,
                     untold: false,
                     wanted,
-                    _present: present,
                 };
             }
             Err(error) => {
@@ -370,6 +370,15 @@ impl Hosts {
                 (known.failed, known.untold) = (Some(clock::now()), false);
             }
         }
+    }
+
+    /// Lets go of hosts that nobody has wanted for long.
+    pub(crate) fn forget(&self) {
+        let now = clock::now();
+        self.slots.lock().retain(|_, slot| {
+            let wanted = slot.known.lock().wanted;
+            Arc::strong_count(slot) > 1 || now.saturating_duration_since(wanted) < UNWANTED
+        });
     }
 
     /// How many are kept.

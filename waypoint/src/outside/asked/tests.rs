@@ -358,6 +358,26 @@ async fn the_names_that_clients_make_up_push_out_older_ones_and_no_more() {
     assert_eq!(hosts.len(), MOST);
 }
 
+#[tokio::test]
+async fn a_host_that_nobody_wants_is_let_go_of_with_its_addresses() {
+    let stage = Stage::new().await;
+    stage.scene.resolver.say("a.example.com", &["127.0.0.1"]);
+    let proxy = &stage.scene.proxy;
+    let address = "127.0.0.1".parse().unwrap();
+    let way = stage.way(Some("a.example.com")).await.unwrap();
+    let long_ago = || clock::now().checked_sub(UNWANTED).unwrap();
+    proxy.hosts.forget();
+    assert_eq!(proxy.hosts.len(), 1);
+    for slot in proxy.hosts.slots.lock().values() {
+        slot.known.lock().wanted = long_ago();
+    }
+    proxy.hosts.forget();
+    assert_eq!(proxy.hosts.len(), 0);
+    assert!(proxy.callers.is_kept(address), "a connection goes there");
+    drop(way);
+    assert!(!proxy.callers.is_kept(address));
+}
+
 /// Never answers.
 #[derive(Debug)]
 struct Silent(
