@@ -14,6 +14,9 @@
 //! own namespace give for TLS with hosts outside of the mesh, for which nothing waits. A waypoint keeps a request authentication that is gone while a service or workload names it, so that
 //! none has to linger here.
 //!
+//! A waypoint acts on that nobody of the mesh is at an address, so that each that it asks for is answered by its alias
+//! (as removed) once all who are there have been told of.
+//!
 //! Invariants: a workload never reaches an agent before a policy that it lists, and a policy
 //! leaves it only after every workload that listed it has changed; a service, or a new port of it,
 //! reaches a waypoint after its routes and the request authentications that it names. A client that does not ask for
@@ -199,7 +202,10 @@ impl Subscription {
     /// A stream that has asked for nothing yet; of a waypoint, if there is a scope.
     pub(crate) fn new(now: &Publication, scope: Option<Scope>) -> Self {
         Self {
-            addresses: Server::new(ADDRESS_TYPE, now.sequence),
+            addresses: match scope {
+                Some(_) => Server::new(ADDRESS_TYPE, now.sequence).answering(),
+                None => Server::new(ADDRESS_TYPE, now.sequence),
+            },
             policies: Server::new(AUTHORIZATION_TYPE, now.sequence),
             routes: Server::new(ROUTES_TYPE, now.sequence).editing(routes_edit),
             telemetry: Server::new(TELEMETRY_TYPE, now.sequence),

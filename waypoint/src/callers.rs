@@ -7,8 +7,9 @@
 //! does not wait again.
 //!
 //! An address outside of the mesh is gone to only if nobody of the mesh is there. Silence does not say
-//! that: the control plane says of each address that it is asked for who is there, or that nobody is
-//! ([`Callers::heard`]), and from then on what changes. While it is away what it has said holds, and
+//! that, nor does what is told of an address: anybody may write an entry that names it. The control plane says of
+//! each address that it is asked for that all who are there have been told ([`Callers::heard`]), and tells from then
+//! on what changes. While it is away what it has said holds, and
 //! where it has said nothing nobody goes ([`Callers::outside`]).
 
 use std::collections::{BTreeSet, HashMap};
@@ -85,7 +86,7 @@ struct Asked {
     until: Instant,
     /// When the control plane was asked last.
     since: tokio::time::Instant,
-    /// Whether it has answered: who is there is in the view, or nobody is.
+    /// Whether it has answered: whoever is there is in the view.
     answered: bool,
     /// When it called last.
     last: Instant,
@@ -156,7 +157,7 @@ impl Callers {
         self.answer(address, until).await.then_some(presence)
     }
 
-    /// The control plane has answered for these addresses: what it says of them is in force.
+    /// The control plane has answered for these addresses: what it has said of them is in force.
     pub(crate) fn heard(&self, addresses: impl Iterator<Item = IpAddr>) {
         let mut any = false;
         let mut asked = self.asked.lock();

@@ -199,9 +199,7 @@ impl Follower {
             self.proxy.review.begin();
         }
         if kind == Kind::Address {
-            self.proxy
-                .callers
-                .heard(answered(&update, &self.trust_domain));
+            self.proxy.callers.heard(answered(&update));
             self.purge();
             credentials::sweep(self.proxy.linker.credentials(), &self.view.mesh);
             let named = self.view.outside_names().iter();
@@ -308,19 +306,13 @@ impl Follower {
     }
 }
 
-/// The addresses for which an update answers who is there: those of what it tells of, and those at which
-/// nobody is, which are told as the names that they were asked by.
-fn answered(update: &Update, trust_domain: &str) -> impl Iterator<Item = IpAddr> {
-    let changed = update.changed.iter();
-    let told = changed.filter_map(move |one| change(Kind::Address, one, trust_domain));
-    let told = told.flat_map(|change| match change {
-        Change::PutWorkload(workload) => workload.addresses.clone(),
-        Change::PutService(service) => service.vips.iter().map(|(vip, _)| vip.address).collect(),
-        _ => Vec::new(),
-    });
-    let nobody = update.removed.iter();
-    let nobody = nobody.filter_map(|name| name.strip_prefix('/')?.parse().ok());
-    told.chain(nobody)
+/// The addresses for which an update answers who is there: it names them as they were asked for, once all who are
+/// there have been told. What else it tells of an address may be anybody's entry, and older than the question.
+/// Who cannot be read is not known to be there: then it answers for none.
+fn answered(update: &Update) -> impl Iterator<Item = IpAddr> {
+    let names = update.removed.iter();
+    let names = names.filter(|_| update.rejected.is_empty());
+    names.filter_map(|name| name.strip_prefix('/')?.parse().ok())
 }
 
 /// Waits until then; for ever without a time.

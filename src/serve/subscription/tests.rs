@@ -429,10 +429,10 @@ fn a_caller_that_is_asked_for_no_longer_is_forgotten() {
         line.exchange()
     };
     let uid = "Kubernetes//Pod/shop/client-0";
-    assert_eq!(want(&alias, &[]), [format!("wds +{uid}")]);
+    assert_eq!(want(&alias, &[]), [format!("wds +{uid} -/10.0.0.7")]);
     assert_eq!(want(&[], &alias), [format!("wds -{uid}")]);
     // Who calls again is told of again.
-    assert_eq!(want(&alias, &[]), [format!("wds +{uid}")]);
+    assert_eq!(want(&alias, &[]), [format!("wds +{uid} -/10.0.0.7")]);
 }
 
 /// Of two pods that have one address for a moment, the one that stays is told of too: else the address would

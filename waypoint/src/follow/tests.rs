@@ -6,9 +6,9 @@ use ambit_wire::encode;
 use super::*;
 use crate::fixtures::{endpoint, service};
 
-/// Who is there is told as a resource, and that nobody is by the name that was asked for.
+/// Entries and services that come by themselves say nothing of who else is at their addresses.
 #[test]
-fn an_update_answers_for_addresses_of_what_it_tells_and_for_those_of_nobody() {
+fn an_update_answers_for_addresses_that_it_names_and_not_for_those_of_what_it_tells() {
     let Change::PutWorkload(pod) = endpoint("p", "server", "10.1.0.7", Health::Healthy) else {
         panic!("no workload")
     };
@@ -30,7 +30,7 @@ fn an_update_answers_for_addresses_of_what_it_tells_and_for_those_of_nobody() {
         version: entry.version,
         body: entry.body,
     });
-    let update = Update {
+    let mut update = Update {
         nonce: "1".to_owned(),
         changed: received.into(),
         removed: [
@@ -45,8 +45,14 @@ fn an_update_answers_for_addresses_of_what_it_tells_and_for_those_of_nobody() {
         rejected: Vec::new(),
         complete: true,
     };
-    let answered: Vec<String> = answered(&update, "cluster.local")
-        .map(|address| address.to_string())
-        .collect();
-    assert_eq!(answered, ["10.1.0.7", "10.96.0.9", "10.1.0.8", "fd00::8"]);
+    let texts = |update: &Update| -> Vec<String> {
+        let answered = answered(update);
+        answered.map(|address| address.to_string()).collect()
+    };
+    assert_eq!(texts(&update), ["10.1.0.8", "fd00::8"]);
+    update.rejected.push(ambit_wire::delta::Rejection {
+        name: "Kubernetes//Pod/shop/q".into(),
+        reason: "unreadable".to_owned(),
+    });
+    assert!(texts(&update).is_empty());
 }

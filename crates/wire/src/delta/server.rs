@@ -14,6 +14,9 @@
 //! Of a type whose resources can be edited, what the client has is remembered, and where that is known
 //! only an edit is sent. It is known if the client has not refused it, and is on this stream: from its first
 //! request only where it has what the catalog has. An edit that is refused is followed by the whole.
+//!
+//! A client may have to know that it has been told of all that has an alias ([`Server::answering`]): what came of
+//! that by itself says nothing of the rest.
 
 mod edits;
 mod waiting;
@@ -64,8 +67,10 @@ pub struct Server {
     /// What of that can be edited.
     edits: Option<Edits>,
     waiting: Waiting,
-    /// Asked for by name and not there: answered as removed.
+    /// Asked for by name and not there, or told by now: answered as removed.
     unknown: Vec<Arc<str>>,
+    /// Whether an alias that is asked for is answered once all that waits has been told.
+    answers_last: bool,
     under_way: Option<UnderWay>,
     /// The client waits for a first answer, even an empty one.
     owes_answer: bool,
@@ -110,6 +115,7 @@ impl Server {
             edits: None,
             waiting: Waiting::default(),
             unknown: Vec::new(),
+            answers_last: false,
             under_way: None,
             owes_answer: false,
             latest: sequence,
@@ -121,6 +127,13 @@ impl Server {
     /// The same for a type whose resources can be edited, and clients that can do so.
     pub fn editing(mut self, edit: Edit) -> Self {
         self.edits = Some(Edits::new(edit));
+        self
+    }
+
+    /// The same for clients that have to know that they have been told of all that has an alias. Each that they
+    /// ask for is answered as removed once nothing waits any more, be there something by it or not.
+    pub fn answering(mut self) -> Self {
+        self.answers_last = true;
         self
     }
 
@@ -325,15 +338,16 @@ impl Server {
         {
             asked.insert(Arc::clone(&name));
         }
-        match known {
-            Some(known) => {
-                if !first {
-                    self.held.remove(&known);
-                }
-                self.waiting.push(self.latest, known);
+        let is_alias = known.as_ref() != Some(&name);
+        if let Some(known) = &known {
+            if !first {
+                self.held.remove(known);
             }
-            None if self.unknown.len() < MAX_ASKED => self.unknown.push(name),
-            None => {}
+            self.waiting.push(self.latest, Arc::clone(known));
+        }
+        let answers = known.is_none() || self.answers_last && is_alias;
+        if answers && self.unknown.len() < MAX_ASKED {
+            self.unknown.push(name);
         }
     }
 
@@ -385,13 +399,14 @@ impl Server {
     fn fill(&mut self, response: &mut DeltaDiscoveryResponse, catalog: &impl Catalog) -> Vec<Sent> {
         let mut bytes = 0;
         let mut sent = Vec::new();
-        response
-            .removed_resources
-            .extend(self.unknown.drain(..).map(|name| name.to_string()));
+        if !self.answers_last {
+            self.answer(response);
+        }
         while !(self.chunks
             && (bytes >= MAX_CHUNK_BYTES || response.resources.len() >= MAX_CHUNK_RESOURCES))
         {
             let Some((_, name)) = self.waiting.pop() else {
+                self.answer(response);
                 return sent;
             };
             match catalog.get(&name) {
@@ -423,6 +438,11 @@ impl Server {
             }
         }
         sent
+    }
+
+    fn answer(&mut self, response: &mut DeltaDiscoveryResponse) {
+        let names = self.unknown.drain(..).map(|name| name.to_string());
+        response.removed_resources.extend(names);
     }
 
     fn resource(&self, name: &Arc<str>, entry: &Entry, body: Bytes) -> Resource {

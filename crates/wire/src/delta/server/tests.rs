@@ -32,6 +32,20 @@ fn subscription(subscribe: &[&str], unsubscribe: &[&str]) -> DeltaDiscoveryReque
     }
 }
 
+/// A first request of a client that understands a state in several responses.
+fn chunked() -> DeltaDiscoveryRequest {
+    let mut request = first(&[]);
+    let mut metadata = prost_types::Struct::default();
+    metadata
+        .fields
+        .insert(ANNOUNCE_CHUNKS.to_owned(), prost_types::Value::default());
+    request.node = Some(Node {
+        metadata: Some(metadata),
+        ..Node::default()
+    });
+    request
+}
+
 fn ack(response: &DeltaDiscoveryResponse) -> DeltaDiscoveryRequest {
     DeltaDiscoveryRequest {
         response_nonce: response.nonce.clone(),
@@ -150,17 +164,8 @@ fn a_client_that_says_so_gets_a_large_state_in_marked_parts() {
     for n in 0..2500 {
         large.put(&format!("n{n:04}"), "1");
     }
-    let mut request = first(&[]);
-    let mut metadata = prost_types::Struct::default();
-    metadata
-        .fields
-        .insert(ANNOUNCE_CHUNKS.to_owned(), prost_types::Value::default());
-    request.node = Some(Node {
-        metadata: Some(metadata),
-        ..Node::default()
-    });
     let mut server = Server::new("t", 1);
-    server.request(request, &large);
+    server.request(chunked(), &large);
     let mut seen = Vec::new();
     while let Some(response) = server.poll(&large) {
         seen.push((
@@ -206,6 +211,36 @@ fn on_demand_every_asked_name_is_answered_unknown_ones_as_removed() {
     shelf.0.remove(&gone);
     server.changed(3, [&gone], &shelf);
     assert_eq!(server.poll(&shelf).unwrap().removed_resources, ["a"]);
+}
+
+/// Whoever asks must not take what came by chance for all that there is.
+#[test]
+fn an_alias_is_answered_when_all_that_waits_has_been_told() {
+    let mut shelf = Shelf::default();
+    let mut server = Server::new("t", 1).answering();
+    server.request(chunked(), &shelf);
+    let response = server.poll(&shelf).unwrap();
+    server.request(ack(&response), &shelf);
+    let names: Vec<String> = (0..2 * MAX_CHUNK_RESOURCES)
+        .map(|n| format!("r{n}"))
+        .collect();
+    let changed: Vec<Arc<str>> = names.iter().map(|name| shelf.put(name, "1")).collect();
+    server.changed(2, &changed, &shelf);
+    server.request(
+        subscription(&["net/r1999", "net/nobody", "r5"], &[]),
+        &shelf,
+    );
+    let mut told = 0;
+    while told < names.len() {
+        let response = server.poll(&shelf).unwrap();
+        assert!(response.removed_resources.is_empty());
+        told += response.resources.len();
+        server.request(ack(&response), &shelf);
+    }
+    let response = server.poll(&shelf).unwrap();
+    assert_eq!(response.removed_resources, ["net/r1999", "net/nobody"]);
+    server.request(ack(&response), &shelf);
+    assert!(server.poll(&shelf).is_none());
 }
 
 #[test]
