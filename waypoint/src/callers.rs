@@ -44,8 +44,7 @@ const FORGOTTEN: Duration = Duration::from_secs(15 * 60);
 /// While one is kept, the address that it was given for goes on being asked for.
 #[derive(Clone, Debug)]
 pub(crate) struct Presence(
-    /// Only for its end to be seen.
-    #[expect(dead_code)]
+    #[expect(dead_code, reason = "only its end is seen")]
     Arc<Kept>,
 );
 
