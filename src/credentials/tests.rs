@@ -45,7 +45,7 @@ fn parts_have_the_names_of_kubernetes_or_of_istio() {
     let long = values(&[("ca.crt", &long), ("tls.key", "k")]);
     assert_eq!(
         parts(long, None),
-        Err("it is longer than 128 KiB".to_owned())
+        Err("it is longer than 256 KiB".to_owned())
     );
 }
 

@@ -24,7 +24,7 @@ pub enum PapersError {
     #[error("it has neither a certificate nor authorities")]
     Empty,
     /// There is too much.
-    #[error("it is longer than 128 KiB")]
+    #[error("it is longer than 256 KiB")]
     Long,
     /// The certificate.
     #[error("its certificate cannot be read")]
@@ -70,8 +70,8 @@ struct Own {
 }
 
 impl OutsidePapers {
-    /// Most text that there may be, of all parts together: of what a Secret has nothing else is used.
-    pub const LONGEST: usize = 128 << 10;
+    /// Most text that there may be, of all parts together: room for all authorities that browsers believe.
+    pub const LONGEST: usize = 256 << 10;
 
     /// Checks what is given. The time is not looked at.
     pub fn read(given: &OutsideCredential) -> Result<Self, PapersError> {

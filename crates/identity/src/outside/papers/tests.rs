@@ -61,7 +61,7 @@ fn what_cannot_be_used_is_told_apart() {
     let long = "x".repeat(OutsidePapers::LONGEST - 1);
     assert_eq!(why(with("", "", &long)), PapersError::Roots);
     assert_eq!(why(with("x", "x", &long)), PapersError::Long);
-    assert_eq!(OutsidePapers::LONGEST, 131_072);
+    assert_eq!(OutsidePapers::LONGEST, 262_144);
     // A reason has nothing of what it is about.
     assert!(
         !why(with(chain, "secret", roots))
