@@ -43,10 +43,7 @@ const FORGOTTEN: Duration = Duration::from_secs(15 * 60);
 
 /// While one is kept, the address that it was given for goes on being asked for.
 #[derive(Clone, Debug)]
-pub(crate) struct Presence(
-    #[expect(dead_code, reason = "only its end is seen")]
-    Arc<Kept>,
-);
+pub(crate) struct Presence(#[expect(dead_code, reason = "only its end is seen")] Arc<Kept>);
 
 /// Somebody has use of an address.
 #[derive(Debug)]
