@@ -61,17 +61,18 @@ impl OutsideRoots {
     pub fn and_file(self, path: &Path) -> Result<Self, OutsideRootsError> {
         let name = || path.display().to_string();
         let text = std::fs::read(path).map_err(|error| OutsideRootsError::File(name(), error))?;
-        let unusable = || OutsideRootsError::Empty(name());
-        let mut roots = RootCertStore::clone(&self.0);
+        let roots = self.and_pem(&text);
+        roots.ok_or_else(|| OutsideRootsError::Empty(name()))
+    }
+
+    /// These too, of PEM; `None` if there is none, or one of them cannot be used.
+    fn and_pem(self, text: &[u8]) -> Option<Self> {
+        let mut roots = Arc::unwrap_or_clone(self.0);
         let before = roots.len();
-        for certificate in CertificateDer::pem_slice_iter(&text) {
-            let certificate = certificate.map_err(|_unreadable| unusable())?;
-            roots.add(certificate).map_err(|_unusable| unusable())?;
+        for certificate in CertificateDer::pem_slice_iter(text) {
+            roots.add(certificate.ok()?).ok()?;
         }
-        if roots.len() == before {
-            return Err(unusable());
-        }
-        Ok(Self(Arc::new(roots)))
+        (roots.len() > before).then(|| Self(Arc::new(roots)))
     }
 
     /// These alone (DER); what cannot be read is left out.
@@ -83,20 +84,28 @@ impl OutsideRoots {
     }
 }
 
-/// A configuration to speak TLS with, of servers that are asked for so, by protocols of ALPN. If there are
-/// papers, servers are believed by their authorities and no others, and shown their certificate if that is
-/// asked for.
+/// What TLS with a server is spoken by.
+#[derive(Clone, Copy, Debug)]
+pub enum Means<'a> {
+    /// Servers are believed by these authorities, and shown nothing.
+    Roots(&'a OutsideRoots),
+    /// Servers are believed by the authorities of a user's papers and no others, and shown the certificate
+    /// of these if that is asked for.
+    Papers(&'a OutsidePapers),
+}
+
+/// A configuration to speak TLS with, of servers that are asked for so, by protocols of ALPN.
 pub fn config(
-    roots: &OutsideRoots,
-    papers: Option<&OutsidePapers>,
+    means: Means<'_>,
     ask: &OutsideTls,
     protocols: &[&[u8]],
 ) -> Result<Arc<ClientConfig>, Error> {
-    let nobody = || OutsideRoots::only(&[]);
-    let roots = match papers {
-        None => roots.clone(),
-        Some(papers) => papers.roots().cloned().unwrap_or_else(nobody),
+    let (roots, papers) = match means {
+        Means::Roots(roots) => (Some(roots), None),
+        Means::Papers(papers) => (papers.roots(), Some(papers)),
     };
+    let nobody = || OutsideRoots::only(&[]);
+    let roots = roots.cloned().unwrap_or_else(nobody);
     let verifier = Verifier {
         roots: roots.0,
         names: ask.names.iter().map(|name| Name::of(name)).collect(),

@@ -93,14 +93,12 @@ impl<K: Named, C: Default> Cells<K, C> {
         let has = |key: &K, most: usize| cells.len() < most || cells.contains_key(key);
         // What is as usual, but for labels that are not there, takes the room of that.
         let is_usual = own == other;
-        let key = if has(
-            &own,
-            if is_usual {
-                self.most
-            } else {
-                most.min(self.most)
-            },
-        ) {
+        let most = if is_usual {
+            self.most
+        } else {
+            most.min(self.most)
+        };
+        let key = if has(&own, most) {
             own
         } else {
             if !is_usual {

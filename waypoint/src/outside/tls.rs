@@ -10,7 +10,7 @@ use std::io;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use ambit_identity::outside::{OutsideRoots, config, server_name, told};
+use ambit_identity::outside::{Means, OutsideRoots, config, server_name, told};
 use ambit_model::OutsideTls;
 use parking_lot::Mutex;
 use tokio::net::TcpStream;
@@ -117,13 +117,11 @@ impl Originator {
         {
             return Ok(Arc::clone(kept));
         }
-        let roots = || self.shared.roots.get_or_init(OutsideRoots::system).clone();
-        let papers = held.as_ref().map(|held| &held.papers);
-        let roots = match papers {
-            Some(_) => OutsideRoots::only(&[]),
-            None => roots(),
+        let means = match &held {
+            Some(held) => Means::Papers(&held.papers),
+            None => Means::Roots(self.shared.roots.get_or_init(OutsideRoots::system)),
         };
-        let config = config(&roots, papers, ask, inner.protocols());
+        let config = config(means, ask, inner.protocols());
         let config = config.map_err(|error| error.to_string())?;
         let mut configs = self.shared.configs.lock();
         if configs.len() >= KEPT {

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use ambit_model::{CredentialUse, OutsideCredential};
-use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
@@ -86,7 +85,11 @@ impl OutsidePapers {
         };
         let roots = match roots.is_empty() {
             true => None,
-            false => Some(authorities(roots).ok_or(PapersError::Roots)?),
+            false => {
+                let nobody = OutsideRoots::only(&[]);
+                let read = nobody.and_pem(roots.as_bytes());
+                Some(read.ok_or(PapersError::Roots)?)
+            }
         };
         if own.is_none() && roots.is_none() {
             return Err(PapersError::Empty);
@@ -163,15 +166,6 @@ impl Own {
             not_after,
         })
     }
-}
-
-/// Authorities in PEM, all of them readable; none if there is none.
-fn authorities(pem: &str) -> Option<OutsideRoots> {
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
-        roots.add(certificate.ok()?).ok()?;
-    }
-    (!roots.is_empty()).then(|| OutsideRoots(Arc::new(roots)))
 }
 
 #[cfg(test)]

@@ -33,6 +33,8 @@ const OTLP: u16 = 4318;
 /// Requests that show whether some are traced: one in ten is, if any.
 const PROBES: usize = 60;
 const WARM_UP: Duration = Duration::from_secs(1);
+/// Until spans have been told of: they wait a second for others.
+const TOLD: Duration = Duration::from_secs(2);
 /// What policy, log and traces may cost together.
 const TOGETHER: Goal = Goal::AtMost(1.15);
 /// Who signs tokens.
@@ -299,7 +301,7 @@ impl Scene {
             connection.get("/small", "")?;
         }
         // Lines and spans are told of a little later.
-        std::thread::sleep(WARM_UP);
+        std::thread::sleep(TOLD);
         Ok(Features {
             policy: denied,
             token: forged,
