@@ -16,7 +16,7 @@ use ambit_model::{
     AccessLogging, LogLines, MeshTelemetry, Metrics, ServiceName, TelemetryRules, Tracing,
     WaypointName, client_identity,
 };
-use ambit_telemetry::{Line, Shaped};
+use ambit_telemetry::{Line, Shaped, scratch};
 use arc_swap::ArcSwap;
 use http::HeaderName;
 use parking_lot::Mutex;
@@ -24,9 +24,6 @@ use serde_json::Value;
 
 use crate::traces;
 use series::Series;
-
-/// Room for a usual line, so that it is allocated once.
-const USUAL_LENGTH: usize = 512;
 
 /// What holds now.
 #[derive(Debug)]
@@ -236,7 +233,7 @@ impl Telling {
         let Some(format) = &self.format else {
             return Line::Usual;
         };
-        let mut line = Vec::with_capacity(USUAL_LENGTH);
+        let mut line = scratch::take();
         format.write(&entry, &mut line);
         Line::Own(line)
     }

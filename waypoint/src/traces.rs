@@ -9,11 +9,12 @@
 mod tags;
 mod wire;
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::SystemTime;
+use std::time::Instant;
 
 use ambit_balance::Outcome;
 use ambit_kit::clock;
@@ -30,8 +31,13 @@ use parking_lot::Mutex;
 
 pub(crate) use tags::with_environment;
 
+/// What rules ask for: names of attributes, and texts.
+type Tags = Vec<(Box<str>, Box<str>)>;
+
 /// Attributes of a span.
-type Tags = Vec<(Box<str>, Value)>;
+type Attributes<'a> = Vec<(&'a str, Value<'a>)>;
+/// How many a span has room for at first: near all that there are.
+const USUAL: usize = 16;
 
 /// Parts of a hundred that a share is told in.
 const PARTS: f64 = 1e6;
@@ -127,8 +133,13 @@ impl Traces {
         })
     }
 
-    /// The trace of a request with these headers, where rules say so much.
-    pub(crate) fn begin(&self, headers: &HeaderMap, rules: &Tracing) -> Option<Box<Trace>> {
+    /// The trace of a request that came then with these headers, where rules say so much.
+    pub(crate) fn begin(
+        &self,
+        headers: &HeaderMap,
+        rules: &Tracing,
+        began: Instant,
+    ) -> Option<Box<Trace>> {
         let now = self.now.load();
         // What names a provider that the mesh has not is told nobody.
         let tracer = match &rules.provider {
@@ -156,7 +167,7 @@ impl Traces {
             incoming,
             trace,
             span,
-            began: clock::wall(),
+            began,
             tries: Vec::new(),
         }))
     }
@@ -185,7 +196,7 @@ pub(crate) struct Trace {
     may_be_told: bool,
     /// Attributes that rules ask for; only if it may be told, as are tries.
     tags: Tags,
-    began: SystemTime,
+    began: Instant,
     tries: Vec<Try>,
     digits: (Digits<32>, Digits<16>),
 }
@@ -194,9 +205,9 @@ pub(crate) struct Trace {
 #[derive(Debug)]
 struct Try {
     id: SpanId,
-    began: SystemTime,
+    began: Instant,
     to: SocketAddr,
-    ended: Option<SystemTime>,
+    ended: Option<Instant>,
     status: Option<u16>,
     error: Option<Box<str>>,
 }
@@ -213,7 +224,7 @@ impl Trace {
         if self.may_be_told {
             self.tries.push(Try {
                 id,
-                began: clock::wall(),
+                began: clock::now(),
                 to,
                 ended: None,
                 status: None,
@@ -238,7 +249,7 @@ impl Trace {
     /// It has been answered, or has failed.
     pub(crate) fn try_ended(&mut self, status: Option<u16>, error: Option<String>) {
         if let Some(last) = self.tries.last_mut() {
-            last.ended = Some(clock::wall());
+            last.ended = Some(clock::now());
             last.status = status;
             last.error = error.map(Into::into);
         }
@@ -253,74 +264,67 @@ impl Trace {
         if !self.is_sampled && !failed {
             return;
         }
-        let (now, name) = (clock::wall(), name(exchange));
+        // The time of day is asked for once.
+        let (now, wall) = (clock::now(), clock::wall());
+        let at = |then: Instant| {
+            let ago = now.saturating_duration_since(then);
+            wall.checked_sub(ago).unwrap_or(wall)
+        };
+        let name = name(exchange);
+        let whole = Span {
+            trace: self.trace,
+            id: self.span,
+            parent: self.incoming.from.map(|from| from.span),
+            state: &self.incoming.state,
+            name: &name,
+            kind: Kind::Server,
+            began: at(self.began),
+            ended: wall,
+            attributes: &self.attributes(exchange),
+            error: failed.then(|| exchange.reason.or(exchange.error).unwrap_or("it failed")),
+        };
         for attempt in &self.tries {
-            let mut attributes = vec![(
-                "net.peer.name".into(),
-                attempt.to.to_string().as_str().into(),
-            )];
+            let address = attempt.to.to_string();
+            let mut attributes: Attributes<'_> = Vec::with_capacity(2);
+            attributes.push(("net.peer.name", address.as_str().into()));
             let status = attempt.status.map(i64::from);
-            attributes.extend(status.map(|status| ("http.status_code".into(), status.into())));
-            let refused = || {
-                let status = attempt.status.filter(|status| *status >= 500)?;
-                Some(format!("it answered {status}").into())
-            };
-            let left = || attempt.ended.is_none().then(|| "it was given up".into());
-            self.put(Span {
+            attributes.extend(status.map(|status| ("http.status_code", status.into())));
+            let error = attempt.error();
+            self.tracer.spans.put(&Span {
                 id: attempt.id,
                 parent: Some(self.span),
                 kind: Kind::Client,
-                began: attempt.began,
+                began: at(attempt.began),
                 // An answer is read on behind its head, the last one to its end.
-                ended: attempt.ended.unwrap_or(now),
-                attributes,
-                error: attempt.error.clone().or_else(refused).or_else(left),
-                ..self.blank(&name)
+                ended: attempt.ended.map_or(wall, at),
+                attributes: &attributes,
+                error: error.as_deref(),
+                ..whole
             });
         }
-        let error = failed.then(|| {
-            exchange
-                .reason
-                .or(exchange.error)
-                .unwrap_or("it failed")
-                .into()
-        });
-        self.put(Span {
-            id: self.span,
-            parent: self.incoming.from.map(|from| from.span),
-            began: self.began,
-            ended: now,
-            attributes: self.attributes(exchange),
-            error,
-            ..self.blank(&name)
-        });
+        self.tracer.spans.put(&whole);
     }
 
     /// What there is to say of the request. What rules ask for stands in place of the usual.
-    fn attributes(&self, exchange: &Exchange<'_>) -> Tags {
+    fn attributes<'a>(&'a self, exchange: &'a Exchange<'_>) -> Attributes<'a> {
         let mut all = attributes(exchange);
-        all.retain(|(name, _)| self.tags.iter().all(|(tag, _)| tag != name));
-        all.extend(self.tags.iter().cloned());
+        all.retain(|(name, _)| self.tags.iter().all(|(tag, _)| **tag != **name));
+        let tags = self.tags.iter();
+        all.extend(tags.map(|(name, text)| (&**name, (&**text).into())));
         all
     }
+}
 
-    fn put(&self, span: Span) {
-        self.tracer.spans.put(span);
-    }
-
-    fn blank(&self, name: &str) -> Span {
-        Span {
-            trace: self.trace,
-            id: self.span,
-            parent: None,
-            state: self.incoming.state.clone(),
-            name: name.into(),
-            kind: Kind::Server,
-            began: self.began,
-            ended: self.began,
-            attributes: Vec::new(),
-            error: None,
-        }
+impl Try {
+    /// What went wrong, if something did.
+    fn error(&self) -> Option<Cow<'_, str>> {
+        let told = || Some(Cow::Borrowed(self.error.as_deref()?));
+        let refused = || {
+            let status = self.status.filter(|status| *status >= 500)?;
+            Some(format!("it answered {status}").into())
+        };
+        let left = || self.ended.is_none().then_some("it was given up".into());
+        told().or_else(refused).or_else(left)
     }
 }
 
@@ -364,32 +368,33 @@ fn name(exchange: &Exchange<'_>) -> String {
 const MOST_TOLD: usize = 1024;
 
 /// What there is to say of a request. Queries may hold secrets.
-fn attributes(exchange: &Exchange<'_>) -> Tags {
-    let text = |bytes: &[u8]| {
+fn attributes<'a>(exchange: &'a Exchange<'_>) -> Attributes<'a> {
+    let text = |bytes: &'a [u8]| {
         let told = bytes.get(..MOST_TOLD).unwrap_or(bytes);
-        Value::Text(String::from_utf8_lossy(told).into())
+        Value::Text(String::from_utf8_lossy(told))
     };
     let path = exchange.path.split(|byte| *byte == b'?').next();
-    let mut all: Tags = vec![
-        ("component".into(), "proxy".into()),
-        ("http.method".into(), text(exchange.method)),
-        ("http.target".into(), text(path.unwrap_or_default())),
-        ("http.host".into(), text(exchange.host)),
-        ("http.protocol".into(), exchange.version.into()),
-        ("guid:x-request-id".into(), text(exchange.request_id)),
-        ("user_agent".into(), text(exchange.user_agent)),
-        ("response_flags".into(), exchange.flags.into()),
+    let mut all = Vec::with_capacity(USUAL);
+    all.extend([
+        ("component", "proxy".into()),
+        ("http.method", text(exchange.method)),
+        ("http.target", text(path.unwrap_or_default())),
+        ("http.host", text(exchange.host)),
+        ("http.protocol", exchange.version.into()),
+        ("guid:x-request-id", text(exchange.request_id)),
+        ("user_agent", text(exchange.user_agent)),
+        ("response_flags", exchange.flags.into()),
         (
-            "peer.address".into(),
-            exchange.source.to_string().as_str().into(),
+            "peer.address",
+            Value::Text(exchange.source.to_string().into()),
         ),
-    ];
+    ]);
     let status = exchange.status.map(i64::from);
-    all.extend(status.map(|status| ("http.status_code".into(), status.into())));
+    all.extend(status.map(|status| ("http.status_code", status.into())));
     let grpc = exchange.grpc_status.map(i64::from);
-    all.extend(grpc.map(|status| ("rpc.grpc.status_code".into(), status.into())));
+    all.extend(grpc.map(|status| ("rpc.grpc.status_code", status.into())));
     let route = exchange.route;
-    all.extend(route.map(|route| ("http.route".into(), route.into())));
+    all.extend(route.map(|route| ("http.route", route.into())));
     all
 }
 

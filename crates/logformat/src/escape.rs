@@ -1,5 +1,6 @@
 //! How texts of clients are written so that a line stays a line.
 
+use std::cell::OnceCell;
 use std::io::Write as _;
 
 /// Longest value of a client that is written, in bytes, if the format does not say.
@@ -21,34 +22,43 @@ pub(crate) struct Sink<'l> {
     style: Style,
     /// Bytes of the value that may still be written.
     room: usize,
-    /// The value is no UTF-8.
-    is_foreign: bool,
+    /// The whole of it, if it is a client's.
+    value: &'l [u8],
+    /// Whether that is no UTF-8, once somebody has asked.
+    is_foreign: OnceCell<bool>,
 }
 
 impl<'l> Sink<'l> {
     /// For a text of ours, of any length.
     pub(crate) fn new(line: &'l mut Vec<u8>, style: Style) -> Self {
-        Self {
-            line,
-            style,
-            room: usize::MAX,
-            is_foreign: false,
-        }
+        Self::of(line, style, b"", usize::MAX)
     }
 
     /// For this value, or parts of it, up to a length.
-    pub(crate) fn of(line: &'l mut Vec<u8>, style: Style, value: &[u8], room: usize) -> Self {
+    pub(crate) fn of(line: &'l mut Vec<u8>, style: Style, value: &'l [u8], room: usize) -> Self {
         Self {
             line,
             style,
             room,
-            is_foreign: std::str::from_utf8(value).is_err(),
+            value,
+            is_foreign: OnceCell::new(),
         }
+    }
+
+    /// Whether the value is no UTF-8: nobody asks as long as all of it is usual letters.
+    fn is_foreign(&self) -> bool {
+        let is_foreign = || std::str::from_utf8(self.value).is_err();
+        *self.is_foreign.get_or_init(is_foreign)
     }
 
     /// Adds a number.
     pub(crate) fn number(&mut self, value: impl itoa::Integer) {
-        self.put(itoa::Buffer::new().format(value).as_bytes());
+        self.plain(itoa::Buffer::new().format(value).as_bytes());
+    }
+
+    /// Adds something of ours that stands for itself in any style, such as digits.
+    pub(crate) fn plain(&mut self, text: &[u8]) {
+        self.line.extend_from_slice(text);
     }
 
     /// Adds a number that fills so many places.
@@ -56,9 +66,9 @@ impl<'l> Sink<'l> {
         let mut text = itoa::Buffer::new();
         let text = text.format(value);
         for _ in text.len()..places as usize {
-            self.put(&[fill]);
+            self.line.push(fill);
         }
-        self.put(text.as_bytes());
+        self.plain(text.as_bytes());
     }
 
     /// Adds a text, with `_` for white space.
@@ -90,7 +100,7 @@ impl<'l> Sink<'l> {
             return;
         }
         match std::str::from_utf8(fitting) {
-            Ok(text) if !self.is_foreign => text.chars().for_each(|c| self.character(c)),
+            Ok(text) if !self.is_foreign() => text.chars().for_each(|c| self.character(c)),
             _ => fitting.iter().for_each(|byte| self.byte(*byte)),
         }
     }
@@ -98,7 +108,7 @@ impl<'l> Sink<'l> {
     /// As much as there is room for, whole characters where it is UTF-8.
     fn fitting<'b>(&self, bytes: &'b [u8]) -> &'b [u8] {
         let starts_here = |end: &usize| bytes.get(*end).is_none_or(|byte| byte & 0xC0 != 0x80);
-        let end = match self.room < bytes.len() && !self.is_foreign {
+        let end = match self.room < bytes.len() && !self.is_foreign() {
             true => (0..=self.room).rev().find(starts_here).unwrap_or(0),
             false => self.room,
         };

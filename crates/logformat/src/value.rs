@@ -112,7 +112,7 @@ fn put_ours(value: Value<'_>, sink: &mut Sink<'_>) {
         Value::Ip(ip) => put_ip(ip, sink),
         Value::Address(address @ SocketAddr::V4(_)) => {
             put_ip(address.ip(), sink);
-            sink.put(b":");
+            sink.plain(b":");
             sink.number(address.port());
         }
         // Writing to memory does not fail.
@@ -120,7 +120,7 @@ fn put_ours(value: Value<'_>, sink: &mut Sink<'_>) {
         Value::Network(ip, bits) => {
             let (first, bits) = network(ip, bits);
             put_ip(first, sink);
-            sink.put(b"/");
+            sink.plain(b"/");
             sink.number(bits);
         }
         Value::Absent | Value::Number(_) | Value::Foreign(_) | Value::Header(..) => {}
@@ -132,7 +132,7 @@ fn put_ip(ip: IpAddr, sink: &mut Sink<'_>) {
         IpAddr::V4(ip) => {
             for (position, octet) in ip.octets().into_iter().enumerate() {
                 let before: &[u8] = if position == 0 { b"" } else { b"." };
-                sink.put(before);
+                sink.plain(before);
                 sink.number(octet);
             }
         }

@@ -1,8 +1,9 @@
 //! Which rules of a policy are worth a look: most rules name the identities that they are for, and all
 //! others of these are passed over at once. A policy of a hundred rules costs what those of its client do.
 
-use std::collections::HashMap;
 use std::sync::Arc;
+
+use foldhash::HashMap;
 
 use crate::rule::Rule;
 

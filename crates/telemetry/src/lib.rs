@@ -23,6 +23,7 @@ mod living;
 mod object;
 mod passage;
 mod requests;
+pub mod scratch;
 mod series;
 mod shape;
 mod telemetry;

@@ -11,6 +11,8 @@ use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
+use crate::scratch;
+
 /// Bytes of lines that may wait for a slow reader: near a second of a busy node.
 const BYTES: usize = 4 << 20;
 /// Bytes of memory that is kept for the next lines.
@@ -73,7 +75,13 @@ impl LineWriter {
     /// Hands over a line with its end. False if it was dropped: there was no room, or standard
     /// output is closed.
     #[must_use = "a dropped line has to be counted"]
-    pub fn write(&self, line: &[u8]) -> bool {
+    pub fn write(&self, line: Vec<u8>) -> bool {
+        let is_taken = self.put(&line);
+        scratch::give_back(line);
+        is_taken
+    }
+
+    fn put(&self, line: &[u8]) -> bool {
         let Handle(shared) = &*self.0;
         let mut state = shared.state.lock();
         if state.is_closed || state.waiting.len() + line.len() > BYTES {

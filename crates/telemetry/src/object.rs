@@ -12,9 +12,8 @@ use ambit_kit::clock;
 use ambit_model::SpiffeId;
 
 use crate::ends::Ends;
+use crate::scratch;
 
-/// Room for a usual line, so that it is allocated once.
-const USUAL_LENGTH: usize = 1024;
 /// Longest text in a line, in bytes; what is longer is cut.
 pub(crate) const LONGEST: usize = 1024;
 
@@ -25,7 +24,7 @@ pub(crate) struct Object(Vec<u8>);
 impl Object {
     /// An object that begins with this field.
     pub(crate) fn new(name: &'static str, text: &'static str) -> Self {
-        let mut object = Self(Vec::with_capacity(USUAL_LENGTH));
+        let mut object = Self(scratch::take());
         object.0.push(b'{');
         object.text(name, text.as_bytes());
         object

@@ -180,7 +180,7 @@ impl Telemetry {
             Line::Own(line) => line,
             Line::None => return,
         };
-        if !self.lines.write(&line) {
+        if !self.lines.write(line) {
             self.ledger.count(Families::LogDrops, &[]);
         }
     }

@@ -69,7 +69,7 @@ pub struct Speaks {
 
 impl Spans {
     /// Puts a span into the queue, or drops it if that is full. Never waits.
-    pub fn put(&self, span: Span) {
+    pub fn put(&self, span: &Span<'_>) {
         match self.queue.try_reserve() {
             Ok(place) => place.send(span.into()),
             Err(_full_or_closed) => {

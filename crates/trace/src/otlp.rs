@@ -2,13 +2,13 @@
 //!
 //! The messages are those of `opentelemetry.proto.collector.trace.v1`, as far as they are used here.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+mod encoded;
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use http::{HeaderMap, StatusCode};
 use prost::Message;
 
-use crate::span::{Kind, Span, Value};
+pub(crate) use self::encoded::Encoded;
 
 /// Path of the method over gRPC.
 const METHOD: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
@@ -21,7 +21,7 @@ const AGAIN: [i32; 7] = [1, 4, 8, 10, 11, 14, 15];
 /// Statuses with which it does.
 const STATUSES: [u16; 4] = [429, 502, 503, 504];
 /// What a status says of an error.
-const ERROR: i32 = 2;
+const ERROR: u64 = 2;
 
 /// How a collector is spoken to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -134,37 +134,30 @@ fn grpc_status(headers: &HeaderMap) -> Option<i32> {
 
 /// Who sends spans: attributes such as `service.name`.
 #[derive(Clone, Debug, Default)]
-pub struct Resource(pub Vec<(Box<str>, Value)>);
-
-/// A span as the collector gets it.
-#[derive(Debug)]
-pub(crate) struct Encoded(Vec<u8>);
-
-impl From<Span> for Encoded {
-    fn from(span: Span) -> Self {
-        Self(SpanMessage::from(span).encode_to_vec())
-    }
-}
+pub struct Resource(pub Vec<(Box<str>, Box<str>)>);
 
 fn request(resource: &Resource, spans: Vec<Encoded>) -> Request {
-    let attributes = resource.0.iter().cloned().map(KeyValue::from).collect();
+    let attributes = resource.0.iter().map(|(name, text)| KeyValue {
+        key: name.to_string(),
+        value: Some(AnyValue {
+            text: Some(text.to_string()),
+            number: None,
+        }),
+    });
     Request {
         spans: vec![OfResource {
-            resource: Some(ResourceMessage { attributes }),
+            resource: Some(ResourceMessage {
+                attributes: attributes.collect(),
+            }),
             scopes: vec![OfScope {
                 scope: Some(ScopeMessage {
                     name: "ambit".to_owned(),
                     version: env!("CARGO_PKG_VERSION").to_owned(),
                 }),
-                spans: spans.into_iter().map(|span| span.0).collect(),
+                spans: spans.into_iter().map(Encoded::into_bytes).collect(),
             }],
         }],
     }
-}
-
-fn nanos(time: SystemTime) -> u64 {
-    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// `ExportTraceServiceRequest`.
@@ -211,7 +204,7 @@ struct ResourceMessage {
 struct OfScope {
     #[prost(message, optional, tag = "1")]
     scope: Option<ScopeMessage>,
-    /// Each a [`SpanMessage`]: on the wire a message is as its bytes are.
+    /// Each a `Span`: on the wire a message is as its bytes are.
     #[prost(bytes = "vec", repeated, tag = "2")]
     spans: Vec<Vec<u8>>,
 }
@@ -223,40 +216,6 @@ struct ScopeMessage {
     name: String,
     #[prost(string, tag = "2")]
     version: String,
-}
-
-/// `Span`.
-#[derive(Clone, PartialEq, Message)]
-struct SpanMessage {
-    #[prost(bytes = "vec", tag = "1")]
-    trace_id: Vec<u8>,
-    #[prost(bytes = "vec", tag = "2")]
-    span_id: Vec<u8>,
-    #[prost(string, tag = "3")]
-    trace_state: String,
-    #[prost(bytes = "vec", tag = "4")]
-    parent_span_id: Vec<u8>,
-    #[prost(string, tag = "5")]
-    name: String,
-    #[prost(int32, tag = "6")]
-    kind: i32,
-    #[prost(fixed64, tag = "7")]
-    start_time: u64,
-    #[prost(fixed64, tag = "8")]
-    end_time: u64,
-    #[prost(message, repeated, tag = "9")]
-    attributes: Vec<KeyValue>,
-    #[prost(message, optional, tag = "15")]
-    status: Option<StatusMessage>,
-}
-
-/// `Status`.
-#[derive(Clone, PartialEq, Message)]
-struct StatusMessage {
-    #[prost(string, tag = "2")]
-    message: String,
-    #[prost(int32, tag = "3")]
-    code: i32,
 }
 
 /// `KeyValue`.
@@ -275,49 +234,6 @@ struct AnyValue {
     text: Option<String>,
     #[prost(int64, optional, tag = "3")]
     number: Option<i64>,
-}
-
-impl From<Span> for SpanMessage {
-    fn from(span: Span) -> Self {
-        let parent = span.parent.map(|parent| parent.bytes().to_vec());
-        Self {
-            trace_id: span.trace.bytes().to_vec(),
-            span_id: span.id.bytes().to_vec(),
-            trace_state: span.state.into(),
-            parent_span_id: parent.unwrap_or_default(),
-            name: span.name.into(),
-            kind: match span.kind {
-                Kind::Server => 2,
-                Kind::Client => 3,
-            },
-            start_time: nanos(span.began),
-            end_time: nanos(span.ended),
-            attributes: span.attributes.into_iter().map(KeyValue::from).collect(),
-            status: span.error.map(|message| StatusMessage {
-                message: message.into(),
-                code: ERROR,
-            }),
-        }
-    }
-}
-
-impl From<(Box<str>, Value)> for KeyValue {
-    fn from((key, value): (Box<str>, Value)) -> Self {
-        let value = match value {
-            Value::Text(text) => AnyValue {
-                text: Some(text.into()),
-                number: None,
-            },
-            Value::Number(number) => AnyValue {
-                text: None,
-                number: Some(number),
-            },
-        };
-        Self {
-            key: key.into(),
-            value: Some(value),
-        }
-    }
 }
 
 #[cfg(test)]

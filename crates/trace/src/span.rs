@@ -1,5 +1,7 @@
-//! A span: a request or a try of it, with its beginning, end and what there is to say of it.
+//! A span: a request or a try of it, with its beginning, end and what there is to say of it. It lends its
+//! texts: it is written as it goes to the collector while they are still there.
 
+use std::borrow::Cow;
 use std::time::SystemTime;
 
 use crate::context::{SpanId, TraceId};
@@ -15,28 +17,28 @@ pub enum Kind {
 
 /// What an attribute says.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Value {
+pub enum Value<'a> {
     /// A text.
-    Text(Box<str>),
+    Text(Cow<'a, str>),
     /// A number.
     Number(i64),
 }
 
-impl From<&str> for Value {
-    fn from(text: &str) -> Self {
-        Self::Text(text.into())
+impl<'a> From<&'a str> for Value<'a> {
+    fn from(text: &'a str) -> Self {
+        Self::Text(Cow::Borrowed(text))
     }
 }
 
-impl From<i64> for Value {
+impl From<i64> for Value<'_> {
     fn from(number: i64) -> Self {
         Self::Number(number)
     }
 }
 
 /// A span that is over.
-#[derive(Clone, Debug)]
-pub struct Span {
+#[derive(Clone, Copy, Debug)]
+pub struct Span<'a> {
     /// The trace that it belongs to.
     pub trace: TraceId,
     /// Its own id.
@@ -44,9 +46,9 @@ pub struct Span {
     /// The span that it is part of.
     pub parent: Option<SpanId>,
     /// The caller's `tracestate`, empty if there is none.
-    pub state: Box<str>,
+    pub state: &'a str,
     /// What it did, for people.
-    pub name: Box<str>,
+    pub name: &'a str,
     /// Which side of the call it tells of.
     pub kind: Kind,
     /// When it began.
@@ -54,7 +56,7 @@ pub struct Span {
     /// When it ended.
     pub ended: SystemTime,
     /// What there is to say of it.
-    pub attributes: Vec<(Box<str>, Value)>,
+    pub attributes: &'a [(&'a str, Value<'a>)],
     /// What went wrong, if something did.
-    pub error: Option<Box<str>>,
+    pub error: Option<&'a str>,
 }

@@ -22,7 +22,7 @@ impl AccessLog {
 
     /// Writes one connection down, or counts that there was no room.
     pub(crate) fn write(&self, connection: &Connection<'_>) {
-        if !self.lines.write(&connection.to_line()) {
+        if !self.lines.write(connection.to_line()) {
             self.ledger.count(Family::LogDrops, &[]);
         }
     }

@@ -91,7 +91,7 @@ impl Record {
         let telling = proxy.tellings.of(service);
         Self {
             kept: telling.kept().map(|_| Box::default()),
-            trace: proxy.traces.begin(&head.headers, &telling.tracing),
+            trace: proxy.traces.begin(&head.headers, &telling.tracing, began),
             telling,
             proxy: Arc::clone(proxy),
             call: Arc::clone(call),
@@ -228,7 +228,7 @@ impl Record {
     pub(super) fn answered(&mut self, chosen: Try, lease: Lease) {
         self.answered = true;
         if let Some(kept) = &mut self.kept {
-            kept.answered();
+            kept.answered(self.began);
         }
         self.chosen = Some(chosen);
         self.lease = Some(lease);

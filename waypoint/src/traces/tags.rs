@@ -51,11 +51,8 @@ pub(super) fn of(tags: &BTreeMap<Arc<str>, TraceTag>, headers: &HeaderMap) -> Ta
         },
     };
     let tags = tags.iter();
-    tags.filter_map(|(name, tag)| {
-        let value: Box<str> = value(tag)?;
-        Some(((&**name).into(), (&*value).into()))
-    })
-    .collect()
+    tags.filter_map(|(name, tag)| Some(((&**name).into(), value(tag)?)))
+        .collect()
 }
 
 #[cfg(test)]

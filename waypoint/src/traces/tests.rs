@@ -46,13 +46,24 @@ async fn rules_name_another_collector_and_add_tags() {
         ..Tracing::default()
     };
     let headers = headers("x-tenant", "blue");
-    assert!(traces.begin(&headers, &Tracing::default()).is_none());
-    assert!(traces.begin(&headers, &named("nobody")).is_none());
-    let trace = traces.begin(&headers, &named("other")).unwrap();
+    assert!(
+        traces
+            .begin(&headers, &Tracing::default(), clock::now())
+            .is_none()
+    );
+    assert!(
+        traces
+            .begin(&headers, &named("nobody"), clock::now())
+            .is_none()
+    );
+    let trace = traces
+        .begin(&headers, &named("other"), clock::now())
+        .unwrap();
     let ends = Ends::default();
-    let told = trace.attributes(&exchange(&ends, 200));
-    assert!(told.contains(&("tenant".into(), "blue".into())), "{told:?}");
-    trace.end(&exchange(&ends, 200));
+    let exchange = exchange(&ends, 200);
+    let told = trace.attributes(&exchange);
+    assert!(told.contains(&("tenant", "blue".into())), "{told:?}");
+    trace.end(&exchange);
     // What is wanted as before is the same queue.
     let tracer = |traces: &Traces| Arc::clone(&traces.now.load().named["other"]);
     let before = tracer(&traces);
@@ -145,7 +156,11 @@ async fn the_caller_s_trace_goes_on_with_a_span_for_each_try() {
     let (address, requests) = collector().await;
     let traces = traces(&address, 0, false);
     let mut trace = traces
-        .begin(&headers("traceparent", PARENT), &Tracing::default())
+        .begin(
+            &headers("traceparent", PARENT),
+            &Tracing::default(),
+            clock::now(),
+        )
         .unwrap();
     assert_eq!(trace.texts().0, "4bf92f3577b34da6a3ce929d0e0e4736");
     let mut told = Vec::new();
@@ -175,7 +190,7 @@ async fn what_is_not_recorded_is_told_so_and_errors_are_kept_if_asked() {
     for (keep_errors, status, sent) in [(false, 500, 0), (true, 200, 0), (true, 500, 1)] {
         let traces = traces(&address, 0, keep_errors);
         let mut trace = traces
-            .begin(&HeaderMap::new(), &Tracing::default())
+            .begin(&HeaderMap::new(), &Tracing::default(), clock::now())
             .unwrap();
         let mut told = HeaderMap::new();
         trace
@@ -185,7 +200,7 @@ async fn what_is_not_recorded_is_told_so_and_errors_are_kept_if_asked() {
         trace.tries.clear();
         trace.end(&exchange(&ends, status));
         let sampled = traces
-            .begin(&headers("b3", "1"), &Tracing::default())
+            .begin(&headers("b3", "1"), &Tracing::default(), clock::now())
             .unwrap();
         sampled.end(&exchange(&ends, 200));
         await_sent(&traces, sent + 1).await;
@@ -199,7 +214,7 @@ async fn errors_of_grpc_are_errors() {
     let ends = Ends::default();
     // 5 is "not found", 13 "internal": of the client's making and of the server's.
     for (grpc_status, sent) in [(None, 0), (Some(0), 0), (Some(5), 0), (Some(13), 1)] {
-        let begun = traces.begin(&HeaderMap::new(), &Tracing::default());
+        let begun = traces.begin(&HeaderMap::new(), &Tracing::default(), clock::now());
         begun.unwrap().end(&Exchange {
             grpc_status,
             ..exchange(&ends, 200)
@@ -213,7 +228,7 @@ async fn a_share_is_sampled() {
     let traces = traces("127.0.0.1:1", 10_000_000, false);
     let sampled = (0..10_000).filter(|_| {
         traces
-            .begin(&HeaderMap::new(), &Tracing::default())
+            .begin(&HeaderMap::new(), &Tracing::default(), clock::now())
             .unwrap()
             .is_sampled
     });
@@ -227,7 +242,11 @@ async fn nothing_is_traced_without_a_collector() {
     traces.set(&MeshTelemetry::default());
     assert!(
         traces
-            .begin(&headers("traceparent", PARENT), &Tracing::default())
+            .begin(
+                &headers("traceparent", PARENT),
+                &Tracing::default(),
+                clock::now()
+            )
             .is_none()
     );
 }
@@ -243,11 +262,13 @@ async fn rules_change_the_share_and_what_is_told() {
     };
     let ends = Ends::default();
     let all = rules(100_000_000, false);
-    let trace = traces.begin(&HeaderMap::new(), &all).unwrap();
+    let trace = traces.begin(&HeaderMap::new(), &all, clock::now()).unwrap();
     assert!(trace.is_sampled);
     trace.end(&exchange(&ends, 200));
     let silent = rules(100_000_000, true);
-    let trace = traces.begin(&HeaderMap::new(), &silent).unwrap();
+    let trace = traces
+        .begin(&HeaderMap::new(), &silent, clock::now())
+        .unwrap();
     // Others are told so all the same.
     assert!(trace.is_sampled);
     trace.end(&exchange(&ends, 200));

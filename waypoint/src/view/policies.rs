@@ -3,7 +3,12 @@
 use std::sync::Arc;
 
 use ambit_model::{Policy, PolicyName, ServiceName};
-use imbl::{HashMap, OrdMap};
+use foldhash::fast::RandomState;
+use imbl::shared_ptr::DefaultSharedPtr;
+use imbl::{GenericHashMap, OrdMap};
+
+/// Every request looks into these, by names that the cluster has given.
+type HashMap<K, V> = GenericHashMap<K, V, RandomState, DefaultSharedPtr>;
 
 /// The policies that say something of requests; those about connections alone are in the mesh.
 #[derive(Clone, Debug, Default)]

@@ -32,8 +32,8 @@ pub(super) struct Kept {
     trailers: Values,
     /// Where it goes.
     to: Option<Target>,
-    /// When the head of the answer came from an endpoint.
-    answered: Option<Instant>,
+    /// The time until the head of the answer had come from an endpoint.
+    answered: Option<Duration>,
 }
 
 impl Kept {
@@ -49,9 +49,9 @@ impl Kept {
         self.to = Some(to.clone());
     }
 
-    /// An endpoint has answered.
-    pub(super) fn answered(&mut self) {
-        self.answered = Some(clock::now());
+    /// An endpoint has answered a request that came then.
+    pub(super) fn answered(&mut self, began: Instant) {
+        self.answered = Some(clock::now().duration_since(began));
     }
 
     /// The answer as the client gets it.
@@ -70,7 +70,6 @@ pub(crate) struct RequestLine<'r> {
     pub(super) exchange: &'r Exchange<'r>,
     pub(super) telling: &'r Telling,
     pub(super) kept: Option<&'r Kept>,
-    pub(super) began: Instant,
     pub(super) details: Cow<'static, str>,
     pub(super) hostname: &'r str,
     /// The time until the last byte of the request had come, if that is known.
@@ -78,7 +77,8 @@ pub(crate) struct RequestLine<'r> {
     /// It was on a connection to its endpoint.
     pub(super) has_met_endpoint: bool,
     pub(super) flags: Vec<Flag>,
-    pub(super) cluster: Option<String>,
+    /// [`RequestLine::upstream_cluster`], once somebody has asked for it.
+    pub(super) cluster: OnceCell<Option<String>>,
     /// [`RequestLine::service_time`], once somebody has asked for it.
     pub(super) service_time: OnceCell<Option<String>>,
 }
@@ -90,13 +90,12 @@ impl<'r> RequestLine<'r> {
             exchange,
             telling,
             kept: None,
-            began: clock::now(),
             details: Cow::default(),
             hostname: "",
             request: None,
             has_met_endpoint: false,
             flags: flags(exchange.flags),
-            cluster: None,
+            cluster: OnceCell::new(),
             service_time: OnceCell::new(),
         }
     }
@@ -104,8 +103,6 @@ impl<'r> RequestLine<'r> {
     /// The same with what was kept.
     pub(super) fn keeping(mut self, kept: Option<&'r Kept>) -> Self {
         self.kept = kept;
-        let to = kept.and_then(|kept| kept.to.as_ref());
-        self.cluster = to.and_then(cluster);
         self
     }
 
@@ -113,9 +110,6 @@ impl<'r> RequestLine<'r> {
     pub(crate) fn malformed(exchange: &'r Exchange<'r>, telling: &'r Telling) -> Self {
         let details = exchange.reason.unwrap_or_default();
         Self {
-            began: clock::now()
-                .checked_sub(exchange.duration)
-                .unwrap_or_else(clock::now),
             details: Cow::Borrowed(details),
             ..Self::new(exchange, telling)
         }
@@ -155,6 +149,9 @@ impl<'r> RequestLine<'r> {
 
 /// The flags that these letters are.
 fn flags(letters: &str) -> Vec<Flag> {
+    if letters == "-" {
+        return Vec::new();
+    }
     let letters = letters.split(',');
     letters.filter_map(Flag::from_letters).collect()
 }
@@ -174,9 +171,9 @@ fn known(text: &[u8]) -> Option<&[u8]> {
 
 impl Entry for RequestLine<'_> {
     fn start_time(&self) -> SystemTime {
+        // It ended just now.
         let now = clock::wall();
-        let ago = clock::now().duration_since(self.began);
-        now.checked_sub(ago).unwrap_or(now)
+        now.checked_sub(self.exchange.duration).unwrap_or(now)
     }
 
     fn duration(&self) -> Duration {
@@ -250,8 +247,7 @@ impl Entry for RequestLine<'_> {
     }
 
     fn response_duration(&self) -> Option<Duration> {
-        let answered = self.kept?.answered?;
-        Some(answered.duration_since(self.began))
+        self.kept?.answered
     }
 
     fn response_tx_duration(&self) -> Option<Duration> {
@@ -265,7 +261,8 @@ impl Entry for RequestLine<'_> {
     }
 
     fn upstream_cluster(&self) -> Option<&str> {
-        self.cluster.as_deref()
+        let to = || self.kept?.to.as_ref().and_then(cluster);
+        self.cluster.get_or_init(to).as_deref()
     }
 
     fn upstream_remote_address(&self) -> Option<SocketAddr> {

@@ -71,7 +71,6 @@ impl Record {
         let sent = self.sent.as_deref();
         let ended = sent.map_or(Some(self.began), |sent| sent.ended.get().copied());
         RequestLine {
-            began: self.began,
             details: self.details(),
             hostname: &self.proxy.tellings.hostname,
             request: ended.map(|ended| ended.duration_since(self.began)),

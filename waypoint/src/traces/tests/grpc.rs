@@ -68,7 +68,7 @@ fn traces(address: &str) -> Traces {
 }
 
 fn request(traces: &Traces) {
-    let trace = traces.begin(&HeaderMap::new(), &Tracing::default());
+    let trace = traces.begin(&HeaderMap::new(), &Tracing::default(), clock::now());
     trace.unwrap().end(&exchange(&Ends::default(), 200));
 }
 

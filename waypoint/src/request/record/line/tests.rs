@@ -149,8 +149,6 @@ fn the_time_of_the_service_is_that_between_the_request_s_end_and_the_answer_s_he
     let format = "%RESP(X-ENVOY-UPSTREAM-SERVICE-TIME)%";
     let (telling, ends) = (Telling::formatted(format), Ends::default());
     let exchange = exchange(&ends);
-    let began = clock::now();
-    let after = |millis| began + Duration::from_millis(millis);
     for (ended, answered, expected) in [
         (Some(10), Some(17), "7\n"),
         (Some(0), Some(0), "0\n"),
@@ -160,11 +158,10 @@ fn the_time_of_the_service_is_that_between_the_request_s_end_and_the_answer_s_he
         (Some(10), None, "-\n"),
     ] {
         let kept = Kept {
-            answered: answered.map(after),
+            answered: answered.map(Duration::from_millis),
             ..Kept::default()
         };
         let line = RequestLine {
-            began,
             request: ended.map(Duration::from_millis),
             ..RequestLine::new(&exchange, &telling)
         };
