@@ -87,8 +87,9 @@ impl Workload {
     /// Whether it is no part of the mesh: a server that an entry of somebody's names
     /// (`CLUSTER/networking.istio.io/KIND/…`), reached in the clear as it is.
     pub fn is_outside(&self) -> bool {
-        let is_entry = self.uid.as_str().split('/').nth(1) == Some("networking.istio.io");
-        is_entry && self.protocol == TunnelProtocol::None && self.waypoint.is_none()
+        // What is of the mesh nearly always is told by the first: the name is looked at last.
+        let is_entry = || self.uid.as_str().split('/').nth(1) == Some("networking.istio.io");
+        self.protocol == TunnelProtocol::None && self.waypoint.is_none() && is_entry()
     }
 
     /// Its share as an endpoint, never 0.

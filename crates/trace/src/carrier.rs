@@ -242,7 +242,9 @@ fn decision(word: &[u8]) -> Option<bool> {
 
 fn set(headers: &mut HeaderMap, name: HeaderName, value: String) {
     // Digits and dashes are always a value.
-    if let Ok(value) = HeaderValue::try_from(value) {
+    if let Ok(mut value) = HeaderValue::try_from(value) {
+        // No request has the same: HPACK need not keep it, nor look for it among all that it has kept.
+        value.set_sensitive(true);
         headers.insert(name, value);
     }
 }

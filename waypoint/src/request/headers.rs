@@ -53,10 +53,17 @@ pub(super) fn take_in(head: &mut Parts, call: &Call) {
     }
     name_host(head, call);
     note_client(&mut head.headers, call);
-    if !head.headers.contains_key(REQUEST_ID)
-        && let Ok(id) = HeaderValue::try_from(new_id())
-    {
-        head.headers.insert(REQUEST_ID, id);
+    name_request(&mut head.headers);
+}
+
+/// Every request has a name of its own. HPACK is told not to keep it (RFC 7541, 7.1.3), for it would look
+/// for the next one among all that it has kept, and these push out what does come again.
+fn name_request(headers: &mut HeaderMap) {
+    if let Some(id) = headers.get_mut(REQUEST_ID) {
+        id.set_sensitive(true);
+    } else if let Ok(mut id) = HeaderValue::try_from(new_id()) {
+        id.set_sensitive(true);
+        headers.insert(REQUEST_ID, id);
     }
 }
 

@@ -79,17 +79,17 @@ pub(crate) struct Record {
 }
 
 impl Record {
-    /// A request that just came.
+    /// A request that just came. It stays in its place in memory until it is over.
     pub(super) fn begin(
         proxy: &Arc<Proxy>,
         call: &Arc<Call>,
         head: &Parts,
         began: Instant,
-    ) -> Self {
+    ) -> Box<Self> {
         let header = |name: HeaderName| head.headers.get(name).cloned();
         let service = call.service().map(|(service, _)| &service.name);
         let telling = proxy.tellings.of(service);
-        Self {
+        Box::new(Self {
             kept: telling.kept().map(|_| Box::default()),
             trace: proxy.traces.begin(&head.headers, &telling.tracing, began),
             telling,
@@ -124,7 +124,7 @@ impl Record {
             active: None,
             chosen: None,
             lease: None,
-        }
+        })
     }
 
     /// Whether the application is to be told who called.
@@ -261,16 +261,16 @@ impl Record {
     }
 
     /// Follows the answer to its end.
-    pub(super) fn watch(mut self, response: Response<Body>) -> Response<Body> {
+    pub(super) fn watch(mut self: Box<Self>, response: Response<Body>) -> Response<Body> {
         self.answer(&response);
         self.status = Some(response.status());
         self.grpc_status = headers::grpc_status(response.headers());
-        response.map(|body| body.watched(Box::new(self)))
+        response.map(|body| body.watched(self))
     }
 
     /// The connection went on with another protocol and is over; `received` are the bytes that came
     /// back, if it ended well.
-    pub(super) fn switched(mut self, status: StatusCode, received: Option<u64>) {
+    pub(super) fn switched(mut self: Box<Self>, status: StatusCode, received: Option<u64>) {
         self.status = Some(status);
         self.complete = received.is_some();
         self.answered_bytes = received.unwrap_or_default();

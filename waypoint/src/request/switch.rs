@@ -102,7 +102,7 @@ impl Switch {
         self,
         proxy: &Arc<Proxy>,
         mut response: Response<Body>,
-        mut record: Record,
+        mut record: Box<Record>,
     ) -> Response<Body> {
         let status = response.status();
         // An answer of our own may be a 200 that says no, to a client of gRPC.
@@ -155,7 +155,7 @@ async fn end(client: OnUpgrade) {
 async fn copy(
     client: OnUpgrade,
     server: OnUpgrade,
-    mut record: Record,
+    mut record: Box<Record>,
     status: StatusCode,
     idle: Duration,
 ) {

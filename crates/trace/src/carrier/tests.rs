@@ -228,3 +228,26 @@ proptest! {
         prop_assert_eq!(seen.from.and_then(|from| from.sampled), seen.from.and(seen.sampled));
     }
 }
+
+#[test]
+fn tables_of_headers_do_not_keep_what_is_written() {
+    let mut headers = HeaderMap::new();
+    let outgoing = Outgoing {
+        context: Context {
+            trace: TraceId::new(1),
+            span: SpanId::new(2),
+            sampled: None,
+        },
+        parent: None,
+        forms: Forms {
+            b3: true,
+            b3_many: true,
+        },
+    };
+    outgoing.write(&mut headers, false);
+    assert!(headers.len() >= 5);
+    assert!(
+        headers.values().all(HeaderValue::is_sensitive),
+        "{headers:?}"
+    );
+}

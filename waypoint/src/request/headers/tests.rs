@@ -93,3 +93,14 @@ fn identities_that_a_client_claims_are_not_passed_on() {
     assert!(!headers.contains_key("forwarded"));
     assert_eq!(headers["x-forwarded-proto"], "https");
 }
+
+#[test]
+fn every_request_has_a_name_that_tables_of_headers_do_not_keep() {
+    let own = taken_in(&[("x-request-id", b"theirs")]);
+    assert_eq!(own["x-request-id"], "theirs");
+    let (one, other) = (taken_in(&[]), taken_in(&[]));
+    assert_ne!(one["x-request-id"], other["x-request-id"]);
+    for headers in [own, one, other] {
+        assert!(headers["x-request-id"].is_sensitive(), "{headers:?}");
+    }
+}
