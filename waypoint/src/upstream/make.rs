@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use tokio_util::either::Either;
 
 use super::link::{Begin, LinkError, Linker, OnBehalf, Width};
-use super::shared::{Load, STREAMS, UNTOLD};
+use super::shared::{Load, Placed, STREAMS, UNTOLD};
 use crate::gauges::UPSTREAM;
 use crate::http::body::Body;
 use crate::view::{Destination, Occupied};
@@ -147,7 +147,8 @@ impl Maker {
             .handshake(TokioIo::new(Gathered::new(link)))
             .await
             .map_err(|error| ConnectError::Handshake(to.address, Arc::new(error)))?;
-        let load = Load::new();
+        let load = Load::new(place);
+        let placed = Placed(Arc::clone(&load));
         let noted = Arc::clone(&load);
         let mut connection = Box::pin(connection);
         // What the endpoint says of its limit wakes nobody: it is noted whenever something else does.
@@ -177,15 +178,15 @@ impl Maker {
             }
             noting.await
         };
-        self.drive(driven, place);
+        self.drive(driven, placed);
         Ok((sender, load))
     }
 
-    /// It takes its place till it ends.
+    /// It keeps its place till it ends.
     fn drive(
         &self,
         connection: impl Future<Output = hyper::Result<()>> + Send + 'static,
-        place: Option<Arc<Occupied>>,
+        place: impl Send + 'static,
     ) {
         let driven = async move {
             if let Err(error) = connection.await {

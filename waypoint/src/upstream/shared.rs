@@ -10,11 +10,16 @@
 //! What does not fit on the connections that there are would wait behind requests that may never end,
 //! so another one is made, up to [`MOST`]; then requests are refused. A place is held until the answer
 //! and the request are over, as the endpoint counts.
+//!
+//! One that is too old takes no more requests, and those on it may go on for ever. It gives up its place
+//! among the connections of its cluster: where there may be one only, all others would wait for them. So does
+//! one that its endpoint takes no more requests on, or that leads nowhere now. One that has carried as many
+//! requests as it may keeps it until they are over, or there would be a connection for each request.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use ambit_kit::clock;
@@ -29,7 +34,7 @@ use super::idle::{self, is_over};
 use super::make::ConnectError;
 use super::pool::Key;
 use crate::http::body::{Body, BodyError, Watch};
-use crate::view::{Bell, Terms};
+use crate::view::{Bell, Occupied, Terms};
 
 /// Requests at once on one connection, if the endpoint takes as many.
 pub(super) const STREAMS: u32 = 100;
@@ -114,6 +119,18 @@ struct Connection {
     bounds: Bounds,
 }
 
+impl Connection {
+    /// Whether it takes no requests any more, for its age or since it is closed. Then it counts no longer
+    /// either, if it goes on.
+    fn retires(&self, lifetime: Option<Duration>, now: Instant) -> bool {
+        let retires = self.sender.is_closed() || is_over(self.since, lifetime, now);
+        if retires && self.load.streams() > 0 {
+            self.load.vacate();
+        }
+        retires
+    }
+}
+
 /// What came of a dial, once something has.
 pub(super) type Told = Option<Result<(), ConnectError>>;
 
@@ -124,16 +141,28 @@ pub(super) struct Load {
     limit: AtomicUsize,
     /// Requests that there have been.
     total: AtomicUsize,
+    /// Its place among the connections of its cluster.
+    occupied: Mutex<Option<Arc<Occupied>>>,
+    /// Whether nothing more can be sent on it.
+    ended: AtomicBool,
 }
 
 impl Load {
-    /// Of a new connection.
-    pub(super) fn new() -> Arc<Self> {
+    /// Of a new connection, which has this place.
+    pub(super) fn new(occupied: Option<Arc<Occupied>>) -> Arc<Self> {
         Arc::new(Self {
             streams: AtomicUsize::new(0),
             limit: AtomicUsize::new(UNTOLD),
             total: AtomicUsize::new(0),
+            occupied: Mutex::new(occupied),
+            ended: AtomicBool::new(false),
         })
+    }
+
+    /// Gives up its place among the connections of its cluster.
+    fn vacate(&self) {
+        let occupied = self.occupied.lock().take();
+        drop(occupied);
     }
 
     /// The endpoint takes so many.
@@ -167,13 +196,30 @@ impl Load {
     }
 }
 
+/// Gives up the place of a connection when that ends, and the requests on it are over.
+#[derive(Debug)]
+pub(super) struct Placed(pub(super) Arc<Load>);
+
+impl Drop for Placed {
+    fn drop(&mut self) {
+        self.0.ended.store(true, Ordering::SeqCst);
+        if self.0.streams.load(Ordering::SeqCst) == 0 {
+            self.0.vacate();
+        }
+    }
+}
+
 /// A request's place on its connection.
 #[derive(Debug)]
 pub(super) struct StreamSlot(Arc<Load>);
 
 impl Drop for StreamSlot {
     fn drop(&mut self) {
-        self.0.streams.fetch_sub(1, Ordering::AcqRel);
+        // One of both sees the other: this, or the end of the connection.
+        let before = self.0.streams.fetch_sub(1, Ordering::SeqCst);
+        if before == 1 && self.0.ended.load(Ordering::SeqCst) {
+            self.0.vacate();
+        }
     }
 }
 
@@ -204,7 +250,14 @@ impl Shared {
 
     /// Lets go of the connections to these endpoints; requests on them may end.
     pub(super) fn purge(&self, is_gone: impl Fn(&Key) -> bool) {
-        self.slots.lock().retain(|key, _| !is_gone(key));
+        self.slots.lock().retain(|key, slot| {
+            let is_gone = is_gone(key);
+            if is_gone {
+                let state = slot.state.lock();
+                state.connections.iter().for_each(|one| one.load.vacate());
+            }
+            !is_gone
+        });
     }
 
     /// Lets go of connections that have ended, had no request for long, or are too old. What is under way
@@ -218,22 +271,24 @@ impl Shared {
                     connection.idle = None;
                 }
                 let is_old = now.saturating_duration_since(since) >= connection.bounds.longest;
-                let is_over = is_over(connection.since, connection.bounds.lifetime, now);
-                !connection.sender.is_closed() && !is_over && (connection.idle.is_none() || !is_old)
+                let retires = connection.retires(connection.bounds.lifetime, now);
+                !retires && (connection.idle.is_none() || !is_old)
             });
             !state.connections.is_empty() || Arc::strong_count(slot) > 1
         });
     }
 
-    /// Lets go of a connection that has no request, of the cluster that this one is of.
+    /// Lets go of a connection that has no request or takes none, of the cluster that this one is of.
     pub(super) fn make_room(&self, beside: &Key) {
-        let slots = self.slots.lock();
+        let (slots, now) = (self.slots.lock(), clock::now());
         let others = slots.iter();
         let mut others = others.filter(|(key, _)| key.cluster == beside.cluster);
         others.any(|(_, slot)| {
             let connections = &mut slot.state.lock().connections;
-            let unused = connections.iter().position(|one| one.load.streams() == 0);
-            unused.map(|at| connections.remove(at)).is_some()
+            let mut all = connections.iter();
+            let spare = all
+                .position(|one| one.load.streams() == 0 || one.retires(one.bounds.lifetime, now));
+            spare.map(|at| connections.remove(at)).is_some()
         });
     }
 
@@ -265,8 +320,8 @@ impl Slot {
         let mut state = self.state.lock();
         let now = clock::now();
         state.connections.retain(|c| {
-            let is_over = is_over(c.since, bounds.lifetime, now);
-            !c.sender.is_closed() && !c.load.is_spent(bounds) && !is_over
+            let retires = c.retires(bounds.lifetime, now);
+            !retires && !c.load.is_spent(bounds)
         });
         let mut open = state.connections.iter_mut();
         if let Some(found) = open.find(|c| c.number > newer_than && c.load.has_room(bounds)) {

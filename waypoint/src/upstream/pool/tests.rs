@@ -105,11 +105,14 @@ where
 }
 
 /// An endpoint of HTTP/2 that takes so many requests at once on a connection. The answer to `/watch`
-/// does not end, that to `/large` has a large head, that to `/early` does not wait for the request.
+/// does not end, that to `/silent` does not begin, that to `/large` has a large head, that to `/early` does not wait for the request.
 async fn http2_endpoint(limit: u32) -> (Arc<Destination>, Arc<AtomicUsize>) {
     listen(move |tcp| async move {
         let service = service_fn(|request: Request<Incoming>| async move {
             let path = request.uri().path().to_owned();
+            if path == "/silent" {
+                std::future::pending::<()>().await;
+            }
             let body = match path.as_str() {
                 "/watch" => BoxBody::new(StreamBody::new(futures_util::stream::pending())),
                 _ => Full::from("whole").boxed(),

@@ -225,3 +225,141 @@ async fn a_connection_that_is_too_old_goes_and_what_is_under_way_on_it_does_not(
     let more = timeout(Duration::from_millis(50), body.frame()).await;
     assert!(more.is_err(), "{more:?}");
 }
+
+/// Requests to an endpoint, each of which is over when this is aborted.
+fn going_on(
+    pool: &HttpPool,
+    to: &Arc<Destination>,
+    terms: &Arc<Terms>,
+    path: &'static str,
+) -> tokio::task::JoinHandle<()> {
+    let (pool, to, terms) = (pool.clone(), Arc::clone(to), Arc::clone(terms));
+    tokio::spawn(async move {
+        let request = request(to.address, path, Body::empty());
+        let on = On {
+            terms: Some(&terms),
+            ..On::default()
+        };
+        let sent = pool.send(&to, Version::Http2, CLIENT, request, on);
+        let _answer = sent.await.unwrap();
+        std::future::pending::<()>().await;
+    })
+}
+
+#[tokio::test]
+async fn one_that_is_too_old_gives_up_its_place_while_something_on_it_goes_on() {
+    let lifetime = Duration::from_secs(5);
+    let terms = terms(ConnectionPolicy {
+        connections: Some(1),
+        streams_each: Some(1),
+        lifetime: Some(lifetime),
+        ..ConnectionPolicy::default()
+    });
+    let count = || terms.flow.pool.counts().connections;
+    for (path, version) in [
+        ("/silent", Version::Http2),
+        ("/silent", Version::Http1),
+        ("/watch", Version::Http2),
+    ] {
+        let (pool, now) = (pool(), clock::now());
+        let (to, connections) = http2_endpoint(200).await;
+        let (other, _) = http1_endpoint(usize::MAX).await;
+        let goes_on = going_on(&pool, &to, &terms, path);
+        until(|| connections.load(Ordering::SeqCst) == 1 && count() == 1).await;
+        until(|| terms.flow.pool.counts().pending == 0).await;
+        let (waiting, own) = (pool.clone(), Arc::clone(&terms));
+        let home = match version {
+            Version::Http2 => Arc::clone(&to),
+            Version::Http1 => other,
+        };
+        let waits =
+            tokio::spawn(async move { exchange_on(&waiting, &home, (version, &own)).await });
+        until(|| terms.flow.pool.counts().pending == 1).await;
+        pool.sweep(now + lifetime * 2);
+        soon(waits).await.unwrap();
+        assert_eq!(count(), 1);
+        assert!(!goes_on.is_finished());
+        goes_on.abort();
+        drop(goes_on.await);
+        // What was given up is not given up twice.
+        assert_eq!(count(), 1);
+        drop(pool);
+        until(|| count() == 0).await;
+    }
+}
+
+#[tokio::test]
+async fn who_finds_one_that_is_too_old_does_not_wait_for_it() {
+    let (to, connections) = http2_endpoint(200).await;
+    let (pool, other) = (pool(), http1_endpoint(usize::MAX).await.0);
+    let terms = terms(ConnectionPolicy {
+        connections: Some(1),
+        lifetime: Some(Duration::from_millis(20)),
+        ..ConnectionPolicy::default()
+    });
+    let on = (Version::Http2, &terms);
+    let mut open = Vec::new();
+    // One after the other becomes too old under a request that is not answered.
+    Box::pin(soon(async {
+        for made in 1..=3 {
+            open.push(going_on(&pool, &to, &terms, "/silent"));
+            while connections.load(Ordering::SeqCst) <= made {
+                exchange_on(&pool, &to, on).await;
+                tokio::task::yield_now().await;
+            }
+        }
+        // Also for another endpoint.
+        open.push(going_on(&pool, &to, &terms, "/silent"));
+        let begun = std::time::Instant::now();
+        until(|| begun.elapsed() > Duration::from_millis(40)).await;
+        exchange_on(&pool, &other, (Version::Http1, &terms)).await;
+    }))
+    .await;
+    assert!(open.iter().all(|one| !one.is_finished()));
+    assert!(terms.flow.pool.counts().connections <= 1);
+}
+
+#[tokio::test]
+async fn who_is_gone_keeps_nobody_waiting() {
+    let (one, _) = http2_endpoint(200).await;
+    let (other, _) = http2_endpoint(200).await;
+    let pool = pool();
+    let terms = terms(ConnectionPolicy {
+        connections: Some(1),
+        ..ConnectionPolicy::default()
+    });
+    let goes_on = going_on(&pool, &one, &terms, "/silent");
+    until(|| terms.flow.pool.counts().connections == 1).await;
+    let (waiting, own) = (pool.clone(), Arc::clone(&terms));
+    let waits = tokio::spawn(async move {
+        exchange_on(&waiting, &other, (Version::Http2, &own)).await;
+    });
+    until(|| terms.flow.pool.counts().pending == 1).await;
+    pool.purge(|_, _| true);
+    soon(waits).await.unwrap();
+    assert!(!goes_on.is_finished());
+}
+
+#[tokio::test]
+async fn one_that_has_carried_as_many_as_it_may_keeps_its_place() {
+    let (to, connections) = http2_endpoint(200).await;
+    let pool = pool();
+    let terms = terms(ConnectionPolicy {
+        connections: Some(1),
+        requests_each: Some(1),
+        ..ConnectionPolicy::default()
+    });
+    let on = (Version::Http2, &terms);
+    let watch = ask_on(&pool, &to, on, "/watch").await.unwrap();
+    let (waiting, home, own) = (pool.clone(), Arc::clone(&to), Arc::clone(&terms));
+    let waits = tokio::spawn(async move {
+        exchange_on(&waiting, &home, (Version::Http2, &own)).await;
+    });
+    until(|| terms.flow.pool.counts().pending == 1).await;
+    pool.sweep(clock::now());
+    tokio::task::yield_now().await;
+    assert_eq!(connections.load(Ordering::SeqCst), 1);
+    drop(watch);
+    soon(waits).await.unwrap();
+    assert_eq!(connections.load(Ordering::SeqCst), 2);
+}
