@@ -108,6 +108,11 @@ fn may_be_gone_to(view: &View, to: &Destination) -> Result<(), Refusal> {
     if let Some(used) = &to.used {
         used.mark();
     }
+    is_outside_still(view, to)
+}
+
+/// Whether nobody of the mesh is known to be at the address of a host outside of it.
+pub(crate) fn is_outside_still(view: &View, to: &Destination) -> Result<(), Refusal> {
     let Some(why) = forbidden(view, to.address.ip()) else {
         return Ok(());
     };

@@ -245,3 +245,14 @@ pub(crate) fn entry(of: &str, service: &str, hostname: &str) -> Change {
         ..Workload::clone(&pod)
     }))
 }
+
+/// The same at an address.
+pub(crate) fn entry_at(of: &str, service: &str, address: &str) -> Arc<Workload> {
+    let Change::PutWorkload(named) = entry(of, service, "") else {
+        panic!("no workload")
+    };
+    Arc::new(Workload {
+        addresses: vec![address.parse().unwrap()],
+        ..Workload::clone(&named)
+    })
+}

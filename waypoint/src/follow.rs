@@ -199,6 +199,7 @@ impl Follower {
             self.proxy.review.begin();
         }
         if kind == Kind::Address {
+            self.proxy.review.begin_outside();
             self.proxy.callers.heard(answered(&update));
             self.purge();
             credentials::sweep(self.proxy.linker.credentials(), &self.view.mesh);

@@ -5,6 +5,9 @@
 //! when none of the endpoints that its requests may lead to may be called any more, with the requests
 //! that are still open on it; where some may, it goes on, and each new request is judged by itself.
 //! One that went on with another protocol is judged again as the request that it began with.
+//!
+//! Either of these that goes to an address outside of the mesh is ended when somebody of the mesh turns out to be
+//! there, who is reached by its own name, by policy. While it is open the control plane goes on telling who is.
 
 use std::net::SocketAddr;
 
@@ -14,58 +17,88 @@ use tokio::sync::watch;
 
 use crate::authorize::Asking;
 use crate::call::{Asked, Call};
-use crate::endpoint::is_of_another;
+use crate::endpoint::{is_of_another, is_outside_still};
 use crate::proxy::Proxy;
 use crate::stream::is_for_tokens;
 use crate::view::{Destination, Routes, View};
 
-/// Tells connections that policies have changed.
+/// Tells connections what has changed.
 #[derive(Debug)]
-pub(crate) struct Review(watch::Sender<()>);
+pub(crate) struct Review {
+    policies: watch::Sender<()>,
+    addresses: watch::Sender<()>,
+}
 
 impl Review {
     /// Nothing has changed.
     pub(crate) fn new() -> Self {
-        Self(watch::Sender::new(()))
+        Self {
+            policies: watch::Sender::new(()),
+            addresses: watch::Sender::new(()),
+        }
     }
 
     /// Has every connection judged by the view that is in force now.
     pub(crate) fn begin(&self) {
-        self.0.send_replace(());
+        self.policies.send_replace(());
     }
 
-    /// Waits until `judge` refuses after a change.
-    async fn refused(
-        &self,
-        mut changes: watch::Receiver<()>,
-        judge: impl Fn() -> Result<(), Refusal>,
-    ) -> Refusal {
-        loop {
-            if changes.changed().await.is_err() {
-                // The proxy goes, and its connections with it.
-                return std::future::pending().await;
-            }
-            if let Err(refusal) = judge() {
-                let detail = format!("no longer allowed: {}", refusal.detail);
-                return Refusal {
-                    reason: Reason::PolicyChanged,
-                    detail,
-                    ..refusal
-                };
-            }
+    /// Has those judged by it that go out of the mesh: addresses may be others' now.
+    pub(crate) fn begin_outside(&self) {
+        self.addresses.send_replace(());
+    }
+}
+
+/// Waits until `judge` refuses after a change.
+async fn refused_after(
+    mut changes: watch::Receiver<()>,
+    judge: impl Fn() -> Result<(), Refusal>,
+) -> Refusal {
+    loop {
+        if changes.changed().await.is_err() {
+            // The proxy goes, and its connections with it.
+            return std::future::pending().await;
+        }
+        if let Err(refusal) = judge() {
+            let detail = format!("no longer allowed: {}", refusal.detail);
+            return Refusal { detail, ..refusal };
         }
     }
 }
 
+/// The same where it is policy that refuses.
+async fn refused_by_policy(
+    changes: watch::Receiver<()>,
+    judge: impl Fn() -> Result<(), Refusal>,
+) -> Refusal {
+    let refusal = refused_after(changes, judge).await;
+    Refusal {
+        reason: Reason::PolicyChanged,
+        ..refusal
+    }
+}
+
+/// Waits until somebody of the mesh is at the address of a destination outside of it.
+async fn taken(proxy: &Proxy, to: &Destination) -> Refusal {
+    if !to.is_outside() {
+        return std::future::pending().await;
+    }
+    let mut changes = proxy.review.addresses.subscribe();
+    // While it is kept who comes is told, also where no name leads to the address any more.
+    let _present = proxy.callers.outside(to.address.ip()).await;
+    changes.mark_changed();
+    refused_after(changes, || is_outside_still(&proxy.view(), to)).await
+}
+
 /// Waits until policy refuses a connection that is passed on to this destination,
-/// which was asked for by this port.
+/// which was asked for by this port; or until that is outside of the mesh no longer.
 pub(crate) async fn refused(
     proxy: &Proxy,
     asking: &Asking<'_>,
     to: &Destination,
     port: u16,
 ) -> Refusal {
-    let mut changes = proxy.review.0.subscribe();
+    let mut changes = proxy.review.policies.subscribe();
     // It may have changed since the connection was let in.
     changes.mark_changed();
     let judge = || {
@@ -77,7 +110,10 @@ pub(crate) async fn refused(
             None => judge(&view, asking, &to.workload, to.address, port),
         }
     };
-    proxy.review.refused(changes, judge).await
+    tokio::select! {
+        refusal = refused_by_policy(changes, judge) => refusal,
+        refusal = taken(proxy, to) => refusal,
+    }
 }
 
 /// The same of one that is no HTTP: also until tokens are judged of what it is for, of which it shows none.
@@ -88,7 +124,7 @@ pub(crate) async fn raw_refused(
     to: &Destination,
     port: u16,
 ) -> Refusal {
-    let mut changes = proxy.review.0.subscribe();
+    let mut changes = proxy.review.policies.subscribe();
     changes.mark_changed();
     let judge = || match is_for_tokens(&proxy.view(), call) {
         true => {
@@ -98,7 +134,7 @@ pub(crate) async fn raw_refused(
         false => Ok(()),
     };
     tokio::select! {
-        refusal = proxy.review.refused(changes, judge) => refusal,
+        refusal = refused_by_policy(changes, judge) => refusal,
         refusal = refused(proxy, asking, to, port) => refusal,
     }
 }
@@ -107,9 +143,9 @@ pub(crate) async fn raw_refused(
 /// also one that comes before this is first polled. What was refused before is refused by the request,
 /// and told as such.
 pub(crate) fn all_refused(proxy: &Proxy, call: &Call) -> impl Future<Output = Refusal> {
-    let changes = proxy.review.0.subscribe();
+    let changes = proxy.review.policies.subscribe();
     let judge = move || judge_all(&proxy.view(), call);
-    proxy.review.refused(changes, judge)
+    refused_by_policy(changes, judge)
 }
 
 /// Wherever its requests may lead, the first endpoint that is allowed decides; where there is none,

@@ -238,6 +238,7 @@ impl Scene {
         self.view.apply(change, Instant::now());
         self.proxy.view.store(Arc::new(self.view.clone()));
         self.proxy.review.begin();
+        self.proxy.review.begin_outside();
     }
 
     /// Ejects an endpoint that was found guilty, as the owner of the view does; says whether it is.

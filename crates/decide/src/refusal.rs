@@ -180,7 +180,7 @@ reasons! {
     UpstreamLimit "upstream_limit" "-"
         "The endpoint has as many open requests of HTTP/2, of this client or of all, as a waypoint puts on one endpoint. Run more endpoints, or see who keeps requests open."
     OutsideAddress "outside_address" "-"
-        "The name of a host outside of the mesh leads to where none may lead: to the waypoint itself, its node or its link, to what tells a machine about itself, or to a pod or service of the mesh, which is reached under its own name, by policy. Correct the name's records, or call the pod or service itself. The log line has the address."
+        "The name of a host outside of the mesh leads to where none may lead: to the waypoint itself, its node or its link, to what tells a machine about itself, or to a pod or service of the mesh, which is reached under its own name, by policy; or an open connection that is no HTTP goes there since before that was so. Correct the name's records, or call the pod or service itself. The log line has the address."
     OutsideHost "outside_host" "-"
         "The request, or the server name of the connection, is for a host that the ServiceEntry which was asked for is not about: the host is missing, is an address, does not fit the wildcard, or the server name is another than the request's. Ask for a host that it is about."
     OutsideName "outside_name" "-"

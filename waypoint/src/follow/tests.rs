@@ -1,10 +1,17 @@
-//! What an update says of addresses.
+//! What an update says of addresses, and who is judged by it.
 
 use ambit_model::Health;
 use ambit_wire::encode;
 
+use tokio::sync::oneshot;
+
 use super::*;
-use crate::fixtures::{endpoint, service};
+use crate::authorize::Asking;
+use crate::fixtures::{call, endpoint, entry_at, service};
+use crate::review;
+use crate::scene::{Scene, soon};
+use crate::verdicts::Verdicts;
+use crate::view::Destination;
 
 /// Entries and services that come by themselves say nothing of who else is at their addresses.
 #[test]
@@ -55,4 +62,77 @@ fn an_update_answers_for_addresses_that_it_names_and_not_for_those_of_what_it_te
         reason: "unreadable".to_owned(),
     });
     assert!(texts(&update).is_empty());
+}
+
+/// The owner of what a scene knows.
+fn follower(scene: &Scene) -> Follower {
+    let own = "10.1.0.5".parse().unwrap();
+    let (tell, answered) = mpsc::channel(1);
+    let asker = crate::outside::names::Asker::new(Arc::clone(&scene.resolver) as _, own, 1);
+    let view = View::clone(&scene.proxy.view());
+    Follower {
+        proxy: Arc::clone(&scene.proxy),
+        views: watch::Sender::new(Arc::new(view.clone())),
+        view,
+        trust_domain: "cluster.local".into(),
+        reader: SharedReader::default(),
+        complete: watch::Sender::new(false),
+        told: std::collections::BTreeSet::new(),
+        found: Verdicts::new().1,
+        names: Names::new(asker, tell),
+        answered,
+    }
+}
+
+/// A pod has no policy to change, and has what goes to its address as to a host outside judged all the same.
+#[tokio::test]
+async fn a_pod_ends_what_goes_out_of_the_mesh_to_its_address() {
+    let scene = Scene::new([service("server")]);
+    let (proxy, call) = (Arc::clone(&scene.proxy), call("10.0.0.99:4000"));
+    let mut follower = follower(&scene);
+    let to = Destination::new(
+        &entry_at("e", "server", "203.0.113.7"),
+        "203.0.113.7:5432".parse().unwrap(),
+    );
+    let asking = Asking::connection(&call, None);
+    let refused = review::raw_refused(&proxy, &call, &asking, &to, 5432);
+    let comes = async {
+        // First it is seen that nobody is there.
+        soon(async {
+            while !proxy.callers.is_kept(to.address.ip()) {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        let Change::PutWorkload(pod) = endpoint("p", "cart", "203.0.113.7", Health::Healthy) else {
+            panic!("no workload")
+        };
+        let (name, entry) = encode::workload_entry(&pod);
+        let update = Update {
+            nonce: "1".to_owned(),
+            changed: vec![Received {
+                name,
+                version: entry.version,
+                body: entry.body,
+            }],
+            removed: Vec::new(),
+            rejected: Vec::new(),
+            complete: true,
+        };
+        let (in_force, done) = oneshot::channel();
+        let delivery = Delivery {
+            kind: Kind::Address,
+            update,
+            unreadable: Vec::new(),
+            bytes: 0,
+            in_force,
+        };
+        follower.take(delivery).await;
+        done.await.unwrap();
+    };
+    let (refusal, ()) = tokio::join!(soon(refused), comes);
+    assert_eq!(refusal.reason, ambit_decide::Reason::OutsideAddress);
 }

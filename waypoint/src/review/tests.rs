@@ -1,12 +1,19 @@
 //! Which connections of HTTP go on after policies have changed.
 
+use std::pin::pin;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use ambit_model::{Change, Health, HttpRule};
+use ambit_model::{
+    AppProtocol, Change, Health, HttpRule, JwtRule, NetworkAddress, PolicyName, RequestAction,
+    RequestAuthentication, RequestRule, Service,
+};
+use tokio::time::timeout;
 
 use super::*;
-use crate::fixtures::{bound, call, closed, endpoint, name, routed, service};
+use crate::fixtures::{
+    about_requests, bound, call, closed, endpoint, entry_at, name, routed, service,
+};
 use crate::proxy::Bounds;
 use crate::scene::{Scene, soon};
 
@@ -77,4 +84,159 @@ async fn a_change_before_the_first_look_is_not_missed() {
         scene.apply(change);
     }
     assert_eq!(soon(refused).await.reason, Reason::PolicyChanged);
+}
+
+/// Where a host outside of the mesh is.
+const OUTSIDE: &str = "203.0.113.7";
+
+/// A service of the cluster with that address.
+fn at_the_address() -> Change {
+    let Change::PutService(plain) = service("cart") else {
+        panic!("no service")
+    };
+    let vip = NetworkAddress {
+        network: "".into(),
+        address: OUTSIDE.parse().unwrap(),
+    };
+    Change::PutService(Arc::new(Service {
+        vips: vec![(vip, 32)],
+        ..Service::clone(&plain)
+    }))
+}
+
+/// The same pod on its node's own network, without an agent before it.
+fn on_its_node(pod: Change) -> Change {
+    let Change::PutWorkload(pod) = pod else {
+        panic!("no workload")
+    };
+    Change::PutWorkload(Arc::new(Workload {
+        host_network: true,
+        protocol: ambit_model::TunnelProtocol::None,
+        ..Workload::clone(&pod)
+    }))
+}
+
+#[tokio::test]
+async fn what_goes_out_of_the_mesh_ends_when_somebody_of_the_mesh_is_there() {
+    let pod = || endpoint("cart-0", "cart", OUTSIDE, Health::Healthy);
+    for comes in [pod(), at_the_address()] {
+        let workload = entry_at("e", "server", OUTSIDE);
+        let known = Change::PutWorkload(Arc::clone(&workload));
+        let mut scene = Scene::new([service("server"), known]);
+        let (proxy, call) = (Arc::clone(&scene.proxy), call("10.0.0.99:4000"));
+        let address = SocketAddr::new(workload.addresses[0], 5432);
+        let to = Destination::new(&workload, address);
+        let asking = Asking::connection(&call, None);
+        let mut raw = pin!(raw_refused(&proxy, &call, &asking, &to, 5432));
+        let mut switched = pin!(refused(&proxy, &asking, &to, 5432));
+        // Not for a node, nor for what has to do with another address.
+        scene.apply(on_its_node(pod()));
+        scene.apply(endpoint("web-0", "web", "10.0.0.8", Health::Healthy));
+        let early = timeout(Duration::from_millis(20), &mut raw).await;
+        assert!(early.is_err(), "{early:?}");
+        let early = timeout(Duration::from_millis(20), &mut switched).await;
+        assert!(early.is_err(), "{early:?}");
+        assert!(proxy.callers.is_kept(address.ip()));
+        scene.apply(comes);
+        for refusal in [soon(raw).await, soon(switched).await] {
+            assert_eq!(refusal.reason, Reason::OutsideAddress, "{refusal:?}");
+            assert!(refusal.detail.contains(OUTSIDE), "{refusal:?}");
+        }
+    }
+}
+
+/// Who is at an address inside of the mesh is nobody else.
+#[tokio::test]
+async fn what_stays_in_the_mesh_is_not_ended_by_who_is_at_its_address() {
+    let pod = endpoint("server-0", "server", "10.0.0.2", Health::Healthy);
+    let mut scene = Scene::new([service("server"), pod.clone()]);
+    let (proxy, call) = (Arc::clone(&scene.proxy), call("10.0.0.99:4000"));
+    let Change::PutWorkload(workload) = pod else {
+        panic!("no workload")
+    };
+    let to = Destination::new(&workload, "10.0.0.2:8080".parse().unwrap());
+    let asking = Asking::connection(&call, None);
+    let mut raw = pin!(raw_refused(&proxy, &call, &asking, &to, 80));
+    scene.apply(endpoint("cart-0", "cart", "10.0.0.2", Health::Healthy));
+    let ended = timeout(Duration::from_millis(20), &mut raw).await;
+    assert!(ended.is_err(), "{ended:?}");
+}
+
+/// A policy may have come after the endpoint was chosen, and before anybody listens.
+#[tokio::test]
+async fn what_changed_before_a_connection_is_passed_on_is_not_missed() {
+    let mut scene = Scene::bounded(Bounds::default(), one("server", "10.0.0.2", false));
+    let (proxy, call) = (Arc::clone(&scene.proxy), call("10.0.0.99:4000"));
+    let known = proxy.view().mesh.endpoints(&name("server")).next().cloned();
+    let to = Destination::new(&known.unwrap(), "10.0.0.2:8080".parse().unwrap());
+    for change in one("server", "10.0.0.2", true) {
+        scene.apply(change);
+    }
+    let asking = Asking::connection(&call, None);
+    let refusal = soon(refused(&proxy, &asking, &to, 80)).await;
+    assert_eq!(refusal.reason, Reason::PolicyChanged);
+    let refusal = soon(raw_refused(&proxy, &call, &asking, &to, 80)).await;
+    assert_eq!(refusal.reason, Reason::PolicyChanged);
+}
+
+/// One that is bound to the service decides there, and says nothing at its endpoints.
+#[tokio::test]
+async fn a_policy_that_is_bound_to_what_was_asked_for_ends_what_is_open() {
+    let mut scene = Scene::bounded(Bounds::default(), one("server", "10.0.0.2", false));
+    let (proxy, call) = (Arc::clone(&scene.proxy), call("10.0.0.99:4000"));
+    let known = proxy.view().mesh.endpoints(&name("server")).next().cloned();
+    let to = Destination::new(&known.unwrap(), "10.0.0.2:8080".parse().unwrap());
+    let (any, raw) = (Asking::any_request(&call), Asking::connection(&call, None));
+    let all = all_refused(&proxy, &call);
+    let of_one = refused(&proxy, &any, &to, 80);
+    let of_raw = raw_refused(&proxy, &call, &raw, &to, 80);
+    let deny = |targets: &[&str]| {
+        let rules = vec![RequestRule::default()];
+        Change::PutPolicy(about_requests("deny", RequestAction::Deny, rules, targets))
+    };
+    // What is bound to another service leaves it.
+    scene.apply(deny(&["cart"]));
+    let mut all = pin!(all);
+    let early = timeout(Duration::from_millis(20), &mut all).await;
+    assert!(early.is_err(), "{early:?}");
+    scene.apply(deny(&["server"]));
+    for refusal in [soon(all).await, soon(of_one).await, soon(of_raw).await] {
+        assert_eq!(refusal.reason, Reason::PolicyChanged);
+        assert!(refusal.policy.is_some(), "{refusal:?}");
+    }
+}
+
+/// The authentication may have come while the connection was made.
+#[tokio::test]
+async fn tokens_that_are_judged_before_a_connection_is_passed_on_end_it() {
+    let tokens = PolicyName::new("shop", "tokens");
+    let authentication = RequestAuthentication {
+        name: tokens.clone(),
+        rules: vec![JwtRule {
+            issuer: Some("issuer".into()),
+            ..JwtRule::default()
+        }],
+    };
+    let Change::PutService(plain) = service("server") else {
+        panic!("no service")
+    };
+    let mut named = Service::clone(&plain);
+    named.authentications = vec![tokens];
+    named.ports[0].app_protocol = AppProtocol::Unknown;
+    let (named, port) = (Arc::new(named.clone()), named.ports[0]);
+    let mut changes = one("server", "10.0.0.2", false);
+    changes.push(Change::PutAuthentication(Arc::new(authentication)));
+    changes.push(Change::PutService(Arc::clone(&named)));
+    let scene = Scene::bounded(Bounds::default(), changes);
+    let proxy = Arc::clone(&scene.proxy);
+    let call = Call {
+        asked: Asked::Service(named, port),
+        ..call("10.0.0.99:4000")
+    };
+    let known = proxy.view().mesh.endpoints(&name("server")).next().cloned();
+    let to = Destination::new(&known.unwrap(), "10.0.0.2:8080".parse().unwrap());
+    let asking = Asking::connection(&call, None);
+    let refusal = soon(raw_refused(&proxy, &call, &asking, &to, 80)).await;
+    assert_eq!(refusal.reason, Reason::PolicyChanged);
+    assert!(refusal.detail.contains("tokens"), "{refusal:?}");
 }

@@ -1,11 +1,12 @@
 //! Hosts that clients name, by requests and connections.
 
 use ambit_model::{Change, NetworkAddress, PortRoutes, ServiceRoutes, Visibility};
-use tokio::io::AsyncWriteExt as _;
-use tokio::net::TcpListener;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
 use crate::call::Asked as AskedFor;
+use crate::connection::Plain;
 use crate::fixtures::{call, endpoint, service};
 use crate::scene::{CLIENT, Scene, head, rest, soon};
 
@@ -307,6 +308,36 @@ async fn a_service_of_the_cluster_is_not_reached_by_a_block_around_it() {
     stage.scene.apply(Change::PutService(Arc::new(other)));
     let refusal = stage.way_to(1).await.unwrap_err();
     assert_eq!(refusal.reason, Reason::OutsideAddress);
+}
+
+#[tokio::test]
+async fn a_connection_is_cut_when_the_address_becomes_that_of_the_mesh() {
+    let mut stage = Stage::of_addresses().await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut client = TcpStream::connect(listener.local_addr().unwrap())
+        .await
+        .unwrap();
+    let (near, _) = listener.accept().await.unwrap();
+    let (proxy, way) = (
+        Arc::clone(&stage.scene.proxy),
+        stage.way_to(1).await.unwrap(),
+    );
+    let call = stage.call();
+    let carried = tokio::spawn(async move {
+        let connection = tokio_util::either::Either::Right(Plain::new(near));
+        crate::tcp::carry(&proxy, &call, connection, way).await;
+    });
+    let (mut server, _) = soon(stage.listener.accept()).await.unwrap();
+    client.write_all(b"hello").await.unwrap();
+    let mut heard = [0; 5];
+    soon(server.read_exact(&mut heard)).await.unwrap();
+    let pod = endpoint("p", "other", "127.0.0.1", Health::Healthy);
+    stage.scene.apply(pod);
+    soon(carried).await.unwrap();
+    assert_eq!(rest(&mut client).await, "");
+    assert_eq!(rest(&mut server).await, "");
+    let labels = ["reason=\"outside_address\""];
+    assert!(stage.scene.sum("ambit_refusals_total", &labels) >= 1.0);
 }
 
 #[tokio::test]
