@@ -69,9 +69,8 @@ async fn the_verified_client_is_told_where_that_is_asked_for_and_nobody_s_claim_
     assert_eq!(told(&scene, &peer, None).await, None);
 }
 
-#[tokio::test]
-async fn only_what_its_first_endpoint_may_have_is_copied() {
-    let (server, shadow) = (Peer::start().await, Peer::start().await);
+/// A rule that has every request copied to the service `shadow`.
+fn copied() -> HttpRule {
     let mirror = Mirror {
         target: BackendTarget::Service {
             name: name("shadow"),
@@ -82,18 +81,33 @@ async fn only_what_its_first_endpoint_may_have_is_copied() {
         of: 1,
         shadow: false,
     };
-    let rule = HttpRule {
+    HttpRule {
         filters: HttpFilters {
             mirrors: vec![mirror],
             ..HttpFilters::default()
         },
         ..HttpRule::default()
-    };
+    }
+}
+
+/// Waits until no copy is under way.
+async fn no_copies(scene: &Scene) {
+    crate::scene::soon(async {
+        while scene.proxy.tasks.running().contains_key("copy") {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn only_what_its_first_endpoint_may_have_is_copied() {
+    let (server, shadow) = (Peer::start().await, Peer::start().await);
     let open = server.serves("server-0", "server");
     let mut changes = vec![service("server"), service("shadow")];
     changes.extend(closed(server.serves("server-0", "server")));
     changes.push(shadow.serves("shadow-0", "shadow"));
-    changes.push(routed(&["server"], rule));
+    changes.push(routed(&["server"], copied()));
     let mut scene = Scene::new(changes);
     let answer = |peer: Peer| peer.answer("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
     let (asked, copied) = (answer(server), answer(shadow));
@@ -108,11 +122,40 @@ async fn only_what_its_first_endpoint_may_have_is_copied() {
     let answer = ask(&scene).await;
     assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
     let count = |count: &AtomicUsize| count.load(Ordering::Relaxed);
-    crate::scene::soon(async {
-        while count(&copied) == 0 {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-    })
-    .await;
+    no_copies(&scene).await;
     assert_eq!((count(&asked), count(&copied)), (1, 1));
+}
+
+/// Routes that lead to each other would make more of them with each turn.
+#[tokio::test]
+async fn a_copy_that_another_waypoint_made_is_not_copied() {
+    for (is_waypoint, hops, copies) in [
+        (true, "1 copy", 0),
+        (true, "1", 1),
+        // Whoever is no waypoint cannot keep its requests from being copied.
+        (false, "1 copy", 1),
+    ] {
+        let (server, shadow) = (Peer::start().await, Peer::start().await);
+        let scene = Scene::new([
+            service("server"),
+            service("shadow"),
+            server.serves("server-0", "server"),
+            shadow.serves("shadow-0", "shadow"),
+            routed(&["server"], copied()),
+        ]);
+        let answer = |peer: Peer| peer.answer("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+        let (asked, copied) = (answer(server), answer(shadow));
+        let mut call = call(CLIENT);
+        call.client.is_waypoint = is_waypoint;
+        let mut client = scene.client_of(call);
+        let get = format!(
+            "GET / HTTP/1.1\r\nHost: s\r\nX-Ambit-Hops: {hops}\r\nConnection: close\r\n\r\n"
+        );
+        client.write_all(get.as_bytes()).await.unwrap();
+        let got = rest(&mut client).await;
+        assert!(got.starts_with("HTTP/1.1 200 "), "{got}");
+        no_copies(&scene).await;
+        let count = |count: &AtomicUsize| count.load(Ordering::Relaxed);
+        assert_eq!((count(&asked), count(&copied)), (1, copies), "{hops}");
+    }
 }

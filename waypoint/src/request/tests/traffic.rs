@@ -446,3 +446,29 @@ async fn a_limit_that_is_raised_holds_at_once() {
     let cluster = cluster.cluster(&name("server"), 80, None).unwrap();
     assert_eq!(cluster.terms.policy.connections.requests, Some(2));
 }
+
+/// There are connections of either width, and of the other one none could be had.
+#[tokio::test]
+async fn a_client_with_much_under_way_shares_the_only_connection() {
+    let peer = Peer::start().await;
+    let bounded = connections(ConnectionPolicy {
+        connections: Some(1),
+        ..ConnectionPolicy::default()
+    });
+    let endpoint = peer.serves("server-0", "server");
+    let scene = Scene::new([ruled("server", bounded), endpoint]);
+    let counts = keeps(peer);
+    let call = crate::fixtures::call(crate::scene::CLIENT);
+    let holder = Arc::clone(&call.holder);
+    let (client, _open) = scene.client_of_http2_of(call).await;
+    let mut busy = Vec::new();
+    for others in [0, 64] {
+        busy.extend((0..others).map(|_| holder.begin()));
+        let request = Request::get("http://s/").body(()).unwrap();
+        let mut sender = soon(client.clone().ready()).await.unwrap();
+        let (answer, _) = sender.send_request(request, true).unwrap();
+        assert_eq!(soon(answer).await.unwrap().status(), 200);
+    }
+    let count = |count: &AtomicUsize| count.load(Ordering::Relaxed);
+    assert_eq!((count(&counts.0), count(&counts.1)), (1, 2));
+}

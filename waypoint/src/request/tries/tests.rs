@@ -229,6 +229,31 @@ async fn a_request_whose_whole_time_is_over_was_not_tried_too_often() {
 }
 
 #[tokio::test]
+async fn a_try_that_could_not_begin_in_time_is_not_waited_for() {
+    let rule = HttpRule {
+        retry: Some(Retry {
+            attempts: 3,
+            backoff: Some(Duration::from_secs(100)),
+            on: RetryOn {
+                gateway_error: true,
+                ..RetryOn::default()
+            },
+        }),
+        timeout: Some(Duration::from_secs(50)),
+        ..HttpRule::default()
+    };
+    let peer = Peer::start().await;
+    let endpoint = peer.serves("server-0", "server");
+    let scene = Scene::new([service("server"), endpoint, routed(&["server"], rule)]);
+    let asked = peer.answer(UNAVAILABLE);
+    // The answer that is there is better than none after a while.
+    let got = ask(&scene).await;
+    assert!(got.starts_with("HTTP/1.1 503 "), "{got}");
+    assert_eq!(asked.load(Ordering::Relaxed), 1);
+    assert!(scene.sum("ambit_request_retries_total", &[]) < 1.0);
+}
+
+#[tokio::test]
 async fn a_body_that_is_not_kept_is_sent_once() {
     let peer = Peer::start().await;
     let endpoint = peer.serves("server-0", "server");

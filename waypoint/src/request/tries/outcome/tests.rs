@@ -57,6 +57,12 @@ async fn what_a_try_came_to_by_how_far_the_request_had_come() {
             None,
         ),
         (
+            Err(TryError::Timeout { asked: false }),
+            Whole,
+            Some(TryOutcome::Timeout),
+            None,
+        ),
+        (
             reset().await,
             Whole,
             Some(TryOutcome::Reset),
