@@ -310,7 +310,7 @@ async fn who_finds_one_that_is_too_old_does_not_wait_for_it() {
         }
         // Also for another endpoint.
         open.push(going_on(&pool, &to, &terms, "/silent"));
-        let begun = std::time::Instant::now();
+        let begun = Instant::now();
         until(|| begun.elapsed() > Duration::from_millis(40)).await;
         exchange_on(&pool, &other, (Version::Http1, &terms)).await;
     }))
