@@ -330,6 +330,7 @@ async fn who_is_gone_keeps_nobody_waiting() {
     });
     let goes_on = going_on(&pool, &one, &terms, "/silent");
     until(|| terms.flow.pool.counts().connections == 1).await;
+    until(|| terms.flow.pool.counts().pending == 0).await;
     let (waiting, own) = (pool.clone(), Arc::clone(&terms));
     let waits = tokio::spawn(async move {
         exchange_on(&waiting, &other, (Version::Http2, &own)).await;
