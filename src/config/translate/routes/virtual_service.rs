@@ -40,7 +40,7 @@ use self::speaks::{Speaks, speaks};
 use super::compile::Wrong;
 use super::expressions::{MOST_OF_NAMESPACE, Room};
 use crate::config::objects::ObjectKey;
-use crate::config::objects::virtual_service::{MAX_MATCHES, VirtualService};
+use crate::config::objects::virtual_service::{HttpRule, MAX_MATCHES, VirtualService};
 use crate::config::problem::{Finding, Severity};
 use crate::config::translate::{Inputs, subject};
 
@@ -250,6 +250,7 @@ impl Reader<'_, '_> {
             let numbered = (index, rule);
             match delegate::effective(self.scene.inputs, key, numbered, &mut left, self.notes) {
                 Ok(effective) => {
+                    self.is_for_port |= effective.is_empty() && self.may_be_for_port(rule);
                     rules.extend(effective.iter().filter_map(|one| self.rule(one)));
                 }
                 Err(wrong) => {
@@ -259,6 +260,11 @@ impl Reader<'_, '_> {
             }
         }
         rules
+    }
+
+    fn may_be_for_port(&self, rule: &HttpRule) -> bool {
+        let port = self.scene.port;
+        port.is_none_or(|port| matches::may_be_for(rule, port))
     }
 
     /// A rule as it is for the port; none if it is not for it, or left out because its matches cannot

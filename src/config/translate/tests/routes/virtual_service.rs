@@ -1,5 +1,8 @@
 //! VirtualServices of services as waypoints get them.
 
+mod connections;
+mod delegates;
+mod edges;
 mod fields;
 
 use super::*;
@@ -151,6 +154,46 @@ fn exports_are_for_the_clients_of_namespaces() {
             "80 all: VirtualService/shop/a/0",
             "80 x: VirtualService/shop/b/0 VirtualService/shop/a/0"
         ]
+    );
+}
+
+#[test]
+fn exports_that_do_not_hold_as_they_are_written_are_said() {
+    let said = |name: &str, export: &str| {
+        let spec = format!("{}, exportTo: [{export}]", to_b("a.shop.svc.cluster.local"));
+        folder(&[virtual_service(name, &spec)]).problems()
+    };
+    for (name, export, expected) in [
+        ("shop/v", "'*'", ""),
+        ("shop/v", "x", ""),
+        ("shop/v", "'~'", "exported nowhere"),
+        ("other/v", ".", ""),
+        ("other/v", "other", ""),
+        ("other/v", "'~'", "exported nowhere"),
+        ("other/v", "'*'", "for clients of namespace other alone"),
+        ("other/v", "., shop", "for clients of namespace other alone"),
+        ("other/v", "shop", "for clients of namespace other alone"),
+        ("istio-system/v", "'*'", ""),
+    ] {
+        let problems = said(name, export);
+        assert_eq!(problems.is_empty(), expected.is_empty(), "{problems}");
+        assert!(problems.contains(expected), "{name} {export}: {problems}");
+    }
+}
+
+#[test]
+fn one_that_names_a_host_twice_names_it_as_precisely_as_it_does_once() {
+    let folder = folder(&[
+        of_year(2026, "shop/both", &to_b("'*.shop.svc.cluster.local', a")),
+        of_year(2020, "shop/wild", &to_b("'*.shop.svc.cluster.local'")),
+    ]);
+    assert_eq!(
+        lists(&folder, "shop/a")[0],
+        "80 all: VirtualService/shop/both/0"
+    );
+    assert_eq!(
+        lists(&folder, "shop/b"),
+        ["80 all: VirtualService/shop/wild/0 VirtualService/shop/both/0"]
     );
 }
 

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::*;
 
 /// The list of requests for port 80 of service `a` that this rule makes, and what is said of it.
-fn list(rule: &str) -> (Value, String) {
+pub(super) fn list(rule: &str) -> (Value, String) {
     let spec = format!("hosts: [a], http: [{{{rule}}}]");
     let folder = folder(&[virtual_service("shop/v", &spec)]);
     let all = routes(&folder, "shop/a").unwrap();
@@ -13,10 +13,10 @@ fn list(rule: &str) -> (Value, String) {
     (list["Http"].clone(), folder.problems())
 }
 
-const TO: &str = "route: [{destination: {host: b}}]";
+pub(super) const TO: &str = "route: [{destination: {host: b}}]";
 
 /// A rule with a destination, which must be followed as it is written.
-fn rule(more: &str) -> Value {
+pub(super) fn rule(more: &str) -> Value {
     let (list, problems) = list(&format!("{TO}, {more}"));
     let said: Vec<&str> = problems
         .lines()
@@ -27,7 +27,7 @@ fn rule(more: &str) -> Value {
 }
 
 /// What a match becomes.
-fn when(one: &str) -> Value {
+pub(super) fn when(one: &str) -> Value {
     let (list, problems) = list(&format!("match: [{{{one}}}], {TO}"));
     assert!(!problems.contains("Error"), "{one}: {problems}");
     list["matches"][0]["when"].clone()

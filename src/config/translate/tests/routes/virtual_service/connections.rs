@@ -1,0 +1,130 @@
+//! Rules for connections, and which rules a port takes that does not say what it speaks.
+
+use super::*;
+
+/// Ports of service `s`: TLS, TCP, and two that do not say what they speak.
+const S: &str = "\
+apiVersion: v1\nkind: Service\nmetadata: {name: s, namespace: shop}
+spec: {clusterIP: 10.96.0.9, ports: [{name: tls, port: 443}, {name: tcp, port: 9000}, {name: p, port: 1}, {name: q, port: 2}]}
+";
+const TO: &str = "route: [{destination: {host: s, port: {number: 9000}}}]";
+
+/// The lists of service `s` with these rules, and what is said.
+fn made(rules: &str) -> (Vec<String>, String) {
+    let mut folder = Folder::of(S);
+    let spec = format!("hosts: [s], {rules}");
+    folder.write("v.yaml", &virtual_service("shop/v", &spec));
+    (lists(&folder, "shop/s"), folder.problems())
+}
+
+#[test]
+fn a_port_takes_the_rules_for_what_it_speaks() {
+    let http = format!("http: [{{{TO}}}]");
+    let tls = |port: &str| format!("tls: [{{match: [{{sniHosts: [a.example]{port}}}], {TO}}}]");
+    let tcp = |port: &str| format!("tcp: [{{match: [{{{port}}}], {TO}}}]");
+    let of = |list: [&str; 4]| -> Vec<String> {
+        let ports = [1, 2, 443, 9000].into_iter().zip(list);
+        let ports = ports.filter(|(_, rule)| !rule.is_empty());
+        ports
+            .map(|(port, rule)| format!("{port} all: VirtualService/shop/v/{rule}"))
+            .collect()
+    };
+    for (rules, expected) in [
+        (http.clone(), of(["0", "0", "", ""])),
+        (tcp(""), of(["tcp/0"; 4])),
+        (tls(""), of(["tls/0", "tls/0", "tls/0", ""])),
+        (
+            format!("{}, {}", tls(""), tcp("")),
+            of(["tls/0", "tls/0", "tls/0", "tcp/0"]),
+        ),
+        (
+            format!("{http}, {}, {}", tls(""), tcp("")),
+            of(["0", "0", "tls/0", "tcp/0"]),
+        ),
+        // Rules that name its number decide.
+        (
+            format!("{http}, {}, {}", tls(", port: 1"), tcp("port: 2")),
+            of(["tls/0", "tcp/0", "", ""]),
+        ),
+    ] {
+        let (lists, problems) = made(&rules);
+        let lists: Vec<String> = lists
+            .into_iter()
+            .filter(|line| !line.ends_with(": ") && !line.ends_with(": VirtualService"))
+            .collect();
+        assert_eq!(lists, expected, "{rules}: {problems}");
+    }
+}
+
+#[test]
+fn connections_that_a_match_cannot_tell_are_refused_and_it_is_named() {
+    for (kind, given, field) in [
+        (
+            "tls",
+            "port: 443, sniHosts: [a.example], sourceNamespace: x",
+            "sourceNamespace",
+        ),
+        (
+            "tls",
+            "port: 443, sniHosts: [a.example], sourceLabels: {a: b}",
+            "sourceLabels",
+        ),
+        (
+            "tls",
+            "port: 443, sniHosts: [a.example], destinationSubnets: [10.0.0.0/8]",
+            "destinationSubnets",
+        ),
+        ("tls", "port: 443", "sniHosts"),
+        ("tls", "port: 443, sniHosts: [10.0.0.1]", "sniHosts[0]"),
+        (
+            "tls",
+            "port: 443, sniHosts: [a.example, 'a b']",
+            "sniHosts[1]",
+        ),
+        ("tcp", "port: 9000, sourceNamespace: x", "sourceNamespace"),
+        ("tcp", "port: 9000, sourceLabels: {a: b}", "sourceLabels"),
+        (
+            "tcp",
+            "port: 9000, destinationSubnets: [10.0.0.0/8]",
+            "destinationSubnets",
+        ),
+        (
+            "tcp",
+            "port: 9000, sourceSubnet: 10.0.0.0/8",
+            "sourceSubnet",
+        ),
+    ] {
+        let (lists, problems) = made(&format!("{kind}: [{{match: [{{{given}}}], {TO}}}]"));
+        let port = if kind == "tls" { 443 } else { 9000 };
+        let line = lists
+            .iter()
+            .find(|line| line.starts_with(&format!("{port} ")));
+        let refused = if kind == "tls" {
+            "443 all: "
+        } else {
+            "9000 all: VirtualService"
+        };
+        assert_eq!(line.map(String::as_str), Some(refused), "{given}");
+        let said = format!("spec.{kind}[0].match[0].{field}: ");
+        assert!(
+            problems.contains("Error") && problems.contains(&said),
+            "{given}: {problems}"
+        );
+    }
+}
+
+#[test]
+fn destinations_of_connections_without_a_share_are_said() {
+    let to = |weights: [u8; 2]| {
+        let one = |weight| {
+            format!("{{destination: {{host: s, port: {{number: 9000}}}}, weight: {weight}}}")
+        };
+        let [first, second] = weights.map(one);
+        made(&format!("tcp: [{{route: [{first}, {second}]}}]")).1
+    };
+    assert!(to([0, 0]).contains("spec.tcp[0].route: no destination with a weight"));
+    let is_fine = |problems: &str| !problems.contains("spec.tcp");
+    assert!(is_fine(&to([0, 1])));
+    // One alone takes all.
+    assert!(is_fine(&made(&format!("tcp: [{{{TO}}}]")).1));
+}
