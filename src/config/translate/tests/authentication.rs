@@ -103,6 +103,12 @@ fn what_it_is_bound_to_or_selects_names_it() {
             "{targetRefs: [{kind: Service, name: web}]}",
             "000000",
         ),
+        // A reference leads nowhere else.
+        (
+            "shop/a",
+            "{targetRefs: [{kind: Service, name: web, namespace: shop}]}",
+            "000000",
+        ),
         (
             "shop/a",
             &format!("{{targetRefs: [{{{GATEWAY}, name: w}}]}}"),
@@ -212,4 +218,80 @@ fn waypoints_can_tell_keys_that_were_fetched() {
     let uris: Vec<_> = rules.map(|rule| rule.jwks_uri.as_deref()).collect();
     let discovered = "https://b/.well-known/openid-configuration";
     assert_eq!(uris, [None, Some(discovered), None]);
+}
+
+#[test]
+fn by_the_address_of_a_pod_nobody_gets_around_what_holds_for_its_services() {
+    const ENTRY: &str = "---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: e, namespace: shop, labels: {ambit.mesh/use-waypoint: w}}
+spec: {hosts: [out.example], resolution: STATIC, ports: [{number: 80, name: http, protocol: HTTP}], workloadSelector: {labels: {app: web}}}
+";
+    for target in [
+        "kind: Service, name: web",
+        "group: networking.istio.io, kind: ServiceEntry, name: e",
+        "group: gateway.networking.k8s.io, kind: Gateway, name: w",
+    ] {
+        let text = object("shop/a", &format!("{{targetRefs: [{{{target}}}]}}"));
+        let folder = Folder::of(&format!("{MESH}{ENTRY}{text}"));
+        let of_pod = |name| names(&workload(&folder, "shop", name).asked_authentications);
+        assert_eq!(of_pod("web"), ["shop/a"], "{target}");
+        assert!(of_pod("db").is_empty(), "{target}");
+    }
+}
+
+#[test]
+fn what_is_bound_to_a_waypoint_that_cannot_serve_is_named_all_the_same() {
+    let text = object("shop/a", "{targetRefs: [{kind: Service, name: web}]}");
+    let mut folder = Folder::of(&format!("{MESH}{text}"));
+    let of_web = |folder: &Folder| names(&service(folder, "web.shop").authentications);
+    assert_eq!(of_web(&folder), ["shop/a"]);
+    let without = MESH.replacen("protocol: HBONE", "protocol: HTTP", 1);
+    folder.write("all.yaml", &format!("{without}{text}"));
+    assert_eq!(of_web(&folder), ["shop/a"]);
+}
+
+#[test]
+fn what_no_waypoint_judges_by_is_said() {
+    for (name, target, expected) in [
+        ("shop/a", "kind: Service, name: web", ""),
+        (
+            "shop/a",
+            "kind: Service, name: db",
+            "no waypoint stands before Service db: no token is verified for it",
+        ),
+        (
+            "shop/a",
+            "kind: Secret, name: web",
+            "is no Gateway or Service of this namespace",
+        ),
+        (
+            "shop/a",
+            "kind: Service, name: web, namespace: bank",
+            "is no Gateway or Service of this namespace",
+        ),
+        (
+            "shop/a",
+            "group: gateway.networking.k8s.io, kind: GatewayClass, name: ambit-waypoint",
+            "a GatewayClass can be named in a root namespace only",
+        ),
+        (
+            "istio-system/a",
+            "group: gateway.networking.k8s.io, kind: GatewayClass, name: ambit-waypoint",
+            "",
+        ),
+    ] {
+        let text = object(name, &format!("{{targetRefs: [{{{target}}}]}}"));
+        let folder = Folder::of(&format!("{MESH}{text}"));
+        let problems = folder.problems();
+        let said: Vec<&str> = problems
+            .lines()
+            .filter(|line| line.contains("RequestAuthentication"))
+            .collect();
+        assert_eq!(said.is_empty(), expected.is_empty(), "{target}: {said:?}");
+        let place = "spec.targetRefs[0]: ";
+        let is_said = |line: &&str| line.contains(place) && line.contains(expected);
+        assert!(said.iter().all(is_said), "{target}: {said:?}");
+    }
 }

@@ -1,5 +1,8 @@
 //! Destination rules of services as waypoints get them.
 
+mod fields;
+mod secrets;
+
 use std::time::Duration;
 
 use ambit_model::{

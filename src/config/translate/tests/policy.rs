@@ -108,6 +108,48 @@ fn rules_become_clauses() {
 }
 
 #[test]
+fn conditions_hold_for_values_and_not_for_others() {
+    for (key, values, expected) in [
+        (
+            "source.ip",
+            ["10.0.0.0/8", "10.0.0.1"],
+            "source_ips: [10.0.0.0/8] not_source_ips: [10.0.0.1/32]",
+        ),
+        (
+            "source.namespace",
+            ["a", "b"],
+            "namespaces: [Exact(\"a\")] not_namespaces: [Exact(\"b\")]",
+        ),
+        (
+            "source.principal",
+            ["a", "b"],
+            "principals: [Exact(\"a\")] not_principals: [Exact(\"b\")]",
+        ),
+        (
+            "destination.ip",
+            ["10.0.0.0/8", "10.0.0.1"],
+            "destination_ips: [10.0.0.0/8] not_destination_ips: [10.0.0.1/32]",
+        ),
+        (
+            "destination.port",
+            ["80", "81"],
+            "destination_ports: [80] not_destination_ports: [81]",
+        ),
+    ] {
+        let [yes, no] = values;
+        let spec =
+            format!("rules: [{{when: [{{key: {key}, values: ['{yes}'], notValues: ['{no}']}}]}}]");
+        assert_eq!(rules(&spec), format!("Allow [({expected})]"));
+    }
+    let accounts = rules(
+        "rules: [{when: [{key: source.serviceAccount, values: [web], notValues: [other/db]}]}]",
+    );
+    let (yes, no) = accounts.split_once("not_service_accounts").unwrap();
+    assert!(yes.contains("web") && yes.contains("shop"), "{accounts}");
+    assert!(no.contains("db") && no.contains("other"), "{accounts}");
+}
+
+#[test]
 fn what_needs_http_never_opens_a_door() {
     let cases = [
         "action: ALLOW, rules: [{to: [{operation: {methods: [GET]}}]}]",

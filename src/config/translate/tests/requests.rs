@@ -54,6 +54,10 @@ fn what_is_left_of_a_policy_behind_its_waypoint_is_of_the_destination() {
             "[(destination_ports: [81])]",
         ),
         (
+            "rules: [{when: [{key: 'request.headers[a]', values: [b]}, {key: destination.ip, values: [10.0.0.0/8], notValues: [10.0.0.1]}]}]",
+            "[(destination_ips: [10.0.0.0/8] not_destination_ips: [10.0.0.1/32])]",
+        ),
+        (
             "rules: [{when: [{key: 'request.headers[:path]', values: [b]}]}]",
             none,
         ),
@@ -95,6 +99,21 @@ fn what_is_left_of_a_policy_behind_its_waypoint_is_of_the_destination() {
         };
         assert_eq!(said, left, "{spec}");
         assert!(policy.requests.is_some(), "{spec}");
+    }
+    // What is bound speaks of what was asked for: all of it is judged before.
+    for (action, left) in [("ALLOW", "[]"), ("DENY", "")] {
+        let spec = format!(
+            "targetRefs: [{{kind: Service, group: '', name: web}}], action: {action}, \
+             rules: [{{to: [{{operation: {{ports: ['80']}}}}]}}]"
+        );
+        let mut folder = folder("", BOUND, &spec);
+        folder.write("gateway.yaml", GATEWAY);
+        let policy = policy(&folder, "shop", "p").unwrap();
+        assert_eq!(
+            in_words(policy.behind.as_deref().unwrap()),
+            left,
+            "{action}"
+        );
     }
     // What is about connections alone says so by itself.
     let folder = folder("", "", "rules: [{from: [{source: {namespaces: [a]}}]}]");

@@ -1,5 +1,7 @@
 //! Service entries as services and workloads.
 
+mod edges;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
