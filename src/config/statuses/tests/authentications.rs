@@ -144,3 +144,15 @@ fn what_became_of_its_keys_is_said() {
             .any(|problem| problem.to_string().contains("it is away"))
     );
 }
+
+#[test]
+fn one_issuer_without_keys_is_enough_for_keys_to_be_missing() {
+    let there = json!({"issuer": "a", "jwks": KEYS});
+    let missing = json!({"issuer": "b"});
+    for rules in [json!([there, missing]), json!([missing, there])] {
+        let bound = json!([{"kind": "Service", "name": "web"}]);
+        let object = ra("shop/r", json!({"targetRefs": bound, "jwtRules": rules}));
+        let said = said(&cluster(&[object]));
+        assert!(said[0].starts_with("r False KeysUnknown: "), "{said:?}");
+    }
+}

@@ -92,6 +92,22 @@ fn an_address_is_that_of_the_oldest_and_others_are_given_new_ones() {
 }
 
 #[test]
+fn one_address_in_a_status_is_that_of_one_host() {
+    let hosts = json!(["a.example.com", "b.example.com"]);
+    let twice = json!({"addresses": [
+        {"value": "240.240.0.7", "host": "b.example.com"},
+        {"value": "240.240.0.7", "host": "a.example.com"},
+    ]});
+    let cluster = Cluster::new(&[entry("e", 1, &hosts, &twice)]);
+    assert_eq!(vips(&cluster, "b.example.com"), ["240.240.0.7"]);
+    assert!(vips(&cluster, "a.example.com").is_empty());
+    let said = status(&cluster, "e").0;
+    let addresses = said["addresses"].as_array().unwrap();
+    assert_eq!(addresses.len(), 2);
+    assert_ne!(addresses[0]["value"], addresses[1]["value"], "{said}");
+}
+
+#[test]
 fn what_counts_and_what_a_star_needs_is_said() {
     let cluster = Cluster::new(&[
         entry("old", 1, &json!(["api.example.com"]), &Value::Null),

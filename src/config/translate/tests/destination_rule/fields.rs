@@ -74,6 +74,10 @@ fn endpoints_warm_up_as_long_as_the_newer_field_says() {
         warm_up("simple: RANDOM, warmup: {duration: 7s}"),
         seconds(7)
     );
+    assert_eq!(
+        warm_up("warmupDurationSecs: 5s, warmup: {duration: 7s}"),
+        seconds(7)
+    );
     assert_eq!(warm_up("simple: RANDOM"), None);
 }
 
