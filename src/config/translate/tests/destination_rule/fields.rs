@@ -199,7 +199,7 @@ fn rules_of_the_waypoints_namespace_go_before_those_of_the_services() {
     let of_service = rule(2020, "shop/r", &simple("RANDOM"));
     let of_waypoint = rule(2026, "infra/r", &simple("ROUND_ROBIN"));
     assert_eq!(
-        balancing(&with(&[of_service.clone()])),
+        balancing(&with(std::slice::from_ref(&of_service))),
         Some(Balancing::Random)
     );
     let both = with(&[of_service, of_waypoint]);
