@@ -98,6 +98,7 @@ fn a_time_out_and_retries_hold_exactly_at_a_server_that_misbehaves_in_every_way(
             slow_body(&fronted, &server);
             one_slow_head(&fronted, &server);
             total_time(&fronted, &server);
+            slow_upload(&fronted, &server);
         });
         scope.spawn(|| quick_ones(&fronted, &server));
     });
@@ -154,6 +155,23 @@ fn total_time(fronted: &Fronted, server: &Scripted) {
             "{took:?}"
         );
     }
+}
+
+/// By an HTTPRoute time counts from the head of a request, also while the client has not sent all of it.
+fn slow_upload(fronted: &Fronted, server: &Scripted) {
+    let (path, limit) = ("/once/upload/0", Duration::from_millis(500));
+    let mut client = fronted.connect(80);
+    let began = Instant::now();
+    let begun = format!("POST {path} HTTP/1.1\r\nHost: server\r\nContent-Length: 4\r\n\r\nbo");
+    client.send(begun).unwrap();
+    // It waits for the answer with the rest.
+    assert_eq!(client.answer().unwrap().status, 504);
+    let took = began.elapsed();
+    assert!(
+        took >= limit && took < limit + Duration::from_secs(2),
+        "{took:?}"
+    );
+    assert_eq!(server.heard_at(path).len(), 0);
 }
 
 fn quick_ones(fronted: &Fronted, server: &Scripted) {

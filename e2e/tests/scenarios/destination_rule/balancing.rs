@@ -1,11 +1,37 @@
 //! How requests are spread: algorithms, subsets, sessions by header and cookie.
 
-use ambit_e2e::scripted::Scripted;
+use std::thread;
+use std::time::Duration;
+
+use ambit_e2e::scripted::{Deed, Scripted};
 
 use super::{apply, await_endpoints, endpoints, rule};
 use crate::fronted::Fronted;
 
 const PODS: [&str; 3] = ["one", "two", "three"];
+/// What the slow one takes for an answer, where it is slow.
+const SLOW: Duration = Duration::from_millis(50);
+
+/// Servers that say their names, the last of which takes its time for what begins with `/uneven`.
+fn servers(fronted: &Fronted) -> [Scripted; 3] {
+    PODS.map(|name| {
+        let script = move |heard: &ambit_e2e::scripted::Heard, _: usize| {
+            if name == PODS[2] && heard.path().starts_with("/uneven") {
+                thread::sleep(SLOW);
+            }
+            Deed::answer(200, name)
+        };
+        Scripted::start(&fronted.pod(name), 8080, script).unwrap()
+    })
+}
+
+/// Many at once, as many of them at each server as this.
+fn uneven(fronted: &Fronted, servers: &[Scripted; 3], path: &str) -> [usize; 3] {
+    let url = format!("http://server{path}");
+    let report = fronted.run("h2load", &["--h1", "-n900", "-c12", "-t1", &url]);
+    assert!(report.contains("900 2xx"), "{report}");
+    servers.each_ref().map(|server| server.heard_at(path).len())
+}
 
 fn balanced(fronted: &Fronted, policy: &str, is_known: impl Fn(&serde_json::Value) -> bool) {
     let text = rule(&format!(
@@ -21,7 +47,7 @@ fn balanced(fronted: &Fronted, policy: &str, is_known: impl Fn(&serde_json::Valu
 #[test]
 fn requests_are_spread_as_the_rule_says() {
     let fronted = Fronted::start(&PODS);
-    let servers = PODS.map(|name| Scripted::saying(&fronted.pod(name), 8080, name).unwrap());
+    let servers = servers(&fronted);
     let shares = |path: &str| servers.each_ref().map(|server| server.heard_at(path).len());
 
     balanced(&fronted, "{simple: ROUND_ROBIN}", |known| {
@@ -33,6 +59,8 @@ fn requests_are_spread_as_the_rule_says() {
     );
     assert!(report.contains("300 2xx"), "{report}");
     assert_eq!(shares("/turns"), [100; 3]);
+    // Whatever each of them takes.
+    assert_eq!(uneven(&fronted, &servers, "/uneven/turns"), [300; 3]);
 
     balanced(&fronted, "{simple: LEAST_REQUEST}", |known| {
         known == "LeastRequest"
@@ -43,7 +71,21 @@ fn requests_are_spread_as_the_rule_says() {
     );
     assert!(report.contains("3000 2xx"), "{report}");
     for share in shares("/least") {
-        assert!((800..1200).contains(&share), "{:?}", shares("/least"));
+        // On a busy machine one may be quicker than the other.
+        assert!((600..1500).contains(&share), "{:?}", shares("/least"));
+    }
+    // What is under way counts: of those who answer at once each has a multiple of the slow one's.
+    let [one, two, slow] = uneven(&fronted, &servers, "/uneven/least");
+    assert!(
+        one.min(two) > 2 * slow,
+        "{one} and {two}, the slow one {slow}"
+    );
+
+    balanced(&fronted, "{simple: RANDOM}", |known| known == "Random");
+    let random = uneven(&fronted, &servers, "/uneven/random");
+    // 5.3 times the deviation of a share of one in three.
+    for share in random {
+        assert!((225..=375).contains(&share), "{random:?}");
     }
 
     let by_header = "{consistentHash: {httpHeaderName: x-user}}";

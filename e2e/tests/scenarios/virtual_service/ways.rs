@@ -1,6 +1,7 @@
 //! Time for all tries, several copies, origins of browsers, redirects in parts, and ports.
 
-use std::time::Instant;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use ambit_e2e::scripted::{Deed, Scripted, Then};
 use ambit_e2e::wait::wait_until;
@@ -49,7 +50,8 @@ const RULES: &str = r"
 fn time_copies_origins_redirects_and_ports_are_as_the_rules_say() {
     let fronted = Fronted::start(&["one", "two", "three"]);
     let one = Scripted::start(&fronted.pod("one"), 8080, |heard, _| {
-        match heard.path().starts_with("/slow") {
+        let path = heard.path();
+        match path.starts_with("/slow") && !path.starts_with("/slow/upload") {
             true => Deed::new("", Then::Hang),
             false => Deed::answer(200, "one"),
         }
@@ -67,6 +69,8 @@ fn time_copies_origins_redirects_and_ports_are_as_the_rules_say() {
     assert!((950..1900).contains(&took.as_millis()), "{took:?}");
     assert_eq!(one.heard_at("/slow").len(), 3);
     assert_eq!(fronted.logged("/slow").field("response_flags"), "UT");
+
+    slow_upload(&fronted, &one);
 
     let args = ["--h1", "-n2000", "-c4", "-t1", "http://server/copied"];
     assert!(fronted.run("h2load", &args).contains("2000 2xx"));
@@ -108,6 +112,30 @@ fn time_copies_origins_redirects_and_ports_are_as_the_rules_say() {
     let mut other = fronted.connect(9000);
     let answer = other.get("/", "").unwrap();
     assert_eq!(answer.body, "of the other port");
+}
+
+/// Time counts from the end of a request: neither is a long upload late, nor a try of it.
+fn slow_upload(fronted: &Fronted, one: &Scripted) {
+    let upload = |path: &str| {
+        let mut client = fronted.connect(80);
+        let head = format!("POST {path} HTTP/1.1\r\nHost: server\r\nContent-Length: 6\r\n\r\n");
+        client.send(head).unwrap();
+        for part in ["a ", "bo", "dy"] {
+            // The client's own time, of which there is more than the rule has for all.
+            thread::sleep(Duration::from_millis(600));
+            client.send(part).unwrap();
+        }
+        let sent = Instant::now();
+        (client.answer().unwrap().status, sent.elapsed())
+    };
+    assert_eq!(upload("/slow/upload").0, 200);
+    let heard = one.heard_at("/slow/upload");
+    assert_eq!(heard.len(), 1);
+    assert_eq!(heard.first().unwrap().body, b"a body");
+    // From then on it does count.
+    let (status, took) = upload("/slow/answer");
+    assert_eq!(status, 504);
+    assert!((950..1900).contains(&took.as_millis()), "{took:?}");
 }
 
 /// What browsers ask before they ask, and what they are told afterwards.
