@@ -34,7 +34,7 @@ const PATIENCE: Duration = Duration::from_millis(500);
 const MOST: usize = 10_000;
 /// The same of addresses outside of the mesh; for a further one another goes that is not in use.
 const MOST_OUTSIDE: usize = 70_000;
-/// Whatever names lead to, and whoever writes them, there is room for more.
+/// Whatever names lead to, and whoever writes them, there is room for more, such as what raw connections go to.
 const _: () = assert!(MOST_OUTSIDE > (names::MOST + asked::MOST) * names::MOST_ADDRESSES);
 /// After so long without an answer an address is asked for again, when somebody wants to go there.
 const AGAIN: Duration = Duration::from_secs(5);
@@ -151,6 +151,13 @@ impl Callers {
         let (presence, _) = self.ask(address, Purpose::Outside)?;
         let until = tokio::time::Instant::now() + PATIENCE;
         self.answer(address, until).await.then_some(presence)
+    }
+
+    /// What keeps it asked for who is at an address outside of the mesh, whether it is known or not; `None`
+    /// where there is no room.
+    pub(crate) fn keep_outside(&self, address: IpAddr) -> Option<Presence> {
+        let asked = self.ask(address.to_canonical(), Purpose::Outside);
+        asked.map(|(presence, _)| presence)
     }
 
     /// The control plane has answered for these addresses: what it has said of them is in force.

@@ -116,8 +116,8 @@ pub(crate) fn is_outside_still(view: &View, to: &Destination) -> Result<(), Refu
     let Some(why) = forbidden(view, to.address.ip()) else {
         return Ok(());
     };
-    let (host, address) = (to.host.as_deref().unwrap_or_default(), to.address);
-    let detail = format!("{host} is at {address}, which is {why}");
+    let host = to.host.as_deref().unwrap_or("what was asked for");
+    let detail = format!("{host} is at {}, which is {why}", to.address);
     Err(Refusal::new(Reason::OutsideAddress, detail))
 }
 

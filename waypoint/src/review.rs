@@ -43,7 +43,8 @@ impl Review {
         self.policies.send_replace(());
     }
 
-    /// Has those judged by it that go out of the mesh: addresses may be others' now.
+    /// Has those judged by it that go out of the mesh: addresses may be others' now. It costs each of them two
+    /// look-ups.
     pub(crate) fn begin_outside(&self) {
         self.addresses.send_replace(());
     }
@@ -52,7 +53,7 @@ impl Review {
 /// Waits until `judge` refuses after a change.
 async fn refused_after(
     mut changes: watch::Receiver<()>,
-    judge: impl Fn() -> Result<(), Refusal>,
+    mut judge: impl FnMut() -> Result<(), Refusal>,
 ) -> Refusal {
     loop {
         if changes.changed().await.is_err() {
@@ -84,10 +85,18 @@ async fn taken(proxy: &Proxy, to: &Destination) -> Refusal {
         return std::future::pending().await;
     }
     let mut changes = proxy.review.addresses.subscribe();
-    // While it is kept who comes is told, also where no name leads to the address any more.
-    let _present = proxy.callers.outside(to.address.ip()).await;
+    // It may be known by now.
     changes.mark_changed();
-    refused_after(changes, || is_outside_still(&proxy.view(), to)).await
+    // While it is kept who comes is told, also where no name leads to the address any more. Without room it is
+    // tried again when something is told.
+    let mut kept = None;
+    let judge = || {
+        kept = kept
+            .take()
+            .or_else(|| proxy.callers.keep_outside(to.address.ip()));
+        is_outside_still(&proxy.view(), to)
+    };
+    refused_after(changes, judge).await
 }
 
 /// Waits until policy refuses a connection that is passed on to this destination,

@@ -2,6 +2,7 @@
 
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use ambit_model::{
@@ -143,6 +144,26 @@ async fn what_goes_out_of_the_mesh_ends_when_somebody_of_the_mesh_is_there() {
             assert!(refusal.detail.contains(OUTSIDE), "{refusal:?}");
         }
     }
+}
+
+/// The control plane may be away for long, and has to be asked still when it is back.
+#[tokio::test(start_paused = true)]
+async fn who_is_at_an_address_outside_is_asked_for_as_long_as_a_connection_is_open() {
+    let workload = entry_at("e", "server", OUTSIDE);
+    let known = Change::PutWorkload(Arc::clone(&workload));
+    let scene = Scene::new([service("server"), known]);
+    scene.silent.store(true, Ordering::Relaxed);
+    let (proxy, call) = (Arc::clone(&scene.proxy), call("10.0.0.99:4000"));
+    let address = SocketAddr::new(workload.addresses[0], 5432);
+    let to = Destination::new(&workload, address);
+    let asking = Asking::connection(&call, None);
+    {
+        let mut raw = pin!(raw_refused(&proxy, &call, &asking, &to, 5432));
+        let ended = timeout(Duration::from_mins(1), &mut raw).await;
+        assert!(ended.is_err(), "{ended:?}");
+        assert!(proxy.callers.is_kept(address.ip()));
+    }
+    assert!(!proxy.callers.is_kept(address.ip()));
 }
 
 /// Who is at an address inside of the mesh is nobody else.

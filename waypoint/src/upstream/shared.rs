@@ -122,7 +122,7 @@ struct Connection {
 impl Connection {
     /// Whether it takes no requests any more, for its age or since it is closed. Then it counts no longer
     /// either, if it goes on.
-    fn retires(&self, lifetime: Option<Duration>, now: Instant) -> bool {
+    fn retire(&self, lifetime: Option<Duration>, now: Instant) -> bool {
         let retires = self.sender.is_closed() || is_over(self.since, lifetime, now);
         if retires && self.load.streams() > 0 {
             self.load.vacate();
@@ -271,7 +271,7 @@ impl Shared {
                     connection.idle = None;
                 }
                 let is_old = now.saturating_duration_since(since) >= connection.bounds.longest;
-                let retires = connection.retires(connection.bounds.lifetime, now);
+                let retires = connection.retire(connection.bounds.lifetime, now);
                 !retires && (connection.idle.is_none() || !is_old)
             });
             !state.connections.is_empty() || Arc::strong_count(slot) > 1
@@ -285,9 +285,11 @@ impl Shared {
         let mut others = others.filter(|(key, _)| key.cluster == beside.cluster);
         others.any(|(_, slot)| {
             let connections = &mut slot.state.lock().connections;
+            // One that is closed, without a request, has no place to give.
+            connections.retain(|one| !one.sender.is_closed() || one.load.streams() > 0);
             let mut all = connections.iter();
-            let spare = all
-                .position(|one| one.load.streams() == 0 || one.retires(one.bounds.lifetime, now));
+            let spare =
+                all.position(|one| one.load.streams() == 0 || one.retire(one.bounds.lifetime, now));
             spare.map(|at| connections.remove(at)).is_some()
         });
     }
@@ -320,7 +322,7 @@ impl Slot {
         let mut state = self.state.lock();
         let now = clock::now();
         state.connections.retain(|c| {
-            let retires = c.retires(bounds.lifetime, now);
+            let retires = c.retire(bounds.lifetime, now);
             !retires && !c.load.is_spent(bounds)
         });
         let mut open = state.connections.iter_mut();

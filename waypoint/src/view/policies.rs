@@ -7,7 +7,7 @@ use foldhash::fast::RandomState;
 use imbl::shared_ptr::DefaultSharedPtr;
 use imbl::{GenericHashMap, OrdMap};
 
-/// Every request looks into these, by names that the cluster has given.
+/// Every request looks into these, by names that no client chooses.
 type HashMap<K, V> = GenericHashMap<K, V, RandomState, DefaultSharedPtr>;
 
 /// The policies that say something of requests; those about connections alone are in the mesh.

@@ -249,9 +249,10 @@ impl Reader<'_, '_> {
         for (index, rule) in object.spec.http.iter().enumerate() {
             let numbered = (index, rule);
             match delegate::effective(self.scene.inputs, key, numbered, &mut left, self.notes) {
-                Ok(effective) => {
-                    self.is_for_port |= effective.is_empty() && self.may_be_for_port(rule);
-                    rules.extend(effective.iter().filter_map(|one| self.rule(one)));
+                Ok(stands) => {
+                    // What was delegated, and can be met by nothing, is not open for it.
+                    self.is_for_port |= stands.lacks_some && self.may_be_for_port(rule);
+                    rules.extend(stands.rules.iter().filter_map(|one| self.rule(one)));
                 }
                 Err(wrong) => {
                     let alone = Effective::of(key, index, rule);

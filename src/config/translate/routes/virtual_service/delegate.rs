@@ -53,6 +53,14 @@ impl<'a> Effective<'a> {
     }
 }
 
+/// The rules that a rule stands for.
+#[derive(Debug)]
+pub(super) struct Stands<'a> {
+    pub(super) rules: Vec<Effective<'a>>,
+    /// Some of the delegate's can never hold together with it, and are not among them.
+    pub(super) lacks_some: bool,
+}
+
 /// The rules that a rule stands for, with at most as many matches as are `left` of an object's.
 pub(super) fn effective<'a>(
     inputs: &Inputs<'a>,
@@ -60,9 +68,12 @@ pub(super) fn effective<'a>(
     (index, rule): (usize, &'a HttpRule),
     left: &mut usize,
     notes: &mut Notes,
-) -> Result<Vec<Effective<'a>>, Wrong> {
+) -> Result<Stands<'a>, Wrong> {
     let Some(delegate) = &rule.delegate else {
-        return Ok(vec![Effective::of(key, index, rule)]);
+        return Ok(Stands {
+            rules: vec![Effective::of(key, index, rule)],
+            lacks_some: false,
+        });
     };
     let field = format!("spec.http[{index}].delegate");
     let namespace = delegate.namespace.as_ref();
@@ -100,7 +111,7 @@ pub(super) fn effective<'a>(
         );
         Wrong::unsupported(field, what, "cut the object in two")
     })?;
-    let mut all = Vec::new();
+    let (mut all, mut lacks_some) = (Vec::new(), false);
     for (place, theirs) in object.spec.http.iter().enumerate() {
         let merged = merged(rule, theirs);
         if merged.matches.is_empty() && !(rule.matches.is_empty() && theirs.matches.is_empty()) {
@@ -108,6 +119,7 @@ pub(super) fn effective<'a>(
             let advice = "make the matches there narrower ones of these";
             let field = format!("spec.http[{index}].match");
             notes.warn(key, Finding::new(field, what, advice));
+            lacks_some = true;
             continue;
         }
         let alone = Effective::of(wanted, place, theirs);
@@ -121,7 +133,10 @@ pub(super) fn effective<'a>(
             ..alone
         });
     }
-    Ok(all)
+    Ok(Stands {
+        rules: all,
+        lacks_some,
+    })
 }
 
 /// A delegate's rule for the requests of a rule that delegates to it.

@@ -353,12 +353,14 @@ async fn one_that_has_carried_as_many_as_it_may_keeps_its_place() {
     let on = (Version::Http2, &terms);
     let watch = ask_on(&pool, &to, on, "/watch").await.unwrap();
     let (waiting, home, own) = (pool.clone(), Arc::clone(&to), Arc::clone(&terms));
-    let waits = tokio::spawn(async move {
+    let mut waits = tokio::spawn(async move {
         exchange_on(&waiting, &home, (Version::Http2, &own)).await;
     });
     until(|| terms.flow.pool.counts().pending == 1).await;
     pool.sweep(clock::now());
-    tokio::task::yield_now().await;
+    // Were there a place, it would have been made by then.
+    let early = timeout(Duration::from_millis(100), &mut waits).await;
+    assert!(early.is_err(), "{early:?}");
     assert_eq!(connections.load(Ordering::SeqCst), 1);
     drop(watch);
     soon(waits).await.unwrap();

@@ -143,18 +143,26 @@ fn a_request_has_to_meet_both_matches() {
 
 #[test]
 fn where_no_rule_of_a_delegate_can_hold_nothing_passes() {
-    let lists_with = |port: &str| {
+    let lists_with = |port: &str, beside: &str| {
         let root = format!(
             "hosts: [a], http: [{{match: [{{uri: {{prefix: /a}}{port}}}], delegate: {{name: d}}}}]"
         );
-        let theirs = "http: [{match: [{uri: {prefix: /b}}], route: [{destination: {host: b}}]}]";
+        let theirs = format!(
+            "http: [{{match: [{{uri: {{prefix: /b}}}}], route: [{{destination: {{host: b}}}}]}}{beside}]"
+        );
         let folder = folder(&[
             virtual_service("shop/root", &root),
-            virtual_service("shop/d", theirs),
+            virtual_service("shop/d", &theirs),
         ]);
         assert!(folder.problems().contains("never holds together"));
         lists(&folder, "shop/a")
     };
-    assert_eq!(lists_with(""), ["80 all: ", "81 all: "]);
-    assert_eq!(lists_with(", port: 81"), ["81 all: "]);
+    assert_eq!(lists_with("", ""), ["80 all: ", "81 all: "]);
+    assert_eq!(lists_with(", port: 81", ""), ["81 all: "]);
+    // One that holds on another port opens none.
+    let beside = ", {match: [{uri: {prefix: /a/x}, port: 81}], route: [{destination: {host: b}}]}";
+    assert_eq!(
+        lists_with("", beside),
+        ["80 all: ", "81 all: VirtualService/shop/d/1"]
+    );
 }
