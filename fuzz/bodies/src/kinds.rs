@@ -1,13 +1,15 @@
-//! Objects of Istio's kinds: what a user may write as the `spec` of one, among services that it can be about.
-//! What can be read is translated and told of, and the same is made of it when it comes a second time.
+//! Objects of Istio's kinds: what a user may write as the `spec` of one, among others that it can be about.
+//! What can be read is translated and told of. The same is made of it when it comes a second time, and when
+//! all come at once; and when it goes nothing of it is left.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use ambit::config::problem::Origin;
 use ambit::config::store::ObjectEvent;
 use ambit::config::{self, Batch, Configuration, documents, objects};
 
-/// A service behind a waypoint, one that is not, and a pod of each.
+/// A service behind a waypoint, one that is not, and a pod of each; a host outside, and a server of others;
+/// rules to be delegated to, and subsets to be sent to.
 const AROUND: &str = "
 apiVersion: v1
 kind: Namespace
@@ -33,7 +35,36 @@ kind: Pod
 metadata: {name: web-0, namespace: shop, uid: a, labels: {app: web, version: v1}}
 spec: {nodeName: n, serviceAccountName: web, containers: [{name: main}]}
 status: {phase: Running, podIP: 10.0.0.1, podIPs: [{ip: 10.0.0.1}], conditions: [{type: Ready, status: \"True\"}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: db-0, namespace: other, uid: b, labels: {app: db}}
+spec: {nodeName: n, serviceAccountName: db, containers: [{name: main}]}
+status: {phase: Running, podIP: 10.0.0.2, podIPs: [{ip: 10.0.0.2}], conditions: [{type: Ready, status: \"True\"}]}
+---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: out, namespace: shop}
+spec: {hosts: [out.example], addresses: [192.0.2.9], resolution: DNS, ports: [{number: 80, name: http, protocol: HTTP}, {number: 443, name: tls, protocol: TLS}]}
+---
+apiVersion: networking.istio.io/v1
+kind: WorkloadEntry
+metadata: {name: vm, namespace: shop}
+spec: {address: 192.0.2.8, labels: {app: vm}}
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: d, namespace: shop}
+spec: {http: [{match: [{uri: {prefix: /d/1}, headers: {x: {exact: a}}}, {method: {exact: GET}}], route: [{destination: {host: web, subset: v1}}]}, {redirect: {uri: /e}}]}
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: subsets, namespace: shop}
+spec: {host: web, trafficPolicy: {loadBalancer: {simple: RANDOM}}, subsets: [{name: v1, labels: {version: v1}}]}
 ";
+
+/// What can be read of it.
+static EVENTS: LazyLock<Vec<ObjectEvent>> = LazyLock::new(|| events("around", AROUND));
 
 /// `VirtualService`.
 pub fn virtual_service(bytes: &[u8]) {
@@ -71,18 +102,44 @@ fn object(version: &str, kind: &str, spec: &[u8]) {
     let text = format!(
         "apiVersion: {version}\nkind: {kind}\nmetadata: {{name: it, namespace: shop}}\nspec:\n  {spec}\n"
     );
-    let around = events("around", AROUND);
     let own = events("own", &text);
     let mut configuration = Configuration::new(config::Settings::default());
-    configuration.apply(batch(around));
+    configuration.apply(batch(EVENTS.clone()));
+    let before = contents(&configuration);
     configuration.apply(batch(own.clone()));
-    let problems = format!("{:?}", configuration.problems());
-    let again = configuration.apply(batch(own));
+    let with = contents(&configuration);
+    let again = configuration.apply(batch(own.clone()));
     assert!(
         again.is_empty(),
         "the same object makes a change: {again:?}"
     );
-    assert_eq!(problems, format!("{:?}", configuration.problems()));
+    assert_eq!(with, contents(&configuration));
+    let mut at_once = Configuration::new(config::Settings::default());
+    at_once.apply(batch([EVENTS.clone(), own.clone()].concat()));
+    assert_eq!(with, contents(&at_once));
+    configuration.apply(batch(own.iter().map(removal).collect()));
+    assert_eq!(before, contents(&configuration));
+}
+
+/// The model, and what is said, in an order of its own.
+fn contents(configuration: &Configuration) -> Vec<String> {
+    let mesh = configuration.mesh();
+    let mut lines: Vec<String> = Vec::new();
+    lines.extend(mesh.workloads().map(|it| format!("{it:?}")));
+    lines.extend(mesh.services().map(|it| format!("{it:?}")));
+    lines.extend(mesh.policies().map(|it| format!("{it:?}")));
+    lines.extend(mesh.all_routes().map(|it| format!("{it:?}")));
+    lines.extend(mesh.authentications().map(|it| format!("{it:?}")));
+    lines.extend(configuration.problems().iter().map(|it| format!("{it:?}")));
+    lines.sort();
+    lines
+}
+
+fn removal(event: &ObjectEvent) -> ObjectEvent {
+    ObjectEvent::Remove {
+        file: "own".into(),
+        key: event.key(),
+    }
 }
 
 fn batch(events: Vec<ObjectEvent>) -> Batch {

@@ -30,6 +30,42 @@ fn every_target_survives_its_corpus() {
     }
 }
 
+/// What `-dict` of libFuzzer takes: words in quotes, with escapes of quotes, of backslashes and of bytes.
+fn is_word(line: &str) -> bool {
+    let inner = line
+        .strip_prefix('"')
+        .and_then(|rest| rest.strip_suffix('"'));
+    let Some(inner) = inner.filter(|inner| !inner.is_empty()) else {
+        return false;
+    };
+    let mut rest = inner.replace(r"\\", "").replace(r#"\""#, "");
+    while let Some((before, byte)) = rest.split_once(r"\x") {
+        let Some((digits, after)) = byte.split_at_checked(2) else {
+            return false;
+        };
+        if u8::from_str_radix(digits, 16).is_err() {
+            return false;
+        }
+        rest = format!("{before}{after}");
+    }
+    !rest.contains(['"', '\\'])
+}
+
+#[test]
+fn every_dictionary_has_its_target_and_holds_words() {
+    for file in std::fs::read_dir(corpus().join("../dictionaries")).unwrap() {
+        let path = file.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap();
+        assert!(
+            TARGETS.iter().any(|(target, _)| *target == name),
+            "{name} is nobody's dictionary"
+        );
+        for line in std::fs::read_to_string(&path).unwrap().lines() {
+            assert!(is_word(line), "{name}: {line}");
+        }
+    }
+}
+
 #[test]
 fn every_corpus_has_its_target() {
     for folder in std::fs::read_dir(corpus()).unwrap() {
