@@ -4,17 +4,20 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
+use ambit_kit::clock;
 use ambit_model::{
-    Action, AppProtocol, Backend, BackendTarget, Change, GatewayAddress, Health, HttpBackend,
-    HttpFilters, HttpMatch, HttpRoutes, HttpRule, IpFamilies, LoadBalancing, Locality, Policy,
-    PolicyName, PolicyOrigin, PortMapping, PortRoutes, RequestAction, RequestPolicy, RequestRule,
-    RouteList, RoutedMatch, Rule, Scope, Service, ServiceName, ServicePort, ServiceRoutes,
-    ServiceTraffic, TunnelProtocol, WaypointPolicy, Workload, WorkloadType, WorkloadUid,
+    Action, AppProtocol, Backend, BackendTarget, Change, ConnectionPolicy, GatewayAddress, Health,
+    HttpBackend, HttpFilters, HttpMatch, HttpRoutes, HttpRule, IpFamilies, LoadBalancing, Locality,
+    Policy, PolicyName, PolicyOrigin, PortMapping, PortPolicies, PortRoutes, RequestAction,
+    RequestPolicy, RequestRule, RouteList, RoutedMatch, Rule, Scope, Service, ServiceName,
+    ServicePort, ServiceRoutes, ServiceTraffic, TrafficPolicy, TunnelProtocol, WaypointPolicy,
+    Workload, WorkloadType, WorkloadUid,
 };
 
 use crate::call::{Asked, Call, Client};
 use crate::drain::Drain;
 use crate::pressure::holders::Holders;
+use crate::view::{Terms, View};
 
 /// A connection of a client at this address, for the service `server`.
 pub(crate) fn call(client: &str) -> Call {
@@ -82,6 +85,30 @@ pub(crate) fn ruled(short: &str, traffic: ServiceTraffic) -> Change {
         traffic: Some(Arc::new(traffic)),
         ..Service::clone(&plain)
     }))
+}
+
+/// What holds for all of a service.
+pub(crate) fn traffic(any: TrafficPolicy) -> ServiceTraffic {
+    let whole = PortPolicies {
+        any,
+        ..PortPolicies::default()
+    };
+    ServiceTraffic {
+        whole,
+        ..ServiceTraffic::default()
+    }
+}
+
+/// The terms of service `server` with these bounds.
+pub(crate) fn terms(connections: ConnectionPolicy) -> Arc<Terms> {
+    let any = TrafficPolicy {
+        connections,
+        ..TrafficPolicy::default()
+    };
+    let mut view = View::new(name("waypoint"), IpAddr::from([10, 0, 0, 1]));
+    view.apply(ruled("server", traffic(any)), clock::now());
+    let cluster = view.cluster(&name("server"), 80, None).unwrap();
+    Arc::clone(&cluster.terms)
 }
 
 /// That a service has no routes.

@@ -1,11 +1,11 @@
 use std::sync::Arc;
 
 use ambit_identity::testing::{Authority, Leaf};
-use ambit_model::{Change, CredentialUse, OutsideTls, PortPolicies, ServiceTraffic, TrafficPolicy};
+use ambit_model::{Change, CredentialUse, OutsideTls, TrafficPolicy};
 use ambit_wire::encode::credential_entry;
 
 use super::*;
-use crate::fixtures::{ruled, service};
+use crate::fixtures::{ruled, service, traffic};
 
 const NAME: &str = "shop/c";
 
@@ -45,13 +45,7 @@ fn mesh(names_it: bool) -> Mesh {
         tls: Some(Arc::new(tls)),
         ..TrafficPolicy::default()
     };
-    let traffic = ServiceTraffic {
-        whole: PortPolicies {
-            any,
-            ..PortPolicies::default()
-        },
-        ..ServiceTraffic::default()
-    };
+    let traffic = traffic(any);
     let change: Change = match names_it {
         true => ruled("partner", traffic),
         false => service("partner"),

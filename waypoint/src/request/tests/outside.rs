@@ -2,12 +2,12 @@
 
 use ambit_identity::outside::OutsideRoots;
 use ambit_identity::testing::{Authority, Leaf};
-use ambit_model::{Change, OutsideTls, PortPolicies, ServiceTraffic, TrafficPolicy, Workload};
+use ambit_model::{Change, OutsideTls, TrafficPolicy, Workload};
 use tokio::io::AsyncWriteExt as _;
 use tokio_rustls::rustls::version::TLS13;
 
 use super::super::*;
-use crate::fixtures::{entry, ruled, service};
+use crate::fixtures::{entry, ruled, service, traffic};
 use crate::scene::{Peer, Scene, rest, soon};
 
 const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: s\r\nConnection: close\r\n\r\n";
@@ -20,15 +20,7 @@ fn by_tls(tls: OutsideTls) -> Change {
         tls: Some(Arc::new(tls)),
         ..TrafficPolicy::default()
     };
-    let whole = PortPolicies {
-        any,
-        ..PortPolicies::default()
-    };
-    let traffic = ServiceTraffic {
-        whole,
-        ..ServiceTraffic::default()
-    };
-    ruled("server", traffic)
+    ruled("server", traffic(any))
 }
 
 async fn ask(scene: &Scene) -> String {

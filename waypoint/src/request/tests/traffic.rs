@@ -5,12 +5,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use ambit_balance::Ejection;
 use ambit_model::{
     Balancing, Change, ConnectionPolicy, HashKey, HashPolicy, HashTable, HttpRule, OutlierPolicy,
-    PortPolicies, Retry, RetryOn, ServiceTraffic, Subset, TrafficPolicy, Workload,
+    Retry, RetryOn, ServiceTraffic, Subset, TrafficPolicy, Workload,
 };
 use tokio::io::{AsyncWriteExt as _, DuplexStream};
 
 use super::super::*;
-use crate::fixtures::{name, routed, ruled, service};
+use crate::fixtures::{name, routed, ruled, service, traffic};
 use crate::scene::{Peer, Scene, head, rest, soon};
 
 const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: s\r\nConnection: close\r\n\r\n";
@@ -18,19 +18,8 @@ const WELL: &str = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
 const BAD: &str = "HTTP/1.1 500 Bad\r\nContent-Length: 0\r\n\r\n";
 const CLUSTER: &str = "cluster_name=\"outbound|80||server.shop.svc.cluster.local\"";
 
-fn whole(any: TrafficPolicy) -> ServiceTraffic {
-    let whole = PortPolicies {
-        any,
-        ..PortPolicies::default()
-    };
-    ServiceTraffic {
-        whole,
-        ..ServiceTraffic::default()
-    }
-}
-
 fn connections(connections: ConnectionPolicy) -> ServiceTraffic {
-    whole(TrafficPolicy {
+    traffic(TrafficPolicy {
         connections,
         ..TrafficPolicy::default()
     })
@@ -38,7 +27,7 @@ fn connections(connections: ConnectionPolicy) -> ServiceTraffic {
 
 fn hashed(by: HashKey) -> ServiceTraffic {
     let table = HashTable::Maglev(1021);
-    whole(TrafficPolicy {
+    traffic(TrafficPolicy {
         balancing: Some(Balancing::Hash(HashPolicy { by, table })),
         ..TrafficPolicy::default()
     })
@@ -115,7 +104,7 @@ async fn an_endpoint_that_fails_is_ejected_and_never_the_last_one() {
     };
     let (bad, also_bad) = (Peer::start().await, Peer::start().await);
     let mut scene = Scene::new([
-        ruled("server", whole(policy)),
+        ruled("server", traffic(policy)),
         bad.serves("server-0", "server"),
         also_bad.serves("server-1", "server"),
     ]);
@@ -166,7 +155,7 @@ async fn a_client_that_is_slow_to_send_has_no_endpoint_ejected() {
     let peers = [Peer::start().await, Peer::start().await];
     let mut scene = Scene::new([
         service("server"),
-        ruled("server", whole(policy)),
+        ruled("server", traffic(policy)),
         routed(&["server"], rule),
         peers[0].serves("server-0", "server"),
         peers[1].serves("server-1", "server"),
@@ -243,7 +232,7 @@ async fn a_connection_that_nobody_uses_makes_room_for_one_to_another_endpoint() 
         ..TrafficPolicy::default()
     };
     let scene = Scene::new([
-        ruled("server", whole(policy)),
+        ruled("server", traffic(policy)),
         one.serves("server-0", "server"),
         other.serves("server-1", "server"),
     ]);

@@ -5,13 +5,11 @@ use std::sync::atomic::Ordering;
 
 use std::time::Duration;
 
-use ambit_model::{
-    Change, ConnectionPolicy, HttpRule, PortPolicies, ServiceTraffic, TrafficPolicy,
-};
+use ambit_model::{Change, ConnectionPolicy, HttpRule, ServiceTraffic, TrafficPolicy};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 
 use super::*;
-use crate::fixtures::{closed, routed, ruled, service};
+use crate::fixtures::{closed, routed, ruled, service, traffic};
 use crate::scene::{Peer, Scene, head, rest};
 
 const BAD: &str = "HTTP/1.1 500 Bad\r\nContent-Length: 0\r\n\r\n";
@@ -309,11 +307,5 @@ fn retries_at_once(most: u32) -> ServiceTraffic {
         },
         ..TrafficPolicy::default()
     };
-    ServiceTraffic {
-        whole: PortPolicies {
-            any,
-            ..PortPolicies::default()
-        },
-        ..ServiceTraffic::default()
-    }
+    traffic(any)
 }

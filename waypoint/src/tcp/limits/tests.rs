@@ -1,30 +1,13 @@
 //! With time that passes when nothing else is to be done.
 
-use ambit_model::{ConnectionPolicy, PortPolicies, ServiceTraffic, TrafficPolicy};
+use ambit_model::ConnectionPolicy;
 use tokio::time::{sleep, timeout};
 
 use super::*;
-use crate::fixtures::{name, ruled};
-use crate::view::View;
+use crate::fixtures::terms;
 
 fn limits(connections: ConnectionPolicy) -> Limits {
-    let any = TrafficPolicy {
-        connections,
-        ..TrafficPolicy::default()
-    };
-    let whole = PortPolicies {
-        any,
-        ..PortPolicies::default()
-    };
-    let traffic = ServiceTraffic {
-        whole,
-        ..ServiceTraffic::default()
-    };
-    let mut view = View::new(name("waypoint"), "10.0.0.1".parse().unwrap());
-    view.apply(ruled("server", traffic), clock::now());
-    Limits::of(Some(
-        &view.cluster(&name("server"), 80, None).unwrap().terms,
-    ))
+    Limits::of(Some(&terms(connections)))
 }
 
 fn seconds(count: u64) -> Option<Duration> {

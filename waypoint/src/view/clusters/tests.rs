@@ -4,23 +4,12 @@ use std::time::Duration;
 
 use ambit_balance::{Ask, Outcome};
 use ambit_model::{
-    Change, Health, Locality, LocalityPolicy, OutlierPolicy, PortPolicies, ServiceTraffic, Workload,
+    Change, Health, Locality, LocalityPolicy, OutlierPolicy, ServiceTraffic, Workload,
 };
 
 use super::*;
-use crate::fixtures::{endpoint, name, ruled};
+use crate::fixtures::{endpoint, name, ruled, traffic};
 use crate::view::View;
-
-fn whole(any: TrafficPolicy) -> ServiceTraffic {
-    let whole = PortPolicies {
-        any,
-        ..PortPolicies::default()
-    };
-    ServiceTraffic {
-        whole,
-        ..ServiceTraffic::default()
-    }
-}
 
 /// A pod of this service in this zone.
 fn pod(name: &str, service: &str, address: &str, zone: &str, health: Health) -> Change {
@@ -67,7 +56,7 @@ fn shares(view: &View) -> [usize; 2] {
 fn two_zones(policy: TrafficPolicy) -> Vec<Change> {
     vec![
         pod("waypoint-0", "waypoint", "10.0.0.1", "a", Health::Healthy),
-        ruled("cart", whole(policy)),
+        ruled("cart", traffic(policy)),
         pod("cart-0", "cart", "10.0.0.2", "a", Health::Healthy),
         pod("cart-1", "cart", "10.0.0.3", "b", Health::Healthy),
     ]
@@ -140,7 +129,7 @@ fn who_is_ejected_stays_so_over_changes_and_comes_back_in_time() {
     assert_eq!(shares(&view), [0, 100]);
     let due = view.due().unwrap();
     assert_eq!(due, now + Duration::from_secs(30));
-    view.apply(ruled("cart", whole(policy(3))), now);
+    view.apply(ruled("cart", traffic(policy(3))), now);
     assert_eq!(shares(&view), [0, 100]);
     assert!(view.tick(now).is_empty());
     assert_eq!(view.tick(due).len(), 1);

@@ -10,8 +10,8 @@ use proptest::sample::select;
 use proptest::test_runner::Config;
 use tokio::task::JoinHandle;
 
-use super::bounds::terms;
 use super::*;
+use crate::fixtures::terms;
 
 #[derive(Clone, Copy, Debug)]
 struct Limits {

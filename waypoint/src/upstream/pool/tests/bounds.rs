@@ -1,30 +1,9 @@
 //! What a DestinationRule says of connections.
 
-use ambit_model::{ConnectionPolicy, PortPolicies, ServiceTraffic, TrafficPolicy};
+use ambit_model::ConnectionPolicy;
 
 use super::*;
-use crate::fixtures::{name, ruled};
-use crate::view::View;
-
-/// The terms of a cluster for which this holds.
-pub(super) fn terms(connections: ConnectionPolicy) -> Arc<Terms> {
-    let any = TrafficPolicy {
-        connections,
-        ..TrafficPolicy::default()
-    };
-    let whole = PortPolicies {
-        any,
-        ..PortPolicies::default()
-    };
-    let traffic = ServiceTraffic {
-        whole,
-        ..ServiceTraffic::default()
-    };
-    let mut view = View::new(name("waypoint"), IpAddr::from([10, 0, 0, 1]));
-    view.apply(ruled("server", traffic), clock::now());
-    let cluster = view.cluster(&name("server"), 80, None).unwrap();
-    Arc::clone(&cluster.terms)
-}
+use crate::fixtures::terms;
 
 async fn ask_on(
     pool: &HttpPool,
