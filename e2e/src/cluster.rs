@@ -92,6 +92,12 @@ impl Cluster {
         })
     }
 
+    /// Waits until nothing is left of what scenarios have made: kube-proxy has rules for their services, and
+    /// for the ports of the mesh on them.
+    pub fn clear(&self) -> Result<()> {
+        sandbox::sweep(&self.kubectl)
+    }
+
     /// Builds the images and puts them where the nodes find them.
     pub fn build_images(&self, options: &Options) -> Result<()> {
         images::build(&self.access, options)

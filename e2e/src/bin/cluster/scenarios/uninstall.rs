@@ -29,6 +29,7 @@ true
 "#;
 
 pub(super) fn run(cluster: &Cluster) -> Result<String> {
+    cluster.clear()?;
     let shop = cluster.sandbox("uninstall")?;
     shop.enrol()?;
     let (server, client) = (Echo::one("server"), Echo::one("client"));
