@@ -15,6 +15,21 @@ use ambit_model::{Policy, PolicyName, Service, Workload};
 
 use crate::config::fixture::Folder;
 
+/// A waypoint `w` of this namespace, which services of all namespaces may use, and these objects.
+fn behind_waypoint(namespace: &str, objects: &str) -> String {
+    format!(
+        "
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {{name: w, namespace: {namespace}}}
+spec:
+  gatewayClassName: ambit-waypoint
+  listeners: [{{name: mesh, port: 15008, protocol: HBONE, allowedRoutes: {{namespaces: {{from: All}}}}}}]
+---
+{objects}"
+    )
+}
+
 /// The workload of a pod.
 fn workload<'a>(folder: &'a Folder, namespace: &str, name: &str) -> &'a Workload {
     let found = folder.configuration.mesh().workload_by_pod(namespace, name);

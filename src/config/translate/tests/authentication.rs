@@ -1,19 +1,12 @@
 //! Which request authentications hold for what.
 
-use super::{names, service, workload};
+use super::{behind_waypoint, names, service, workload};
 use crate::config::fixture::Folder;
 use crate::config::keys::KeySource;
 
-/// Waypoint `w`, the services `web`, which is bound to it, and `db`, which is not, and their pods; in another
+/// Behind a waypoint `w`: the services `web`, which is bound to it, and `db`, which is not, and their pods; in another
 /// namespace `far`, which is bound to it too.
 const MESH: &str = "
-apiVersion: gateway.networking.k8s.io/v1
-kind: Gateway
-metadata: {name: w, namespace: shop}
-spec:
-  gatewayClassName: ambit-waypoint
-  listeners: [{name: mesh, port: 15008, protocol: HBONE, allowedRoutes: {namespaces: {from: All}}}]
----
 apiVersion: v1
 kind: Service
 metadata: {name: web, namespace: shop, labels: {ambit.mesh/use-waypoint: w}}
@@ -45,6 +38,11 @@ metadata: {name: all, namespace: shop, labels: {ambit.mesh/waypoint-for: all}}
 spec: {gatewayClassName: other, listeners: [{name: mesh, port: 15008, protocol: HBONE}]}
 ";
 
+/// That, and these objects.
+fn mesh(objects: &str) -> String {
+    behind_waypoint("shop", &format!("{MESH}{objects}"))
+}
+
 fn object(name: &str, spec: &str) -> String {
     let (namespace, name) = name.split_once('/').unwrap();
     format!(
@@ -68,8 +66,8 @@ fn holding(folder: &Folder) -> [Vec<String>; 6] {
 
 /// The same after each of two ways to it: all at once, and the object last.
 fn holding_with(text: &str) -> [Vec<String>; 6] {
-    let at_once = Folder::of(&format!("{MESH}{text}"));
-    let mut later = Folder::of(MESH);
+    let at_once = Folder::of(&mesh(text));
+    let mut later = Folder::of(&mesh(""));
     later.write("later.yaml", text);
     assert_eq!(holding(&at_once), holding(&later), "{text}");
     let found = holding(&later);
@@ -164,9 +162,9 @@ fn what_it_is_bound_to_or_selects_names_it() {
 
 #[test]
 fn one_that_cannot_be_read_is_told_to_nobody_unless_it_could_once() {
-    let folder = Folder::of(&format!("{MESH}{}", object("shop/a", "{jwtRules: [{}]}")));
+    let folder = Folder::of(&mesh(&object("shop/a", "{jwtRules: [{}]}")));
     assert_eq!(folder.configuration.mesh().authentications().len(), 0);
-    let mut folder = Folder::of(MESH);
+    let mut folder = Folder::of(&mesh(""));
     let good = object("shop/a", "{jwtRules: [{issuer: a}]}");
     folder.write("a.yaml", &good);
     folder.write("a.yaml", &object("shop/a", "{jwtRules: [{}]}"));
@@ -180,7 +178,7 @@ fn one_that_cannot_be_read_is_told_to_nobody_unless_it_could_once() {
 #[test]
 fn keys_that_were_fetched_travel_with_the_rule() {
     let rules = "{jwtRules: [{issuer: a, jwksUri: https://a/keys}, {issuer: 'https://b'}]}";
-    let mut folder = Folder::of(&format!("{MESH}{}", object("shop/a", rules)));
+    let mut folder = Folder::of(&mesh(&object("shop/a", rules)));
     let wanted = folder.configuration.wanted_keys();
     let (uri, issuer) = (
         KeySource::Uri("https://a/keys".into()),
@@ -212,7 +210,7 @@ fn waypoints_can_tell_keys_that_were_fetched() {
     let rules = format!(
         "{{jwtRules: [{{issuer: a, jwksUri: 'https://a/keys', jwks: '{keys}'}}, {{issuer: 'https://b/'}}, {{issuer: c}}]}}"
     );
-    let folder = Folder::of(&format!("{MESH}{}", object("shop/a", &rules)));
+    let folder = Folder::of(&mesh(&object("shop/a", &rules)));
     let mut all = folder.configuration.mesh().authentications();
     let rules = all.next().unwrap().rules.iter();
     let uris: Vec<_> = rules.map(|rule| rule.jwks_uri.as_deref()).collect();
@@ -234,7 +232,7 @@ spec: {hosts: [out.example], resolution: STATIC, ports: [{number: 80, name: http
         "group: gateway.networking.k8s.io, kind: Gateway, name: w",
     ] {
         let text = object("shop/a", &format!("{{targetRefs: [{{{target}}}]}}"));
-        let folder = Folder::of(&format!("{MESH}{ENTRY}{text}"));
+        let folder = Folder::of(&mesh(&format!("{ENTRY}{text}")));
         let of_pod = |name| names(&workload(&folder, "shop", name).asked_authentications);
         assert_eq!(of_pod("web"), ["shop/a"], "{target}");
         assert!(of_pod("db").is_empty(), "{target}");
@@ -244,10 +242,10 @@ spec: {hosts: [out.example], resolution: STATIC, ports: [{number: 80, name: http
 #[test]
 fn what_is_bound_to_a_waypoint_that_cannot_serve_is_named_all_the_same() {
     let text = object("shop/a", "{targetRefs: [{kind: Service, name: web}]}");
-    let mut folder = Folder::of(&format!("{MESH}{text}"));
+    let mut folder = Folder::of(&mesh(&text));
     let of_web = |folder: &Folder| names(&service(folder, "web.shop").authentications);
     assert_eq!(of_web(&folder), ["shop/a"]);
-    let without = MESH.replacen("protocol: HBONE", "protocol: HTTP", 1);
+    let without = mesh("").replacen("protocol: HBONE", "protocol: HTTP", 1);
     folder.write("all.yaml", &format!("{without}{text}"));
     assert_eq!(of_web(&folder), ["shop/a"]);
 }
@@ -283,7 +281,7 @@ fn what_no_waypoint_judges_by_is_said() {
         ),
     ] {
         let text = object(name, &format!("{{targetRefs: [{{{target}}}]}}"));
-        let folder = Folder::of(&format!("{MESH}{text}"));
+        let folder = Folder::of(&mesh(&text));
         let problems = folder.problems();
         let said: Vec<&str> = problems
             .lines()

@@ -9,7 +9,7 @@ use ambit_model::{
     Balancing, HttpVersion, Keepalive, LocalityPolicy, OutlierPolicy, TrafficPolicy,
 };
 
-use super::{service, workload};
+use super::{behind_waypoint, service, workload};
 use crate::config::fixture::Folder;
 use crate::config::problem::Severity;
 

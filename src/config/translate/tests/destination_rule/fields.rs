@@ -178,15 +178,8 @@ fn of_two_subsets_of_one_name_that_of_the_older_rule_holds() {
     assert_eq!(said(&folder, "shop/old"), "");
 }
 
-/// Service `web` and the host `out.example` of namespace `shop`, behind a waypoint of namespace `infra`.
+/// Service `web` of namespace `shop`, behind a waypoint of namespace `infra`.
 const ELSEWHERE: &str = "
-apiVersion: gateway.networking.k8s.io/v1
-kind: Gateway
-metadata: {name: w, namespace: infra}
-spec:
-  gatewayClassName: ambit-waypoint
-  listeners: [{name: mesh, port: 15008, protocol: HBONE, allowedRoutes: {namespaces: {from: All}}}]
----
 apiVersion: v1
 kind: Service
 metadata: {name: web, namespace: shop, labels: {ambit.mesh/use-waypoint: w, ambit.mesh/use-waypoint-namespace: infra}}
@@ -195,7 +188,10 @@ spec: {clusterIP: 10.96.0.1, selector: {app: web}, ports: [{name: http, port: 80
 
 #[test]
 fn rules_of_the_waypoints_namespace_go_before_those_of_the_services() {
-    let with = |rules: &[String]| Folder::of(&format!("{ELSEWHERE}{}", rules.concat()));
+    let with = |rules: &[String]| {
+        let objects = format!("{ELSEWHERE}{}", rules.concat());
+        Folder::of(&behind_waypoint("infra", &objects))
+    };
     let of_service = rule(2020, "shop/r", &simple("RANDOM"));
     let of_waypoint = rule(2026, "infra/r", &simple("ROUND_ROBIN"));
     assert_eq!(

@@ -9,26 +9,20 @@ use crate::config::problem::Origin;
 use crate::config::store::ObjectEvent;
 use crate::config::{Batch, Configuration, Settings, documents, objects};
 
-/// The host `out.example` of namespace `shop`, behind a waypoint of namespace `infra`.
+/// The host `out.example` of namespace `shop`.
 const OUT: &str = "
-apiVersion: gateway.networking.k8s.io/v1
-kind: Gateway
-metadata: {name: w, namespace: infra}
-spec:
-  gatewayClassName: ambit-waypoint
-  listeners: [{name: mesh, port: 15008, protocol: HBONE, allowedRoutes: {namespaces: {from: All}}}]
----
 apiVersion: networking.istio.io/v1
 kind: ServiceEntry
-metadata: {name: out, namespace: shop, labels: {ambit.mesh/use-waypoint: w, ambit.mesh/use-waypoint-namespace: infra}}
+metadata: {name: out, namespace: shop, labels: {ambit.mesh/use-waypoint: w, ambit.mesh/use-waypoint-namespace: NAMESPACE}}
 spec: {hosts: [out.example], resolution: DNS, ports: [{number: 443, name: http, protocol: HTTP}]}
 ";
 
-/// The TLS with the host that a rule of this namespace asks for, and what is said.
-fn asked(out: &str, namespace: &str, reads_credentials: bool) -> (Arc<OutsideTls>, String) {
+/// The TLS with the host behind a waypoint of one namespace that a rule of another asks for, and what is said.
+fn asked(waypoint: &str, namespace: &str, reads_credentials: bool) -> (Arc<OutsideTls>, String) {
     let name = format!("{namespace}/r");
     let spec = "host: out.example, trafficPolicy: {tls: {mode: MUTUAL, credentialName: c}}";
-    let text = format!("{out}{}", rule(2026, &name, spec));
+    let out = OUT.replace("NAMESPACE", waypoint);
+    let text = behind_waypoint(waypoint, &format!("{out}{}", rule(2026, &name, spec)));
     let documents = documents::parse_documents(text.as_bytes()).unwrap();
     let items = documents.into_iter().flatten().flat_map(objects::items);
     let events = items.map(|(_, item)| ObjectEvent::Put {
@@ -52,7 +46,7 @@ fn asked(out: &str, namespace: &str, reads_credentials: bool) -> (Arc<OutsideTls
 
 #[test]
 fn secrets_are_those_of_the_waypoints_namespace() {
-    let (own, said) = asked(OUT, "infra", true);
+    let (own, said) = asked("infra", "infra", true);
     let credential = own.credential.as_ref().unwrap();
     assert_eq!(
         (&*credential.name, credential.certificate),
@@ -60,7 +54,7 @@ fn secrets_are_those_of_the_waypoints_namespace() {
     );
     assert_eq!(said, "");
     // A rule of the host's namespace holds, but its Secret is not given to a waypoint of another one.
-    let (other, said) = asked(OUT, "shop", true);
+    let (other, said) = asked("infra", "shop", true);
     assert_eq!(other.credential, None);
     let why = other.unusable.as_deref().unwrap();
     assert!(why.contains("of their own namespace only"), "{why}");
@@ -69,12 +63,7 @@ fn secrets_are_those_of_the_waypoints_namespace() {
         "{said}"
     );
     // Behind a waypoint of its own namespace it is.
-    let near = OUT.replace("namespace: infra", "namespace: shop");
-    let near = near.replace(
-        "use-waypoint-namespace: infra",
-        "use-waypoint-namespace: shop",
-    );
-    let (near, said) = asked(&near, "shop", true);
+    let (near, said) = asked("shop", "shop", true);
     assert_eq!(&*near.credential.as_ref().unwrap().name, "shop/c");
     assert_eq!(said, "");
 }
@@ -82,7 +71,7 @@ fn secrets_are_those_of_the_waypoints_namespace() {
 #[test]
 fn where_no_secrets_are_read_nothing_is_sent() {
     for namespace in ["infra", "shop"] {
-        let (tls, said) = asked(OUT, namespace, false);
+        let (tls, said) = asked("infra", namespace, false);
         assert_eq!(tls.credential, None);
         let why = tls.unusable.as_deref().unwrap();
         assert!(why.contains("reads no Secrets"), "{why}");
