@@ -120,14 +120,16 @@ struct Connection {
 }
 
 impl Connection {
-    /// Whether it takes no requests any more, for its age or since it is closed. Then it counts no longer
-    /// either, if it goes on.
-    fn retire(&self, lifetime: Option<Duration>, now: Instant) -> bool {
-        let retires = self.sender.is_closed() || is_over(self.since, lifetime, now);
-        if retires && self.load.streams() > 0 {
+    /// Whether it takes no requests any more, for its age or since it is closed.
+    fn is_retired(&self, lifetime: Option<Duration>, now: Instant) -> bool {
+        self.sender.is_closed() || is_over(self.since, lifetime, now)
+    }
+
+    /// It is let go of. If requests go on on it, it counts no longer.
+    fn leave(&self) {
+        if self.load.streams() > 0 {
             self.load.vacate();
         }
-        retires
     }
 }
 
@@ -271,8 +273,11 @@ impl Shared {
                     connection.idle = None;
                 }
                 let is_old = now.saturating_duration_since(since) >= connection.bounds.longest;
-                let retires = connection.retire(connection.bounds.lifetime, now);
-                !retires && (connection.idle.is_none() || !is_old)
+                if connection.is_retired(connection.bounds.lifetime, now) {
+                    connection.leave();
+                    return false;
+                }
+                connection.idle.is_none() || !is_old
             });
             !state.connections.is_empty() || Arc::strong_count(slot) > 1
         });
@@ -287,10 +292,12 @@ impl Shared {
             let connections = &mut slot.state.lock().connections;
             // One that is closed, without a request, has no place to give.
             connections.retain(|one| !one.sender.is_closed() || one.load.streams() > 0);
-            let mut all = connections.iter();
-            let spare =
-                all.position(|one| one.load.streams() == 0 || one.retire(one.bounds.lifetime, now));
-            spare.map(|at| connections.remove(at)).is_some()
+            let is_spare = |one: &Connection| {
+                one.load.streams() == 0 || one.is_retired(one.bounds.lifetime, now)
+            };
+            let spare = connections.iter().position(is_spare);
+            let spare = spare.map(|at| connections.remove(at));
+            spare.inspect(Connection::leave).is_some()
         });
     }
 
@@ -322,8 +329,11 @@ impl Slot {
         let mut state = self.state.lock();
         let now = clock::now();
         state.connections.retain(|c| {
-            let retires = c.retire(bounds.lifetime, now);
-            !retires && !c.load.is_spent(bounds)
+            if c.is_retired(bounds.lifetime, now) {
+                c.leave();
+                return false;
+            }
+            !c.load.is_spent(bounds)
         });
         let mut open = state.connections.iter_mut();
         if let Some(found) = open.find(|c| c.number > newer_than && c.load.has_room(bounds)) {
