@@ -54,24 +54,24 @@ impl Wire {
             Protocol::Grpc => {
                 let shaken = http2::handshake(TokioExecutor::new(), tcp).await;
                 let (sender, connection) = shaken.map_err(|error| refused(&error))?;
-                drop(self.tasks.spawn("collector", async move {
-                    if let Err(error) = connection.await {
-                        tracing::debug!(%error, "the connection to the collector has ended");
-                    }
-                }));
+                self.drive(connection);
                 Ok(Sender::Http2(sender))
             }
             Protocol::Http(_) => {
                 let shaken = http1::handshake(tcp).await;
                 let (sender, connection) = shaken.map_err(|error| refused(&error))?;
-                drop(self.tasks.spawn("collector", async move {
-                    if let Err(error) = connection.await {
-                        tracing::debug!(%error, "the connection to the collector has ended");
-                    }
-                }));
+                self.drive(connection);
                 Ok(Sender::Http1(sender))
             }
         }
+    }
+
+    fn drive(&self, connection: impl Future<Output = hyper::Result<()>> + Send + 'static) {
+        drop(self.tasks.spawn("collector", async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "the connection to the collector has ended");
+            }
+        }));
     }
 
     fn request(&self, body: Bytes) -> Result<Request<Full<Bytes>>, Refused> {

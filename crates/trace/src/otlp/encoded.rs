@@ -59,11 +59,8 @@ impl From<&Span<'_>> for Encoded {
 
 /// As many bytes as the span takes, or a few more.
 fn room(span: &Span<'_>) -> usize {
-    let of_attribute = |(name, value): &(&str, Value<'_>)| {
-        let value = length_of_value(value);
-        let inner = length_of(name) + 1 + encoded_len_varint(value as u64) + value;
-        1 + encoded_len_varint(inner as u64) + inner
-    };
+    let of_attribute =
+        |(name, value): &(&str, Value<'_>)| length_of_message(length_of_attribute(name, value));
     let attributes: usize = span.attributes.iter().map(of_attribute).sum();
     let error = span.error.map_or(0, length_of);
     REST + length_of(span.state) + length_of(span.name) + attributes + error
@@ -71,17 +68,21 @@ fn room(span: &Span<'_>) -> usize {
 
 /// `KeyValue`, with the `AnyValue` in it.
 fn attribute(field: u8, name: &str, value: &Value<'_>, out: &mut Vec<u8>) {
-    let length = length_of_value(value);
-    let whole = length_of(name) + 1 + encoded_len_varint(length as u64) + length;
-    begin(field, whole, out);
+    begin(field, length_of_attribute(name, value), out);
     bytes(1, name.as_bytes(), out);
-    begin(2, length, out);
+    begin(2, length_of_value(value), out);
     match value {
         Value::Text(text) => bytes(1, text.as_bytes(), out),
         Value::Number(value) => number(3, value.cast_unsigned(), out),
     }
 }
 
+/// Bytes of a `KeyValue`.
+fn length_of_attribute(name: &str, value: &Value<'_>) -> usize {
+    length_of(name) + length_of_message(length_of_value(value))
+}
+
+/// Bytes of an `AnyValue`.
 fn length_of_value(value: &Value<'_>) -> usize {
     match value {
         Value::Text(text) => length_of(text),
@@ -91,7 +92,12 @@ fn length_of_value(value: &Value<'_>) -> usize {
 
 /// Bytes of a field that is a text.
 fn length_of(text: &str) -> usize {
-    1 + encoded_len_varint(text.len() as u64) + text.len()
+    length_of_message(text.len())
+}
+
+/// Bytes of a field that is a text or message of this length.
+fn length_of_message(length: usize) -> usize {
+    1 + encoded_len_varint(length as u64) + length
 }
 
 /// Before the bytes of a text or message. Fields of these messages are below 16.
