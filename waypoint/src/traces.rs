@@ -261,9 +261,13 @@ impl Trace {
             return;
         }
         let failed = has_failed(exchange);
-        if !self.is_sampled && !failed {
-            return;
+        if self.is_sampled || failed {
+            self.tell(exchange, failed, |span| self.tracer.spans.put(span));
         }
+    }
+
+    /// The spans of a request that is over now: those of its tries, and its own.
+    fn tell(&self, exchange: &Exchange<'_>, failed: bool, put: impl Fn(&Span<'_>)) {
         // The time of day is asked for once.
         let (now, wall) = (clock::now(), clock::wall());
         let at = |then: Instant| {
@@ -290,7 +294,7 @@ impl Trace {
             let status = attempt.status.map(i64::from);
             attributes.extend(status.map(|status| ("http.status_code", status.into())));
             let error = attempt.error();
-            self.tracer.spans.put(&Span {
+            put(&Span {
                 id: attempt.id,
                 parent: Some(self.span),
                 kind: Kind::Client,
@@ -302,7 +306,7 @@ impl Trace {
                 ..whole
             });
         }
-        self.tracer.spans.put(&whole);
+        put(&whole);
     }
 
     /// What there is to say of the request. What rules ask for stands in place of the usual.

@@ -1,7 +1,8 @@
 mod grpc;
 
+use std::cell::RefCell;
 use std::sync::atomic::AtomicUsize;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use ambit_model::TraceTag;
 use ambit_telemetry::{Ends, Onward};
@@ -181,6 +182,52 @@ async fn the_caller_s_trace_goes_on_with_a_span_for_each_try() {
     // Two tries, and the request.
     await_sent(&traces, 3).await;
     assert_eq!(requests.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test]
+async fn spans_have_their_parents_and_times() {
+    let traces = traces("127.0.0.1:1", 0, false);
+    let incoming = headers("traceparent", PARENT);
+    let begun = traces.begin(&incoming, &Tracing::default(), clock::now());
+    let mut trace = begun.unwrap();
+    let begin_try = |trace: &mut Trace| {
+        let mut sent = HeaderMap::new();
+        let address = "10.0.0.1:8080".parse().unwrap();
+        trace.try_begins(address).write(&mut sent);
+        sent["traceparent"].to_str().unwrap()[36..52].to_owned()
+    };
+    let first = begin_try(&mut trace);
+    trace.try_ended(Some(503), None);
+    let last = begin_try(&mut trace);
+    // Its story takes four seconds: the first try begins after one and ends after two, the last begins
+    // after three and goes on.
+    let (seconds, now) = (Duration::from_secs, clock::now());
+    trace.began = now - seconds(4);
+    trace.tries[0].began = now - seconds(3);
+    trace.tries[0].ended = Some(now - seconds(2));
+    trace.tries[1].began = now - seconds(1);
+    let told = RefCell::new(Vec::new());
+    let wall = clock::wall();
+    let ago = |time: SystemTime| match wall.duration_since(time) {
+        Ok(ago) => ago.as_secs_f64().round(),
+        Err(later) => later.duration().as_secs_f64().round(),
+    };
+    trace.tell(&exchange(&Ends::default(), 200), false, |span| {
+        let ids = [Some(span.id), span.parent].map(|id| id.unwrap().to_string());
+        let error = span.error.map(str::to_owned);
+        told.borrow_mut()
+            .push((ids, [ago(span.began), ago(span.ended)], error));
+    });
+    let own = trace.texts().1.to_owned();
+    let error = |text: &str| Some(text.to_owned());
+    assert_eq!(
+        told.into_inner(),
+        [
+            ([first, own.clone()], [3.0, 2.0], error("it answered 503")),
+            ([last, own.clone()], [1.0, 0.0], error("it was given up")),
+            ([own, "00f067aa0ba902b7".to_owned()], [4.0, 0.0], None),
+        ]
+    );
 }
 
 #[tokio::test]
