@@ -13,14 +13,15 @@ use parking_lot::RwLock;
 #[derive(Debug, Default)]
 pub(crate) struct Credentials {
     held: RwLock<HashMap<Arc<str>, Held>>,
-    versions: AtomicU64,
+    /// Counts changes of that. It is counted while nobody else reads or writes them.
+    changes: AtomicU64,
 }
 
 /// One of them.
 #[derive(Clone, Debug)]
 pub(super) struct Held {
     pub(super) papers: OutsidePapers,
-    /// Tells it from what was held under that name before; never 0.
+    /// Tells it from what was held under that name before: the number of the change.
     pub(super) version: u64,
     /// The control plane does not tell of it any more.
     is_forsaken: bool,
@@ -29,19 +30,21 @@ pub(super) struct Held {
 impl Credentials {
     /// Holds this, in the place of what was held.
     pub(crate) fn put(&self, name: Arc<str>, papers: OutsidePapers) {
-        let version = self.versions.fetch_add(1, Ordering::Relaxed) + 1;
         tracing::info!(credential = %name, "for TLS with hosts outside of the mesh");
+        let mut all = self.held.write();
         let held = Held {
             papers,
-            version,
+            version: self.change(),
             is_forsaken: false,
         };
-        self.held.write().insert(name, held);
+        all.insert(name, held);
     }
 
     /// Holds it no longer.
     pub(crate) fn remove(&self, name: &str) {
-        if self.held.write().remove(name).is_some() {
+        let mut all = self.held.write();
+        if all.remove(name).is_some() {
+            self.change();
             tracing::info!(credential = %name, "is gone");
         }
     }
@@ -57,14 +60,30 @@ impl Credentials {
     pub(crate) fn sweep(&self, is_named: impl Fn(&str) -> bool) {
         if self.held.read().values().any(|held| held.is_forsaken) {
             let stays = |name: &str, held: &Held| !held.is_forsaken || is_named(name);
-            self.held.write().retain(|name, held| stays(name, held));
+            let mut all = self.held.write();
+            all.retain(|name, held| stays(name, held));
+            self.change();
         }
     }
 
-    /// What tells connections that were begun by what is held from others: 0 if nothing is.
+    /// Counts a change, and says which one it is.
+    fn change(&self) -> u64 {
+        self.changes.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// What tells connections that are begun from now on from those of before. Where nothing is held that is so
+    /// after each change: a connection that is asked for just before something is held is begun by that, and must
+    /// not be found when it is gone.
     pub(crate) fn version(&self, asked: &CredentialUse) -> u64 {
-        let held = self.held.read();
-        held.get(&asked.name).map_or(0, |held| held.version)
+        let all = self.held.read();
+        let held = all.get(&asked.name).map(|held| held.version);
+        held.unwrap_or_else(|| self.changes.load(Ordering::Relaxed))
+    }
+
+    /// Whether something is held under this name.
+    #[cfg(test)]
+    pub(crate) fn holds(&self, name: &str) -> bool {
+        self.held.read().contains_key(name)
     }
 
     /// What is asked for, if it will do now; why not, in words.
