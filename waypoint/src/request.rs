@@ -1,7 +1,7 @@
 //! A request, from its head to the end of its answer. [`answer`] is the story, in order:
 //!
-//! 1. [`headers::take_in`]: what belongs to one hop goes, who called is noted; the path gets its normal
-//!    form; [`hops`]: a request that goes in circles ends; [`authenticate`]: whose tokens it has; [`judge`]:
+//! 1. [`plain`]: it has one reading only; [`headers::take_in`]: what belongs to one hop goes, as do [`sealed`]
+//!    names, who called is noted; the path gets its normal form; [`hops`]: a request that goes in circles ends; [`authenticate`]: whose tokens it has; [`judge`]:
 //!    by the policies that are bound to what was asked for
 //! 2. [`find_rule`]: which rule of the service's routes it meets
 //! 3. [`cors`], [`suffer`]: errors that the rule makes on purpose; [`before`]: its other filters. Each of
@@ -25,7 +25,9 @@ mod headers;
 pub(crate) mod hops;
 mod local;
 pub(crate) mod malformed;
+mod plain;
 pub(crate) mod record;
+pub(crate) mod sealed;
 mod session;
 mod switch;
 mod time;
@@ -36,9 +38,7 @@ use std::time::Duration;
 
 use ambit_kit::clock;
 use ambit_model::{BackendTarget, Faults};
-use ambit_route::{
-    CorsHeaders, CorsVerdict, Covered, Direct, Filters, Found, Head, Rule, inject, normalize,
-};
+use ambit_route::{CorsHeaders, CorsVerdict, Covered, Direct, Filters, Found, Head, Rule, inject};
 use http::header::UPGRADE;
 use http::request::Parts;
 use http::uri::Scheme;
@@ -52,6 +52,7 @@ use self::hashed::Hashed;
 use self::hops::Hops;
 use self::local::{Fault, Flag};
 use self::record::Record;
+use self::sealed::Seal;
 use self::session::Stay;
 use self::switch::Switch;
 use self::time::Time;
@@ -77,15 +78,19 @@ pub(crate) async fn answer(
     let view = proxy.view();
     let switch = Switch::asked(&mut request);
     let (mut head, body) = request.into_parts();
+    let plain = plain::check(&head);
+    let seal = Seal::of(&view);
+    seal.take_in(&mut head.headers);
     headers::take_in(&mut head, call);
-    normalize(&mut head, proxy.normalization);
+    let normal = plain::normalize(&mut head, proxy.normalization);
     let hops = Hops::take(&mut head.headers, call.client.is_waypoint);
     if let Some(switch) = &switch {
         switch.ask(&mut head);
     }
     let mut record = Record::begin(proxy, call, &head, began);
     let room = proxy.pressure.check().map_err(|full| Fault::of(&full));
-    let checked = room.and_then(|()| hops.check());
+    let checked = room.and(plain).and(normal).and_then(|()| hops.check());
+    let checked = checked.and_then(|()| switch.as_ref().map_or(Ok(()), Switch::check));
     let checked = checked.and_then(|()| authenticate::of_asked(&view, call, &mut head));
     let checked = checked.and_then(|tokens| {
         let asking = Asking::request(call, &head, Some(&tokens));
@@ -106,7 +111,8 @@ pub(crate) async fn answer(
                 record.goes_on(plan.seen(&head));
             }
             let patience = proxy.bounds.patience.body;
-            let body = (!body.is_end_stream()).then(|| Replayable::new(body, REPLAYED, patience));
+            let body =
+                (!body.is_end_stream()).then(|| Replayable::new(body, REPLAYED, patience, seal));
             if let Some(body) = &body {
                 record.sends(body);
             }

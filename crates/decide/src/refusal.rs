@@ -136,7 +136,7 @@ reasons! {
     UnknownPod "unknown_pod" "-"
         "The pod is enrolled, and the control plane has no workload for it."
     MalformedRequest "malformed_request" "-"
-        "A client sent a waypoint something else than HTTP. The log line says what is wrong with it."
+        "A client sent a waypoint something else than HTTP, or what two readers may read differently. The log line says what is wrong with it."
     OversizedRequest "oversized_request" "-"
         "A client sent a waypoint a request whose line, head or number of headers is larger than allowed."
     SlowRequest "slow_request" "-"

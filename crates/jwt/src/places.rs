@@ -136,6 +136,11 @@ impl Places {
         next
     }
 
+    /// The headers that tokens stand in.
+    pub(crate) fn headers(&self) -> impl Iterator<Item = &HeaderName> {
+        self.headers.iter().map(|(name, _)| name)
+    }
+
     fn parameter(&mut self, name: &str) -> usize {
         let place = Place::Parameter(name.into());
         let index = known(&mut self.all, place);

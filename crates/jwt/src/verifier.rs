@@ -139,6 +139,11 @@ impl Verifier {
         rules.filter(|problem| problem.error.is_some() || !problem.ignored.is_empty())
     }
 
+    /// The headers that tokens stand in, and those that are made of claims.
+    pub fn header_names(&self) -> impl Iterator<Item = &HeaderName> {
+        self.places.headers().chain(&self.outputs)
+    }
+
     /// Judges the tokens of a request. What has passed is to be [applied](Passed::apply) to it.
     pub fn judge(&self, head: &Head<'_>, now: SystemTime) -> Result<Passed<'_>, Refusal> {
         let passed = |judged| Passed {

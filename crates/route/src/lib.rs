@@ -44,7 +44,7 @@ pub use faults::{Injected, inject};
 pub use head::{Head, Source};
 pub use headers::{HeaderEdits, RequestEdits};
 pub use mirror::{shadow, should_mirror};
-pub use normal::{Normalization, normalize};
+pub use normal::{NoNormalForm, Normalization, normalize};
 pub use path::Covered;
 pub use pattern::{Patterns, check_pattern};
 pub use problem::Problem;

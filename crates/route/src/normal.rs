@@ -2,7 +2,7 @@
 //! would otherwise be reached by a form that no route has.
 //!
 //! If nothing else is asked for, it is what Envoy calls a normal path, and Istio's `BASE` (RFC 3986, 6.2.2):
-//! a backslash is a slash, escapes of characters that need none are resolved, and so are the segments `.`
+//! a backslash is a slash, escapes of characters that need none are resolved, what is no ASCII is escaped, and so are the segments `.`
 //! and `..`, also with parameters (`..;a`), of which some servers know nothing and others everything. Slashes that follow each other stay, and so do `%2F` and `%5C`: they may mean something else
 //! than a slash. [`Normalization`] has the other forms.
 
@@ -53,27 +53,35 @@ impl FromStr for Normalization {
     }
 }
 
+/// A path that is too long when what has to be escaped is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the path is too long in its normal form, where what is no ASCII is escaped")]
+pub struct NoNormalForm;
+
 /// Puts the path of a request into its normal form.
-pub fn normalize(parts: &mut Parts, form: Normalization) {
+///
+/// # Errors
+///
+/// If that is too long for a request.
+pub fn normalize(parts: &mut Parts, form: Normalization) -> Result<(), NoNormalForm> {
     let Some(mut target) = normal_path(parts.uri.path(), form) else {
-        return;
+        return Ok(());
     };
     if let Some(query) = parts.uri.query() {
         target.push('?');
         target.push_str(query);
     }
     let mut uri = parts.uri.clone().into_parts();
-    // What is made of a path that was taken is no longer than that and has no other characters.
-    uri.path_and_query = PathAndQuery::try_from(target).ok();
-    if let Ok(uri) = Uri::from_parts(uri) {
-        parts.uri = uri;
-    }
+    let target = PathAndQuery::try_from(target);
+    uri.path_and_query = Some(target.map_err(|_too_long| NoNormalForm)?);
+    parts.uri = Uri::from_parts(uri).map_err(|_too_long| NoNormalForm)?;
+    Ok(())
 }
 
 /// The normal form of a path; `None` if it has that already.
 fn normal_path(path: &str, form: Normalization) -> Option<String> {
     let merges = form >= Normalization::MergeSlashes;
-    let is_special = |byte: u8| matches!(byte, b'\\' | b'%');
+    let is_special = |byte: u8| matches!(byte, b'\\' | b'%' | 0x80..);
     let may_differ =
         path.bytes().any(is_special) || path.contains("/.") || (merges && path.contains("//"));
     if form == Normalization::None || !may_differ || !path.starts_with('/') {
@@ -85,7 +93,19 @@ fn normal_path(path: &str, form: Normalization) -> Option<String> {
         let mut last = '-';
         normal.retain(|next| std::mem::replace(&mut last, next) != '/' || next != '/');
     }
+    if !normal.is_ascii() {
+        normal = escaped_where_foreign(&normal);
+    }
     (normal != path).then_some(normal)
+}
+
+/// With escapes for what is no ASCII.
+fn escaped_where_foreign(path: &str) -> String {
+    let escape = |byte: u8| match byte {
+        0x80.. => format!("%{byte:02X}"),
+        _ => char::from(byte).to_string(),
+    };
+    path.bytes().map(escape).collect()
 }
 
 /// With slashes for backslashes, and perhaps for escaped ones, and without needless escapes.

@@ -67,10 +67,12 @@ pub fn path(bytes: &[u8]) {
     };
     let mut parts = request.into_parts().0;
     let before = parts.uri.clone();
-    normalize(&mut parts, Normalization::DecodeAndMergeSlashes);
+    if normalize(&mut parts, Normalization::DecodeAndMergeSlashes).is_err() {
+        return assert_eq!(before, parts.uri);
+    }
     let after = parts.uri.clone();
-    normalize(&mut parts, Normalization::DecodeAndMergeSlashes);
-    assert_eq!(after, parts.uri);
+    let again = normalize(&mut parts, Normalization::DecodeAndMergeSlashes);
+    assert!(again.is_ok() && after == parts.uri);
     assert_eq!(after.query(), before.query());
     assert_eq!(after.authority(), before.authority());
     let has_dots = |segment: &str| matches!(segment.split(';').next(), Some("." | ".."));

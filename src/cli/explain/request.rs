@@ -55,7 +55,8 @@ impl RequestArgs {
         let request = request.body(());
         let request = request.map_err(|error| format!("that is no request: {error}"))?;
         let (mut head, ()) = request.into_parts();
-        normalize(&mut head, self.path_normalization);
+        let normal = normalize(&mut head, self.path_normalization);
+        normal.map_err(|error| error.to_string())?;
         Ok(Some(Request(head)))
     }
 }

@@ -23,6 +23,7 @@ use super::body::{BodyError, Watch as _};
 use super::copied::Copier;
 use super::grpc::Messages;
 use super::scan::Fault;
+use crate::request::sealed::Seal;
 
 /// What a client has sent of a body, however often that was sent on.
 #[derive(Debug, Default)]
@@ -115,6 +116,8 @@ struct Kept {
     most: usize,
     /// How long the next piece may take.
     patience: Duration,
+    /// What trailers must not have.
+    seal: Seal,
     /// More went by than is kept.
     outgrown: bool,
     ended: bool,
@@ -122,7 +125,7 @@ struct Kept {
 
 impl Replayable {
     /// Keeps at most so many bytes. Whoever waits for a piece waits no longer than `patience`.
-    pub(crate) fn new(body: Incoming, most: usize, patience: Duration) -> Self {
+    pub(crate) fn new(body: Incoming, most: usize, patience: Duration, seal: Seal) -> Self {
         Self(Arc::new(Mutex::new(Kept {
             ended: body.is_end_stream(),
             rest: body,
@@ -134,6 +137,7 @@ impl Replayable {
             messages: None,
             most,
             patience,
+            seal,
             outgrown: false,
         })))
     }
@@ -223,7 +227,7 @@ impl HttpBody for Replay {
             this.trailers_sent = true;
             return Poll::Ready(trailers.map(|trailers| Ok(Frame::trailers(trailers))));
         }
-        let Poll::Ready(next) = Pin::new(&mut kept.rest).poll_frame(cx) else {
+        let Poll::Ready(mut next) = Pin::new(&mut kept.rest).poll_frame(cx) else {
             let patience = kept.patience;
             let late = this.late.get_or_insert_with(|| Box::pin(sleep(patience)));
             ready!(late.as_mut().poll(cx));
@@ -231,6 +235,11 @@ impl HttpBody for Replay {
             return Poll::Ready(Some(Err(BodyError::Late)));
         };
         this.late = None;
+        if let Some(Ok(frame)) = &mut next
+            && let Some(trailers) = frame.trailers_mut()
+        {
+            kept.seal.take_in_trailers(trailers);
+        }
         match &next {
             Some(Ok(frame)) => {
                 if let Some(data) = frame.data_ref() {

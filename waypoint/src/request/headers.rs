@@ -20,8 +20,9 @@ const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto")
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// What became of a gRPC call.
 pub(super) const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
-/// Headers of one hop (RFC 9110, 7.6.1), beside `Connection` itself and what that names.
-const HOP: [HeaderName; 5] = [
+/// Headers of one hop (RFC 9110, 7.6.1; RFC 7540, 3.2.1), beside `Connection` itself and what that names.
+const HOP: [HeaderName; 6] = [
+    HeaderName::from_static("http2-settings"),
     HeaderName::from_static("keep-alive"),
     HeaderName::from_static("proxy-connection"),
     PROXY_AUTHENTICATE,

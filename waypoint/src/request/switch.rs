@@ -11,6 +11,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use ambit_decide::Reason;
 use http::header::{CONNECTION, HeaderMap, HeaderName, HeaderValue, UPGRADE};
 use http::{Method, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
@@ -19,7 +20,7 @@ use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncWriteExt as _, copy_bidirectional};
 
-use super::local::Fault;
+use super::local::{Fault, Flag};
 use super::record::Record;
 use crate::http::activity::{Active, Activity};
 use crate::http::body::Body;
@@ -72,6 +73,21 @@ impl Switch {
             client,
             is_http1,
         })
+    }
+
+    /// Refuses a protocol that would be several to the endpoint, or HTTP once more: nobody would look at its
+    /// requests.
+    pub(super) fn check(&self) -> Result<(), Fault> {
+        let Wanted::Extended(protocol) = &self.wanted else {
+            return Ok(());
+        };
+        let named = protocol.as_bytes();
+        if is_word(named) && !is_http(named) {
+            return Ok(());
+        }
+        let detail = "`:protocol` is not one protocol, or is HTTP";
+        let word = Reason::MalformedRequest.word();
+        Err(Fault::new(400, Flag::Malformed, word, detail))
     }
 
     /// Whether an endpoint is asked to agree.
@@ -196,7 +212,7 @@ async fn copy(
     record.switched(status, received);
 }
 
-/// The protocol of an `Upgrade` that is asked for. HTTP/2 is none: we speak that ourselves.
+/// The protocol of an `Upgrade` that is asked for. HTTP is none: we speak that ourselves.
 fn upgrade(headers: &HeaderMap) -> Option<&HeaderValue> {
     let mut connection = headers.get_all(CONNECTION).iter();
     let is_asked = connection.any(|value| {
@@ -206,8 +222,21 @@ fn upgrade(headers: &HeaderMap) -> Option<&HeaderValue> {
     });
     let protocol = headers.get(UPGRADE)?;
     let mut named = protocol.as_bytes().split(|byte| *byte == b',');
-    let is_http2 = named.any(|name| name.trim_ascii().eq_ignore_ascii_case(b"h2c"));
-    (is_asked && !is_http2).then_some(protocol)
+    (is_asked && !named.any(|name| is_http(name.trim_ascii()))).then_some(protocol)
+}
+
+/// Whether a protocol, with its version or without, is HTTP.
+fn is_http(protocol: &[u8]) -> bool {
+    let name = protocol.split(|byte| *byte == b'/').next();
+    let name = name.unwrap_or_default().trim_ascii();
+    let mut all = ["h2c", "h2", "h3", "http"].iter();
+    all.any(|http| name.eq_ignore_ascii_case(http.as_bytes()))
+}
+
+/// Whether it is the name of a protocol and its version, and nothing else.
+fn is_word(text: &[u8]) -> bool {
+    let is_of_word = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~/".contains(byte);
+    !text.is_empty() && text.iter().all(is_of_word)
 }
 
 /// A random key of a WebSocket's handshake: 16 bytes in base64 (RFC 6455, 4.1).

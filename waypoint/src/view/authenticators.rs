@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use ambit_jwt::{Cache, Verifier};
 use ambit_model::{Change, JwtRule, Mesh, PolicyName, RequestAuthentication};
+use http::HeaderName;
 
 /// Bytes of tokens that were found good.
 const CACHE: usize = 8 << 20;
@@ -90,6 +91,16 @@ impl Authenticators {
     /// Whether any workload has authentications of its own.
     pub(crate) fn any_of_workloads(&self) -> bool {
         self.of_workloads > 0
+    }
+
+    /// The headers that have tokens, or are made of what these say, wherever that is.
+    pub(crate) fn header_names(&self) -> impl Iterator<Item = &HeaderName> {
+        let made = self.lists.values().map(|listed| &*listed.made);
+        let verifiers = made.filter_map(|made| match made {
+            Authenticator::Ready(verifier) => Some(verifier),
+            Authenticator::Refusing { .. } => None,
+        });
+        verifiers.flat_map(Verifier::header_names)
     }
 
     /// Takes a change in that the mesh has not taken in yet.

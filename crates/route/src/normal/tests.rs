@@ -39,6 +39,8 @@ fn a_path_has_one_form() {
         ("/a%2Fb", "/a%2Fb"),
         ("/a%5cb", "/a%5cb"),
         ("/%20/%c3%bc", "/%20/%c3%bc"),
+        ("/caf\u{e9}", "/caf%C3%A9"),
+        ("/x/../caf\u{e9}/%61", "/caf%C3%A9/a"),
         // What is resolved is not resolved again, nor what is no escape.
         ("/%252e%252e/admin", "/%252e%252e/admin"),
         ("/%%32e", "/%%32e"),
@@ -63,8 +65,20 @@ fn a_path_has_one_form() {
 fn the_query_and_the_host_stay() {
     let target = "http://shop.example/a/../b%2d?x=/../%61";
     let (mut parts, ()) = Request::get(target).body(()).unwrap().into_parts();
-    normalize(&mut parts, Normalization::default());
+    normalize(&mut parts, Normalization::default()).unwrap();
     assert_eq!(parts.uri, "http://shop.example/b-?x=/../%61");
+}
+
+#[test]
+fn what_is_too_long_when_it_is_escaped_stays_as_it_is_and_is_told() {
+    let long = format!("/{}", "\u{e9}".repeat(20_000));
+    let (mut parts, ()) = Request::get(&long).body(()).unwrap().into_parts();
+    assert_eq!(
+        normalize(&mut parts, Normalization::Base),
+        Err(NoNormalForm)
+    );
+    assert_eq!(parts.uri.path(), long);
+    assert_eq!(normalize(&mut parts, Normalization::None), Ok(()));
 }
 
 #[test]

@@ -10,6 +10,7 @@ use http::HeaderValue;
 
 use super::Record;
 use super::line::RequestLine;
+use crate::http::replay::Broke;
 use crate::request::local::{Fault, Flag};
 
 /// What is said of a client that did not wait for the end.
@@ -148,17 +149,19 @@ impl Record {
         }
     }
 
+    /// Whether its body is something else than HTTP.
+    fn is_malformed(&self) -> bool {
+        let broke = matches!(self.broke(), Some(Broke::Malformed(_)));
+        let fault = self.fault.as_ref();
+        broke && fault.is_some_and(|fault| fault.reason == Reason::MalformedRequest.word())
+    }
+
     /// Why the answer is not an endpoint's own and whole: Envoy's letters, our word, the details.
     fn outcome(&self) -> (&'static str, Option<&'static str>, Option<&str>) {
         let letters = |flag: Flag| flag.letters_after(self.before);
         match &self.fault {
             // The first refuses nothing; whoever reads the connection counts the second.
-            Some(fault)
-                if matches!(
-                    (fault.flag, fault.reason),
-                    (Flag::ClientLeft, _) | (Flag::Malformed, "malformed_request")
-                ) =>
-            {
+            Some(fault) if fault.flag == Flag::ClientLeft || self.is_malformed() => {
                 (letters(fault.flag), None, Some(&fault.detail))
             }
             Some(fault) => (letters(fault.flag), Some(fault.reason), Some(&fault.detail)),

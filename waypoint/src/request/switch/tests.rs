@@ -31,8 +31,30 @@ fn an_upgrade_is_one_that_both_headers_ask_for_and_that_is_not_http2() {
         (&[("connection", "upgrade"), ("te", "trailers")], false),
         (&[("connection", "upgrade"), ("upgrade", "h2c")], false),
         (&[("connection", "upgrade"), ("upgrade", "a, H2C")], false),
+        (&[("connection", "upgrade"), ("upgrade", "h2c/2")], false),
+        (
+            &[("connection", "upgrade"), ("upgrade", "a, HTTP/2.0")],
+            false,
+        ),
     ] {
         assert_eq!(upgrade(&headers(pairs)).is_some(), expected, "{pairs:?}");
+    }
+}
+
+/// What follows would be requests that nobody looks at.
+#[tokio::test]
+async fn http_is_no_protocol_to_go_on_with_by_connect() {
+    let peer = Peer::start().await;
+    let scene = Scene::new([service("server"), peer.serves("server-0", "server")]);
+    let mut sender = scene.client_of_http2().await;
+    for protocol in ["h2c", "H2C", "h2", "HTTP/2.0", "websocket, h2c", "x y", ""] {
+        let mut request = Request::connect("http://s/").body(()).unwrap();
+        *request.uri_mut() = "http://s/".parse().unwrap();
+        let protocol = h2::ext::Protocol::from(protocol);
+        request.extensions_mut().insert(protocol.clone());
+        let (answer, _) = sender.send_request(request, false).unwrap();
+        let status = soon(answer).await.unwrap().status();
+        assert_eq!(status, StatusCode::BAD_REQUEST, "{protocol:?}");
     }
 }
 
