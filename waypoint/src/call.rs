@@ -132,6 +132,13 @@ impl Call {
         routes.map(Arc::clone)
     }
 
+    /// Those that the service's own namespace has written, for all clients.
+    pub(crate) fn service_routes<'v>(&self, view: &'v View) -> Option<&'v Routes> {
+        let (service, port) = self.service()?;
+        let routes = view.routes(&service.name, port.service_port, None);
+        routes.map(AsRef::as_ref)
+    }
+
     /// Whether the routes are those of the client's own namespace.
     pub(crate) fn has_own_routes(&self, view: &View) -> bool {
         let namespace = self.client.identity.as_ref().map(|id| id.namespace());

@@ -54,7 +54,7 @@ enum Told {
     Nothing,
 }
 
-/// What the port says, or else the kind of its routes.
+/// What the port says, or else the kind of the routes that its own namespace has written for it.
 fn told(proxy: &Proxy, call: &Call) -> Told {
     // What is no request shows no token, and is read by no one who would see that: where tokens are judged, only a
     // port that says so is for anything else.
@@ -68,14 +68,20 @@ fn told(proxy: &Proxy, call: &Call) -> Told {
     if let Some(protocol) = of_port(port.app_protocol) {
         return Told::Is(protocol);
     }
-    match call.routes(&proxy.view()).as_deref() {
+    if port.app_protocol != AppProtocol::Unknown {
+        return Told::Requests;
+    }
+    let view = proxy.view();
+    // What a client's own namespace has written says where a connection goes. Did it say that it is no HTTP,
+    // requests would pass unread.
+    match call.service_routes(&view) {
         Some(Routes::Tcp(_)) => Told::Is(Protocol::Tcp),
         Some(Routes::Tls(_)) => Told::Is(Protocol::Tls),
         Some(Routes::Http(_)) => Told::Requests,
-        None | Some(Routes::Unusable) if port.app_protocol == AppProtocol::Unknown => {
-            unless_judged()
-        }
-        None | Some(Routes::Unusable) => Told::Requests,
+        None | Some(Routes::Unusable) => match call.routes(&view).as_deref() {
+            Some(Routes::Http(_)) => Told::Requests,
+            _ => unless_judged(),
+        },
     }
 }
 
@@ -84,8 +90,8 @@ pub(crate) fn is_for_tokens(view: &View, call: &Call) -> bool {
     let port = call.service().map(|(_, port)| port.app_protocol);
     let says = port.is_some_and(|protocol| of_port(protocol).is_some());
     let is_passed_on = || {
-        let routes = call.routes(view);
-        matches!(routes.as_deref(), Some(Routes::Tcp(_) | Routes::Tls(_)))
+        let routes = call.service_routes(view);
+        matches!(routes, Some(Routes::Tcp(_) | Routes::Tls(_)))
     };
     !says && holds_for(view, call) && !is_passed_on()
 }

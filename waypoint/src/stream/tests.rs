@@ -1,7 +1,8 @@
 //! When an endpoint is connected to.
 
 use ambit_model::{
-    Change, JwtRule, PolicyName, RequestAuthentication, Service, ServicePort, Workload,
+    Backend, BackendTarget, Change, HttpRoutes, JwtRule, PolicyName, PortRoutes,
+    RequestAuthentication, RouteList, Service, ServicePort, ServiceRoutes, TcpRoute, Workload,
 };
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpStream};
@@ -10,7 +11,7 @@ use tokio_util::either::Either;
 use super::*;
 use crate::call::Asked;
 use crate::connection::Plain;
-use crate::fixtures::{call, service};
+use crate::fixtures::{call, name, service};
 use crate::scene::{CLIENT, Peer, Scene, rest, soon};
 
 const CLOSED: &[u8] = b"HTTP/1.1 204 Well\r\nConnection: close\r\n\r\n";
@@ -118,6 +119,74 @@ async fn what_is_no_request_is_no_way_around_the_judgement_of_tokens() {
             served.abort();
         } else {
             assert!(rest(&mut client).await.starts_with("HTTP/1.1 400 "));
+            served.await.unwrap();
+        }
+    }
+}
+
+/// Routes of this kind for clients of namespace `team`, beside those of the service's own.
+fn of_team(own: Option<RouteList>) -> Change {
+    let backend = Backend {
+        target: BackendTarget::Service {
+            name: name("server"),
+            port: 80,
+            subset: None,
+        },
+        weight: 1,
+    };
+    let raw = RouteList::Tcp(TcpRoute {
+        name: "raw".into(),
+        backends: vec![backend],
+    });
+    let ports = PortRoutes {
+        producer: own,
+        consumers: [("team".into(), raw)].into(),
+    };
+    Change::PutRoutes(Arc::new(ServiceRoutes {
+        service: name("server"),
+        ports: [(80, ports)].into(),
+    }))
+}
+
+/// A client's own routes do not say that its requests are none: nobody would read them.
+#[tokio::test]
+async fn what_is_a_request_is_one_whatever_routes_the_client_has_written() {
+    const NONE: &[u8] = b"no request\r\n\r\n";
+    let requests = || RouteList::Http(HttpRoutes::default());
+    for (port, own, sent, seen) in [
+        (AppProtocol::Unknown, None, GET, Some("x-forwarded-for")),
+        (AppProtocol::Http11, None, GET, Some("x-forwarded-for")),
+        (AppProtocol::Http11, None, NONE, None),
+        (AppProtocol::Unknown, Some(requests()), NONE, None),
+        // What is none goes where they say.
+        (AppProtocol::Unknown, None, NONE, Some("no request")),
+    ] {
+        let peer = Peer::start().await;
+        let pod = peer.serves("server-0", "server");
+        let scene = Scene::new([service("server"), pod, of_team(own)]);
+        let mut call = unknown();
+        let id = "spiffe://cluster.local/ns/team/sa/client";
+        call.client.identity = Some(id.parse().unwrap());
+        if let Asked::Service(_, of_port) = &mut call.asked {
+            of_port.app_protocol = port;
+        }
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let to = listener.local_addr().unwrap();
+        let mut client = TcpStream::connect(to).await.unwrap();
+        client.write_all(sent).await.unwrap();
+        let (tcp, _) = listener.accept().await.unwrap();
+        let proxy = Arc::clone(&scene.proxy);
+        let served = tokio::spawn(async move {
+            let connection = Either::Right(Plain::new(tcp));
+            Box::pin(serve(&proxy, Arc::new(call), connection)).await;
+        });
+        if let Some(seen) = seen {
+            let (_endpoint, head) = peer.asked().await;
+            assert!(head.contains(seen), "{port:?}: {head}");
+            served.abort();
+        } else {
+            let answer = rest(&mut client).await;
+            assert!(answer.starts_with("HTTP/1.1 400 "), "{port:?}: {answer}");
             served.await.unwrap();
         }
     }

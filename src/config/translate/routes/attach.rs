@@ -3,14 +3,17 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use ambit_model::AppProtocol;
+
 use super::compile::{Compiled, compile};
 use super::expressions::MOST_OF_NAMESPACE;
-use crate::config::objects::ObjectKey;
 use crate::config::objects::route_parts::{ParentReference, Route};
 use crate::config::objects::service::{Service, ServicePort};
+use crate::config::objects::{Kind, ObjectKey};
 use crate::config::problem::Finding;
 use crate::config::store::service_meant;
 use crate::config::translate::Inputs;
+use crate::config::translate::service::app_protocol;
 
 /// A route that names a service as one of its parents.
 #[derive(Debug)]
@@ -47,7 +50,7 @@ pub(super) fn attached<'a>(inputs: &Inputs<'a>, service: &ObjectKey) -> Vec<Atta
                 key,
                 route,
                 index,
-                ports: ports(inputs, service, index, parent),
+                ports: ports(inputs, service, index, (route.kind(), parent)),
                 compiled: Arc::clone(&compiled),
             });
         }
@@ -73,7 +76,7 @@ pub(super) fn ports(
     inputs: &Inputs<'_>,
     service: &ObjectKey,
     index: usize,
-    parent: &ParentReference,
+    (kind, parent): (Kind, &ParentReference),
 ) -> Result<Vec<u16>, Finding> {
     let field = format!("spec.parentRefs[{index}]");
     let Some(object) = inputs.objects.service(service) else {
@@ -92,17 +95,33 @@ pub(super) fn ports(
         let by_name = parent.section_name.is_none() || parent.section_name == port.name;
         by_number && by_name
     };
-    let ports: Vec<u16> = object
-        .tcp_ports()
-        .filter(means)
-        .map(|port| port.port)
-        .collect();
+    let meant: Vec<&ServicePort> = object.tcp_ports().filter(means).collect();
+    let ports = meant.iter().filter(|port| is_for(kind, app_protocol(port)));
+    let ports: Vec<u16> = ports.map(|port| port.port).collect();
+    if let (Some(other), true) = (meant.first(), ports.is_empty()) {
+        let (name, port) = (kind.name(), other.port);
+        let what =
+            format!("port {port} of {service} says that it is for something else than {name}s are");
+        let advice = "use a route of another kind, or correct the port's name or appProtocol";
+        return Err(Finding::new(field, what, advice));
+    }
     if ports.is_empty() {
         let what = format!("{service} has no such TCP port");
         let advice = "correct port and sectionName, or leave them out";
         return Err(Finding::new(field, what, advice));
     }
     Ok(ports)
+}
+
+/// Whether routes of this kind have a say on a port: not where that says that it is for something else. Waypoints
+/// read a connection as its port says.
+fn is_for(kind: Kind, protocol: AppProtocol) -> bool {
+    let is_of_streams = matches!(kind, Kind::TlsRoute | Kind::TcpRoute);
+    match protocol {
+        AppProtocol::Unknown => true,
+        AppProtocol::Http11 | AppProtocol::Http2 | AppProtocol::Grpc => !is_of_streams,
+        AppProtocol::Tls | AppProtocol::Tcp => is_of_streams,
+    }
 }
 
 /// True if it was made without a virtual address; one that has not got its own yet is not.

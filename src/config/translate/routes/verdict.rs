@@ -244,8 +244,9 @@ pub(in crate::config::translate) fn findings(
             .cloned()
             .map(|finding| (Severity::Error, finding));
         let missing = unresolved(&compiled).cloned();
-        let detached = parents(key, route, &service)
-            .filter_map(|(index, parent)| ports(inputs, &service, index, parent).err());
+        let detached = parents(key, route, &service).filter_map(|(index, parent)| {
+            ports(inputs, &service, index, (route.kind(), parent)).err()
+        });
         let warnings = missing
             .chain(detached)
             .map(|finding| (Severity::Warning, finding));

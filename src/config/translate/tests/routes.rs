@@ -16,7 +16,7 @@ spec: {gatewayClassName: ambit-waypoint, listeners: [{name: mesh, port: 15008, p
 ---\napiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {name: w, namespace: other}
 spec: {gatewayClassName: ambit-waypoint, listeners: [{name: mesh, port: 15008, protocol: HBONE}]}
 ---\napiVersion: v1\nkind: Service\nmetadata: {name: a, namespace: shop, labels: {ambit.mesh/use-waypoint: w}}
-spec: {clusterIP: 10.96.0.1, ports: [{name: http, port: 80}, {name: grpc, port: 81}, {port: 53, protocol: UDP}]}
+spec: {clusterIP: 10.96.0.1, ports: [{name: http, port: 80, appProtocol: x}, {name: grpc, port: 81, appProtocol: x}, {port: 53, protocol: UDP}]}
 ---\napiVersion: v1\nkind: Service\nmetadata: {name: b, namespace: shop}\nspec: {clusterIP: 10.96.0.2, ports: [{port: 80}]}
 ---\napiVersion: v1\nkind: Service\nmetadata: {name: c, namespace: shop}\nspec: {clusterIP: None, ports: [{port: 80}]}
 ---\napiVersion: v1\nkind: Service\nmetadata: {name: d, namespace: other, labels: {ambit.mesh/use-waypoint: w}}
@@ -332,4 +332,41 @@ fn a_rule_that_is_wrong_is_answered_with_500_or_left_out_and_said_to_be() {
         )
     });
     assert_snapshot!(all.join("\n"));
+}
+
+/// Waypoints read a connection as its port says, whatever routes there are.
+#[test]
+fn a_route_has_no_say_on_a_port_that_says_that_it_is_for_something_else() {
+    const PORTS: &str = "---\napiVersion: v1\nkind: Service\nmetadata: {name: p, namespace: shop, labels: {ambit.mesh/use-waypoint: w}}\nspec: {clusterIP: 10.96.0.9, \
+         ports: [{name: http, port: 80}, {name: x, port: 81, appProtocol: kubernetes.io/h2c}, {name: tls, port: 82}, \
+         {name: tcp-y, port: 83}, {name: w, port: 84}]}\n";
+    for (kind, has_say) in [
+        ("HTTPRoute", [true, true, false, false, true]),
+        ("GRPCRoute", [true, true, false, false, true]),
+        ("TLSRoute", [false, false, true, true, true]),
+        ("TCPRoute", [false, false, true, true, true]),
+    ] {
+        for (port, has_say) in (80..).zip(has_say) {
+            let spec = format!(
+                "parentRefs: [{{group: '', kind: Service, name: p, port: {port}}}], rules: [{{backendRefs: [{{name: p, port: {port}}}]}}]"
+            );
+            let folder = folder(&[PORTS.to_owned(), route(kind, "shop/r", &spec)]);
+            let problems = folder.problems();
+            let said = format!(
+                "spec.parentRefs[0]: port {port} of Service shop/p says that it is for something else than {kind}s are"
+            );
+            assert_eq!(
+                problems.contains(&said),
+                !has_say,
+                "{kind} {port}: {problems}"
+            );
+            let routed = shown(&folder, "shop/p").contains(&format!("{port}"));
+            assert_eq!(
+                routed,
+                has_say,
+                "{kind} {port}: {}",
+                shown(&folder, "shop/p")
+            );
+        }
+    }
 }
