@@ -18,6 +18,7 @@
 mod actions;
 mod attach;
 mod backends;
+mod bytes;
 mod delegate;
 mod filters;
 mod findings;
@@ -33,6 +34,7 @@ use ambit_model::{AppProtocol, HttpRoutes, PortRoutes, RouteList, RoutedMatch};
 
 pub(super) use self::attach::attached;
 use self::attach::visible;
+use self::bytes::Bytes;
 use self::delegate::Effective;
 pub(in crate::config::translate) use self::findings::findings;
 pub(in crate::config) use self::findings::general;
@@ -142,7 +144,7 @@ pub(super) fn add(
         let named = attached.iter().filter_map(|one| one.clients.as_ref());
         let consumers: BTreeSet<&Arc<str>> = named.flatten().collect();
         let all = visible(attached, None, notes);
-        lists.producer = list(inputs, port, &all, notes);
+        lists.producer = list(inputs, (service, port), &all, notes);
         for consumer in consumers {
             let visible = visible(attached, Some(consumer), notes);
             if let Some((winner, routes)) = other
@@ -153,7 +155,7 @@ pub(super) fn add(
                 }
                 continue;
             }
-            if let Some(list) = list(inputs, port, &visible, notes) {
+            if let Some(list) = list(inputs, (service, port), &visible, notes) {
                 lists.consumers.insert(Arc::clone(consumer), list);
             }
         }
@@ -172,7 +174,7 @@ fn outdone(service: &ObjectKey, port: u16, winner: &ObjectKey) -> Finding {
 
 fn list(
     inputs: &Inputs<'_>,
-    port: (u16, AppProtocol),
+    (service, port): (&ObjectKey, (u16, AppProtocol)),
     visible: &[&Virtual<'_>],
     notes: &mut Notes,
 ) -> Option<RouteList> {
@@ -181,15 +183,21 @@ fn list(
         port: Some(port.0),
     };
     match speaks(port, visible)? {
-        Speaks::Http => http(&scene, visible, notes).map(RouteList::Http),
+        Speaks::Http => http(&scene, service, visible, notes).map(RouteList::Http),
         Speaks::Tls => streams::tls(&scene, visible, notes).map(RouteList::Tls),
         Speaks::Tcp => streams::tcp(&scene, visible, notes).map(RouteList::Tcp),
     }
 }
 
 /// One list of the rules for requests; none if no rule is for the port.
-fn http(scene: &Scene<'_>, visible: &[&Virtual<'_>], notes: &mut Notes) -> Option<HttpRoutes> {
+fn http(
+    scene: &Scene<'_>,
+    service: &ObjectKey,
+    visible: &[&Virtual<'_>],
+    notes: &mut Notes,
+) -> Option<HttpRoutes> {
     let mut routes = HttpRoutes::default();
+    let mut bytes = Bytes::of(scene.inputs, service);
     let mut left: BTreeMap<&str, usize> = BTreeMap::new();
     let mut takes_all: Option<&ObjectKey> = None;
     let mut is_for_port = false;
@@ -201,9 +209,10 @@ fn http(scene: &Scene<'_>, visible: &[&Virtual<'_>], notes: &mut Notes) -> Optio
             is_for_port: false,
             notes: &mut *notes,
         };
-        let rules = reader.rules(one.key, one.object);
+        let mut rules = reader.rules(one.key, one.object);
         *left = left.saturating_sub(reader.room.taken());
         is_for_port |= reader.is_for_port;
+        bytes.bound(one.key, &mut rules, notes);
         let Some(port) = scene.port.filter(|_| !rules.is_empty()) else {
             continue;
         };

@@ -50,6 +50,62 @@ fn numbers_are_taken_to_their_ends_and_no_further() {
     }
 }
 
+/// They are kept once for each service, of which `*` names all.
+#[test]
+fn rules_of_another_namespace_have_little_room_and_what_is_beyond_lets_nothing_pass() {
+    let body = |bytes: usize| {
+        format!(
+            "directResponse: {{status: 200, body: {{string: {}}}}}",
+            "x".repeat(bytes)
+        )
+    };
+    let with = |namespace: &str, hosts: &str, sizes: &[usize]| {
+        let rules = sizes
+            .iter()
+            .map(|bytes| format!("{{match: [{{uri: {{prefix: /a}}}}], {}}}", body(*bytes)));
+        let rules: Vec<String> = rules.collect();
+        let spec = format!("hosts: [{hosts}], http: [{}]", rules.join(", "));
+        folder(&[virtual_service(&format!("{namespace}/v"), &spec)])
+    };
+    let rules = |folder: &Folder, consumer: Option<&str>| {
+        let ports = &routes(folder, "shop/a").unwrap().ports;
+        let of_port = &ports[&80];
+        let list = match consumer {
+            None => of_port.producer.as_ref(),
+            Some(namespace) => of_port.consumers.get(namespace),
+        };
+        let Some(RouteList::Http(list)) = list else {
+            panic!("no list")
+        };
+        let answers = list.rules.iter().map(|rule| rule.direct_response.is_some());
+        (
+            answers.collect::<Vec<bool>>(),
+            list.matches.last().unwrap().when.path.is_none(),
+        )
+    };
+    for hosts in ["'*'", "a.shop.svc.cluster.local"] {
+        let small = with("team", hosts, &[30_000, 30_000]);
+        assert_eq!(rules(&small, Some("team")), (vec![true, true], false));
+        assert!(
+            !small.problems().contains("bytes of rules"),
+            "{}",
+            small.problems()
+        );
+        let large = with("team", hosts, &[30_000, 36_000, 10]);
+        assert_eq!(rules(&large, Some("team")), (vec![true, false], true));
+        let problems = large.problems();
+        assert!(
+            problems.contains("spec.http: more than 65536 bytes of rules of namespace team"),
+            "{problems}"
+        );
+        assert!(problems.contains("rule 1 of this object"), "{problems}");
+    }
+    let own = with("shop", "a", &[1_000_000, 1_000_000]);
+    assert_eq!(rules(&own, None), (vec![true, true], false));
+    let own = with("shop", "a", &[1_000_000, 1_000_000, 200_000]);
+    assert_eq!(rules(&own, None), (vec![true, true, false], true));
+}
+
 #[test]
 fn what_is_answered_at_once_is_not_tried_again() {
     for answer in ["redirect: {uri: /a}", "directResponse: {status: 503}"] {
