@@ -1,15 +1,18 @@
-//! What policies say about a client's connection, or about a request of it, at two places:
+//! What policies say about a client's connection, or about a request of it, at three places:
 //!
 //! - before anything is routed, by the policies that are bound to what was asked for: the service, and this
 //!   waypoint ([`Asking::before_routing`]); to them the destination is what the client asked for
+//! - where a route has led to another service, by those that are bound to that; and where it was the client's
+//!   own namespace that wrote the route, to any other port, by those that are bound to this waypoint too. To
+//!   them the destination is where it was led ([`Asking::led_to`])
 //! - at the endpoint that was chosen, by all others that apply to its workload ([`Asking::at_endpoint`])
 //!
 //! Each place has DENY policies that may refuse and ALLOW policies of which one must match. A request is
 //! judged as it was when it came, with its path in normal form and before any filter changed it: whoever
 //! writes a policy need not know the routes.
 //!
-//! What a policy is bound to may also be reached otherwise, as by a route of another service or by the
-//! address of a pod: then it is judged at the endpoint. None is passed over.
+//! What a policy is bound to may also be reached by the address of a pod: then it is judged at the endpoint. None
+//! is passed over.
 
 use std::borrow::Cow;
 use std::cell::OnceCell;
@@ -17,7 +20,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use ambit_decide::{Admission, Connection, DryRun, Refusal, Said, at_waypoint, before_routing};
-use ambit_model::{Action, Policy, Workload};
+use ambit_model::{Action, Policy, PolicyName, ServiceName, Workload};
 use ambit_policy::{Attributes, Claims, Headers, Request, joined};
 use ambit_route::Head;
 use http::HeaderMap;
@@ -25,6 +28,7 @@ use http::request::Parts;
 
 use crate::call::{Asked, Call};
 use crate::proxy::Proxy;
+use crate::request::Target;
 use crate::request::authenticate::Tokens;
 use crate::view::View;
 
@@ -33,6 +37,16 @@ use crate::view::View;
 pub(crate) struct Asking<'a> {
     call: &'a Call,
     what: What<'a>,
+    led: Option<Led<'a>>,
+}
+
+/// What a route has led to, which is not what was asked for.
+#[derive(Clone, Copy, Debug)]
+struct Led<'a> {
+    service: &'a ServiceName,
+    port: u16,
+    /// The client's own namespace has written the route.
+    by_client: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -52,32 +66,64 @@ pub(crate) struct Seen {
     pub(crate) head: Parts,
     /// What is known of its tokens.
     pub(crate) tokens: Tokens,
+    /// Where it was led.
+    pub(crate) to: Target,
+    /// Whether a route of the client's own namespace led it there.
+    pub(crate) is_led_by_client: bool,
 }
 
 impl Seen {
     /// That it is asked for on this connection.
     pub(crate) fn asked_on<'a>(&'a self, call: &'a Call) -> Asking<'a> {
-        Asking::request(call, &self.head, Some(&self.tokens))
+        let asking = Asking::request(call, &self.head, Some(&self.tokens));
+        asking.led_to(&self.to, self.is_led_by_client)
     }
 }
 
 impl<'a> Asking<'a> {
     /// A request of a connection, with what is known of its tokens.
     pub(crate) fn request(call: &'a Call, head: &'a Parts, tokens: Option<&'a Tokens>) -> Self {
-        let what = What::Request(head, tokens);
-        Self { call, what }
+        Self::what(call, What::Request(head, tokens))
     }
 
     /// A connection that is no HTTP.
     pub(crate) fn connection(call: &'a Call, server_name: Option<&'a str>) -> Self {
-        let what = What::Connection(server_name);
-        Self { call, what }
+        Self::what(call, What::Connection(server_name))
     }
 
     /// A connection of HTTP: refused is what no request on it could have.
     pub(crate) fn any_request(call: &'a Call) -> Self {
-        let what = What::AnyRequest;
-        Self { call, what }
+        Self::what(call, What::AnyRequest)
+    }
+
+    fn what(call: &'a Call, what: What<'a>) -> Self {
+        let led = None;
+        Self { call, what, led }
+    }
+
+    /// The same, which a route has led there; whether it is one of the client's own namespace.
+    pub(crate) fn led_to(self, target: &'a Target, by_client: bool) -> Self {
+        let Target::Service(service, port, _) = target else {
+            return self;
+        };
+        let (service, port) = (service, *port);
+        let asked = self.call.service();
+        let is_asked = asked.is_some_and(|(asked, of)| {
+            asked.name == *service && (!by_client || of.service_port == port)
+        });
+        let led = (!is_asked).then_some(Led {
+            service,
+            port,
+            by_client,
+        });
+        Self { led, ..self }
+    }
+
+    /// The service that it was led to, if another one was asked for, and the port.
+    pub(crate) fn led_service(&self) -> Option<(&'a ServiceName, u16)> {
+        let asked = self.call.service().map(|(asked, _)| &asked.name);
+        let led = self.led.filter(|led| asked != Some(led.service));
+        led.map(|led| (led.service, led.port))
     }
 
     /// Judges by what is bound to what was asked for.
@@ -112,7 +158,56 @@ impl<'a> Asking<'a> {
         }
     }
 
-    /// Judges by what applies to a workload and was not judged before. `port` is the one that it was
+    /// Judges by what is bound to the service that it was led to.
+    fn where_led(&self, view: &View, led: Led<'a>) -> Result<Admission, Refusal> {
+        let to_waypoint = |policy: &&Arc<Policy>| policy.is_bound_to(&view.own);
+        let policies = || {
+            let own = view.policies.bound(&view.own).filter(|_| led.by_client);
+            own.chain(
+                view.policies
+                    .bound(led.service)
+                    .filter(move |policy| !to_waypoint(policy)),
+            )
+        };
+        let service = view.mesh.service(led.service);
+        let vip = service.and_then(|service| service.vips.first());
+        let ip = vip.map_or_else(|| self.call.destination.ip(), |vip| vip.0.address);
+        let to = SocketAddr::new(ip, led.port);
+        let authentications = service.map_or(&[][..], |service| &service.authentications);
+        let seen = OnceCell::new();
+        let say = |policy: &Policy| {
+            let see = || self.seen_by(view, authentications);
+            let (claims, shown) = seen.get_or_init(see);
+            self.showing(shown.as_deref()).say(view, policy, to, claims)
+        };
+        before_routing(policies, led.service, &self.judged(to), say)
+    }
+
+    /// What its tokens say to whoever judges them by these, and the request as they change it.
+    fn seen_by(
+        &self,
+        view: &View,
+        lists: &[PolicyName],
+    ) -> (Cow<'a, [Claims]>, Option<Box<Parts>>) {
+        match self.what {
+            What::Request(head, Some(tokens)) => tokens.at(view, lists, head),
+            _ => (Cow::Borrowed(&[][..]), None),
+        }
+    }
+
+    /// The same with this head, if there is one.
+    fn showing<'s>(&'s self, head: Option<&'s Parts>) -> Asking<'s> {
+        match (head, self.what) {
+            (Some(head), What::Request(_, tokens)) => Asking {
+                what: What::Request(head, tokens),
+                ..*self
+            },
+            _ => *self,
+        }
+    }
+
+    /// Judges by what applies to a workload and was not judged before, and by what is bound to the service that it
+    /// was led to. `port` is the one that it was
     /// asked for by: policies that are bound to a service speak of that service's.
     pub(crate) fn at_endpoint(
         &self,
@@ -121,23 +216,15 @@ impl<'a> Asking<'a> {
         to: SocketAddr,
         port: u16,
     ) -> Result<Admission, Refusal> {
+        let led = self.led.map(|led| self.where_led(view, led)).transpose()?;
         // By the workload's own authentications only where a policy asks: the request is judged by them once
         // more when it is sent.
         let seen = OnceCell::new();
-        let see = || match self.what {
-            What::Request(head, Some(tokens)) => tokens.at(view, workload, head),
-            _ => (Cow::Borrowed(&[][..]), None),
-        };
         let say = |policy: &Policy| {
+            let see = || self.seen_by(view, &workload.authentications);
             let (claims, shown) = seen.get_or_init(see);
             // With the headers that are made of claims, as the workload is sent it: nobody else may set these.
-            let asking = match (shown, self.what) {
-                (Some(head), What::Request(_, tokens)) => Asking {
-                    call: self.call,
-                    what: What::Request(head, tokens),
-                },
-                _ => *self,
-            };
+            let asking = self.showing(shown.as_deref());
             let is_bound = policy
                 .requests
                 .as_ref()
@@ -151,7 +238,11 @@ impl<'a> Asking<'a> {
                 false => asking.say(view, policy, to, claims),
             }
         };
-        at_waypoint(&view.mesh, workload, &self.judged(to), say)
+        let mut admission = at_waypoint(&view.mesh, workload, &self.judged(to), say)?;
+        admission
+            .dry_run
+            .extend(led.into_iter().flat_map(|led| led.dry_run));
+        Ok(admission)
     }
 
     /// What a policy says that speaks of any of several ports: one that refuses does so by any of them, one
@@ -213,6 +304,7 @@ impl<'a> Asking<'a> {
         let service = self.call.service();
         policy.is_bound_to(&view.own)
             || service.is_some_and(|(service, _)| policy.is_bound_to(&service.name))
+            || self.led.is_some_and(|led| policy.is_bound_to(led.service))
     }
 
     /// Whether a policy matches. One that allows is shown what the first token says, any other what each of

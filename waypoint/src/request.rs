@@ -169,7 +169,9 @@ pub(crate) struct Plan {
     pub(crate) time: Time,
     /// The request as it came, if its rule changes it: so it is judged.
     came: Option<Box<Parts>>,
-    /// Whether a route of the client's own namespace changes it: then it is judged as it is sent, too.
+    /// Whether a route of the client's own namespace leads it.
+    is_led_by_client: bool,
+    /// Whether such a route changes it: then it is judged as it is sent, too.
     is_clients_own: bool,
     /// What endpoints are told of the client.
     pub(crate) client: ToldClient,
@@ -251,7 +253,8 @@ async fn routed(
     let (rule, covered) = (Arc::clone(found.rule), found.covered);
     record.rule(&rule);
     // Of what the rule was found in: its writer may take it away while a fault lets the request wait.
-    plan.is_clients_own = rule.changes_requests() && call.has_own_routes(view);
+    plan.is_led_by_client = call.has_own_routes(view);
+    plan.is_clients_own = rule.changes_requests() && plan.is_led_by_client;
     plan.session = Stay::of(view, &found, &head.headers);
     plan.cors = match cors(&rule.filters, head) {
         Ok(cors) => cors,
@@ -315,7 +318,8 @@ impl Plan {
     /// What policies are asked about.
     fn asking<'a>(&'a self, call: &'a Call, head: &'a Parts) -> Asking<'a> {
         let came = self.came.as_deref().unwrap_or(head);
-        Asking::request(call, came, Some(&self.tokens))
+        let asking = Asking::request(call, came, Some(&self.tokens));
+        asking.led_to(&self.to, self.is_led_by_client)
     }
 
     /// The same, to be kept.
@@ -323,6 +327,8 @@ impl Plan {
         Seen {
             head: self.came.as_deref().unwrap_or(head).clone(),
             tokens: self.tokens.clone(),
+            to: self.to.clone(),
+            is_led_by_client: self.is_led_by_client,
         }
     }
 
@@ -341,6 +347,7 @@ impl Plan {
             switches: false,
             time: Time::unbounded(clock::now()),
             came: None,
+            is_led_by_client: false,
             is_clients_own: false,
             client: ToldClient::default(),
             hops: Hops::default(),

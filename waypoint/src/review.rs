@@ -20,6 +20,7 @@ use crate::call::{Asked, Call};
 use crate::endpoint::{is_of_another, is_outside_still};
 use crate::proxy::Proxy;
 use crate::stream::is_for_tokens;
+use crate::tcp::lacks_tokens;
 use crate::view::{Destination, Routes, View};
 
 /// Tells connections what has changed.
@@ -140,7 +141,7 @@ pub(crate) async fn raw_refused(
             let detail = "tokens are judged of what comes here, and this is no HTTP".to_owned();
             Err(Refusal::new(Reason::PolicyChanged, detail))
         }
-        false => Ok(()),
+        false => lacks_tokens(&proxy.view(), asking),
     };
     tokio::select! {
         refusal = refused_by_policy(changes, judge) => refusal,

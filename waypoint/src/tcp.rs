@@ -25,8 +25,10 @@ use crate::hello::{self, Hello};
 use crate::http::activity::{Active, Activity};
 use crate::outside::asked::{self, Words, is_by_host};
 use crate::outside::tls::Inner;
+use crate::protocol::of_port;
 use crate::proxy::Proxy;
 use crate::request::Target;
+use crate::request::authenticate::holds_for_service;
 use crate::request::hashed::Hashed;
 use crate::review;
 use crate::upstream::link::{Link, LinkError, OnBehalf};
@@ -49,6 +51,8 @@ pub(crate) struct Way {
     to: Target,
     /// The server name that the client asks for.
     server_name: Option<String>,
+    /// Whether a route of the client's own namespace led there.
+    is_led_by_client: bool,
     /// What ends it.
     pub(crate) limits: Limits,
     /// Its place among the connections to the service.
@@ -77,6 +81,7 @@ pub(crate) async fn carry(proxy: &Proxy, call: &Call, client: Connection, mut wa
     call.holder.passed_on(held(&way.link));
     let mut client = Recorded::new(proxy, call, &way, client);
     let asking = Asking::connection(call, way.server_name.as_deref());
+    let asking = asking.led_to(&way.to, way.is_led_by_client);
     asking.tell(proxy, &way.chosen.asides);
     let (to, port) = (Arc::clone(&way.chosen.destination), way.chosen.port);
     let (limits, activity) = (way.limits, Activity::default());
@@ -127,6 +132,9 @@ pub(crate) async fn way(
     let asking = Asking::connection(call, server_name.as_deref());
     let mut asides = asking.before_routing(&view)?.dry_run;
     let target = target(&view, call, server_name.as_deref())?;
+    let is_led_by_client = call.has_own_routes(&view);
+    let asking = asking.led_to(&target, is_led_by_client);
+    lacks_tokens(&view, &asking)?;
     let words = Words::Connection(server_name.as_deref());
     let asked = Box::pin(asked::find(proxy, call, &view, &target, words)).await?;
     // Who is where the client's host is has become known meanwhile.
@@ -169,6 +177,7 @@ pub(crate) async fn way(
                     service,
                     to: target,
                     server_name,
+                    is_led_by_client,
                     _place: place,
                 });
             }
@@ -218,6 +227,23 @@ fn occupy(terms: &Terms) -> Result<Arc<Occupied>, Refusal> {
         let detail = "there are as many connections to the service as there may be";
         Refusal::new(Reason::ConnectionOverflow, detail)
     })
+}
+
+/// Refuses a connection that is led to a service for which tokens are judged, unless its port says that it is for
+/// something else than requests.
+pub(crate) fn lacks_tokens(view: &View, asking: &Asking<'_>) -> Result<(), Refusal> {
+    let Some((led, number)) = asking.led_service() else {
+        return Ok(());
+    };
+    let service = view.mesh.service(led);
+    let mut ports = service.into_iter().flat_map(|service| &service.ports);
+    let port = ports.find(|port| port.service_port == number);
+    let is_raw = port.is_some_and(|port| of_port(port.app_protocol).is_some());
+    if is_raw || !holds_for_service(view, led) {
+        return Ok(());
+    }
+    let detail = format!("tokens are judged of what comes to {led}, and this is no HTTP");
+    Err(Refusal::new(Reason::MalformedRequest, detail))
 }
 
 /// Where routes, or else the call itself, send a connection.

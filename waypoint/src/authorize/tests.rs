@@ -49,7 +49,7 @@ fn pod(service: &str, address: &str, policies: &[&str]) -> Change {
     let listed = policies.iter();
     Change::PutWorkload(Arc::new(Workload {
         policies: listed
-            .map(|policy| ambit_model::PolicyName::new("shop", *policy))
+            .map(|policy| PolicyName::new("shop", *policy))
             .collect(),
         ..Workload::clone(&workload)
     }))

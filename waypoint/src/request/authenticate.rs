@@ -5,8 +5,8 @@
 //!
 //! - by those of what was asked for ([`of_asked`]), before it is routed. What that changes of the request is
 //!   what filters and routes see: headers that are made of claims are there, tokens may be gone.
-//! - by those of the workload that was chosen ([`at_endpoint`]), for each try. What that changes is seen by
-//!   that workload only.
+//! - by those of the service that a route has led to, if another one was asked for, and of the workload that was
+//!   chosen ([`at_endpoint`]), for each try. What that changes is seen by that workload only.
 //!
 //! What the tokens say is kept for policies ([`Tokens`]).
 
@@ -16,7 +16,7 @@ use std::sync::Arc;
 use ambit_decide::Reason;
 use ambit_jwt::{Head, NotRemoved, Passed, Refusal};
 use ambit_kit::clock;
-use ambit_model::Workload;
+use ambit_model::{PolicyName, ServiceName};
 use ambit_policy::Claims;
 use http::request::Parts;
 
@@ -39,16 +39,16 @@ impl Tokens {
         &self.claims
     }
 
-    /// The same, with what they say by the authentications of a workload, and the request as these change it
-    /// if there are some. A bad token says nothing: it is refused before the request is sent there
+    /// The same, with what they say by these authentications of a service or workload, and the request as these
+    /// change it if there are some. A bad token says nothing: it is refused before the request is sent there
     /// ([`at_endpoint`]).
     pub(crate) fn at(
         &self,
         view: &View,
-        workload: &Workload,
+        authentications: &[PolicyName],
         head: &Parts,
     ) -> (Cow<'_, [Claims]>, Option<Box<Parts>>) {
-        let by = view.authenticators.of(&workload.authentications);
+        let by = view.authenticators.of(authentications);
         let Some(Authenticator::Ready(verifier)) = by.map(AsRef::as_ref) else {
             return (Cow::Borrowed(&self.claims), None);
         };
@@ -99,13 +99,10 @@ pub(super) fn is_for_asked(view: &View, call: &Call) -> bool {
 
 /// Whether tokens are judged of what comes on a connection: by what was asked for, or by an endpoint of it.
 pub(crate) fn holds_for(view: &View, call: &Call) -> bool {
-    let mesh = &view.mesh;
     let of_endpoints = || match &call.asked {
-        Asked::Service(service, _) => mesh
-            .endpoints(&service.name)
-            .any(|workload| !workload.authentications.is_empty()),
+        Asked::Service(service, _) => holds_for_service(view, &service.name),
         Asked::Workload(asked) => {
-            let now = mesh.workload(&asked.workload.uid);
+            let now = view.mesh.workload(&asked.workload.uid);
             !now.unwrap_or(&asked.workload).authentications.is_empty()
         }
     };
@@ -114,7 +111,8 @@ pub(crate) fn holds_for(view: &View, call: &Call) -> bool {
 
 /// Judges a request by what was asked for, and changes it accordingly.
 pub(super) fn of_asked(view: &View, call: &Call, head: &mut Parts) -> Result<Tokens, Fault> {
-    let original = view.authenticators.any_of_workloads();
+    let may_be_led = || view.authenticators.any() && call.routes(view).is_some();
+    let original = view.authenticators.any_of_workloads() || may_be_led();
     let mut tokens = Tokens {
         claims: Vec::new(),
         original: original.then(|| Arc::new(head.clone())),
@@ -129,29 +127,46 @@ pub(super) fn of_asked(view: &View, call: &Call, head: &mut Parts) -> Result<Tok
     Ok(tokens)
 }
 
-/// Judges a request by the workload that it goes to; the request for that, if it is another one. Of what is
-/// behind another waypoint it is judged there. What a route of the client's own namespace has changed is
-/// refused: what would be verified is not what is sent.
+/// Judges a request by the service that it was led to, if that is another one than was asked for, and by the
+/// workload that it goes to; the request for that, if it is another one. Of what is behind another waypoint it is
+/// judged there. What a route of the client's own namespace has changed is refused: what would be verified is not
+/// what is sent.
 pub(super) fn at_endpoint(
     view: &View,
-    destination: &Destination,
+    (destination, led): (&Destination, Option<&ServiceName>),
     tokens: &Tokens,
     (head, is_clients_own): (&Parts, bool),
 ) -> Result<Option<Box<Parts>>, Fault> {
-    let own = &destination.workload.authentications;
-    let by = view.authenticators.of(own);
-    let Some(by) = by.filter(|_| destination.via.is_none()) else {
+    if destination.via.is_some() {
         return Ok(None);
-    };
-    if is_clients_own {
-        return Err(changed_by_client());
     }
-    let original = tokens.original.as_deref().unwrap_or(head);
-    let passed = judged(by, original, original)?;
-    let mut head = Box::new(head.clone());
-    let changed = passed.apply(&mut head);
-    changed.map_err(|error| not_removed(&error))?;
-    Ok(Some(head))
+    let led = led.and_then(|led| view.mesh.service(led));
+    let of_service = led.map_or(&[][..], |led| &led.authentications);
+    let mut made: Option<Box<Parts>> = None;
+    for names in [of_service, &destination.workload.authentications] {
+        let Some(by) = view.authenticators.of(names) else {
+            continue;
+        };
+        if is_clients_own {
+            return Err(changed_by_client());
+        }
+        let original = tokens.original.as_deref().unwrap_or(head);
+        let passed = judged(by, original, original)?;
+        let changed = made.get_or_insert_with(|| Box::new(head.clone()));
+        passed.apply(changed).map_err(|error| not_removed(&error))?;
+    }
+    Ok(made)
+}
+
+/// Whether tokens are judged of what a route leads to a service for: by that, or by an endpoint of it.
+pub(crate) fn holds_for_service(view: &View, name: &ServiceName) -> bool {
+    let service = view.mesh.service(name);
+    let of_endpoints = || {
+        let mut endpoints = view.mesh.endpoints(name);
+        endpoints.any(|workload| !workload.authentications.is_empty())
+    };
+    service.is_some_and(|service| !service.authentications.is_empty())
+        || (view.authenticators.any_of_workloads() && of_endpoints())
 }
 
 /// That of a request whose tokens would be verified, had its client not a say in what is sent.

@@ -16,6 +16,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use ambit_decide::{Reason, Refusal};
 use ambit_model::{BackendTarget, Mirror};
 use ambit_route::{shadow, should_mirror};
 use http::request::Parts;
@@ -23,9 +24,10 @@ use http_body_util::BodyExt as _;
 use hyper::body::Body as _;
 use tokio::time::timeout;
 
-use super::authenticate::{Tokens, at_endpoint};
+use super::authenticate::{Tokens, at_endpoint, changed_by_client, is_for_asked};
 use super::client::ToldClient;
 use super::hops::Hops;
+use super::local::Fault;
 use super::{Plan, Target, form};
 use crate::authorize::Asking;
 use crate::call::Call;
@@ -52,14 +54,36 @@ pub(super) struct Copy {
 /// Why nothing became of a copy.
 #[derive(Debug, thiserror::Error)]
 enum CopyError {
-    #[error("{0}")]
-    Unauthenticated(String),
+    #[error("{}", .0.detail)]
+    Unauthenticated(Box<Fault>),
     #[error(transparent)]
-    Refused(#[from] ambit_decide::Refusal),
+    Refused(#[from] Refusal),
     #[error(transparent)]
     Send(#[from] SendError),
     #[error("its answer broke off: {0}")]
     Answer(#[from] hyper::Error),
+}
+
+impl CopyError {
+    /// Counts and writes down what is refused; of the rest it is nobody's fault, and nobody waits for it.
+    fn tell(self, proxy: &Proxy, call: &Call) {
+        let detail = format!("a copy of a request: {self}");
+        let by_policy = [
+            Reason::PolicyDenied,
+            Reason::NoMatchingAllow,
+            Reason::PoliciesUnknown,
+        ];
+        match self {
+            Self::Refused(refusal) if by_policy.contains(&refusal.reason) => {
+                proxy.cut(call, &Refusal { detail, ..refusal });
+            }
+            Self::Unauthenticated(fault) => {
+                let reason = Reason::from_word(fault.reason).unwrap_or(Reason::InvalidRoute);
+                proxy.cut(call, &Refusal::new(reason, detail));
+            }
+            error => tracing::debug!(%error, "nothing came of a copy of a request"),
+        }
+    }
 }
 
 /// The copies that filters ask for of a request as it is now.
@@ -104,14 +128,14 @@ pub(super) fn send(
         let body = copied.map_or_else(Body::empty, Body::copied);
         let (proxy, call, view) = (Arc::clone(proxy), Arc::clone(call), Arc::clone(&view));
         let (tokens, told) = (tokens.clone(), plan.client.clone());
-        let is_clients_own = plan.is_clients_own;
+        let by_client = (plan.is_led_by_client, plan.is_clients_own);
         let tasks = proxy.tasks.clone();
         drop(tasks.spawn("copy", async move {
             let sent = timeout(
                 LONGEST,
                 once(
                     (&proxy, &call, &view),
-                    (&copy, &tokens, is_clients_own),
+                    (&copy, &tokens, by_client),
                     (hops, told),
                     body,
                 ),
@@ -119,7 +143,7 @@ pub(super) fn send(
             .await;
             match sent {
                 Ok(Ok(())) => {}
-                Ok(Err(error)) => tracing::debug!(%error, "nothing came of a copy of a request"),
+                Ok(Err(error)) => error.tell(&proxy, &call),
                 Err(_elapsed) => tracing::debug!("a copy of a request took too long"),
             }
             drop(room);
@@ -133,12 +157,20 @@ pub(super) fn send(
 /// Sends a copy and throws away the answer, which is read so that the connection can be kept.
 async fn once(
     (proxy, call, view): (&Arc<Proxy>, &Call, &View),
-    (copy, tokens, is_clients_own): (&Copy, &Tokens, bool),
+    (copy, tokens, (is_led_by_client, is_clients_own)): (&Copy, &Tokens, (bool, bool)),
     (hops, told): (Hops, ToldClient),
     body: Body,
 ) -> Result<(), CopyError> {
     // Judged as what it is sent.
     let asking = Asking::request(call, &copy.head, Some(tokens));
+    let asking = asking.led_to(&copy.target, is_led_by_client);
+    if is_led_by_client {
+        // Whoever writes what is sent must not be judged by what was asked for alone.
+        asking.before_routing(view)?;
+        if is_clients_own && is_for_asked(view, call) {
+            return Err(CopyError::Unauthenticated(Box::new(changed_by_client())));
+        }
+    }
     let host = form::authority(&copy.head);
     let words = Words::Request(host.as_ref().and_then(|host| host.to_str().ok()));
     let asked = asked::find(proxy, call, view, &copy.target, words).await?;
@@ -151,8 +183,9 @@ async fn once(
     };
     let chosen = choose(view, &asking, &copy.target, wish)?;
     let sent = (&copy.head, is_clients_own);
-    let admitted = at_endpoint(view, &chosen.destination, tokens, sent);
-    let admitted = admitted.map_err(|fault| CopyError::Unauthenticated(fault.detail))?;
+    let to_there = (&*chosen.destination, asking.led_service().map(|led| led.0));
+    let admitted = at_endpoint(view, to_there, tokens, sent);
+    let admitted = admitted.map_err(|fault| CopyError::Unauthenticated(Box::new(fault)))?;
     let head = admitted.as_deref().unwrap_or(&copy.head);
     let version = form::version(view, &copy.target, head);
     let mut request = form::request(head, version, body, &form::scheme(&chosen));

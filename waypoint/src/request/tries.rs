@@ -23,7 +23,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use ambit_balance::{ActiveRetry, Backoff};
 use ambit_decide::{Reason, Refusal};
 use ambit_kit::clock;
-use ambit_model::{Retry, RetryOn, WorkloadUid};
+use ambit_model::{Retry, RetryOn, ServiceName, WorkloadUid};
 use ambit_route::{TryOutcome, worth_another_try};
 use http::header::UPGRADE;
 use http::request::Parts;
@@ -209,9 +209,11 @@ impl Sending<'_> {
             asked: self.asked.as_ref(),
         };
         let chosen = endpoint::choose(&view, &self.asking, &plan.to, wish)?;
-        if plan.is_clients_own {
+        let to = &chosen.destination;
+        // What is behind another waypoint is judged there, as whatever comes to it from this one.
+        if plan.is_clients_own && to.via.is_none() {
             let sent = Asking::request(self.call, self.head, Some(&plan.tokens));
-            let to = &chosen.destination;
+            let sent = sent.led_to(&plan.to, plan.is_led_by_client);
             sent.at_endpoint(&view, &to.workload, to.address, chosen.port)?;
         }
         Ok(Try {
@@ -221,11 +223,17 @@ impl Sending<'_> {
         })
     }
 
+    /// The service that it was led to, if another one was asked for.
+    fn led(&self) -> Option<&ServiceName> {
+        self.asking.led_service().map(|led| led.0)
+    }
+
     /// Whether the tokens of the request are good at an endpoint.
     fn admits(&self, to: &Try) -> bool {
         let destination = &to.chosen.destination;
         let sent = (self.head, self.plan.is_clients_own);
-        at_endpoint(&to.view, destination, &self.plan.tokens, sent).is_ok()
+        let to_there = (&**destination, self.led());
+        at_endpoint(&to.view, to_there, &self.plan.tokens, sent).is_ok()
     }
 
     /// The same endpoint after a wait, or another one if more is known by now.
@@ -299,7 +307,8 @@ impl Sending<'_> {
     ) -> Result<(Response<Incoming>, Lease), TryError> {
         let destination = &to.chosen.destination;
         let sent = (self.head, self.plan.is_clients_own);
-        let admitted = at_endpoint(&to.view, destination, &self.plan.tokens, sent);
+        let to_there = (&**destination, self.led());
+        let admitted = at_endpoint(&to.view, to_there, &self.plan.tokens, sent);
         let admitted = admitted.map_err(|fault| TryError::Refused(Box::new(fault)))?;
         let head = admitted.as_deref().unwrap_or(self.head);
         let asks = AtomicBool::new(false);

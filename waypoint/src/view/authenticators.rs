@@ -88,6 +88,11 @@ impl Authenticators {
         Some(listed.map_or(&self.unknown, |listed| &listed.made))
     }
 
+    /// Whether anything has authentications.
+    pub(crate) fn any(&self) -> bool {
+        !self.lists.is_empty()
+    }
+
     /// Whether any workload has authentications of its own.
     pub(crate) fn any_of_workloads(&self) -> bool {
         self.of_workloads > 0
