@@ -32,7 +32,10 @@ pub(crate) struct Scope {
     own: ServiceName,
     root_namespaces: Arc<[Arc<str>]>,
     services: BTreeSet<ServiceName>,
-    /// Of these, those that are bound to it, or were of late.
+    /// Entries of hosts that fit a `*` that is bound to it: it must not go there by the `*`. Of these it is told
+    /// that they are there, and nothing else.
+    fitting: BTreeSet<ServiceName>,
+    /// Of the services, those that are bound to it, or were of late.
     bound: Kept<ServiceName>,
     /// Workloads that are bound to it by themselves, or were of late.
     pods: Kept<WorkloadUid>,
@@ -93,6 +96,7 @@ impl Scope {
             own,
             root_namespaces,
             services: BTreeSet::new(),
+            fitting: BTreeSet::new(),
             bound: Kept::new(),
             pods: Kept::new(),
             namespaces: BTreeSet::new(),
@@ -124,6 +128,12 @@ impl Scope {
                 .addresses
                 .extend(endpoints.map(|endpoint| endpoint.uid.as_str().into()));
         }
+        let fitting = self.fitting(mesh);
+        let before = std::mem::replace(&mut self.fitting, fitting);
+        let fitting = self.fitting.symmetric_difference(&before);
+        moved
+            .addresses
+            .extend(fitting.map(|service| service.to_string().into()));
         // One that came is told of by its own change.
         let gone = pods_before.difference(&self.pods.all);
         moved.addresses.extend(gone.map(|uid| uid.as_str().into()));
@@ -174,6 +184,7 @@ impl Scope {
             return false;
         };
         self.services.contains(&name)
+            || self.fitting.contains(&name)
             || mesh
                 .service(&name)
                 .is_some_and(|service| self.has_asked_for(service))
@@ -223,7 +234,8 @@ impl Scope {
     /// Names of all workloads and services that it is told of.
     pub(crate) fn addresses(&self, mesh: &Mesh) -> BTreeSet<Arc<str>> {
         let services = self.services.iter();
-        let names = services.clone().map(|service| service.to_string().into());
+        let names = services.clone().chain(&self.fitting);
+        let names = names.map(|service| service.to_string().into());
         let endpoints = services.flat_map(|service| mesh.endpoints(service));
         let bound = self.pods.all.iter().filter_map(|uid| mesh.workload(uid));
         let asked = self.asked.iter().flat_map(|alias| named_by(alias, mesh));
@@ -258,6 +270,26 @@ impl Scope {
 
     fn is_ours(&self, waypoint: Option<&GatewayAddress>) -> bool {
         matches!(waypoint, Some(GatewayAddress::Service(name, _)) if *name == self.own)
+    }
+
+    /// Entries of hosts that fit a `*` that is bound to it.
+    fn fitting(&self, mesh: &Mesh) -> BTreeSet<ServiceName> {
+        let bound = self.bound.all.iter().filter_map(|name| mesh.service(name));
+        let dynamic = bound.filter(|service| service.dynamic);
+        let suffixes = dynamic.filter_map(|service| service.name.hostname.strip_prefix('*'));
+        let suffixes: BTreeSet<&str> = suffixes.collect();
+        if suffixes.is_empty() {
+            return BTreeSet::new();
+        }
+        let fits = |service: &&Arc<Service>| {
+            let host = &service.name.hostname;
+            let fits = |suffix: &&str| host.len() > suffix.len() + 1 && host.ends_with(*suffix);
+            !service.canonical && suffixes.iter().any(fits)
+        };
+        mesh.services()
+            .filter(fits)
+            .map(|service| service.name.clone())
+            .collect()
     }
 
     /// Itself, what is bound to it, where the routes of that lead, and the waypoints on that way.

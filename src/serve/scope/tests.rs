@@ -132,6 +132,66 @@ fn it_is_told_of_itself_and_what_is_bound_to_it_with_their_endpoints() {
     assert!(!scope.has_policy("bank/a"));
 }
 
+/// The entry of a host, perhaps one with a `*`.
+fn entry(host: &str, waypoint: Option<&str>) -> Change {
+    let Change::PutService(made) = service("entry", waypoint) else {
+        panic!("no service")
+    };
+    Change::PutService(Arc::new(Service {
+        name: ServiceName::new("team", host),
+        canonical: false,
+        dynamic: host.starts_with('*'),
+        ..Service::clone(&made)
+    }))
+}
+
+/// A host that has an entry of its own is not gone to by a `*`, wherever that entry is bound.
+#[test]
+fn hosts_that_fit_what_is_bound_to_it_are_told_of_and_no_others() {
+    let mut mesh = mesh();
+    let hosts = |scope: &Scope, mesh: &Mesh| -> Vec<String> {
+        let names = scope.addresses(mesh).into_iter();
+        let entries = names.filter(|name| name.starts_with("team/"));
+        entries
+            .map(|name| name["team/".len()..].to_owned())
+            .collect()
+    };
+    let others = [
+        "admin.example.com",
+        "*.a.example.com",
+        "example.com",
+        "xexample.com",
+        "other.org",
+    ];
+    for host in others {
+        mesh.apply(entry(host, Some("elsewhere")));
+    }
+    let mut scope = scope(&mesh);
+    assert!(hosts(&scope, &mesh).is_empty());
+    mesh.apply(entry("*.example.com", Some("waypoint")));
+    let moved = scope.refresh(&mesh, clock::now());
+    let expected = ["*.a.example.com", "*.example.com", "admin.example.com"];
+    assert_eq!(hosts(&scope, &mesh), expected);
+    for host in expected {
+        let name = format!("team/{host}");
+        assert!(
+            moved.addresses.iter().any(|moved| **moved == *name),
+            "{moved:?}"
+        );
+        assert!(scope.has_address(&name, &mesh));
+    }
+    // One that comes later.
+    mesh.apply(entry("new.example.com", None));
+    let moved = scope.refresh(&mesh, clock::now());
+    assert_eq!(moved.addresses, ["team/new.example.com".into()]);
+    mesh.apply(Change::RemoveService(ServiceName::new(
+        "team",
+        "new.example.com",
+    )));
+    let moved = scope.refresh(&mesh, clock::now());
+    assert_eq!(moved.addresses, ["team/new.example.com".into()]);
+}
+
 #[test]
 fn where_routes_lead_belongs_to_it_while_they_do() {
     let mut mesh = mesh();
