@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use super::names::is_for_own_only;
 use super::{Inputs, Way, is_of_others, owner_of, service_of};
-use crate::config::objects::service_entry::{Endpoint, Location, Protocol, ServiceEntry};
+use crate::config::objects::service_entry::{
+    Endpoint, Location, Protocol, Resolution, ServiceEntry,
+};
 use crate::config::objects::virtual_service::hosts::Export;
 use crate::config::objects::workload_entry::WorkloadEntry;
 use crate::config::objects::{Kind, ObjectKey};
@@ -42,13 +44,38 @@ pub fn findings(inputs: &Inputs<'_>, key: &ObjectKey, entry: &ServiceEntry) -> F
         let advice = "name them in trafficPolicy.tls.subjectAltNames of a DestinationRule";
         found.push(warning("spec.subjectAltNames", what, advice));
     }
-    if entry.spec.location == Location::MeshInternal && !entry.spec.endpoints.is_empty() {
-        let what = "MESH_INTERNAL: endpoints that are no pods have no identity here and are reached in \
+    if entry.spec.location == Location::MeshInternal && is_partly_no_pods(inputs, key, entry) {
+        let what = "MESH_INTERNAL: servers that are no pods have no identity here and are reached in \
                     the clear";
         let advice = "select pods by workloadSelector, or write MESH_EXTERNAL";
         found.push(warning("spec.location", what, advice));
     }
+    let endpoints = &entry.spec.endpoints;
+    if entry.spec.resolution == Resolution::DnsRoundRobin
+        && entry.spec.workload_selector.is_none()
+        && endpoints.iter().all(|endpoint| address(endpoint).is_none())
+    {
+        let what = "DNS_ROUND_ROBIN: each address of the name is an endpoint of its own, and not the first alone";
+        let advice = "write DNS, which is the same here";
+        found.push(warning("spec.resolution", what, advice));
+    }
     found
+}
+
+/// Whether connections to its hosts go to anything but pods of its namespace.
+fn is_partly_no_pods(inputs: &Inputs<'_>, key: &ObjectKey, entry: &ServiceEntry) -> bool {
+    let is_pod = |endpoint: &Endpoint| {
+        let owner = address(endpoint).and_then(|address| owner_of(inputs, address));
+        owner.is_some_and(|owner| owner.kind == Kind::Pod && owner.namespace == key.namespace)
+    };
+    let endpoints = &entry.spec.endpoints;
+    entry.spec.workload_selector.is_none()
+        && (endpoints.is_empty() || !endpoints.iter().all(is_pod))
+}
+
+/// The address of an endpoint that is not known by its name.
+fn address(endpoint: &Endpoint) -> Option<IpAddr> {
+    endpoint.address.parse().ok()
 }
 
 /// What is said of a workload entry.
@@ -130,8 +157,7 @@ fn of_host(
 }
 
 fn of_endpoint(inputs: &Inputs<'_>, key: &ObjectKey, endpoint: &Endpoint, field: &str) -> Findings {
-    let address: Option<IpAddr> = endpoint.address.parse().ok();
-    let pod = address.and_then(|address| owner_of(inputs, address));
+    let pod = address(endpoint).and_then(|address| owner_of(inputs, address));
     let is_theirs =
         |owner: &&ObjectKey| owner.kind == Kind::Service || owner.namespace != key.namespace;
     let foreign = pod.filter(is_theirs).map(|pod| {

@@ -142,6 +142,31 @@ fn what_is_not_followed_is_said() {
         (format!("{}, location: MESH_EXTERNAL", server("")), ""),
         (
             "hosts: [a.example], resolution: DNS, location: MESH_INTERNAL".to_owned(),
+            "spec.location: MESH_INTERNAL",
+        ),
+        (
+            "hosts: [a.example], addresses: [192.0.2.9], location: MESH_INTERNAL".to_owned(),
+            "spec.location: MESH_INTERNAL",
+        ),
+        (
+            "hosts: [a.example], resolution: STATIC, location: MESH_INTERNAL, \
+             workloadSelector: {labels: {app: db}}"
+                .to_owned(),
+            "",
+        ),
+        ("hosts: [a.example], resolution: DNS".to_owned(), ""),
+        (
+            "hosts: [a.example], resolution: DNS_ROUND_ROBIN".to_owned(),
+            "spec.resolution: DNS_ROUND_ROBIN: each address",
+        ),
+        (
+            "hosts: [a.example], resolution: DNS_ROUND_ROBIN, endpoints: [{address: b.example}]"
+                .to_owned(),
+            "spec.resolution: DNS_ROUND_ROBIN: each address",
+        ),
+        (
+            "hosts: [a.example], resolution: DNS_ROUND_ROBIN, endpoints: [{address: 192.0.2.1}]"
+                .to_owned(),
             "",
         ),
         (
@@ -156,6 +181,20 @@ fn what_is_not_followed_is_said() {
             "{spec}: {problems}"
         );
         assert!(problems.contains(expected), "{spec}: {problems}");
+    }
+}
+
+#[test]
+fn what_is_of_the_mesh_and_a_pod_needs_no_word() {
+    let spec = "hosts: [a.example], resolution: STATIC, location: MESH_INTERNAL";
+    for (second, is_said) in [("", false), (", {address: 192.0.2.1}", true)] {
+        let mut folder = of(&format!(
+            "{spec}, endpoints: [{{address: 10.0.0.7}}{second}]"
+        ));
+        folder.write("pod.yaml", &pod("shop", "10.0.0.7"));
+        let problems = folder.problems();
+        let told = problems.contains("spec.location: MESH_INTERNAL");
+        assert_eq!(told, is_said, "{problems}");
     }
 }
 
