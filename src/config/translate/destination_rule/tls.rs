@@ -30,7 +30,6 @@ type Unusable = (&'static str, &'static str, &'static str);
 fn unusable(tls: &Tls) -> Option<Unusable> {
     const SECRET: &str = "leave it out, and write credentialName with a Secret that has it";
     const NO_FILES: &str = "a file in the waypoint's pod, which has none";
-    let is_there = |path: &Option<Arc<str>>| path.as_deref().is_some_and(|path| !path.is_empty());
     let is_mutual = match tls.mode {
         Some(TlsMode::IstioMutual) => {
             let what = "servers outside of the mesh do not know its authority";
@@ -187,6 +186,18 @@ fn of_outside(field: &str, tls: &Tls, notes: &mut Notes) {
     if matches!(tls.mode, None | Some(TlsMode::Disable)) {
         return;
     }
+    if tls.mode == Some(TlsMode::Simple) {
+        let own = [
+            ("clientCertificate", &tls.client_certificate),
+            ("privateKey", &tls.private_key),
+        ];
+        for (name, _) in own.into_iter().filter(|(_, path)| is_there(path)) {
+            let what = "is not looked at with SIMPLE, by which the server sees no certificate";
+            let advice =
+                "leave it out, or write MUTUAL and credentialName with a Secret that has it";
+            notes.warn(format!("{field}.{name}"), what, advice);
+        }
+    }
     for (index, name) in tls.subject_alt_names.iter().enumerate() {
         let is_name = name.contains(':') || Name::new(name.trim_end_matches('.')).is_ok();
         if !is_name {
@@ -227,11 +238,38 @@ fn of_mesh(field: &str, tls: &Tls, notes: &mut Notes) {
             );
         }
     }
-    let names = !tls.subject_alt_names.is_empty();
-    if names && tls.mode == Some(TlsMode::IstioMutual) {
-        let what = "an endpoint has to prove the identity of its own pod, and no other";
-        notes.warn(format!("{field}.subjectAltNames"), what, "leave it out");
+    if tls.mode == Some(TlsMode::IstioMutual) {
+        not_of_mesh(field, tls, notes);
     }
+}
+
+/// What nobody looks at where the certificates are those of the mesh.
+fn not_of_mesh(field: &str, tls: &Tls, notes: &mut Notes) {
+    const PROVED: &str = "an endpoint has to prove the identity of its own pod, and no other";
+    const OWN: &str = "is not looked at: the certificates and authorities are those of the mesh";
+    const NO_NAME: &str = "is not sent: tunnels of the mesh name no server";
+    let given = [
+        ("sni", is_there(&tls.sni), NO_NAME),
+        ("subjectAltNames", !tls.subject_alt_names.is_empty(), PROVED),
+        ("credentialName", is_there(&tls.credential_name), OWN),
+        ("clientCertificate", is_there(&tls.client_certificate), OWN),
+        ("privateKey", is_there(&tls.private_key), OWN),
+        ("caCertificates", is_there(&tls.ca_certificates), OWN),
+        ("caCrl", is_there(&tls.ca_crl), OWN),
+        (
+            "insecureSkipVerify",
+            tls.insecure_skip_verify == Some(true),
+            PROVED,
+        ),
+    ];
+    for (name, _, what) in given.into_iter().filter(|(_, is_given, _)| *is_given) {
+        notes.warn(format!("{field}.{name}"), what, "leave it out");
+    }
+}
+
+/// Whether a field says something: an empty text is as none.
+fn is_there(text: &Option<Arc<str>>) -> bool {
+    text.as_deref().is_some_and(|text| !text.is_empty())
 }
 
 #[cfg(test)]
@@ -390,6 +428,18 @@ mod tests {
                 json!({"mode": "SIMPLE", "insecureSkipVerify": true}),
                 "insecureSkipVerify",
             ),
+            (
+                json!({"mode": "SIMPLE", "clientCertificate": "/c.pem"}),
+                "f.clientCertificate",
+            ),
+            (
+                json!({"mode": "SIMPLE", "privateKey": "/k.pem"}),
+                "f.privateKey",
+            ),
+            (
+                json!({"mode": "SIMPLE", "clientCertificate": "", "privateKey": ""}),
+                "",
+            ),
         ] {
             let tls = read(json!({ "tls": tls })).tls.unwrap();
             assert!(outside(&tls).is_none_or(|made| made.unusable.is_none()));
@@ -404,6 +454,38 @@ mod tests {
             let all = format!("{notes:?}");
             assert_eq!(said.is_empty(), all == "Notes([])", "{all}");
             assert!(all.contains(said), "{all}");
+        }
+    }
+
+    #[test]
+    fn what_the_tls_of_the_mesh_leaves_out_is_said_field_by_field() {
+        let (shop, known) = (Arc::from("shop"), Credentials::default());
+        for (name, value, empty) in [
+            ("sni", json!("a"), json!("")),
+            ("subjectAltNames", json!(["spiffe://d/a"]), json!([])),
+            ("credentialName", json!("c"), json!("")),
+            ("clientCertificate", json!("/c.pem"), json!("")),
+            ("privateKey", json!("/k.pem"), json!("")),
+            ("caCertificates", json!("/a.pem"), json!("")),
+            ("caCrl", json!("/a.crl"), json!("")),
+            ("insecureSkipVerify", json!(true), json!(false)),
+        ] {
+            let said = |value: &Value| {
+                let tls = json!({"mode": "ISTIO_MUTUAL", name: value});
+                let tls = read(json!({ "tls": tls })).tls.unwrap();
+                let mut notes = Notes::default();
+                let secrets = read_secrets(&shop, &known);
+                findings("f", &tls, Towards::Mesh, secrets, &mut notes);
+                format!("{notes:?}")
+            };
+            let told = said(&value);
+            assert!(told.contains(&format!("\"f.{name}\"")), "{name}: {told}");
+            assert!(
+                told.contains("Warning") && told.contains("leave it out"),
+                "{told}"
+            );
+            assert_eq!(told.matches("Finding").count(), 1, "{told}");
+            assert_eq!(said(&empty), "Notes([])", "{name}");
         }
     }
 }
