@@ -6,11 +6,11 @@ use std::process::Command;
 
 use ambit_e2e::shell;
 
-/// Alerts that the file of rules has, in the order of their names, without repetition.
-fn alerts(rules: &str) -> Vec<&str> {
+/// Names that the file of rules gives after a word, in their order, without repetition.
+fn names<'a>(rules: &'a str, word: &str) -> Vec<&'a str> {
     let mut names: Vec<&str> = rules
         .lines()
-        .filter_map(|line| line.trim().strip_prefix("- alert: "))
+        .filter_map(|line| line.trim().strip_prefix(word))
         .collect();
     names.sort_unstable();
     names.dedup();
@@ -18,18 +18,26 @@ fn alerts(rules: &str) -> Vec<&str> {
 }
 
 #[test]
-fn every_alert_fires_for_its_cause_and_clears() {
+fn every_alert_fires_for_its_cause_and_clears_and_every_recorded_series_is_right() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let rules = root.join("../manifests/charts/ambit/files/rules.yaml");
     let cases = root.join("tests/scenarios/alerts/cases.yaml");
     let text = std::fs::read_to_string(&rules).unwrap();
     let tested = std::fs::read_to_string(&cases).unwrap();
-    for alert in alerts(&text) {
+    for alert in names(&text, "- alert: ") {
         let named = format!("alertname: {alert}\n");
         assert!(
             tested.matches(&named).count() >= 2,
             "{alert} is not tested both ways"
         );
+    }
+    let expressions: Vec<&str> = tested
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("- expr: "))
+        .collect();
+    for record in names(&text, "- record: ") {
+        let is_tested = expressions.iter().any(|tested| tested.contains(record));
+        assert!(is_tested, "{record} is not tested");
     }
     let mut command = Command::new("promtool");
     command.args(["test", "rules"]).arg(cases);

@@ -140,6 +140,34 @@ fn both_agents_log_and_count_the_call_with_both_identities_and_mutual_tls() {
     }
 }
 
+#[test]
+fn a_client_outside_the_mesh_is_counted_as_one_that_is_not_secured() {
+    let world = World::prepare(&[("client", 1), ("server", 2)], &Default::default()).unwrap();
+    let server = world.pod("server").unwrap();
+    let _echo = Server::start(&server, 9000, servers::echo).unwrap();
+    world.enrol("server").unwrap();
+    let at = SocketAddr::new(server.ip(Family::V4), 9000);
+    exchange(world.pod("client").unwrap().namespace(), at, MARKER).unwrap();
+    // The series that the chart's alert MTLSConnectionCoverageDrop is made of, and its test.
+    let opened = |policy: &str| {
+        let policy = format!("connection_security_policy=\"{policy}\"");
+        let labels = [
+            "reporter=\"destination\"",
+            policy.as_str(),
+            "destination_workload=\"server\"",
+        ];
+        let pages = world.mesh.agent(2).unwrap().pages();
+        let count = pages.metric("istio_tcp_connections_opened_total", &labels);
+        count.unwrap_or_default()
+    };
+    wait_for("the connection to be counted", SOON, || {
+        (opened("unknown") > 0.5).then_some(())
+    })
+    .unwrap();
+    let counts = ["unknown", "mutual_tls", "none"].map(opened);
+    assert!(counts == [1.0, 0.0, 0.0], "{counts:?}");
+}
+
 /// What Prometheus' own tool says against a page of metrics.
 fn promtool(page: &str) -> String {
     let mut program = Command::new("promtool")
