@@ -13,6 +13,8 @@ use super::shop::Shop;
 const SCRAPED: Duration = Duration::from_secs(30);
 /// An alert that has to hold for a minute, and may begin anew when an endpoint comes back.
 const FIRES: Duration = Duration::from_secs(170);
+/// An alert about the last two minutes: at the latest when these are over.
+const ENDS: Duration = Duration::from_secs(150);
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// Of nothing that services do wrong there is an answer in calm.
@@ -153,11 +155,13 @@ impl<'a> Panels<'a> {
         self.shop.ask_at_once("frontend", "slow/50", 60, 30)?;
         self.await_of("ServiceHighLatency", "frontend", |ms| ms > 2000.0)?;
         self.fires(inventory)?;
+        let fired = began.elapsed();
+        self.ends(inventory)?;
         let secured = queries::named("mTLS coverage")?;
         self.prometheus.await_exactly(secured, 100)?;
         Ok(format!(
-            "{ejected} ejected, {refused} of 600 refused, alerts fire after {:.0?}",
-            began.elapsed()
+            "{ejected} ejected, {refused} of 600 refused, alerts fire after {fired:.0?}, and one ends {:.0?} later",
+            began.elapsed().saturating_sub(fired)
         ))
     }
 
@@ -199,6 +203,19 @@ impl<'a> Panels<'a> {
             })?;
         }
         Ok(())
+    }
+
+    /// It ends when requests are answered again: many of them, so that those that failed are soon few.
+    fn ends(&self, service: &str) -> Result<()> {
+        let firing = format!(
+            "ALERTS{{alertname=\"ServiceCriticalErrorRate\",alertstate=\"firing\",\
+             destination_service_name=\"{service}\"}}"
+        );
+        wait_with_pauses(PAUSE, "ServiceCriticalErrorRate to end", ENDS, || {
+            self.shop.ask_at_once(service, "", 1000, 20).ok()?;
+            let firing = self.prometheus.ask(&firing).ok()?;
+            firing.is_empty().then_some(())
+        })
     }
 
     /// Waits for an answer about a service or cluster that is as wanted.
