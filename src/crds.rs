@@ -7,6 +7,9 @@
 //! what it does not know; the reader then finds it and refuses the policy, and the webhook says
 //! so before.
 //!
+//! Kinds that are for sidecars have a definition too, so that their authors are told what to use
+//! instead, and not that there is no such kind. Of these nothing is said but that they keep all.
+//!
 //! A test holds the schemas against the types that are read: neither may have a field, or a word
 //! of an enumeration, that the other lacks.
 
@@ -17,6 +20,7 @@ mod request_authentication;
 mod schema;
 mod selector;
 mod service_entry;
+mod sidecars;
 mod status;
 mod telemetry;
 mod virtual_service;
@@ -27,7 +31,7 @@ use self::schema::Schema;
 use crate::config::objects::Kind;
 
 /// The kinds that have a definition of ours.
-pub const KINDS: [Kind; 8] = [
+pub const KINDS: [Kind; 10] = [
     Kind::AuthorizationPolicy,
     Kind::PeerAuthentication,
     Kind::RequestAuthentication,
@@ -36,6 +40,8 @@ pub const KINDS: [Kind; 8] = [
     Kind::Telemetry,
     Kind::ServiceEntry,
     Kind::WorkloadEntry,
+    Kind::Sidecar,
+    Kind::EnvoyFilter,
 ];
 /// By this label a definition of ours is told from an Istio installation's.
 pub const LABEL: (&str, &str) = ("app.kubernetes.io/part-of", "ambit");
@@ -47,8 +53,8 @@ struct Definition {
     kind: Kind,
     singular: &'static str,
     short_name: &'static str,
-    /// Heading, path and explanation of the column that tells most.
-    column: [&'static str; 3],
+    /// Heading, path and explanation of the column that tells most; none of what has no effect.
+    column: Option<[&'static str; 3]>,
     spec: Schema,
 }
 
@@ -83,6 +89,8 @@ pub fn definition(kind: Kind) -> Option<Value> {
         Kind::Telemetry => telemetry::definition(),
         Kind::ServiceEntry => service_entry::definition(),
         Kind::WorkloadEntry => service_entry::workload(),
+        Kind::Sidecar => sidecars::definition(kind, "sidecar", "sc"),
+        Kind::EnvoyFilter => sidecars::definition(kind, "envoyfilter", "ef"),
         _ => return None,
     };
     Some(definition.document())
@@ -133,7 +141,6 @@ impl Definition {
     }
 
     fn version(&self, name: &str, is_stored: bool) -> Value {
-        let [heading, path, explanation] = self.column;
         let whole = Schema::object(
             "",
             [
@@ -146,17 +153,27 @@ impl Definition {
             "served": true,
             "storage": is_stored,
             "subresources": {"status": {}},
-            "additionalPrinterColumns": [
-                {"name": heading, "type": "string", "jsonPath": path, "description": explanation},
-                {
-                    "name": "Accepted", "type": "string",
-                    "jsonPath": ".status.conditions[?(@.type==\"Accepted\")].status",
-                    "description": "Whether it is in force as it is written.",
-                },
-                {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"},
-            ],
+            "additionalPrinterColumns": self.columns(),
             "schema": {"openAPIV3Schema": Value::from(whole)},
         })
+    }
+
+    fn columns(&self) -> Vec<Value> {
+        let mut columns = Vec::new();
+        if let Some([heading, path, explanation]) = self.column {
+            columns.push(json!(
+                {"name": heading, "type": "string", "jsonPath": path, "description": explanation}
+            ));
+            columns.push(json!({
+                "name": "Accepted", "type": "string",
+                "jsonPath": ".status.conditions[?(@.type==\"Accepted\")].status",
+                "description": "Whether it is in force as it is written.",
+            }));
+        }
+        columns.push(
+            json!({"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"}),
+        );
+        columns
     }
 }
 

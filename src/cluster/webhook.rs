@@ -9,7 +9,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ambit_kit::tasks::Tasks;
-use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
+use k8s_openapi::api::admissionregistration::v1::{
+    ValidatingWebhook, ValidatingWebhookConfiguration,
+};
 use kube::api::{Patch, PatchParams};
 use kube::{Api, Client};
 use serde_json::{Value, json};
@@ -21,8 +23,8 @@ use crate::ca::Bundle;
 
 /// The configuration.
 const NAME: &str = "ambit-validation";
-/// The webhook in it.
-const WEBHOOK: &str = "validation.ambit.mesh";
+/// The webhooks in it: the one that judges, and the one that only says something.
+const WEBHOOKS: [&str; 2] = ["validation.ambit.mesh", "asides.ambit.mesh"];
 /// How often it is looked at, should somebody else have changed it.
 const AGAIN: Duration = Duration::from_secs(5);
 
@@ -90,20 +92,24 @@ async fn look(
     Ok(())
 }
 
-/// What is to be changed; nothing if the roots are there or the webhook is not.
+/// What is to be changed; nothing if the roots are there or no webhook of ours is.
 fn patch_of(there: &ValidatingWebhookConfiguration, pem: &str) -> Option<Value> {
-    let mut webhooks = there.webhooks.iter().flatten();
-    let ours = webhooks.find(|webhook| webhook.name == WEBHOOK)?;
-    let roots = ours.client_config.ca_bundle.as_ref();
-    if roots.is_some_and(|roots| roots.0 == pem.as_bytes()) {
-        return None;
-    }
+    let is_without = |webhook: &&ValidatingWebhook| {
+        let roots = webhook.client_config.ca_bundle.as_ref();
+        WEBHOOKS.contains(&&*webhook.name) && roots.is_none_or(|roots| roots.0 != pem.as_bytes())
+    };
     let roots = k8s_openapi::ByteString(pem.as_bytes().to_vec());
+    let without = there.webhooks.iter().flatten().filter(is_without);
+    let changed: Vec<Value> = without
+        .map(|webhook| json!({"name": webhook.name, "clientConfig": {"caBundle": roots}}))
+        .collect();
     let version = there.metadata.resource_version.as_deref();
-    Some(json!({
-        "metadata": {"resourceVersion": version},
-        "webhooks": [{"name": WEBHOOK, "clientConfig": {"caBundle": roots}}],
-    }))
+    (!changed.is_empty()).then(|| {
+        json!({
+            "metadata": {"resourceVersion": version},
+            "webhooks": changed,
+        })
+    })
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ pub(super) fn definition() -> Definition {
         kind: Kind::AuthorizationPolicy,
         singular: "authorizationpolicy",
         short_name: "ap",
-        column: ["Action", ".spec.action", "What a match of a rule means."],
+        column: Some(["Action", ".spec.action", "What a match of a rule means."]),
         spec: spec(),
     }
 }

@@ -16,7 +16,7 @@ pub(super) fn definition() -> Definition {
         kind: Kind::DestinationRule,
         singular: "destinationrule",
         short_name: "dr",
-        column: ["Host", ".spec.host", "The service that it is for."],
+        column: Some(["Host", ".spec.host", "The service that it is for."]),
         spec: spec(),
     }
 }

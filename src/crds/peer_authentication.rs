@@ -9,7 +9,7 @@ pub(super) fn definition() -> Definition {
         kind: Kind::PeerAuthentication,
         singular: "peerauthentication",
         short_name: "pa",
-        column: ["Mode", ".spec.mtls.mode", "Whether plaintext is accepted."],
+        column: Some(["Mode", ".spec.mtls.mode", "Whether plaintext is accepted."]),
         spec: spec(),
     }
 }

@@ -13,11 +13,11 @@ pub(super) fn definition() -> Definition {
         kind: Kind::RequestAuthentication,
         singular: "requestauthentication",
         short_name: "ra",
-        column: [
+        column: Some([
             "Issuers",
             ".spec.jwtRules[*].issuer",
             "Whose tokens are believed.",
-        ],
+        ]),
         spec: spec(),
     }
 }

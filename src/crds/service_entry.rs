@@ -12,7 +12,7 @@ pub(super) fn definition() -> Definition {
         kind: Kind::ServiceEntry,
         singular: "serviceentry",
         short_name: "se",
-        column: ["Hosts", ".spec.hosts", "Names that it is for."],
+        column: Some(["Hosts", ".spec.hosts", "Names that it is for."]),
         spec: spec(),
     }
 }
@@ -22,7 +22,7 @@ pub(super) fn workload() -> Definition {
         kind: Kind::WorkloadEntry,
         singular: "workloadentry",
         short_name: "we",
-        column: ["Address", ".spec.address", "Where it is."],
+        column: Some(["Address", ".spec.address", "Where it is."]),
         spec: server("A server that is no pod."),
     }
 }

@@ -5,6 +5,9 @@ use super::service_entry;
 use crate::config::objects::Kind;
 
 pub(super) fn schema(kind: Kind) -> Schema {
+    if kind.is_for_sidecars() {
+        return Schema::object("Not written.", []);
+    }
     let condition = Schema::object(
         "",
         [

@@ -12,11 +12,11 @@ pub(super) fn definition() -> Definition {
         kind: Kind::Telemetry,
         singular: "telemetry",
         short_name: "telemetry",
-        column: [
+        column: Some([
             "Targets",
             ".spec.targetRefs[*].name",
             "What it is bound to.",
-        ],
+        ]),
         spec: spec(),
     }
 }

@@ -341,6 +341,23 @@ fn no_object_of_a_policy_loses_a_field_that_is_not_known() {
 }
 
 #[test]
+fn kinds_that_are_for_sidecars_can_be_written_and_lose_nothing() {
+    for (kind, name) in [
+        (Kind::Sidecar, "sidecars.networking.istio.io"),
+        (Kind::EnvoyFilter, "envoyfilters.networking.istio.io"),
+    ] {
+        assert!(CHART.contains(&format!("name: {name}\n")), "{name}");
+        let schema = schema_of(kind);
+        for part in ["spec", "status"] {
+            let part = &schema["properties"][part];
+            assert_eq!(part["x-kubernetes-preserve-unknown-fields"], true);
+            assert_eq!(part["properties"], json!({}));
+            assert_eq!(part.get("required"), None);
+        }
+    }
+}
+
+#[test]
 fn every_version_that_is_read_is_served_and_the_preferred_one_is_stored() {
     for kind in KINDS {
         let document = definition(kind).unwrap();

@@ -14,7 +14,7 @@ pub(super) fn definition() -> Definition {
         kind: Kind::VirtualService,
         singular: "virtualservice",
         short_name: "vs",
-        column: ["Hosts", ".spec.hosts", "Whose traffic it is for."],
+        column: Some(["Hosts", ".spec.hosts", "Whose traffic it is for."]),
         spec: spec(),
     }
 }

@@ -1,9 +1,9 @@
 use super::*;
 
-fn configuration(name: &str, roots: Option<&str>) -> ValidatingWebhookConfiguration {
+fn configuration(webhooks: &[(&str, Option<&str>)]) -> ValidatingWebhookConfiguration {
     let service = json!({"name": "ambit-control-plane", "namespace": "ambit-system"});
-    let roots = roots.map(|roots| k8s_openapi::ByteString(roots.as_bytes().to_vec()));
-    let webhook = |name: &str| {
+    let webhook = |(name, roots): &(&str, Option<&str>)| {
+        let roots = roots.map(|roots| k8s_openapi::ByteString(roots.as_bytes().to_vec()));
         json!({
             "name": name, "admissionReviewVersions": ["v1"], "sideEffects": "None",
             "clientConfig": {"service": service, "caBundle": roots},
@@ -13,24 +13,41 @@ fn configuration(name: &str, roots: Option<&str>) -> ValidatingWebhookConfigurat
         "apiVersion": "admissionregistration.k8s.io/v1",
         "kind": "ValidatingWebhookConfiguration",
         "metadata": {"name": NAME, "resourceVersion": "7"},
-        "webhooks": [webhook("somebody.else"), webhook(name)],
+        "webhooks": webhooks.iter().map(webhook).collect::<Vec<_>>(),
     });
     serde_json::from_value(configuration).unwrap()
 }
 
 #[test]
-fn roots_are_written_where_they_differ_and_to_our_webhook_only() {
-    let expected = json!({
-        "metadata": {"resourceVersion": "7"},
-        "webhooks": [{"name": WEBHOOK, "clientConfig": {"caBundle": "cm9vdHM="}}],
-    });
+fn roots_are_written_where_they_differ_and_to_our_webhooks_only() {
+    let [judges, tells] = WEBHOOKS;
+    let stranger = ("somebody.else", None);
+    let expected = |names: &[&str]| {
+        let changed = |name| json!({"name": name, "clientConfig": {"caBundle": "cm9vdHM="}});
+        json!({
+            "metadata": {"resourceVersion": "7"},
+            "webhooks": names.iter().map(changed).collect::<Vec<_>>(),
+        })
+    };
     for roots in [None, Some("other roots")] {
-        let there = configuration(WEBHOOK, roots);
-        assert_eq!(patch_of(&there, "roots"), Some(expected.clone()));
+        let there = configuration(&[stranger, (judges, roots), (tells, roots)]);
+        assert_eq!(patch_of(&there, "roots"), Some(expected(&WEBHOOKS)));
+        let one = configuration(&[stranger, (judges, Some("roots")), (tells, roots)]);
+        assert_eq!(patch_of(&one, "roots"), Some(expected(&[tells])));
+        let older = configuration(&[stranger, (judges, roots)]);
+        assert_eq!(patch_of(&older, "roots"), Some(expected(&[judges])));
     }
-    assert_eq!(
-        patch_of(&configuration(WEBHOOK, Some("roots")), "roots"),
-        None
-    );
-    assert_eq!(patch_of(&configuration("another", None), "roots"), None);
+    let there = configuration(&[stranger, (judges, Some("roots")), (tells, Some("roots"))]);
+    assert_eq!(patch_of(&there, "roots"), None);
+    assert_eq!(patch_of(&configuration(&[stranger]), "roots"), None);
+}
+
+#[test]
+fn the_chart_has_the_webhooks_by_these_names() {
+    let chart =
+        include_str!("../../../manifests/charts/ambit/templates/control-plane/webhook.yaml");
+    let names = chart
+        .lines()
+        .filter_map(|line| line.strip_prefix("  - name: "));
+    assert_eq!(names.collect::<Vec<_>>(), WEBHOOKS);
 }
