@@ -1,4 +1,4 @@
-//! Policies that are broken or contradict each other: the webhook refuses them with field and
+//! Policies, and what waypoints follow, that are broken or contradict each other: the webhook refuses them with field and
 //! remedy; what slips through, because the webhook is away or was not asked, says so in its status and
 //! stays what it was over a restart of the control plane; everything else goes on.
 
@@ -22,6 +22,33 @@ kind: PeerAuthentication
 metadata: {name: second}
 spec: {mtls: {mode: PERMISSIVE}}
 ";
+/// Kinds that waypoints follow, each with a word misspelt, and its field.
+const MISSPELT: [(&str, &str, &str, &str); 4] = [
+    (
+        "networking.istio.io/v1",
+        "VirtualService",
+        "hosts: [web], http: [{route: [{destination: {host: web}, wieght: 1}]}]",
+        "spec.http[0].route[0].wieght",
+    ),
+    (
+        "networking.istio.io/v1",
+        "DestinationRule",
+        "host: web, trafficPolicy: {outlierDetection: {consecutive5xxErors: 3}}",
+        "spec.trafficPolicy.outlierDetection.consecutive5xxErors",
+    ),
+    (
+        "telemetry.istio.io/v1",
+        "Telemetry",
+        "accessLogging: [{filter: {expresion: 'true'}}]",
+        "spec.accessLogging[0].filter.expresion",
+    ),
+    (
+        "security.istio.io/v1",
+        "RequestAuthentication",
+        "jwtRules: [{isuer: https://issuer.example}]",
+        "spec.jwtRules[0].isuer",
+    ),
+];
 const OPERATIONS: &str = "/webhooks/0/rules/0/operations";
 
 pub(super) fn run(cluster: &Cluster) -> Result<String> {
@@ -39,9 +66,10 @@ pub(super) fn run(cluster: &Cluster) -> Result<String> {
         cluster,
     };
     scene.refuses_with_field_and_remedy()?;
+    scene.refuses_what_waypoints_cannot_read()?;
     scene.last_good_version_stays()?;
     scene.is_not_missed_while_away()?;
-    Ok("3 broken objects refused; 2 that slipped through said so, and only they".to_owned())
+    Ok("7 broken objects refused; 2 that slipped through said so, and only they".to_owned())
 }
 
 struct Scene<'a> {
@@ -71,6 +99,14 @@ impl Scene<'_> {
         wait_until("the contradiction to be seen", BITE, || {
             self.is_refused(SECOND, &words).is_ok()
         })?;
+        Ok(())
+    }
+
+    fn refuses_what_waypoints_cannot_read(&self) -> Result<()> {
+        for (version, kind, spec, field) in MISSPELT {
+            let text = object(version, kind, "misspelt", spec);
+            self.is_refused(&text, &[field, "correct the field's name"])?;
+        }
         Ok(())
     }
 
@@ -176,10 +212,11 @@ impl Scene<'_> {
 }
 
 fn policy(name: &str, spec: &str) -> String {
-    format!(
-        "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\n\
-         metadata: {{name: {name}}}\nspec: {{{spec}}}\n"
-    )
+    object("security.istio.io/v1", "AuthorizationPolicy", name, spec)
+}
+
+fn object(version: &str, kind: &str, name: &str, spec: &str) -> String {
+    format!("apiVersion: {version}\nkind: {kind}\nmetadata: {{name: {name}}}\nspec: {{{spec}}}\n")
 }
 
 fn pod(shop: &Sandbox, app: &str) -> Result<String> {
