@@ -63,6 +63,11 @@ impl Configuration {
             let origin = self.objects.origin(key)?;
             Some(finding.at(origin, key, Severity::Warning, Cause::Blocked))
         }));
+        let annotations = translate::without_effect(&self.settings, &self.objects);
+        problems.extend(annotations.into_iter().filter_map(|(key, finding)| {
+            let origin = self.objects.origin(key)?;
+            Some(finding.at(origin, key, Severity::Warning, Cause::NotEnforced))
+        }));
         let waypoints = translate::waypoint_findings(&self.objects);
         problems.extend(
             waypoints

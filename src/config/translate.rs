@@ -4,6 +4,7 @@
 //! on. [`Dirty`] says which outputs a changed object touches: it is asked before and after the
 //! change, so that what an object used to select is recomputed too.
 
+mod annotations;
 mod authentication;
 mod behind;
 mod dependents;
@@ -40,6 +41,7 @@ use super::objects::{Kind, Object, ObjectKey};
 use super::problem::{Finding, Severity};
 use super::store::Objects;
 
+pub use self::annotations::without_effect;
 pub(in crate::config) use self::authentication::{
     findings as authentication_findings, keys as key_findings, missing_keys,
 };

@@ -114,7 +114,7 @@ pub(super) fn first_label(labels: &Labels, names: &[&str]) -> Option<Arc<str>> {
 }
 
 /// Name and kind of what made a pod.
-fn made_by(pod: &Pod) -> (Arc<str>, WorkloadType) {
+pub(super) fn made_by(pod: &Pod) -> (Arc<str>, WorkloadType) {
     let owners = &pod.metadata.owner_references;
     let Some(owner) = owners
         .iter()
