@@ -141,31 +141,42 @@ fn both_agents_log_and_count_the_call_with_both_identities_and_mutual_tls() {
 }
 
 #[test]
-fn a_client_outside_the_mesh_is_counted_as_one_that_is_not_secured() {
+fn clients_outside_the_mesh_are_counted_as_not_secured_and_pods_by_their_workload() {
     let world = World::prepare(&[("client", 1), ("server", 2)], &Default::default()).unwrap();
     let server = world.pod("server").unwrap();
     let _echo = Server::start(&server, 9000, servers::echo).unwrap();
     world.enrol("server").unwrap();
     let at = SocketAddr::new(server.ip(Family::V4), 9000);
     exchange(world.pod("client").unwrap().namespace(), at, MARKER).unwrap();
-    // The series that the chart's alert MTLSConnectionCoverageDrop is made of, and its test.
-    let opened = |policy: &str| {
-        let policy = format!("connection_security_policy=\"{policy}\"");
+    // As the kubelet does, and who comes by a NodePort.
+    let node = world.lab.node(2).unwrap();
+    exchange(&node.namespace, at, MARKER).unwrap();
+    // The series that the chart's alert MTLSConnectionCoverageDrop is made of, as in its test.
+    let opened = |policy: &str, source: &str| {
+        let (policy, source) = (
+            format!("connection_security_policy=\"{policy}\""),
+            format!("source_workload=\"{source}\""),
+        );
         let labels = [
             "reporter=\"destination\"",
             policy.as_str(),
+            source.as_str(),
             "destination_workload=\"server\"",
         ];
         let pages = world.mesh.agent(2).unwrap().pages();
         let count = pages.metric("istio_tcp_connections_opened_total", &labels);
         count.unwrap_or_default()
     };
-    wait_for("the connection to be counted", SOON, || {
-        (opened("unknown") > 0.5).then_some(())
+    let sources = ["client", "unknown"];
+    wait_for("the connections to be counted", SOON, || {
+        let counts = sources.map(|source| opened("unknown", source));
+        (counts == [1.0, 1.0]).then_some(())
     })
     .unwrap();
-    let counts = ["unknown", "mutual_tls", "none"].map(opened);
-    assert!(counts == [1.0, 0.0, 0.0], "{counts:?}");
+    for policy in ["mutual_tls", "none"] {
+        let counts = sources.map(|source| opened(policy, source));
+        assert!(counts == [0.0, 0.0], "{policy}: {counts:?}");
+    }
 }
 
 /// What Prometheus' own tool says against a page of metrics.
