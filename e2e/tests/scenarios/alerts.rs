@@ -18,6 +18,31 @@ fn names<'a>(rules: &'a str, word: &str) -> Vec<&'a str> {
 }
 
 #[test]
+fn every_alert_and_recorded_series_stands_in_the_documents() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let rules = root.join("../manifests/charts/ambit/files/rules.yaml");
+    let rules = std::fs::read_to_string(&rules).unwrap();
+    let page = std::fs::read_to_string(root.join("../docs/alerts.md")).unwrap();
+    for alert in names(&rules, "- alert: ") {
+        assert!(page.contains(&format!("\n| `{alert}` |")), "{alert}");
+    }
+    for record in names(&rules, "- record: ") {
+        // Series that differ in their time or share alone are named in short after the first.
+        let end = record.rsplit(['_', ':']).next().unwrap();
+        let ends = [format!("`…_{end}`"), format!("`…:{}`", after_colon(record))];
+        let is_there = page.contains(&format!("`{record}`"));
+        assert!(
+            is_there || ends.iter().any(|end| page.contains(end)),
+            "{record}"
+        );
+    }
+}
+
+fn after_colon(record: &str) -> &str {
+    record.rsplit(':').next().unwrap_or_default()
+}
+
+#[test]
 fn every_alert_fires_for_its_cause_and_clears_and_every_recorded_series_is_right() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let rules = root.join("../manifests/charts/ambit/files/rules.yaml");
