@@ -13,7 +13,6 @@ mod enrolment;
 mod fronted;
 mod peer_authentication;
 mod policy;
-mod rivals;
 mod routes;
 mod service;
 mod service_entry;
@@ -51,8 +50,7 @@ pub(crate) use self::enrolment::{CUT_EXISTING, LABELS};
 pub use self::enrolment::{
     cut_existing, enrolled, enrolled_namespaces, is_recorded, keeps_its_resolver,
 };
-pub use self::peer_authentication::deciding as deciding_peer_authentication;
-pub use self::rivals::{outdone, rivals_of};
+pub use self::peer_authentication::{deciding as deciding_peer_authentication, outdone, rivals_of};
 pub(in crate::config) use self::routes::general as general_findings;
 pub use self::routes::{
     Judged, RouteCondition, RouteVerdict, RouteVerdicts, TranslatedRoutes, VirtualVerdict,

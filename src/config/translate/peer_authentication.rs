@@ -5,6 +5,8 @@
 //! static policy that refuses peers without identity. One whose ports differ lists a policy made
 //! from its own object, `converted_peer_authentication_NAME`, in its stead.
 
+mod rivals;
+
 use std::sync::Arc;
 
 use ambit_model::{
@@ -18,6 +20,8 @@ use crate::config::objects::metadata::Labels;
 use crate::config::objects::peer_authentication::{Mode, PeerAuthentication};
 use crate::config::objects::{Kind, Object, ObjectKey};
 use crate::config::problem::{Finding, Severity};
+
+pub use self::rivals::{outdone, rivals_of};
 
 /// Name of the policy that refuses peers without identity, in the first root namespace.
 const STATIC_STRICT: &str = "istio_converted_static_strict";
