@@ -1,39 +1,37 @@
 //! Following the control plane: one task that owns the [`View`], brings what comes into it, and puts
-//! each new one in force. Trust and the certificate have a task each.
+//! each new one in force. Trust, the certificate and the series of what has gone have a task each.
 //!
 //! What cannot be understood leaves what was there before it; what the control plane no longer says
 //! while it is away stays in force.
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use ambit_balance::Ejection;
-use ambit_identity::{Credential, Trust};
 use ambit_kit::clock;
-use ambit_model::{Change, PolicyName, ServiceName, SpiffeId, TrustDomain, WorkloadUid};
+use ambit_model::{Change, PolicyName, ServiceName, WorkloadUid};
 use ambit_telemetry::Telemetry;
-use ambit_uplink::certificates::{self, Issued};
-use ambit_uplink::trust::Trusted;
-use ambit_uplink::{Access, Check, Delivery, Discovered, Subscription};
+use ambit_uplink::{Check, Delivery, Discovered, Subscription};
 use ambit_wire::decode::{self, Decoded};
 use ambit_wire::delta::{
     ADDRESS_TYPE, AUTHENTICATION_TYPE, AUTHORIZATION_TYPE, CREDENTIAL_TYPE, Client, ROUTES_TYPE,
     Received, TELEMETRY_TYPE, Update,
 };
 use tokio::sync::{mpsc, watch};
-use tonic::transport::Channel;
 
-use crate::identity::Identity;
 use crate::outside::asked::is_one;
 use crate::outside::names::{Answer, Names};
 use crate::proxy::Proxy;
 use crate::verdicts::Guilty;
 use crate::view::{View, identity_of};
 
+pub(crate) mod certificate;
 mod credentials;
 mod routes;
+pub(crate) mod sweep;
 mod telling;
+pub(crate) mod trust;
 
 use routes::{bring_in_routes, readable_routes};
 
@@ -57,11 +55,6 @@ pub(crate) enum Kind {
     /// Workloads and services.
     Address,
 }
-
-/// How long after a workload went its series are looked for, and after which time in any case.
-const SWEEP: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(60));
-/// The first wait after a certificate that did not come, and the longest.
-const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(60));
 
 /// Subscriptions to all kinds; nothing is held yet.
 pub(crate) fn subscriptions(
@@ -369,102 +362,6 @@ fn removal(kind: Kind, name: &Arc<str>) -> Vec<Change> {
             std::iter::once(workload).chain(service).collect()
         }
     }
-}
-
-/// Puts trust bundles in force as they come.
-pub(crate) async fn trust(
-    identity: Identity,
-    access: Arc<Access>,
-    trust_domain: TrustDomain,
-    mut events: mpsc::Receiver<Trusted>,
-) {
-    while let Some(event) = events.recv().await {
-        let Trusted::Update(update, held) = event else {
-            continue;
-        };
-        let roots = update.bundle.map(|bundle| bundle.roots).unwrap_or_default();
-        let roots: Vec<Vec<u8>> = roots.iter().map(|root| root.to_vec()).collect();
-        match Trust::new(trust_domain.clone(), &roots) {
-            Ok(trust) => {
-                access.trust(roots);
-                identity.set_trust(trust);
-                held.send(()).ok();
-            }
-            Err(error) => tracing::error!(%error, "a trust bundle is ignored; the last one stays"),
-        }
-    }
-}
-
-/// Strikes out series of workloads that are gone: some time after they went, since they go in groups;
-/// and now and then, for what they had open has ended by then.
-pub(crate) async fn sweep(proxy: Arc<Proxy>) {
-    loop {
-        // Either way it is time.
-        tokio::time::timeout(SWEEP.1, proxy.gone.notified())
-            .await
-            .ok();
-        tokio::time::sleep(SWEEP.0).await;
-        proxy.telemetry.sweep(&proxy.view().mesh);
-    }
-}
-
-/// Keeps a valid certificate: renewed at half of its life.
-pub(crate) async fn certificate(
-    identity: Identity,
-    access: Arc<Access>,
-    channel: Channel,
-    own: SpiffeId,
-    trust_domain: TrustDomain,
-) {
-    let mut wait = RETRY.0;
-    loop {
-        let fetched = certificates::fetch(&access, channel.clone(), &own).await;
-        let renewal = match fetched {
-            Ok(issued) => put_in_force(&identity, &issued, &trust_domain),
-            Err(error) => {
-                tracing::warn!(%error, "no certificate yet; asked again later");
-                None
-            }
-        };
-        wait = match renewal {
-            Some(renewal) => {
-                tokio::time::sleep(renewal).await;
-                RETRY.0
-            }
-            None => {
-                tokio::time::sleep(wait.mul_f64(rand::random_range(0.75..=1.0))).await;
-                (wait * 2).min(RETRY.1)
-            }
-        };
-    }
-}
-
-/// When the next one is due; `None` if this one is of no use.
-fn put_in_force(identity: &Identity, issued: &Issued, domain: &TrustDomain) -> Option<Duration> {
-    let chain = issued.certificate.chain.iter().map(|der| der.to_vec());
-    match Credential::from_der(chain.collect(), issued.certificate.key.to_vec()) {
-        Ok(credential) => identity.set_credential(credential),
-        Err(error) => {
-            tracing::error!(%error, "a certificate cannot be used");
-            return None;
-        }
-    }
-    // Until the control plane tells of bundles, these are whom we believe.
-    if !identity.has_trust()
-        && let Ok(trust) = Trust::new(domain.clone(), &issued.roots)
-    {
-        identity.set_trust(trust);
-    }
-    let left = issued
-        .not_after
-        .duration_since(clock::wall())
-        .unwrap_or_default();
-    tracing::info!(?left, "certificate");
-    Some(
-        (left / 2)
-            .mul_f64(rand::random_range(0.8..=1.0))
-            .max(RETRY.0),
-    )
 }
 
 #[cfg(test)]

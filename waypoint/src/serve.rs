@@ -290,16 +290,16 @@ fn follow(
     let (bundles, trusted) = mpsc::channel(EVENTS);
     let following = trust::run(Arc::clone(&access), channel.clone(), 0, bundles);
     drop(tasks.spawn("trust stream", following));
-    let trusting = follow::trust(
+    let trusting = follow::trust::follow(
         identity.clone(),
         Arc::clone(&access),
         domain.clone(),
         trusted,
     );
     drop(tasks.spawn("trust", trusting));
-    let certificate = follow::certificate(identity, access, channel, own, domain);
+    let certificate = follow::certificate::keep(identity, access, channel, own, domain);
     drop(tasks.spawn("certificate", certificate));
-    drop(tasks.spawn("sweep series", follow::sweep(Arc::clone(&proxy))));
+    drop(tasks.spawn("sweep series", follow::sweep::series(Arc::clone(&proxy))));
     drop(tasks.spawn("forget callers", async move {
         loop {
             tokio::time::sleep(FORGET).await;
