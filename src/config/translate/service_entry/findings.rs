@@ -69,8 +69,11 @@ fn is_partly_no_pods(inputs: &Inputs<'_>, key: &ObjectKey, entry: &ServiceEntry)
         owner.is_some_and(|owner| owner.kind == Kind::Pod && owner.namespace == key.namespace)
     };
     let endpoints = &entry.spec.endpoints;
-    entry.spec.workload_selector.is_none()
-        && (endpoints.is_empty() || !endpoints.iter().all(is_pod))
+    if entry.spec.workload_selector.is_some() {
+        let mut selected = inputs.objects.workload_entries_of(key, entry);
+        return selected.any(|(_, object)| !is_pod(&object.spec));
+    }
+    endpoints.is_empty() || !endpoints.iter().all(is_pod)
 }
 
 /// The address of an endpoint that is not known by its name.

@@ -199,6 +199,24 @@ fn what_is_of_the_mesh_and_a_pod_needs_no_word() {
 }
 
 #[test]
+fn what_is_of_the_mesh_and_a_workload_entry_is_said() {
+    let spec = "hosts: [a.example], resolution: STATIC, location: MESH_INTERNAL, \
+                workloadSelector: {labels: {app: db}}";
+    for (address, is_said) in [("10.0.0.7", false), ("192.0.2.1", true)] {
+        let mut folder = of(spec);
+        folder.write("pod.yaml", &pod("shop", "10.0.0.7"));
+        let entry = format!(
+            "apiVersion: networking.istio.io/v1\nkind: WorkloadEntry\n\
+             metadata: {{name: vm, namespace: shop}}\nspec: {{address: {address}, labels: {{app: db}}}}\n"
+        );
+        folder.write("vm.yaml", &entry);
+        let problems = folder.problems();
+        let told = problems.contains("spec.location: MESH_INTERNAL");
+        assert_eq!(told, is_said, "{problems}");
+    }
+}
+
+#[test]
 fn ports_of_a_star_on_which_nobody_says_the_host_are_said() {
     let bound = ", labels: {istio.io/use-waypoint: w}";
     for (protocol, is_said) in [
