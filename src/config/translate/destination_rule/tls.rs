@@ -184,6 +184,11 @@ fn of_outside(field: &str, tls: &Tls, notes: &mut Notes) {
         notes.wrong(format!("{field}.{name}"), &what, advice);
     }
     if matches!(tls.mode, None | Some(TlsMode::Disable)) {
+        for name in said(tls) {
+            let what = "is not looked at with DISABLE, which no mode means too: no TLS is begun";
+            let advice = "write SIMPLE or MUTUAL as mode, or leave it out";
+            notes.warn(format!("{field}.{name}"), what, advice);
+        }
         return;
     }
     if tls.mode == Some(TlsMode::Simple) {
@@ -245,26 +250,32 @@ fn of_mesh(field: &str, tls: &Tls, notes: &mut Notes) {
 
 /// What nobody looks at where the certificates are those of the mesh.
 fn not_of_mesh(field: &str, tls: &Tls, notes: &mut Notes) {
-    const PROVED: &str = "an endpoint has to prove the identity of its own pod, and no other";
-    const OWN: &str = "is not looked at: the certificates and authorities are those of the mesh";
-    const NO_NAME: &str = "is not sent: tunnels of the mesh name no server";
-    let given = [
-        ("sni", is_there(&tls.sni), NO_NAME),
-        ("subjectAltNames", !tls.subject_alt_names.is_empty(), PROVED),
-        ("credentialName", is_there(&tls.credential_name), OWN),
-        ("clientCertificate", is_there(&tls.client_certificate), OWN),
-        ("privateKey", is_there(&tls.private_key), OWN),
-        ("caCertificates", is_there(&tls.ca_certificates), OWN),
-        ("caCrl", is_there(&tls.ca_crl), OWN),
-        (
-            "insecureSkipVerify",
-            tls.insecure_skip_verify == Some(true),
-            PROVED,
-        ),
-    ];
-    for (name, _, what) in given.into_iter().filter(|(_, is_given, _)| *is_given) {
+    for name in said(tls) {
+        let what = match name {
+            "sni" => "is not sent: tunnels of the mesh name no server",
+            "subjectAltNames" | "insecureSkipVerify" => {
+                "an endpoint has to prove the identity of its own pod, and no other"
+            }
+            _ => "is not looked at: the certificates and authorities are those of the mesh",
+        };
         notes.warn(format!("{field}.{name}"), what, "leave it out");
     }
+}
+
+/// Fields beside the mode that say something.
+fn said(tls: &Tls) -> impl Iterator<Item = &'static str> + use<> {
+    let fields = [
+        ("sni", is_there(&tls.sni)),
+        ("subjectAltNames", !tls.subject_alt_names.is_empty()),
+        ("credentialName", is_there(&tls.credential_name)),
+        ("clientCertificate", is_there(&tls.client_certificate)),
+        ("privateKey", is_there(&tls.private_key)),
+        ("caCertificates", is_there(&tls.ca_certificates)),
+        ("caCrl", is_there(&tls.ca_crl)),
+        ("insecureSkipVerify", tls.insecure_skip_verify == Some(true)),
+    ];
+    let fields = fields.into_iter().filter(|(_, is_said)| *is_said);
+    fields.map(|(name, _)| name)
 }
 
 /// Whether a field says something: an empty text is as none.
@@ -458,7 +469,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_tls_of_the_mesh_leaves_out_is_said_field_by_field() {
+    fn what_is_beside_a_mode_that_leaves_it_out_is_said_field_by_field() {
         let (shop, known) = (Arc::from("shop"), Credentials::default());
         for (name, value, empty) in [
             ("sni", json!("a"), json!("")),
@@ -470,22 +481,31 @@ mod tests {
             ("caCrl", json!("/a.crl"), json!("")),
             ("insecureSkipVerify", json!(true), json!(false)),
         ] {
-            let said = |value: &Value| {
-                let tls = json!({"mode": "ISTIO_MUTUAL", name: value});
+            let said = |mode: &Value, towards: Towards, value: &Value| {
+                let mut tls = json!({ name: value });
+                if !mode.is_null() {
+                    tls["mode"] = mode.clone();
+                }
                 let tls = read(json!({ "tls": tls })).tls.unwrap();
                 let mut notes = Notes::default();
                 let secrets = read_secrets(&shop, &known);
-                findings("f", &tls, Towards::Mesh, secrets, &mut notes);
+                findings("f", &tls, towards, secrets, &mut notes);
                 format!("{notes:?}")
             };
-            let told = said(&value);
-            assert!(told.contains(&format!("\"f.{name}\"")), "{name}: {told}");
-            assert!(
-                told.contains("Warning") && told.contains("leave it out"),
-                "{told}"
-            );
-            assert_eq!(told.matches("Finding").count(), 1, "{told}");
-            assert_eq!(said(&empty), "Notes([])", "{name}");
+            for (mode, towards) in [
+                (json!("ISTIO_MUTUAL"), Towards::Mesh),
+                (json!("DISABLE"), Towards::Outside),
+                (json!(null), Towards::Outside),
+            ] {
+                let told = said(&mode, towards, &value);
+                assert!(told.contains(&format!("\"f.{name}\"")), "{name}: {told}");
+                assert!(
+                    told.contains("Warning") && told.contains("leave it out"),
+                    "{told}"
+                );
+                assert_eq!(told.matches("Finding").count(), 1, "{told}");
+                assert_eq!(said(&mode, towards, &empty), "Notes([])", "{name}");
+            }
         }
     }
 }
