@@ -186,8 +186,13 @@ async fn take(
 ) {
     let destination = destination(&incoming);
     if let Some(routes) = destination.as_ref().ok().and_then(|to| proxy.own.at(*to)) {
+        let Some(share) = proxy.own.share(from.ip()) else {
+            tracing::debug!(%from, "the client has as many connections to our pages as it may");
+            incoming.refuse(503);
+            return;
+        };
         if let Ok(granted) = incoming.accept(None) {
-            proxy.own.show(routes, Pipe::new(granted)).await;
+            proxy.own.show(routes, Pipe::new(granted), share).await;
         }
         return;
     }

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use ambit_kit::metrics::Registry;
 use ambit_kit::pages::{self, Ask, Page, Routes};
 use ambit_kit::process::ProcessMetrics;
+use ambit_kit::sources::{Share, Sources};
 use ambit_telemetry::Telemetry;
 use ambit_tunnel::Pipe;
 use tokio::sync::{Semaphore, watch};
@@ -24,6 +25,8 @@ use crate::upstream::link::Linker;
 
 /// Connections in tunnels to the waypoint's own pages, at once.
 const MOST: usize = 64;
+/// The same of one client.
+const OF_ONE: usize = 8;
 
 /// What metrics and readiness are told from.
 #[derive(Debug)]
@@ -63,6 +66,7 @@ pub(crate) struct Own {
     address: IpAddr,
     pages: [(u16, Arc<Routes>); 2],
     turns: Semaphore,
+    clients: Sources,
     stop: CancellationToken,
 }
 
@@ -76,6 +80,7 @@ impl Own {
                 (args.ready.port(), Arc::clone(&pages.ready)),
             ],
             turns: Semaphore::new(MOST),
+            clients: Sources::new(OF_ONE),
             stop: CancellationToken::new(),
         }
     }
@@ -97,8 +102,13 @@ impl Own {
         (address.ip().to_canonical() == self.address).then_some(routes)
     }
 
+    /// A client's share in them, for one connection; `None` if it has all that it may.
+    pub(crate) fn share(&self, client: IpAddr) -> Option<Share> {
+        self.clients.take(client)
+    }
+
     /// Shows pages on a connection to its end; it waits while there are too many.
-    pub(crate) async fn show(&self, routes: &Arc<Routes>, connection: Pipe) {
+    pub(crate) async fn show(&self, routes: &Arc<Routes>, connection: Pipe, _share: Share) {
         let Ok(_turn) = self.turns.acquire().await else {
             return;
         };

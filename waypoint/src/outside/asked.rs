@@ -256,6 +256,7 @@ impl Hosts {
     ) -> Result<Asked, Refusal> {
         let slot = self.slot((service.name.clone(), port, Arc::clone(host)));
         let now = clock::now();
+        let is_unknown = |slot: &Slot| matches!(slot.look(clock::now()), Look::Unknown);
         match slot.look(now) {
             Look::Good(endpoints) => return Ok(endpoints),
             Look::Old(endpoints) => {
@@ -271,15 +272,26 @@ impl Hosts {
             Look::Unknown => {}
         }
         // Who waits for the same host takes no share.
-        let turn = slot.turn.lock().await;
-        if matches!(slot.look(clock::now()), Look::Unknown) {
-            let share = self.clients.wait(call.client.address.ip());
-            let Ok(_share) = tokio::time::timeout(PATIENCE, share).await else {
-                let detail =
-                    format!("{host}: the client has as many hosts resolved at once as it may");
-                return Err(Refusal::new(Reason::OutsideName, detail));
+        let mut turn = slot.turn.lock().await;
+        let client = call.client.address.ip();
+        if is_unknown(&slot) {
+            let _share = match self.clients.take(client) {
+                Some(share) => share,
+                None => {
+                    // Nobody else waits for what this client has begun.
+                    drop(turn);
+                    let share = tokio::time::timeout(PATIENCE, self.clients.wait(client)).await;
+                    let share = share.map_err(|_elapsed| {
+                        let what = "the client has as many hosts resolved at once as it may";
+                        Refusal::new(Reason::OutsideName, format!("{host}: {what}"))
+                    })?;
+                    turn = slot.turn.lock().await;
+                    share
+                }
             };
-            self.ask_now(proxy, &slot, service, port, host).await;
+            if is_unknown(&slot) {
+                self.ask_now(proxy, &slot, service, port, host).await;
+            }
         }
         drop(turn);
         match slot.look(clock::now()) {

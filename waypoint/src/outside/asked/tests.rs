@@ -454,9 +454,28 @@ async fn a_client_whose_names_are_never_answered_holds_its_own_share_only() {
     let (call, host) = (stage.call(), "more.example.com".into());
     let found = hosts.find(&stage.scene.proxy, &call, &stage.service, 80, &host);
     assert_eq!(soon(found).await.unwrap_err().reason, Reason::OutsideName);
-    // Others are not kept waiting by it: there is room for them.
+    // Others are not kept waiting by it, not even for the same host: there is room for them.
+    let find = |client: &str| {
+        let (hosts, proxy) = (Arc::clone(&hosts), Arc::clone(&stage.scene.proxy));
+        let (mut call, service) = (stage.call(), Arc::clone(&stage.service));
+        call.client.address = client.parse().unwrap();
+        tokio::spawn(async move {
+            let host = "more.example.com".into();
+            drop(hosts.find(&proxy, &call, &service, 80, &host).await);
+        })
+    };
+    waiting.push(find(CLIENT));
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    waiting.push(find("10.244.9.8:4000"));
+    let asked = async {
+        while silent.0.load(std::sync::atomic::Ordering::SeqCst) <= OF_ONE {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    let asked = tokio::time::timeout(PATIENCE / 2, asked).await;
+    asked.expect("asked for another client");
     assert!(hosts.clients.take("10.244.9.9".parse().unwrap()).is_some());
-    assert!(hosts.asker.room() >= AT_ONCE - OF_ONE);
+    assert!(hosts.asker.room() >= AT_ONCE - OF_ONE - 1);
     *silent.2.lock().unwrap() = true;
     silent.1.notify_all();
     for one in waiting {
