@@ -378,9 +378,14 @@ impl Peer {
         told
     }
 
+    /// The next connection, on which nothing may have been said.
+    pub(crate) async fn connected(&self) -> TcpStream {
+        soon(self.0.accept()).await.unwrap().0
+    }
+
     /// The next connection, and the head of its first request.
     pub(crate) async fn asked(&self) -> (TcpStream, String) {
-        let (mut stream, _) = soon(self.0.accept()).await.unwrap();
+        let mut stream = self.connected().await;
         let head = head(&mut stream).await;
         (stream, head)
     }

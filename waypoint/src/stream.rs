@@ -122,7 +122,7 @@ async fn first_bytes(
     let at_once = timeout(GRACE, client.fill_buf()).await;
     if at_once.is_err() {
         let endpoint = async {
-            let mut way = tcp::way(proxy, call, None).await.ok()?;
+            let mut way = tcp::way_ahead(proxy, call).await.ok()?;
             let limits = way.limits;
             // One that nobody says anything on is ended as if it were passed on.
             let Some(heard) = limits.unless_reached(way.link.fill_buf()).await else {

@@ -78,6 +78,9 @@ pub(crate) async fn serve(
 
 /// Copies both ways until both have ended, or it is ended.
 pub(crate) async fn carry(proxy: &Proxy, call: &Call, client: Connection, mut way: Way) {
+    // Not before: whoever only looked whether the endpoint speaks first has learnt nothing of its answers.
+    let verdicts = &proxy.verdicts;
+    verdicts.record(&way.chosen, &way.to, Outcome::Connected);
     call.holder.passed_on(held(&way.link));
     let mut client = Recorded::new(proxy, call, &way, client);
     let asking = Asking::connection(call, way.server_name.as_deref());
@@ -128,6 +131,21 @@ pub(crate) async fn way(
     call: &Call,
     server_name: Option<String>,
 ) -> Result<Way, Refusal> {
+    open(proxy, call, server_name, false).await
+}
+
+/// The same before the client has said a word, whether it will be needed or not. It takes its place like any
+/// other, for the endpoint has one connection more; but nobody is refused if there is none, and none is counted.
+pub(crate) async fn way_ahead(proxy: &Arc<Proxy>, call: &Call) -> Result<Way, Refusal> {
+    open(proxy, call, None, true).await
+}
+
+async fn open(
+    proxy: &Arc<Proxy>,
+    call: &Call,
+    server_name: Option<String>,
+    is_ahead: bool,
+) -> Result<Way, Refusal> {
     let view = proxy.view();
     let asking = Asking::connection(call, server_name.as_deref());
     let mut asides = asking.before_routing(&view)?.dry_run;
@@ -154,17 +172,12 @@ pub(crate) async fn way(
             ..Wish::default()
         };
         let mut chosen = choose_endpoint(&view, &asking, &target, wish)?;
-        let place = chosen.terms.as_deref().map(occupy).transpose()?;
+        let terms = chosen.terms.as_deref();
+        let place = terms.map(|terms| occupy(terms, is_ahead)).transpose()?;
         let linked = link(proxy, &chosen, by).await;
-        let outcome = match &linked {
-            Ok(_) => Some(Outcome::Connected),
-            // That is ours.
-            Err(LinkError::Unsupported(_)) => None,
-            Err(error) if error.word() == Reason::NoCertificate.word() => None,
-            Err(_) => Some(Outcome::ConnectFailed),
-        };
-        if let Some(outcome) = outcome {
-            proxy.verdicts.record(&chosen, &target, outcome);
+        if linked.as_ref().is_err_and(is_of_endpoint) {
+            let verdicts = &proxy.verdicts;
+            verdicts.record(&chosen, &target, Outcome::ConnectFailed);
         }
         match linked {
             Ok(link) => {
@@ -221,9 +234,17 @@ async fn link(proxy: &Proxy, chosen: &Chosen, by: OnBehalf) -> Result<Link, Link
     })
 }
 
+/// Whether an endpoint is to blame that there is no connection to it: also if that was made ahead, for it is the
+/// only one that there is to an endpoint that would have spoken first.
+fn is_of_endpoint(error: &LinkError) -> bool {
+    let is_ours =
+        matches!(error, LinkError::Unsupported(_)) || error.word() == Reason::NoCertificate.word();
+    !is_ours
+}
+
 /// A place among the connections to a service.
-fn occupy(terms: &Terms) -> Result<Arc<Occupied>, Refusal> {
-    terms.occupy(false).ok_or_else(|| {
+fn occupy(terms: &Terms, is_ahead: bool) -> Result<Arc<Occupied>, Refusal> {
+    terms.occupy(is_ahead).ok_or_else(|| {
         let detail = "there are as many connections to the service as there may be";
         Refusal::new(Reason::ConnectionOverflow, detail)
     })

@@ -117,7 +117,7 @@ pub enum Outcome {
     Status(u16),
     /// An answer of gRPC with this status.
     Grpc(u32),
-    /// A connection, for what is no HTTP.
+    /// A connection by which something is passed on that is no HTTP.
     Connected,
     /// No connection, or not in time.
     ConnectFailed,

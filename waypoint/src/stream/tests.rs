@@ -1,17 +1,19 @@
 //! When an endpoint is connected to.
 
+use ambit_balance::Ejection;
 use ambit_model::{
-    Backend, BackendTarget, Change, HttpRoutes, JwtRule, PolicyName, PortRoutes,
-    RequestAuthentication, RouteList, Service, ServicePort, ServiceRoutes, TcpRoute, Workload,
+    Backend, BackendTarget, Change, HttpRoutes, JwtRule, OutlierPolicy, PolicyName, PortRoutes,
+    RequestAuthentication, RouteList, Service, ServicePort, ServiceRoutes, TcpRoute, TrafficPolicy,
+    Workload,
 };
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::either::Either;
 
 use super::*;
 use crate::call::Asked;
 use crate::connection::Plain;
-use crate::fixtures::{call, name, service};
+use crate::fixtures::{call, name, ruled, service, traffic};
 use crate::scene::{CLIENT, Peer, Scene, rest, soon};
 
 const CLOSED: &[u8] = b"HTTP/1.1 204 Well\r\nConnection: close\r\n\r\n";
@@ -62,6 +64,91 @@ async fn a_client_that_speaks_a_moment_later_costs_one_connection() {
     }
     // The machine may stop us for longer than such a moment, but not always.
     assert!(at_once > TIMES / 2, "{at_once} of {TIMES}");
+}
+
+/// A client of that call.
+async fn client(scene: &Scene, call: Call) -> TcpStream {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let to = listener.local_addr().unwrap();
+    let client = TcpStream::connect(to).await.unwrap();
+    let (tcp, _) = listener.accept().await.unwrap();
+    let proxy = Arc::clone(&scene.proxy);
+    tokio::spawn(async move {
+        let connection = Either::Right(Plain::new(tcp));
+        Box::pin(serve(&proxy, Arc::new(call), connection)).await;
+    });
+    client
+}
+
+/// A service of which two failures in a row make an outlier.
+fn watched() -> Change {
+    let outliers = OutlierPolicy {
+        consecutive_5xx: 2,
+        max_ejection_percent: 100,
+        ..OutlierPolicy::default()
+    };
+    let policy = TrafficPolicy {
+        outliers: Some(outliers),
+        ..TrafficPolicy::default()
+    };
+    ruled("server", traffic(policy))
+}
+
+/// A client far away asks for something, and is told that it failed.
+async fn fails(scene: &Scene, peer: &Peer) {
+    const FAILED: &[u8] = b"HTTP/1.1 500 Bad\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+    let mut client = client(scene, unknown()).await;
+    // Made while it said nothing.
+    let _ahead = peer.connected().await;
+    client.write_all(GET).await.unwrap();
+    let (mut endpoint, head) = peer.asked().await;
+    assert!(head.starts_with("GET / "), "{head}");
+    endpoint.write_all(FAILED).await.unwrap();
+    assert!(rest(&mut client).await.starts_with("HTTP/1.1 500 "));
+}
+
+#[tokio::test]
+async fn a_connection_that_was_not_used_says_nothing_well_of_its_endpoint() {
+    let peer = Peer::start().await;
+    let mut scene = Scene::new([watched(), peer.serves("server-0", "server")]);
+    fails(&scene, &peer).await;
+    assert_eq!(scene.eject(), None);
+    fails(&scene, &peer).await;
+    assert_eq!(scene.eject(), Some(Ejection::Enforced));
+}
+
+#[tokio::test]
+async fn a_connection_that_is_passed_on_ends_a_row_of_failures() {
+    let peer = Peer::start().await;
+    let mut scene = Scene::new([watched(), peer.serves("server-0", "server")]);
+    fails(&scene, &peer).await;
+    let mut greeted = client(&scene, unknown()).await;
+    let mut endpoint = peer.connected().await;
+    endpoint.write_all(b"220 hello").await.unwrap();
+    soon(greeted.read_exact(&mut [0; 9])).await.unwrap();
+    fails(&scene, &peer).await;
+    assert_eq!(scene.eject(), None);
+    fails(&scene, &peer).await;
+    assert_eq!(scene.eject(), Some(Ejection::Enforced));
+}
+
+#[tokio::test]
+async fn an_endpoint_that_cannot_be_connected_to_is_an_outlier_before_anybody_speaks() {
+    let gone = Peer::start().await.serves("server-0", "server");
+    let mut scene = Scene::new([watched(), gone]);
+    let _silent = [
+        client(&scene, unknown()).await,
+        client(&scene, unknown()).await,
+    ];
+    let ejected = async {
+        loop {
+            match scene.eject() {
+                Some(ejection) => return ejection,
+                None => tokio::time::sleep(Duration::from_millis(2)).await,
+            }
+        }
+    };
+    assert_eq!(soon(ejected).await, Ejection::Enforced);
 }
 
 /// An authentication of tokens, which these objects do not name yet.
