@@ -35,11 +35,14 @@ impl Activity {
     }
 }
 
-/// A connection on which bytes both ways are noted.
+/// A connection on which bytes both ways are noted, and counted.
 #[derive(Debug)]
 pub(crate) struct Active<C> {
     connection: C,
     activity: Activity,
+    came: u64,
+    went: u64,
+    is_broken: bool,
 }
 
 impl<C> Active<C> {
@@ -48,7 +51,40 @@ impl<C> Active<C> {
         Self {
             connection,
             activity,
+            came: 0,
+            went: 0,
+            is_broken: false,
         }
+    }
+
+    /// Bytes that have been read.
+    pub(crate) fn came(&self) -> u64 {
+        self.came
+    }
+
+    /// Bytes that have been written.
+    pub(crate) fn went(&self) -> u64 {
+        self.went
+    }
+
+    /// Whether it broke off, and did not just end.
+    pub(crate) fn is_broken(&self) -> bool {
+        self.is_broken
+    }
+
+    fn noted<T>(&mut self, result: io::Result<T>) -> Poll<io::Result<T>> {
+        match &result {
+            Ok(_) => self.activity.note(),
+            Err(_) => self.is_broken = true,
+        }
+        Poll::Ready(result)
+    }
+
+    fn written(&mut self, result: io::Result<usize>) -> Poll<io::Result<usize>> {
+        if let Ok(written) = &result {
+            self.went += *written as u64;
+        }
+        self.noted(result)
     }
 }
 
@@ -58,9 +94,10 @@ impl<C: AsyncRead + Unpin> AsyncRead for Active<C> {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        ready!(Pin::new(&mut self.connection).poll_read(cx, buffer))?;
-        self.activity.note();
-        Poll::Ready(Ok(()))
+        let before = buffer.filled().len();
+        let read = ready!(Pin::new(&mut self.connection).poll_read(cx, buffer));
+        self.came += (buffer.filled().len() - before) as u64;
+        self.noted(read)
     }
 }
 
@@ -70,9 +107,8 @@ impl<C: AsyncWrite + Unpin> AsyncWrite for Active<C> {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let written = ready!(Pin::new(&mut self.connection).poll_write(cx, bytes))?;
-        self.activity.note();
-        Poll::Ready(Ok(written))
+        let written = ready!(Pin::new(&mut self.connection).poll_write(cx, bytes));
+        self.written(written)
     }
 
     fn poll_write_vectored(
@@ -80,9 +116,8 @@ impl<C: AsyncWrite + Unpin> AsyncWrite for Active<C> {
         cx: &mut Context<'_>,
         parts: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = ready!(Pin::new(&mut self.connection).poll_write_vectored(cx, parts))?;
-        self.activity.note();
-        Poll::Ready(Ok(written))
+        let written = ready!(Pin::new(&mut self.connection).poll_write_vectored(cx, parts));
+        self.written(written)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -90,10 +125,14 @@ impl<C: AsyncWrite + Unpin> AsyncWrite for Active<C> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.connection).poll_flush(cx)
+        let flushed = ready!(Pin::new(&mut self.connection).poll_flush(cx));
+        self.is_broken |= flushed.is_err();
+        Poll::Ready(flushed)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.connection).poll_shutdown(cx)
+        let ended = ready!(Pin::new(&mut self.connection).poll_shutdown(cx));
+        self.is_broken |= ended.is_err();
+        Poll::Ready(ended)
     }
 }

@@ -68,6 +68,8 @@ pub(crate) struct Record {
     status: Option<StatusCode>,
     grpc_status: Option<u16>,
     sent: Option<Arc<Sent>>,
+    /// What the client sent once its connection went on with another protocol.
+    switched_bytes: u64,
     answered_bytes: u64,
     answered_messages: u64,
     /// How far the messages of an answer have gone by.
@@ -117,6 +119,7 @@ impl Record {
             status: None,
             grpc_status: None,
             sent: None,
+            switched_bytes: 0,
             answered_bytes: 0,
             answered_messages: 0,
             messages: Messages::default(),
@@ -268,12 +271,20 @@ impl Record {
         response.map(|body| body.watched(self))
     }
 
-    /// The connection went on with another protocol and is over; `received` are the bytes that came
-    /// back, if it ended well.
-    pub(super) fn switched(mut self: Box<Self>, status: StatusCode, received: Option<u64>) {
+    /// Its connection goes on with another protocol, after this answer.
+    pub(super) fn goes_on_with(&mut self, status: StatusCode) {
         self.status = Some(status);
-        self.complete = received.is_some();
-        self.answered_bytes = received.unwrap_or_default();
+    }
+
+    /// So much came from the client then, and so much went back.
+    pub(super) fn carried(&mut self, came: u64, went: u64) {
+        self.switched_bytes = came;
+        self.answered_bytes = went;
+    }
+
+    /// That ended as it should.
+    pub(super) fn complete(&mut self) {
+        self.complete = true;
     }
 }
 

@@ -2,8 +2,9 @@
 //! `Upgrade`, CONNECT, and CONNECT with a protocol (RFC 8441), which goes on as an `Upgrade`.
 //!
 //! Once the endpoint has agreed, bytes are copied both ways until both have ended, and only then is
-//! the request over. A changed policy ends it, and so does silence. If it does not agree the answer goes back like any other; of HTTP/1 the
-//! connection ends with it, because what follows an `Upgrade` was not looked at as HTTP.
+//! the request over. A changed policy ends it, and so does silence. What has gone by both ways is told of
+//! as of bodies, however it ended. If the endpoint does not agree the answer goes back like any other; of
+//! HTTP/1 the connection ends with it, because what follows an `Upgrade` was not looked at as HTTP.
 //!
 //! Tasks: "switched", one per connection that goes on so, and "refused switch", one per connection
 //! that ends so; they end with the connection.
@@ -16,7 +17,7 @@ use http::header::{CONNECTION, HeaderMap, HeaderName, HeaderValue, UPGRADE};
 use http::{Method, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use hyper::ext::Protocol;
-use hyper::upgrade::OnUpgrade;
+use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncWriteExt as _, copy_bidirectional};
 
@@ -149,9 +150,8 @@ impl Switch {
             Wanted::Connect | Wanted::Nothing => {}
         }
         record.answer(&response);
-        let status = response.status();
-        let idle = proxy.bounds.idle;
-        let copying = copy(self.client, server, record, status, idle);
+        record.goes_on_with(response.status());
+        let copying = copy(self.client, server, record, proxy.bounds.idle);
         drop(proxy.tasks.spawn("switched", copying));
         response.map(|_| Body::empty())
     }
@@ -167,49 +167,85 @@ async fn end(client: OnUpgrade) {
     }
 }
 
+/// A connection that goes on with another protocol. Whatever ends it, its bytes are told of.
+struct Going {
+    record: Box<Record>,
+    /// That of the client and that of the endpoint, once they can be read.
+    ends: Option<(Switched, Switched)>,
+}
+
+type Switched = Active<TokioIo<Upgraded>>;
+
+impl Drop for Going {
+    fn drop(&mut self) {
+        if let Some((client, _)) = &self.ends {
+            self.record.carried(client.came(), client.went());
+        }
+    }
+}
+
+/// How such a connection ended by itself.
+enum Ended {
+    /// Both ways, one after the other.
+    Well,
+    /// The client broke it off.
+    Left,
+    /// The endpoint did.
+    Broken(String),
+}
+
 /// Copies both ways until both have ended, policy refuses it, or nothing has gone by for so long.
-async fn copy(
-    client: OnUpgrade,
-    server: OnUpgrade,
-    mut record: Box<Record>,
-    status: StatusCode,
-    idle: Duration,
-) {
+async fn copy(client: OnUpgrade, server: OnUpgrade, record: Box<Record>, idle: Duration) {
+    let mut going = Going { record, ends: None };
+    let Going { record, ends } = &mut going;
     let activity = Activity::default();
-    let both = async {
-        let (client, server) = tokio::try_join!(client, server)?;
-        let mut client = Active::new(TokioIo::new(client), activity.clone());
-        let mut server = TokioIo::new(server);
-        let copied = copy_bidirectional(&mut client, &mut server).await;
-        Ok::<_, hyper::Error>(copied)
-    };
-    let (refused, ended) = (record.refused(), record.ended());
-    let received = tokio::select! {
-        copied = both => match copied {
-            Ok(Ok((_, received))) => Some(received),
-            Ok(Err(error)) => {
-                tracing::debug!(%error, "a connection that was switched broke");
-                None
-            }
-            Err(error) => {
-                tracing::debug!(%error, "a connection could not be switched");
-                None
+    let fault = tokio::select! {
+        ended = pass(client, server, ends, &activity) => match ended {
+            Ended::Well => None,
+            // That is what is said of one that is not complete.
+            Ended::Left => return,
+            Ended::Broken(error) => {
+                let detail = format!("the endpoint broke the connection off: {error}");
+                Some(Fault::new(502, Flag::Reset, Reason::UpstreamReset.word(), detail))
             }
         },
-        refusal = refused => {
-            record.fault(&Fault::of(&refusal));
-            None
-        }
-        refusal = ended => {
-            record.fault(&Fault::of(&refusal));
-            None
-        }
+        refusal = record.refused() => Some(Fault::of(&refusal)),
+        refusal = record.ended() => Some(Fault::of(&refusal)),
         () = activity.ceased(idle) => {
-            tracing::debug!("a connection that was switched had no byte for long");
-            None
+            let detail = format!("nothing has gone by for {idle:?}");
+            Some(Fault::new(504, Flag::Idle, Reason::IdleTimeout.word(), detail))
         }
     };
-    record.switched(status, received);
+    match fault {
+        Some(fault) => record.fault(&fault),
+        None => record.complete(),
+    }
+}
+
+/// Copies both ways until both have ended, or one has broken off.
+async fn pass(
+    client: OnUpgrade,
+    server: OnUpgrade,
+    ends: &mut Option<(Switched, Switched)>,
+    activity: &Activity,
+) -> Ended {
+    let client = async { client.await.map_err(|_left| Ended::Left) };
+    let server = async {
+        server
+            .await
+            .map_err(|error| Ended::Broken(error.to_string()))
+    };
+    let (client, server) = match tokio::try_join!(client, server) {
+        Ok(both) => both,
+        Err(ended) => return ended,
+    };
+    let noted = |upgraded| Active::new(TokioIo::new(upgraded), activity.clone());
+    let (client, server) = ends.insert((noted(client), noted(server)));
+    match copy_bidirectional(client, server).await {
+        Ok(_) => Ended::Well,
+        Err(error) if server.is_broken() => Ended::Broken(error.to_string()),
+        Err(_) => Ended::Left,
+    }
 }
 
 /// The protocol of an `Upgrade` that is asked for. HTTP is none: we speak that ourselves.

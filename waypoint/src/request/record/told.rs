@@ -109,7 +109,9 @@ impl Record {
     fn sent(&self) -> (u64, u64) {
         let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
         let sent = self.sent.as_deref();
-        sent.map_or((0, 0), |sent| (read(&sent.bytes), read(&sent.messages)))
+        let (bytes, messages) =
+            sent.map_or((0, 0), |sent| (read(&sent.bytes), read(&sent.messages)));
+        (bytes + self.switched_bytes, messages)
     }
 
     fn ends(&self) -> Ends {

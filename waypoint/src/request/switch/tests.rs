@@ -85,7 +85,76 @@ async fn switched(scene: &Scene, peer: &Peer, room: &Room) -> (tokio::io::Duplex
     assert!(head(&mut client).await.starts_with("HTTP/1.1 101 "));
     client.write_all(b"hello").await.unwrap();
     soon(endpoint.read_exact(&mut [0; 5])).await.unwrap();
+    endpoint.write_all(b"welcome!").await.unwrap();
+    soon(client.read_exact(&mut [0; 8])).await.unwrap();
     (client, endpoint)
+}
+
+/// Waits until it is told of with these labels, and with what [`switched`] has sent both ways, and so much more back.
+async fn told(scene: &Scene, flags: &str, reason: &str, more_back: f64) {
+    let flags = format!("response_flags=\"{flags}\"");
+    let labels = ["response_code=\"101\"", &*flags];
+    scene.await_request(&labels).await;
+    let sums =
+        ["request", "response"].map(|way| scene.sum(&format!("istio_{way}_bytes_sum"), &labels));
+    for (found, expected) in sums.into_iter().zip([5.0, 8.0 + more_back]) {
+        assert!((found - expected).abs() < 1e-9, "{flags}: {sums:?}");
+    }
+    let reason = format!("reason=\"{reason}\"");
+    let refused = scene.sum("ambit_refusals_total", &[&*reason]);
+    let all = scene.sum("ambit_refusals_total", &[]);
+    assert!((refused - all).abs() < 1e-9, "{reason}: {refused} of {all}");
+}
+
+async fn plain() -> (Scene, Peer) {
+    let peer = Peer::start().await;
+    let scene = Scene::new([service("server"), peer.serves("server-0", "server")]);
+    (scene, peer)
+}
+
+#[tokio::test]
+async fn a_switched_connection_that_both_end_is_whole() {
+    let (scene, peer) = plain().await;
+    let (mut client, mut endpoint) = switched(&scene, &peer, &Room::new(1, 1)).await;
+    client.shutdown().await.unwrap();
+    assert_eq!(soon(endpoint.read(&mut [0])).await.unwrap(), 0);
+    endpoint.write_all(b"bye").await.unwrap();
+    drop(endpoint);
+    soon(client.read_exact(&mut [0; 3])).await.unwrap();
+    ends(&mut client).await;
+    told(&scene, "-", "none", 3.0).await;
+}
+
+#[tokio::test]
+async fn who_breaks_a_switched_connection_off_is_told() {
+    let (scene, peer) = plain().await;
+    let (mut client, endpoint) = switched(&scene, &peer, &Room::new(1, 1)).await;
+    endpoint.set_zero_linger().unwrap();
+    drop(endpoint);
+    ends(&mut client).await;
+    told(&scene, "UC", "upstream_reset", 0.0).await;
+
+    let (scene, peer) = plain().await;
+    let (client, mut endpoint) = switched(&scene, &peer, &Room::new(1, 1)).await;
+    drop(client);
+    assert_eq!(soon(endpoint.read(&mut [0])).await.unwrap(), 0);
+    // Nobody is there to be told.
+    endpoint.write_all(b"bye").await.unwrap();
+    told(&scene, "DC", "none", 3.0).await;
+}
+
+#[test]
+fn a_switched_connection_that_is_cut_at_the_end_of_the_drain_is_told_of() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let (scene, _open) = runtime.block_on(async {
+        let (scene, peer) = plain().await;
+        let open = switched(&scene, &peer, &Room::new(1, 1)).await;
+        (scene, open)
+    });
+    scene.proxy.over.cancel();
+    drop(runtime);
+    let waiting = tokio::runtime::Runtime::new().unwrap();
+    waiting.block_on(told(&scene, "-", "draining", 0.0));
 }
 
 async fn ends(client: &mut tokio::io::DuplexStream) {
@@ -108,6 +177,7 @@ async fn a_switched_connection_keeps_its_place_until_policy_ends_it() {
     scene.await_request(&labels).await;
     let counted = scene.sum("ambit_refusals_total", &["policy_changed"]);
     assert!((counted - 1.0).abs() < 1e-9, "{counted}");
+    told(&scene, "-", "policy_changed", 0.0).await;
     let freed = async {
         while room.take("10.244.1.10".parse().unwrap()).is_none() {
             tokio::task::yield_now().await;
@@ -129,6 +199,7 @@ async fn a_switched_connection_without_a_byte_for_long_is_ended() {
     );
     let (mut client, _endpoint) = switched(&scene, &peer, &Room::new(1, 1)).await;
     ends(&mut client).await;
+    told(&scene, "SI", "idle_timeout", 0.0).await;
 }
 
 #[tokio::test]
