@@ -208,6 +208,13 @@ pub(crate) struct Replay {
     late: Option<Pin<Box<Sleep>>>,
 }
 
+impl Drop for Replay {
+    fn drop(&mut self) {
+        // Whoever sends a body of known length does not ask for what comes at its end, which may be trailers.
+        self.body.0.lock().end_copies();
+    }
+}
+
 impl HttpBody for Replay {
     type Data = Bytes;
     type Error = BodyError;
@@ -312,14 +319,21 @@ impl Kept {
                 } else if let Some(trailers) = frame.trailers_ref() {
                     copier.trailers(trailers);
                 }
-                // Whoever sends a body of known length does not ask for more at its end.
                 if self.ended || self.rest.is_end_stream() {
-                    copier.end();
-                    self.copier = None;
+                    self.end_copies();
                 }
             }
             Some(Err(_)) => self.copier = None,
-            None => copier.end(),
+            None => self.end_copies(),
+        }
+    }
+
+    /// The copies are whole too, if this is.
+    fn end_copies(&mut self) {
+        if self.is_whole()
+            && let Some(mut copier) = self.copier.take()
+        {
+            copier.end();
         }
     }
 

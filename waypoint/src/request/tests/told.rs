@@ -3,13 +3,14 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ambit_model::{
-    HeaderChanges, HttpFilters, HttpRule, Mirror, SpiffeId, TelemetryRules, TelemetryScope,
+    AppProtocol, Change, HeaderChanges, HttpFilters, HttpRule, Mirror, Service, SpiffeId,
+    TelemetryRules, TelemetryScope,
 };
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::super::*;
 use crate::fixtures::{call, closed, name, routed, service};
-use crate::scene::{CLIENT, Peer, Scene, rest};
+use crate::scene::{CLIENT, Peer, Scene, rest, soon};
 
 const WELL: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
 const CLAIM: &[u8] = b"GET / HTTP/1.1\r\nHost: s\r\nConnection: close\r\n\
@@ -92,7 +93,7 @@ fn copied() -> HttpRule {
 
 /// Waits until no copy is under way.
 async fn no_copies(scene: &Scene) {
-    crate::scene::soon(async {
+    soon(async {
         while scene.proxy.tasks.running().contains_key("copy") {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
@@ -158,4 +159,45 @@ async fn a_copy_that_another_waypoint_made_is_not_copied() {
         let count = |count: &AtomicUsize| count.load(Ordering::Relaxed);
         assert_eq!((count(&asked), count(&copied)), (1, copies), "{hops}");
     }
+}
+
+/// A client of HTTP/2 tells the length first and the end last. Who is asked by HTTP/1 is not kept waiting for that, nor
+/// is a copy.
+#[tokio::test]
+async fn a_copy_is_whole_when_all_bytes_have_come() {
+    let (server, shadow) = (Peer::start().await, Peer::start().await);
+    let Change::PutService(http1) = service("shadow") else {
+        panic!("a service");
+    };
+    let mut http2 = Service::clone(&http1);
+    http2.ports[0].app_protocol = AppProtocol::Http2;
+    let scene = Scene::new([
+        service("server"),
+        Change::PutService(Arc::new(http2)),
+        server.serves("server-0", "server"),
+        shadow.serves("shadow-0", "shadow"),
+        routed(&["server"], copied()),
+    ]);
+    let mut client = scene.client_of_http2().await;
+    let post = Request::post("http://s/").header("content-length", 5);
+    let (answer, mut body) = client.send_request(post.body(()).unwrap(), false).unwrap();
+    body.send_data("hello".into(), false).unwrap();
+    let (mut endpoint, _) = server.asked().await;
+    let mut came = [0; 5];
+    soon(endpoint.read_exact(&mut came)).await.unwrap();
+    assert_eq!(&came, b"hello");
+    let well = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+    endpoint.write_all(well).await.unwrap();
+    assert_eq!(soon(answer).await.unwrap().status(), 200);
+    let mut shown = soon(h2::server::handshake(shadow.connected().await))
+        .await
+        .unwrap();
+    let (request, _answer) = soon(shown.accept()).await.unwrap().unwrap();
+    let mut copy = request.into_body();
+    tokio::spawn(async move { while shown.accept().await.is_some() {} });
+    let mut came = Vec::new();
+    while let Some(piece) = soon(copy.data()).await {
+        came.extend_from_slice(&piece.unwrap());
+    }
+    assert_eq!(came, b"hello");
 }
