@@ -119,4 +119,4 @@ impl<'b> Reader<'b> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -137,6 +137,16 @@ impl Proxy {
         destination: SocketAddr,
         refusal: &Refusal,
     ) {
+        self.refused_asking_for(None, ends, (source, destination), refusal);
+    }
+
+    fn refused_asking_for(
+        &self,
+        server_name: Option<&str>,
+        ends: &Ends,
+        (source, destination): (SocketAddr, SocketAddr),
+        refusal: &Refusal,
+    ) {
         let connection = Connection {
             direction: "waypoint",
             ends,
@@ -154,7 +164,8 @@ impl Proxy {
         let telling = self
             .tellings
             .of(ends.service.as_ref().map(|service| &service.name));
-        let entry = || ConnectionLine::new(&connection, &self.tellings.hostname);
+        let hostname = &self.tellings.hostname;
+        let entry = || ConnectionLine::new(&connection, hostname).asking_for(server_name);
         let (line, values) = (telling.line(entry), telling.values(entry));
         let shaped = telling.shaped(&values);
         self.telemetry.refused(&connection, shaped, line);
@@ -162,7 +173,13 @@ impl Proxy {
 
     /// A connection was ended for what came on it, or by policy.
     pub(crate) fn cut(&self, call: &Call, refusal: &Refusal) {
-        self.refused(&call.ends(), call.client.address, call.destination, refusal);
+        self.cut_asking_for(None, call, refusal);
+    }
+
+    /// The same of a client that asks for this server name.
+    pub(crate) fn cut_asking_for(&self, name: Option<&str>, call: &Call, refusal: &Refusal) {
+        let addresses = (call.client.address, call.destination);
+        self.refused_asking_for(name, &call.ends(), addresses, refusal);
     }
 
     /// What is known now.

@@ -70,9 +70,9 @@ pub(crate) async fn serve(
         true => server_name(&mut client).await,
         false => None,
     };
-    match way(proxy, call, name).await {
+    match way(proxy, call, name.clone()).await {
         Ok(way) => carry(proxy, call, client, way).await,
-        Err(refusal) => proxy.cut(call, &refusal),
+        Err(refusal) => proxy.cut_asking_for(name.as_deref(), call, &refusal),
     }
 }
 
@@ -97,14 +97,19 @@ pub(crate) async fn carry(proxy: &Proxy, call: &Call, client: Connection, mut wa
     }
 }
 
-/// Whether the way of a connection depends on the server name that its client asks for, or policy does. A name
-/// that is no TLS client's is none.
+/// Whether the way of a connection depends on the server name that its client asks for, or policy, or what is told
+/// of it does. A name that is no TLS client's is none.
 fn asks_for_name(proxy: &Proxy, call: &Call, is_tls: bool) -> bool {
     let view = proxy.view();
     let routes = call.routes(&view);
     let by_policy = || view.policies.ask_for_server_name();
     let by_host = || is_by_host(&view, &call.target());
-    matches!(routes.as_deref(), Some(Routes::Tls(_))) || is_tls && (by_policy() || by_host())
+    let by_telling = || {
+        let service = call.service().map(|(service, _)| &service.name);
+        proxy.tellings.of(service).server_name
+    };
+    matches!(routes.as_deref(), Some(Routes::Tls(_)))
+        || is_tls && (by_policy() || by_host() || by_telling())
 }
 
 /// The server name in a hello; the bytes stay where they are. A client that sends nothing more is

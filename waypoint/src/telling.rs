@@ -134,6 +134,8 @@ pub(crate) struct Telling {
     format: Option<Format>,
     filter: Option<Filter>,
     kept: Option<Names>,
+    /// Whether the server name of a connection that is TLS is asked for.
+    pub(crate) server_name: bool,
     /// What is other than usual in its series, if anything is.
     series: Option<Arc<Series>>,
     /// How its traces differ from the mesh's.
@@ -184,6 +186,7 @@ impl Telling {
         ];
         let of_series = series.iter().flat_map(|series| series.needs());
         let needs: Vec<&Needs> = of_lines.into_iter().flatten().chain(of_series).collect();
+        let server_name = needs.iter().any(|needs| needs.server_name);
         let list = |names: fn(&Needs) -> &BTreeSet<Box<str>>| {
             List::of(
                 needs
@@ -203,6 +206,7 @@ impl Telling {
             format,
             filter,
             kept,
+            server_name,
             series,
             tracing: Tracing::default(),
             client_identity: false,

@@ -273,6 +273,10 @@ impl Attribute {
             Self::Header(Place::Response, name) => needs.response_headers.insert(name.clone()),
             Self::Header(Place::Trailer, name) => needs.response_trailers.insert(name.clone()),
             Self::Known("request.useragent") => needs.request_headers.insert("user-agent".into()),
+            Self::Known("connection.requested_server_name") => {
+                needs.server_name = true;
+                true
+            }
             Self::Known(_) => false,
         };
     }

@@ -1,8 +1,8 @@
-//! What a format asks for at the end of a request that is there only before.
+//! What a format asks for at the end of a request or connection that is there only before.
 
 use std::collections::BTreeSet;
 
-/// The headers and trailers that a format writes, by their names in small letters.
+/// The headers and trailers that a format writes, by their names in small letters, and what else is to be seen first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Needs {
     /// Of the request; `:path` and its like too.
@@ -11,4 +11,6 @@ pub struct Needs {
     pub response_headers: BTreeSet<Box<str>>,
     /// At the end of the answer.
     pub response_trailers: BTreeSet<Box<str>>,
+    /// The server name in the hello of a connection that is passed on as it is.
+    pub server_name: bool,
 }

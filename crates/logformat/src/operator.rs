@@ -73,8 +73,12 @@ pub(crate) enum Operator {
 }
 
 impl Operator {
-    /// Adds the headers that this one writes.
+    /// Adds what this one writes of what is gone at the end.
     pub(crate) fn add_needs(&self, needs: &mut Needs) {
+        needs.server_name |= matches!(
+            self,
+            Self::Field(Field::ServerName) | Self::ServerName { .. }
+        );
         if let Self::Headers(headers) | Self::ServerName { host: headers, .. } = self {
             let names = match headers.source {
                 Source::Request => &mut needs.request_headers,

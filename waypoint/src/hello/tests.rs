@@ -10,7 +10,7 @@ fn vector16(bytes: &[u8]) -> Vec<u8> {
 }
 
 /// A hello with these extensions, in records of at most so many bytes.
-fn hello(extensions: &[(u16, Vec<u8>)], record: usize) -> Vec<u8> {
+pub(crate) fn hello(extensions: &[(u16, Vec<u8>)], record: usize) -> Vec<u8> {
     let extensions = extensions.iter().flat_map(|(kind, body)| {
         let kind = kind.to_be_bytes();
         [&kind[..], &vector16(body)].concat()
@@ -29,7 +29,8 @@ fn hello(extensions: &[(u16, Vec<u8>)], record: usize) -> Vec<u8> {
         .collect()
 }
 
-fn named(name: &str) -> (u16, Vec<u8>) {
+/// The extension with this name.
+pub(crate) fn named(name: &str) -> (u16, Vec<u8>) {
     let host = [&[0][..], &vector16(name.as_bytes())].concat();
     (0, vector16(&host))
 }

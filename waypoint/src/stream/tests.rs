@@ -2,9 +2,9 @@
 
 use ambit_balance::Ejection;
 use ambit_model::{
-    Backend, BackendTarget, Change, HttpRoutes, JwtRule, OutlierPolicy, PolicyName, PortRoutes,
-    RequestAuthentication, RouteList, Service, ServicePort, ServiceRoutes, TcpRoute, TrafficPolicy,
-    Workload,
+    Backend, BackendTarget, Change, HttpRoutes, JwtRule, Metric, MetricsRule, OutlierPolicy,
+    PolicyName, PortRoutes, RequestAuthentication, RouteList, Service, ServicePort, ServiceRoutes,
+    TcpRoute, TelemetryRules, TelemetryScope, TrafficPolicy, Workload,
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -13,8 +13,9 @@ use tokio_util::either::Either;
 use super::*;
 use crate::call::Asked;
 use crate::connection::Plain;
-use crate::fixtures::{call, name, ruled, service, traffic};
-use crate::scene::{CLIENT, Peer, Scene, rest, soon};
+use crate::fixtures::{call, closed, name, ruled, service, traffic};
+use crate::hello::tests::{hello, named};
+use crate::scene::{CLIENT, PATIENCE, Peer, Scene, rest, soon};
 
 const CLOSED: &[u8] = b"HTTP/1.1 204 Well\r\nConnection: close\r\n\r\n";
 const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: s\r\nConnection: close\r\n\r\n";
@@ -149,6 +150,61 @@ async fn an_endpoint_that_cannot_be_connected_to_is_an_outlier_before_anybody_sp
         }
     };
     assert_eq!(soon(ejected).await, Ejection::Enforced);
+}
+
+/// Waits until connections have been counted so.
+async fn counted(scene: &Scene, series: &str, labels: &[&str]) {
+    let counted = async {
+        while scene.sum(series, labels) < 1.0 {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    let waited = timeout(PATIENCE, counted).await;
+    assert!(waited.is_ok(), "{labels:?} not in {}", scene.page());
+}
+
+#[tokio::test]
+async fn the_server_name_is_known_where_series_ask_for_it() {
+    let name = (
+        "server_name".into(),
+        Some("connection.requested_server_name".into()),
+    );
+    let rules = TelemetryRules {
+        namespace: "shop".into(),
+        name: "names".into(),
+        since: "".into(),
+        scope: TelemetryScope::Namespace,
+        access_log: Vec::new(),
+        tracing: Vec::new(),
+        metrics: vec![MetricsRule {
+            metrics: vec![Metric::TcpOpenedConnections],
+            disabled: None,
+            tags: [name].into(),
+        }],
+        client_identity: None,
+    };
+    let peer = Peer::start().await;
+    let pod = peer.serves("server-0", "server");
+    let mut scene = Scene::new([service("server"), pod.clone()]);
+    let tellings = &scene.proxy.tellings;
+    tellings.change(|told| drop(told.rules.insert("shop/names".into(), rules)));
+    let said = hello(&[named("shop.example")], 999);
+    let labels = ["server_name=\"shop.example\""];
+    let mut first = client(&scene, unknown()).await;
+    first.write_all(&said).await.unwrap();
+    let mut heard = vec![0; said.len()];
+    let mut endpoint = peer.connected().await;
+    soon(endpoint.read_exact(&mut heard)).await.unwrap();
+    assert_eq!(heard, said);
+    counted(&scene, "istio_tcp_connections_opened_total", &labels).await;
+    // Of one that is refused too.
+    for change in closed(pod) {
+        scene.apply(change);
+    }
+    let mut second = client(&scene, unknown()).await;
+    second.write_all(&said).await.unwrap();
+    assert_eq!(rest(&mut second).await, "");
+    counted(&scene, "istio_tcp_connections_failed_total", &labels).await;
 }
 
 /// An authentication of tokens, which these objects do not name yet.

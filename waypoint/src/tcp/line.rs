@@ -18,6 +18,7 @@ pub(crate) struct ConnectionLine<'c> {
     hostname: &'c str,
     upstream: Option<SocketAddr>,
     cluster: Option<String>,
+    server_name: Option<&'c str>,
     flags: &'static [Flag],
 }
 
@@ -29,9 +30,18 @@ impl<'c> ConnectionLine<'c> {
             hostname,
             upstream: None,
             cluster: None,
+            server_name: None,
             flags: connection
                 .refusal
                 .map_or(&[], |refusal| flags(refusal.reason)),
+        }
+    }
+
+    /// The same of a client that asks for this server name.
+    pub(crate) fn asking_for(self, server_name: Option<&'c str>) -> Self {
+        Self {
+            server_name,
+            ..self
         }
     }
 
@@ -122,6 +132,10 @@ impl Entry for ConnectionLine<'_> {
     fn downstream_tls_version(&self) -> Option<&str> {
         // Tunnels are of no other version.
         self.downstream_peer_uri_san().map(|_| "TLSv1.3")
+    }
+
+    fn requested_server_name(&self) -> Option<&[u8]> {
+        self.server_name.map(str::as_bytes)
     }
 
     fn hostname(&self) -> Option<&str> {

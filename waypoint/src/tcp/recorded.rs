@@ -34,6 +34,7 @@ struct Record<'p> {
     tunnel: Option<SocketAddr>,
     upstream: SocketAddr,
     to: Target,
+    server_name: Option<String>,
     began: Instant,
     passage: Option<Passage>,
     /// It came to an end by itself, or by this error.
@@ -64,6 +65,7 @@ impl<'p, C> Recorded<'p, C> {
             tunnel,
             upstream: destination.address,
             to: way.to.clone(),
+            server_name: way.server_name.clone(),
             began: clock::now(),
             ended: None,
             refused: None,
@@ -102,6 +104,7 @@ fn opened(proxy: &Proxy, call: &Call, way: &Way, ends: &Ends) -> Passage {
     };
     let values = telling.values(|| {
         let line = ConnectionLine::new(&connection, &tellings.hostname);
+        let line = line.asking_for(way.server_name.as_deref());
         line.carried(way.chosen.destination.address, &way.to)
     });
     proxy.telemetry.opened(ends, telling.shaped(&values))
@@ -152,6 +155,7 @@ impl Drop for Record<'_> {
         let service = self.call.service().map(|(service, _)| &service.name);
         let line = tellings.of(service).line(|| {
             let line = ConnectionLine::new(&connection, &tellings.hostname);
+            let line = line.asking_for(self.server_name.as_deref());
             line.carried(self.upstream, &self.to)
         });
         self.proxy.telemetry.closed(passage, &connection, line);

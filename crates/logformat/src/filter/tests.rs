@@ -81,6 +81,13 @@ fn headers_that_are_asked_for_are_kept() {
     );
     assert_eq!(names(&filter.needs().response_headers), ["b"]);
     assert_eq!(names(&filter.needs().response_trailers), ["c"]);
+    assert!(!filter.needs().server_name);
+    for text in [
+        "connection.mtls || connection.requested_server_name == 'x'",
+        "has(connection.requested_server_name)",
+    ] {
+        assert!(Filter::read(text).unwrap().needs().server_name, "{text}");
+    }
 }
 
 #[test]

@@ -84,8 +84,13 @@ fn a_format_tells_which_headers_it_needs() {
         request_headers: names(&[":authority", ":path", "x-a"]),
         response_headers: names(&["etag"]),
         response_trailers: names(&["grpc-status"]),
+        server_name: true,
     };
     assert_eq!(*format.needs(), expected);
+    for (text, asked) in [("%REQUESTED_SERVER_NAME%", true), ("%HOSTNAME%", false)] {
+        let format = Format::text(text).unwrap();
+        assert_eq!(format.needs().server_name, asked, "{text}");
+    }
     assert_eq!(
         *Format::text("%DURATION%").unwrap().needs(),
         Needs::default()
