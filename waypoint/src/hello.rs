@@ -4,7 +4,7 @@
 //! A hello may be spread over several records and may come in any pieces: whoever reads shows all
 //! that has come so far until there is an answer, which at [`LONGEST`] bytes there always is.
 
-/// Bytes after which a hello has no name.
+/// Bytes of which no more are read.
 pub const LONGEST: usize = 16 * 1024;
 
 /// What the bytes so far say.
@@ -14,22 +14,32 @@ pub enum Hello {
     Name(Option<String>),
     /// More bytes are needed.
     More,
+    /// It is longer than any that is read.
+    Endless,
 }
 
 /// A record with handshake messages.
 const HANDSHAKE: u8 = 22;
+/// A record with an alert. Servers pass over a warning that comes before the hello.
+const ALERT: u8 = 21;
 /// A client's hello.
 const CLIENT_HELLO: u8 = 1;
 /// The extension with the server's name, and the kind of name that is a host's.
 const SERVER_NAME: u16 = 0;
 const HOST_NAME: u8 = 0;
 
+/// Whether what begins so may be TLS. Servers do not look at the version.
+pub(crate) fn may_begin(bytes: &[u8]) -> bool {
+    matches!(bytes.first(), Some(&(HANDSHAKE | ALERT)))
+}
+
 /// Reads the server name.
 pub fn server_name(bytes: &[u8]) -> Hello {
     let message = match message(bytes) {
         Ok(message) => message,
         Err(End::Short) if bytes.len() < LONGEST => return Hello::More,
-        Err(_) => return Hello::Name(None),
+        Err(End::Short) => return Hello::Endless,
+        Err(End::Other) => return Hello::Name(None),
     };
     Hello::Name(name_in(&message).ok().flatten())
 }
@@ -61,10 +71,12 @@ fn message(bytes: &[u8]) -> Result<Vec<u8>, End> {
         }
         let kind = records.u8()?;
         let _version = records.u16()?;
-        if kind != HANDSHAKE {
-            return Err(End::Other);
+        let part = records.vector16();
+        match kind {
+            HANDSHAKE => message.extend_from_slice(part?),
+            ALERT if message.is_empty() => drop(part?),
+            _ => return Err(End::Other),
         }
-        message.extend_from_slice(records.vector16()?);
     }
 }
 
@@ -80,8 +92,14 @@ fn name_in(message: &[u8]) -> Result<Option<String>, End> {
             continue;
         }
         let mut names = Reader(Reader(body).vector16()?);
-        let (kind, name) = (names.u8()?, names.vector16()?);
-        let is_name = kind == HOST_NAME && name.iter().all(u8::is_ascii_graphic);
+        // The first that is a host's: servers pass over the others.
+        let name = loop {
+            let (kind, name) = (names.u8()?, names.vector16()?);
+            if kind == HOST_NAME {
+                break name;
+            }
+        };
+        let is_name = name.iter().all(u8::is_ascii_graphic);
         let name = is_name.then(|| String::from_utf8_lossy(name).to_ascii_lowercase());
         // In one form for whoever compares it: names have no case, and no dot at their end (RFC 6066, 3).
         return Ok(name.map(|name| name.strip_suffix('.').unwrap_or(&name).to_owned()));

@@ -2,15 +2,17 @@
 //!
 //! Where the port does not say, the first bytes do. A protocol in which the server speaks first is
 //! not kept waiting: where the client says nothing at first an endpoint is connected to, and if that
-//! begins to speak, the connection is passed on as it is.
+//! begins to speak, the connection is passed on as it is. The same is done where the port does say, but
+//! a policy asks for the server name of connections: it must not be evaded by who is slow to tell it.
 
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ambit_decide::Refusal;
 use ambit_model::AppProtocol;
 use tokio::io::AsyncBufReadExt as _;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::call::Call;
 use crate::connection::{Connection, fill_more};
@@ -18,7 +20,7 @@ use crate::http::serve;
 use crate::protocol::{Protocol, Sniffed, is_settings, of_port, sniff};
 use crate::proxy::Proxy;
 use crate::request::authenticate::holds_for;
-use crate::tcp::{self, Way};
+use crate::tcp::{self, Begins, Way};
 use crate::view::{Routes, View};
 
 /// How long a client may take for its first byte before an endpoint is connected to. Its agent sends
@@ -28,20 +30,27 @@ const GRACE: Duration = Duration::from_millis(20);
 /// Serves a connection to its end.
 pub(crate) async fn serve(proxy: &Arc<Proxy>, call: Arc<Call>, mut client: Connection) {
     let heard = match told(proxy, &call) {
-        Told::Is(protocol) => Ok(First::Client(protocol)),
+        Told::Is(Protocol::Tcp) if proxy.view().policies.ask_for_server_name() => {
+            Box::pin(first_bytes(proxy, &call, &mut client, true)).await
+        }
+        Told::Is(protocol) => Ok(First::Nobody(protocol)),
         Told::Requests => {
             let seen = client_speaks(proxy, &mut client).await;
             seen.map(|seen| First::Client(for_requests(seen)))
         }
-        Told::Nothing => Box::pin(first_bytes(proxy, &call, &mut client)).await,
+        Told::Nothing => Box::pin(first_bytes(proxy, &call, &mut client, false)).await,
     };
-    match heard {
-        Ok(First::Client(protocol)) => Box::pin(speak(proxy, &call, protocol, client)).await,
-        Ok(First::Server(way)) => tcp::carry(proxy, &call, client, *way).await,
+    let (protocol, begins) = match heard {
+        Ok(First::Client(protocol)) => (protocol, Begins::Heard),
+        Ok(First::Nobody(protocol)) => (protocol, Begins::Unheard),
+        Ok(First::Server(way)) => return tcp::carry(proxy, &call, client, *way).await,
+        Ok(First::Refused(refusal)) => return proxy.cut(&call, &refusal),
         Err(error) => {
             tracing::debug!(client = %call.client.address, %error, "a client left without a word");
+            return;
         }
-    }
+    };
+    Box::pin(speak(proxy, &call, protocol, begins, client)).await;
 }
 
 /// What is known before the first byte.
@@ -111,32 +120,52 @@ enum First {
     Client(Protocol),
     /// The endpoint.
     Server(Box<Way>),
+    /// Nobody was waited for: the port says that it is this protocol.
+    Nobody(Protocol),
+    /// Nobody, and for this reason there is no endpoint that could.
+    Refused(Refusal),
 }
 
-/// Waits for the first to speak, who may be the server.
+/// Waits for the first to speak, who may be the server; on a port of requests or of anything, or on one that
+/// says that it is of neither requests nor TLS.
 async fn first_bytes(
     proxy: &Arc<Proxy>,
     call: &Call,
     client: &mut Connection,
+    is_raw: bool,
 ) -> io::Result<First> {
     let at_once = timeout(GRACE, client.fill_buf()).await;
     if at_once.is_err() {
-        let endpoint = async {
-            let mut way = tcp::way_ahead(proxy, call).await.ok()?;
-            let limits = way.limits;
-            // One that nobody says anything on is ended as if it were passed on.
-            let Some(heard) = limits.unless_reached(way.link.fill_buf()).await else {
-                return Some(way);
-            };
-            let is_http2 = is_settings(heard.ok()?);
-            (!is_http2).then_some(way)
-        };
+        let endpoint = endpoint_speaks(proxy, call, is_raw);
         tokio::select! {
             came = client.fill_buf() => drop(came?),
-            Some(way) = endpoint => return Ok(First::Server(Box::new(way))),
+            Some(first) = endpoint => return Ok(first),
         }
     }
-    client_speaks(proxy, client).await.map(First::Client)
+    match is_raw {
+        true => Ok(First::Client(Protocol::Tcp)),
+        false => client_speaks(proxy, client).await.map(First::Client),
+    }
+}
+
+/// Waits for an endpoint to speak; for nothing if the client has to.
+async fn endpoint_speaks(proxy: &Arc<Proxy>, call: &Call, is_raw: bool) -> Option<First> {
+    let mut way = match tcp::way_ahead(proxy, call).await {
+        Ok(way) => way,
+        // There may be one for the name that the client has not told yet.
+        Err(refusal) if is_raw => {
+            sleep(tcp::HELLO).await;
+            return Some(First::Refused(refusal));
+        }
+        Err(_) => return None,
+    };
+    let limits = way.limits;
+    // One that nobody says anything on is ended as if it were passed on.
+    let is_for_client = match limits.unless_reached(way.link.fill_buf()).await {
+        Some(heard) if !is_raw => is_settings(heard.ok()?),
+        _ => false,
+    };
+    (!is_for_client).then(|| First::Server(Box::new(way)))
 }
 
 /// What the client speaks, by its first bytes; they stay where they are.
@@ -156,14 +185,18 @@ async fn client_speaks(proxy: &Proxy, client: &mut Connection) -> io::Result<Pro
     seen.unwrap_or(Ok(Protocol::Tcp))
 }
 
-async fn speak(proxy: &Arc<Proxy>, call: &Arc<Call>, protocol: Protocol, client: Connection) {
+async fn speak(
+    proxy: &Arc<Proxy>,
+    call: &Arc<Call>,
+    protocol: Protocol,
+    begins: Begins,
+    client: Connection,
+) {
     match protocol {
         Protocol::Http1 => serve::http1(proxy, call, client).await,
         Protocol::Http2 => Box::pin(serve::http2(proxy, call, client)).await,
-        Protocol::Tls | Protocol::Tcp => {
-            let is_tls = protocol == Protocol::Tls;
-            tcp::serve(proxy, call, client, is_tls).await;
-        }
+        Protocol::Tls => tcp::serve(proxy, call, client, Begins::Tls).await,
+        Protocol::Tcp => tcp::serve(proxy, call, client, begins).await,
     }
 }
 

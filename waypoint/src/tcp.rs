@@ -37,7 +37,7 @@ use crate::view::{Occupied, Routes, Terms, View};
 /// Endpoints that are tried for one connection.
 const TRIES: usize = 3;
 /// How long a hello may take to come.
-const HELLO: Duration = Duration::from_secs(10);
+pub(crate) const HELLO: Duration = Duration::from_secs(10);
 
 /// The way to an endpoint, open.
 #[derive(Debug)]
@@ -59,16 +59,27 @@ pub(crate) struct Way {
     _place: Option<Arc<Occupied>>,
 }
 
+/// What a connection is known to begin with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Begins {
+    /// TLS, by its port, routes or first bytes.
+    Tls,
+    /// Something that is there to be looked at.
+    Heard,
+    /// Whatever it is: the client may wait for the endpoint to speak.
+    Unheard,
+}
+
 /// Passes a connection on, from its first byte to its last.
 pub(crate) async fn serve(
     proxy: &Arc<Proxy>,
     call: &Arc<Call>,
     mut client: Connection,
-    is_tls: bool,
+    begins: Begins,
 ) {
-    let name = match asks_for_name(proxy, call, is_tls) {
-        true => server_name(&mut client).await,
-        false => None,
+    let name = match name_of(proxy, call, &mut client, begins).await {
+        Ok(name) => name,
+        Err(refusal) => return proxy.cut(call, &refusal),
     };
     match way(proxy, call, name.clone()).await {
         Ok(way) => carry(proxy, call, client, way).await,
@@ -97,37 +108,64 @@ pub(crate) async fn carry(proxy: &Proxy, call: &Call, client: Connection, mut wa
     }
 }
 
-/// Whether the way of a connection depends on the server name that its client asks for, or policy, or what is told
-/// of it does. A name that is no TLS client's is none.
+/// The server name that a client asks for, if anything depends on it. Where policy does, nobody is let through
+/// who could still ask for one.
+async fn name_of(
+    proxy: &Proxy,
+    call: &Call,
+    client: &mut Connection,
+    begins: Begins,
+) -> Result<Option<String>, Refusal> {
+    let is_tls = begins == Begins::Tls;
+    let by_policy = proxy.view().policies.ask_for_server_name()
+        && (is_tls || begins == Begins::Heard && may_be_hello(client).await);
+    if !by_policy && !asks_for_name(proxy, call, is_tls) {
+        return Ok(None);
+    }
+    match server_name(client).await {
+        Err(why) if by_policy => Err(Refusal::new(Reason::ServerNameUnknown, why)),
+        read => Ok(read.ok().flatten()),
+    }
+}
+
+/// Whether what a client has said may be the beginning of TLS.
+async fn may_be_hello(client: &mut Connection) -> bool {
+    client.fill_buf().await.is_ok_and(hello::may_begin)
+}
+
+/// Whether the way of a connection depends on the server name that its client asks for, or what is told of it does.
+/// A name that is no TLS client's is none.
 fn asks_for_name(proxy: &Proxy, call: &Call, is_tls: bool) -> bool {
     let view = proxy.view();
     let routes = call.routes(&view);
-    let by_policy = || view.policies.ask_for_server_name();
     let by_host = || is_by_host(&view, &call.target());
     let by_telling = || {
         let service = call.service().map(|(service, _)| &service.name);
         proxy.tellings.of(service).server_name
     };
-    matches!(routes.as_deref(), Some(Routes::Tls(_)))
-        || is_tls && (by_policy() || by_host() || by_telling())
+    matches!(routes.as_deref(), Some(Routes::Tls(_))) || is_tls && (by_host() || by_telling())
 }
 
-/// The server name in a hello; the bytes stay where they are. A client that sends nothing more is
-/// told by its time.
-async fn server_name(client: &mut Connection) -> Option<String> {
+/// The server name in a hello; the bytes stay where they are. Why it cannot be told, of a client that could still
+/// ask for one.
+async fn server_name(client: &mut Connection) -> Result<Option<String>, &'static str> {
     let reading = async {
-        loop {
-            match hello::server_name(client.fill_buf().await.ok()?) {
-                Hello::Name(name) => return name,
+        while let Ok(bytes) = client.fill_buf().await {
+            match hello::server_name(bytes) {
+                Hello::Name(name) => return Ok(name),
+                Hello::Endless => return Err("the hello of TLS is longer than any that is read"),
                 Hello::More => {
-                    if !fill_more(client).await.ok()? {
-                        return None;
+                    if !fill_more(client).await.unwrap_or(false) {
+                        break;
                     }
                 }
             }
         }
+        // It has left, or says nothing more.
+        Ok(None)
     };
-    timeout(HELLO, reading).await.ok().flatten()
+    let late = |_elapsed| Err("the hello of TLS did not come in time");
+    timeout(HELLO, reading).await.unwrap_or_else(late)
 }
 
 /// An open connection to an endpoint that the client may call.

@@ -81,6 +81,8 @@ reasons! {
         "A policy that applies to the destination has not arrived yet. It passes by itself; if it stays, look at the agent's connection to the control plane."
     PolicyChanged "policy_changed" "DENY"
         "The connection was open and a changed policy now refuses it."
+    ServerNameUnknown "server_name_unknown" "DENY"
+        "A waypoint knows a policy that asks for the server name of connections (`connection.sni`), and the message of the client that has it did not come whole within 10 s, or is longer than 16 KiB: it could be one that is denied."
     UnknownDestination "unknown_destination" "DENY"
         "The destination cannot be told to be one service or workload, and going there in plaintext is not allowed: either egress is REGISTRY_ONLY and nothing in the mesh has the address, or several workloads claim it and some of them take tunnels only."
     UnknownPort "unknown_port" "-"

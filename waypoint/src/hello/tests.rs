@@ -77,7 +77,23 @@ fn what_names_nobody_or_is_no_hello_has_no_name() {
     // The end of a hello that is longer than any.
     let mut endless = hello(&[(51, vec![0; 20_000])], 500);
     endless.truncate(LONGEST);
-    assert_eq!(server_name(&endless), none);
+    assert_eq!(server_name(&endless), Hello::Endless);
+}
+
+#[test]
+fn what_servers_pass_over_hides_no_name() {
+    let said = hello(&[named("shop.example")], 999);
+    let warned = [&[21, 3, 1, 0, 2, 1, 90][..], &said].concat();
+    assert_eq!(server_name(&warned), name("shop.example"));
+    assert_eq!(server_name(&warned[..6]), Hello::More);
+    let host = [&[0][..], &vector16(b"shop.example")].concat();
+    let names = [&[1][..], &vector16(b"else"), &host].concat();
+    let said = hello(&[(0, vector16(&names))], 999);
+    assert_eq!(server_name(&said), name("shop.example"));
+    for (first, may) in [(21, true), (22, true), (23, false), (b'G', false)] {
+        assert_eq!(may_begin(&[first, 2]), may);
+    }
+    assert!(!may_begin(&[]));
 }
 
 proptest! {

@@ -2,9 +2,10 @@
 
 use ambit_balance::Ejection;
 use ambit_model::{
-    Backend, BackendTarget, Change, HttpRoutes, JwtRule, Metric, MetricsRule, OutlierPolicy,
-    PolicyName, PortRoutes, RequestAuthentication, RouteList, Service, ServicePort, ServiceRoutes,
-    TcpRoute, TelemetryRules, TelemetryScope, TrafficPolicy, Workload,
+    Backend, BackendTarget, Change, Condition, HttpRoutes, JwtRule, Metric, MetricsRule,
+    OutlierPolicy, PolicyName, PortRoutes, RequestAction, RequestAuthentication, RequestRule,
+    RouteList, Service, ServicePort, ServiceRoutes, TcpRoute, TelemetryRules, TelemetryScope,
+    TrafficPolicy, Workload,
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -13,8 +14,9 @@ use tokio_util::either::Either;
 use super::*;
 use crate::call::Asked;
 use crate::connection::Plain;
-use crate::fixtures::{call, closed, name, ruled, service, traffic};
+use crate::fixtures::{about_requests, call, closed, name, ruled, service, traffic};
 use crate::hello::tests::{hello, named};
+use crate::proxy::Bounds;
 use crate::scene::{CLIENT, PATIENCE, Peer, Scene, rest, soon};
 
 const CLOSED: &[u8] = b"HTTP/1.1 204 Well\r\nConnection: close\r\n\r\n";
@@ -22,12 +24,17 @@ const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: s\r\nConnection: close\r\n\r\n";
 
 /// A call for a port that says nothing of its protocol.
 fn unknown() -> Call {
+    to_port(AppProtocol::Unknown)
+}
+
+/// A call for a port that says this.
+fn to_port(app_protocol: AppProtocol) -> Call {
     let of_http = call(CLIENT);
     let Asked::Service(service, port) = &of_http.asked else {
         panic!("no service")
     };
     let port = ServicePort {
-        app_protocol: AppProtocol::Unknown,
+        app_protocol,
         ..*port
     };
     Call {
@@ -145,7 +152,7 @@ async fn an_endpoint_that_cannot_be_connected_to_is_an_outlier_before_anybody_sp
         loop {
             match scene.eject() {
                 Some(ejection) => return ejection,
-                None => tokio::time::sleep(Duration::from_millis(2)).await,
+                None => sleep(Duration::from_millis(2)).await,
             }
         }
     };
@@ -156,7 +163,7 @@ async fn an_endpoint_that_cannot_be_connected_to_is_an_outlier_before_anybody_sp
 async fn counted(scene: &Scene, series: &str, labels: &[&str]) {
     let counted = async {
         while scene.sum(series, labels) < 1.0 {
-            tokio::time::sleep(Duration::from_millis(2)).await;
+            sleep(Duration::from_millis(2)).await;
         }
     };
     let waited = timeout(PATIENCE, counted).await;
@@ -205,6 +212,135 @@ async fn the_server_name_is_known_where_series_ask_for_it() {
     second.write_all(&said).await.unwrap();
     assert_eq!(rest(&mut second).await, "");
     counted(&scene, "istio_tcp_connections_failed_total", &labels).await;
+}
+
+/// A policy that denies connections that ask for `shop.example`.
+fn names_denied() -> Change {
+    let none: [&str; 0] = [];
+    let condition =
+        Condition::parse("connection.sni", &["shop.example"], &none, &"shop".into()).unwrap();
+    let rule = RequestRule {
+        when: vec![condition],
+        ..RequestRule::default()
+    };
+    Change::PutPolicy(about_requests(
+        "names",
+        RequestAction::Deny,
+        vec![rule],
+        &["server"],
+    ))
+}
+
+/// The scene of a service that clients may not ask for by that name.
+async fn denied() -> (Scene, Peer) {
+    let peer = Peer::start().await;
+    let pod = peer.serves("server-0", "server");
+    let mut bounds = Bounds::default();
+    bounds.patience.head = Duration::from_secs(5);
+    let scene = Scene::bounded(bounds, [service("server"), pod, names_denied()]);
+    (scene, peer)
+}
+
+/// A client that says this is refused for that reason.
+async fn refused(scene: &Scene, client: &mut TcpStream, reason: &str) {
+    assert_eq!(rest(client).await, "");
+    let label = format!("reason=\"{reason}\"");
+    counted(scene, "ambit_refusals_total", &[&label]).await;
+    let (of_it, all) = (&[&*label][..], &[][..]);
+    let [of_it, all] = [of_it, all].map(|labels| scene.sum("ambit_refusals_total", labels));
+    assert!((of_it - all).abs() < f64::EPSILON, "{}", scene.page());
+}
+
+const PORTS: [AppProtocol; 3] = [AppProtocol::Tcp, AppProtocol::Unknown, AppProtocol::Tls];
+
+#[tokio::test]
+async fn a_server_name_that_is_denied_is_denied_on_every_port() {
+    let shop = || hello(&[named("shop.example")], 999);
+    let warned = [&[21, 3, 1, 0, 2, 1, 90][..], &shop()].concat();
+    let mut old = shop();
+    old[1] = 2;
+    for port in PORTS {
+        for said in [shop(), warned.clone(), old.clone()] {
+            let (scene, _peer) = denied().await;
+            let mut client = client(&scene, to_port(port)).await;
+            client.write_all(&said).await.unwrap();
+            refused(&scene, &mut client, "policy_denied").await;
+        }
+        let (scene, peer) = denied().await;
+        let said = hello(&[named("other.example")], 999);
+        let mut client = client(&scene, to_port(port)).await;
+        client.write_all(&said).await.unwrap();
+        let mut heard = vec![0; said.len()];
+        let mut endpoint = peer.connected().await;
+        soon(endpoint.read_exact(&mut heard)).await.unwrap();
+        assert_eq!(heard, said);
+    }
+}
+
+#[tokio::test]
+async fn a_name_is_not_too_late_to_be_denied() {
+    for port in [AppProtocol::Tcp, AppProtocol::Unknown] {
+        let (scene, peer) = denied().await;
+        let mut client = client(&scene, to_port(port)).await;
+        let mut ahead = peer.connected().await;
+        let said = hello(&[named("shop.example")], 999);
+        client.write_all(&said[..1]).await.unwrap();
+        // It was let go of at the first byte.
+        assert_eq!(soon(ahead.read(&mut [0])).await.unwrap(), 0);
+        client.write_all(&said[1..]).await.unwrap();
+        refused(&scene, &mut client, "policy_denied").await;
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_speaks_first_is_heard_where_names_are_asked_for() {
+    // What a server of HTTP/2 begins with is for its client, on a port that says that it is of requests or nothing.
+    let settings = b"\0\0\0\x04\0\0\0\0\0";
+    for (port, said) in [
+        (AppProtocol::Tcp, b"220 hello"),
+        (AppProtocol::Unknown, b"220 hello"),
+        (AppProtocol::Tcp, settings),
+    ] {
+        let (scene, peer) = denied().await;
+        let mut client = client(&scene, to_port(port)).await;
+        let mut endpoint = peer.connected().await;
+        endpoint.write_all(said).await.unwrap();
+        soon(client.read_exact(&mut [0; 9])).await.unwrap();
+        // What it says then is an answer.
+        client
+            .write_all(&hello(&[named("shop.example")], 999))
+            .await
+            .unwrap();
+        soon(endpoint.read_exact(&mut [0; 9])).await.unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn half_a_hello_and_one_that_is_too_long_are_refused() {
+    let whole = hello(&[named("shop.example")], 999);
+    let long = hello(&[(21, vec![0; 20_000]), named("shop.example")], 999);
+    for port in PORTS {
+        for said in [&whole[..1], &whole[..whole.len() - 1], &long] {
+            let (scene, _peer) = denied().await;
+            let mut client = client(&scene, to_port(port)).await;
+            // It may be refused before all of it was sent.
+            client.write_all(said).await.ok();
+            refused(&scene, &mut client, "server_name_unknown").await;
+        }
+    }
+    let (scene, _peer) = denied().await;
+    let mut silent = client(&scene, to_port(AppProtocol::Tls)).await;
+    refused(&scene, &mut silent, "server_name_unknown").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_an_endpoint_that_it_may_not_have_is_told() {
+    let (mut scene, peer) = denied().await;
+    for change in closed(peer.serves("server-0", "server")) {
+        scene.apply(change);
+    }
+    let mut silent = client(&scene, to_port(AppProtocol::Tcp)).await;
+    refused(&scene, &mut silent, "policy_denied").await;
 }
 
 /// An authentication of tokens, which these objects do not name yet.
