@@ -63,8 +63,11 @@ impl Due {
             due: Arc::downgrade(&due),
             over,
         };
-        let set = TIMER.try_with(|slot| slot.replace(Some(timer)));
-        debug_assert!(set.is_ok(), "an answer is made where nobody drives it");
+        if TIMER.try_with(|slot| slot.replace(Some(timer))).is_err() {
+            // It is still told to what polls the body, but a client that does not read is not hurried.
+            tracing::error!("an answer that has its time is made where nobody drives it");
+            debug_assert!(false, "an answer is made where nobody drives it");
+        }
         Self(due)
     }
 

@@ -122,6 +122,13 @@ async fn a_connection_whose_answer_was_in_time_goes_on() {
     assert!(head(&mut client).await.starts_with("HTTP/1.1 200 "));
 }
 
+#[cfg(debug_assertions)]
+#[tokio::test]
+#[should_panic(expected = "nobody drives it")]
+async fn a_time_that_nobody_keeps_is_told() {
+    drop(Due::at(Instant::now()));
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_is_over_before_its_time_is_waited_for_no_longer() {
     let soon = Instant::now() + Duration::from_secs(1);
