@@ -72,9 +72,9 @@ impl<'a> Bytes<'a> {
 /// Bytes of a rule as waypoints are told it, near enough.
 fn size((matches, rule): &Routed) -> usize {
     let mut count = Count(0);
+    let counted = serde_json::to_writer(&mut count, &(matches, rule));
     // Counting does not fail.
-    let _ = serde_json::to_writer(&mut count, &(matches, rule));
-    count.0
+    counted.map_or(usize::MAX, |()| count.0)
 }
 
 struct Count(usize);
