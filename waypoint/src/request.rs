@@ -4,9 +4,10 @@
 //!    names, who called is noted; the path gets its normal form; [`hops`]: a request that goes in circles ends; [`authenticate`]: whose tokens it has; [`judge`]:
 //!    by the policies that are bound to what was asked for
 //! 2. [`find_rule`]: which rule of the service's routes it meets
-//! 3. [`cors`], [`suffer`]: errors that the rule makes on purpose; [`before`]: its other filters. Each of
-//!    them may answer by itself
-//! 4. [`choose`]: a backend by weight or [`session`], with filters of its own
+//! 3. [`cors`], [`suffer`]: errors that the rule makes on purpose. Each of them may answer by itself
+//! 4. [`choose`]: a backend by weight or [`session`], unless the rule answers by itself; what the backend
+//!    changes of headers, so that the rule has the last word; [`before`]: the rule's filters, then the backend's
+//!    others. Each of them may answer by itself
 //! 5. [`tries::run`]: an endpoint and its policies; [`copies::send`]: copies for other services, which nobody
 //!    waits for
 //! 6. A connection, the answer's head; again where that is worth it
@@ -273,25 +274,47 @@ async fn routed(
     if rule.changes_requests() && (!plan.view.policies.is_empty() || goes_on) {
         plan.came = Some(Box::new(head.clone()));
     }
+    plan.time = Time::by(&rule.model, record.began() + waited);
+    filtered(plan, rule, (head, covered), call)
+}
+
+/// A backend, and the filters: the rule's come after what the backend changes of headers, and have the last
+/// word.
+fn filtered(
+    mut plan: Plan,
+    rule: Arc<Rule>,
+    (head, covered): (&mut Parts, Covered),
+    call: &Call,
+) -> Result<Onward, Fault> {
+    let stays = plan.session.as_ref().and_then(Stay::backend);
+    let chosen = match rule.answers() {
+        true => None,
+        false => Some(choose(&rule, stays)?),
+    };
+    let index = chosen.as_ref().map(|(index, _)| *index);
+    let backend = index.and_then(|index| rule.backends.get(index));
+    if let Some(backend) = backend {
+        if let Err(answer) = cors(&backend.filters, head) {
+            return Ok(Onward::answered(answer));
+        }
+        backend.filters.request_headers.apply(head);
+    }
+    rule.filters.request_headers.apply(head);
     if let Some(answer) = before(&rule.filters, rule.direct.as_ref(), head, covered, call)? {
         return Ok(Onward::Answer(plan.direct(answer, &rule)));
     }
     let mirrors = copies::asked(&rule.filters.mirrors, head);
     plan.copies.extend(mirrors);
-    let stays = plan.session.as_ref().and_then(Stay::backend);
-    let (index, target) = choose(&rule, stays)?;
-    if let Some(backend) = rule.backends.get(index) {
-        if let Err(answer) = cors(&backend.filters, head) {
-            return Ok(Onward::answered(answer));
-        }
+    if let Some(backend) = backend {
         if let Some(answer) = before(&backend.filters, None, head, covered, call)? {
             return Ok(Onward::Answer(answer));
         }
         let mirrors = copies::asked(&backend.filters.mirrors, head);
         plan.copies.extend(mirrors);
     }
-    plan.time = Time::by(&rule.model, record.began() + waited);
-    (plan.to, plan.backend, plan.rule) = (target, Some(index), Some(rule));
+    if let Some((index, target)) = chosen {
+        (plan.to, plan.backend, plan.rule) = (target, Some(index), Some(rule));
+    }
     Ok(Onward::Send(plan))
 }
 
@@ -396,8 +419,8 @@ async fn suffer(faults: &Faults, rule: &Rule, record: &mut Record) -> Result<Dur
     }
 }
 
-/// The other filters of a request, in the order of the model's fields, and the rule's own answer after a
-/// redirect.
+/// The filters of a request that come after changes of headers, in the order of the model's fields, and the
+/// rule's own answer after a redirect.
 fn before(
     filters: &Filters,
     direct: Option<&Direct>,
@@ -405,7 +428,6 @@ fn before(
     covered: Covered,
     call: &Call,
 ) -> Result<Option<Response<Body>>, Fault> {
-    filters.request_headers.apply(head);
     if let Some(redirect) = &filters.redirect {
         let port = call.destination.port();
         let answer = redirect.answer(&Head::of(head), &Scheme::HTTP, port, covered);

@@ -7,9 +7,10 @@
 //! request. The control plane makes [`Filters`], [`Session`] and expressions ([`check_pattern`]) of
 //! what people wrote before it sends it; a rule that cannot be used after all is answered with 500.
 //!
-//! The steps of a request, in order: [`normalize`]; [`Compiled::find`]; [`inject`] after the rule's CORS; of the rule,
-//! then of the chosen backend, [`Filters`] in the order of its fields; [`Direct`] before a rewrite; [`Rule::choose`];
-//! [`worth_another_try`] after each try.
+//! The steps of a request, in order: [`normalize`]; [`Compiled::find`]; [`inject`] after the rule's CORS;
+//! [`Rule::choose`], unless it [answers](Rule::answers); CORS and changes of headers of the backend; of the rule, then of
+//! the backend, the rest of [`Filters`] in the order of its fields; [`Direct`] before a rewrite; [`worth_another_try`]
+//! after each try.
 
 mod asked;
 mod compiled;

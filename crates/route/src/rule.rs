@@ -37,7 +37,8 @@ pub struct RuleBackend {
     pub weight: u32,
     /// Where.
     pub target: BackendTarget,
-    /// Changes for this destination, after those of the rule.
+    /// Changes for this destination: of headers before those of the rule, which have the last word, the others
+    /// after them.
     pub filters: Filters,
 }
 
@@ -64,6 +65,11 @@ impl Rule {
         let of_backends = self.backends.iter().map(|backend| &backend.filters);
         let mut all = of_backends.chain([&self.filters]);
         all.any(|filters| filters.rewrite.is_some() || !filters.request_headers.is_empty())
+    }
+
+    /// Whether it answers all requests by itself.
+    pub fn answers(&self) -> bool {
+        self.filters.redirect.is_some() || self.direct.is_some()
     }
 
     pub(crate) fn new(model: &Arc<HttpRule>) -> Result<Self, Problem> {

@@ -1,7 +1,7 @@
 //! Copies of a request that a route asks for (mirrors). They are sent on beside the request, and
 //! what comes of them is thrown away: a copy changes neither the answer nor when it comes.
 //!
-//! A copy is as the request is after the filters beside which it stands; its `Host` is the
+//! A copy is as the request is after the filters beside which it stands and all changes of headers; its `Host` is the
 //! request's, with `-shadow` at its end where the route wants that. Copies are sent once the request is
 //! allowed at its first endpoint: one that is refused there has none. A copy goes to an endpoint that the
 //! client may call, once. There are only so many at once for one service, half of them for one client

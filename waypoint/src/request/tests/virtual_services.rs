@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use ambit_model::{
     AbortStatus, Change, Content, DirectResponse, FaultAbort, FaultDelay, Faults, HeaderChanges,
-    HttpFilters, HttpRule, RouteList, Share, SpiffeId,
+    HttpBackend, HttpFilters, HttpRule, RouteList, Share, SpiffeId,
 };
 use tokio::io::AsyncWriteExt as _;
 use tokio::time::Instant;
 
 use super::super::*;
 use crate::fixtures::{call, routed, service};
-use crate::scene::{CLIENT, Peer, Scene, rest};
+use crate::scene::{CLIENT, Peer, Scene, rest, soon};
 
 const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: s\r\nConnection: close\r\n\r\n";
 const ALL: Share = Share { share: 1, of: 1 };
@@ -55,6 +55,68 @@ async fn an_abort_answers_in_the_form_of_the_client_and_is_told_of() {
         let answer = ask(&scene, request).await;
         assert!(answer.contains(expected), "{with:?}: {answer}");
         scene.await_request(&["response_flags=\"FI\""]).await;
+    }
+}
+
+/// What comes to the server of a request, by a rule and its only backend that change headers.
+async fn received(of_rule: HeaderChanges, of_backend: HeaderChanges) -> String {
+    let filters = |request_headers| HttpFilters {
+        request_headers,
+        ..HttpFilters::default()
+    };
+    let rule = HttpRule {
+        filters: filters(of_rule),
+        ..HttpRule::default()
+    };
+    let peer = Peer::start().await;
+    let changing = of_backends(routed(&["server"], rule), |backend| {
+        backend.filters = filters(of_backend.clone());
+    });
+    let changes = [
+        service("server"),
+        peer.serves("server-0", "server"),
+        changing,
+    ];
+    let scene = Scene::new(changes);
+    let mut client = scene.client();
+    let request = b"GET / HTTP/1.1\r\nHost: s\r\nX-Team: forged\r\nConnection: close\r\n\r\n";
+    client.write_all(request).await.unwrap();
+    let (_server, asked) = soon(peer.asked()).await;
+    asked.to_ascii_lowercase()
+}
+
+#[tokio::test]
+async fn a_backend_changes_headers_before_the_rule_does() {
+    let one = |value: &str| vec![("x-team".into(), value.into())];
+    let set = |value| HeaderChanges {
+        set: one(value),
+        ..HeaderChanges::default()
+    };
+    let add = |value| HeaderChanges {
+        add: one(value),
+        ..HeaderChanges::default()
+    };
+    let remove = || HeaderChanges {
+        remove: vec!["x-team".into()],
+        ..HeaderChanges::default()
+    };
+    for (of_rule, of_backend, expected) in [
+        (add("rule"), remove(), vec!["rule"]),
+        (add("rule"), set("own"), vec!["own", "rule"]),
+        (add("rule"), add("own"), vec!["forged", "own", "rule"]),
+        (set("rule"), set("own"), vec!["rule"]),
+        (set("rule"), remove(), vec!["rule"]),
+        (remove(), set("own"), vec![]),
+        (remove(), add("own"), vec![]),
+        (HeaderChanges::default(), set("own"), vec!["own"]),
+    ] {
+        let told = format!("{of_rule:?} {of_backend:?}");
+        let asked = received(of_rule, of_backend).await;
+        let lines = asked.lines();
+        let values: Vec<_> = lines
+            .filter_map(|line| line.strip_prefix("x-team: "))
+            .collect();
+        assert_eq!(values, expected, "{told}");
     }
 }
 
@@ -113,8 +175,8 @@ async fn a_rule_answers_by_itself_with_its_headers() {
     assert!(answer.ends_with("\r\n\r\n"), "{answer}");
 }
 
-/// The routes of the service, each of which leads to a subset.
-fn of_subset(change: Change) -> Change {
+/// The routes of the service, with every backend changed.
+fn of_backends(change: Change, change_one: impl Fn(&mut HttpBackend)) -> Change {
     let Change::PutRoutes(routes) = change else {
         panic!("no routes")
     };
@@ -124,11 +186,10 @@ fn of_subset(change: Change) -> Change {
             panic!("no list for requests")
         };
         for rule in &mut http.rules {
-            for backend in &mut Arc::make_mut(rule).backends {
-                if let BackendTarget::Service { subset, .. } = &mut backend.backend.target {
-                    *subset = Some("v1".into());
-                }
-            }
+            Arc::make_mut(rule)
+                .backends
+                .iter_mut()
+                .for_each(&change_one);
         }
     }
     Change::PutRoutes(Arc::new(routes))
@@ -140,7 +201,11 @@ async fn a_subset_that_nobody_defines_is_not_reached() {
     let changes = [
         service("server"),
         peer.serves("server-0", "server"),
-        of_subset(routed(&["server"], HttpRule::default())),
+        of_backends(routed(&["server"], HttpRule::default()), |backend| {
+            if let BackendTarget::Service { subset, .. } = &mut backend.backend.target {
+                *subset = Some("v1".into());
+            }
+        }),
     ];
     let scene = Scene::new(changes);
     let answer = ask(&scene, GET).await;

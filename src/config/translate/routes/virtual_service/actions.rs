@@ -45,7 +45,7 @@ impl Reader<'_, '_> {
         let direct = direct.map(|given| direct_response(field, given.status, given.body.as_ref()));
         let fault = rule.fault.as_ref();
         let faults = fault.map(|given| self.faults(one, given)).transpose()?;
-        let backends = self.backends(one, &filters)?;
+        let backends = self.backends(one)?;
         let answers = filters.redirect.is_some() || direct.is_some();
         let (retry, try_timeout) = self.retries(one)?;
         let timeout = rule.timeout.and_then(|timeout| timeout.limit());

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use ambit_model::{Backend, BackendTarget, HttpBackend, HttpFilters};
 
 use super::delegate::Effective;
-use super::filters::{changes, without};
+use super::filters::changes;
 use super::{Notes, Reader, Scene};
 use crate::config::objects::ObjectKey;
 use crate::config::objects::virtual_service::Destination;
@@ -20,11 +20,7 @@ use crate::config::translate::subject;
 
 impl Reader<'_, '_> {
     /// The destinations of a rule, by weight.
-    pub(super) fn backends(
-        &mut self,
-        one: &Effective<'_>,
-        filters: &HttpFilters,
-    ) -> Result<Vec<HttpBackend>, Wrong> {
+    pub(super) fn backends(&mut self, one: &Effective<'_>) -> Result<Vec<HttpBackend>, Wrong> {
         let given = &one.rule.route;
         let only = given.len() == 1;
         if !only && !given.is_empty() && given.iter().all(|weighted| weighted.weight == 0) {
@@ -38,11 +34,8 @@ impl Reader<'_, '_> {
             let headers = weighted.headers.as_ref();
             let request = headers.and_then(|headers| headers.request.as_ref());
             let response = headers.and_then(|headers| headers.response.as_ref());
-            let mut of_request = changes(&format!("{field}.headers.request"), request, true)?;
-            // Of Envoy's two places for changes that of the rule comes last.
-            without(&mut of_request, &filters.request_headers);
             let own = HttpFilters {
-                request_headers: of_request,
+                request_headers: changes(&format!("{field}.headers.request"), request, true)?,
                 response_headers: changes(&format!("{field}.headers.response"), response, false)?,
                 ..HttpFilters::default()
             };

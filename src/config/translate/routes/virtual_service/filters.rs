@@ -281,11 +281,3 @@ fn value(field: &str, text: &Arc<str>) -> Result<Arc<str>, Wrong> {
     }
     Ok(text.replace("%%", "%").into())
 }
-
-/// Takes out of changes what others, which come last, do anyway.
-pub(super) fn without(changes: &mut HeaderChanges, last: &HeaderChanges) {
-    let is_theirs =
-        |name: &Arc<str>| last.set.iter().any(|(set, _)| set == name) || last.remove.contains(name);
-    changes.set.retain(|(name, _)| !is_theirs(name));
-    changes.add.retain(|(name, _)| !is_theirs(name));
-}

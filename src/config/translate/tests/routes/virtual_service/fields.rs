@@ -330,7 +330,7 @@ fn destinations() {
 }
 
 #[test]
-fn headers_of_a_destination_give_way_to_those_of_the_rule() {
+fn headers_of_a_destination_stay_as_they_are_beside_those_of_the_rule() {
     let (list, _) = list(
         "headers: {request: {set: {x-a: rule}}}, \
          route: [{destination: {host: b}, headers: {request: {set: {x-a: own, x-b: own}}, response: {add: {x-c: c}}}}]",
@@ -338,7 +338,7 @@ fn headers_of_a_destination_give_way_to_those_of_the_rule() {
     assert_eq!(
         list["rules"][0]["backends"][0]["filters"],
         json!({
-            "request_headers": {"set": [["x-b", "own"]]},
+            "request_headers": {"set": [["x-a", "own"], ["x-b", "own"]]},
             "response_headers": {"add": [["x-c", "c"]]},
         })
     );
