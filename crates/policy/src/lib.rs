@@ -1,8 +1,6 @@
-//! Authorization of requests: what the policies of a destination say about one, in the order of Istio.
-//!
-//! 1. A DENY policy that matches refuses.
-//! 2. Where there are ALLOW policies, one has to match. Where there are none, the request may pass.
-//! 3. AUDIT policies that match are told; so is what dry-run policies say. Neither decides.
+//! Authorization of requests: whether a policy matches one, and by which of its rules. What that means for the
+//! request, beside all other policies of its destination, is decided in `ambit_decide::before_routing` and
+//! `ambit_decide::at_waypoint`.
 //!
 //! What a policy matches is said in [`ambit_model::RequestPolicy`]. What is not there has no value: no
 //! positive value of a field holds for it, hence every `not…` list does. A client in plaintext has no
@@ -30,23 +28,21 @@
 //! without values, a header that cannot be) never matches within ALLOW and always does within DENY and
 //! AUDIT.
 //!
-//! Everything here is a pure function of plain values. [`Policies`] are compiled once; judging allocates
-//! nothing, unless a header has several lines, a host a dot at its end, or there is something to tell beside the decision.
+//! Everything here is a pure function of plain values. A [`Policy`] is compiled once; asking it allocates
+//! nothing, unless a header has several lines or a host a dot at its end.
 
 mod attributes;
 mod claims;
 mod index;
-mod policies;
+mod policy;
 mod rule;
 mod template;
 mod test;
 mod text;
-mod verdict;
 
 pub use attributes::{Attributes, Headers, Request, joined};
 pub use claims::Claims;
-pub use policies::{Policies, Policy};
-pub use verdict::{Aside, Decider, Decision, Verdict};
+pub use policy::Policy;
 
 #[cfg(test)]
 mod tests;

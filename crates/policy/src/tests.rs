@@ -4,10 +4,10 @@
 mod asking;
 mod conditions;
 mod connections;
+mod first;
 mod naive;
 mod operations;
 mod paths;
-mod precedence;
 mod properties;
 mod sources;
 mod unsupported;

@@ -7,7 +7,7 @@ use ambit_model::{PolicyName, RequestAction, RequestPolicy, RequestRule, SpiffeI
 use serde_json::Value;
 
 use super::written;
-use crate::{Attributes, Claims, Decision, Headers, Policies, Request, joined};
+use crate::{Attributes, Claims, Headers, Policy, Request, joined};
 
 /// A connection, and its request if it has one.
 #[derive(Clone, Debug)]
@@ -170,14 +170,13 @@ pub(super) fn policy(name: &str, action: RequestAction, rules: Vec<RequestRule>)
 
 /// Whether a rule matches, within a policy of the given action.
 pub(super) fn matches(rule: &RequestRule, action: RequestAction, ask: &Ask) -> bool {
-    let policy = policy("p", action, vec![rule.clone()]);
-    let compiled = Policies::compile([&policy]);
-    let verdict = compiled.judge(&ask.attributes());
-    match action {
-        RequestAction::Allow => verdict.decision != Decision::NotAllowed,
-        RequestAction::Deny => !verdict.decision.is_allowed(),
-        RequestAction::Audit => !verdict.asides.is_empty(),
-    }
+    matched_by(action, std::slice::from_ref(rule), ask).is_some()
+}
+
+/// Index of the first of the rules that matches, within a policy of the given action.
+pub(super) fn matched_by(action: RequestAction, rules: &[RequestRule], ask: &Ask) -> Option<usize> {
+    let policy = policy("p", action, rules.to_vec());
+    Policy::new(&policy).matched_by(&ask.attributes())
 }
 
 /// A rule as a person writes it, a request, and whether it shall match whatever the action.

@@ -14,55 +14,8 @@ use serde_json::Value;
 
 use super::asking::{Ask, Asked};
 
-/// The decision, as action and place of what decides: of all policies, and of the rules of that one.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Outcome {
-    Allowed(Option<(usize, usize)>),
-    Denied(usize, usize),
-    NotAllowed,
-}
-
-pub(super) fn decide(policies: &[RequestPolicy], ask: &Ask) -> Outcome {
-    let mut allows = 0;
-    let mut allowed = None;
-    for (place, policy) in policies.iter().enumerate() {
-        if policy.dry_run {
-            continue;
-        }
-        let rule = first_rule(policy, ask);
-        match policy.action {
-            RequestAction::Deny => {
-                if let Some(rule) = rule {
-                    return Outcome::Denied(place, rule);
-                }
-            }
-            RequestAction::Allow => {
-                allows += 1;
-                allowed = allowed.or_else(|| Some((place, rule?)));
-            }
-            RequestAction::Audit => {}
-        }
-    }
-    if allows > 0 && allowed.is_none() {
-        return Outcome::NotAllowed;
-    }
-    Outcome::Allowed(allowed)
-}
-
-/// Place of each policy that is told of beside the decision, and of its rule that matches.
-pub(super) fn asides(policies: &[RequestPolicy], ask: &Ask) -> Vec<(usize, Option<usize>)> {
-    let mut told = Vec::new();
-    for (place, policy) in policies.iter().enumerate() {
-        let rule = first_rule(policy, ask);
-        let audits = policy.action == RequestAction::Audit && rule.is_some();
-        if policy.dry_run || audits {
-            told.push((place, rule));
-        }
-    }
-    told
-}
-
-fn first_rule(policy: &RequestPolicy, ask: &Ask) -> Option<usize> {
+/// Index of the first rule that matches.
+pub(super) fn first_rule(policy: &RequestPolicy, ask: &Ask) -> Option<usize> {
     (0..policy.rules.len()).find(|index| {
         let rule = &policy.rules[*index];
         let allow = policy.action == RequestAction::Allow;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use ambit_model::{
-    Condition, Operation, PathPattern, PathTemplate, PolicyName, RequestAction, RequestPolicy,
+    Condition, Operation, PathPattern, PathTemplate, RequestAction, RequestPolicy,
     RequestPrincipal, RequestRule, ServiceAccountMatch, Source, SpiffeId, StringMatch, Values,
 };
 use ipnet::IpNet;
@@ -14,8 +14,8 @@ use proptest::sample::select;
 use serde_json::{Value, json};
 
 use super::asking::{Ask, Asked, Lines};
-use super::naive::{self, Outcome};
-use crate::{Claims, Decision, Policies};
+use super::naive;
+use crate::{Claims, Policy};
 
 /// Few letters, so that values meet what is asked often.
 fn word() -> impl Strategy<Value = String> {
@@ -192,23 +192,14 @@ fn rule() -> impl Strategy<Value = RequestRule> {
     })
 }
 
-fn policies() -> impl Strategy<Value = Vec<RequestPolicy>> {
+fn policy() -> impl Strategy<Value = RequestPolicy> {
     let action = select(vec![
         RequestAction::Allow,
         RequestAction::Deny,
         RequestAction::Audit,
     ]);
-    let policy = (action, 0..5, vec(rule(), 0..4));
-    vec(policy, 0..5).prop_map(|policies| {
-        let numbered = policies.into_iter().enumerate();
-        let named = numbered.map(|(place, (action, dry, rules))| RequestPolicy {
-            name: PolicyName::new("a", place.to_string()),
-            action,
-            dry_run: dry == 0,
-            rules,
-        });
-        named.collect()
-    })
+    (action, vec(rule(), 0..4))
+        .prop_map(|(action, rules)| super::asking::policy("0", action, rules))
 }
 
 fn claim_value() -> impl Strategy<Value = Value> {
@@ -319,42 +310,21 @@ fn rule_by_identity() -> impl Strategy<Value = RequestRule> {
     })
 }
 
-fn place(name: &PolicyName) -> usize {
-    name.name.parse().unwrap()
-}
-
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(4096))]
 
     #[test]
-    fn policies_say_what_a_reader_of_the_model_would(policies in policies(), ask in ask()) {
-        let compiled = Policies::compile(&policies);
-        let verdict = compiled.judge(&ask.attributes());
-        let outcome = match verdict.decision {
-            Decision::Allowed(by) => {
-                Outcome::Allowed(by.map(|by| (place(by.policy), by.rule)))
-            }
-            Decision::Denied(by) => Outcome::Denied(place(by.policy), by.rule),
-            Decision::NotAllowed => Outcome::NotAllowed,
-        };
-        prop_assert_eq!(outcome, naive::decide(&policies, &ask));
-        let asides = verdict.asides.iter().map(|aside| (place(aside.policy), aside.rule));
-        prop_assert_eq!(asides.collect::<Vec<_>>(), naive::asides(&policies, &ask));
+    fn policies_match_what_a_reader_of_the_model_would_match(policy in policy(), ask in ask()) {
+        let matched = Policy::new(&policy).matched_by(&ask.attributes());
+        prop_assert_eq!(matched, naive::first_rule(&policy, &ask));
     }
 
     #[test]
     fn single_rules_match_what_a_reader_of_the_model_would_match(rule in rule(), ask in ask()) {
         for action in [RequestAction::Allow, RequestAction::Deny] {
-            let policy = RequestPolicy {
-                name: PolicyName::new("a", "0"),
-                action,
-                dry_run: false,
-                rules: vec![rule.clone()],
-            };
-            let compiled = Policies::compile([&policy]);
-            let is_allowed = compiled.judge(&ask.attributes()).decision.is_allowed();
-            let naive = naive::decide(&[policy], &ask);
-            prop_assert_eq!(is_allowed, matches!(naive, Outcome::Allowed(_)), "{:?}", action);
+            let policy = super::asking::policy("0", action, vec![rule.clone()]);
+            let matched = Policy::new(&policy).matched_by(&ask.attributes());
+            prop_assert_eq!(matched, naive::first_rule(&policy, &ask), "{:?}", action);
         }
     }
 
@@ -369,12 +339,8 @@ proptest! {
             None => super::asking::web().plaintext(),
         };
         let policy = super::asking::policy("0", action, rules);
-        let naive = match naive::decide(std::slice::from_ref(&policy), &ask) {
-            Outcome::Denied(_, rule) => Some(rule),
-            Outcome::Allowed(by) => by.map(|(_, rule)| rule),
-            Outcome::NotAllowed => None,
-        };
-        let compiled = crate::Policy::new(&policy);
+        let naive = naive::first_rule(&policy, &ask);
+        let compiled = Policy::new(&policy);
         prop_assert_eq!(compiled.matched_by(&ask.attributes()), naive);
         // Nothing is asked about a request, so that the best one fares as any.
         prop_assert_eq!(compiled.matched_at_best(&ask.attributes()), naive);
@@ -389,8 +355,7 @@ proptest! {
         let rule = RequestRule { to: vec![operation], ..RequestRule::default() };
         let ask = super::asking::web().path(&path);
         let policy = super::asking::policy("0", RequestAction::Deny, vec![rule]);
-        let compiled = Policies::compile([&policy]);
-        let is_denied = !compiled.judge(&ask.attributes()).decision.is_allowed();
-        prop_assert_eq!(is_denied, naive::decide(&[policy], &ask) == Outcome::Denied(0, 0));
+        let matched = Policy::new(&policy).matched_by(&ask.attributes());
+        prop_assert_eq!(matched, naive::first_rule(&policy, &ask));
     }
 }
