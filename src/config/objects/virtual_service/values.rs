@@ -17,7 +17,7 @@ const UNITS: [(&str, f64); 7] = [
     ("m", 60e9),
     ("h", 3600e9),
 ];
-/// Longest duration that is taken: a year and a bit.
+/// Longest duration that is taken: ten million hours, or more than a thousand years.
 const LONGEST: f64 = 1e7 * 3600e9;
 /// Parts of a hundred that a share is counted in, as Envoy does.
 const PARTS: u32 = 1_000_000;
