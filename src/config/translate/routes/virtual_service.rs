@@ -300,7 +300,7 @@ impl Reader<'_, '_> {
         if let Some(port) = self.scene.port {
             self.notes.of(one.key).in_force.insert(port);
         }
-        let name = one.name();
+        let name = one.name(self.scene.port);
         Some((matches, ambit_model::HttpRule { name, ..rule }))
     }
 
@@ -312,7 +312,7 @@ impl Reader<'_, '_> {
         // Nothing gets by it, however many expressions it has.
         drop(self.room.check(&one.field));
         let matches = matches.ok()?;
-        let name = one.name();
+        let name = one.name(self.scene.port);
         Some((
             matches,
             ambit_model::HttpRule {

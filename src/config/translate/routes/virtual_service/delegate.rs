@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::Notes;
+use super::matches::called;
 use crate::config::objects::virtual_service::hosts::Export;
 use crate::config::objects::virtual_service::{HttpMatch, HttpRule, MAX_MATCHES, StringMatch};
 use crate::config::objects::{Kind, ObjectKey};
@@ -41,14 +42,16 @@ impl<'a> Effective<'a> {
         }
     }
 
-    /// How logs name it.
-    pub(super) fn name(&self) -> Arc<str> {
+    /// How logs name it on a port: with the name of its matches there, if they have one.
+    pub(super) fn name(&self, port: Option<u16>) -> Arc<str> {
         let ObjectKey {
             namespace, name, ..
         } = self.key;
-        match &self.rule.name {
-            Some(rule) => format!("VirtualService/{namespace}/{name}/{rule}").into(),
-            None => format!("VirtualService/{namespace}/{name}/{}", self.index).into(),
+        let index = self.index.to_string();
+        let rule = self.rule.name.as_deref().unwrap_or(&index);
+        match called(&self.rule, port) {
+            Some(of_match) => format!("VirtualService/{namespace}/{name}/{rule}.{of_match}").into(),
+            None => format!("VirtualService/{namespace}/{name}/{rule}").into(),
         }
     }
 }
@@ -179,7 +182,7 @@ fn has_copies(rule: &HttpRule) -> bool {
 /// What meets both; none if nothing can.
 fn both(ours: &HttpMatch, theirs: &HttpMatch) -> Option<HttpMatch> {
     let mut both = HttpMatch {
-        name: theirs.name.clone().or_else(|| ours.name.clone()),
+        name: both_names(ours.name.as_ref(), theirs.name.as_ref()),
         uri: both_paths(ours.uri.as_ref(), theirs.uri.as_ref())?,
         scheme: either(ours.scheme.as_ref(), theirs.scheme.as_ref())?,
         method: either(ours.method.as_ref(), theirs.method.as_ref())?,
@@ -236,6 +239,14 @@ fn either<T: PartialEq + Clone>(ours: Option<&T>, theirs: Option<&T>) -> Option<
     match (ours, theirs) {
         (Some(ours), Some(theirs)) => (ours == theirs).then(|| Some(ours.clone())),
         (one, other) => Some(one.or(other).cloned()),
+    }
+}
+
+/// A name of two, as Istio puts them together.
+fn both_names(ours: Option<&Arc<str>>, theirs: Option<&Arc<str>>) -> Option<Arc<str>> {
+    match (ours, theirs) {
+        (Some(ours), Some(theirs)) => Some(format!("{ours}-{theirs}").into()),
+        (one, other) => one.or(other).cloned(),
     }
 }
 

@@ -28,6 +28,15 @@ fn is_here(given: &Given, port: Option<u16>) -> bool {
     of_port && is_mesh(&given.gateways)
 }
 
+/// What the matches of a rule that are for the port are called, if all of them are called the same: a rule
+/// has one name in logs.
+pub(super) fn called(rule: &HttpRule, port: Option<u16>) -> Option<&Arc<str>> {
+    let mut here = rule.matches.iter().filter(|one| is_here(one, port));
+    let name = here.next()?.name.as_ref()?;
+    here.all(|one| one.name.as_ref() == Some(name))
+        .then_some(name)
+}
+
 impl Reader<'_, '_> {
     /// The matches of a rule that are for the port; none if it has some, and none of them is.
     pub(super) fn matches(&mut self, one: &Effective<'_>) -> Option<Result<Vec<HttpMatch>, Wrong>> {
@@ -64,6 +73,14 @@ impl Reader<'_, '_> {
         if given.stat_prefix.is_some() {
             let what = "not followed: series are named by services";
             let finding = Finding::new(format!("{field}.statPrefix"), what, "remove it");
+            self.notes.warn(one.key, finding);
+        }
+        let port = self.scene.port;
+        if given.name.is_some() && port.is_some() && called(&one.rule, port).is_none() {
+            let what =
+                "not told in logs: a rule has one name, and not all of its matches have this one";
+            let advice = "give the match a rule of its own, or all matches of the rule one name";
+            let finding = Finding::new(format!("{field}.name"), what, advice);
             self.notes.warn(one.key, finding);
         }
         let uri = given.uri.as_ref();

@@ -66,6 +66,19 @@ fn what_the_delegate_says_goes_before_what_the_root_says() {
 }
 
 #[test]
+fn the_names_of_both_matches_are_told() {
+    for (root, theirs, expected) in [
+        ("{name: ours}", "{name: theirs}", "0.ours-theirs"),
+        ("{name: ours}", "{}", "0.ours"),
+        ("{}", "{name: theirs}", "0.theirs"),
+    ] {
+        let list = list(&format!("match: [{root}]"), &format!("match: [{theirs}]"));
+        let expected = format!("VirtualService/shop/d/{expected}");
+        assert_eq!(list["rules"][0]["name"], json!(expected), "{root} {theirs}");
+    }
+}
+
+#[test]
 fn a_request_has_to_meet_both_matches() {
     let when = |ours: &str, theirs: &str| {
         let list = list(

@@ -501,6 +501,44 @@ fn what_has_no_effect_is_said() {
     }
 }
 
+/// A rule has one name in logs: with that of its matches on the port, if they have one.
+#[test]
+fn a_rule_is_named_with_its_matches() {
+    let not_told = "Warning routes.yaml: document 1 (line 1): VirtualService shop/v: spec.http[0].match[0].name: \
+                    not told in logs";
+    for (given, expected, is_told) in [
+        ("name: r, match: [{name: m}]", "r.m", true),
+        ("match: [{name: m}]", "0.m", true),
+        (
+            "name: r, match: [{name: m, method: {exact: GET}}, {name: m, method: {exact: PUT}}]",
+            "r.m",
+            true,
+        ),
+        (
+            "name: r, match: [{name: m, port: 80}, {name: other, port: 81}]",
+            "r.m",
+            true,
+        ),
+        (
+            "name: r, match: [{name: m, method: {exact: GET}}, {name: other}]",
+            "r",
+            false,
+        ),
+        (
+            "name: r, match: [{name: m, method: {exact: GET}}, {}]",
+            "r",
+            false,
+        ),
+        ("name: r, match: [{}]", "r", true),
+        ("name: r", "r", true),
+    ] {
+        let (list, problems) = list(&format!("{TO}, {given}"));
+        let expected = format!("VirtualService/shop/v/{expected}");
+        assert_eq!(list["rules"][0]["name"], json!(expected), "{given}");
+        assert_eq!(!problems.contains(not_told), is_told, "{given}: {problems}");
+    }
+}
+
 #[test]
 fn where_all_rules_of_a_port_are_left_out_nothing_passes() {
     for (service, rules) in [
