@@ -2,7 +2,7 @@
 
 use super::{Notes, Reader, Scene, Virtual, VirtualVerdict, streams};
 use crate::config::objects::ObjectKey;
-use crate::config::objects::virtual_service::VirtualService;
+use crate::config::objects::virtual_service::{VirtualService, is_mesh};
 use crate::config::problem::{Finding, Severity};
 use crate::config::store::services_of_hosts;
 use crate::config::translate::routes::expressions::{MOST_OF_NAMESPACE, Room};
@@ -58,6 +58,7 @@ pub(in crate::config) fn general(
     if !object.is_for_mesh() {
         return;
     }
+    gateways_of_matches(object, verdict);
     let mut named = services_of_hosts(key, object);
     named.extend(inputs.objects.services_named(object));
     for (index, host) in object.spec.hosts.iter().enumerate() {
@@ -73,6 +74,37 @@ pub(in crate::config) fn general(
             let field = format!("spec.hosts[{index}]");
             verdict.note(Severity::Warning, Finding::new(field, what, NOT_THERE));
         }
+    }
+}
+
+/// Matches that are for others than the clients of the mesh.
+fn gateways_of_matches(object: &VirtualService, verdict: &mut VirtualVerdict) {
+    let spec = &object.spec;
+    let http = spec.http.iter().enumerate().flat_map(|(index, rule)| {
+        let matches = rule.matches.iter().enumerate();
+        matches.map(move |(place, one)| ("http", index, place, &one.gateways))
+    });
+    let tls = spec.tls.iter().enumerate().flat_map(|(index, rule)| {
+        let matches = rule.matches.iter().enumerate();
+        matches.map(move |(place, one)| ("tls", index, place, &one.gateways))
+    });
+    let tcp = spec.tcp.iter().enumerate().flat_map(|(index, rule)| {
+        let matches = rule.matches.iter().enumerate();
+        matches.map(move |(place, one)| ("tcp", index, place, &one.gateways))
+    });
+    let all = http.chain(tls).chain(tcp);
+    for (kind, index, place, _) in all.filter(|(.., gateways)| !is_mesh(gateways)) {
+        let what = match object.is_delegate() {
+            false => "without `mesh`: the match is for no client of the mesh",
+            true => {
+                "without `mesh`: the match is for no client of the mesh, unless the rule that delegates \
+                 has matches, whose gateways count"
+            }
+        };
+        let advice =
+            "add `mesh` if clients in the mesh are meant too; nothing, if somebody else serves it";
+        let field = format!("spec.{kind}[{index}].match[{place}].gateways");
+        verdict.note(Severity::Warning, Finding::new(field, what, advice));
     }
 }
 

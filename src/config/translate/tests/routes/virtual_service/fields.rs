@@ -539,6 +539,52 @@ fn a_rule_is_named_with_its_matches() {
     }
 }
 
+/// A match that is for gateways alone.
+#[test]
+fn matches_that_are_for_no_client_of_the_mesh_are_said() {
+    let tls =
+        "tls: [{match: [{sniHosts: [a.example]}, {sniHosts: [b.example], gateways: [edge]}], ";
+    for (spec, said) in [
+        (
+            format!("http: [{{{TO}, match: [{{gateways: [edge]}}]}}]"),
+            Some("http[0].match[0]"),
+        ),
+        (
+            format!("http: [{{{TO}, match: [{{}}, {{gateways: [edge]}}]}}]"),
+            Some("http[0].match[1]"),
+        ),
+        (format!("{tls}{TO}}}]"), Some("tls[0].match[1]")),
+        (
+            format!("tcp: [{{{TO}, match: [{{gateways: [edge]}}]}}]"),
+            Some("tcp[0].match[0]"),
+        ),
+        (
+            format!("http: [{{{TO}, match: [{{gateways: [mesh]}}]}}]"),
+            None,
+        ),
+        (
+            format!("http: [{{{TO}, match: [{{gateways: [mesh, edge]}}]}}]"),
+            None,
+        ),
+        (
+            format!("gateways: [edge], http: [{{{TO}, match: [{{gateways: [edge]}}]}}]"),
+            None,
+        ),
+    ] {
+        let folder = folder(&[virtual_service("shop/v", &format!("hosts: [a], {spec}"))]);
+        let problems = folder.problems();
+        let what = ".gateways: without `mesh`: the match is for no client of the mesh";
+        match said {
+            Some(field) => {
+                let line = format!("VirtualService shop/v: spec.{field}{what}");
+                let mut warned = problems.lines().filter(|line| line.starts_with("Warning "));
+                assert!(warned.any(|one| one.contains(&line)), "{spec}: {problems}");
+            }
+            None => assert!(!problems.contains(what), "{spec}: {problems}"),
+        }
+    }
+}
+
 #[test]
 fn where_all_rules_of_a_port_are_left_out_nothing_passes() {
     for (service, rules) in [
