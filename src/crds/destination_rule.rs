@@ -367,6 +367,10 @@ fn outlier_detection() -> Schema {
                 count("So many of these; 5 if absent."),
             ),
             (
+                "consecutiveErrors",
+                count("Old form of consecutiveGatewayErrors."),
+            ),
+            (
                 "consecutiveGatewayErrors",
                 count("Answers of 502, 503 and 504; never if absent."),
             ),

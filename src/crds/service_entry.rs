@@ -94,7 +94,9 @@ fn port() -> Schema {
             ("name", Schema::text("Its name.")),
             (
                 "protocol",
-                Schema::text("HTTP, HTTPS, GRPC, GRPC-WEB, HTTP2, MONGO, TCP or TLS."),
+                Schema::text(
+                    "HTTP, HTTPS, GRPC, GRPC-WEB, HTTP2, MONGO, MYSQL, REDIS, TCP or TLS.",
+                ),
             ),
             ("targetPort", number("Port of endpoints.")),
         ],

@@ -156,6 +156,10 @@ fn http() -> Schema {
                 Schema::number("Old form of mirrorPercentage.").with("minimum", 0),
             ),
             (
+                "mirror_percent",
+                Schema::number("Another spelling of mirrorPercent.").with("minimum", 0),
+            ),
+            (
                 "mirrorPercentage",
                 percentage("How many are copied; all if absent."),
             ),

@@ -117,6 +117,8 @@ pub enum Protocol {
     GrpcWeb,
     Http2,
     Mongo,
+    Mysql,
+    Redis,
     #[default]
     Tcp,
     Tls,
@@ -183,10 +185,13 @@ impl TryFrom<String> for Protocol {
             "GRPC-WEB" => Ok(Self::GrpcWeb),
             "HTTP2" => Ok(Self::Http2),
             "MONGO" => Ok(Self::Mongo),
+            "MYSQL" => Ok(Self::Mysql),
+            "REDIS" => Ok(Self::Redis),
             "TCP" | "" => Ok(Self::Tcp),
             "TLS" => Ok(Self::Tls),
             _ => Err(format!(
-                "`{text}` is none of HTTP, HTTPS, GRPC, GRPC-WEB, HTTP2, MONGO, TCP and TLS"
+                "`{text}` is none of HTTP, HTTPS, GRPC, GRPC-WEB, HTTP2, MONGO, MYSQL, REDIS, TCP and \
+                 TLS"
             )),
         }
     }
@@ -201,6 +206,8 @@ impl From<Protocol> for String {
             Protocol::GrpcWeb => "GRPC-WEB",
             Protocol::Http2 => "HTTP2",
             Protocol::Mongo => "MONGO",
+            Protocol::Mysql => "MYSQL",
+            Protocol::Redis => "REDIS",
             Protocol::Tcp => "TCP",
             Protocol::Tls => "TLS",
         }

@@ -76,6 +76,7 @@ pub struct HttpRule {
     pub fault: Option<Fault>,
     pub mirror: Option<Destination>,
     pub mirrors: Vec<Mirror>,
+    #[serde(alias = "mirror_percent")]
     pub mirror_percent: Option<u32>,
     pub mirror_percentage: Option<Percentage>,
     pub cors_policy: Option<CorsPolicy>,

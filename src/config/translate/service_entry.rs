@@ -261,7 +261,7 @@ fn port(port: &ServiceEntryPort) -> ServicePort {
             Protocol::Http2 => AppProtocol::Http2,
             Protocol::Grpc => AppProtocol::Grpc,
             Protocol::Https | Protocol::Tls => AppProtocol::Tls,
-            Protocol::Tcp | Protocol::Mongo => AppProtocol::Tcp,
+            Protocol::Tcp | Protocol::Mongo | Protocol::Mysql | Protocol::Redis => AppProtocol::Tcp,
         },
     }
 }

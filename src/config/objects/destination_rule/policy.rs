@@ -115,6 +115,8 @@ pub struct OutlierDetection {
     pub split_local_origin: bool,
     #[serde(rename = "consecutiveLocalOriginFailures")]
     pub consecutive_local_origin: Option<u32>,
+    #[serde(rename = "consecutiveErrors")]
+    pub consecutive: Option<u32>,
     #[serde(rename = "consecutiveGatewayErrors")]
     pub consecutive_gateway: Option<u32>,
     #[serde(rename = "consecutive5xxErrors")]

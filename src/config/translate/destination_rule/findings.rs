@@ -4,7 +4,9 @@ use crate::config::objects::destination_rule::DestinationRule;
 use crate::config::objects::destination_rule::balancing::{
     ConsistentHash, LoadBalancer, Simple, Warmup,
 };
-use crate::config::objects::destination_rule::policy::{ConnectionPool, TrafficPolicy};
+use crate::config::objects::destination_rule::policy::{
+    ConnectionPool, OutlierDetection, TrafficPolicy,
+};
 use crate::config::objects::virtual_service::hosts::{Export, Host};
 use crate::config::objects::{Kind, ObjectKey};
 use crate::config::problem::{Finding, Severity};
@@ -98,6 +100,15 @@ fn host(inputs: &Inputs<'_>, key: &ObjectKey, object: &DestinationRule, notes: &
     }
 }
 
+fn outliers(field: &str, given: Option<&OutlierDetection>, notes: &mut Notes) {
+    if given.is_some_and(|given| given.consecutive.is_some()) {
+        let what = "an old form, which counts where consecutiveGatewayErrors is not given";
+        let field = format!("{field}.outlierDetection.consecutiveErrors");
+        let advice = "write consecutiveGatewayErrors, or consecutive5xxErrors";
+        notes.warn(field, what, advice);
+    }
+}
+
 fn of_policy(
     field: &str,
     policy: &TrafficPolicy,
@@ -108,6 +119,7 @@ fn of_policy(
     let balancer = policy.load_balancer.as_ref();
     let pool = policy.connection_pool.as_ref();
     of_part(field, balancer, pool, towards, notes);
+    outliers(field, policy.outlier_detection.as_ref(), notes);
     if let Some(tls) = &policy.tls {
         tls::findings(&format!("{field}.tls"), tls, towards, secrets, notes);
     }
@@ -116,6 +128,7 @@ fn of_policy(
         let balancer = port.load_balancer.as_ref();
         let pool = port.connection_pool.as_ref();
         of_part(&field, balancer, pool, towards, notes);
+        outliers(&field, port.outlier_detection.as_ref(), notes);
         if let Some(tls) = &port.tls {
             tls::findings(&format!("{field}.tls"), tls, towards, secrets, notes);
         }

@@ -19,6 +19,7 @@ use crate::config::objects::virtual_service::actions::{
     Rewrite as GivenRewrite,
 };
 use crate::config::objects::virtual_service::values::Percent;
+use crate::config::problem::Finding;
 use crate::config::translate::routes::compile::Wrong;
 
 /// Statuses of redirects that are known.
@@ -130,6 +131,12 @@ impl Reader<'_, '_> {
             let what = "beside mirror";
             let advice = "write all copies into mirrors";
             return Err(Wrong::unsupported(format!("{field}.mirrors"), what, advice));
+        }
+        if rule.mirror_percent.is_some() {
+            let what = "an old form, which counts where mirrorPercentage is not given";
+            let advice = "write `mirrorPercentage: {value: ...}`";
+            let finding = Finding::new(format!("{field}.mirrorPercent"), what, advice);
+            self.notes.warn(key, finding);
         }
         let of_one = match (rule.mirror_percentage, rule.mirror_percent) {
             (Some(percentage), _) => percentage.value,

@@ -123,6 +123,31 @@ fn numbers_of_0_are_as_if_nobody_had_said_them() {
 }
 
 #[test]
+fn the_old_number_of_errors_counts_where_there_is_no_new_one() {
+    for (given, expected) in [
+        ("consecutiveErrors: 7", 7),
+        ("consecutiveErrors: 7, consecutiveGatewayErrors: 3", 3),
+        ("consecutiveErrors: 7, consecutiveGatewayErrors: 0", 0),
+        (
+            "consecutiveErrors: 0",
+            OutlierPolicy::default().consecutive_gateway,
+        ),
+    ] {
+        let spec = format!("host: web, trafficPolicy: {{outlierDetection: {{{given}}}}}");
+        let folder = folder(&[rule(2026, "shop/r", &spec)]);
+        let told = said(&folder, "shop/r");
+        let field = "spec.trafficPolicy.outlierDetection.consecutiveErrors: an old form";
+        assert!(told.contains(field), "{given}: {told}");
+        let outliers = &policy(&folder).expect("a policy").outliers;
+        let wanted = OutlierPolicy {
+            consecutive_gateway: expected,
+            ..OutlierPolicy::default()
+        };
+        assert_eq!(*outliers, Some(wanted), "{given}");
+    }
+}
+
+#[test]
 fn the_budget_of_retries_is_the_services_on_every_port() {
     let share = |policy: &str| made(policy).connections.retry_share;
     let of = |percent, minimum| Some(RetryShare { percent, minimum });

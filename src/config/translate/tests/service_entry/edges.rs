@@ -18,6 +18,8 @@ fn what_ports_speak() {
         ("TLS", AppProtocol::Tls),
         ("TCP", AppProtocol::Tcp),
         ("MONGO", AppProtocol::Tcp),
+        ("MYSQL", AppProtocol::Tcp),
+        ("redis", AppProtocol::Tcp),
     ] {
         let port = format!("ports: [{{number: 80, name: p, protocol: {protocol}}}]");
         let spec = format!("{port}, hosts: [a.example], resolution: DNS");
@@ -226,6 +228,8 @@ fn ports_of_a_star_on_which_nobody_says_the_host_are_said() {
         ("HTTPS", false),
         ("TCP", true),
         ("MONGO", true),
+        ("MYSQL", true),
+        ("REDIS", true),
     ] {
         let ports = format!(
             "ports: [{{number: 443, name: tls, protocol: TLS}}, {{number: 80, name: p, protocol: {protocol}}}]"

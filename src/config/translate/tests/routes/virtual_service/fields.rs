@@ -492,12 +492,34 @@ fn what_has_no_effect_is_said() {
             "fault.delay.percentage: missing",
         ),
         (
+            "mirror: {host: b}, mirrorPercent: 1",
+            "mirrorPercent: an old form",
+        ),
+        (
+            "mirror: {host: b}, mirror_percent: 1",
+            "mirrorPercent: an old form",
+        ),
+        (
             "match: [{statPrefix: x}]",
             "match[0].statPrefix: not followed",
         ),
     ] {
         let (_, problems) = list(&format!("{TO}, {given}"));
         assert!(problems.contains(&format!("Warning routes.yaml: document 1 (line 1): VirtualService shop/v: spec.http[0].{said}")), "{problems}");
+    }
+}
+
+/// Both spellings of the old share of copies, which gives way to the new one.
+#[test]
+fn the_old_share_of_copies_counts_where_there_is_no_new_one() {
+    for (given, expected) in [
+        ("mirrorPercent: 40", 400_000),
+        ("mirror_percent: 40", 400_000),
+        ("mirror_percent: 40, mirrorPercentage: {value: 3}", 30_000),
+    ] {
+        let rule = rule(&format!("mirror: {{host: b}}, {given}"));
+        let share = &rule["filters"]["mirrors"][0]["share"];
+        assert_eq!(share, &json!(expected), "{given}");
     }
 }
 
