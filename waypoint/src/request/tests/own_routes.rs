@@ -6,12 +6,14 @@ use std::time::Duration;
 
 use ambit_jwt::testing::{Signer, key_set};
 use ambit_model::{
-    BackendTarget, Change, ClaimHeader, FaultDelay, Faults, HttpFilters, HttpRule, JwtRule, Mirror,
-    Operation, PathChange, Policy, PolicyName, PortMapping, RequestAction, RequestAuthentication,
-    RequestRule, Rewrite, RouteList, Service, ServicePort, ServiceRoutes, Share, Workload,
+    BackendTarget, Change, ClaimHeader, Condition, FaultDelay, Faults, HeaderChanges, HttpFilters,
+    HttpRule, JwtRule, Mirror, Operation, PathChange, Policy, PolicyName, PortMapping,
+    RequestAction, RequestAuthentication, RequestRule, Rewrite, RouteList, Service, ServicePort,
+    ServiceRoutes, Share, Workload,
 };
 use tokio::io::{AsyncWriteExt as _, DuplexStream};
 
+use super::virtual_services::of_backends;
 use crate::fixtures::{about_requests, call, empty, name, routed, service};
 use crate::scene::{Peer, Scene, rest, soon};
 
@@ -367,6 +369,57 @@ async fn they_put_nothing_else_in_place_of_what_was_judged() {
                 "{targets:?} {allowed}: {answer}"
             );
         }
+    }
+}
+
+#[tokio::test]
+async fn what_they_change_for_a_backend_is_judged_too() {
+    let set = |value: &str| HttpFilters {
+        request_headers: HeaderChanges {
+            set: vec![("x-team".into(), value.into())],
+            ..HeaderChanges::default()
+        },
+        ..HttpFilters::default()
+    };
+    // The rule has the last word, in what is judged as in what is sent.
+    for (of_rule, of_backend, status) in [
+        (None, "forged", "403"),
+        (None, "own", "200"),
+        (Some("forged"), "own", "403"),
+        (Some("own"), "forged", "200"),
+    ] {
+        let rule = HttpRule {
+            filters: of_rule.map(set).unwrap_or_default(),
+            ..HttpRule::default()
+        };
+        let changing = of_backends(routed(&["server"], rule), |backend| {
+            backend.filters = set(of_backend);
+        });
+        let (key, none): (_, [&str; 0]) = ("request.headers[x-team]", []);
+        let condition = Condition::parse(key, &["forged"], &none, &"shop".into());
+        let rule = RequestRule {
+            when: vec![condition.unwrap()],
+            ..RequestRule::default()
+        };
+        let peer = Peer::start().await;
+        let scene = Scene::new([
+            service("server"),
+            peer.serves("server-0", "server"),
+            by_team(changing),
+            Change::PutPolicy(about_requests(
+                "p",
+                RequestAction::Deny,
+                vec![rule],
+                &["server"],
+            )),
+        ]);
+        peer.answer(WELL);
+        let answer = rest(&mut asking(&scene).await).await;
+        let expected = format!("HTTP/1.1 {status}");
+        assert!(
+            answer.starts_with(&expected),
+            "{of_rule:?} {of_backend}: {answer}"
+        );
     }
 }
 

@@ -176,7 +176,7 @@ async fn a_rule_answers_by_itself_with_its_headers() {
 }
 
 /// The routes of the service, with every backend changed.
-fn of_backends(change: Change, change_one: impl Fn(&mut HttpBackend)) -> Change {
+pub(super) fn of_backends(change: Change, change_one: impl Fn(&mut HttpBackend)) -> Change {
     let Change::PutRoutes(routes) = change else {
         panic!("no routes")
     };
