@@ -22,6 +22,7 @@ mod fronted;
 mod interop;
 mod lab;
 mod leaks;
+mod lines_beside_envoy;
 mod load;
 mod log_formats;
 mod outside_credentials;

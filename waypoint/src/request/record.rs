@@ -31,7 +31,7 @@ use crate::proxy::Proxy;
 use crate::review;
 use crate::telling::Telling;
 use crate::traces::{Told, Trace};
-use crate::upstream::pool::Lease;
+use crate::upstream::pool::{Lease, Version};
 use crate::view::{Active, Destination};
 
 /// A request, as far as it has come.
@@ -156,6 +156,13 @@ impl Record {
     pub(super) fn goes_to(&mut self, to: &Target) {
         if let Some(kept) = &mut self.kept {
             kept.goes_to(to);
+        }
+    }
+
+    /// A try speaks so to its endpoint.
+    pub(super) fn speaks(&mut self, version: impl FnOnce() -> Version) {
+        if let Some(kept) = &mut self.kept {
+            kept.speaks(version());
         }
     }
 

@@ -115,6 +115,7 @@ pub(super) async fn run(
     loop {
         let destination = &chosen.chosen.destination;
         record.to(destination);
+        record.speaks(|| sending.version(&chosen.view, head));
         let began = clock::now();
         let told = record.try_begins(destination.address);
         let result = sending.once(&chosen, began, told).await;
@@ -330,10 +331,7 @@ impl Sending<'_> {
         asks: &AtomicBool,
     ) -> Result<(Response<Incoming>, Lease), SendError> {
         let (to, terms) = (&chosen.destination, chosen.terms.as_ref());
-        let version = match self.plan.switches {
-            true => Version::Http1,
-            false => form::version(view, &self.plan.to, head),
-        };
+        let version = self.version(view, head);
         let scheme = form::scheme(chosen);
         let request = || {
             let mut request = form::request(head, version, self.body(), &scheme);
@@ -367,6 +365,14 @@ impl Sending<'_> {
             return first;
         }
         pool.send(to, version, client, request(), on(true)).await
+    }
+
+    /// What an endpoint is spoken to in.
+    fn version(&self, view: &View, head: &Parts) -> Version {
+        match self.plan.switches {
+            true => Version::Http1,
+            false => form::version(view, &self.plan.to, head),
+        }
     }
 
     fn body(&self) -> Body {

@@ -17,6 +17,7 @@ use http::{Response, Uri};
 use crate::clusters::envoy_name;
 use crate::request::Target;
 use crate::telling::{Names, Telling, Values};
+use crate::upstream::pool::Version;
 
 /// A header that Envoy adds to answers. Here it is told in the log only.
 const SERVICE_TIME: &str = "x-envoy-upstream-service-time";
@@ -32,6 +33,8 @@ pub(super) struct Kept {
     trailers: Values,
     /// Where it goes.
     to: Option<Target>,
+    /// What the endpoint is spoken to in.
+    speaks: Option<Version>,
     /// The time until the head of the answer had come from an endpoint.
     answered: Option<Duration>,
 }
@@ -47,6 +50,11 @@ impl Kept {
     /// Where it goes.
     pub(super) fn goes_to(&mut self, to: &Target) {
         self.to = Some(to.clone());
+    }
+
+    /// The endpoint of this try is spoken to so.
+    pub(super) fn speaks(&mut self, version: Version) {
+        self.speaks = Some(version);
     }
 
     /// An endpoint has answered a request that came then.
@@ -79,6 +87,8 @@ pub(crate) struct RequestLine<'r> {
     pub(super) flags: Vec<Flag>,
     /// [`RequestLine::upstream_cluster`], once somebody has asked for it.
     pub(super) cluster: OnceCell<Option<String>>,
+    /// The status as a text, once somebody has asked for it.
+    pub(super) status: OnceCell<Option<String>>,
     /// [`RequestLine::service_time`], once somebody has asked for it.
     pub(super) service_time: OnceCell<Option<String>>,
 }
@@ -96,6 +106,7 @@ impl<'r> RequestLine<'r> {
             has_met_endpoint: false,
             flags: flags(exchange.flags),
             cluster: OnceCell::new(),
+            status: OnceCell::new(),
             service_time: OnceCell::new(),
         }
     }
@@ -198,6 +209,14 @@ impl Entry for RequestLine<'_> {
     }
 
     fn response_header(&self, name: &str) -> Option<&[u8]> {
+        if name == ":status" {
+            let status = || self.exchange.status.map(|status| status.to_string());
+            return self
+                .status
+                .get_or_init(status)
+                .as_ref()
+                .map(String::as_bytes);
+        }
         // Envoy writes it over the endpoint's own.
         if name == SERVICE_TIME
             && let Some(time) = self.service_time()
@@ -275,7 +294,17 @@ impl Entry for RequestLine<'_> {
     }
 
     fn upstream_request_attempt_count(&self) -> u64 {
-        self.exchange.tries.into()
+        // As in Envoy, it has been tried to find an endpoint where there is none.
+        let is_routed = self.kept.is_some_and(|kept| kept.to.is_some());
+        u64::from(self.exchange.tries).max(is_routed.into())
+    }
+
+    fn upstream_protocol(&self) -> Option<&str> {
+        let speaks = self.kept?.speaks.filter(|_| self.has_met_endpoint)?;
+        Some(match speaks {
+            Version::Http1 => "HTTP/1.1",
+            Version::Http2 => "HTTP/2",
+        })
     }
 
     fn downstream_remote_address(&self) -> Option<SocketAddr> {
