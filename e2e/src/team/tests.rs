@@ -26,6 +26,16 @@ fn the_scenarios_that_fields_are_shown_in_are_there() {
         let text = text.unwrap_or_else(|error| panic!("{field}: {file}: {error}"));
         let test = format!("#[test]\nfn {function}() {{");
         assert!(text.contains(&test), "{field}: no {function} in {file}");
+        // Written there, in what the scenarios of a folder share, or in the team's own objects.
+        let shared = Path::new(file).parent().map(|dir| dir.with_extension("rs"));
+        let shared = shared.and_then(|file| std::fs::read_to_string(scenarios.join(file)).ok());
+        let mut places = vec![text.clone(), shared.unwrap_or_default()];
+        if text.contains("contract(") {
+            places.extend([DESTINATION_RULES, VIRTUAL_SERVICES].map(str::to_owned));
+        }
+        let word = field.rsplit('.').next().unwrap();
+        let is_written = places.iter().any(|place| place.contains(word));
+        assert!(is_written, "{field}: {file} never writes {word}");
     }
 }
 

@@ -291,7 +291,8 @@ fn telemetries_choose_which_requests_have_a_line() {
         let applied = fronted.world.mesh.configuration.apply("telemetry", text);
         applied.unwrap();
     };
-    let errors = "{accessLogging: [{filter: {expression: response.code >= 400}}]}";
+    let errors = "{accessLogging: [{providers: [{name: envoy}], \
+                  filter: {expression: response.code >= 400}}]}";
     let all = telemetry("all", errors);
     apply(&all);
     asked(&|good, bad| !good && bad);

@@ -17,7 +17,7 @@ use ambit_e2e::lab::Pod;
 use ambit_e2e::mesh::{Options, sum_of};
 use ambit_e2e::scripted::{Deed, Scripted, Then};
 use ambit_e2e::wait::{wait_for, wait_until};
-use ambit_e2e::world::{SPREAD, WAYPOINT, World};
+use ambit_e2e::world::{NAMESPACE, SPREAD, WAYPOINT, World};
 use tempfile::TempDir;
 
 use self::otlp::{CLIENT, SERVER, Span, spans};
@@ -260,4 +260,95 @@ fn a_tenth_is_recorded_and_a_collector_that_is_away_harms_nobody() {
     assert!(garbage.count() > 0);
     is_silent.store(true, Ordering::Relaxed);
     rises("dropped", "/silent");
+}
+
+/// A `Telemetry` of the waypoint's namespace, with this about traces.
+fn telemetry(tracing: &str) -> String {
+    format!(
+        "apiVersion: telemetry.istio.io/v1\nkind: Telemetry\n\
+         metadata: {{name: traces, namespace: {NAMESPACE}}}\nspec: {{tracing: [{tracing}]}}\n"
+    )
+}
+
+#[test]
+fn telemetries_choose_the_share_the_tags_and_the_collector_and_errors_are_kept() {
+    let traced = Traced::start(0.0);
+    let server = Scripted::start(&traced.server(), 8080, |heard, _| {
+        match heard.path().starts_with("/bad") {
+            true => Deed::answer(500, "bad"),
+            false => Deed::answer(200, "ok"),
+        }
+    });
+    let server = server.unwrap();
+    let at = traced.fronted.pod("collector");
+    let other = Scripted::start(&at, 4319, |_, _| Deed::answer(200, "")).unwrap();
+    let text = settings(at.v4, 0.0).replace("sampling: 0", "sampling: 0, keepErrors: true");
+    let second = format!(
+        "  - name: other\n    opentelemetry: {{service: {}, port: 4319, http: {{}}}}\ndefaultConfig",
+        at.v4
+    );
+    fs::write(&traced.file, text.replace("defaultConfig", &second)).unwrap();
+    let mut number = 0;
+    // Asks until a collector is told of a path, and says of which.
+    let mut await_told = |collector: &Scripted, kind: &str| {
+        let status = if kind == "bad" { 500 } else { 200 };
+        wait_for("spans of a request", SPREAD, || {
+            number += 1;
+            let path = format!("/{kind}/{number}");
+            assert_eq!(traced.fronted.get(&path, "").status, status);
+            let span = || server_span(collector, &path);
+            wait_for("a span", SOON / 10, span).ok()
+        })
+        .unwrap_or_else(|error| panic!("{kind}: {error:#}"))
+    };
+    // Of none in a hundred those that failed are kept, and no other.
+    let kept = await_told(&traced.collector, "bad");
+    assert_eq!(kept.attribute("http.status_code"), "500");
+    assert!(traced.collector.heard().iter().all(|heard| {
+        let all = spans(&heard.body);
+        all.iter()
+            .all(|span| !span.attribute("http.target").starts_with("/good"))
+    }));
+
+    let apply = |tracing: &str| {
+        let configuration = &traced.fronted.world.mesh.configuration;
+        configuration
+            .apply("telemetry", &telemetry(tracing))
+            .unwrap();
+    };
+    apply(
+        "{randomSamplingPercentage: 100, customTags: {team: {literal: {value: shop}}, \
+         from: {header: {name: x-from, defaultValue: nobody}}}}",
+    );
+    let span = await_told(&traced.collector, "good");
+    assert_eq!(span.attribute("team"), "shop");
+    assert_eq!(span.attribute("from"), "nobody");
+    assert_eq!(other.count(), 0);
+
+    apply("{randomSamplingPercentage: 100, providers: [{name: other}]}");
+    await_told(&other, "good");
+
+    // Endpoints are still told of traces when no collector is.
+    apply("{randomSamplingPercentage: 100, disableSpanReporting: true}");
+    let mut number = 0;
+    let is_silent = || {
+        number += 1;
+        let path = format!("/silent/{number}");
+        assert_eq!(traced.fronted.get(&path, "").status, 200);
+        let header = server.heard_at(&path)[0].header("traceparent").is_some();
+        let told = || {
+            [&traced.collector, &other]
+                .iter()
+                .find_map(|at| server_span(at, &path))
+        };
+        wait_for("a span", SOON / 10, told).is_err() && header
+    };
+    wait_until("no more spans", SPREAD, is_silent).unwrap();
+}
+
+/// The span of a request of this path that a collector was told of.
+fn server_span(collector: &Scripted, path: &str) -> Option<Span> {
+    let heard = collector.heard();
+    let mut all = heard.iter().flat_map(|heard| spans(&heard.body));
+    all.find(|span| span.kind == SERVER && span.attribute("http.target") == path)
 }
