@@ -32,7 +32,7 @@ pub(crate) struct Scope {
     own: ServiceName,
     root_namespaces: Arc<[Arc<str>]>,
     services: BTreeSet<ServiceName>,
-    /// Entries of hosts that fit a `*` that is bound to it: it must not go there by the `*`. Of these it is told
+    /// Entries of hosts that fit a `*` that it may go to: it must not go there by the `*`. Of these it is told
     /// that they are there, and nothing else.
     fitting: BTreeSet<ServiceName>,
     /// Of the services, those that are bound to it, or were of late.
@@ -272,10 +272,10 @@ impl Scope {
         matches!(waypoint, Some(GatewayAddress::Service(name, _)) if *name == self.own)
     }
 
-    /// Entries of hosts that fit a `*` that is bound to it.
+    /// Entries of hosts that fit a `*` that is bound to it, or that a route leads to.
     fn fitting(&self, mesh: &Mesh) -> BTreeSet<ServiceName> {
-        let bound = self.bound.all.iter().filter_map(|name| mesh.service(name));
-        let dynamic = bound.filter(|service| service.dynamic);
+        let reached = self.services.iter().filter_map(|name| mesh.service(name));
+        let dynamic = reached.filter(|service| service.dynamic);
         let suffixes = dynamic.filter_map(|service| service.name.hostname.strip_prefix('*'));
         let suffixes: BTreeSet<&str> = suffixes.collect();
         if suffixes.is_empty() {

@@ -151,10 +151,8 @@ fn hosts_that_fit_what_is_bound_to_it_are_told_of_and_no_others() {
     let mut mesh = mesh();
     let hosts = |scope: &Scope, mesh: &Mesh| -> Vec<String> {
         let names = scope.addresses(mesh).into_iter();
-        let entries = names.filter(|name| name.starts_with("team/"));
-        entries
-            .map(|name| name["team/".len()..].to_owned())
-            .collect()
+        let hosts = names.filter_map(|name| Some(name.strip_prefix("team/")?.to_owned()));
+        hosts.collect()
     };
     let others = [
         "admin.example.com",

@@ -249,7 +249,7 @@ fn outliers(given: &OutlierDetection) -> OutlierPolicy {
         consecutive_5xx: given.consecutive_5xx.unwrap_or(default.consecutive_5xx),
         consecutive_gateway: given
             .consecutive_gateway
-            .or(given.consecutive.filter(|number| *number > 0))
+            .or_else(|| given.consecutive.filter(|number| *number > 0))
             .unwrap_or(default.consecutive_gateway),
         split_local_origin: given.split_local_origin,
         consecutive_local_origin: given
