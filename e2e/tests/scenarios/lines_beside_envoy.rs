@@ -316,7 +316,7 @@ fn a_waypoint_says_of_a_request_what_envoy_says() {
                 .find(|(of, what, ..)| *of == name && *what == operator);
             let is_right = match known {
                 Some((_, _, one, other)) => {
-                    theirs.to_string() == *one && ours.to_string() == *other
+                    [theirs.to_string(), ours.to_string()] == [*one, *other]
                 }
                 None => ours == theirs,
             };
