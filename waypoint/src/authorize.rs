@@ -207,8 +207,7 @@ impl<'a> Asking<'a> {
     }
 
     /// Judges by what applies to a workload and was not judged before, and by what is bound to the service that it
-    /// was led to. `port` is the one that it was
-    /// asked for by: policies that are bound to a service speak of that service's.
+    /// was led to. `port` is the one that it was asked for by: policies that are bound to a service speak of that service's.
     pub(crate) fn at_endpoint(
         &self,
         view: &View,

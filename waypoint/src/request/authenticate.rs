@@ -212,7 +212,7 @@ fn refused(refusal: &Refusal, asked: &Parts) -> Fault {
 }
 
 fn not_removed(error: &NotRemoved) -> Fault {
-    Fault::new(400, Flag::Malformed, "malformed_request", error.to_string())
+    Fault::malformed(error.to_string())
 }
 
 #[cfg(test)]

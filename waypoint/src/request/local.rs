@@ -66,6 +66,12 @@ impl Fault {
         }
     }
 
+    /// That of a request that is malformed.
+    pub(super) fn malformed(detail: impl Into<String>) -> Self {
+        let word = Reason::MalformedRequest.word();
+        Self::new(400, Flag::Malformed, word, detail)
+    }
+
     /// The same, made by an object.
     pub(super) fn by(self, policy: Option<PolicyName>) -> Self {
         Self { policy, ..self }

@@ -4,7 +4,6 @@
 
 use std::net::Ipv6Addr;
 
-use ambit_decide::Reason;
 use ambit_route::Normalization;
 use http::header::{HOST, HeaderValue};
 use http::request::Parts;
@@ -13,10 +12,7 @@ use super::local::{Fault, Flag};
 
 /// Refuses a head that two readers may read differently.
 pub(super) fn check(head: &Parts) -> Result<(), Fault> {
-    let malformed = |what: &str| {
-        let word = Reason::MalformedRequest.word();
-        Err(Fault::new(400, Flag::Malformed, word, what))
-    };
+    let malformed = |what: &str| Err(Fault::malformed(what));
     if !head.headers.values().all(is_bare) {
         return malformed("a header's value begins or ends with a blank");
     }

@@ -87,8 +87,7 @@ impl Switch {
             return Ok(());
         }
         let detail = "`:protocol` is not one protocol, or is HTTP";
-        let word = Reason::MalformedRequest.word();
-        Err(Fault::new(400, Flag::Malformed, word, detail))
+        Err(Fault::malformed(detail))
     }
 
     /// Whether an endpoint is asked to agree.
