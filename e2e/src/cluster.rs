@@ -92,8 +92,8 @@ impl Cluster {
         })
     }
 
-    /// Waits until nothing is left of what scenarios have made: kube-proxy has rules for their services, and
-    /// for the ports of the mesh on them.
+    /// Waits until nothing is left of what scenarios have made: their objects, and kube-proxy's rules for
+    /// their services and for the ports of the mesh on them.
     pub fn clear(&self) -> Result<()> {
         sandbox::sweep(&self.kubectl)
     }

@@ -18,6 +18,8 @@ const REFUSED: i32 = 1;
 const CUT: &str = "ambit.mesh/cut-existing";
 
 pub(super) fn run(cluster: &Cluster) -> Result<String> {
+    // `ambit vet` reads the whole cluster: nothing that former scenarios broke may be left in it.
+    cluster.clear()?;
     let shop = cluster.sandbox("command-line")?;
     let name = shop.name.as_str();
     let (client, server) = (Echo::one("client"), Echo::one("server"));
