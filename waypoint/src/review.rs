@@ -19,8 +19,7 @@ use crate::authorize::Asking;
 use crate::call::{Asked, Call};
 use crate::endpoint::{is_of_another, is_outside_still};
 use crate::proxy::Proxy;
-use crate::stream::is_for_tokens;
-use crate::tcp::lacks_tokens;
+use crate::tcp::tokens;
 use crate::view::{Destination, Routes, View};
 
 /// Tells connections what has changed.
@@ -136,13 +135,7 @@ pub(crate) async fn raw_refused(
 ) -> Refusal {
     let mut changes = proxy.review.policies.subscribe();
     changes.mark_changed();
-    let judge = || match is_for_tokens(&proxy.view(), call) {
-        true => {
-            let detail = "tokens are judged of what comes here, and this is no HTTP".to_owned();
-            Err(Refusal::new(Reason::PolicyChanged, detail))
-        }
-        false => lacks_tokens(&proxy.view(), asking),
-    };
+    let judge = || tokens::lacks(&proxy.view(), call, asking);
     tokio::select! {
         refusal = refused_by_policy(changes, judge) => refusal,
         refusal = refused(proxy, asking, to, port) => refusal,

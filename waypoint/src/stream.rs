@@ -21,7 +21,7 @@ use crate::protocol::{Protocol, Sniffed, is_settings, of_port, sniff};
 use crate::proxy::Proxy;
 use crate::request::authenticate::holds_for;
 use crate::tcp::{self, Begins, Way};
-use crate::view::{Routes, View};
+use crate::view::Routes;
 
 /// How long a client may take for its first byte before an endpoint is connected to. Its agent sends
 /// on what it said no sooner than we have let it in.
@@ -92,17 +92,6 @@ fn told(proxy: &Proxy, call: &Call) -> Told {
             _ => unless_judged(),
         },
     }
-}
-
-/// Whether tokens are judged of what comes on a connection, and nothing says that it is for anything but requests.
-pub(crate) fn is_for_tokens(view: &View, call: &Call) -> bool {
-    let port = call.service().map(|(_, port)| port.app_protocol);
-    let says = port.is_some_and(|protocol| of_port(protocol).is_some());
-    let is_passed_on = || {
-        let routes = call.service_routes(view);
-        matches!(routes, Some(Routes::Tcp(_) | Routes::Tls(_)))
-    };
-    !says && holds_for(view, call) && !is_passed_on()
 }
 
 /// A client that sends something else where requests are what the port is for is refused, and not

@@ -3,6 +3,7 @@
 mod limits;
 pub(crate) mod line;
 mod recorded;
+pub(crate) mod tokens;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,10 +26,8 @@ use crate::hello::{self, Hello};
 use crate::http::activity::{Active, Activity};
 use crate::outside::asked::{self, Words, is_by_host};
 use crate::outside::tls::Inner;
-use crate::protocol::of_port;
 use crate::proxy::Proxy;
 use crate::request::Target;
-use crate::request::authenticate::holds_for_service;
 use crate::request::hashed::Hashed;
 use crate::review;
 use crate::upstream::link::{Link, LinkError, OnBehalf};
@@ -195,7 +194,7 @@ async fn open(
     let target = target(&view, call, server_name.as_deref())?;
     let is_led_by_client = call.has_own_routes(&view);
     let asking = asking.led_to(&target, is_led_by_client);
-    lacks_tokens(&view, &asking)?;
+    tokens::lacks(&view, call, &asking)?;
     let words = Words::Connection(server_name.as_deref());
     let asked = Box::pin(asked::find(proxy, call, &view, &target, words)).await?;
     // Who is where the client's host is has become known meanwhile.
@@ -291,23 +290,6 @@ fn occupy(terms: &Terms, is_ahead: bool) -> Result<Arc<Occupied>, Refusal> {
         let detail = "there are as many connections to the service as there may be";
         Refusal::new(Reason::ConnectionOverflow, detail)
     })
-}
-
-/// Refuses a connection that is led to a service for which tokens are judged, unless its port says that it is for
-/// something else than requests.
-pub(crate) fn lacks_tokens(view: &View, asking: &Asking<'_>) -> Result<(), Refusal> {
-    let Some((led, number)) = asking.led_service() else {
-        return Ok(());
-    };
-    let service = view.mesh.service(led);
-    let mut ports = service.into_iter().flat_map(|service| &service.ports);
-    let port = ports.find(|port| port.service_port == number);
-    let is_raw = port.is_some_and(|port| of_port(port.app_protocol).is_some());
-    if is_raw || !holds_for_service(view, led) {
-        return Ok(());
-    }
-    let detail = format!("tokens are judged of what comes to {led}, and this is no HTTP");
-    Err(Refusal::new(Reason::MalformedRequest, detail))
 }
 
 /// Where routes, or else the call itself, send a connection.

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use ambit_decide::Reason;
 use ambit_jwt::{Head, NotRemoved, Passed, Refusal};
 use ambit_kit::clock;
-use ambit_model::{PolicyName, ServiceName};
+use ambit_model::{PolicyName, Service, ServiceName, Workload};
 use ambit_policy::Claims;
 use http::request::Parts;
 
@@ -74,22 +74,23 @@ fn add_claims(claims: &mut Vec<Claims>, passed: &Passed<'_>) {
     }
 }
 
+/// The service that was asked for, as it is now: the connection may be older than what holds.
+fn service_now<'v>(view: &'v View, asked: &'v Arc<Service>) -> &'v Arc<Service> {
+    view.mesh.service(&asked.name).unwrap_or(asked)
+}
+
+/// The same of a workload.
+fn workload_now<'v>(view: &'v View, asked: &'v Destination) -> &'v Arc<Workload> {
+    let asked = &asked.workload;
+    view.mesh.workload(&asked.uid).unwrap_or(asked)
+}
+
 /// What judges the tokens of requests for what was asked for, if something does.
-fn asked<'v>(view: &'v View, call: &Call) -> Option<&'v Arc<Authenticator>> {
-    let mesh = &view.mesh;
-    // The connection may be older than what holds now.
-    match &call.asked {
-        Asked::Service(service, _) => {
-            let now = mesh.service(&service.name).unwrap_or(service);
-            view.authenticators.of(&now.authentications)
-        }
-        Asked::Workload(asked) => {
-            let now = mesh
-                .workload(&asked.workload.uid)
-                .unwrap_or(&asked.workload);
-            view.authenticators.of(&now.asked_authentications)
-        }
-    }
+fn asked<'v>(view: &'v View, call: &'v Call) -> Option<&'v Arc<Authenticator>> {
+    view.authenticators.of(match &call.asked {
+        Asked::Service(service, _) => &service_now(view, service).authentications,
+        Asked::Workload(asked) => &workload_now(view, asked).asked_authentications,
+    })
 }
 
 /// Whether tokens of requests for what was asked for are judged.
@@ -99,14 +100,29 @@ pub(super) fn is_for_asked(view: &View, call: &Call) -> bool {
 
 /// Whether tokens are judged of what comes on a connection: by what was asked for, or by an endpoint of it.
 pub(crate) fn holds_for(view: &View, call: &Call) -> bool {
-    let of_endpoints = || match &call.asked {
-        Asked::Service(service, _) => holds_for_service(view, &service.name),
-        Asked::Workload(asked) => {
-            let now = view.mesh.workload(&asked.workload.uid);
-            !now.unwrap_or(&asked.workload).authentications.is_empty()
+    match &call.asked {
+        Asked::Service(service, _) => {
+            holds_for_any(view, &service.name, Some(service_now(view, service)))
         }
+        Asked::Workload(asked) => {
+            let now = workload_now(view, asked);
+            !now.asked_authentications.is_empty() || !now.authentications.is_empty()
+        }
+    }
+}
+
+/// Whether tokens are judged of what a route leads to a service for: by that, or by an endpoint of it.
+pub(crate) fn holds_for_service(view: &View, name: &ServiceName) -> bool {
+    holds_for_any(view, name, view.mesh.service(name))
+}
+
+fn holds_for_any(view: &View, name: &ServiceName, service: Option<&Arc<Service>>) -> bool {
+    let of_endpoints = || {
+        let mut endpoints = view.mesh.endpoints(name);
+        endpoints.any(|workload| !workload.authentications.is_empty())
     };
-    asked(view, call).is_some() || (view.authenticators.any_of_workloads() && of_endpoints())
+    service.is_some_and(|service| !service.authentications.is_empty())
+        || (view.authenticators.any_of_workloads() && of_endpoints())
 }
 
 /// Judges a request by what was asked for, and changes it accordingly.
@@ -156,17 +172,6 @@ pub(super) fn at_endpoint(
         passed.apply(changed).map_err(|error| not_removed(&error))?;
     }
     Ok(made)
-}
-
-/// Whether tokens are judged of what a route leads to a service for: by that, or by an endpoint of it.
-pub(crate) fn holds_for_service(view: &View, name: &ServiceName) -> bool {
-    let service = view.mesh.service(name);
-    let of_endpoints = || {
-        let mut endpoints = view.mesh.endpoints(name);
-        endpoints.any(|workload| !workload.authentications.is_empty())
-    };
-    service.is_some_and(|service| !service.authentications.is_empty())
-        || (view.authenticators.any_of_workloads() && of_endpoints())
 }
 
 /// That of a request whose tokens would be verified, had its client not a say in what is sent.
