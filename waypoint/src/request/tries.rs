@@ -16,9 +16,8 @@
 mod outcome;
 
 use std::sync::Arc;
-use std::time::Instant;
-
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use ambit_balance::{ActiveRetry, Backoff};
 use ambit_decide::{Reason, Refusal};
@@ -36,13 +35,13 @@ use super::authenticate::at_endpoint;
 use super::copies::{self, Copy};
 use super::local::{Fault, Flag, Spent};
 use super::record::Record;
+use super::time::Clock;
 use super::{Plan, Target};
 use super::{form, headers};
 use crate::authorize::Asking;
 use crate::call::Call;
 use crate::endpoint::{self, Chosen, Wish};
 use crate::http::body::Body;
-use crate::http::late::Due;
 use crate::http::replay::{Came, Replayable};
 use crate::outside::asked::{self, Asked, Words};
 use crate::proxy::Proxy;
@@ -131,7 +130,7 @@ pub(super) async fn run(
         let used = u32::try_from(tried.len()).unwrap_or(u32::MAX);
         let is_worth = sending.is_worth(retry, outcome);
         if !is_worth || used >= retry.attempts {
-            let is_over = sending.end().is_some_and(|end| clock::now() >= end);
+            let is_over = sending.clock().is_over_after(Duration::ZERO, clock::now());
             if is_worth && retry.attempts > 0 && !is_over {
                 record.not_again(Spent::Tries);
             }
@@ -141,9 +140,9 @@ pub(super) async fn run(
         let taken = chosen.retry.take();
         let permit = taken.or_else(|| limit.and_then(|terms| terms.flow.retry()));
         let wait = backoff(retry).wait(used + 1, rand::random());
-        let in_time = sending.end().is_none_or(|end| clock::now() + wait < end);
+        let is_over = sending.clock().is_over_after(wait, clock::now());
         let is_spent = limit.is_some() && permit.is_none();
-        if is_spent || !in_time {
+        if is_spent || is_over {
             if is_spent {
                 record.not_again(Spent::Budget);
             }
@@ -179,13 +178,8 @@ async fn named(
     let host = host.as_ref().and_then(|host| host.to_str().ok());
     let words = Words::Request(host);
     let finding = asked::find(proxy, call, &plan.view, &plan.to, words);
-    let found = match plan.time.of_all(plan.time.began()) {
-        None => Box::pin(finding).await,
-        Some(deadline) => match tokio::time::timeout_at(deadline.into(), finding).await {
-            Ok(found) => found,
-            Err(_elapsed) => return Err(TryError::Timeout { asked: false }.fault()),
-        },
-    };
+    let found = plan.time.limit(Box::pin(finding)).await;
+    let found = found.map_err(|_elapsed| TryError::Timeout { asked: false }.fault())?;
     found.map_err(|why| Fault::of(&why))
 }
 
@@ -247,56 +241,9 @@ impl Sending<'_> {
         self.choose(view, tried)
     }
 
-    /// The body that has to have come before time counts.
-    fn awaited(&self) -> Option<&Replayable> {
-        let body = self.body.as_ref();
-        body.filter(|_| self.plan.time.is_from_end())
-    }
-
-    /// When the request has to be over, if that is known by now.
-    fn end(&self) -> Option<Instant> {
-        let time = &self.plan.time;
-        let from = match self.awaited() {
-            Some(body) => body.ended()?,
-            None => time.began(),
-        };
-        time.of_all(from)
-    }
-
-    /// Waits until a try that began then is late. Time in which it has no connection yet counts from the
-    /// head of the request.
-    async fn late(&self, tried: Instant, asks: &AtomicBool) {
-        let time = &self.plan.time;
-        let mut from = time.began();
-        let mut awaited = self.awaited();
-        while let Some(late) = time.of_try(from, tried) {
-            tokio::time::sleep_until(late.into()).await;
-            let coming = awaited.take().filter(|_| asks.load(Ordering::Relaxed));
-            let Some(body) = coming else { return };
-            from = body.whole().await;
-        }
-        std::future::pending::<()>().await;
-    }
-
-    /// When an answer has to be complete whose try began then.
-    fn due(&self, tried: Instant) -> Option<Due> {
-        let time = self.plan.time;
-        match self.awaited() {
-            None => time.of_answer(time.began(), tried).map(Due::at),
-            Some(body) => match body.ended() {
-                Some(whole) => time.of_answer(whole, tried).map(Due::at),
-                None => {
-                    // Not known yet, but whether there is one.
-                    time.of_answer(tried, tried)?;
-                    let whole = body.whole();
-                    let known = async move {
-                        let whole = whole.await;
-                        time.of_answer(whole, tried).unwrap_or(whole)
-                    };
-                    Some(Due::when(known))
-                }
-            },
-        }
+    /// How much time it has.
+    fn clock(&self) -> Clock<'_> {
+        Clock::new(self.plan.time, self.body.as_ref())
     }
 
     /// One try, to the head of the answer.
@@ -317,7 +264,7 @@ impl Sending<'_> {
         tokio::select! {
             biased;
             sent = sending => Ok(sent?),
-            () = self.late(began, &asks) => Err(TryError::Timeout {
+            () = self.clock().late(began, &asks) => Err(TryError::Timeout {
                 asked: asks.load(Ordering::Relaxed),
             }),
         }
@@ -439,7 +386,7 @@ impl Sending<'_> {
         if let Some(session) = &self.plan.session {
             session.keep(response.headers_mut(), &chosen.chosen.destination);
         }
-        let due = self.due(tried);
+        let due = self.clock().due(tried);
         record.answered(chosen, lease);
         Ok(response.map(|body| Body::incoming(body).until(due)))
     }
