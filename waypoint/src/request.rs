@@ -11,7 +11,7 @@
 //! 5. [`tries::run`]: an endpoint and its policies; [`copies::send`]: copies for other services, which nobody
 //!    waits for
 //! 6. A connection, the answer's head; again where that is worth it
-//! 7. [`after`]: filters of the answer
+//! 7. [`Plan::after`]: filters of the answer
 //! 8. [`record::Record`]: written when the last byte of the answer has gone by, or of the connection
 //!    that goes on with another protocol ([`switch`])
 //!
@@ -27,6 +27,7 @@ pub(crate) mod hops;
 mod local;
 pub(crate) mod malformed;
 mod plain;
+mod plan;
 pub(crate) mod record;
 pub(crate) mod sealed;
 mod session;
@@ -39,7 +40,9 @@ use std::time::Duration;
 
 use ambit_kit::clock;
 use ambit_model::{BackendTarget, Faults};
-use ambit_route::{CorsHeaders, CorsVerdict, Covered, Direct, Filters, Found, Head, Rule, inject};
+use ambit_route::{
+    CorsHeaders, CorsVerdict, Covered, Direct, Filters, Found, Head, Rule, RuleBackend, inject,
+};
 use http::header::UPGRADE;
 use http::request::Parts;
 use http::uri::Scheme;
@@ -52,12 +55,13 @@ use self::copies::Copy;
 use self::hashed::Hashed;
 use self::hops::Hops;
 use self::local::{Fault, Flag};
+use self::plan::{ByClient, Met, Plan, Routed};
 use self::record::Record;
 use self::sealed::Seal;
 use self::session::Stay;
 use self::switch::Switch;
 use self::time::Time;
-use crate::authorize::{Asking, Seen};
+use crate::authorize::Asking;
 use crate::call::Call;
 use crate::http::body::Body;
 use crate::http::replay::Replayable;
@@ -103,13 +107,20 @@ pub(crate) async fn answer(
     };
     record.sends_head(&head);
     let response = match routed {
-        Ok(Onward::Send(mut plan)) => {
-            plan.switches = switch.as_ref().is_some_and(Switch::is_passed_on);
+        Ok(Onward::Send(routed, mut copies)) => {
             let is_asked = record.tells_client();
-            plan.client = ToldClient::of(proxy, &call.client, is_asked, plan.is_clients_own);
-            (plan.hops, plan.width) = (hops, width);
+            let by_client = routed.by_client();
+            let plan = Plan {
+                hashed: Hashed::of(&routed.view, &routed.to, &head, call.client.address.ip()),
+                switches: switch.as_ref().is_some_and(Switch::is_passed_on),
+                client: ToldClient::of(proxy, &call.client, is_asked, by_client),
+                hops,
+                width,
+                routed: *routed,
+            };
+            let routed = &plan.routed;
             if switch.is_some() {
-                record.goes_on(plan.seen(&head));
+                record.goes_on(routed.seen(&head));
             }
             let patience = proxy.bounds.patience.body;
             let body =
@@ -117,16 +128,14 @@ pub(crate) async fn answer(
             if let Some(body) = &body {
                 record.sends(body);
             }
-            record.service(call.service_behind(&plan.to, &plan.view.mesh));
-            record.goes_to(&plan.to);
-            plan.hashed = Hashed::of(&plan.view, &plan.to, &head, call.client.address.ip());
-            let mut copies = std::mem::take(&mut plan.copies);
+            record.service(call.service_behind(&routed.to, &routed.view.mesh));
+            record.goes_to(&routed.to);
             if switch.is_some() || hops.is_copy {
                 copies.clear();
             }
             let going = (body, copies);
             match Box::pin(tries::run(proxy, call, &plan, &head, going, &mut record)).await {
-                Ok(response) => after(response, &plan),
+                Ok(response) => plan.after(response),
                 Err(fault) => local::refuse(&fault, &head, switch.is_some(), &mut record),
             }
         }
@@ -143,43 +152,8 @@ pub(crate) async fn answer(
 enum Onward {
     /// It is answered here.
     Answer(Response<Body>),
-    /// It goes on.
-    Send(Plan),
-}
-
-/// Where a request goes, and what is done with its answer.
-pub(crate) struct Plan {
-    pub(crate) view: Arc<View>,
-    /// The rule that it met, if the service has routes.
-    pub(crate) rule: Option<Arc<Rule>>,
-    /// Index of the backend among the rule's.
-    backend: Option<usize>,
-    pub(crate) to: Target,
-    /// Whose tokens it has.
-    pub(crate) tokens: Tokens,
-    cors: Option<CorsHeaders>,
-    /// What is sent elsewhere beside it.
-    copies: Vec<Copy>,
-    /// What decides where endpoints are picked by a hash.
-    pub(crate) hashed: Option<Hashed>,
-    /// Its session, if the rule has sessions.
-    pub(crate) session: Option<Stay>,
-    /// Whether the client asks to go on with another protocol.
-    pub(crate) switches: bool,
-    /// How long it may take.
-    pub(crate) time: Time,
-    /// The request as it came, if its rule changes it: so it is judged.
-    came: Option<Box<Parts>>,
-    /// Whether a route of the client's own namespace leads it.
-    is_led_by_client: bool,
-    /// Whether such a route changes it: then it is judged as it is sent, too.
-    is_clients_own: bool,
-    /// What endpoints are told of the client.
-    pub(crate) client: ToldClient,
-    /// What it has come through.
-    pub(crate) hops: Hops,
-    /// How much of its answer may wait.
-    pub(crate) width: Width,
+    /// It goes on, and what is sent elsewhere beside it.
+    Send(Box<Routed>, Vec<Copy>),
 }
 
 /// A port of a service, or of one workload.
@@ -207,8 +181,8 @@ async fn route(
     record: &mut Record,
 ) -> Result<Onward, Fault> {
     let onward = routed(on, call, (head, tokens), record).await?;
-    if let Onward::Send(plan) = &onward {
-        distrust(on.0, call, head, plan)?;
+    if let Onward::Send(routed, _) = &onward {
+        distrust(on.0, call, head, routed)?;
     }
     Ok(onward)
 }
@@ -216,15 +190,15 @@ async fn route(
 /// Who is judged must not write what is sent in place of what was judged: a request that a route of the
 /// client's own namespace has changed is judged as it is sent, too. Tokens that were verified before that
 /// cannot be, so that it is refused.
-fn distrust(proxy: &Proxy, call: &Call, head: &Parts, plan: &Plan) -> Result<(), Fault> {
-    if !plan.is_clients_own {
+fn distrust(proxy: &Proxy, call: &Call, head: &Parts, routed: &Routed) -> Result<(), Fault> {
+    if !routed.by_client().changes() {
         return Ok(());
     }
-    if authenticate::is_for_asked(&plan.view, call) {
+    if authenticate::is_for_asked(&routed.view, call) {
         return Err(authenticate::changed_by_client());
     }
-    let asking = Asking::request(call, head, Some(&plan.tokens));
-    judge(proxy, &plan.view, &asking)
+    let asking = Asking::request(call, head, Some(&routed.tokens));
+    judge(proxy, &routed.view, &asking)
 }
 
 /// Which rule a request meets, what that does with it, and where it leads.
@@ -234,15 +208,20 @@ async fn routed(
     (head, tokens): (&mut Parts, Tokens),
     record: &mut Record,
 ) -> Result<Onward, Fault> {
-    let mut plan = Plan::unrouted(view, call);
-    plan.tokens = tokens;
-    let Some(routes) = call.routes(view) else {
-        return Ok(Onward::Send(plan));
+    let unruled = |tokens| Routed {
+        view: Arc::clone(view),
+        to: call.target(),
+        tokens,
+        time: Time::unbounded(clock::now()),
+        by: None,
     };
-    let compiled = match &*routes {
-        Routes::Http(compiled) => compiled,
-        Routes::Tls(_) | Routes::Tcp(_) => return Ok(Onward::Send(plan)),
-        Routes::Unusable => return Err(Fault::unroutable(call.unroutable().detail)),
+    let routes = call.routes(view);
+    let compiled = match routes.as_deref() {
+        Some(Routes::Http(compiled)) => compiled,
+        None | Some(Routes::Tls(_) | Routes::Tcp(_)) => {
+            return Ok(Onward::Send(Box::new(unruled(tokens)), Vec::new()));
+        }
+        Some(Routes::Unusable) => return Err(Fault::unroutable(call.unroutable().detail)),
     };
     let found = {
         let mut asked = Head::of(head);
@@ -254,128 +233,88 @@ async fn routed(
     let (rule, covered) = (Arc::clone(found.rule), found.covered);
     record.rule(&rule);
     // Of what the rule was found in: its writer may take it away while a fault lets the request wait.
-    plan.is_led_by_client = call.has_own_routes(view);
-    plan.is_clients_own = rule.changes_requests() && plan.is_led_by_client;
-    plan.session = Stay::of(view, &found, &head.headers);
-    plan.cors = match cors(&rule.filters, head) {
+    let by_client = ByClient::of(&rule, call.has_own_routes(view));
+    let session = Stay::of(view, &found, &head.headers);
+    let cors = match cors(&rule.filters, head) {
         Ok(cors) => cors,
         Err(answer) => return Ok(Onward::answered(answer)),
     };
-    let mut waited = Duration::ZERO;
+    let (mut view, mut waited) = (Arc::clone(view), Duration::ZERO);
     if let Some(faults) = &rule.model.faults {
         // Of a client that leaves meanwhile this is what there is to tell.
         record.sends_head(head);
         waited = Box::pin(suffer(faults, &rule, record)).await?;
         // Endpoints may have come and gone meanwhile, and memory too.
-        plan.view = proxy.view();
+        view = proxy.view();
         proxy.pressure.check().map_err(|full| Fault::of(&full))?;
     }
     let goes_on = head.headers.contains_key(UPGRADE) || head.method == Method::CONNECT;
-    if rule.changes_requests() && (!plan.view.policies.is_empty() || goes_on) {
-        plan.came = Some(Box::new(head.clone()));
-    }
-    plan.time = Time::by(&rule.model, record.began() + waited);
-    filtered(plan, rule, (head, covered), call)
+    let is_judged = !view.policies.is_empty() || goes_on;
+    let came = (rule.changes_requests() && is_judged).then(|| Box::new(head.clone()));
+    let time = Time::by(&rule.model, record.began() + waited);
+    let met = Met {
+        rule,
+        covered,
+        by_client,
+        session,
+        cors,
+        came,
+    };
+    Ok(match filtered(&met, head, call)? {
+        Filtered::Answer(answer) => Onward::Answer(answer),
+        Filtered::Goes(backend, to, copies) => {
+            let routed = Routed {
+                view,
+                to,
+                tokens,
+                time,
+                by: Some((met, backend)),
+            };
+            Onward::Send(Box::new(routed), copies)
+        }
+    })
+}
+
+/// What the filters of a rule and a backend make of a request.
+enum Filtered {
+    /// It is answered here.
+    Answer(Response<Body>),
+    /// It goes to the backend of this index, which is this; and what is sent elsewhere beside it.
+    Goes(usize, Target, Vec<Copy>),
 }
 
 /// A backend, and the filters: the rule's come after what the backend changes of headers, and have the last
 /// word.
-fn filtered(
-    mut plan: Plan,
-    rule: Arc<Rule>,
-    (head, covered): (&mut Parts, Covered),
-    call: &Call,
-) -> Result<Onward, Fault> {
-    let stays = plan.session.as_ref().and_then(Stay::backend);
-    let chosen = match rule.answers() {
-        true => None,
-        false => Some(choose(&rule, stays)?),
-    };
-    let index = chosen.as_ref().map(|(index, _)| *index);
-    let backend = index.and_then(|index| rule.backends.get(index));
-    if let Some(backend) = backend {
-        if let Err(answer) = cors(&backend.filters, head) {
-            return Ok(Onward::answered(answer));
-        }
-        backend.filters.request_headers.apply(head);
+fn filtered(met: &Met, head: &mut Parts, call: &Call) -> Result<Filtered, Fault> {
+    let (rule, covered) = (&*met.rule, met.covered);
+    if rule.answers() {
+        rule.filters.request_headers.apply(head);
+        let answer = before(&rule.filters, rule.direct.as_ref(), head, covered, call)?;
+        // There always is one: it has no backend.
+        let answer = answer.ok_or_else(|| no_backend(rule))?;
+        return Ok(Filtered::Answer(met.direct(answer)));
     }
+    let stays = met.session.as_ref().and_then(Stay::backend);
+    let (index, backend, to) = choose(rule, stays)?;
+    if let Err(answer) = cors(&backend.filters, head) {
+        return Ok(Filtered::Answer(answer.map(|()| Body::empty())));
+    }
+    backend.filters.request_headers.apply(head);
     rule.filters.request_headers.apply(head);
-    if let Some(answer) = before(&rule.filters, rule.direct.as_ref(), head, covered, call)? {
-        return Ok(Onward::Answer(plan.direct(answer, &rule)));
-    }
-    let mirrors = copies::asked(&rule.filters.mirrors, head);
-    plan.copies.extend(mirrors);
-    if let Some(backend) = backend {
-        if let Some(answer) = before(&backend.filters, None, head, covered, call)? {
-            return Ok(Onward::Answer(answer));
+    let mut copies = Vec::new();
+    for filters in [&rule.filters, &backend.filters] {
+        if let Some(answer) = before(filters, None, head, covered, call)? {
+            return Ok(Filtered::Answer(answer));
         }
-        let mirrors = copies::asked(&backend.filters.mirrors, head);
-        plan.copies.extend(mirrors);
+        copies.extend(copies::asked(&filters.mirrors, head));
     }
-    if let Some((index, target)) = chosen {
-        (plan.to, plan.backend, plan.rule) = (target, Some(index), Some(rule));
-    }
-    Ok(Onward::Send(plan))
+    Ok(Filtered::Goes(index, to, copies))
 }
 
 impl Onward {
     /// It is answered, without a body.
     fn answered(answer: Response<()>) -> Self {
         Self::Answer(answer.map(|()| Body::empty()))
-    }
-}
-
-impl Plan {
-    /// A rule's own answer, with what the rule puts on all answers. A redirect goes as it is.
-    fn direct(&self, mut answer: Response<Body>, rule: &Rule) -> Response<Body> {
-        if rule.filters.redirect.is_none() {
-            let headers = answer.headers_mut();
-            rule.filters.response_headers.apply(headers);
-            if let Some(cors) = &self.cors {
-                cors.apply(headers);
-            }
-        }
-        answer
-    }
-
-    /// What policies are asked about.
-    fn asking<'a>(&'a self, call: &'a Call, head: &'a Parts) -> Asking<'a> {
-        let came = self.came.as_deref().unwrap_or(head);
-        let asking = Asking::request(call, came, Some(&self.tokens));
-        asking.led_to(&self.to, self.is_led_by_client)
-    }
-
-    /// The same, to be kept.
-    fn seen(&self, head: &Parts) -> Seen {
-        Seen {
-            head: self.came.as_deref().unwrap_or(head).clone(),
-            tokens: self.tokens.clone(),
-            to: self.to.clone(),
-            is_led_by_client: self.is_led_by_client,
-        }
-    }
-
-    /// Where a request goes that meets no rule.
-    fn unrouted(view: &Arc<View>, call: &Call) -> Self {
-        Self {
-            view: Arc::clone(view),
-            rule: None,
-            backend: None,
-            to: call.target(),
-            tokens: Tokens::default(),
-            cors: None,
-            copies: Vec::new(),
-            hashed: None,
-            session: None,
-            switches: false,
-            time: Time::unbounded(clock::now()),
-            came: None,
-            is_led_by_client: false,
-            is_clients_own: false,
-            client: ToldClient::default(),
-            hops: Hops::default(),
-            width: Width::default(),
-        }
     }
 }
 
@@ -444,8 +383,8 @@ fn before(
     Ok(None)
 }
 
-/// A backend by its session or else by weight, and where it leads.
-fn choose(rule: &Rule, stays: Option<usize>) -> Result<(usize, Target), Fault> {
+/// A backend by its session or else by weight, its index, and where it leads.
+fn choose(rule: &Rule, stays: Option<usize>) -> Result<(usize, &RuleBackend, Target), Fault> {
     let by_weight = || {
         let chosen = rule.choose(rand::random())?;
         let mut backends = rule.backends.iter();
@@ -453,14 +392,11 @@ fn choose(rule: &Rule, stays: Option<usize>) -> Result<(usize, Target), Fault> {
     };
     let index = stays.or_else(by_weight);
     let chosen = index.and_then(|index| Some((index, rule.backends.get(index)?)));
-    let (index, chosen) = chosen.ok_or_else(|| {
-        let detail = format!("{} has no backend with a weight", rule.model.name);
-        Fault::new(500, Flag::NoRoute, "no_backend", detail)
-    })?;
+    let (index, chosen) = chosen.ok_or_else(|| no_backend(rule))?;
     match &chosen.target {
         BackendTarget::Service { name, port, subset } => {
             let target = Target::Service(name.clone(), *port, subset.clone());
-            Ok((index, target))
+            Ok((index, chosen, target))
         }
         BackendTarget::Invalid { why } => {
             let detail = format!("{}: {why}", rule.model.name);
@@ -469,23 +405,9 @@ fn choose(rule: &Rule, stays: Option<usize>) -> Result<(usize, Target), Fault> {
     }
 }
 
-/// The filters of an answer: the backend's, then the rule's.
-fn after(mut response: Response<Body>, plan: &Plan) -> Response<Body> {
-    if let Some(rule) = &plan.rule {
-        let backend = plan.backend.and_then(|index| rule.backends.get(index));
-        let headers = response.headers_mut();
-        if let Some(backend) = backend {
-            backend.filters.response_headers.apply(headers);
-        }
-        rule.filters.response_headers.apply(headers);
-        if let Some(cors) = &plan.cors {
-            cors.apply(headers);
-        }
-    }
-    if let Some(hashed) = &plan.hashed {
-        hashed.keep(response.headers_mut());
-    }
-    response
+fn no_backend(rule: &Rule) -> Fault {
+    let detail = format!("{} has no backend with a weight", rule.model.name);
+    Fault::new(500, Flag::NoRoute, "no_backend", detail)
 }
 
 #[cfg(test)]

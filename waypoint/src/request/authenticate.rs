@@ -6,7 +6,7 @@
 //! - by those of what was asked for ([`of_asked`]), before it is routed. What that changes of the request is
 //!   what filters and routes see: headers that are made of claims are there, tokens may be gone.
 //! - by those of the service that a route has led to, if another one was asked for, and of the workload that was
-//!   chosen ([`at_endpoint`]), for each try. What that changes is seen by that workload only.
+//!   chosen ([`Going::at_endpoint`]), for each try. What that changes is seen by that workload only.
 //!
 //! What the tokens say is kept for policies ([`Tokens`]).
 
@@ -21,6 +21,7 @@ use ambit_policy::Claims;
 use http::request::Parts;
 
 use super::local::{Fault, Flag};
+use super::plan::ByClient;
 use crate::call::{Asked, Call};
 use crate::view::{Authenticator, Destination, View};
 
@@ -41,7 +42,7 @@ impl Tokens {
 
     /// The same, with what they say by these authentications of a service or workload, and the request as these
     /// change it if there are some. A bad token says nothing: it is refused before the request is sent there
-    /// ([`at_endpoint`]).
+    /// ([`Going::at_endpoint`]).
     pub(crate) fn at(
         &self,
         view: &View,
@@ -143,35 +144,47 @@ pub(super) fn of_asked(view: &View, call: &Call, head: &mut Parts) -> Result<Tok
     Ok(tokens)
 }
 
-/// Judges a request by the service that it was led to, if that is another one than was asked for, and by the
-/// workload that it goes to; the request for that, if it is another one. Of what is behind another waypoint it is
-/// judged there. What a route of the client's own namespace has changed is refused: what would be verified is not
-/// what is sent.
-pub(super) fn at_endpoint(
-    view: &View,
-    (destination, led): (&Destination, Option<&ServiceName>),
-    tokens: &Tokens,
-    (head, is_clients_own): (&Parts, bool),
-) -> Result<Option<Box<Parts>>, Fault> {
-    if destination.via.is_some() {
-        return Ok(None);
-    }
-    let led = led.and_then(|led| view.mesh.service(led));
-    let of_service = led.map_or(&[][..], |led| &led.authentications);
-    let mut made: Option<Box<Parts>> = None;
-    for names in [of_service, &destination.workload.authentications] {
-        let Some(by) = view.authenticators.of(names) else {
-            continue;
-        };
-        if is_clients_own {
-            return Err(changed_by_client());
+/// A request, or a copy of one, on its way to an endpoint.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Going<'a> {
+    pub(super) head: &'a Parts,
+    pub(super) tokens: &'a Tokens,
+    /// The service that a route has led it to, if another one was asked for.
+    pub(super) led: Option<&'a ServiceName>,
+    /// What a route of the client's own namespace does with it.
+    pub(super) by_client: ByClient,
+}
+
+impl Going<'_> {
+    /// Judges it by the service that it was led to, if that is another one than was asked for, and by the
+    /// workload that it goes to; the request for that, if it is another one. Of what is behind another waypoint it is
+    /// judged there. What a route of the client's own namespace has changed is refused: what would be verified is not
+    /// what is sent.
+    pub(super) fn at_endpoint(
+        self,
+        view: &View,
+        destination: &Destination,
+    ) -> Result<Option<Box<Parts>>, Fault> {
+        if destination.via.is_some() {
+            return Ok(None);
         }
-        let original = tokens.original.as_deref().unwrap_or(head);
-        let passed = judged(by, original, original)?;
-        let changed = made.get_or_insert_with(|| Box::new(head.clone()));
-        passed.apply(changed).map_err(|error| not_removed(&error))?;
+        let led = self.led.and_then(|led| view.mesh.service(led));
+        let of_service = led.map_or(&[][..], |led| &led.authentications);
+        let mut made: Option<Box<Parts>> = None;
+        for names in [of_service, &destination.workload.authentications] {
+            let Some(by) = view.authenticators.of(names) else {
+                continue;
+            };
+            if self.by_client.changes() {
+                return Err(changed_by_client());
+            }
+            let original = self.tokens.original.as_deref().unwrap_or(self.head);
+            let passed = judged(by, original, original)?;
+            let changed = made.get_or_insert_with(|| Box::new(self.head.clone()));
+            passed.apply(changed).map_err(|error| not_removed(&error))?;
+        }
+        Ok(made)
     }
-    Ok(made)
 }
 
 /// That of a request whose tokens would be verified, had its client not a say in what is sent.

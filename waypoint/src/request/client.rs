@@ -5,6 +5,7 @@
 use ambit_model::SpiffeId;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+use super::plan::ByClient;
 use crate::call::Client;
 use crate::proxy::Proxy;
 
@@ -12,10 +13,9 @@ use crate::proxy::Proxy;
 pub(super) const CLIENT_CERT: HeaderName = HeaderName::from_static("x-forwarded-client-cert");
 
 /// What an application is told of a client.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) enum ToldClient {
     /// The header is as routes have made it.
-    #[default]
     AsRouted,
     /// Nothing: the header goes.
     Nothing,
@@ -26,8 +26,8 @@ pub(crate) enum ToldClient {
 impl ToldClient {
     /// What is told of a client, where that is asked for; and where the client's own routes had their hand
     /// in the request.
-    pub(super) fn of(proxy: &Proxy, client: &Client, is_asked: bool, is_clients_own: bool) -> Self {
-        match (is_asked, is_clients_own) {
+    pub(super) fn of(proxy: &Proxy, client: &Client, is_asked: bool, by_client: ByClient) -> Self {
+        match (is_asked, by_client.changes()) {
             (false, false) => Self::AsRouted,
             (false, true) => Self::Nothing,
             (true, _) => {

@@ -24,14 +24,15 @@ use http_body_util::BodyExt as _;
 use hyper::body::Body as _;
 use tokio::time::timeout;
 
-use super::authenticate::{Tokens, at_endpoint, changed_by_client, is_for_asked};
+use super::authenticate::{Going, Tokens, changed_by_client, is_for_asked};
 use super::client::ToldClient;
 use super::hops::Hops;
 use super::local::Fault;
-use super::{Plan, Target, form};
+use super::plan::{ByClient, Plan};
+use super::{Target, form};
 use crate::authorize::Asking;
 use crate::call::Call;
-use crate::endpoint::{Wish, choose};
+use crate::endpoint::{Chosen, Wish, choose};
 use crate::http::body::Body;
 use crate::http::copied::Copier;
 use crate::http::replay::Replayable;
@@ -104,6 +105,17 @@ pub(super) fn asked<'a>(mirrors: &'a [Mirror], head: &'a Parts) -> impl Iterator
     })
 }
 
+/// What all copies of a request have of it.
+struct Original {
+    proxy: Arc<Proxy>,
+    call: Arc<Call>,
+    view: Arc<View>,
+    tokens: Tokens,
+    by_client: ByClient,
+    hops: Hops,
+    told: ToldClient,
+}
+
 /// Sends copies, with what comes of the body.
 pub(super) fn send(
     proxy: &Arc<Proxy>,
@@ -112,38 +124,34 @@ pub(super) fn send(
     body: Option<&Replayable>,
 ) {
     let mut copier = Copier::default();
-    let (view, hops) = (Arc::clone(&plan.view), plan.hops.of_copy());
-    let tokens = plan.tokens.clone();
+    let original = Arc::new(Original {
+        proxy: Arc::clone(proxy),
+        call: Arc::clone(call),
+        view: Arc::clone(&plan.routed.view),
+        tokens: plan.routed.tokens.clone(),
+        by_client: plan.routed.by_client(),
+        hops: plan.hops.of_copy(),
+        told: plan.client.clone(),
+    });
     let client = call.client.address.ip();
     for copy in copies {
         let Target::Service(name, ..) = &copy.target else {
             continue;
         };
-        let room = view.copies(name).and_then(|room| room.take(client));
+        let room = original.view.copies(name);
+        let room = room.and_then(|room| room.take(client));
         let Some(room) = room else {
             tracing::debug!(service = %name, "a request is not copied: there is no room");
             continue;
         };
         let copied = body.map(|body| copier.copy(body.once().size_hint()));
         let body = copied.map_or_else(Body::empty, Body::copied);
-        let (proxy, call, view) = (Arc::clone(proxy), Arc::clone(call), Arc::clone(&view));
-        let (tokens, told) = (tokens.clone(), plan.client.clone());
-        let by_client = (plan.is_led_by_client, plan.is_clients_own);
-        let tasks = proxy.tasks.clone();
-        drop(tasks.spawn("copy", async move {
-            let sent = timeout(
-                LONGEST,
-                once(
-                    (&proxy, &call, &view),
-                    (&copy, &tokens, by_client),
-                    (hops, told),
-                    body,
-                ),
-            )
-            .await;
+        let original = Arc::clone(&original);
+        drop(proxy.tasks.spawn("copy", async move {
+            let sent = timeout(LONGEST, original.once(&copy, body)).await;
             match sent {
                 Ok(Ok(())) => {}
-                Ok(Err(error)) => error.tell(&proxy, &call),
+                Ok(Err(error)) => error.tell(&original.proxy, &original.call),
                 Err(_elapsed) => tracing::debug!("a copy of a request took too long"),
             }
             drop(room);
@@ -154,59 +162,68 @@ pub(super) fn send(
     }
 }
 
-/// Sends a copy and throws away the answer, which is read so that the connection can be kept.
-async fn once(
-    (proxy, call, view): (&Arc<Proxy>, &Call, &View),
-    (copy, tokens, (is_led_by_client, is_clients_own)): (&Copy, &Tokens, (bool, bool)),
-    (hops, told): (Hops, ToldClient),
-    body: Body,
-) -> Result<(), CopyError> {
-    // Judged as what it is sent.
-    let asking = Asking::request(call, &copy.head, Some(tokens));
-    let asking = asking.led_to(&copy.target, is_led_by_client);
-    if is_led_by_client {
-        // Whoever writes what is sent must not be judged by what was asked for alone.
-        asking.before_routing(view)?;
-        if is_clients_own && is_for_asked(view, call) {
-            return Err(CopyError::Unauthenticated(Box::new(changed_by_client())));
+impl Original {
+    /// Sends a copy and throws away the answer, which is read so that the connection can be kept.
+    async fn once(&self, copy: &Copy, body: Body) -> Result<(), CopyError> {
+        let (proxy, call, view) = (&self.proxy, &*self.call, &*self.view);
+        // Judged as what it is sent.
+        let asking = Asking::request(call, &copy.head, Some(&self.tokens));
+        let asking = asking.led_to(&copy.target, self.by_client.leads());
+        if self.by_client.leads() {
+            // Whoever writes what is sent must not be judged by what was asked for alone.
+            asking.before_routing(view)?;
+            if self.by_client.changes() && is_for_asked(view, call) {
+                return Err(CopyError::Unauthenticated(Box::new(changed_by_client())));
+            }
         }
+        let host = form::authority(&copy.head);
+        let words = Words::Request(host.as_ref().and_then(|host| host.to_str().ok()));
+        let asked = asked::find(proxy, call, view, &copy.target, words).await?;
+        // Who is where the client's host is has become known meanwhile.
+        let newer = asked.as_ref().map(|_| proxy.view());
+        let view = newer.as_deref().unwrap_or(view);
+        let wish = Wish {
+            asked: asked.as_ref(),
+            ..Wish::default()
+        };
+        let chosen = choose(view, &asking, &copy.target, wish)?;
+        let going = Going {
+            head: &copy.head,
+            tokens: &self.tokens,
+            led: asking.led_service().map(|led| led.0),
+            by_client: self.by_client,
+        };
+        let admitted = going.at_endpoint(view, &chosen.destination);
+        let admitted = admitted.map_err(|fault| CopyError::Unauthenticated(Box::new(fault)))?;
+        let head = admitted.as_deref().unwrap_or(&copy.head);
+        self.give(view, &copy.target, &chosen, head, body).await
     }
-    let host = form::authority(&copy.head);
-    let words = Words::Request(host.as_ref().and_then(|host| host.to_str().ok()));
-    let asked = asked::find(proxy, call, view, &copy.target, words).await?;
-    // Who is where the client's host is has become known meanwhile.
-    let newer = asked.as_ref().map(|_| proxy.view());
-    let view = newer.as_deref().unwrap_or(view);
-    let wish = Wish {
-        asked: asked.as_ref(),
-        ..Wish::default()
-    };
-    let chosen = choose(view, &asking, &copy.target, wish)?;
-    let sent = (&copy.head, is_clients_own);
-    let to_there = (&*chosen.destination, asking.led_service().map(|led| led.0));
-    let admitted = at_endpoint(view, to_there, tokens, sent);
-    let admitted = admitted.map_err(|fault| CopyError::Unauthenticated(Box::new(fault)))?;
-    let head = admitted.as_deref().unwrap_or(&copy.head);
-    let version = form::version(view, &copy.target, head);
-    let mut request = form::request(head, version, body, &form::scheme(&chosen));
-    hops.tell(&chosen.destination, request.headers_mut());
-    told.write(chosen.destination.is_outside(), request.headers_mut());
-    let (to, client) = (&chosen.destination, call.client.address.ip());
-    let sent = proxy.http.of(Width::default()).send(
-        to,
-        version,
-        client,
-        request,
-        On {
+
+    /// Sends it to the endpoint that was chosen.
+    async fn give(
+        &self,
+        view: &View,
+        target: &Target,
+        chosen: &Chosen,
+        head: &Parts,
+        body: Body,
+    ) -> Result<(), CopyError> {
+        let version = form::version(view, target, head);
+        let mut request = form::request(head, version, body, &form::scheme(chosen));
+        let (to, client) = (&chosen.destination, self.call.client.address.ip());
+        self.hops.tell(to, request.headers_mut());
+        self.told.write(to.is_outside(), request.headers_mut());
+        let on = On {
             terms: chosen.terms.as_ref(),
             ..On::default()
-        },
-    );
-    let (answer, lease) = sent.await?;
-    let mut answer = answer.into_body();
-    while let Some(frame) = answer.frame().await {
-        drop(frame?);
+        };
+        let pool = self.proxy.http.of(Width::default());
+        let (answer, lease) = pool.send(to, version, client, request, on).await?;
+        let mut answer = answer.into_body();
+        while let Some(frame) = answer.frame().await {
+            drop(frame?);
+        }
+        lease.give_back();
+        Ok(())
     }
-    lease.give_back();
-    Ok(())
 }

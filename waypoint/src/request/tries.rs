@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 use ambit_balance::{ActiveRetry, Backoff};
 use ambit_decide::{Reason, Refusal};
 use ambit_kit::clock;
-use ambit_model::{Retry, RetryOn, ServiceName, WorkloadUid};
+use ambit_model::{Retry, RetryOn, WorkloadUid};
 use ambit_route::{TryOutcome, worth_another_try};
 use http::header::UPGRADE;
 use http::request::Parts;
@@ -31,12 +31,14 @@ use hyper::body::Incoming;
 
 pub(super) use self::outcome::flag_of_reset;
 use self::outcome::{TryError, noted, outcome_of};
-use super::authenticate::at_endpoint;
+use super::Target;
+use super::authenticate::Going;
 use super::copies::{self, Copy};
 use super::local::{Fault, Flag, Spent};
+use super::plan::{Plan, Routed};
 use super::record::Record;
+use super::session::Stay;
 use super::time::Clock;
-use super::{Plan, Target};
 use super::{form, headers};
 use crate::authorize::Asking;
 use crate::call::Call;
@@ -67,6 +69,7 @@ struct Sending<'a> {
     proxy: &'a Proxy,
     call: &'a Call,
     plan: &'a Plan,
+    routed: &'a Routed,
     head: &'a Parts,
     asking: Asking<'a>,
     body: Option<Replayable>,
@@ -83,14 +86,16 @@ pub(super) async fn run(
     (body, copies): (Option<Replayable>, Vec<Copy>),
     record: &mut Record,
 ) -> Result<Response<Body>, Fault> {
+    let routed = &plan.routed;
     let sending = Sending {
         proxy,
         call,
         plan,
+        routed,
         head,
-        asking: plan.asking(call, head),
+        asking: routed.asking(call, head),
         body,
-        asked: named(proxy, call, plan, head).await?,
+        asked: named(proxy, call, routed, head).await?,
     };
     let default = unwritten();
     let retry = sending.retry().unwrap_or(&default);
@@ -104,7 +109,7 @@ pub(super) async fn run(
     let first = match sending.asked {
         // Who is where the client's host is has become known meanwhile.
         Some(_) => sending.choose(proxy.view(), &tried),
-        None => sending.choose(Arc::clone(&plan.view), &tried),
+        None => sending.choose(Arc::clone(&routed.view), &tried),
     };
     let mut chosen = first.map_err(|why| Fault::of(&why))?;
     sending.asking.tell(proxy, &chosen.chosen.asides);
@@ -125,7 +130,7 @@ pub(super) async fn run(
         let came = sending.came();
         let outcome = outcome_of(&result, came);
         if let Some(outcome) = noted(&result, came) {
-            proxy.verdicts.record(&chosen.chosen, &plan.to, outcome);
+            proxy.verdicts.record(&chosen.chosen, &routed.to, outcome);
         }
         let used = u32::try_from(tried.len()).unwrap_or(u32::MAX);
         let is_worth = sending.is_worth(retry, outcome);
@@ -171,14 +176,14 @@ pub(super) async fn run(
 async fn named(
     proxy: &Arc<Proxy>,
     call: &Call,
-    plan: &Plan,
+    routed: &Routed,
     head: &Parts,
 ) -> Result<Option<Asked>, Fault> {
     let host = form::authority(head);
     let host = host.as_ref().and_then(|host| host.to_str().ok());
     let words = Words::Request(host);
-    let finding = asked::find(proxy, call, &plan.view, &plan.to, words);
-    let found = plan.time.limit(Box::pin(finding)).await;
+    let finding = asked::find(proxy, call, &routed.view, &routed.to, words);
+    let found = routed.time.limit(Box::pin(finding)).await;
     let found = found.map_err(|_elapsed| TryError::Timeout { asked: false }.fault())?;
     found.map_err(|why| Fault::of(&why))
 }
@@ -186,29 +191,27 @@ async fn named(
 impl Sending<'_> {
     /// The terms on which the request goes on, also where another waypoint stands before the service.
     fn terms(&self) -> Option<&Arc<Terms>> {
-        let Target::Service(name, port, subset) = &self.plan.to else {
+        let Target::Service(name, port, subset) = &self.routed.to else {
             return None;
         };
-        let cluster = self.plan.view.cluster(name, *port, subset.as_deref());
+        let cluster = self.routed.view.cluster(name, *port, subset.as_deref());
         cluster.map(|cluster| &cluster.terms)
     }
 
     /// An endpoint that the client may call, by what is known.
     fn choose(&self, view: Arc<View>, tried: &[WorkloadUid]) -> Result<Try, Refusal> {
-        let plan = self.plan;
-        let session = plan.session.as_ref();
+        let (plan, routed) = (self.plan, self.routed);
         let wish = Wish {
-            session: session.and_then(|session| session.endpoint()),
+            session: routed.session().and_then(Stay::endpoint),
             tried,
             hash: plan.hashed.as_ref().and_then(|hashed| hashed.hash),
             asked: self.asked.as_ref(),
         };
-        let chosen = endpoint::choose(&view, &self.asking, &plan.to, wish)?;
+        let chosen = endpoint::choose(&view, &self.asking, &routed.to, wish)?;
         let to = &chosen.destination;
         // What is behind another waypoint is judged there, as whatever comes to it from this one.
-        if plan.is_clients_own && to.via.is_none() {
-            let sent = Asking::request(self.call, self.head, Some(&plan.tokens));
-            let sent = sent.led_to(&plan.to, plan.is_led_by_client);
+        if routed.by_client().changes() && to.via.is_none() {
+            let sent = routed.asking_as(self.call, self.head);
             sent.at_endpoint(&view, &to.workload, to.address, chosen.port)?;
         }
         Ok(Try {
@@ -218,17 +221,20 @@ impl Sending<'_> {
         })
     }
 
-    /// The service that it was led to, if another one was asked for.
-    fn led(&self) -> Option<&ServiceName> {
-        self.asking.led_service().map(|led| led.0)
+    /// What is judged where it goes.
+    fn going(&self) -> Going<'_> {
+        Going {
+            head: self.head,
+            tokens: &self.routed.tokens,
+            led: self.asking.led_service().map(|led| led.0),
+            by_client: self.routed.by_client(),
+        }
     }
 
     /// Whether the tokens of the request are good at an endpoint.
     fn admits(&self, to: &Try) -> bool {
-        let destination = &to.chosen.destination;
-        let sent = (self.head, self.plan.is_clients_own);
-        let to_there = (&**destination, self.led());
-        at_endpoint(&to.view, to_there, &self.plan.tokens, sent).is_ok()
+        let admitted = self.going().at_endpoint(&to.view, &to.chosen.destination);
+        admitted.is_ok()
     }
 
     /// The same endpoint after a wait, or another one if more is known by now.
@@ -243,7 +249,7 @@ impl Sending<'_> {
 
     /// How much time it has.
     fn clock(&self) -> Clock<'_> {
-        Clock::new(self.plan.time, self.body.as_ref())
+        Clock::new(self.routed.time, self.body.as_ref())
     }
 
     /// One try, to the head of the answer.
@@ -253,10 +259,7 @@ impl Sending<'_> {
         began: Instant,
         told: Option<Told>,
     ) -> Result<(Response<Incoming>, Lease), TryError> {
-        let destination = &to.chosen.destination;
-        let sent = (self.head, self.plan.is_clients_own);
-        let to_there = (&**destination, self.led());
-        let admitted = at_endpoint(&to.view, to_there, &self.plan.tokens, sent);
+        let admitted = self.going().at_endpoint(&to.view, &to.chosen.destination);
         let admitted = admitted.map_err(|fault| TryError::Refused(Box::new(fault)))?;
         let head = admitted.as_deref().unwrap_or(self.head);
         let asks = AtomicBool::new(false);
@@ -318,7 +321,7 @@ impl Sending<'_> {
     fn version(&self, view: &View, head: &Parts) -> Version {
         match self.plan.switches {
             true => Version::Http1,
-            false => form::version(view, &self.plan.to, head),
+            false => form::version(view, &self.routed.to, head),
         }
     }
 
@@ -329,7 +332,7 @@ impl Sending<'_> {
 
     /// What the route says about retries.
     fn retry(&self) -> Option<&Retry> {
-        self.plan.rule.as_ref()?.model.retry.as_ref()
+        self.routed.met()?.rule.model.retry.as_ref()
     }
 
     /// How far the client's request has come.
@@ -383,7 +386,7 @@ impl Sending<'_> {
         let protocol = headers.get(UPGRADE).filter(|_| switches).cloned();
         headers::take_back(headers);
         headers.extend(protocol.map(|protocol| (UPGRADE, protocol)));
-        if let Some(session) = &self.plan.session {
+        if let Some(session) = self.routed.session() {
             session.keep(response.headers_mut(), &chosen.chosen.destination);
         }
         let due = self.clock().due(tried);
