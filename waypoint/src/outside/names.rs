@@ -23,6 +23,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use tokio::sync::mpsc::error::SendError;
 use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio::task::AbortHandle;
 
@@ -255,61 +256,108 @@ async fn follow(
     used: Arc<Use>,
     tell: mpsc::Sender<Answer>,
 ) {
-    let mut told: Option<Vec<IpAddr>> = None;
-    let mut retry = RETRY.0;
-    let mut failing = false;
-    let mut untold = false;
-    let mut _present: Vec<Presence> = Vec::new();
+    let mut followed = Followed::new(proxy, name, tell);
     loop {
-        let wait = match asker.ask(&name).await {
+        let wait = match asker.ask(&followed.name).await {
             Ok(addresses) => {
-                proxy.lookups.note(true);
-                if failing {
-                    tracing::info!(%name, "the name of an outside host is resolved again");
-                }
-                (failing, retry) = (false, RETRY.0);
-                if told.as_ref() != Some(&addresses) {
-                    // Who is there has to be known before anybody goes there.
-                    let (known, kept) = present(&proxy, &addresses).await;
-                    let is_whole = known.len() == addresses.len();
-                    if untold == is_whole {
-                        untold = !is_whole;
-                        tell_of_untold(&name, untold);
-                    }
-                    if !known.is_empty() && told.as_ref() != Some(&known) {
-                        _present = kept;
-                        tell_who_is_not(&proxy, &name, &known);
-                        let answer = Answer {
-                            name: Arc::clone(&name),
-                            addresses: known.clone(),
-                        };
-                        if tell.send(answer).await.is_err() {
-                            return;
-                        }
-                        told = Some(known);
-                    }
+                followed.is_resolved();
+                if followed.leads_to(&addresses).await.is_err() {
+                    return;
                 }
                 REFRESH.0
             }
-            Err(error) => {
-                proxy.lookups.note(false);
-                if !failing {
-                    let known = told.as_ref().map_or(0, Vec::len);
-                    tracing::warn!(%name, %error, known, "the name of an outside host cannot be resolved; what is known of it stays");
-                }
-                failing = true;
-                let wait = retry;
-                retry = (retry * 2).min(RETRY.1);
-                wait
-            }
+            Err(error) => followed.failed(&error),
         };
         tokio::time::sleep(wait.mul_f64(rand::random_range(0.8..=1.0))).await;
-        if !failing && !untold && !used.was_used() {
+        if followed.is_well() && !used.was_used() {
             // Whichever comes first.
             tokio::time::timeout(REFRESH.1, used.wake.notified())
                 .await
                 .ok();
         }
+    }
+}
+
+/// One name, and what is known of it.
+struct Followed {
+    proxy: Arc<Proxy>,
+    name: Arc<str>,
+    tell: mpsc::Sender<Answer>,
+    told: Option<Vec<IpAddr>>,
+    /// Of an address it is not known who is there.
+    untold: bool,
+    failing: bool,
+    /// How long to wait after the next failure.
+    retry: Duration,
+    /// While this is kept, changes of who is there are told.
+    _present: Vec<Presence>,
+}
+
+impl Followed {
+    fn new(proxy: Arc<Proxy>, name: Arc<str>, tell: mpsc::Sender<Answer>) -> Self {
+        Self {
+            proxy,
+            name,
+            tell,
+            told: None,
+            untold: false,
+            failing: false,
+            retry: RETRY.0,
+            _present: Vec::new(),
+        }
+    }
+
+    /// Whether all is known that there is to know.
+    fn is_well(&self) -> bool {
+        !self.failing && !self.untold
+    }
+
+    /// The resolver has answered.
+    fn is_resolved(&mut self) {
+        self.proxy.lookups.note(true);
+        if self.failing {
+            tracing::info!(name = %self.name, "the name of an outside host is resolved again");
+        }
+        (self.failing, self.retry) = (false, RETRY.0);
+    }
+
+    /// It leads there, of which the owner of the view is told what is new; an error if that has gone.
+    async fn leads_to(&mut self, addresses: &[IpAddr]) -> Result<(), SendError<Answer>> {
+        if self.told.as_deref() == Some(addresses) {
+            return Ok(());
+        }
+        // Who is there has to be known before anybody goes there.
+        let (known, kept) = present(&self.proxy, addresses).await;
+        let untold = known.len() < addresses.len();
+        if self.untold != untold {
+            self.untold = untold;
+            tell_of_untold(&self.name, untold);
+        }
+        if known.is_empty() || self.told.as_ref() == Some(&known) {
+            return Ok(());
+        }
+        self._present = kept;
+        tell_who_is_not(&self.proxy, &self.name, &known);
+        let answer = Answer {
+            name: Arc::clone(&self.name),
+            addresses: known.clone(),
+        };
+        self.tell.send(answer).await?;
+        self.told = Some(known);
+        Ok(())
+    }
+
+    /// The resolver has failed: how long to wait.
+    fn failed(&mut self, error: &io::Error) -> Duration {
+        self.proxy.lookups.note(false);
+        if !self.failing {
+            let known = self.told.as_ref().map_or(0, Vec::len);
+            tracing::warn!(name = %self.name, %error, known, "the name of an outside host cannot be resolved; what is known of it stays");
+        }
+        self.failing = true;
+        let wait = self.retry;
+        self.retry = (wait * 2).min(RETRY.1);
+        wait
     }
 }
 
