@@ -15,6 +15,8 @@
 //! 8. [`record::Record`]: written when the last byte of the answer has gone by, or of the connection
 //!    that goes on with another protocol ([`switch`])
 //!
+//! What is known of a request by each of these stages is a type of [`plan`].
+//!
 //! Refusals go the same way: [`local`] makes the answer, and it is recorded like any other.
 
 pub(crate) mod authenticate;
