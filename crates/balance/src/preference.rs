@@ -12,7 +12,7 @@
 
 use std::sync::Arc;
 
-use ambit_model::LoadBalancing;
+use ambit_model::{LoadBalancing, LoadBalancingMode};
 
 use crate::place::Place;
 
@@ -21,10 +21,6 @@ mod setting;
 use setting::Pattern;
 pub use setting::{Distribute, LocalitySetting, RegionFailover};
 
-/// `LoadBalancing.Mode`: only endpoints that share every preferred scope.
-const STRICT: i32 = 1;
-/// `LoadBalancing.Mode`: the endpoints that share the most.
-const FAILOVER: i32 = 2;
 /// Ranks by locality: of subzone, zone, region, the region to go to, all others.
 const BY_LOCALITY: usize = 5;
 
@@ -74,12 +70,16 @@ struct Part {
 impl Preference {
     /// What a service prefers, for a caller in this place.
     pub fn new(balancing: &LoadBalancing, own: Place) -> Self {
-        if !matches!(balancing.mode, STRICT | FAILOVER) {
-            return Self::default();
-        }
+        let strict = match balancing.mode {
+            LoadBalancingMode::Strict => true,
+            LoadBalancingMode::Failover => false,
+            LoadBalancingMode::Unspecified | LoadBalancingMode::Passthrough => {
+                return Self::default();
+            }
+        };
         let rule = Rule::Scopes {
             scopes: balancing.routing_preference.clone(),
-            strict: balancing.mode == STRICT,
+            strict,
         };
         Self { own, rule }
     }

@@ -13,7 +13,9 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use ambit_model::{Endpoints, Health, LoadBalancing, Mesh, Service, TunnelProtocol, Workload};
+use ambit_model::{
+    Endpoints, Health, LoadBalancing, LoadBalancingMode, Mesh, Service, TunnelProtocol, Workload,
+};
 
 use crate::plan::OutboundQuery;
 
@@ -247,15 +249,12 @@ fn is_named(workload: &Workload) -> bool {
         && workload.protocol == TunnelProtocol::None
 }
 
-/// `LoadBalancing.Mode`: only endpoints that share every preferred place.
-const STRICT: i32 = 1;
-/// `LoadBalancing.Mode`: the endpoints that share the most.
-const FAILOVER: i32 = 2;
-/// `LoadBalancing.Mode`: no endpoint is picked, the destination is kept.
-pub(crate) const PASSTHROUGH: i32 = 3;
-
 fn prefers_places(balancing: &LoadBalancing) -> bool {
-    matches!(balancing.mode, STRICT | FAILOVER) && !balancing.routing_preference.is_empty()
+    let prefers = match balancing.mode {
+        LoadBalancingMode::Strict | LoadBalancingMode::Failover => true,
+        LoadBalancingMode::Unspecified | LoadBalancingMode::Passthrough => false,
+    };
+    prefers && !balancing.routing_preference.is_empty()
 }
 
 /// How many of the preferred places an endpoint shares with the client, counted until the first
@@ -269,7 +268,7 @@ fn nearness(balancing: &LoadBalancing, source: &Workload, endpoint: &Workload) -
         .iter()
         .take_while(|scope| shares(**scope, source, endpoint))
         .count();
-    (balancing.mode != STRICT || shared == preference.len()).then_some(shared)
+    (balancing.mode != LoadBalancingMode::Strict || shared == preference.len()).then_some(shared)
 }
 
 /// Whether both are in the same place of this `LoadBalancing.Scope`. A scope that is not known is

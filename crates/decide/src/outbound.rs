@@ -25,11 +25,13 @@ mod waypoint;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use ambit_model::{Mesh, Service, ServicePort, SpiffeId, Target, TunnelProtocol, Workload};
+use ambit_model::{
+    LoadBalancingMode, Mesh, Service, ServicePort, SpiffeId, Target, TunnelProtocol, Workload,
+};
 
 pub use self::named::resolved;
 use self::waypoint::Bound;
-use crate::balance::{self, PASSTHROUGH, Wanted};
+use crate::balance::{self, Wanted};
 use crate::egress::EgressMode;
 use crate::plan::{OutboundPlan, OutboundQuery};
 use crate::refusal::{Reason, Refusal};
@@ -106,7 +108,7 @@ fn to_service<T: Trace>(
     if let Some(waypoint) = &service.waypoint {
         return waypoint::pass(mesh, query, Bound::Service(service), waypoint, trace);
     }
-    if service.load_balancing.mode == PASSTHROUGH {
+    if service.load_balancing.mode == LoadBalancingMode::Passthrough {
         trace.note(|| Step::of("service", name, "has no endpoints: the destination is kept"));
         return match mesh.workload_at(query.destination.ip(), query.destination.port()) {
             Some(workload) => to_workload(mesh, query, workload, Some(service), trace),

@@ -50,7 +50,8 @@ pub use route::{
 };
 pub use same::Same;
 pub use service::{
-    AppProtocol, IpFamilies, LoadBalancing, PortMapping, Service, ServicePort, Visibility,
+    AppProtocol, IpFamilies, LoadBalancing, LoadBalancingMode, PortMapping, Service, ServicePort,
+    Visibility,
 };
 pub use spiffe::{SpiffeId, SpiffeIdError, TrustDomain};
 pub use telemetry::{

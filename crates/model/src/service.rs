@@ -122,12 +122,26 @@ pub enum AppProtocol {
 pub struct LoadBalancing {
     /// Localities to prefer or insist on, most specific last (`LoadBalancing.Scope` numbers).
     pub routing_preference: Vec<i32>,
-    /// Mode number of `LoadBalancing.Mode`: 0 unspecified, 1 strict, 2 failover, 3 passthrough.
-    pub mode: i32,
+    /// What the preference means.
+    pub mode: LoadBalancingMode,
     /// True if unhealthy endpoints may be picked (`publishNotReadyAddresses`).
     pub allow_unhealthy: bool,
     /// True if a client is to stay with one endpoint while it can be picked (`sessionAffinity`).
     pub session_affinity: bool,
+}
+
+/// What the localities that a service prefers mean.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum LoadBalancingMode {
+    /// Nothing; so does a value that this version does not know.
+    #[default]
+    Unspecified,
+    /// Only endpoints that share every preferred locality are picked.
+    Strict,
+    /// The endpoints that share the most are.
+    Failover,
+    /// No endpoint is picked: the client's destination is kept.
+    Passthrough,
 }
 
 /// Address families that a service serves.

@@ -4,7 +4,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use ambit_model::{
-    AppProtocol, IpFamilies, LoadBalancing, NetworkAddress, PortMapping, ServiceName, Visibility,
+    AppProtocol, IpFamilies, LoadBalancing, LoadBalancingMode, NetworkAddress, PortMapping,
+    ServiceName, Visibility,
 };
 
 use super::waypoint::{Bound, waypoint};
@@ -21,9 +22,6 @@ const ZONE: i32 = 2;
 const SUBZONE: i32 = 3;
 const NODE: i32 = 4;
 const NETWORK: i32 = 6;
-/// `LoadBalancing.Mode` numbers of `istio.workload`.
-const STRICT: i32 = 1;
-const FAILOVER: i32 = 2;
 
 pub(super) fn translate(inputs: &Inputs<'_>, key: &ObjectKey) -> Option<ambit_model::Service> {
     let service = inputs
@@ -142,7 +140,7 @@ fn nearness(service: &Service) -> LoadBalancing {
     if service.spec.internal_traffic_policy.as_deref() == Some("Local") {
         return LoadBalancing {
             routing_preference: vec![NODE],
-            mode: STRICT,
+            mode: LoadBalancingMode::Strict,
             allow_unhealthy,
             ..LoadBalancing::default()
         };
@@ -164,7 +162,7 @@ fn nearness(service: &Service) -> LoadBalancing {
     }
     LoadBalancing {
         routing_preference,
-        mode: FAILOVER,
+        mode: LoadBalancingMode::Failover,
         allow_unhealthy,
         ..LoadBalancing::default()
     }

@@ -24,8 +24,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use ambit_model::{
-    AppProtocol, IpFamilies, LoadBalancing, NetworkAddress, PortMapping, Service, ServiceName,
-    ServicePort, Visibility, Workload,
+    AppProtocol, IpFamilies, LoadBalancing, LoadBalancingMode, NetworkAddress, PortMapping,
+    Service, ServiceName, ServicePort, Visibility, Workload,
 };
 
 use super::waypoint::{Bound, waypoint};
@@ -44,9 +44,6 @@ pub use self::findings::{
     findings as entry_findings, of_workload_entry as workload_entry_findings,
 };
 use self::names::service_of;
-
-/// `LoadBalancing.Mode` of `istio.workload` by which the destination of a connection is kept.
-const PASSTHROUGH: i32 = 3;
 
 /// What a service entry comes to.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -191,7 +188,10 @@ fn of_host(inputs: &Inputs<'_>, key: &ObjectKey, entry: &ServiceEntry, host: &Ar
         };
         (address, block.prefix_len())
     });
-    let mode = if way == Way::Kept { PASSTHROUGH } else { 0 };
+    let mode = match way == Way::Kept {
+        true => LoadBalancingMode::Passthrough,
+        false => LoadBalancingMode::Unspecified,
+    };
     let waypoint = waypoint(inputs, Bound::Service, &entry.metadata, &key.namespace);
     // Without an address it is nobody's question, and goes on as if nobody had written it.
     let is_left = way == Way::Named && waypoint.is_none();

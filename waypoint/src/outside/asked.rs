@@ -17,7 +17,8 @@ use ambit_decide::{Reason, Refusal};
 use ambit_kit::clock;
 use ambit_kit::sources::Sources;
 use ambit_model::{
-    Health, Locality, Service, ServiceName, TunnelProtocol, Workload, WorkloadType, WorkloadUid,
+    Health, LoadBalancingMode, Locality, Service, ServiceName, TunnelProtocol, Workload,
+    WorkloadType, WorkloadUid,
 };
 use parking_lot::Mutex;
 use tokio::sync::Mutex as Turn;
@@ -45,8 +46,6 @@ const AT_ONCE: usize = 64;
 const OF_ONE: usize = 4;
 /// How long a request waits until its client may have one more host resolved.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// `LoadBalancing.Mode`: the client's destination is kept.
-const PASSTHROUGH: i32 = 3;
 
 /// How the names of such endpoints begin: no cluster has none.
 const OURS: &str = "/networking.istio.io/ServiceEntry/";
@@ -126,7 +125,7 @@ pub(crate) async fn find(
     let Some(service) = view.mesh.service(name) else {
         return Ok(None);
     };
-    if service.load_balancing.mode == PASSTHROUGH {
+    if service.load_balancing.mode == LoadBalancingMode::Passthrough {
         return kept(proxy, call, service, *port).await.map(Some);
     }
     if !is_by_host(view, target) || crate::endpoint::is_of_another(view, service) {

@@ -4,14 +4,14 @@ use ambit_balance::{
     Algorithm, Distribute, Hashing, LocalitySetting, Place, PoolLimits, Preference, RegionFailover,
     RetryLimits, Settings,
 };
-use ambit_model::{Balancing, ConnectionPolicy, HashTable, LocalityPolicy, Service, TrafficPolicy};
+use ambit_model::{
+    Balancing, ConnectionPolicy, HashTable, LoadBalancingMode, LocalityPolicy, Service,
+    TrafficPolicy,
+};
 
 /// Largest ring and table that are made: each subset of each port has one of its own, and who writes a
 /// rule is not who pays for the memory.
 const LARGEST: (u32, u32) = (1 << 16, 131_071);
-
-/// `LoadBalancing.Mode`: only endpoints that share every preferred scope.
-const STRICT: i32 = 1;
 
 /// How endpoints are picked.
 pub(super) fn of(service: &Service, policy: &TrafficPolicy, place: &Place) -> Settings {
@@ -37,7 +37,7 @@ pub(super) fn of(service: &Service, policy: &TrafficPolicy, place: &Place) -> Se
 fn decides(service: &Service, given: &LocalityPolicy) -> bool {
     let own = &service.load_balancing;
     let says_something = *given != LocalityPolicy::default();
-    own.mode != STRICT && (says_something || own.routing_preference.is_empty())
+    own.mode != LoadBalancingMode::Strict && (says_something || own.routing_preference.is_empty())
 }
 
 fn algorithm(balancing: &Balancing) -> Algorithm {

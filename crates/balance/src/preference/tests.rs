@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
-use ambit_model::{LoadBalancing, Locality};
+use ambit_model::LoadBalancingMode::{Failover, Passthrough, Strict, Unspecified};
+use ambit_model::{LoadBalancing, LoadBalancingMode, Locality};
 
 use super::{Distribute, LocalitySetting, Preference, RegionFailover};
 use crate::place::Place;
@@ -21,7 +22,7 @@ fn place(text: &str) -> Place {
     }
 }
 
-fn preference(scopes: &[i32], mode: i32) -> Preference {
+fn preference(scopes: &[i32], mode: LoadBalancingMode) -> Preference {
     let balancing = LoadBalancing {
         routing_preference: scopes.to_vec(),
         mode,
@@ -31,26 +32,26 @@ fn preference(scopes: &[i32], mode: i32) -> Preference {
 }
 
 /// Scopes, then mode, then the endpoint's place, then its rank.
-const RANKS: &[(&[i32], i32, &str, Option<usize>)] = &[
-    (&[], 2, "x/x/x/x/x/x", Some(0)),
-    (&[], 1, "x/x/x/x/x/x", Some(0)),
+const RANKS: &[(&[i32], LoadBalancingMode, &str, Option<usize>)] = &[
+    (&[], Failover, "x/x/x/x/x/x", Some(0)),
+    (&[], Strict, "x/x/x/x/x/x", Some(0)),
     // Failover: shared scopes count up to the first that is not shared.
-    (&[1, 2, 3], 2, "r/z/s/x/x/x", Some(0)),
-    (&[1, 2, 3], 2, "r/z/x/x/x/x", Some(1)),
-    (&[1, 2, 3], 2, "r/x/s/x/x/x", Some(2)),
-    (&[1, 2, 3], 2, "x/z/s/n/c/w", Some(3)),
-    (&[6, 5, 1, 2, 4], 2, "r/z/x/x/c/w", Some(1)),
+    (&[1, 2, 3], Failover, "r/z/s/x/x/x", Some(0)),
+    (&[1, 2, 3], Failover, "r/z/x/x/x/x", Some(1)),
+    (&[1, 2, 3], Failover, "r/x/s/x/x/x", Some(2)),
+    (&[1, 2, 3], Failover, "x/z/s/n/c/w", Some(3)),
+    (&[6, 5, 1, 2, 4], Failover, "r/z/x/x/c/w", Some(1)),
     // Strict: all of them or nothing.
-    (&[4], 1, "x/x/x/n/x/x", Some(0)),
-    (&[4], 1, "r/z/s/x/c/w", None),
-    (&[5, 6], 1, "x/x/x/x/c/w", Some(0)),
-    (&[5, 6], 1, "r/z/s/n/c/x", None),
+    (&[4], Strict, "x/x/x/n/x/x", Some(0)),
+    (&[4], Strict, "r/z/s/x/c/w", None),
+    (&[5, 6], Strict, "x/x/x/x/c/w", Some(0)),
+    (&[5, 6], Strict, "r/z/s/n/c/x", None),
     // A scope that is not known is never shared.
-    (&[1, 9], 2, "r/z/s/n/c/w", Some(1)),
-    (&[9], 1, "r/z/s/n/c/w", None),
+    (&[1, 9], Failover, "r/z/s/n/c/w", Some(1)),
+    (&[9], Strict, "r/z/s/n/c/w", None),
     // Other modes have no preference.
-    (&[1], 0, "x/x/x/x/x/x", Some(0)),
-    (&[1], 3, "x/x/x/x/x/x", Some(0)),
+    (&[1], Unspecified, "x/x/x/x/x/x", Some(0)),
+    (&[1], Passthrough, "x/x/x/x/x/x", Some(0)),
 ];
 
 #[test]
@@ -60,7 +61,7 @@ fn ranks_are_the_scopes_that_are_not_shared() {
         let found = preference.rank(&place(endpoint));
         assert_eq!(
             found, *rank,
-            "{endpoint} by scopes {scopes:?} in mode {mode}"
+            "{endpoint} by scopes {scopes:?} in mode {mode:?}"
         );
         assert!(found.is_none_or(|rank| rank < preference.ranks()));
     }
@@ -119,7 +120,7 @@ fn failover_goes_by_subzone_zone_region_and_the_region_that_is_named() {
     assert_ranks(&to_y, &[("y/z/s", Some(3)), ("x/z/s", Some(4))]);
     let others = Preference::by_locality(&setting, place("p/z/s"));
     assert_ranks(&others, &[("y/z/s", Some(3)), ("x/z/s", Some(3))]);
-    assert!(to_y.minds_illness() && !preference(&[1], 2).minds_illness());
+    assert!(to_y.minds_illness() && !preference(&[1], Failover).minds_illness());
 }
 
 #[test]

@@ -1,7 +1,10 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use ambit_model::{Health, LoadBalancing, Locality};
+use ambit_model::LoadBalancingMode::{Failover, Strict, Unspecified};
+use ambit_model::{Health, LoadBalancing, LoadBalancingMode, Locality};
+use proptest::prelude::Strategy;
+use proptest::sample::select;
 
 use super::{Change, EndpointSet, Shortage};
 use crate::endpoint::Endpoint;
@@ -52,13 +55,18 @@ fn unhealthy(key: u32, place: &str) -> Endpoint<u32, ()> {
 }
 
 /// Prefers region, then zone; this caller is in zone `a`.
-fn by_zone(mode: i32) -> Settings {
+fn by_zone(mode: LoadBalancingMode) -> Settings {
     let balancing = LoadBalancing {
         routing_preference: vec![1, 2],
         mode,
         ..LoadBalancing::default()
     };
     Settings::of(&balancing, zone("a"))
+}
+
+/// Those by which endpoints are picked.
+fn modes() -> impl Strategy<Value = LoadBalancingMode> {
+    select(vec![Unspecified, Failover, Strict])
 }
 
 fn set(settings: Settings, endpoints: Vec<Endpoint<u32, ()>>) -> EndpointSet<u32, ()> {
@@ -82,7 +90,7 @@ fn picked(set: &EndpointSet<u32, ()>, tried: &[u32]) -> Result<u32, Shortage> {
 
 #[test]
 fn nearer_endpoints_go_first_and_farther_ones_after_a_failure() {
-    let set = set(by_zone(2), vec![endpoint(1, "b"), endpoint(2, "a")]);
+    let set = set(by_zone(Failover), vec![endpoint(1, "b"), endpoint(2, "a")]);
     assert_eq!(picked(&set, &[]), Ok(2));
     assert_eq!(picked(&set, &[2]), Ok(1));
     assert_eq!(picked(&set, &[2, 1]), Ok(2), "all were tried");
@@ -103,7 +111,7 @@ fn a_retry_does_not_go_back_to_where_it_was_though_all_others_are_busy() {
 
 #[test]
 fn a_nearer_endpoint_that_falls_ill_gives_way_and_comes_back() {
-    let mut set = set(by_zone(2), vec![endpoint(1, "b"), endpoint(2, "a")]);
+    let mut set = set(by_zone(Failover), vec![endpoint(1, "b"), endpoint(2, "a")]);
     set.apply([Change::Put(unhealthy(2, "a"))], Instant::now());
     assert_eq!(picked(&set, &[]), Ok(1));
     set.apply([Change::Put(endpoint(2, "a"))], Instant::now());
@@ -113,7 +121,7 @@ fn a_nearer_endpoint_that_falls_ill_gives_way_and_comes_back() {
 #[test]
 fn a_shortage_says_what_there_is() {
     let there = vec![unhealthy(1, "a"), unhealthy(2, "b"), endpoint(3, "b")];
-    let mut set = set(by_zone(1), there);
+    let mut set = set(by_zone(Strict), there);
     let shortage = set.pick(&ask(0, &[])).unwrap_err();
     assert_eq!(
         shortage.to_string(),
@@ -122,7 +130,7 @@ fn a_shortage_says_what_there_is() {
     );
     let settings = Settings {
         allow_unhealthy: true,
-        ..by_zone(1)
+        ..by_zone(Strict)
     };
     set.configure(settings, Instant::now());
     assert_eq!(picked(&set, &[]), Ok(1));
@@ -131,17 +139,17 @@ fn a_shortage_says_what_there_is() {
 #[test]
 fn a_session_stays_with_an_endpoint_that_may_be_picked() {
     let there = vec![endpoint(1, "a"), endpoint(2, "b"), unhealthy(3, "a")];
-    let failover = set(by_zone(2), there.clone());
+    let failover = set(by_zone(Failover), there.clone());
     let this = |set: &EndpointSet<u32, ()>, key| set.pick_this(&key).map(|p| p.endpoint().key);
     assert_eq!(this(&failover, 2), Some(2), "though another is nearer");
     assert_eq!(this(&failover, 3), None, "unhealthy");
     assert_eq!(this(&failover, 4), None, "not known");
-    assert_eq!(this(&set(by_zone(1), there), 2), None, "too far");
+    assert_eq!(this(&set(by_zone(Strict), there), 2), None, "too far");
 }
 
 #[test]
 fn requests_count_through_every_change_of_their_endpoint() {
-    let mut set = set(by_zone(2), vec![endpoint(1, "a")]);
+    let mut set = set(by_zone(Failover), vec![endpoint(1, "a")]);
     let before = set.clone();
     let pick = set.pick(&ask(0, &[])).unwrap();
     let changes = [endpoint(1, "b"), unhealthy(1, "b"), endpoint(1, "a")];

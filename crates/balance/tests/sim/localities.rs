@@ -4,7 +4,7 @@ use ambit_balance::{
     Algorithm, Change, Distribute, Ejection, Endpoint, Hashing, LocalitySetting, Outcome, Place,
     Preference, Settings, stable_hash,
 };
-use ambit_model::{Health, LoadBalancing, Locality, OutlierPolicy};
+use ambit_model::{Health, LoadBalancing, LoadBalancingMode, Locality, OutlierPolicy};
 
 use crate::traffic::{Server, Traffic, is_share, server};
 
@@ -179,7 +179,7 @@ fn failover_needs_no_detection() {
 fn a_services_own_preference_is_weakened_by_ejections_only() {
     let balancing = LoadBalancing {
         routing_preference: vec![1],
-        mode: 2,
+        mode: LoadBalancingMode::Failover,
         ..LoadBalancing::default()
     };
     let settings = settings(Preference::new(&balancing, place("a")));

@@ -223,22 +223,23 @@ fn a_preference_picks_the_nearest_and_a_strict_one_nothing_else() {
             .collect::<Vec<_>>()
     };
     let (source, all) = places();
+    use LoadBalancingMode::{Failover, Strict, Unspecified};
     let everyone: &[&str] = &["far", "node", "region", "zone"];
     /// Mode, preference, endpoints that are gone, endpoints that share.
-    type Case<'a> = (i32, &'a [i32], &'a [&'a str], &'a [&'a str]);
+    type Case<'a> = (LoadBalancingMode, &'a [i32], &'a [&'a str], &'a [&'a str]);
     let cases: [Case<'_>; 12] = [
-        (FAILOVER, &near, &[], &["node"]),
-        (FAILOVER, &near, &["node"], &["zone"]),
-        (FAILOVER, &near, &["node", "zone"], &["region"]),
-        (FAILOVER, &near, &["node", "zone", "region"], &["far"]),
-        (FAILOVER, &[region], &[], &["node", "region", "zone"]),
-        (FAILOVER, &[unknown, node], &[], everyone),
-        (FAILOVER, &[], &[], everyone),
-        (STRICT, &near, &[], &["node"]),
-        (STRICT, &near, &["node"], &[]),
-        (STRICT, &[node], &[], &["far", "node"]),
-        (STRICT, &[unknown], &[], &[]),
-        (0, &near, &[], everyone),
+        (Failover, &near, &[], &["node"]),
+        (Failover, &near, &["node"], &["zone"]),
+        (Failover, &near, &["node", "zone"], &["region"]),
+        (Failover, &near, &["node", "zone", "region"], &["far"]),
+        (Failover, &[region], &[], &["node", "region", "zone"]),
+        (Failover, &[unknown, node], &[], everyone),
+        (Failover, &[], &[], everyone),
+        (Strict, &near, &[], &["node"]),
+        (Strict, &near, &["node"], &[]),
+        (Strict, &[node], &[], &["far", "node"]),
+        (Strict, &[unknown], &[], &[]),
+        (Unspecified, &near, &[], everyone),
     ];
     for (mode, preference, gone, expected) in cases {
         let mut web = service("web", &["10.96.0.1"]);
@@ -263,7 +264,7 @@ fn the_other_places_are_network_cluster_and_subzone() {
     ];
     for (scope, go) in moves {
         let mut web = service("web", &["10.96.0.1"]);
-        web.load_balancing.mode = STRICT;
+        web.load_balancing.mode = LoadBalancingMode::Strict;
         web.load_balancing.routing_preference = vec![scope];
         let mut endpoints = [pod("a", "10.0.0.1"), pod("b", "10.0.0.2")];
         go(&mut endpoints[1]);
@@ -329,7 +330,7 @@ fn a_refusal_for_want_of_endpoints_counts_what_is_missing() {
         node: "node-2".into(),
         ..pod("d", "10.0.0.4")
     };
-    web.load_balancing.mode = STRICT;
+    web.load_balancing.mode = LoadBalancingMode::Strict;
     web.load_balancing.routing_preference = vec![4];
     let mesh = mesh([unhealthy, portless, unreachable, far], [web], []);
     let (source, destination) = (client(), addr("10.96.0.1:80"));

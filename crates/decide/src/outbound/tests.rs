@@ -237,7 +237,7 @@ fn an_address_of_several_workloads_is_reached_in_plaintext_only_if_all_take_it()
 #[test]
 fn a_service_that_keeps_the_destination_still_honours_the_workload_there() {
     let mut shop = Shop::default();
-    shop.web_service.load_balancing.mode = PASSTHROUGH;
+    shop.web_service.load_balancing.mode = LoadBalancingMode::Passthrough;
     shop.egress = EgressMode::RegistryOnly;
     let service = Some(Arc::new(shop.web_service.clone()));
     let kept = OutboundPlan::Passthrough {

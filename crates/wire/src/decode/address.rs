@@ -5,9 +5,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use ambit_model::{
-    AppProtocol, GatewayAddress, Health, IpFamilies, LoadBalancing, Locality, NetworkAddress,
-    PolicyName, PortMapping, Service, ServiceName, ServicePort, ServiceTraffic, SpiffeId,
-    TunnelProtocol, Visibility, Workload, WorkloadType, WorkloadUid,
+    AppProtocol, GatewayAddress, Health, IpFamilies, LoadBalancing, LoadBalancingMode, Locality,
+    NetworkAddress, PolicyName, PortMapping, Service, ServiceName, ServicePort, ServiceTraffic,
+    SpiffeId, TunnelProtocol, Visibility, Workload, WorkloadType, WorkloadUid,
 };
 use prost::Message;
 
@@ -147,7 +147,14 @@ pub fn service_from_wire(message: wire::Service) -> Result<Service, DecodeError>
         },
         load_balancing: LoadBalancing {
             routing_preference: balancing.routing_preference,
-            mode: balancing.mode,
+            mode: match wire::load_balancing::Mode::try_from(balancing.mode) {
+                Ok(wire::load_balancing::Mode::Strict) => LoadBalancingMode::Strict,
+                Ok(wire::load_balancing::Mode::Failover) => LoadBalancingMode::Failover,
+                Ok(wire::load_balancing::Mode::Passthrough) => LoadBalancingMode::Passthrough,
+                Ok(wire::load_balancing::Mode::UnspecifiedMode) | Err(_) => {
+                    LoadBalancingMode::Unspecified
+                }
+            },
             allow_unhealthy: balancing.health_policy
                 == i32::from(wire::load_balancing::HealthPolicy::AllowAll),
             session_affinity: extension.session_affinity,

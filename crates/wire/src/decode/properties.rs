@@ -203,7 +203,7 @@ prop_compose! {
     fn service()(
         name in service_name(), short_name in anything(), vips in vec(vip(), 0..3),
         ports in vec(service_port(), 0..3), sans in vec((word(), word(), word()), 0..3),
-        waypoint in option::of(gateway()), routing_preference in vec(0..9i32, 0..3), mode in 0..5i32,
+        waypoint in option::of(gateway()), routing_preference in vec(0..9i32, 0..3), mode in prop_oneof![Just(LoadBalancingMode::Unspecified), Just(LoadBalancingMode::Strict), Just(LoadBalancingMode::Failover), Just(LoadBalancingMode::Passthrough)],
         allow_unhealthy in any::<bool>(), session_affinity in any::<bool>(),
         ip_families in prop_oneof![Just(IpFamilies::Automatic), Just(IpFamilies::Ipv4Only), Just(IpFamilies::Ipv6Only), Just(IpFamilies::Dual)],
         traffic in option::of(traffic()),

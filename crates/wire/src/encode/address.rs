@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use ambit_model::{
-    AppProtocol, GatewayAddress, Health, IpFamilies, LoadBalancing, NetworkAddress, PolicyName,
-    PortMapping, Service, TunnelProtocol, Visibility, Workload, WorkloadType,
+    AppProtocol, GatewayAddress, Health, IpFamilies, LoadBalancing, LoadBalancingMode,
+    NetworkAddress, PolicyName, PortMapping, Service, TunnelProtocol, Visibility, Workload,
+    WorkloadType,
 };
 use prost::Message;
 
@@ -102,7 +103,13 @@ pub fn service_to_wire(service: &Service) -> wire::Address {
 fn load_balancing(balancing: &LoadBalancing) -> Option<wire::LoadBalancing> {
     let message = wire::LoadBalancing {
         routing_preference: balancing.routing_preference.clone(),
-        mode: balancing.mode,
+        mode: match balancing.mode {
+            LoadBalancingMode::Unspecified => wire::load_balancing::Mode::UnspecifiedMode,
+            LoadBalancingMode::Strict => wire::load_balancing::Mode::Strict,
+            LoadBalancingMode::Failover => wire::load_balancing::Mode::Failover,
+            LoadBalancingMode::Passthrough => wire::load_balancing::Mode::Passthrough,
+        }
+        .into(),
         health_policy: i32::from(balancing.allow_unhealthy),
     };
     (message != wire::LoadBalancing::default()).then_some(message)

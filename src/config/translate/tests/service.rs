@@ -1,6 +1,6 @@
 //! Services, their ports and how their endpoints are picked.
 
-use ambit_model::{AppProtocol, IpFamilies};
+use ambit_model::{AppProtocol, IpFamilies, LoadBalancingMode};
 use insta::assert_debug_snapshot;
 
 use super::{service, workload};
@@ -89,6 +89,7 @@ fn session_affinity_is_by_the_clients_address_or_not_at_all() {
 
 #[test]
 fn traffic_policies_become_preferences() {
+    use LoadBalancingMode::{Failover, Strict, Unspecified};
     let balancing = |spec: &str| {
         let folder = with_spec(spec);
         let balancing = service(&folder, "web.shop").load_balancing.clone();
@@ -98,37 +99,40 @@ fn traffic_policies_become_preferences() {
             balancing.allow_unhealthy,
         )
     };
-    assert_eq!(balancing(""), (0, vec![], false));
+    assert_eq!(balancing(""), (Unspecified, vec![], false));
     assert_eq!(
         balancing("publishNotReadyAddresses: true"),
-        (0, vec![], true)
+        (Unspecified, vec![], true)
     );
     assert_eq!(
         balancing("internalTrafficPolicy: Cluster"),
-        (0, vec![], false)
+        (Unspecified, vec![], false)
     );
     assert_eq!(
         balancing("internalTrafficPolicy: Local"),
-        (1, vec![4], false)
+        (Strict, vec![4], false)
     );
     assert_eq!(
         balancing("trafficDistribution: PreferClose"),
-        (2, vec![6, 1, 2, 3], false)
+        (Failover, vec![6, 1, 2, 3], false)
     );
     assert_eq!(
         balancing("trafficDistribution: PreferSameZone"),
-        (2, vec![6, 1, 2, 3], false)
+        (Failover, vec![6, 1, 2, 3], false)
     );
     assert_eq!(
         balancing("trafficDistribution: PreferSameNode"),
-        (2, vec![6, 1, 2, 3, 4], false)
+        (Failover, vec![6, 1, 2, 3, 4], false)
     );
     let both = "internalTrafficPolicy: Local, trafficDistribution: PreferClose";
-    assert_eq!(balancing(both), (1, vec![4], false));
+    assert_eq!(balancing(both), (Strict, vec![4], false));
     let annotated = with(
         "metadata: {name: web, namespace: shop, annotations: {networking.istio.io/traffic-distribution: PreferClose}}",
     );
-    assert_eq!(service(&annotated, "web.shop").load_balancing.mode, 2);
+    assert_eq!(
+        service(&annotated, "web.shop").load_balancing.mode,
+        Failover
+    );
 }
 
 #[test]

@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ambit_model::{
-    AppProtocol, PortMapping, Service, ServiceName, TunnelProtocol, Visibility, Workload,
+    AppProtocol, LoadBalancingMode, PortMapping, Service, ServiceName, TunnelProtocol, Visibility,
+    Workload,
 };
 
 use super::workload;
@@ -80,7 +81,7 @@ fn static_endpoints_are_reached_in_the_clear_by_their_ports() {
             ]
         );
         assert!(!service.canonical && !service.dynamic);
-        assert_eq!(service.load_balancing.mode, 0);
+        assert_eq!(service.load_balancing.mode, LoadBalancingMode::Unspecified);
     }
     let servers = servers(&folder);
     assert_eq!(
@@ -139,7 +140,7 @@ fn without_resolution_the_address_is_the_clients() {
             .unwrap()
             .load_balancing
             .mode,
-        3
+        LoadBalancingMode::Passthrough
     );
     assert!(servers(&folder).is_empty());
     // Without addresses there is a name to ask for.
@@ -149,7 +150,7 @@ fn without_resolution_the_address_is_the_clients() {
             .unwrap()
             .load_balancing
             .mode,
-        0
+        LoadBalancingMode::Unspecified
     );
     assert_eq!(
         &*servers(&folder)["shop/e/api.example.com"].hostname,

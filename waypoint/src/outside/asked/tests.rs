@@ -264,7 +264,7 @@ impl Stage {
         let mut stage = Self::new().await;
         let port = stage.listener.local_addr().unwrap().port();
         let mut block = Service::clone(&of_name("block.example.com", port));
-        block.load_balancing.mode = PASSTHROUGH;
+        block.load_balancing.mode = LoadBalancingMode::Passthrough;
         block.vips = vec![(address("127.0.0.0"), 8)];
         let block = Arc::new(block);
         stage.scene.apply(Change::PutService(Arc::clone(&block)));

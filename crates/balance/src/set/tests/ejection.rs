@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use ambit_model::LoadBalancingMode::Failover;
 use ambit_model::OutlierPolicy;
 
 use super::{ask, by_zone, endpoint, picked, set, unhealthy};
@@ -224,7 +225,7 @@ fn one_that_falls_ill_is_back_when_it_is_well_but_not_forgiven() {
 fn a_change_of_weight_or_place_leaves_it_ejected() {
     let settings = Settings {
         outliers: at_once(50, 0).outliers,
-        ..by_zone(2)
+        ..by_zone(Failover)
     };
     let (mut set, now) = (of(settings, 2), Instant::now());
     eject(&mut set, 0, now);

@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
+use ambit_model::LoadBalancingMode::Failover;
 use ambit_model::{Health, OutlierPolicy};
 use proptest::collection::vec;
 use proptest::prelude::{Just, Strategy, any, prop_oneof, proptest};
 use proptest::sample::select;
 
 use super::naive::{Plain, Set, change, take};
-use super::{ALGORITHMS, ask, by_zone};
+use super::{ALGORITHMS, ask, by_zone, modes};
 use crate::endpoint::Pick;
 use crate::outlier::{Ejection, Outcome};
 use crate::set::Change;
@@ -28,7 +29,7 @@ enum Step {
 fn settings() -> impl Strategy<Value = Settings> {
     let percents = || select(vec![0, 10, 30, 50, 80, 100]);
     let kinds = (
-        (0..3, any::<bool>(), select(ALGORITHMS.to_vec())),
+        (modes(), any::<bool>(), select(ALGORITHMS.to_vec())),
         (percents(), percents(), 0..50_u64),
     );
     let some = kinds.prop_map(
@@ -45,7 +46,7 @@ fn settings() -> impl Strategy<Value = Settings> {
             ..by_zone(mode)
         },
     );
-    prop_oneof![9 => some, 1 => Just(by_zone(2))]
+    prop_oneof![9 => some, 1 => Just(by_zone(Failover))]
 }
 
 fn step() -> impl Strategy<Value = Step> {

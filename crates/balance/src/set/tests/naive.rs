@@ -8,7 +8,7 @@ use proptest::collection::vec;
 use proptest::prelude::{Strategy, any, prop_oneof, proptest};
 use proptest::sample::select;
 
-use super::{ALGORITHMS, ask, by_zone, endpoint};
+use super::{ALGORITHMS, ask, by_zone, endpoint, modes};
 use crate::endpoint::Endpoint;
 use crate::set::{Change, EndpointSet, Shortage};
 use crate::settings::Settings;
@@ -38,7 +38,7 @@ pub(super) fn change(puts: u32, keys: u32, weights: u32) -> impl Strategy<Value 
 
 fn settings() -> impl Strategy<Value = Settings> {
     let warm_up = select(vec![None, Some(Duration::from_secs(10))]);
-    let kinds = (0..3, any::<bool>(), select(ALGORITHMS.to_vec()), warm_up);
+    let kinds = (modes(), any::<bool>(), select(ALGORITHMS.to_vec()), warm_up);
     kinds.prop_map(|(mode, allow_unhealthy, algorithm, warm_up)| Settings {
         algorithm,
         allow_unhealthy,

@@ -1,9 +1,8 @@
 use std::collections::BTreeMap;
 
-use ambit_model::{Health, NetworkAddress, SpiffeId, WorkloadUid};
+use ambit_model::{Health, LoadBalancingMode, NetworkAddress, SpiffeId, WorkloadUid};
 
 use super::*;
-use crate::balance::PASSTHROUGH;
 use crate::egress::EgressMode;
 use crate::fixtures::{addr, endpoint_of, id, ip, mesh, service, service_name, workload};
 use crate::{explain_outbound, outbound};
@@ -151,7 +150,7 @@ fn a_bound_service_is_reached_through_its_waypoint_under_its_own_address() {
         shop.ask("10.96.0.1:80"),
         through_gate_1("10.96.0.1:80", Some("web"))
     );
-    shop.web_service.load_balancing.mode = PASSTHROUGH;
+    shop.web_service.load_balancing.mode = LoadBalancingMode::Passthrough;
     assert_eq!(
         shop.ask("10.96.0.1:80"),
         through_gate_1("10.96.0.1:80", Some("web")),
@@ -188,7 +187,7 @@ fn a_bound_workload_is_reached_through_its_waypoint_at_every_address_of_its_own(
     assert!(!service.waypoint, "the service is not bound");
 
     // A service without endpoints of its own, whose address is the workload's.
-    shop.web_service.load_balancing.mode = PASSTHROUGH;
+    shop.web_service.load_balancing.mode = LoadBalancingMode::Passthrough;
     shop.web_service.vips[0].0.address = ip("10.96.7.7");
     assert_eq!(
         shop.ask("10.96.7.7:80"),
