@@ -69,6 +69,14 @@ pub struct Args {
     /// Trust domain of the mesh.
     #[arg(long, env = "AMBIT_TRUST_DOMAIN", default_value = "cluster.local")]
     pub trust_domain: String,
+    /// Namespace whose policies are for the whole mesh, as the control plane is told; once for each.
+    #[arg(
+        long = "root-namespace",
+        env = "AMBIT_ROOT_NAMESPACES",
+        value_delimiter = ',',
+        default_values = ["ambit-system", "istio-system"]
+    )]
+    pub root_namespaces: Vec<String>,
     /// Threads that serve; 0 is one for each processor.
     #[arg(long, env = "AMBIT_THREADS", default_value_t = 0)]
     pub threads: usize,

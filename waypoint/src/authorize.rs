@@ -12,7 +12,8 @@
 //! writes a policy need not know the routes.
 //!
 //! What a policy is bound to may also be reached by the address of a pod: then it is judged at the endpoint. None
-//! is passed over.
+//! is passed over: what one may be about that cannot be read is refused at the first two places
+//! (`view/unread.rs`), and at the endpoint whatever names one that is not known.
 
 use std::borrow::Cow;
 use std::cell::OnceCell;
@@ -129,6 +130,7 @@ impl<'a> Asking<'a> {
     /// Judges by what is bound to what was asked for.
     pub(crate) fn before_routing(&self, view: &View) -> Result<Admission, Refusal> {
         let service = self.call.service().map(|(service, _)| &service.name);
+        service.map_or(Ok(()), |service| view.unread.check(service))?;
         let of_service = || {
             service
                 .into_iter()
@@ -160,6 +162,7 @@ impl<'a> Asking<'a> {
 
     /// Judges by what is bound to the service that it was led to.
     fn where_led(&self, view: &View, led: Led<'a>) -> Result<Admission, Refusal> {
+        view.unread.check(led.service)?;
         let to_waypoint = |policy: &&Arc<Policy>| policy.is_bound_to(&view.own);
         let policies = || {
             let own = view.policies.bound(&view.own).filter(|_| led.by_client);

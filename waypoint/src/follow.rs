@@ -261,7 +261,27 @@ impl Follower {
             judged_otherwise |= self.changes_judgement(&change);
             self.view.apply(change, now);
         }
+        if kind == Kind::Policy {
+            judged_otherwise |= self.note_unread(update);
+        }
         judged_otherwise
+    }
+
+    /// True if there is a policy more that cannot be read and never could.
+    fn note_unread(&mut self, update: &Update) -> bool {
+        let read = update.changed.iter().map(|received| &received.name);
+        for name in read.chain(&update.removed) {
+            self.view.unread.forget(name);
+        }
+        let mut is_any_new = false;
+        for rejection in &update.rejected {
+            let (name, is_new) = (&rejection.name, self.view.reject_policy(&rejection.name));
+            if is_new {
+                tracing::error!(%name, "this policy was never known: what it may be about is refused");
+            }
+            is_any_new |= is_new;
+        }
+        is_any_new
     }
 
     fn changes_judgement(&self, change: &Change) -> bool {

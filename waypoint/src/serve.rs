@@ -177,7 +177,8 @@ async fn start(
         drain: Arc::new(Drain::new()),
     };
     let pages = Pages::new(&shown);
-    let view = View::new(args.own_service(), args.pod_ip);
+    let mut view = View::new(args.own_service(), args.pod_ip);
+    view.unread.hold_everywhere(&args.root_namespaces);
     let (views, seen) = watch::channel(Arc::new(view.clone()));
     let (wants, wanted) = mpsc::channel(WANTS);
     let (verdicts, found) = Verdicts::new();

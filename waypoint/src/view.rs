@@ -11,8 +11,8 @@ use std::time::Instant;
 
 use ambit_balance::Place;
 use ambit_model::{
-    Change, GatewayAddress, Mesh, Service, ServiceName, ServiceRoutes, SpiffeId, TunnelProtocol,
-    Workload, WorkloadUid,
+    Change, GatewayAddress, Mesh, PolicyName, Service, ServiceName, ServiceRoutes, SpiffeId,
+    TunnelProtocol, Workload, WorkloadUid,
 };
 use ambit_route::EndpointTag;
 
@@ -31,6 +31,7 @@ mod routes;
 mod settings;
 mod terms;
 mod ties;
+mod unread;
 
 pub(crate) use authenticators::{Authenticator, Authenticators};
 pub(crate) use clusters::{Cluster, ClusterName};
@@ -44,6 +45,7 @@ pub(crate) use routes::{Routes, Table};
 pub(crate) use terms::{Active, Bell, Occupied, Terms};
 pub(crate) use ties::LINGER;
 use ties::{Ties, retie, untie};
+use unread::Unread;
 
 /// An endpoint, and where it takes what is sent to the port.
 #[derive(Debug)]
@@ -111,6 +113,8 @@ pub(crate) struct View {
     pub(crate) own: ServiceName,
     /// Policies that say something of requests.
     pub(crate) policies: Policies,
+    /// Policies that cannot be read.
+    pub(crate) unread: Unread,
     address: IpAddr,
     place: Place,
     routes: imbl::HashMap<ServiceName, Arc<Table>>,
@@ -143,6 +147,7 @@ impl View {
             ties: imbl::HashMap::new(),
             ties_of_workloads: imbl::HashMap::new(),
             mesh: Mesh::default(),
+            unread: Unread::new(&own.namespace),
             own,
             policies: Policies::default(),
             address,
@@ -301,6 +306,14 @@ impl View {
     pub(crate) fn reject_routes(&mut self, service: ServiceName) {
         let rejected = || Arc::new(Table::Rejected);
         self.routes.entry(service).or_insert_with(rejected);
+    }
+
+    /// Notes that a policy cannot be read, by the name of its resource. What it said before stays; whether it said
+    /// nothing, and was not noted.
+    pub(crate) fn reject_policy(&mut self, resource: &str) -> bool {
+        let name = PolicyName::parse(resource);
+        let is_known = name.is_some_and(|name| self.mesh.policy(&name).is_some());
+        !is_known && self.unread.note(resource)
     }
 
     /// Makes or reconfigures the endpoint sets of a service, which may have got other ports.

@@ -78,7 +78,7 @@ reasons! {
     PlaintextRefused "plaintext_refused" "DENY"
         "A PeerAuthentication asks for mutual TLS and the client came in plaintext. Enrol the client, or allow PERMISSIVE on this port."
     PoliciesUnknown "policies_unknown" "DENY"
-        "A policy that applies to the destination has not arrived yet. It passes by itself; if it stays, look at the agent's connection to the control plane."
+        "A policy that applies to the destination has not arrived yet, or a waypoint cannot read one that may apply to it, and never could. It passes by itself; if it stays, look at the connection of the agent or waypoint to the control plane, at the waypoint's log, and whether the control plane is newer than the waypoint."
     PolicyChanged "policy_changed" "DENY"
         "The connection was open and a changed policy now refuses it."
     ServerNameUnknown "server_name_unknown" "DENY"

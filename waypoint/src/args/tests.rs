@@ -45,6 +45,13 @@ fn paths_have_one_of_istios_forms() {
 }
 
 #[test]
+fn the_namespaces_for_the_whole_mesh_are_those_of_the_control_plane() {
+    let roots = |more: &[&str]| parsed(more).unwrap().root_namespaces;
+    assert_eq!(roots(&[]), ["ambit-system", "istio-system"]);
+    assert_eq!(roots(&["--root-namespace=mesh,other"]), ["mesh", "other"]);
+}
+
+#[test]
 fn every_variable_that_is_read_is_known() {
     let settings = Args::augment_args(clap::Command::default());
     for name in settings.get_arguments().filter_map(clap::Arg::get_env) {

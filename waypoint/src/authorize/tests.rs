@@ -13,6 +13,7 @@ use tokio::io::AsyncWriteExt as _;
 use super::*;
 use crate::fixtures::{about_requests, bound, call, empty, endpoint, name, routed, service};
 use crate::scene::{Peer, Scene, rest};
+use crate::view::Destination;
 
 /// A rule of one field of an operation.
 fn to(field: &str, value: &str) -> RequestRule {
@@ -323,5 +324,63 @@ fn by_a_pod_s_address_what_is_bound_to_its_service_holds_with_the_service_s_port
         let judged = asking.at_endpoint(&view, workload, address, 8080);
         let judged = judged.map(drop).map_err(|refusal| refusal.reason);
         assert_eq!(judged, wanted, "{action:?} {port}");
+    }
+}
+
+/// What stands in which namespace says what a policy may be about that cannot be read.
+#[test]
+fn what_a_policy_may_be_about_that_cannot_be_read_is_refused_where_it_is_asked_for_and_where_a_route_leads()
+ {
+    let unknown = Err(Reason::PoliciesUnknown);
+    let (call, head) = (call("10.0.0.9:4000"), head(HttpRequest::get("/")));
+    let to = |namespace: &str| {
+        let hostname = format!("other.{namespace}.svc.cluster.local");
+        Target::Service(ServiceName::new(namespace, hostname), 80, None)
+    };
+    let (near, far) = (to("shop"), to("team"));
+    for (unread, wanted) in [
+        ("", [Ok(()), Ok(()), Ok(())]),
+        ("shop/p", [unknown, unknown, Ok(())]),
+        ("team/p", [Ok(()), Ok(()), unknown]),
+        ("elsewhere/p", [Ok(()), Ok(()), Ok(())]),
+        ("gates/p", [unknown, unknown, unknown]),
+        ("root/p", [unknown, unknown, unknown]),
+    ] {
+        let own = ServiceName::new("gates", "waypoint.gates.svc.cluster.local");
+        let mut view = View::new(own, "10.0.0.1".parse().unwrap());
+        view.unread.hold_everywhere(&["root".to_owned()]);
+        view.apply(pod("server", "10.0.0.2", &[]), Instant::now());
+        if !unread.is_empty() {
+            view.reject_policy(unread);
+        }
+        for asking in [
+            Asking::request(&call, &head, None),
+            Asking::connection(&call, None),
+            Asking::any_request(&call),
+        ] {
+            let (asked, there) = judged(&view, &asking, "server");
+            let led = [&near, &far].map(|to| judged(&view, &asking.led_to(to, false), "server").1);
+            assert_eq!([asked, led[0], led[1]], wanted, "{unread} {asking:?}");
+            assert_eq!(there, Ok(()), "{unread}: its pod names none");
+        }
+    }
+}
+
+/// A pod says which policies hold for it.
+#[test]
+fn by_its_own_address_a_pod_is_served_unless_it_names_a_policy_that_is_not_known() {
+    let head = head(HttpRequest::get("/"));
+    for (listed, wanted) in [(&[][..], Ok(())), (&["p"], Err(Reason::PoliciesUnknown))] {
+        let mut view = view([]);
+        view.apply(pod("server", "10.0.0.2", listed), Instant::now());
+        view.reject_policy("shop/p");
+        let workload = view.mesh.endpoints(&name("server")).next().unwrap();
+        let asked = Destination::new(workload, "10.0.0.2:8080".parse().unwrap());
+        let call = Call {
+            asked: Asked::Workload(Arc::new(asked)),
+            ..call("10.0.0.9:4000")
+        };
+        let asking = Asking::request(&call, &head, None);
+        assert_eq!(judged(&view, &asking, "server"), (Ok(()), wanted));
     }
 }

@@ -136,3 +136,5 @@ async fn a_pod_ends_what_goes_out_of_the_mesh_to_its_address() {
     let (refusal, ()) = tokio::join!(soon(refused), comes);
     assert_eq!(refusal.reason, ambit_decide::Reason::OutsideAddress);
 }
+
+mod unread;

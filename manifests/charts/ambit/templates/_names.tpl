@@ -103,6 +103,7 @@ podAnnotations:
 environment:
   AMBIT_CLUSTER: {{ .Values.mesh.clusterName | quote }}
   AMBIT_CLUSTER_DOMAIN: {{ .Values.mesh.clusterDomain | quote }}
+  AMBIT_ROOT_NAMESPACES: {{ append .Values.mesh.rootNamespaces .Release.Namespace | uniq | join "," | quote }}
   AMBIT_LOG_LEVEL: {{ .Values.log.level | quote }}
   AMBIT_LOG_JSON: {{ eq .Values.log.format "json" | quote }}
   AMBIT_REPORTER: {{ $values.telemetry.reporter | quote }}
