@@ -6,15 +6,15 @@ use std::time::Duration;
 
 use ambit_jwt::testing::{Signer, key_set};
 use ambit_model::{
-    BackendTarget, Change, ClaimHeader, Condition, FaultDelay, Faults, HeaderChanges, HttpFilters,
-    HttpRule, JwtRule, Mirror, Operation, PathChange, Policy, PolicyName, PortMapping,
-    RequestAction, RequestAuthentication, RequestRule, Rewrite, RouteList, Service, ServicePort,
-    ServiceRoutes, Share, Workload,
+    BackendTarget, Change, ClaimHeader, Condition, FaultDelay, Faults, HeaderChanges, Health,
+    HttpFilters, HttpRule, JwtRule, Mirror, NetworkAddress, Operation, PathChange, Policy,
+    PolicyName, PortMapping, RequestAction, RequestAuthentication, RequestRule, Rewrite, RouteList,
+    Service, ServicePort, ServiceRoutes, Share, Workload,
 };
 use tokio::io::{AsyncWriteExt as _, DuplexStream};
 
 use super::virtual_services::of_backends;
-use crate::fixtures::{about_requests, call, empty, name, routed, service};
+use crate::fixtures::{about_requests, bound, call, empty, endpoint, name, routed, service};
 use crate::scene::{Peer, Scene, rest, soon};
 
 const WELL: &str = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
@@ -419,6 +419,61 @@ async fn what_they_change_for_a_backend_is_judged_too() {
         assert!(
             answer.starts_with(&expected),
             "{of_rule:?} {of_backend}: {answer}"
+        );
+    }
+}
+
+/// What another waypoint is sent is judged there. Here nothing is bound to it, and what holds for its own pods is about
+/// those who call these.
+#[tokio::test]
+async fn what_they_change_for_a_service_of_another_waypoint_is_judged_there() {
+    let set = HttpFilters {
+        request_headers: HeaderChanges {
+            set: vec![("x-team".into(), "forged".into())],
+            ..HeaderChanges::default()
+        },
+        ..HttpFilters::default()
+    };
+    let changing = HttpRule {
+        filters: set,
+        ..HttpRule::default()
+    };
+    let (key, none): (_, [&str; 0]) = ("request.headers[x-team]", []);
+    let condition = Condition::parse(key, &["forged"], &none, &"shop".into());
+    let rule = RequestRule {
+        when: vec![condition.unwrap()],
+        ..RequestRule::default()
+    };
+    let forged = about_requests("p", RequestAction::Deny, vec![rule], &[]);
+    for (waypoint, reason) in [("second", "no_certificate"), ("waypoint", "policy_denied")] {
+        let Change::PutService(cart) = bound("cart", Some(waypoint)) else {
+            panic!("no service")
+        };
+        let vip = NetworkAddress {
+            network: "".into(),
+            address: "10.96.0.2".parse().unwrap(),
+        };
+        let cart = Service {
+            vips: vec![(vip, 32)],
+            ..Service::clone(&cart)
+        };
+        let pod = |of: &str, at: &str| endpoint(&format!("{of}-0"), of, at, Health::Healthy);
+        let scene = Scene::new([
+            service("server"),
+            Change::PutService(Arc::new(cart)),
+            service("second"),
+            pod("second", "10.1.0.6"),
+            pod("waypoint", "10.1.0.5"),
+            pod("cart", "10.1.0.7"),
+            by_team(routed(&["cart"], changing.clone())),
+            Change::PutPolicy(Arc::clone(&forged)),
+        ]);
+        // There is no tunnel without a certificate, which this waypoint has not got.
+        let answer = rest(&mut asking(&scene).await).await;
+        let label = format!("reason=\"{reason}\"");
+        assert!(
+            scene.sum("ambit_refusals_total", &[&label]) >= 1.0,
+            "{waypoint}: {answer}"
         );
     }
 }
