@@ -163,14 +163,12 @@ impl<'a> Asking<'a> {
     /// Judges by what is bound to the service that it was led to.
     fn where_led(&self, view: &View, led: Led<'a>) -> Result<Admission, Refusal> {
         view.unread.check(led.service)?;
-        let to_waypoint = |policy: &&Arc<Policy>| policy.is_bound_to(&view.own);
+        let is_own = |policy: &&Arc<Policy>| led.by_client && policy.is_bound_to(&view.own);
         let policies = || {
             let own = view.policies.bound(&view.own).filter(|_| led.by_client);
-            own.chain(
-                view.policies
-                    .bound(led.service)
-                    .filter(move |policy| !to_waypoint(policy)),
-            )
+            let to_service = view.policies.bound(led.service);
+            // Each once.
+            own.chain(to_service.filter(move |policy| !is_own(policy)))
         };
         let service = view.mesh.service(led.service);
         let vip = service.and_then(|service| service.vips.first());

@@ -304,6 +304,54 @@ async fn a_request_is_judged_as_it_came_whatever_its_rule_makes_of_it() {
     assert!(scene.sum("ambit_refusals_total", &refusals) >= 1.0);
 }
 
+/// How often it was judged is how often it is told of.
+#[test]
+fn a_policy_that_is_bound_to_several_is_judged_once_at_each_place() {
+    let head = head(HttpRequest::get("/"));
+    let call = call("10.0.0.9:4000");
+    let cart = Target::Service(name("cart"), 80, None);
+    for (targets, by_client, wanted) in [
+        (&["server"][..], false, [1, 0]),
+        (&["waypoint"], false, [1, 0]),
+        (&["waypoint"], true, [1, 1]),
+        (&["waypoint", "server"], false, [1, 0]),
+        (&["cart"], false, [0, 1]),
+        (&["cart"], true, [0, 1]),
+        (&["waypoint", "cart"], false, [1, 1]),
+        (&["waypoint", "cart"], true, [1, 1]),
+        (&[], true, [0, 1]),
+    ] {
+        let everything = vec![RequestRule::default()];
+        let audit = about_requests("p", RequestAction::Audit, everything, targets);
+        let mut view = view([audit]);
+        view.apply(pod("cart", "10.0.0.3", &["p"]), Instant::now());
+        let asking = Asking::request(&call, &head, None);
+        let first = asking.before_routing(&view).unwrap().dry_run.len();
+        let workload = view.mesh.endpoints(&name("cart")).next().unwrap();
+        let address = SocketAddr::new(workload.addresses[0], 8080);
+        let asking = asking.led_to(&cart, by_client);
+        let then = asking.at_endpoint(&view, workload, address, 80);
+        let then = then.unwrap().dry_run.len();
+        assert_eq!([first, then], wanted, "{targets:?} {by_client}");
+    }
+}
+
+#[test]
+fn what_the_waypoint_and_what_a_route_leads_to_have_in_common_is_judged_where_it_leads_too() {
+    let (call, head) = (call("10.0.0.9:4000"), head(HttpRequest::get("/")));
+    let to_port = |port| Target::Service(name("cart"), port, None);
+    let rules = vec![to("ports", "81")];
+    let deny = about_requests("p", RequestAction::Deny, rules, &["waypoint", "cart"]);
+    let view = view([deny]);
+    for (port, wanted) in [(80, Ok(())), (81, Err(Reason::PolicyDenied))] {
+        for by_client in [true, false] {
+            let target = to_port(port);
+            let asking = Asking::request(&call, &head, None).led_to(&target, by_client);
+            assert_eq!(judged(&view, &asking, "cart"), (Ok(()), wanted), "{port}");
+        }
+    }
+}
+
 #[test]
 fn by_a_pod_s_address_what_is_bound_to_its_service_holds_with_the_service_s_port() {
     let of = |action: RequestAction, port: &str| {
