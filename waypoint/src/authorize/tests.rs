@@ -4,8 +4,8 @@ use std::time::Instant;
 
 use ambit_decide::Reason;
 use ambit_model::{
-    Change, Health, HttpFilters, HttpRule, Operation, PathChange, RequestAction, RequestRule,
-    Rewrite,
+    Change, Clause, Health, HttpFilters, HttpRule, Match, NetworkAddress, Operation, PathChange,
+    PortMapping, RequestAction, RequestRule, Rewrite, Rule, Service, StringMatch,
 };
 use http::Request as HttpRequest;
 use tokio::io::AsyncWriteExt as _;
@@ -229,9 +229,9 @@ fn what_audits_and_what_is_tried_decides_nothing_and_is_told() {
     );
     let view = view([audit, Arc::new(tried), silent]);
     let (call, head) = (call("10.0.0.9:4000"), head(HttpRequest::get("/")));
-    let admission = Asking::request(&call, &head, None).before_routing(&view);
+    let asking = Asking::request(&call, &head, None);
+    let admission = asking.before_routing(&view).unwrap();
     let told: Vec<_> = admission
-        .unwrap()
         .dry_run
         .iter()
         .map(|aside| {
@@ -249,6 +249,23 @@ fn what_audits_and_what_is_tried_decides_nothing_and_is_told() {
             ("shop/tried".to_owned(), false, true)
         ]
     );
+    let scene = Scene::new([]);
+    asking.tell(&scene.proxy, &admission.dry_run);
+    for (series, labels) in [
+        ("ambit_policy_audited_total", &["policy=\"shop/audit\""][..]),
+        (
+            "ambit_policy_dry_run_total",
+            &["policy=\"shop/tried\"", "verdict=\"refuse\""],
+        ),
+    ] {
+        for of in [&[][..], labels] {
+            let found = scene.sum(series, of);
+            assert!(
+                (found - 1.0).abs() < f64::EPSILON,
+                "{series} {of:?}: {found}"
+            );
+        }
+    }
 }
 
 #[tokio::test]
@@ -304,6 +321,46 @@ async fn a_request_is_judged_as_it_came_whatever_its_rule_makes_of_it() {
     assert!(scene.sum("ambit_refusals_total", &refusals) >= 1.0);
 }
 
+/// Several ports of a service may lead to one of the pod, and none of them is known to be meant.
+#[test]
+fn by_a_pod_s_address_a_policy_speaks_of_all_ports_that_lead_there_and_of_no_other_one() {
+    let denied = Err(Reason::PolicyDenied);
+    let missed = Err(Reason::NoMatchingAllow);
+    let (call, head) = (call("10.0.0.9:4000"), head(HttpRequest::get("/")));
+    let asking = Asking::request(&call, &head, None);
+    for (action, ports, wanted) in [
+        (RequestAction::Deny, &["80"][..], denied),
+        (RequestAction::Deny, &["81"], denied),
+        (RequestAction::Deny, &["82"], Ok(())),
+        (RequestAction::Allow, &["80"], missed),
+        (RequestAction::Allow, &["81"], missed),
+        (RequestAction::Allow, &["80", "81"], Ok(())),
+    ] {
+        let rules = ports.iter().map(|port| to("ports", port)).collect();
+        let mut view = view([about_requests("p", action, rules, &["cart"])]);
+        let Change::PutWorkload(plain) = pod("cart", "10.0.0.3", &["p"]) else {
+            panic!("no workload")
+        };
+        let mapping = |(service_port, target_port)| PortMapping {
+            service_port,
+            target_port,
+        };
+        let mappings = [(80, 8080), (81, 8080), (82, 8181)].map(mapping);
+        let serving = Workload {
+            services: [(name("cart"), mappings.into())].into(),
+            ..Workload::clone(&plain)
+        };
+        let address = SocketAddr::new(serving.addresses[0], 8080);
+        view.apply(
+            Change::PutWorkload(Arc::new(serving.clone())),
+            Instant::now(),
+        );
+        let judged = asking.at_endpoint(&view, &serving, address, 8080);
+        let judged = judged.map(drop).map_err(|refusal| refusal.reason);
+        assert_eq!(judged, wanted, "{action:?} {ports:?}");
+    }
+}
+
 /// How often it was judged is how often it is told of.
 #[test]
 fn a_policy_that_is_bound_to_several_is_judged_once_at_each_place() {
@@ -349,6 +406,104 @@ fn what_the_waypoint_and_what_a_route_leads_to_have_in_common_is_judged_where_it
             let asking = Asking::request(&call, &head, None).led_to(&target, by_client);
             assert_eq!(judged(&view, &asking, "cart"), (Ok(()), wanted), "{port}");
         }
+    }
+}
+
+/// A rule of one condition.
+fn when(key: &str, value: &str) -> RequestRule {
+    let none: [&str; 0] = [];
+    let condition = ambit_model::Condition::parse(key, &[value], &none, &"shop".into());
+    RequestRule {
+        when: vec![condition.unwrap()],
+        ..RequestRule::default()
+    }
+}
+
+#[test]
+fn each_place_knows_who_calls_from_where_and_its_own_address() {
+    let id = "spiffe://cluster.local/ns/team/sa/client";
+    let call = {
+        let mut call = call("10.0.0.9:4000");
+        call.client.identity = Some(id.parse().unwrap());
+        call
+    };
+    let head = head(HttpRequest::get("/"));
+    let cart = Target::Service(name("cart"), 80, None);
+    for (key, value, wanted) in [
+        (
+            "source.principal",
+            "cluster.local/ns/team/sa/client",
+            [1, 1, 1],
+        ),
+        (
+            "source.principal",
+            "cluster.local/ns/team/sa/other",
+            [0, 0, 0],
+        ),
+        ("source.ip", "10.0.0.9", [1, 1, 1]),
+        ("remote.ip", "10.0.0.9", [1, 1, 1]),
+        // What was asked for, where it was led, and the pod.
+        ("destination.ip", "10.96.0.1", [1, 0, 0]),
+        ("destination.ip", "10.96.0.7", [0, 1, 0]),
+        ("destination.ip", "10.0.0.3", [0, 0, 1]),
+    ] {
+        let deny = |targets: &[&str]| {
+            about_requests("p", RequestAction::Deny, vec![when(key, value)], targets)
+        };
+        let refused = [&["server"][..], &["cart"], &[]].map(|targets| {
+            let mut view = view([deny(targets)]);
+            let Change::PutService(plain) = service("cart") else {
+                panic!("no service")
+            };
+            let vip = NetworkAddress {
+                network: "".into(),
+                address: "10.96.0.7".parse().unwrap(),
+            };
+            let with_vip = Service {
+                vips: vec![(vip, 32)],
+                ..Service::clone(&plain)
+            };
+            view.apply(Change::PutService(Arc::new(with_vip)), Instant::now());
+            let asking = Asking::request(&call, &head, None).led_to(&cart, false);
+            let (first, then) = judged(&view, &asking, "cart");
+            usize::from(first.and(then).is_err())
+        });
+        assert_eq!(refused, wanted, "{key} {value}");
+    }
+}
+
+/// One that says nothing of requests.
+#[test]
+fn who_calls_is_known_to_policies_about_connections_too() {
+    let principal = StringMatch::Exact("cluster.local/ns/team/sa/client".into());
+    let only = Match {
+        principals: vec![principal],
+        ..Match::default()
+    };
+    let clauses = vec![Clause {
+        matches: vec![only],
+    }];
+    let allow = Policy {
+        rules: vec![Rule { clauses }],
+        requests: None,
+        ..Policy::clone(&about_requests("p", RequestAction::Allow, Vec::new(), &[]))
+    };
+    let view = view([Arc::new(allow)]);
+    let head = head(HttpRequest::get("/"));
+    for (account, wanted) in [
+        (Some("client"), Ok(())),
+        (Some("other"), Err(Reason::NoMatchingAllow)),
+        (None, Err(Reason::NoMatchingAllow)),
+    ] {
+        let id = account.map(|account| format!("spiffe://cluster.local/ns/team/sa/{account}"));
+        let mut call = call("10.0.0.9:4000");
+        call.client.identity = id.map(|id| id.parse().unwrap());
+        let asking = Asking::request(&call, &head, None);
+        assert_eq!(
+            judged(&view, &asking, "server"),
+            (Ok(()), wanted),
+            "{account:?}"
+        );
     }
 }
 
