@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use ambit_jwt::testing::{Signer, key_set};
 use ambit_model::{
-    Change, ClaimHeader, Condition, JwtRule, PolicyName, RequestAction, RequestAuthentication,
-    RequestRule, Service, Workload,
+    Change, ClaimHeader, Condition, HttpRule, JwtRule, PolicyName, RequestAction,
+    RequestAuthentication, RequestRule, Service, TokenHeader, Workload,
 };
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt as _;
 
-use crate::fixtures::{about_requests, service};
+use crate::fixtures::{about_requests, routed, service};
 use crate::scene::{Peer, Scene, head, rest};
 
 static ISSUER: LazyLock<Signer> = LazyLock::new(Signer::edwards);
@@ -291,4 +291,104 @@ async fn policies_of_an_endpoint_see_the_headers_that_are_made_for_it_and_no_for
     let (answer, seen) = ask(&scene, &peer, "/", &good).await;
     assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
     assert!(seen.unwrap().contains("x-own: alice\r\n"));
+}
+
+/// A request with a token of each of two issuers, in headers of their own.
+#[tokio::test]
+async fn what_allows_looks_at_the_first_token_and_what_denies_at_each() {
+    let alice = |issuer: &str| token(&ISSUER, &json!({"iss": issuer}));
+    let bob = |issuer: &str| token(&ISSUER, &json!({"iss": issuer, "sub": "bob"}));
+    let none: [&str; 0] = [];
+    let key = "request.auth.claims[sub]";
+    for (action, subject, first, second, status) in [
+        (RequestAction::Allow, "alice", alice("a"), bob("b"), "200"),
+        (RequestAction::Allow, "alice", bob("a"), alice("b"), "403"),
+        (RequestAction::Deny, "bob", alice("a"), alice("b"), "200"),
+        (RequestAction::Deny, "bob", alice("a"), bob("b"), "403"),
+        (RequestAction::Deny, "bob", bob("a"), alice("b"), "403"),
+    ] {
+        for of_endpoint in [false, true] {
+            let peer = Peer::start().await;
+            let object = |issuer: &str| {
+                let header = TokenHeader {
+                    name: format!("x-{issuer}").into(),
+                    prefix: "".into(),
+                };
+                let rule = JwtRule {
+                    from_headers: vec![header],
+                    issuer: Some(issuer.into()),
+                    jwks: Some(key_set(&[ISSUER.public("one")]).into()),
+                    ..JwtRule::default()
+                };
+                Change::PutAuthentication(Arc::new(RequestAuthentication {
+                    name: PolicyName::new("shop", issuer),
+                    rules: vec![rule],
+                }))
+            };
+            let (asked, own, targets) = match of_endpoint {
+                true => (&[][..], &["a", "b"][..], &[][..]),
+                false => (&["a", "b"][..], &[][..], &["server"][..]),
+            };
+            let claim = Condition::parse(key, &[subject], &none, &"shop".into()).unwrap();
+            let rule = RequestRule {
+                when: vec![claim],
+                ..RequestRule::default()
+            };
+            let scene = Scene::new([
+                Change::PutPolicy(about_requests("p", action, vec![rule], targets)),
+                object("a"),
+                object("b"),
+                server(asked),
+                of_its_own(peer.serves("server-0", "server"), own),
+            ]);
+            let headers = format!("x-a: {first}\r\nx-b: {second}\r\n");
+            let (answer, _) = ask(&scene, &peer, "/", &headers).await;
+            assert!(
+                answer.starts_with(&format!("HTTP/1.1 {status} ")),
+                "{action:?} {of_endpoint}: {answer}"
+            );
+        }
+    }
+}
+
+/// What its tokens say is what a service judges by that a route leads to, and so are headers that are made of that.
+#[tokio::test]
+async fn a_service_that_a_route_leads_to_judges_by_what_tokens_say_there() {
+    let none: [&str; 0] = [];
+    for key in ["request.auth.claims[sub]", "request.headers[x-made]"] {
+        for (subject, status) in [("alice", "200"), ("bob", "403")] {
+            let peer = Peer::start().await;
+            let condition = Condition::parse(key, &["alice"], &none, &"shop".into()).unwrap();
+            let rule = RequestRule {
+                when: vec![condition],
+                ..RequestRule::default()
+            };
+            let Change::PutService(plain) = service("other") else {
+                panic!("no service")
+            };
+            let judging = Service {
+                authentications: vec![PolicyName::new("shop", "tokens")],
+                ..Service::clone(&plain)
+            };
+            let scene = Scene::new([
+                Change::PutPolicy(about_requests(
+                    "p",
+                    RequestAction::Allow,
+                    vec![rule],
+                    &["other"],
+                )),
+                object("tokens", subject_in("x-made")),
+                server(&[]),
+                Change::PutService(Arc::new(judging)),
+                peer.serves("other-0", "other"),
+                routed(&["other"], HttpRule::default()),
+            ]);
+            let good = bearer(&token(&ISSUER, &json!({"sub": subject})));
+            let (answer, _) = ask(&scene, &peer, "/", &good).await;
+            assert!(
+                answer.starts_with(&format!("HTTP/1.1 {status} ")),
+                "{key} {subject}: {answer}"
+            );
+        }
+    }
 }
