@@ -107,18 +107,20 @@ impl<'a> Clock<'a> {
         self.time.of_all(from)
     }
 
-    /// Waits until a try that began then is late. Time in which it has no connection yet counts from the
-    /// head of the request.
-    pub(super) async fn late(self, tried: Instant, asks: &AtomicBool) {
+    /// Waits until a try that began then is late, and says whether it is by its own time. Time in which it
+    /// has no connection yet counts from the head of the request.
+    pub(super) async fn late(self, tried: Instant, asks: &AtomicBool) -> bool {
         let mut from = self.time.began;
         let mut awaited = self.awaited;
         while let Some(late) = self.time.of_try(from, tried) {
             tokio::time::sleep_until(late.into()).await;
             let coming = awaited.take().filter(|_| asks.load(Ordering::Relaxed));
-            let Some(body) = coming else { return };
+            let Some(body) = coming else {
+                return self.time.of_all(from).is_none_or(|all| late < all);
+            };
             from = body.whole().await;
         }
-        std::future::pending::<()>().await;
+        std::future::pending().await
     }
 
     /// When an answer has to be complete whose try began then.

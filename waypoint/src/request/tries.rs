@@ -184,7 +184,7 @@ async fn named(
     let words = Words::Request(host);
     let finding = asked::find(proxy, call, &routed.view, &routed.to, words);
     let found = routed.time.limit(Box::pin(finding)).await;
-    let found = found.map_err(|_elapsed| TryError::Timeout { asked: false }.fault())?;
+    let found = found.map_err(|_elapsed| TryError::LATE.fault())?;
     found.map_err(|why| Fault::of(&why))
 }
 
@@ -267,8 +267,9 @@ impl Sending<'_> {
         tokio::select! {
             biased;
             sent = sending => Ok(sent?),
-            () = self.clock().late(began, &asks) => Err(TryError::Timeout {
+            of_try = self.clock().late(began, &asks) => Err(TryError::Timeout {
                 asked: asks.load(Ordering::Relaxed),
+                of_try,
             }),
         }
     }

@@ -18,6 +18,8 @@ pub(crate) enum Flag {
     RemoteReset,
     /// The time was over.
     Timeout,
+    /// The time of a try was.
+    TryTimeout,
     /// Policy.
     Denied,
     /// The client sent something else than HTTP.
@@ -96,7 +98,7 @@ impl Flag {
             Self::ConnectFailure => letters!("UF", before),
             Self::Reset => letters!("UC", before),
             Self::RemoteReset => letters!("UR", before),
-            Self::Timeout => letters!("UT", before),
+            Self::Timeout | Self::TryTimeout => letters!("UT", before),
             Self::Malformed => letters!("DPE", before),
             Self::Idle => letters!("SI", before),
             Self::ClientLeft => letters!("DC", before),

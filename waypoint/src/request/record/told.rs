@@ -196,6 +196,7 @@ fn details_of(fault: &Fault, answered: bool) -> Cow<'static, str> {
         (Flag::NoSubset, _) => "cluster_not_found".into(),
         (Flag::NoEndpoint, "no_endpoint" | "no_waypoint") => "no_healthy_upstream".into(),
         (Flag::Timeout, _) => "response_timeout".into(),
+        (Flag::TryTimeout, _) => "upstream_per_try_timeout".into(),
         (Flag::ConnectFailure, _) => {
             let what = "upstream_reset_before_response_started{remote_connection_failure|";
             format!("{what}{}}}", fault.reason).into()

@@ -24,12 +24,20 @@ pub(super) enum TryError {
     Timeout {
         /// Whether it was the endpoint that was waited for.
         asked: bool,
+        /// Whether it was by the time of a try, and not by that of the request.
+        of_try: bool,
     },
     #[error("{}", .0.detail)]
     Refused(Box<Fault>),
 }
 
 impl TryError {
+    /// The time of the request was over before there was somebody to ask.
+    pub(super) const LATE: Self = Self::Timeout {
+        asked: false,
+        of_try: false,
+    };
+
     pub(super) fn is_reset(&self) -> bool {
         matches!(self, Self::Send(SendError::Reset { .. }))
     }
@@ -38,7 +46,13 @@ impl TryError {
         let detail = self.to_string();
         match self {
             Self::Refused(fault) => *fault,
-            Self::Timeout { .. } => Fault::new(504, Flag::Timeout, "timeout", detail),
+            Self::Timeout { of_try, .. } => {
+                let flag = match of_try {
+                    true => Flag::TryTimeout,
+                    false => Flag::Timeout,
+                };
+                Fault::new(504, flag, "timeout", detail)
+            }
             Self::Send(SendError::Connect(error)) => {
                 let flag = match error {
                     ConnectError::Link(LinkError::Unsupported(_)) => Flag::NoEndpoint,
@@ -78,7 +92,7 @@ pub(super) fn outcome_of<B, L>(
             grpc_status: headers::grpc_status(response.headers()),
         },
         Err(TryError::Refused(_)) => return None,
-        Err(TryError::Timeout { asked: true }) if came != Came::Whole => return None,
+        Err(TryError::Timeout { asked: true, .. }) if came != Came::Whole => return None,
         Err(TryError::Timeout { .. }) => TryOutcome::Timeout,
         Err(TryError::Send(error)) => match error {
             SendError::Connect(
@@ -102,9 +116,9 @@ pub(super) fn noted<B, L>(
             None => Outcome::Status(response.status().as_u16()),
         },
         // Who waited for a connection waited for us, and who waited for a body for the client.
-        Err(TryError::Refused(_) | TryError::Timeout { asked: false }) => return None,
-        Err(TryError::Timeout { asked: true }) if came != Came::Whole => return None,
-        Err(TryError::Timeout { asked: true }) => Outcome::TimedOut,
+        Err(TryError::Refused(_) | TryError::Timeout { asked: false, .. }) => return None,
+        Err(TryError::Timeout { asked: true, .. }) if came != Came::Whole => return None,
+        Err(TryError::Timeout { asked: true, .. }) => Outcome::TimedOut,
         Err(TryError::Send(error)) => match error {
             SendError::Connect(
                 ConnectError::Link(LinkError::Unsupported(_))

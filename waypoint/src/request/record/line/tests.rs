@@ -194,6 +194,7 @@ fn every_flag_of_ours_is_one_of_envoy_s() {
         Ours::Reset,
         Ours::RemoteReset,
         Ours::Timeout,
+        Ours::TryTimeout,
         Ours::Malformed,
         Ours::Idle,
         Ours::ClientLeft,

@@ -11,6 +11,7 @@ fn nothing_is_blamed_on_a_policy_but_what_a_policy_refuses() {
     let jwt = |reason: Reason, said| {
         Fault::new(401, Flag::Denied, reason.word(), "so").saying(said, None)
     };
+    let late = |flag| Fault::new(504, flag, "timeout", "so");
     let named = of(Reason::PolicyDenied).by(Some(PolicyName::new("shop", "closed")));
     for (fault, details) in [
         (named, "rbac_access_denied_matched_policy[shop/closed]"),
@@ -25,6 +26,8 @@ fn nothing_is_blamed_on_a_policy_but_what_a_policy_refuses() {
         (of(Reason::AuthenticationUnknown), "authentication_unknown"),
         (of(Reason::PoliciesUnknown), "policies_unknown"),
         (of(Reason::OutsideAddress), "outside_address"),
+        (late(Flag::Timeout), "response_timeout"),
+        (late(Flag::TryTimeout), "upstream_per_try_timeout"),
     ] {
         assert_eq!(details_of(&fault, false), details);
     }

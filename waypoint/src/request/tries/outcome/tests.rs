@@ -31,6 +31,10 @@ async fn what_a_try_came_to_by_how_far_the_request_had_come() {
         Err(SendError::Reset { to, cause, reused }.into())
     };
     let unconnected = |error| Err(SendError::Connect(error).into());
+    let late = |asked| {
+        let of_try = true;
+        Err(TryError::Timeout { asked, of_try })
+    };
     let status = |status| Ok((Response::builder().status(status).body(()).unwrap(), ()));
     let answer = |status: u16| {
         Some(TryOutcome::Response {
@@ -43,25 +47,15 @@ async fn what_a_try_came_to_by_how_far_the_request_had_come() {
         (status(200), Partly, answer(200), Some(Outcome::Status(200))),
         (status(503), Whole, answer(503), Some(Outcome::Status(503))),
         (
-            Err(TryError::Timeout { asked: true }),
+            late(true),
             Whole,
             Some(TryOutcome::Timeout),
             Some(Outcome::TimedOut),
         ),
-        (Err(TryError::Timeout { asked: true }), Partly, None, None),
-        (Err(TryError::Timeout { asked: true }), Broken, None, None),
-        (
-            Err(TryError::Timeout { asked: false }),
-            Partly,
-            Some(TryOutcome::Timeout),
-            None,
-        ),
-        (
-            Err(TryError::Timeout { asked: false }),
-            Whole,
-            Some(TryOutcome::Timeout),
-            None,
-        ),
+        (late(true), Partly, None, None),
+        (late(true), Broken, None, None),
+        (late(false), Partly, Some(TryOutcome::Timeout), None),
+        (late(false), Whole, Some(TryOutcome::Timeout), None),
         (
             reset().await,
             Whole,
@@ -113,5 +107,17 @@ async fn what_a_try_came_to_by_how_far_the_request_had_come() {
     for (result, came, outcome, of_endpoint) in table {
         assert_eq!(outcome_of(&result, came), outcome, "{result:?}, {came:?}");
         assert_eq!(noted(&result, came), of_endpoint, "{result:?}, {came:?}");
+    }
+}
+
+#[test]
+fn whose_time_was_over_is_told() {
+    for (of_try, flag) in [(true, Flag::TryTimeout), (false, Flag::Timeout)] {
+        let late = TryError::Timeout {
+            asked: true,
+            of_try,
+        };
+        let fault = late.fault();
+        assert_eq!((fault.status.as_u16(), fault.flag), (504, flag));
     }
 }
