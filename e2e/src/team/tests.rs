@@ -30,6 +30,9 @@ fn the_scenarios_that_fields_are_shown_in_are_there() {
         let shared = Path::new(file).parent().map(|dir| dir.with_extension("rs"));
         let shared = shared.and_then(|file| std::fs::read_to_string(scenarios.join(file)).ok());
         let mut places = vec![text.clone(), shared.unwrap_or_default()];
+        if text.contains("fronted") {
+            places.extend(std::fs::read_to_string(scenarios.join("fronted.rs")));
+        }
         if text.contains("contract(") {
             places.extend([DESTINATION_RULES, VIRTUAL_SERVICES].map(str::to_owned));
         }

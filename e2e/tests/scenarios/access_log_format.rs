@@ -2,7 +2,6 @@
 //! request whatever becomes of it, and changed while traffic goes on.
 
 use std::fs;
-use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
 use ambit_e2e::clients::exchange;
@@ -11,33 +10,23 @@ use ambit_e2e::scripted::{Deed, Scripted, Then};
 use ambit_e2e::servers::{self, Server};
 use ambit_e2e::team;
 use ambit_e2e::wait::{wait_for, wait_until};
-use ambit_e2e::world::{HTTP, NAMESPACE, SPREAD, TCP, WAYPOINT, World};
-use ambit_e2e::yaml;
+use ambit_e2e::world::{NAMESPACE, SPREAD, TCP, World};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::fronted::Fronted;
+use crate::fronted::{Beside, Fronted, rule_to, virtual_service};
 use crate::support::SOON;
 
 /// Rules of the service, one for each thing that may become of a request.
-const ROUTES: &str = "---
-apiVersion: networking.istio.io/v1
-kind: VirtualService
-metadata: {name: server, namespace: shop}
-spec:
-  hosts: [server]
-  http:
-    - {name: empty, match: [{uri: {prefix: /empty}}], route: [{destination: {host: empty}}]}
-    - {name: slow, match: [{uri: {prefix: /slow}}], timeout: 300ms, route: [{destination: {host: server}}]}
-    - name: moved
-      match: [{uri: {prefix: /old}}]
-      rewrite: {uri: /new}
-      route: [{destination: {host: server}}]
-    - {name: ok, match: [{uri: {prefix: /ok}}], route: [{destination: {host: server}}]}
-";
-
-/// A service without endpoints.
-const EMPTY: Ipv4Addr = Ipv4Addr::new(10, 96, 0, 250);
+fn routes() -> String {
+    let rules = [
+        rule_to("empty", "/empty", "empty", ""),
+        rule_to("slow", "/slow", "server", "timeout: 300ms"),
+        rule_to("moved", "/old", "server", "rewrite: {uri: /new}"),
+        rule_to("ok", "/ok", "server", ""),
+    ];
+    virtual_service("server", "server", &rules.concat())
+}
 
 /// A world whose waypoint writes as a file says.
 struct Told {
@@ -51,19 +40,14 @@ impl Told {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("mesh.yaml");
         fs::write(&file, text).unwrap();
-        let empty = yaml::service(NAMESPACE, "empty", "", &[EMPTY.into()], &[HTTP]);
-        let options = Options {
-            control_plane: vec!["--mesh-config".to_owned(), file.display().to_string()],
-            waypoints: vec!["waypoint".to_owned()],
-            bound: vec!["server".to_owned()],
-            objects: vec![("empty".to_owned(), empty)],
-            ..Options::default()
-        };
-        let pods = [("client", 1), ("server", 2), ("waypoint", 2)];
-        let world = World::fronted(&pods, &options, &[]).unwrap();
-        let waypoint = world.waypoint(WAYPOINT, &[]).unwrap();
+        let mesh_config = file.display().to_string();
+        let fronted = Fronted::beside(&Beside {
+            services: &[("empty", None)],
+            control_plane: &["--mesh-config", &mesh_config],
+            ..Beside::default()
+        });
         Self {
-            fronted: Fronted { waypoint, world },
+            fronted,
             file,
             _folder: folder,
         }
@@ -123,7 +107,7 @@ fn each_request_is_one_line_in_the_user_s_format() {
     let fronted = &told.fronted;
     let server = fronted.pod("server");
     let heard = Scripted::start(&server, 8080, |heard, _| answer(heard.path())).unwrap();
-    fronted.route(ROUTES, "VirtualService/shop/server/ok");
+    fronted.route(&routes(), "VirtualService/shop/server/ok");
     for (path, status, ..) in CASES {
         let got = fronted.get(path, "x-request-id: of-client\r\n").status;
         assert_eq!(got.to_string(), status, "{path}");

@@ -1,7 +1,7 @@
 //! A world in which the service `server` is behind a waypoint that runs, beside services that are
 //! behind none: what scenarios about requests start from.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use ambit_e2e::clients::{Answer, exchange};
@@ -11,7 +11,8 @@ use ambit_e2e::lab::address::Family;
 use ambit_e2e::mesh::{Options, Waypoint};
 use ambit_e2e::servers::{self, Serve, Server};
 use ambit_e2e::wait::{wait_for, wait_until};
-use ambit_e2e::world::{HTTP, SPREAD, TCP, World};
+use ambit_e2e::world::{HTTP, NAMESPACE, SPREAD, TCP, WAYPOINT, World};
+use ambit_e2e::yaml;
 use serde_json::Value;
 
 /// Who is judged: these pods on the first node and `server` on the second, which serves HTTP and an echo
@@ -46,6 +47,43 @@ pub(crate) fn echoes(world: &World, pod: &str) -> bool {
     exchange(pod.namespace(), to, b"through").is_ok_and(|echoed| echoed == b"through")
 }
 
+/// What there is beside a client, the service and its waypoint.
+#[derive(Default)]
+pub(crate) struct Beside<'a> {
+    /// Pods, each with a service of its name.
+    pub(crate) backends: &'a [&'a str],
+    /// Services of HTTP/1.1 without pods of their own: their names, and at which port `server` is their endpoint, if
+    /// they have one.
+    pub(crate) services: &'a [(&'a str, Option<u16>)],
+    /// More objects, each after a line `---`.
+    pub(crate) objects: &'a str,
+    /// Arguments of the control plane.
+    pub(crate) control_plane: &'a [&'a str],
+    /// Arguments of the waypoint.
+    pub(crate) waypoint: &'a [&'a str],
+}
+
+impl Beside<'_> {
+    /// All objects, as files of the configuration's.
+    fn objects(&self) -> Vec<(String, String)> {
+        let named = self.services.iter().zip(200..);
+        let services = named.map(|((name, port), last)| {
+            let address = Ipv4Addr::new(10, 96, 0, last).into();
+            let ports = [(HTTP.0, port.unwrap_or(HTTP.1))];
+            let service = yaml::service(NAMESPACE, name, "", &[address], &ports);
+            let service = service.replace("name: p80", "name: http");
+            match port {
+                Some(_) => service.replace(&format!("app: {name}"), "app: server"),
+                None => service,
+            }
+        });
+        let services: Vec<String> = services.collect();
+        let text = format!("{}{}", yaml::documents(&services), self.objects);
+        let file = (!text.is_empty()).then(|| ("beside".to_owned(), text));
+        file.into_iter().collect()
+    }
+}
+
 /// A client, the service, and what its routes lead to.
 pub(crate) struct Fronted {
     pub(crate) waypoint: Waypoint,
@@ -60,21 +98,27 @@ impl Fronted {
 
     /// The same, the waypoint with these arguments too.
     pub(crate) fn start_with(backends: &[&str], more: &[&str]) -> Self {
-        Self::start_under(&[], backends, more)
+        Self::beside(&Beside {
+            backends,
+            waypoint: more,
+            ..Beside::default()
+        })
     }
 
-    /// The same, the control plane with these arguments too.
-    pub(crate) fn start_under(control_plane: &[&str], backends: &[&str], more: &[&str]) -> Self {
+    /// With pods `client` and `server`, and all this.
+    pub(crate) fn beside(what: &Beside<'_>) -> Self {
         let mut pods = vec![("client", 1), ("server", 2), ("waypoint", 2)];
-        pods.extend(backends.iter().map(|name| (*name, 2)));
+        pods.extend(what.backends.iter().map(|name| (*name, 2)));
+        let arguments = what.control_plane.iter();
         let options = Options {
-            waypoints: vec!["waypoint".to_owned()],
+            waypoints: vec![WAYPOINT.to_owned()],
             bound: vec!["server".to_owned()],
-            control_plane: control_plane.iter().map(|arg| (*arg).to_owned()).collect(),
+            control_plane: arguments.map(|arg| (*arg).to_owned()).collect(),
+            objects: what.objects(),
             ..Options::default()
         };
         let world = World::fronted(&pods, &options, &[]).unwrap();
-        let waypoint = world.waypoint("waypoint", more).unwrap();
+        let waypoint = world.waypoint(WAYPOINT, what.waypoint).unwrap();
         Self { waypoint, world }
     }
 
@@ -143,6 +187,37 @@ impl Logged {
             other => other.to_string(),
         }
     }
+}
+
+/// A VirtualService of a host of namespace `shop`, with rules given as YAML.
+pub(crate) fn virtual_service(name: &str, host: &str, rules: &str) -> String {
+    format!(
+        "---\napiVersion: networking.istio.io/v1\nkind: VirtualService\n\
+         metadata: {{name: {name}, namespace: shop}}\nspec:\n  hosts: [{host}]\n  http:\n{rules}"
+    )
+}
+
+/// A rule of such: its name, and what becomes of requests whose path begins so, as members of a YAML
+/// object.
+pub(crate) fn rule(name: &str, prefix: &str, what: &str) -> String {
+    format!("    - {{name: {name}, match: [{{uri: {{prefix: {prefix}}}}}], {what}}}\n")
+}
+
+/// The same where they are sent to a service, with more members.
+pub(crate) fn rule_to(name: &str, prefix: &str, to: &str, more: &str) -> String {
+    let comma = if more.is_empty() { "" } else { ", " };
+    let what = format!("route: [{{destination: {{host: {to}}}}}]{comma}{more}");
+    rule(name, prefix, &what)
+}
+
+/// A DestinationRule of a host of namespace `shop` that bounds what there may be of its connections
+/// (`tcp`) and requests (`http`), both as members of a YAML object.
+pub(crate) fn pool(host: &str, tcp: &str, http: &str) -> String {
+    format!(
+        "---\napiVersion: networking.istio.io/v1\nkind: DestinationRule\n\
+         metadata: {{name: {host}, namespace: shop}}\nspec:\n  host: {host}\n  \
+         trafficPolicy: {{connectionPool: {{tcp: {{{tcp}}}, http: {{{http}}}}}}}\n"
+    )
 }
 
 /// An HTTPRoute of the service, with rules given as YAML.

@@ -12,7 +12,7 @@ use ambit_e2e::world::SPREAD;
 use ambit_jwt::testing::{Signer, key_set};
 use serde_json::{Value, json};
 
-use crate::fronted::Fronted;
+use crate::fronted::{Beside, Fronted};
 
 /// Where the issuer's server is, on the control plane's own network.
 const PORT: u16 = 8181;
@@ -142,7 +142,10 @@ const BOUND: &str = "  targetRefs: [{kind: Service, name: server}]\n";
 
 #[test]
 fn tokens_are_verified_by_keys_that_are_fetched() {
-    let fronted = Fronted::start_under(&["--jwks-refresh=1s"], &[], &[]);
+    let fronted = Fronted::beside(&Beside {
+        control_plane: &["--jwks-refresh=1s"],
+        ..Beside::default()
+    });
     let server = Scripted::saying(&fronted.pod("server"), 8080, "served").unwrap();
     let mut issuer = Issuer::start(&fronted);
     issuer.publish(&[KEY.public(FIRST)]);
@@ -299,7 +302,10 @@ fn rotation(fronted: &Fronted, issuer: &Issuer) {
 
 #[test]
 fn pods_and_issuers_that_say_where_their_keys_are() {
-    let fronted = Fronted::start_under(&["--jwks-refresh=1s"], &[], &[]);
+    let fronted = Fronted::beside(&Beside {
+        control_plane: &["--jwks-refresh=1s"],
+        ..Beside::default()
+    });
     let server = Scripted::saying(&fronted.pod("server"), 8080, "served").unwrap();
     let issuer = Issuer::start(&fronted);
     issuer.publish(&[KEY.public(FIRST)]);

@@ -2,93 +2,61 @@
 //! the label of series. (`OM` takes a waypoint without memory, `waypoint_hostile_memory`; `SI` a client
 //! that says nothing for minutes.)
 
-use std::net::Ipv4Addr;
-
 use ambit_e2e::keepalive::Connection;
-use ambit_e2e::mesh::{Options, sum_of};
+use ambit_e2e::mesh::sum_of;
 use ambit_e2e::scripted::{Deed, Heard, Scripted, Then};
 use ambit_e2e::wait::{wait_for, wait_until};
-use ambit_e2e::world::{HTTP, NAMESPACE, SPREAD, WAYPOINT, World};
-use ambit_e2e::yaml;
+use ambit_e2e::world::{HTTP, SPREAD};
 
-use crate::fronted::Fronted;
+use crate::fronted::{Beside, Fronted, pool, rule, rule_to, virtual_service};
 use crate::support::SOON;
 use crate::traces::collector::{Collector, Manner};
 
-/// A service without endpoints.
-const EMPTY: Ipv4Addr = Ipv4Addr::new(10, 96, 0, 250);
-
 /// A rule for each thing that may become of a request.
-const ROUTES: &str = "---
-apiVersion: networking.istio.io/v1
-kind: VirtualService
-metadata: {name: server, namespace: shop}
-spec:
-  hosts: [server]
-  http:
-    - {match: [{uri: {prefix: /empty}}], route: [{destination: {host: empty}}]}
-    - {match: [{uri: {prefix: /down/once}}], retries: {attempts: 0}, route: [{destination: {host: down}}]}
-    - {match: [{uri: {prefix: /down}}], route: [{destination: {host: down}}]}
-    - match: [{uri: {prefix: /late/down}}]
-      fault: {delay: {fixedDelay: 10ms, percentage: {value: 100}}}
-      route: [{destination: {host: down}}]
-    - match: [{uri: {prefix: /late/ok}}]
-      fault: {delay: {fixedDelay: 10ms, percentage: {value: 100}}}
-      route: [{destination: {host: one}}]
-    - match: [{uri: {prefix: /abort}}]
-      fault: {abort: {httpStatus: 418, percentage: {value: 100}}}
-      route: [{destination: {host: one}}]
-    - {match: [{uri: {prefix: /subset}}], route: [{destination: {host: one, subset: none}}]}
-    - {match: [{uri: {prefix: /slow}}], timeout: 300ms, route: [{destination: {host: one}}]}
-    - match: [{uri: {prefix: /tries}}]
-      retries: {attempts: 1, perTryTimeout: 300ms, retryOn: '5xx,reset'}
-      route: [{destination: {host: one}}]
-    - {match: [{uri: {prefix: /streams}}], retries: {attempts: 0}, route: [{destination: {host: streams}}]}
-    - {name: ok, match: [{uri: {prefix: /ok}}], retries: {attempts: 0}, route: [{destination: {host: one}}]}
-";
+fn routes() -> String {
+    let late = "fault: {delay: {fixedDelay: 10ms, percentage: {value: 100}}}";
+    let abort = "fault: {abort: {httpStatus: 418, percentage: {value: 100}}}";
+    let tries = "retries: {attempts: 1, perTryTimeout: 300ms, retryOn: '5xx,reset'}";
+    let once = "retries: {attempts: 0}";
+    let subset = "route: [{destination: {host: one, subset: none}}]";
+    let rules = [
+        rule_to("empty", "/empty", "empty", ""),
+        rule_to("down-once", "/down/once", "down", once),
+        rule_to("down", "/down", "down", ""),
+        rule_to("late-down", "/late/down", "down", late),
+        rule_to("late", "/late/ok", "one", late),
+        rule_to("abort", "/abort", "one", abort),
+        rule("subset", "/subset", subset),
+        rule_to("slow", "/slow", "one", "timeout: 300ms"),
+        rule_to("tries", "/tries", "one", tries),
+        rule_to("streams", "/streams", "streams", once),
+        rule_to("ok", "/ok", "one", once),
+    ];
+    virtual_service("server", "server", &rules.concat())
+}
 
 /// One request more than one at once to `two`, and one more try than one at once.
-const POOLS: &str = "---
-apiVersion: networking.istio.io/v1
-kind: VirtualService
-metadata: {name: server, namespace: shop}
-spec:
-  hosts: [server]
-  http:
-    - {match: [{uri: {prefix: /pool}}], route: [{destination: {host: two}}]}
-    - name: retried
-      retries: {attempts: 1, retryOn: 5xx}
-      route: [{destination: {host: one}}]
----
-apiVersion: networking.istio.io/v1
-kind: DestinationRule
-metadata: {name: two, namespace: shop}
-spec:
-  host: two
-  trafficPolicy: {connectionPool: {http: {http2MaxRequests: 1}}}
----
-apiVersion: networking.istio.io/v1
-kind: DestinationRule
-metadata: {name: one, namespace: shop}
-spec:
-  host: one
-  trafficPolicy: {connectionPool: {http: {maxRetries: 1}}}
-";
+fn pools() -> String {
+    let rules = [
+        rule_to("pool", "/pool", "two", ""),
+        rule_to(
+            "retried",
+            "/",
+            "one",
+            "retries: {attempts: 1, retryOn: 5xx}",
+        ),
+    ];
+    let routes = virtual_service("server", "server", &rules.concat());
+    let two = pool("two", "", "http2MaxRequests: 1");
+    [routes, two, pool("one", "", "maxRetries: 1")].concat()
+}
 
 fn start() -> Fronted {
-    let empty = yaml::service(NAMESPACE, "empty", "", &[EMPTY.into()], &[HTTP]);
-    let options = Options {
-        waypoints: vec!["waypoint".to_owned()],
-        bound: vec!["server".to_owned()],
-        objects: vec![("empty".to_owned(), empty)],
-        ..Options::default()
-    };
-    let backends = ["server", "waypoint", "one", "two", "down", "streams"];
-    let pods = backends.map(|name| (name, 2));
-    let pods = [&[("client", 1)][..], &pods].concat();
-    let world = World::fronted(&pods, &options, &[]).unwrap();
-    let waypoint = world.waypoint(WAYPOINT, &[]).unwrap();
-    Fronted { waypoint, world }
+    Fronted::beside(&Beside {
+        backends: &["one", "two", "down", "streams"],
+        services: &[("empty", None)],
+        ..Beside::default()
+    })
 }
 
 /// What a server does about these paths.
@@ -157,7 +125,7 @@ fn every_flag_that_can_be_is_made_by_a_request() {
     let two = Scripted::start(&fronted.pod("two"), HTTP.1, answer).unwrap();
     let streams = Collector::start_at(&fronted.pod("streams"), HTTP.1).unwrap();
     streams.does(Manner::ResetsStreams);
-    fronted.route(ROUTES, "VirtualService/shop/server/ok");
+    fronted.route(&routes(), "VirtualService/shop/server/ok");
     for (path, status, flags, tries) in CASES {
         assert_eq!(fronted.get(path, "").status, status, "{path}");
         assert_flags(&fronted, path, flags);
@@ -194,7 +162,7 @@ fn every_flag_that_can_be_is_made_by_a_request() {
     };
     wait_for("a line with DPE", SOON, told).unwrap();
 
-    fronted.route(POOLS, "VirtualService/shop/server/retried");
+    fronted.route(&pools(), "VirtualService/shop/server/retried");
     let held = begin(&fronted, &two, "/pool/held", 1);
     let mut number = 0;
     // The rule of the pool comes in its own time.

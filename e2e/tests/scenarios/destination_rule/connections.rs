@@ -11,23 +11,17 @@ use ambit_e2e::wait::wait_until;
 use ambit_e2e::world::TCP;
 
 use super::{CLUSTER, apply, await_series, rule, series};
-use crate::fronted::Fronted;
+use crate::fronted::{Fronted, pool, virtual_service};
 use crate::support::SOON;
 
 const ACTIVE: &str = "envoy_cluster_upstream_cx_active";
 
 /// Whatever is answered with an error is tried again.
-const AGAIN: &str = "---
-apiVersion: networking.istio.io/v1
-kind: VirtualService
-metadata: {name: again, namespace: shop}
-spec:
-  hosts: [server]
-  http:
-  - match: [{port: 80}]
-    retries: {attempts: 2, retryOn: 5xx}
-    route: [{destination: {host: server}}]
-";
+fn again() -> String {
+    let rule = "  - match: [{port: 80}]\n    retries: {attempts: 2, retryOn: 5xx}\n    \
+                route: [{destination: {host: server}}]\n";
+    virtual_service("again", "server", rule)
+}
 
 /// nginx in the server's pod, which says version, connection, and how many requests came on that.
 fn nginx(fronted: &Fronted, listen: &str) -> Program {
@@ -42,10 +36,7 @@ fn nginx(fronted: &Fronted, listen: &str) -> Program {
 
 /// Puts a rule in force that says this of connections, of both kinds.
 fn bounded(fronted: &Fronted, tcp: &str, http: &str, known: impl Fn(&serde_json::Value) -> bool) {
-    let text = rule(&format!(
-        "  host: server\n  trafficPolicy: {{connectionPool: {{tcp: {{{tcp}}}, http: {{{http}}}}}}}\n"
-    ));
-    apply(fronted, &text, |traffic| {
+    apply(fronted, &pool("server", tcp, http), |traffic| {
         known(&traffic["whole"]["any"]["connections"])
     });
 }
@@ -160,7 +151,7 @@ fn retries_at_once_and_connections_of_one_port_are_bounded() {
     apply(&fronted, &text, |traffic| {
         traffic["whole"]["any"]["connections"]["retries"] == 1
     });
-    fronted.route(AGAIN, "VirtualService/shop/again/0");
+    fronted.route(&again(), "VirtualService/shop/again/0");
     let mut first = fronted.connect(80);
     first
         .send("GET /1 HTTP/1.1\r\nHost: server\r\n\r\n")

@@ -11,7 +11,7 @@ use ambit_e2e::world::{SPREAD, World};
 use ambit_e2e::yaml;
 
 use super::{apply, await_endpoints, await_series, endpoints, rule};
-use crate::fronted::Fronted;
+use crate::fronted::{Fronted, virtual_service};
 
 const ACTIVE: &str = "envoy_cluster_outlier_detection_ejections_active";
 /// Those in the waypoint's zone, `eu-2`, and one in `eu-1`.
@@ -21,16 +21,11 @@ const OUTLIERS: &str = "    outlierDetection: {consecutive5xxErrors: 2, baseEjec
 
 /// A try that is not answered goes to another endpoint: connections that were kept break without a
 /// word when a zone dies.
-const AGAIN: &str = "---
-apiVersion: networking.istio.io/v1
-kind: VirtualService
-metadata: {name: again, namespace: shop}
-spec:
-  hosts: [server]
-  http:
-  - retries: {attempts: 3, perTryTimeout: 400ms, retryOn: '5xx,reset,connect-failure'}
-    route: [{destination: {host: server}}]
-";
+fn again() -> String {
+    let rule = "  - retries: {attempts: 3, perTryTimeout: 400ms, retryOn: '5xx,reset,connect-failure'}\n    \
+                route: [{destination: {host: server}}]\n";
+    virtual_service("again", "server", rule)
+}
 
 /// Nodes, each a zone of its own in these regions. The third is none of the lab's.
 fn zones(fronted: &Fronted, regions: [&str; 3]) {
@@ -139,7 +134,7 @@ impl Zones {
 #[test]
 fn requests_stay_in_the_zone_until_it_dies_and_come_back_when_it_lives() {
     let zones = Zones::start();
-    zones.fronted.route(AGAIN, "VirtualService/shop/again/0");
+    zones.fronted.route(&again(), "VirtualService/shop/again/0");
     let policy = format!("    connectionPool: {{tcp: {{connectTimeout: 300ms}}}}\n{OUTLIERS}");
     zones.policy(&policy, |known| {
         known["outliers"]["max_ejection_percent"] == 100

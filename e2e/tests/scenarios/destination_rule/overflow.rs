@@ -5,14 +5,8 @@ use ambit_e2e::scripted::{Deed, Scripted, Then};
 use ambit_e2e::wait::wait_until;
 use ambit_e2e::world::SPREAD;
 
-use super::{apply, await_series, rule};
-use crate::fronted::Fronted;
-
-fn pool(tcp: &str, http: &str) -> String {
-    rule(&format!(
-        "  host: server.shop.svc.cluster.local\n  trafficPolicy: {{connectionPool: {{tcp: {{{tcp}}}, http: {{{http}}}}}}}\n"
-    ))
-}
+use super::{apply, await_series};
+use crate::fronted::{Fronted, pool};
 
 /// A request that is under way, and stays so.
 fn hangs(fronted: &Fronted, path: &str) -> Connection {
@@ -40,7 +34,11 @@ fn what_is_too_much_at_once_is_refused_and_counted() {
     // Requests in flight.
     apply(
         &fronted,
-        &pool("maxConnections: 100", "http2MaxRequests: 2"),
+        &pool(
+            "server.shop.svc.cluster.local",
+            "maxConnections: 100",
+            "http2MaxRequests: 2",
+        ),
         |traffic| traffic["whole"]["any"]["connections"]["requests"] == 2,
     );
     let held = [hangs(&fronted, "/hang/1"), hangs(&fronted, "/hang/2")];
@@ -62,7 +60,7 @@ fn what_is_too_much_at_once_is_refused_and_counted() {
     await_series(&fronted, "envoy_cluster_upstream_cx_active", 1.0);
 
     // Connections, and requests that wait for one.
-    let bounds = pool("maxConnections: 1", "http1MaxPendingRequests: 1");
+    let bounds = pool("server", "maxConnections: 1", "http1MaxPendingRequests: 1");
     apply(&fronted, &bounds, |traffic| {
         traffic["whole"]["any"]["connections"]["pending"] == 1
     });

@@ -6,21 +6,17 @@ use ambit_e2e::scripted::{Deed, Scripted, Then};
 use ambit_e2e::wait::wait_until;
 
 use super::{CLUSTER, apply, await_endpoints, endpoints, rule};
-use crate::fronted::Fronted;
+use crate::fronted::{Fronted, rule as rule_of, virtual_service};
 use crate::support::SOON;
 
-const ROUTE: &str = "---
-apiVersion: networking.istio.io/v1
-kind: VirtualService
-metadata: {name: parts, namespace: shop}
-spec:
-  hosts: [server]
-  http:
-  - match: [{uri: {prefix: /canary}}]
-    route: [{destination: {host: server, subset: canary}}]
-  - match: [{uri: {prefix: /stable}}]
-    route: [{destination: {host: server, subset: stable}}]
-";
+/// Each subset by a path of its name.
+fn routes() -> String {
+    let of = |subset: &str| {
+        let route = format!("route: [{{destination: {{host: server, subset: {subset}}}}}]");
+        rule_of(subset, &format!("/{subset}"), &route)
+    };
+    virtual_service("parts", "server", &["canary", "stable"].map(of).concat())
+}
 
 #[test]
 fn a_subset_has_a_policy_of_its_own() {
@@ -45,7 +41,7 @@ fn a_subset_has_a_policy_of_its_own() {
         traffic["subsets"]["canary"]["labels"]["app"] == "two"
     });
     await_endpoints(&fronted, 2);
-    fronted.route(ROUTE, "VirtualService/shop/parts/1");
+    fronted.route(&routes(), "VirtualService/shop/parts/stable");
     let hangs = |server: &Scripted, path: &str| -> Connection {
         let before = server.heard_at(path).len();
         let mut client = fronted.connect(80);

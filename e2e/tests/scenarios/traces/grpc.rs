@@ -17,6 +17,7 @@ use ambit_e2e::world::{HTTP, SPREAD};
 use super::collector::{Collector, Manner, PORT};
 use super::otlp::{CLIENT, SERVER, Span};
 use super::{CALLER, TRACE, Traced, settings};
+use crate::fronted::virtual_service;
 use crate::support::SOON;
 use crate::waypoint_chain::Chain;
 
@@ -25,16 +26,11 @@ fn by_grpc(at: Ipv4Addr, sampling: f64) -> String {
     settings(at, sampling).replace("port: 4318, http: {}", &format!("port: {PORT}"))
 }
 
-const RETRIES: &str = "---
-apiVersion: networking.istio.io/v1
-kind: VirtualService
-metadata: {name: one, namespace: shop}
-spec:
-  hosts: [one]
-  http:
-    - retries: {attempts: 2, retryOn: 5xx}
-      route: [{destination: {host: one}}]
-";
+fn retries() -> String {
+    let rule =
+        "    - retries: {attempts: 2, retryOn: 5xx}\n      route: [{destination: {host: one}}]\n";
+    virtual_service("one", "one", rule)
+}
 
 /// Requests of which a share is recorded.
 const REQUESTS: usize = 1000;
@@ -58,7 +54,8 @@ fn a_tenth_of_all_traces_arrive_whole_through_two_waypoints_and_a_retry() {
         false => Deed::answer(200, "hello"),
     };
     let server = Scripted::start(&world.pod("one").unwrap(), HTTP.1, fails).unwrap();
-    world.mesh.configuration.apply("retries", RETRIES).unwrap();
+    let configuration = &world.mesh.configuration;
+    configuration.apply("retries", &retries()).unwrap();
     fs::write(&file, by_grpc(pod.v4, 10.0)).unwrap();
 
     let at = world.service("server", Family::V4, HTTP.0).unwrap();
