@@ -146,7 +146,7 @@ fn every_flag_that_can_be_is_made_by_a_request() {
     assert_flags(&fronted, "/streams", "UR");
     // An answer that breaks off, and a client that leaves.
     assert!(fronted.connect(80).get("/ok/cut", "").is_err());
-    assert_flags(&fronted, "/ok/cut", "UC");
+    assert_flags(&fronted, "/ok/cut", "UPE");
     drop(begin(&fronted, &one, "/ok/left", 1));
     assert_flags(&fronted, "/ok/left", "DC");
     assert_eq!(fronted.logged("/ok/left").field("status"), "null");

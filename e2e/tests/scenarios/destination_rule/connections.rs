@@ -106,7 +106,7 @@ fn connections_are_used_kept_and_upgraded_as_the_rule_says() {
     bounded(&fronted, "", "useClientProtocol: true", |known| {
         known["http"] == "OfClient"
     });
-    assert_eq!(fronted.get("/", "").status, 503);
+    assert_eq!(fronted.get("/", "").status, 502);
 }
 
 #[test]

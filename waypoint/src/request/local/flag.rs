@@ -14,6 +14,8 @@ pub(crate) enum Flag {
     ConnectFailure,
     /// The connection broke before the answer.
     Reset,
+    /// The endpoint sent something else than HTTP, or a part of an answer.
+    Garbled,
     /// The endpoint took the request, and gave it up.
     RemoteReset,
     /// The time was over.
@@ -97,6 +99,7 @@ impl Flag {
             Self::NoEndpoint => letters!("UH", before),
             Self::ConnectFailure => letters!("UF", before),
             Self::Reset => letters!("UC", before),
+            Self::Garbled => letters!("UPE", before),
             Self::RemoteReset => letters!("UR", before),
             Self::Timeout | Self::TryTimeout => letters!("UT", before),
             Self::Malformed => letters!("DPE", before),

@@ -128,7 +128,11 @@ impl Record {
     /// True if it certainly was on a connection to its endpoint.
     fn has_met_endpoint(&self) -> bool {
         let flag = self.fault.as_ref().map(|fault| fault.flag);
-        self.answered || matches!(flag, Some(Flag::Reset | Flag::RemoteReset))
+        self.answered
+            || matches!(
+                flag,
+                Some(Flag::Reset | Flag::Garbled | Flag::RemoteReset)
+            )
     }
 
     /// How it was sent on, if it may have been.
@@ -203,6 +207,9 @@ fn details_of(fault: &Fault, answered: bool) -> Cow<'static, str> {
         }
         (Flag::Reset, _) => {
             format!("upstream_reset_{when}_response_started{{connection_termination}}").into()
+        }
+        (Flag::Garbled, _) => {
+            format!("upstream_reset_{when}_response_started{{protocol_error}}").into()
         }
         (Flag::RemoteReset, _) => {
             format!("upstream_reset_{when}_response_started{{remote_reset}}").into()

@@ -3,6 +3,8 @@
 //! An endpoint is not to blame for what the client has not sent. While a body is still coming, nobody knows
 //! whether an endpoint that has not answered could have.
 
+use std::io;
+
 use ambit_balance::Outcome;
 use ambit_decide::Reason;
 use ambit_route::TryOutcome;
@@ -65,15 +67,26 @@ impl TryError {
                 Fault::new(503, Flag::ConnectFailure, "connect_failed", detail)
             }
             Self::Send(SendError::Reset { cause, .. }) => {
-                Fault::new(503, flag_of_reset(&cause), "upstream_reset", detail)
+                let flag = flag_of_reset(&cause);
+                let status = if flag == Flag::Garbled { 502 } else { 503 };
+                Fault::new(status, flag, "upstream_reset", detail)
             }
         }
     }
 }
 
-/// Whether an endpoint gave up a request that it had taken, or its connection ended.
+/// Whether an endpoint gave up a request that it had taken, sent no HTTP, or its connection ended.
 pub(in crate::request) fn flag_of_reset(error: &hyper::Error) -> Flag {
     let source = std::error::Error::source(error);
+    let of_connection = source.and_then(|cause| cause.downcast_ref::<io::Error>());
+    // A connection that ends by itself in the middle of a body is one, too; one that is cut off is not.
+    let is_garbled = of_connection.is_some_and(|error| {
+        use io::ErrorKind::{InvalidData, InvalidInput, UnexpectedEof};
+        matches!(error.kind(), InvalidData | InvalidInput | UnexpectedEof)
+    });
+    if error.is_parse() || is_garbled {
+        return Flag::Garbled;
+    }
     let cause = source.and_then(|cause| cause.downcast_ref::<h2::Error>());
     match cause.is_some_and(|cause| cause.is_reset() && cause.is_remote()) {
         true => Flag::RemoteReset,

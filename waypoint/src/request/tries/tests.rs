@@ -57,6 +57,53 @@ async fn an_answer_is_not_thrown_away_for_a_try_that_cannot_be() {
 const WELL: &str = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
 const UNAVAILABLE: &str = "HTTP/1.1 503 Unavailable\r\nContent-Length: 0\r\n\r\n";
 
+#[tokio::test]
+async fn an_endpoint_that_speaks_no_http_is_told_apart_from_one_whose_connection_ends() {
+    const CHUNKS: &str = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n";
+    let part = "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf";
+    let garbled = format!("{CHUNKS}what?\r\n");
+    for (said, is_reset, status, flag) in [
+        ("what is this?\r\n\r\n", false, "502", "UPE"),
+        (part, false, "200", "UPE"),
+        (part, true, "200", "UC"),
+        (CHUNKS, false, "200", "UPE"),
+        (&garbled, false, "200", "UPE"),
+        ("", false, "503", "UC"),
+    ] {
+        let peer = Peer::start().await;
+        // How often it may be tried is said: once.
+        let once = tried_again_on_500(0);
+        let scene = Scene::new([service("server"), peer.serves("server-0", "server"), once]);
+        let mut client = scene.client();
+        let get = b"GET / HTTP/1.1\r\nHost: s\r\n\r\n";
+        client.write_all(get).await.unwrap();
+        let (mut stream, _) = peer.asked().await;
+        stream.write_all(said.as_bytes()).await.unwrap();
+        let answer = match is_reset {
+            true => {
+                let head = head(&mut client).await;
+                let linger = Some(Duration::ZERO);
+                socket2::SockRef::from(&stream).set_linger(linger).unwrap();
+                drop(stream);
+                head
+            }
+            false => {
+                drop(stream);
+                head(&mut client).await
+            }
+        };
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status} ")),
+            "{said}: {answer}"
+        );
+        let labels = [
+            &*format!("response_flags=\"{flag}\""),
+            &format!("response_code=\"{status}\""),
+        ];
+        scene.await_request(&labels).await;
+    }
+}
+
 /// A service with one endpoint, where a try that takes too long is followed by another; a client that
 /// has asked.
 async fn asked_once(peer: &Peer, backoff: Option<Duration>) -> (Scene, DuplexStream) {

@@ -192,6 +192,7 @@ fn every_flag_of_ours_is_one_of_envoy_s() {
         Ours::NoEndpoint,
         Ours::ConnectFailure,
         Ours::Reset,
+        Ours::Garbled,
         Ours::RemoteReset,
         Ours::Timeout,
         Ours::TryTimeout,
