@@ -202,7 +202,7 @@ pub(super) fn direct(direct: &Direct, head: &Parts) -> Response<Body> {
 }
 
 /// The code of gRPC for a status of HTTP, as gRPC's own table has it.
-fn grpc_code(status: StatusCode) -> u16 {
+pub(super) fn grpc_code(status: StatusCode) -> u16 {
     match status.as_u16() {
         400 => 13,
         401 => 16,

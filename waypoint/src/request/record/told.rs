@@ -5,13 +5,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use ambit_decide::Reason;
 use ambit_kit::clock;
-use ambit_telemetry::{Ends, Exchange, Onward};
-use http::HeaderValue;
+use ambit_telemetry::{Ends, Exchange, Onward, Protocol};
+use http::{HeaderValue, StatusCode};
 
 use super::Record;
 use super::line::RequestLine;
 use crate::http::replay::Broke;
-use crate::request::local::{Fault, Flag};
+use crate::request::local::{Fault, Flag, grpc_code};
 
 /// What is said of a client that did not wait for the end.
 const LEFT: &str = "the client left before the answer was complete";
@@ -35,8 +35,8 @@ impl Record {
             host: self.host(),
             request_id: text(self.request_id.as_ref()),
             user_agent: text(self.user_agent.as_ref()),
-            status: self.told_status(),
-            grpc_status: self.grpc_status.map(u32::from),
+            status: self.told_status().map(|status| status.as_u16()),
+            grpc_status: self.told_grpc_status().map(u32::from),
             flags,
             reason,
             policy: self.fault.as_ref().and_then(|fault| fault.policy.as_ref()),
@@ -91,10 +91,17 @@ impl Record {
     }
 
     /// What the client was answered, if it was there to be answered.
-    fn told_status(&self) -> Option<u16> {
+    fn told_status(&self) -> Option<StatusCode> {
         let fault = self.fault.as_ref();
         let left = !self.answered && fault.is_some_and(|fault| fault.flag == Flag::ClientLeft);
-        self.status.filter(|_| !left).map(|status| status.as_u16())
+        self.status.filter(|_| !left)
+    }
+
+    /// What that is to a client of gRPC, which goes by the status of HTTP where there is no other.
+    fn told_grpc_status(&self) -> Option<u16> {
+        let is_grpc = self.protocol == Protocol::Grpc;
+        let status = self.told_status().filter(|_| is_grpc);
+        self.grpc_status.or_else(|| status.map(grpc_code))
     }
 
     /// The host that was asked for.
@@ -128,11 +135,7 @@ impl Record {
     /// True if it certainly was on a connection to its endpoint.
     fn has_met_endpoint(&self) -> bool {
         let flag = self.fault.as_ref().map(|fault| fault.flag);
-        self.answered
-            || matches!(
-                flag,
-                Some(Flag::Reset | Flag::Garbled | Flag::RemoteReset)
-            )
+        self.answered || matches!(flag, Some(Flag::Reset | Flag::Garbled | Flag::RemoteReset))
     }
 
     /// How it was sent on, if it may have been.

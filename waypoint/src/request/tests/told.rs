@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::super::*;
 use crate::fixtures::{call, closed, name, routed, service};
-use crate::scene::{CLIENT, Peer, Scene, rest, soon};
+use crate::scene::{CLIENT, Peer, Scene, head, rest, soon};
 
 const WELL: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
 const CLAIM: &[u8] = b"GET / HTTP/1.1\r\nHost: s\r\nConnection: close\r\n\
@@ -200,4 +200,33 @@ async fn a_copy_is_whole_when_all_bytes_have_come() {
         came.extend_from_slice(&piece.unwrap());
     }
     assert_eq!(came, b"hello");
+}
+
+const CALL: &[u8] = b"POST /a/b HTTP/1.1\r\nHost: s\r\nContent-Type: application/grpc\r\n\
+    Content-Length: 0\r\n\r\n";
+
+#[tokio::test]
+async fn a_call_of_grpc_that_is_answered_without_a_status_has_that_of_http() {
+    for (status, code) in [(503, 14), (200, 2)] {
+        let peer = Peer::start().await;
+        let scene = Scene::new([service("server"), peer.serves("server-0", "server")]);
+        let mut client = scene.client();
+        client.write_all(CALL).await.unwrap();
+        let serving = tokio::spawn(async move {
+            let stream = peer.connected().await;
+            let mut connection = h2::server::handshake(stream).await.unwrap();
+            let (_, mut respond) = connection.accept().await.unwrap().unwrap();
+            let answer = Response::builder().status(status).body(()).unwrap();
+            respond.send_response(answer, true).unwrap();
+            std::future::poll_fn(|cx| connection.poll_closed(cx)).await
+        });
+        let answer = head(&mut client).await;
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status} ")),
+            "{answer}"
+        );
+        let label = format!("grpc_response_status=\"{code}\"");
+        scene.await_request(&[&label]).await;
+        serving.abort();
+    }
 }
