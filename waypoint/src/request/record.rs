@@ -6,6 +6,7 @@ mod told;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use ambit_decide::Refusal;
@@ -58,6 +59,8 @@ pub(crate) struct Record {
     destination: Option<Arc<Destination>>,
     /// What it asks for, if it may go on with another protocol.
     seen: Option<Seen>,
+    /// Its last try has been put on a connection.
+    met: AtomicBool,
     /// An endpoint has answered.
     answered: bool,
     retries: u32,
@@ -112,6 +115,7 @@ impl Record {
             service: call.service().map(|(service, _)| Arc::clone(service)),
             destination: None,
             seen: None,
+            met: AtomicBool::new(false),
             answered: false,
             retries: 0,
             before: Before::default(),
@@ -196,6 +200,12 @@ impl Record {
     /// The endpoint of the try that begins.
     pub(super) fn to(&mut self, destination: &Arc<Destination>) {
         self.destination = Some(Arc::clone(destination));
+        *self.met.get_mut() = false;
+    }
+
+    /// Where it is noted that this try has been put on a connection.
+    pub(super) fn met(&self) -> &AtomicBool {
+        &self.met
     }
 
     /// It may go on with another protocol, and is judged again then.

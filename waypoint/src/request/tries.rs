@@ -122,7 +122,7 @@ pub(super) async fn run(
         record.speaks(|| sending.version(&chosen.view, head));
         let began = clock::now();
         let told = record.try_begins(destination.address);
-        let result = sending.once(&chosen, began, told).await;
+        let result = sending.once(&chosen, began, (told, record.met())).await;
         record.try_ended(|| match &result {
             Ok((response, _)) => Ok(response.status().as_u16()),
             Err(error) => Err(error.to_string()),
@@ -257,13 +257,13 @@ impl Sending<'_> {
         &self,
         to: &Try,
         began: Instant,
-        told: Option<Told>,
+        (told, met): (Option<Told>, &AtomicBool),
     ) -> Result<(Response<Incoming>, Lease), TryError> {
         let admitted = self.going().at_endpoint(&to.view, &to.chosen.destination);
         let admitted = admitted.map_err(|fault| TryError::Refused(Box::new(fault)))?;
         let head = admitted.as_deref().unwrap_or(self.head);
         let asks = AtomicBool::new(false);
-        let sending = self.send(to, head, told, &asks);
+        let sending = self.send(to, head, told, (&asks, met));
         tokio::select! {
             biased;
             sent = sending => Ok(sent?),
@@ -279,7 +279,7 @@ impl Sending<'_> {
         Try { chosen, view, .. }: &Try,
         head: &Parts,
         told: Option<Told>,
-        asks: &AtomicBool,
+        (asks, met): (&AtomicBool, &AtomicBool),
     ) -> Result<(Response<Incoming>, Lease), SendError> {
         let (to, terms) = (&chosen.destination, chosen.terms.as_ref());
         let version = self.version(view, head);
@@ -302,8 +302,13 @@ impl Sending<'_> {
         };
         let pool = self.proxy.http.of(width);
         let client = self.call.client.address.ip();
-        let asks = Some(asks);
-        let on = |fresh| On { fresh, terms, asks };
+        let (asks, met) = (Some(asks), Some(met));
+        let on = |fresh| On {
+            fresh,
+            terms,
+            asks,
+            met,
+        };
         let first = pool.send(to, version, client, request(), on(false)).await;
         let again = match &first {
             Err(SendError::NotTaken(..)) => true,

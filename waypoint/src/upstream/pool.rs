@@ -117,12 +117,22 @@ pub(crate) struct On<'a> {
     /// Whether it is the endpoint that is waited for, and not until there is room for one more
     /// connection to it.
     pub(crate) asks: Option<&'a AtomicBool>,
+    /// Whether it has been put on a connection to it.
+    pub(crate) met: Option<&'a AtomicBool>,
 }
 
 impl On<'_> {
     fn asks(&self, asks: bool) {
         if let Some(told) = self.asks {
             told.store(asks, Ordering::Relaxed);
+        }
+    }
+
+    /// It is on a connection.
+    fn meets(&self) {
+        self.asks(true);
+        if let Some(met) = self.met {
+            met.store(true, Ordering::Relaxed);
         }
     }
 }

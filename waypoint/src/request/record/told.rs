@@ -135,7 +135,8 @@ impl Record {
     /// True if it certainly was on a connection to its endpoint.
     fn has_met_endpoint(&self) -> bool {
         let flag = self.fault.as_ref().map(|fault| fault.flag);
-        self.answered || matches!(flag, Some(Flag::Reset | Flag::Garbled | Flag::RemoteReset))
+        // A connection that turned out to be closed is none.
+        self.met.load(Ordering::Relaxed) && flag != Some(Flag::ConnectFailure)
     }
 
     /// How it was sent on, if it may have been.

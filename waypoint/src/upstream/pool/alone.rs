@@ -40,7 +40,7 @@ impl HttpPool {
             Some(carrier) => carrier,
             None => Box::pin(self.wait(&key, to, on)).await?,
         };
-        on.asks(true);
+        on.meets();
         carrier.used = carrier.used.saturating_add(1);
         let answer = carrier.sender.try_send_request(request).await;
         let answer = answer.map_err(|error| TrySend::of(error).told(to, reused))?;

@@ -49,7 +49,7 @@ impl HttpPool {
                 Box::pin(self.place(found, &slot, (to, on), wanted)).await?
             }
         };
-        on.asks(true);
+        on.meets();
         let held = Held::new(place, share, terms.and_then(|terms| terms.bell()));
         // The endpoint may answer before it has read all.
         let request = request.map(|body| match body.is_end_stream() {

@@ -359,3 +359,32 @@ async fn a_pod_that_takes_tunnels_now_gets_nothing_in_plaintext() {
     pool.sweep(before);
     assert_eq!((pool.inner.idle.len(), pool.inner.shared.len()), (0, 0));
 }
+
+#[tokio::test]
+async fn an_endpoint_that_says_nothing_has_been_met_all_the_same() {
+    let silent = |tcp| async move {
+        let _tcp: TcpStream = tcp;
+        std::future::pending::<()>().await;
+    };
+    let (http1, _) = listen(silent).await;
+    let (http2, _) = http2_endpoint(1).await;
+    let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let absent = pod(nobody.local_addr().unwrap(), TunnelProtocol::None);
+    drop(nobody);
+    for (to, version, expected) in [
+        (&http1, Version::Http1, true),
+        (&http2, Version::Http2, true),
+        (&absent, Version::Http1, false),
+        (&absent, Version::Http2, false),
+    ] {
+        let (pool, met) = (pool(), AtomicBool::new(false));
+        let on = On {
+            met: Some(&met),
+            ..On::default()
+        };
+        let request = request(to.address, "/silent", Body::empty());
+        let sending = pool.send(to, version, CLIENT, request, on);
+        let ended = timeout(Duration::from_millis(500), sending).await;
+        assert_eq!((ended.is_err(), met.into_inner()), (expected, expected));
+    }
+}
