@@ -355,7 +355,12 @@ async fn suffer(faults: &Faults, rule: &Rule, record: &mut Record) -> Result<Dur
         tokio::time::sleep(delay).await;
     }
     match met.abort {
-        Some(status) => Err(Fault::injected(&rule.model.name, status)),
+        Some(status) => {
+            if let Ok((_, _, to)) = choose(rule, None) {
+                record.would_go_to(to);
+            }
+            Err(Fault::injected(&rule.model.name, status))
+        }
         None => Ok(met.delay.unwrap_or_default()),
     }
 }

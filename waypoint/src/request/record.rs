@@ -163,6 +163,13 @@ impl Record {
         }
     }
 
+    /// Where it would go, if it were not answered on purpose.
+    pub(super) fn would_go_to(&mut self, to: Target) {
+        if let Some(kept) = &mut self.kept {
+            kept.would_go_to(to);
+        }
+    }
+
     /// A try speaks so to its endpoint.
     pub(super) fn speaks(&mut self, version: impl FnOnce() -> Version) {
         if let Some(kept) = &mut self.kept {

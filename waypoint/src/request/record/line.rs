@@ -33,6 +33,8 @@ pub(super) struct Kept {
     trailers: Values,
     /// Where it goes.
     to: Option<Target>,
+    /// Where it would have gone.
+    would: Option<Target>,
     /// What the endpoint is spoken to in.
     speaks: Option<Version>,
     /// The time until the head of the answer had come from an endpoint.
@@ -50,6 +52,11 @@ impl Kept {
     /// Where it goes.
     pub(super) fn goes_to(&mut self, to: &Target) {
         self.to = Some(to.clone());
+    }
+
+    /// Where it would go, if it were not answered on purpose.
+    pub(super) fn would_go_to(&mut self, to: Target) {
+        self.would = Some(to);
     }
 
     /// The endpoint of this try is spoken to so.
@@ -280,7 +287,10 @@ impl Entry for RequestLine<'_> {
     }
 
     fn upstream_cluster(&self) -> Option<&str> {
-        let to = || self.kept?.to.as_ref().and_then(cluster);
+        let to = || {
+            let kept = self.kept?;
+            kept.to.as_ref().or(kept.would.as_ref()).and_then(cluster)
+        };
         self.cluster.get_or_init(to).as_deref()
     }
 

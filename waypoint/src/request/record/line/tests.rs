@@ -222,3 +222,19 @@ fn every_flag_of_ours_is_one_of_envoy_s() {
     }
     assert!(flags(Ours::Denied.letters()).is_empty());
 }
+
+#[test]
+fn what_is_answered_on_purpose_has_a_cluster_and_was_not_tried() {
+    let format = "%UPSTREAM_CLUSTER% %UPSTREAM_REQUEST_ATTEMPT_COUNT%";
+    let (telling, ends) = (Telling::formatted(format), Ends::default());
+    let exchange = Exchange {
+        tries: 0,
+        ..exchange(&ends)
+    };
+    let name = ServiceName::new("shop", "cart.shop.svc.cluster.local");
+    let mut kept = Kept::default();
+    kept.would_go_to(Target::Service(name, 80, None));
+    let line = RequestLine::new(&exchange, &telling).keeping(Some(&kept));
+    let line = written(&telling, line);
+    assert_eq!(line, "outbound|80||cart.shop.svc.cluster.local 0\n");
+}
