@@ -20,8 +20,40 @@ fn cluster(service: &str, port: Option<u16>) -> Value {
         "load_assignment": {"cluster_name": name(service), "endpoints": [{"lb_endpoints": endpoints}]}})
 }
 
-/// The listener, whose lines have this format; `server` and `down` are ports.
-pub(super) fn config(dir: &Path, format: &Value, (server, down): (u16, u16)) -> String {
+/// The clusters, at these ports: one takes one request at once, and one is spoken to in HTTP/2.
+fn clusters([server, grpc, nobody]: [u16; 3]) -> [Value; 5] {
+    let mut pool = cluster("pool", Some(server));
+    pool["circuit_breakers"] = json!({"thresholds": [{"max_requests": 1}]});
+    let mut calls = cluster("grpc", Some(grpc));
+    let options = format!("{EXTENSIONS}.upstreams.http.v3.HttpProtocolOptions");
+    calls["typed_extension_protocol_options"] = json!({
+        "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {"@type": options,
+            "explicit_http_config": {"http2_protocol_options": {}}}});
+    let plain = [
+        ("web", Some(server)),
+        ("down", Some(nobody)),
+        ("empty", None),
+    ];
+    let [one, down, empty] = plain.map(|(name, port)| cluster(name, port));
+    [one, down, empty, pool, calls]
+}
+
+/// What policies are: one that denies, and one that allows, by their names in Istio.
+fn policies() -> [Value; 2] {
+    let path = |prefix: &str| json!({"url_path": {"path": {"prefix": prefix}}});
+    let closed = ("DENY", "closed", path("/ok/closed"));
+    let open = ("ALLOW", "open", json!({"not_rule": path("/ok/unmatched")}));
+    [closed, open].map(|(action, name, permission)| {
+        let policy = json!({"permissions": [permission], "principals": [{"any": true}]});
+        let policies = json!({format!("ns[shop]-policy[{name}]-rule[0]"): policy});
+        json!({"name": name, "typed_config": {
+            "@type": format!("{EXTENSIONS}.filters.http.rbac.v3.RBAC"),
+            "rules": {"action": action, "policies": policies}}})
+    })
+}
+
+/// The listener, whose lines have this format; of servers at these ports.
+pub(super) fn config(dir: &Path, format: &Value, ports: [u16; 3]) -> String {
     let rule = |of: &str, prefix: &str, route: Value| json!({"name": format!("VirtualService/shop/server/{of}"), "match": {"prefix": prefix}, "route": route});
     let to = |service: &str, more: Value| {
         let mut route = json!({"cluster": name(service)});
@@ -29,6 +61,8 @@ pub(super) fn config(dir: &Path, format: &Value, (server, down): (u16, u16)) -> 
         route_members.extend(more.as_object().unwrap().clone());
         route
     };
+    let trying = json!({"retry_policy":
+        {"retry_on": "5xx", "num_retries": 1, "per_try_timeout": "0.2s"}});
     let again = |on: &str| json!({"retry_policy": {"retry_on": on, "num_retries": 1}});
     let fault = |fault: Value, mut rule: Value| {
         let of = format!("{EXTENSIONS}.filters.http.fault.v3.HTTPFault");
@@ -40,43 +74,40 @@ pub(super) fn config(dir: &Path, format: &Value, (server, down): (u16, u16)) -> 
     let whole = json!({"numerator": 100, "denominator": "HUNDRED"});
     let routes = [
         rule("empty", "/empty", to("empty", json!({}))),
-        rule("slow", "/slow", to("server", json!({"timeout": "0.3s"}))),
-        rule(
-            "trying",
-            "/trying",
-            to(
-                "server",
-                json!({"retry_policy":
-            {"retry_on": "5xx", "num_retries": 1, "per_try_timeout": "0.2s"}}),
-            ),
-        ),
+        rule("slow", "/slow", to("web", json!({"timeout": "0.3s"}))),
+        rule("trying", "/trying", to("web", trying.clone())),
         rule(
             "moved",
             "/old",
-            to("server", json!({"prefix_rewrite": "/new"})),
+            to("web", json!({"prefix_rewrite": "/new"})),
         ),
         rule("down", "/down", to("down", json!({}))),
         rule("down-again", "/again", to("down", again("connect-failure"))),
-        rule(
-            "broken-again",
-            "/broken/again",
-            to("server", again("reset")),
-        ),
-        rule("failing", "/failing", to("server", again("5xx"))),
+        rule("broken-again", "/broken/again", to("web", again("reset"))),
+        rule("failing", "/failing", to("web", again("5xx"))),
         fault(
             json!({"abort": {"http_status": 418, "percentage": whole}}),
-            rule("aborted", "/aborted", to("server", json!({}))),
+            rule("aborted", "/aborted", to("web", json!({}))),
         ),
         fault(
             json!({"delay": {"fixed_delay": "0.1s", "percentage": whole}}),
-            rule("delayed", "/delayed", to("server", json!({}))),
+            rule("delayed", "/delayed", to("web", json!({}))),
         ),
         json!({"name": "VirtualService/shop/server/said", "match": {"prefix": "/said"},
             "direct_response": {"status": 202, "body": {"inline_string": "tea"}}}),
         json!({"name": "VirtualService/shop/server/elsewhere", "match": {"prefix": "/elsewhere"},
             "redirect": {"path_redirect": "/there"}}),
-        rule("ok", "/ok", to("server", json!({}))),
+        rule("pool", "/pool", to("pool", json!({}))),
+        rule(
+            "grpc-slow",
+            "/grpc/slow",
+            to("grpc", json!({"timeout": "0.3s"})),
+        ),
+        rule("grpc-trying", "/grpc/trying", to("grpc", trying)),
+        rule("grpc", "/grpc", to("grpc", json!({}))),
+        rule("ok", "/ok", to("web", json!({}))),
     ];
+    let [closed, open] = policies();
     let filter = |name: &str, kind: &str| {
         json!({"name": format!("envoy.filters.http.{name}"), "typed_config":
             {"@type": format!("{EXTENSIONS}.filters.http.{name}.v3.{kind}")}})
@@ -91,12 +122,12 @@ pub(super) fn config(dir: &Path, format: &Value, (server, down): (u16, u16)) -> 
         "preserve_external_request_id": true, "generate_request_id": true,
         "route_config": {"name": "routes",
             "virtual_hosts": [{"name": "all", "domains": ["*"], "routes": routes}]},
-        "http_filters": [filter("fault", "HTTPFault"), filter("router", "Router")],
+        "http_filters": [closed, open, filter("fault", "HTTPFault"), filter("router", "Router")],
     }});
     let address = json!({"socket_address": {"address": "127.0.0.1", "port_value": LISTENER}});
     let config = json!({"static_resources": {
         "listeners": [{"name": "http", "address": address, "filter_chains": [{"filters": [manager]}]}],
-        "clusters": [cluster("server", Some(server)), cluster("down", Some(down)), cluster("empty", None)],
+        "clusters": clusters(ports),
     }});
     config.to_string()
 }
