@@ -140,12 +140,17 @@ fn fetches(fronted: &Fronted, outcome: &str) -> u64 {
 
 const BOUND: &str = "  targetRefs: [{kind: Service, name: server}]\n";
 
-#[test]
-fn tokens_are_verified_by_keys_that_are_fetched() {
-    let fronted = Fronted::beside(&Beside {
+/// A world in which keys are fetched every second.
+fn fetching_often() -> Fronted {
+    Fronted::beside(&Beside {
         control_plane: &["--jwks-refresh=1s"],
         ..Beside::default()
-    });
+    })
+}
+
+#[test]
+fn tokens_are_verified_by_keys_that_are_fetched() {
+    let fronted = fetching_often();
     let server = Scripted::saying(&fronted.pod("server"), 8080, "served").unwrap();
     let mut issuer = Issuer::start(&fronted);
     issuer.publish(&[KEY.public(FIRST)]);
@@ -302,10 +307,7 @@ fn rotation(fronted: &Fronted, issuer: &Issuer) {
 
 #[test]
 fn pods_and_issuers_that_say_where_their_keys_are() {
-    let fronted = Fronted::beside(&Beside {
-        control_plane: &["--jwks-refresh=1s"],
-        ..Beside::default()
-    });
+    let fronted = fetching_often();
     let server = Scripted::saying(&fronted.pod("server"), 8080, "served").unwrap();
     let issuer = Issuer::start(&fronted);
     issuer.publish(&[KEY.public(FIRST)]);
