@@ -43,7 +43,8 @@ use std::time::Duration;
 use ambit_kit::clock;
 use ambit_model::{BackendTarget, Faults};
 use ambit_route::{
-    CorsHeaders, CorsVerdict, Covered, Direct, Filters, Found, Head, Rule, RuleBackend, inject,
+    Compiled, CorsHeaders, CorsVerdict, Covered, Direct, Filters, Found, Head, Rule, RuleBackend,
+    inject,
 };
 use http::header::UPGRADE;
 use http::request::Parts;
@@ -105,7 +106,12 @@ pub(crate) async fn answer(
     });
     let routed = match checked {
         Ok(tokens) => route((proxy, &view), call, (&mut head, tokens), &mut record).await,
-        Err(fault) => Err(fault),
+        Err(fault) => {
+            if fault.is_denied() {
+                would_meet(&view, call, &head, &mut record);
+            }
+            Err(fault)
+        }
     };
     record.sends_head(&head);
     let response = match routed {
@@ -225,13 +231,7 @@ async fn routed(
         }
         Some(Routes::Unusable) => return Err(Fault::unroutable(call.unroutable().detail)),
     };
-    let found = {
-        let mut asked = Head::of(head);
-        if compiled.asks_for_source() {
-            asked.source = call.client.source(&view.mesh);
-        }
-        find_rule(compiled, &asked)?
-    };
+    let found = find_rule(compiled, &asked(compiled, view, call, head))?;
     let (rule, covered) = (Arc::clone(found.rule), found.covered);
     record.rule(&rule);
     // Of what the rule was found in: its writer may take it away while a fault lets the request wait.
@@ -320,7 +320,38 @@ impl Onward {
     }
 }
 
-fn find_rule<'c>(compiled: &'c ambit_route::Compiled, head: &Head<'_>) -> Result<Found<'c>, Fault> {
+/// The rule that a request would have met which is refused before, and where it would have gone: whoever
+/// reads of the refusal sees what it was about.
+fn would_meet(view: &View, call: &Call, head: &Parts, record: &mut Record) {
+    match call.routes(view).as_deref() {
+        None | Some(Routes::Tls(_) | Routes::Tcp(_)) => record.would_go_to(call.target()),
+        Some(Routes::Unusable) => {}
+        Some(Routes::Http(compiled)) => {
+            if let Ok(found) = find_rule(compiled, &asked(compiled, view, call, head)) {
+                record.rule(found.rule);
+                would_go_to(found.rule, record);
+            }
+        }
+    }
+}
+
+/// Where a rule would have led.
+fn would_go_to(rule: &Rule, record: &mut Record) {
+    if let Ok((_, _, to)) = choose(rule, None) {
+        record.would_go_to(to);
+    }
+}
+
+/// What routes look at.
+fn asked<'a>(compiled: &Compiled, view: &'a View, call: &'a Call, head: &'a Parts) -> Head<'a> {
+    let mut head = Head::of(head);
+    if compiled.asks_for_source() {
+        head.source = call.client.source(&view.mesh);
+    }
+    head
+}
+
+fn find_rule<'c>(compiled: &'c Compiled, head: &Head<'_>) -> Result<Found<'c>, Fault> {
     let found = compiled.find(head).ok_or_else(|| {
         let detail = format!("no route matches {} {}", head.method, head.path);
         Fault::new(404, Flag::NoRoute, "no_route", detail)
@@ -356,9 +387,7 @@ async fn suffer(faults: &Faults, rule: &Rule, record: &mut Record) -> Result<Dur
     }
     match met.abort {
         Some(status) => {
-            if let Ok((_, _, to)) = choose(rule, None) {
-                record.would_go_to(to);
-            }
+            would_go_to(rule, record);
             Err(Fault::injected(&rule.model.name, status))
         }
         None => Ok(met.delay.unwrap_or_default()),

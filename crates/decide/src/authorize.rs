@@ -319,13 +319,16 @@ fn denied(
     } else {
         Reason::PolicyDenied
     };
-    let rule = rule.map_or_else(String::new, |rule| format!(" rule {rule}"));
+    let which = rule.map_or_else(String::new, |rule| format!(" rule {rule}"));
     let detail = format!(
-        "{} by policy {}{rule}",
+        "{} by policy {}{which}",
         who_to_whom(to, connection),
         policy.name
     );
-    Refusal::by_policy(reason, policy.name.clone(), detail)
+    Refusal {
+        rule,
+        ..Refusal::by_policy(reason, policy.name.clone(), detail)
+    }
 }
 
 #[cold]

@@ -15,6 +15,8 @@ pub struct Refusal {
     pub reason: Reason,
     /// The policy that refused it, if one did.
     pub policy: Option<PolicyName>,
+    /// Which of the policy's rules, from 0, where it is one about requests.
+    pub rule: Option<usize>,
     /// What happened, to whom, in this case.
     pub detail: String,
 }
@@ -25,6 +27,7 @@ impl Refusal {
         Self {
             reason,
             policy: None,
+            rule: None,
             detail: detail.into(),
         }
     }
@@ -34,6 +37,7 @@ impl Refusal {
         Self {
             reason,
             policy: Some(policy),
+            rule: None,
             detail: detail.into(),
         }
     }

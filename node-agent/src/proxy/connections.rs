@@ -177,22 +177,15 @@ impl Connections {
     /// Cuts every connection of a pod that is gone.
     pub(crate) fn cut_pod(&self, uid: &str) {
         for record in self.table.lock().values().filter(|r| r.belongs_to(uid)) {
-            record.cut(Refusal {
-                reason: Reason::UnknownPod,
-                policy: None,
-                detail: format!("pod {uid} left the node"),
-            });
+            let detail = format!("pod {uid} left the node");
+            record.cut(Refusal::new(Reason::UnknownPod, detail));
         }
     }
 
     /// Cuts every connection, because the time to drain is over; says how many there were.
     pub(crate) fn cut_all(&self) -> usize {
         let records: Vec<Arc<Record>> = self.table.lock().values().cloned().collect();
-        let refusal = || Refusal {
-            reason: Reason::Draining,
-            policy: None,
-            detail: "still open at the end of the drain".to_owned(),
-        };
+        let refusal = || Refusal::new(Reason::Draining, "still open at the end of the drain");
         records
             .iter()
             .filter(|record| record.cut(refusal()))
@@ -269,7 +262,7 @@ impl Record {
             Err(refusal) => self.cut(Refusal {
                 reason: Reason::PolicyChanged,
                 detail: format!("{}: {}", refusal.reason.word(), refusal.detail),
-                policy: refusal.policy,
+                ..refusal
             }),
         }
     }

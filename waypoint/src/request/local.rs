@@ -34,6 +34,8 @@ pub(crate) struct Fault {
     pub(crate) detail: String,
     /// The policy that wants it so.
     pub(crate) policy: Option<PolicyName>,
+    /// Which of its rules, if it has such.
+    pub(crate) rule: Option<usize>,
     /// The code of gRPC, if it is not the one that belongs to the status.
     grpc: Option<u16>,
     /// What the client is told, if not the reason.
@@ -60,6 +62,7 @@ impl Fault {
             reason,
             detail: detail.into(),
             policy: None,
+            rule: None,
             grpc: None,
             said: None,
             challenge: None,
@@ -84,6 +87,11 @@ impl Fault {
             challenge: challenge.map(Box::new),
             ..self
         }
+    }
+
+    /// Whether it is refused for who asks, or what for.
+    pub(super) fn is_denied(&self) -> bool {
+        self.flag == Flag::Denied
     }
 
     /// Whether an authorization policy refuses it.
@@ -147,6 +155,7 @@ impl Fault {
         };
         Self {
             policy: refusal.policy.clone(),
+            rule: refusal.rule,
             ..fault
         }
     }

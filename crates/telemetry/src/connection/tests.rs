@@ -8,6 +8,7 @@ fn a_refusal_names_its_reason_and_policy() {
     let refusal = Refusal {
         reason: Reason::ALL[0],
         policy: Some(ambit_model::PolicyName::new("shop", "no-carts")),
+        rule: None,
         detail: "said no".into(),
     };
     let connection = Connection {

@@ -186,14 +186,22 @@ impl Record {
     }
 }
 
+/// What Istio has Envoy call the rule that refuses.
+fn rbac_name(fault: &Fault) -> String {
+    let Some(policy) = &fault.policy else {
+        return "none".to_owned();
+    };
+    let rule = fault.rule.map(|rule| format!("-rule[{rule}]"));
+    let (namespace, name) = (&policy.namespace, &policy.name);
+    format!("ns[{namespace}]-policy[{name}]{}", rule.unwrap_or_default())
+}
+
 /// Envoy's words for a fault, and ours where it has none.
 fn details_of(fault: &Fault, answered: bool) -> Cow<'static, str> {
     let when = if answered { "after" } else { "before" };
     match (fault.flag, fault.reason) {
         (Flag::Denied, _) if fault.is_by_policy() => {
-            let policy = fault.policy.as_ref().map(ToString::to_string);
-            let policy = policy.as_deref().unwrap_or("none");
-            format!("rbac_access_denied_matched_policy[{policy}]").into()
+            format!("rbac_access_denied_matched_policy[{}]", rbac_name(fault)).into()
         }
         (Flag::Denied, reason) if reason.starts_with("jwt_") => {
             let said = fault.said.unwrap_or(reason).replace(' ', "_");

@@ -13,8 +13,23 @@ fn nothing_is_blamed_on_a_policy_but_what_a_policy_refuses() {
     };
     let late = |flag| Fault::new(504, flag, "timeout", "so");
     let named = of(Reason::PolicyDenied).by(Some(PolicyName::new("shop", "closed")));
+    let numbered = Fault::of(&Refusal {
+        rule: Some(2),
+        ..Refusal::by_policy(
+            Reason::PolicyDenied,
+            PolicyName::new("shop", "closed"),
+            "so",
+        )
+    });
     for (fault, details) in [
-        (named, "rbac_access_denied_matched_policy[shop/closed]"),
+        (
+            named,
+            "rbac_access_denied_matched_policy[ns[shop]-policy[closed]]",
+        ),
+        (
+            numbered,
+            "rbac_access_denied_matched_policy[ns[shop]-policy[closed]-rule[2]]",
+        ),
         (
             of(Reason::NoMatchingAllow),
             "rbac_access_denied_matched_policy[none]",
