@@ -7,8 +7,10 @@
 
 mod place;
 mod request;
+mod route;
 mod story;
 mod views;
+mod waypoint;
 
 use std::io::Write;
 use std::path::PathBuf;

@@ -115,7 +115,10 @@ fn address_of(
 }
 
 /// The first address of a family that the source has too.
-fn preferred(source: &Workload, addresses: impl IntoIterator<Item = IpAddr>) -> Option<IpAddr> {
+pub(super) fn preferred(
+    source: &Workload,
+    addresses: impl IntoIterator<Item = IpAddr>,
+) -> Option<IpAddr> {
     let shared = |to: &IpAddr| {
         source
             .addresses
@@ -177,8 +180,19 @@ pub(super) fn origin_of(configuration: &Configuration, object: &str) -> (String,
     }
 }
 
+/// That of the object which a rule of routes is named by: `HTTPRoute/shop/cart/0`.
+fn key_of_rule(rule: &str) -> Option<ObjectKey> {
+    let mut parts = rule.split('/');
+    let (kind, namespace, name) = (parts.next()?, parts.next()?, parts.next()?);
+    let mut kinds = Kind::ALL.iter();
+    let kind = kinds.find(|known| known.name() == kind)?;
+    Some(ObjectKey::new(*kind, namespace, name))
+}
+
 fn key_of(configuration: &Configuration, object: &str) -> Option<ObjectKey> {
-    let (kind, name) = object.split_once(' ')?;
+    let Some((kind, name)) = object.split_once(' ') else {
+        return key_of_rule(object);
+    };
     match kind {
         "workload" => {
             let mut parts = name.rsplit('/');

@@ -66,9 +66,19 @@ impl RequestArgs {
 pub(super) struct Request(Parts);
 
 impl Request {
+    /// What routes look at, but for who sends it.
+    pub(super) fn head(&self) -> Head<'_> {
+        Head::of(&self.0)
+    }
+
+    /// To be changed.
+    pub(super) fn parts(&mut self) -> &mut Parts {
+        &mut self.0
+    }
+
     /// In one line.
     pub(super) fn describe(&self) -> String {
-        let head = Head::of(&self.0);
+        let head = self.head();
         let (method, path) = (head.method, head.path);
         format!("{method} {path} of {}", head.authority.unwrap_or("no host"))
     }

@@ -4,29 +4,33 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 
 use ambit_decide::{
-    Connection, EgressMode, InboundQuery, OutboundPlan, OutboundQuery, Reason, Said, Step,
-    explain_at_waypoint, explain_before_routing, explain_inbound, explain_outbound,
+    EgressMode, InboundQuery, OutboundPlan, OutboundQuery, Reason, Step, explain_inbound,
+    explain_outbound,
 };
-use ambit_model::{GatewayAddress, Mesh, Policy, ServiceName, Target, TunnelProtocol, Workload};
+use ambit_model::{Mesh, Target, TunnelProtocol, Workload};
 
 use super::place::{self, Origins, UsageError, destination, endpoint_at, source};
-use super::request::{Client, Request, RequestArgs, say};
+use super::request::{Request, RequestArgs};
 use super::views::Views;
 use crate::config::Configuration;
 
 /// The explanation as it is written.
 pub(super) struct Story<'a> {
-    configuration: &'a Configuration,
+    pub(super) configuration: &'a Configuration,
     views: &'a Views,
     egress: EgressMode,
     /// What is asked for on the connection, if that is no matter of connections alone.
-    request: Option<Request>,
+    pub(super) request: Option<Request>,
+    /// How many waypoints it has come through.
+    pub(super) passed: usize,
     pub(super) text: String,
     origins: Origins,
     /// Nodes whose agents decide.
     pub(super) nodes: BTreeSet<String>,
     /// Whether the connection would be let through to its end.
     pub(super) allowed: bool,
+    /// How many of how many would be, where that is some of them.
+    pub(super) partly: Option<(u64, u64)>,
 }
 
 /// What is asked.
@@ -56,10 +60,12 @@ impl<'a> Story<'a> {
             views,
             egress: question.egress,
             request: request.map_err(UsageError::Request)?,
+            passed: 0,
             text: String::new(),
             origins: Origins::new(),
             nodes: BTreeSet::new(),
             allowed: false,
+            partly: None,
         };
         story.line(&format!("from {}", place::describe(source)));
         story.line(&format!("to   {to}"));
@@ -104,7 +110,7 @@ impl<'a> Story<'a> {
                 ..
             }) => {
                 if waypoint {
-                    self.pass(mesh, source, &workload, authority);
+                    self.pass(source, &workload, authority);
                 } else {
                     self.arrive(source, &workload, authority, true);
                 }
@@ -124,68 +130,13 @@ impl<'a> Story<'a> {
         }
     }
 
-    /// Through a waypoint, which connects to an endpoint as itself. What it knows is what the objects say.
-    fn pass(&mut self, mesh: &Mesh, source: &Workload, waypoint: &Workload, to: SocketAddr) {
-        self.line(&format!("\nwaypoint {}:", place::describe(waypoint)));
-        self.line(&match &self.request {
-            Some(request) => format!("  {}", request.describe()),
-            None => {
-                "  as a connection that is no HTTP; ask for a request by --method, --path and --header"
-                    .to_owned()
-            }
-        });
-        let known = self.configuration.mesh();
-        let identity = source.identity();
-        let client = Client {
-            identity: &identity,
-            address: address_for(source, to),
-        };
-        let bound_to = asked_by(known, &source.namespace, to);
-        let bound = known
-            .policies()
-            .filter(|policy| is_bound(policy, &bound_to));
-        let bound: Vec<_> = bound.collect();
-        let connection = Connection::new(client.address, to, Some(&identity));
-        let request = self.request.clone();
-        let request = request.as_ref();
-        if !bound.is_empty() {
-            self.line("  before it routes, by what is bound to what is asked for:");
-            let first = explain_before_routing(
-                || bound.iter().copied(),
-                &host(known, &source.namespace, to),
-                &connection,
-                |policy| say(policy, client, to, request),
-            );
-            self.steps(&first.steps);
-            if first.outcome.is_err() {
-                return;
-            }
-        }
-        let port = to.port();
-        let Some((workload, to)) = endpoint_at(mesh, &source.namespace, waypoint, to) else {
-            return self.line(&format!("  nothing serves {to}"));
-        };
-        self.line("  its routes are not looked at; at the endpoint that there is without them:");
-        let workload = known.workload(&workload.uid).unwrap_or(workload);
-        let connection = Connection::new(client.address, to, Some(&identity));
-        let judged = explain_at_waypoint(known, workload, &connection, |policy| {
-            let targets = policy
-                .requests
-                .iter()
-                .flat_map(|requests| &requests.targets);
-            match targets.count() {
-                0 => say(policy, client, to, request),
-                _ if is_bound(policy, &bound_to) => Said::Elsewhere,
-                _ => say(policy, client, SocketAddr::new(to.ip(), port), request),
-            }
-        });
-        self.steps(&judged.steps);
-        if judged.outcome.is_ok() {
-            self.arrive(waypoint, workload, to, true);
-        }
-    }
-
-    fn arrive(&mut self, source: &Workload, workload: &Workload, to: SocketAddr, tunnel: bool) {
+    pub(super) fn arrive(
+        &mut self,
+        source: &Workload,
+        workload: &Workload,
+        to: SocketAddr,
+        tunnel: bool,
+    ) {
         let (mesh, _) = self.side("inbound", &workload.node);
         self.line(&format!("  at {}", place::describe(workload)));
         if !is_captured(workload) {
@@ -237,21 +188,25 @@ impl<'a> Story<'a> {
         known
     }
 
-    fn allow(&mut self, why: &str) {
+    pub(super) fn allow(&mut self, why: &str) {
         self.line(&format!("  {why}"));
         self.allowed = true;
     }
 
-    fn steps(&mut self, steps: &[Step]) {
+    pub(super) fn steps(&mut self, steps: &[Step]) {
         for step in steps {
-            let Some(object) = &step.object else {
-                self.line(&format!("  {}", step.text));
-                continue;
-            };
-            let (name, origin) = place::origin_of(self.configuration, object);
-            self.line(&format!("  {} [{name}]", step.text));
-            self.origins.insert(name, origin);
+            match &step.object {
+                Some(object) => self.step(&step.text, object),
+                None => self.line(&format!("  {}", step.text)),
+            }
         }
+    }
+
+    /// A step that an object decides.
+    pub(super) fn step(&mut self, text: &str, object: &str) {
+        let (name, origin) = place::origin_of(self.configuration, object);
+        self.line(&format!("  {text} [{name}]"));
+        self.origins.insert(name, origin);
     }
 
     fn finish(&mut self) {
@@ -264,42 +219,22 @@ impl<'a> Story<'a> {
                 None => self.line(&format!("  {object}: made by the control plane")),
             }
         }
-        self.line(if self.allowed {
-            "\n=> allowed"
-        } else {
-            "\n=> refused"
-        });
+        let verdict = match (self.allowed, self.partly) {
+            (true, _) => "allowed".to_owned(),
+            (false, Some((well, whole))) => format!("refused, but for {well} of {whole}"),
+            (false, None) => "refused".to_owned(),
+        };
+        self.line(&format!("\n=> {verdict}"));
     }
 
-    fn line(&mut self, line: &str) {
+    pub(super) fn line(&mut self, line: &str) {
         self.text.push_str(line);
         self.text.push('\n');
     }
 }
 
-/// By which services policies are bound to what is at an address for clients of a namespace: its own, and that
-/// of its waypoint.
-fn asked_by(mesh: &Mesh, client: &str, to: SocketAddr) -> Vec<ServiceName> {
-    let (own, waypoint) = match mesh.target_for(client, to) {
-        Target::Service(service, _) | Target::ServiceWithoutPort(service) => {
-            (Some(service.name.clone()), &service.waypoint)
-        }
-        Target::Workload(workload) => (None, &workload.waypoint),
-        Target::Unknown => (None, &None),
-    };
-    let waypoint = waypoint.iter().filter_map(|waypoint| match waypoint {
-        GatewayAddress::Service(name, _) => Some(name.clone()),
-        GatewayAddress::Address(..) => None,
-    });
-    own.into_iter().chain(waypoint).collect()
-}
-
-fn is_bound(policy: &Policy, services: &[ServiceName]) -> bool {
-    services.iter().any(|service| policy.is_bound_to(service))
-}
-
 /// The host that a client of a namespace would ask for at an address.
-fn host(mesh: &Mesh, client: &str, to: SocketAddr) -> String {
+pub(super) fn host(mesh: &Mesh, client: &str, to: SocketAddr) -> String {
     match mesh.target_for(client, to) {
         Target::Service(service, _) => service.name.hostname.to_string(),
         _ => to.ip().to_string(),
@@ -307,7 +242,7 @@ fn host(mesh: &Mesh, client: &str, to: SocketAddr) -> String {
 }
 
 /// The address that a workload connects from.
-fn address_for(source: &Workload, to: SocketAddr) -> IpAddr {
+pub(super) fn address_for(source: &Workload, to: SocketAddr) -> IpAddr {
     let same_family = |address: &&IpAddr| address.is_ipv4() == to.is_ipv4();
     let mut addresses = source.addresses.iter();
     let from = addresses

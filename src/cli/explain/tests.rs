@@ -213,6 +213,110 @@ spec:
     }
 }
 
+/// Two versions of `db`, and routes to them and to another service that only `db` may ask.
+const ROUTES: &str = "\
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: db-2, namespace: shop, labels: {app: db, version: v2}}
+spec: {nodeName: n2, serviceAccountName: db}
+status: {podIPs: [{ip: 10.2.0.3}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: archive, namespace: shop, labels: {ambit.mesh/use-waypoint: gate}}
+spec: {selector: {app: db}, clusterIP: 10.96.0.6, ports: [{name: http, port: 80, targetPort: 8080}]}
+---
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: archive, namespace: shop}
+spec:
+  targetRefs: [{kind: Service, group: '', name: archive}]
+  rules: [{from: [{source: {principals: [cluster.local/ns/shop/sa/db]}}]}]
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: db, namespace: shop}
+spec: {host: db, subsets: [{name: new, labels: {version: v2}}]}
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: db, namespace: shop}
+spec:
+  hosts: [db]
+  http:
+  - {name: gone, match: [{uri: {prefix: /gone}}], redirect: {uri: /here}}
+  - {name: sorry, match: [{uri: {prefix: /no}}], directResponse: {status: 503}}
+  - {name: bad, match: [{uri: {prefix: /bad}}], fault: {abort: {percentage: {value: 100}, httpStatus: 500}},
+     route: [{destination: {host: db}}]}
+  - {name: none, match: [{uri: {prefix: /absent}}], route: [{destination: {host: db, subset: old}}]}
+  - name: canary
+    match: [{headers: {x-team: {exact: blue}}}]
+    timeout: 3s
+    retries: {attempts: 2, perTryTimeout: 1s}
+    route: [{destination: {host: db, subset: new}}]
+  - {name: archive, match: [{uri: {prefix: /archive}}], route: [{destination: {host: archive}}]}
+  - name: usual
+    match: [{uri: {prefix: /cart}}]
+    fault: {delay: {percentage: {value: 5}, fixedDelay: 1s}}
+    mirror: {host: archive}
+    route: [{destination: {host: db}, weight: 90}, {destination: {host: archive}, weight: 10}]
+";
+
+#[test]
+fn a_request_is_followed_to_where_its_routes_lead() {
+    let bound = SHOP.replace(
+        "{name: db, namespace: shop}\nspec: {selector: {app: db}, clusterIPs: [10.96.0.5, 'fd00:96::5'], ports: [{",
+        "{name: db, namespace: shop, labels: {ambit.mesh/use-waypoint: gate}}\n\
+         spec: {selector: {app: db}, clusterIPs: [10.96.0.5, 'fd00:96::5'], ports: [{name: http, ",
+    );
+    assert!(bound.contains("name: http"));
+    let objects = format!("{bound}{WAYPOINT}{ROUTES}");
+    let ask = |path: &str, header: &str| {
+        let request = RequestArgs {
+            path: Some(path.to_owned()),
+            headers: vec![header.to_owned()],
+            ..RequestArgs::default()
+        };
+        ask_for(
+            &objects,
+            ("shop/web-1", "db:80"),
+            &request,
+            Captured::Enrolled,
+        )
+    };
+    let at_waypoint = |answer: &Answer| {
+        let told = answer
+            .out
+            .split_once("\nwaypoint ")
+            .map(|it| it.1)
+            .unwrap_or_default();
+        let told = told.split("\nobjects:").next().unwrap_or_default();
+        let verdict = answer.out.lines().last().unwrap_or_default();
+        format!("waypoint {told}{verdict}\n")
+    };
+    let (refused, allowed) = (ExitCode::from(REFUSED), ExitCode::SUCCESS);
+    let mut told = String::new();
+    for (path, header, code) in [
+        ("/cart", "x-team: blue", allowed),
+        ("/cart", "x-team: red", refused),
+        ("/archive", "x-team: red", refused),
+        ("/gone", "x-team: red", allowed),
+        ("/no", "x-team: red", refused),
+        ("/bad", "x-team: red", refused),
+        ("/absent", "x-team: red", refused),
+        ("/other", "x-team: red", refused),
+    ] {
+        let answer = ask(path, header);
+        assert_eq!(answer.code, code, "{path} {header}: {}", answer.out);
+        told += &at_waypoint(&answer);
+    }
+    insta::assert_snapshot!(told);
+    let answer = ask("/cart", "x-team: blue");
+    let places = "VirtualService shop/db: shop.yaml: document";
+    assert!(answer.out.contains(places), "{}", answer.out);
+}
+
 #[test]
 fn unknown_destinations_are_refused_where_egress_is() {
     let answer = ask("10.1.0.2", "192.0.2.1:443", Captured::Enrolled);
@@ -374,5 +478,6 @@ fn what_is_bound_to_an_entry_is_told_to_those_who_may_know_it() {
     let to = "198.51.100.7:80";
     let answer = ask_of(&objects, "shop/web-1", to, Captured::Enrolled);
     assert_eq!(answer.code, REFUSED.into(), "{}", answer.out);
-    assert!(answer.out.contains("before it routes"), "{}", answer.out);
+    let bound = "by what is bound to shop.example.com, or to the waypoint";
+    assert!(answer.out.contains(bound), "{}", answer.out);
 }
