@@ -2,9 +2,9 @@
 //!
 //! - before anything is routed, by the policies that are bound to what was asked for: the service, and this
 //!   waypoint ([`Asking::before_routing`]); to them the destination is what the client asked for
-//! - where a route has led to another service, by those that are bound to that; and where it was the client's
-//!   own namespace that wrote the route, to any other port, by those that are bound to this waypoint too. To
-//!   them the destination is where it was led ([`Asking::led_to`])
+//! - where a route has led to another service, by those that are bound to that; and where it was another namespace
+//!   than that of the service that wrote the route, or the client's own, to any other port, by those that are bound to
+//!   this waypoint too. To them the destination is where it was led ([`Asking::led_to`])
 //! - at the endpoint that was chosen, by all others that apply to its workload ([`Asking::at_endpoint`])
 //!
 //! Each place has DENY policies that may refuse and ALLOW policies of which one must match. A request is
@@ -46,8 +46,8 @@ pub(crate) struct Asking<'a> {
 struct Led<'a> {
     service: &'a ServiceName,
     port: u16,
-    /// The client's own namespace has written the route.
-    by_client: bool,
+    /// Somebody has written the route who has no say in what holds there.
+    is_distrusted: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -69,15 +69,15 @@ pub(crate) struct Seen {
     pub(crate) tokens: Tokens,
     /// Where it was led.
     pub(crate) to: Target,
-    /// Whether a route of the client's own namespace led it there.
-    pub(crate) is_led_by_client: bool,
+    /// Whether somebody has led it there who has no say in what holds there.
+    pub(crate) is_distrusted: bool,
 }
 
 impl Seen {
     /// That it is asked for on this connection.
     pub(crate) fn asked_on<'a>(&'a self, call: &'a Call) -> Asking<'a> {
         let asking = Asking::request(call, &self.head, Some(&self.tokens));
-        asking.led_to(&self.to, self.is_led_by_client)
+        asking.led_to(&self.to, self.is_distrusted)
     }
 }
 
@@ -102,20 +102,20 @@ impl<'a> Asking<'a> {
         Self { call, what, led }
     }
 
-    /// The same, which a route has led there; whether it is one of the client's own namespace.
-    pub(crate) fn led_to(self, target: &'a Target, by_client: bool) -> Self {
+    /// The same, which a route has led there; whether who wrote that has no say in what holds there.
+    pub(crate) fn led_to(self, target: &'a Target, is_distrusted: bool) -> Self {
         let Target::Service(service, port, _) = target else {
             return self;
         };
         let (service, port) = (service, *port);
         let asked = self.call.service();
         let is_asked = asked.is_some_and(|(asked, of)| {
-            asked.name == *service && (!by_client || of.service_port == port)
+            asked.name == *service && (!is_distrusted || of.service_port == port)
         });
         let led = (!is_asked).then_some(Led {
             service,
             port,
-            by_client,
+            is_distrusted,
         });
         Self { led, ..self }
     }
@@ -163,9 +163,9 @@ impl<'a> Asking<'a> {
     /// Judges by what is bound to the service that it was led to.
     fn where_led(&self, view: &View, led: Led<'a>) -> Result<Admission, Refusal> {
         view.unread.check(led.service)?;
-        let is_own = |policy: &&Arc<Policy>| led.by_client && policy.is_bound_to(&view.own);
+        let is_own = |policy: &&Arc<Policy>| led.is_distrusted && policy.is_bound_to(&view.own);
         let policies = || {
-            let own = view.policies.bound(&view.own).filter(|_| led.by_client);
+            let own = view.policies.bound(&view.own).filter(|_| led.is_distrusted);
             let to_service = view.policies.bound(led.service);
             // Each once.
             own.chain(to_service.filter(move |policy| !is_own(policy)))
@@ -177,21 +177,22 @@ impl<'a> Asking<'a> {
         let authentications = service.map_or(&[][..], |service| &service.authentications);
         let seen = OnceCell::new();
         let say = |policy: &Policy| {
-            let see = || self.seen_by(view, authentications);
+            let see = || self.seen_by(view, authentications, &led.service.namespace);
             let (claims, shown) = seen.get_or_init(see);
             self.showing(shown.as_deref()).say(view, policy, to, claims)
         };
         before_routing(policies, led.service, &self.judged(to), say)
     }
 
-    /// What its tokens say to whoever judges them by these, and the request as they change it.
+    /// What its tokens say to whoever judges them by these in a namespace, and the request as they change it.
     fn seen_by(
         &self,
         view: &View,
         lists: &[PolicyName],
+        namespace: &str,
     ) -> (Cow<'a, [Claims]>, Option<Box<Parts>>) {
         match self.what {
-            What::Request(head, Some(tokens)) => tokens.at(view, lists, head),
+            What::Request(head, Some(tokens)) => tokens.at(view, (lists, namespace), head),
             _ => (Cow::Borrowed(&[][..]), None),
         }
     }
@@ -221,7 +222,7 @@ impl<'a> Asking<'a> {
         // more when it is sent.
         let seen = OnceCell::new();
         let say = |policy: &Policy| {
-            let see = || self.seen_by(view, &workload.authentications);
+            let see = || self.seen_by(view, &workload.authentications, &workload.namespace);
             let (claims, shown) = seen.get_or_init(see);
             // With the headers that are made of claims, as the workload is sent it: nobody else may set these.
             let asking = self.showing(shown.as_deref());

@@ -139,12 +139,12 @@ impl Call {
         routes.map(AsRef::as_ref)
     }
 
-    /// Whether the routes are those of the client's own namespace.
-    pub(crate) fn has_own_routes(&self, view: &View) -> bool {
+    /// The client's namespace, if the routes are for that alone.
+    pub(crate) fn client_of_own_routes(&self, view: &View) -> Option<&str> {
         let namespace = self.client.identity.as_ref().map(|id| id.namespace());
-        self.service().is_some_and(|(service, port)| {
-            view.are_clients_own(&service.name, port.service_port, namespace)
-        })
+        let (service, port) = self.service()?;
+        let are_own = view.are_clients_own(&service.name, port.service_port, namespace);
+        namespace.filter(|_| are_own)
     }
 
     /// Why nothing is served where the routes cannot be used.

@@ -220,6 +220,20 @@ pub(crate) fn about_requests(
     })
 }
 
+/// The same routes, whose rules are of an object of this namespace.
+pub(crate) fn written_in(namespace: &str, routes: Change) -> Change {
+    let Change::PutRoutes(routes) = routes else {
+        panic!("no routes")
+    };
+    let mut routes = ServiceRoutes::clone(&routes);
+    for list in routes.http_lists_mut() {
+        for rule in &mut list.rules {
+            Arc::make_mut(rule).name = format!("HTTPRoute/{namespace}/all/0").into();
+        }
+    }
+    Change::PutRoutes(Arc::new(routes))
+}
+
 /// A route of the service `server` for all requests, to port 80 of these services.
 pub(crate) fn routed(to: &[&str], rule: HttpRule) -> Change {
     let backends = to.iter().map(|service| HttpBackend {

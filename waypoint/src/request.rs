@@ -49,7 +49,7 @@ use ambit_route::{
 use http::header::UPGRADE;
 use http::request::Parts;
 use http::uri::Scheme;
-use http::{Method, Request, Response};
+use http::{Request, Response};
 use hyper::body::{Body as _, Incoming};
 
 use self::authenticate::Tokens;
@@ -58,7 +58,8 @@ use self::copies::Copy;
 use self::hashed::Hashed;
 use self::hops::Hops;
 use self::local::{Fault, Flag};
-use self::plan::{ByClient, Met, Plan, Routed};
+pub(crate) use self::plan::Hand;
+use self::plan::{Met, Plan, Routed};
 use self::record::Record;
 use self::sealed::Seal;
 use self::session::Stay;
@@ -117,11 +118,11 @@ pub(crate) async fn answer(
     let response = match routed {
         Ok(Onward::Send(routed, mut copies)) => {
             let is_asked = record.tells_client();
-            let by_client = routed.by_client();
+            let hand = routed.hand();
             let plan = Plan {
                 hashed: Hashed::of(&routed.view, &routed.to, &head, call.client.address.ip()),
                 switches: switch.as_ref().is_some_and(Switch::is_passed_on),
-                client: ToldClient::of(proxy, &call.client, is_asked, by_client),
+                client: ToldClient::of(proxy, &call.client, is_asked, hand),
                 hops,
                 width,
                 routed: *routed,
@@ -199,7 +200,7 @@ async fn route(
 /// client's own namespace has changed is judged as it is sent, too. Tokens that were verified before that
 /// cannot be, so that it is refused.
 fn distrust(proxy: &Proxy, call: &Call, head: &Parts, routed: &Routed) -> Result<(), Fault> {
-    if !routed.by_client().changes() {
+    if !routed.hand().is_changed_by_client() {
         return Ok(());
     }
     if authenticate::is_for_asked(&routed.view, call) {
@@ -235,7 +236,7 @@ async fn routed(
     let (rule, covered) = (Arc::clone(found.rule), found.covered);
     record.rule(&rule);
     // Of what the rule was found in: its writer may take it away while a fault lets the request wait.
-    let by_client = ByClient::of(&rule, call.has_own_routes(view));
+    let client = call.client_of_own_routes(view).map(Arc::from);
     let session = Stay::of(view, &found, &head.headers);
     let cors = match cors(&rule.filters, head) {
         Ok(cors) => cors,
@@ -250,14 +251,14 @@ async fn routed(
         view = proxy.view();
         proxy.pressure.check().map_err(|full| Fault::of(&full))?;
     }
-    let goes_on = head.headers.contains_key(UPGRADE) || head.method == Method::CONNECT;
+    let goes_on = head.headers.contains_key(UPGRADE);
     let is_judged = !view.policies.is_empty() || goes_on;
     let came = (rule.changes_requests() && is_judged).then(|| Box::new(head.clone()));
     let time = Time::by(&rule.model, record.began() + waited);
     let met = Met {
         rule,
         covered,
-        by_client,
+        client,
         session,
         cors,
         came,

@@ -27,8 +27,8 @@ use crate::http::activity::{Active, Activity};
 use crate::outside::asked::{self, Words, is_by_host};
 use crate::outside::tls::Inner;
 use crate::proxy::Proxy;
-use crate::request::Target;
 use crate::request::hashed::Hashed;
+use crate::request::{Hand, Target};
 use crate::review;
 use crate::upstream::link::{Link, LinkError, OnBehalf};
 use crate::view::{Occupied, Routes, Terms, View};
@@ -50,8 +50,8 @@ pub(crate) struct Way {
     to: Target,
     /// The server name that the client asks for.
     server_name: Option<String>,
-    /// Whether a route of the client's own namespace led there.
-    is_led_by_client: bool,
+    /// Whether somebody has led it there who has no say in what holds there.
+    is_distrusted: bool,
     /// What ends it.
     pub(crate) limits: Limits,
     /// Its place among the connections to the service.
@@ -94,7 +94,7 @@ pub(crate) async fn carry(proxy: &Proxy, call: &Call, client: Connection, mut wa
     call.holder.passed_on(held(&way.link));
     let mut client = Recorded::new(proxy, call, &way, client);
     let asking = Asking::connection(call, way.server_name.as_deref());
-    let asking = asking.led_to(&way.to, way.is_led_by_client);
+    let asking = asking.led_to(&way.to, way.is_distrusted);
     asking.tell(proxy, &way.chosen.asides);
     let (to, port) = (Arc::clone(&way.chosen.destination), way.chosen.port);
     let (limits, activity) = (way.limits, Activity::default());
@@ -191,9 +191,8 @@ async fn open(
     let view = proxy.view();
     let asking = Asking::connection(call, server_name.as_deref());
     let mut asides = asking.before_routing(&view)?.dry_run;
-    let target = target(&view, call, server_name.as_deref())?;
-    let is_led_by_client = call.has_own_routes(&view);
-    let asking = asking.led_to(&target, is_led_by_client);
+    let (target, is_distrusted) = target(&view, call, server_name.as_deref())?;
+    let asking = asking.led_to(&target, is_distrusted);
     tokens::lacks(&view, call, &asking)?;
     let words = Words::Connection(server_name.as_deref());
     let asked = Box::pin(asked::find(proxy, call, &view, &target, words)).await?;
@@ -232,7 +231,7 @@ async fn open(
                     service,
                     to: target,
                     server_name,
-                    is_led_by_client,
+                    is_distrusted,
                     _place: place,
                 });
             }
@@ -292,13 +291,15 @@ fn occupy(terms: &Terms, is_ahead: bool) -> Result<Arc<Occupied>, Refusal> {
     })
 }
 
-/// Where routes, or else the call itself, send a connection.
-fn target(view: &View, call: &Call, server_name: Option<&str>) -> Result<Target, Refusal> {
+/// Where routes, or else the call itself, send a connection; and whether who wrote these has no say in what holds
+/// there.
+fn target(view: &View, call: &Call, server_name: Option<&str>) -> Result<(Target, bool), Refusal> {
     let Some(routes) = call.routes(view) else {
-        return Ok(call.target());
+        return Ok((call.target(), false));
     };
     let (name, backends): (_, &[Backend]) = match &*routes {
-        Routes::Http(_) => return Ok(call.target()),
+        // Of the client's own namespace perhaps; they say nothing of connections.
+        Routes::Http(_) => return Ok((call.target(), call.client_of_own_routes(view).is_some())),
         Routes::Unusable => return Err(call.unroutable()),
         Routes::Tcp(route) => (&route.name, &route.backends),
         Routes::Tls(routes) => {
@@ -316,7 +317,11 @@ fn target(view: &View, call: &Call, server_name: Option<&str>) -> Result<Target,
             name: service,
             port,
             subset,
-        }) => Ok(Target::Service(service.clone(), *port, subset.clone())),
+        }) => {
+            let target = Target::Service(service.clone(), *port, subset.clone());
+            let hand = Hand::of(name, false, call.client_of_own_routes(view), &target);
+            Ok((target, hand.leads()))
+        }
         Some(BackendTarget::Invalid { why }) => {
             Err(Refusal::new(Reason::NoEndpoint, format!("{name}: {why}")))
         }

@@ -21,7 +21,7 @@ use ambit_policy::Claims;
 use http::request::Parts;
 
 use super::local::{Fault, Flag};
-use super::plan::ByClient;
+use super::plan::Hand;
 use crate::call::{Asked, Call};
 use crate::view::{Authenticator, Destination, View};
 
@@ -30,6 +30,8 @@ use crate::view::{Authenticator, Destination, View};
 pub(crate) struct Tokens {
     /// What they say, as policies ask for it, by rule.
     claims: Vec<Claims>,
+    /// The namespaces whose request authentications say that of them.
+    by: Vec<Arc<str>>,
     /// The request as it came, where a workload may judge it by its own rules.
     original: Option<Arc<Parts>>,
 }
@@ -40,24 +42,41 @@ impl Tokens {
         &self.claims
     }
 
-    /// The same, with what they say by these authentications of a service or workload, and the request as these
-    /// change it if there are some. A bad token says nothing: it is refused before the request is sent there
+    /// Those of a request of which nobody has verified any.
+    pub(super) fn unverified(head: &Parts) -> Self {
+        Self {
+            original: Some(Arc::new(head.clone())),
+            ..Self::default()
+        }
+    }
+
+    /// What they say in a namespace, whose policies do not go by what another one has verified: anybody may write who
+    /// signs the tokens of his own services.
+    fn claims_in(&self, view: &View, namespace: &str) -> &[Claims] {
+        let mut by = self.by.iter();
+        let counts = by.all(|by| **by == *namespace || view.unread.is_wide(by));
+        if counts { &self.claims } else { &[] }
+    }
+
+    /// The same, with what they say by these authentications of a service or workload of a namespace, and the request
+    /// as these change it if there are some. A bad token says nothing: it is refused before the request is sent there
     /// ([`Going::at_endpoint`]).
     pub(crate) fn at(
         &self,
         view: &View,
-        authentications: &[PolicyName],
+        (authentications, namespace): (&[PolicyName], &str),
         head: &Parts,
     ) -> (Cow<'_, [Claims]>, Option<Box<Parts>>) {
         let by = view.authenticators.of(authentications);
+        let known = self.claims_in(view, namespace);
         let Some(Authenticator::Ready(verifier)) = by.map(AsRef::as_ref) else {
-            return (Cow::Borrowed(&self.claims), None);
+            return (Cow::Borrowed(known), None);
         };
         let original = self.original.as_deref().unwrap_or(head);
         let Ok(passed) = verifier.judge(&Head::of(original), clock::wall()) else {
-            return (Cow::Borrowed(&self.claims), None);
+            return (Cow::Borrowed(known), None);
         };
-        let mut claims = self.claims.clone();
+        let mut claims = known.to_vec();
         add_claims(&mut claims, &passed);
         let mut shown = Box::new(head.clone());
         // What cannot be changed is refused before it is sent.
@@ -86,12 +105,17 @@ fn workload_now<'v>(view: &'v View, asked: &'v Destination) -> &'v Arc<Workload>
     view.mesh.workload(&asked.uid).unwrap_or(asked)
 }
 
-/// What judges the tokens of requests for what was asked for, if something does.
-fn asked<'v>(view: &'v View, call: &'v Call) -> Option<&'v Arc<Authenticator>> {
-    view.authenticators.of(match &call.asked {
+/// The request authentications of what was asked for.
+fn names_of_asked<'v>(view: &'v View, call: &'v Call) -> &'v [PolicyName] {
+    match &call.asked {
         Asked::Service(service, _) => &service_now(view, service).authentications,
         Asked::Workload(asked) => &workload_now(view, asked).asked_authentications,
-    })
+    }
+}
+
+/// What judges the tokens of requests for what was asked for, if something does.
+fn asked<'v>(view: &'v View, call: &'v Call) -> Option<&'v Arc<Authenticator>> {
+    view.authenticators.of(names_of_asked(view, call))
 }
 
 /// Whether tokens of requests for what was asked for are judged.
@@ -132,6 +156,7 @@ pub(super) fn of_asked(view: &View, call: &Call, head: &mut Parts) -> Result<Tok
     let original = view.authenticators.any_of_workloads() || may_be_led();
     let mut tokens = Tokens {
         claims: Vec::new(),
+        by: Vec::new(),
         original: original.then(|| Arc::new(head.clone())),
     };
     let Some(by) = asked(view, call) else {
@@ -139,6 +164,10 @@ pub(super) fn of_asked(view: &View, call: &Call, head: &mut Parts) -> Result<Tok
     };
     let passed = judged(by, head, head)?;
     add_claims(&mut tokens.claims, &passed);
+    if !tokens.claims.is_empty() {
+        let names = names_of_asked(view, call).iter();
+        tokens.by = names.map(|name| Arc::clone(&name.namespace)).collect();
+    }
     let changed = passed.apply(head);
     changed.map_err(|error| not_removed(&error))?;
     Ok(tokens)
@@ -151,15 +180,15 @@ pub(super) struct Going<'a> {
     pub(super) tokens: &'a Tokens,
     /// The service that a route has led it to, if another one was asked for.
     pub(super) led: Option<&'a ServiceName>,
-    /// What a route of the client's own namespace does with it.
-    pub(super) by_client: ByClient,
+    /// Whose hand has led it.
+    pub(super) hand: Hand,
 }
 
 impl Going<'_> {
     /// Judges it by the service that it was led to, if that is another one than was asked for, and by the
     /// workload that it goes to; the request for that, if it is another one. Of what is behind another waypoint it is
     /// judged there. What a route of the client's own namespace has changed is refused: what would be verified is not
-    /// what is sent.
+    /// what is sent. What a route of another namespace has changed has to be good as it is sent, too.
     pub(super) fn at_endpoint(
         self,
         view: &View,
@@ -175,8 +204,11 @@ impl Going<'_> {
             let Some(by) = view.authenticators.of(names) else {
                 continue;
             };
-            if self.by_client.changes() {
+            if self.hand.is_changed_by_client() {
                 return Err(changed_by_client());
+            }
+            if self.hand.changes() {
+                judged(by, self.head, self.head)?;
             }
             let original = self.tokens.original.as_deref().unwrap_or(self.head);
             let passed = judged(by, original, original)?;

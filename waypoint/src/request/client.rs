@@ -5,7 +5,7 @@
 use ambit_model::SpiffeId;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::plan::ByClient;
+use super::plan::Hand;
 use crate::call::Client;
 use crate::proxy::Proxy;
 
@@ -24,10 +24,10 @@ pub(crate) enum ToldClient {
 }
 
 impl ToldClient {
-    /// What is told of a client, where that is asked for; and where the client's own routes had their hand
-    /// in the request.
-    pub(super) fn of(proxy: &Proxy, client: &Client, is_asked: bool, by_client: ByClient) -> Self {
-        match (is_asked, by_client.changes()) {
+    /// What is told of a client, where that is asked for; and where somebody who is not trusted with that
+    /// had his hand in the request.
+    pub(super) fn of(proxy: &Proxy, client: &Client, is_asked: bool, hand: Hand) -> Self {
+        match (is_asked, hand.changes()) {
             (false, false) => Self::AsRouted,
             (false, true) => Self::Nothing,
             (true, _) => {

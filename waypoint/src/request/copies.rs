@@ -28,7 +28,7 @@ use super::authenticate::{Going, Tokens, changed_by_client, is_for_asked};
 use super::client::ToldClient;
 use super::hops::Hops;
 use super::local::Fault;
-use super::plan::{ByClient, Plan};
+use super::plan::{Hand, Plan, Writer};
 use super::{Target, form};
 use crate::authorize::Asking;
 use crate::call::Call;
@@ -111,7 +111,7 @@ struct Original {
     call: Arc<Call>,
     view: Arc<View>,
     tokens: Tokens,
-    by_client: ByClient,
+    writer: Option<Writer>,
     hops: Hops,
     told: ToldClient,
 }
@@ -129,7 +129,7 @@ pub(super) fn send(
         call: Arc::clone(call),
         view: Arc::clone(&plan.routed.view),
         tokens: plan.routed.tokens.clone(),
-        by_client: plan.routed.by_client(),
+        writer: plan.routed.writer(),
         hops: plan.hops.of_copy(),
         told: plan.client.clone(),
     });
@@ -166,13 +166,17 @@ impl Original {
     /// Sends a copy and throws away the answer, which is read so that the connection can be kept.
     async fn once(&self, copy: &Copy, body: Body) -> Result<(), CopyError> {
         let (proxy, call, view) = (&self.proxy, &*self.call, &*self.view);
+        let writer = self.writer.as_ref();
+        let hand = writer.map_or(Hand::Trusted, |writer| writer.hand(&copy.target));
         // Judged as what it is sent.
-        let asking = Asking::request(call, &copy.head, Some(&self.tokens));
-        let asking = asking.led_to(&copy.target, self.by_client.leads());
-        if self.by_client.leads() {
+        let sent = hand.changes().then(|| Tokens::unverified(&copy.head));
+        let tokens = sent.as_ref().unwrap_or(&self.tokens);
+        let asking = Asking::request(call, &copy.head, Some(tokens));
+        let asking = asking.led_to(&copy.target, hand.leads());
+        if matches!(hand, Hand::Client { .. }) {
             // Whoever writes what is sent must not be judged by what was asked for alone.
             asking.before_routing(view)?;
-            if self.by_client.changes() && is_for_asked(view, call) {
+            if hand.is_changed_by_client() && is_for_asked(view, call) {
                 return Err(CopyError::Unauthenticated(Box::new(changed_by_client())));
             }
         }
@@ -191,7 +195,7 @@ impl Original {
             head: &copy.head,
             tokens: &self.tokens,
             led: asking.led_service().map(|led| led.0),
-            by_client: self.by_client,
+            hand,
         };
         let admitted = going.at_endpoint(view, &chosen.destination);
         let admitted = admitted.map_err(|fault| CopyError::Unauthenticated(Box::new(fault)))?;

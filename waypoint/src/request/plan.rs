@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use ambit_model::namespace_of_rule;
 use ambit_route::{CorsHeaders, Covered, Rule};
 use http::Response;
 use http::request::Parts;
@@ -20,35 +21,66 @@ use crate::http::body::Body;
 use crate::upstream::link::Width;
 use crate::view::View;
 
-/// What a route of the client's own namespace does with a request.
+/// Whose hand has led a request, and whether it has changed it: a route may be written by somebody who has no say
+/// in what holds where it leads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ByClient {
-    /// There is none.
-    Nothing,
-    /// It leads it.
-    Leads,
-    /// It leads and changes it: then it is judged as it is sent, too.
-    Changes,
+pub(crate) enum Hand {
+    /// That of nobody, or of the namespace that it is led to.
+    Trusted,
+    /// That of another namespace.
+    Other { changes: bool },
+    /// That of the client's own namespace, which is another one than that of the service it asked for.
+    Client { changes: bool },
 }
 
-impl ByClient {
-    /// What the rule does that was met, if it is of such a route.
-    pub(super) fn of(rule: &Rule, is_own: bool) -> Self {
-        match (is_own, rule.changes_requests()) {
-            (false, _) => Self::Nothing,
-            (true, false) => Self::Leads,
-            (true, true) => Self::Changes,
+impl Hand {
+    /// That of the writer of a rule of this name, which leads there. `client` is the client's namespace, if the
+    /// list is for that alone.
+    pub(crate) fn of(rule: &str, changes: bool, client: Option<&str>, to: &Target) -> Self {
+        let writer = namespace_of_rule(rule);
+        let led = match to {
+            Target::Service(service, ..) => Some(&*service.namespace),
+            Target::Workload(_) => None,
+        };
+        match writer {
+            // Of one that is not known the worst is taken.
+            _ if client.is_some() && (writer.is_none() || writer == client) => {
+                Self::Client { changes }
+            }
+            Some(_) if writer == led => Self::Trusted,
+            _ => Self::Other { changes },
         }
     }
 
-    /// Whether it leads it.
-    pub(super) fn leads(self) -> bool {
-        self != Self::Nothing
+    /// Whether it is judged where it is led by all that is bound to the waypoint too.
+    pub(crate) fn leads(self) -> bool {
+        self != Self::Trusted
     }
 
-    /// Whether it changes it.
+    /// Whether it is judged as it is sent, too.
     pub(super) fn changes(self) -> bool {
-        self == Self::Changes
+        matches!(self, Self::Other { changes } | Self::Client { changes } if changes)
+    }
+
+    /// The same, also by what is bound to what was asked for.
+    pub(super) fn is_changed_by_client(self) -> bool {
+        self == Self::Client { changes: true }
+    }
+}
+
+/// Who has written the rule that a request meets, and what that does.
+#[derive(Clone, Debug)]
+pub(super) struct Writer {
+    rule: Arc<Rule>,
+    /// The client's namespace, if the list that it stands in is for that alone.
+    client: Option<Arc<str>>,
+}
+
+impl Writer {
+    /// Whose hand leads a request there.
+    pub(super) fn hand(&self, to: &Target) -> Hand {
+        let (rule, client) = (&self.rule, self.client.as_deref());
+        Hand::of(&rule.model.name, rule.changes_requests(), client, to)
     }
 }
 
@@ -57,8 +89,8 @@ pub(super) struct Met {
     pub(super) rule: Arc<Rule>,
     /// How much of the path its match has covered.
     pub(super) covered: Covered,
-    /// What it does, if it is the client's own.
-    pub(super) by_client: ByClient,
+    /// The client's namespace, if the list that it stands in is for that alone.
+    pub(super) client: Option<Arc<str>>,
     /// Its session, if the rule has sessions.
     pub(super) session: Option<Stay>,
     /// What its answer says to a browser.
@@ -68,6 +100,13 @@ pub(super) struct Met {
 }
 
 impl Met {
+    fn writer(&self) -> Writer {
+        Writer {
+            rule: Arc::clone(&self.rule),
+            client: self.client.clone(),
+        }
+    }
+
     /// The rule's own answer, with what the rule puts on all answers. A redirect goes as it is.
     pub(super) fn direct(&self, mut answer: Response<Body>) -> Response<Body> {
         if self.rule.filters.redirect.is_none() {
@@ -104,9 +143,17 @@ impl Routed {
         self.by.as_ref().map(|(met, _)| met)
     }
 
-    /// What a route of the client's own namespace does with it.
-    pub(super) fn by_client(&self) -> ByClient {
-        self.met().map_or(ByClient::Nothing, |met| met.by_client)
+    /// Who has led it, if the service has routes.
+    pub(super) fn writer(&self) -> Option<Writer> {
+        self.met().map(Met::writer)
+    }
+
+    /// Whose hand has led it.
+    pub(super) fn hand(&self) -> Hand {
+        self.met().map_or(Hand::Trusted, |met| {
+            let (name, changes) = (&met.rule.model.name, met.rule.changes_requests());
+            Hand::of(name, changes, met.client.as_deref(), &self.to)
+        })
     }
 
     /// Its session, if its rule has sessions.
@@ -122,13 +169,18 @@ impl Routed {
 
     /// What policies are asked about.
     pub(super) fn asking<'a>(&'a self, call: &'a Call, head: &'a Parts) -> Asking<'a> {
-        self.asking_as(call, self.came(head))
+        self.asking_as(call, self.came(head), &self.tokens)
     }
 
-    /// The same of the request as it is sent.
-    pub(super) fn asking_as<'a>(&'a self, call: &'a Call, head: &'a Parts) -> Asking<'a> {
-        let asking = Asking::request(call, head, Some(&self.tokens));
-        asking.led_to(&self.to, self.by_client().leads())
+    /// The same of the request as it is sent, and what is known of its tokens then.
+    pub(super) fn asking_as<'a>(
+        &'a self,
+        call: &'a Call,
+        head: &'a Parts,
+        tokens: &'a Tokens,
+    ) -> Asking<'a> {
+        let asking = Asking::request(call, head, Some(tokens));
+        asking.led_to(&self.to, self.hand().leads())
     }
 
     /// What policies are asked about, to be kept.
@@ -137,7 +189,7 @@ impl Routed {
             head: self.came(head).clone(),
             tokens: self.tokens.clone(),
             to: self.to.clone(),
-            is_led_by_client: self.by_client().leads(),
+            is_distrusted: self.hand().leads(),
         }
     }
 }

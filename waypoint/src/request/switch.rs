@@ -1,5 +1,7 @@
 //! Requests that ask to go on with another protocol on their connection: WebSocket and any other
-//! `Upgrade`, CONNECT, and CONNECT with a protocol (RFC 8441), which goes on as an `Upgrade`.
+//! `Upgrade`, and CONNECT with a protocol (RFC 8441), which goes on as an `Upgrade`. A CONNECT without one is
+//! refused: servers that know nothing of tunnels answer it with 200 too, and would take what follows for requests
+//! that nobody has judged.
 //!
 //! Once the endpoint has agreed, bytes are copied both ways until both have ended, and only then is
 //! the request over. A changed policy ends it, and so does silence. What has gone by both ways is told of
@@ -37,7 +39,7 @@ enum Wanted {
     Upgrade(HeaderValue),
     /// CONNECT with a protocol.
     Extended(HeaderValue),
-    /// CONNECT.
+    /// CONNECT without one.
     Connect,
     /// `Upgrade`, to nothing that is passed on.
     Nothing,
@@ -77,10 +79,16 @@ impl Switch {
     }
 
     /// Refuses a protocol that would be several to the endpoint, or HTTP once more: nobody would look at its
-    /// requests.
+    /// requests. And a CONNECT without one.
     pub(super) fn check(&self) -> Result<(), Fault> {
-        let Wanted::Extended(protocol) = &self.wanted else {
-            return Ok(());
+        let protocol = match &self.wanted {
+            Wanted::Extended(protocol) => protocol,
+            Wanted::Connect => {
+                let detail = "CONNECT is led nowhere: what followed it would be judged by nobody";
+                let reason = Reason::NoRoute.word();
+                return Err(Fault::new(404, Flag::NoRoute, reason, detail));
+            }
+            Wanted::Upgrade(_) | Wanted::Nothing => return Ok(()),
         };
         let named = protocol.as_bytes();
         if is_word(named) && !is_http(named) {
@@ -122,11 +130,7 @@ impl Switch {
     ) -> Response<Body> {
         let status = response.status();
         // An answer of our own may be a 200 that says no, to a client of gRPC.
-        let agreed = record.is_answered()
-            && match self.wanted {
-                Wanted::Connect => status.is_success(),
-                _ => status == StatusCode::SWITCHING_PROTOCOLS,
-            };
+        let agreed = record.is_answered() && status == StatusCode::SWITCHING_PROTOCOLS;
         if !agreed {
             if self.is_http1 {
                 let close = HeaderValue::from_static("close");

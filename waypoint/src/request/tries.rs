@@ -32,7 +32,7 @@ use hyper::body::Incoming;
 pub(super) use self::outcome::flag_of_reset;
 use self::outcome::{TryError, noted, outcome_of};
 use super::Target;
-use super::authenticate::Going;
+use super::authenticate::{Going, Tokens};
 use super::copies::{self, Copy};
 use super::local::{Fault, Flag, Spent};
 use super::plan::{Plan, Routed};
@@ -210,8 +210,9 @@ impl Sending<'_> {
         let chosen = endpoint::choose(&view, &self.asking, &routed.to, wish)?;
         let to = &chosen.destination;
         // What is behind another waypoint is judged there, as whatever comes to it from this one.
-        if routed.by_client().changes() && to.via.is_none() {
-            let sent = routed.asking_as(self.call, self.head);
+        if routed.hand().changes() && to.via.is_none() {
+            let tokens = Tokens::unverified(self.head);
+            let sent = routed.asking_as(self.call, self.head, &tokens);
             sent.at_endpoint(&view, &to.workload, to.address, chosen.port)?;
         }
         Ok(Try {
@@ -227,7 +228,7 @@ impl Sending<'_> {
             head: self.head,
             tokens: &self.routed.tokens,
             led: self.asking.led_service().map(|led| led.0),
-            by_client: self.routed.by_client(),
+            hand: self.routed.hand(),
         }
     }
 

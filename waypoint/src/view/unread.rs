@@ -43,6 +43,11 @@ impl Unread {
         self.wide = self.wide.iter().cloned().chain(roots).collect();
     }
 
+    /// Whether policies of a namespace may be about every service.
+    pub(crate) fn is_wide(&self, namespace: &str) -> bool {
+        self.wide.iter().any(|wide| **wide == *namespace)
+    }
+
     /// Notes one by the name of its resource; whether it is new.
     pub(super) fn note(&mut self, resource: &str) -> bool {
         self.names.insert(named(resource)).is_none()

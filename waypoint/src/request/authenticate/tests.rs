@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use ambit_jwt::testing::{Signer, key_set};
 use ambit_model::{
-    Change, ClaimHeader, Condition, HttpRule, JwtRule, PolicyName, RequestAction,
-    RequestAuthentication, RequestRule, Service, TokenHeader, Workload,
+    Change, ClaimHeader, Condition, HeaderChanges, HttpFilters, HttpRule, JwtRule, PolicyName,
+    RequestAction, RequestAuthentication, RequestRule, Service, TokenHeader, Workload,
 };
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt as _;
 
-use crate::fixtures::{about_requests, routed, service};
+use crate::fixtures::{about_requests, routed, service, written_in};
 use crate::scene::{Peer, Scene, head, rest};
 
 static ISSUER: LazyLock<Signer> = LazyLock::new(Signer::edwards);
@@ -390,5 +390,89 @@ async fn a_service_that_a_route_leads_to_judges_by_what_tokens_say_there() {
                 "{key} {subject}: {answer}"
             );
         }
+    }
+}
+
+/// Anybody may write that tokens for his own services are signed by keys of his own.
+#[tokio::test]
+async fn what_another_namespace_has_verified_counts_for_nothing_where_a_route_leads() {
+    let none: [&str; 0] = [];
+    for (verifier, status) in [("evil", "403"), ("shop", "200")] {
+        let peer = Peer::start().await;
+        let key = "request.auth.principal";
+        let condition = Condition::parse(key, &["issuer/alice"], &none, &"shop".into()).unwrap();
+        let rule = RequestRule {
+            when: vec![condition],
+            ..RequestRule::default()
+        };
+        let name = PolicyName::new(verifier, "tokens");
+        let tokens = Change::PutAuthentication(Arc::new(RequestAuthentication {
+            name: name.clone(),
+            rules: vec![JwtRule {
+                issuer: Some("issuer".into()),
+                jwks: Some(key_set(&[OTHER.public("one")]).into()),
+                from_headers: vec![TokenHeader {
+                    name: "x-own".into(),
+                    prefix: "".into(),
+                }],
+                ..JwtRule::default()
+            }],
+        }));
+        let Change::PutService(made) = service("server") else {
+            panic!("no service")
+        };
+        let asked = Service {
+            authentications: vec![name],
+            ..Service::clone(&made)
+        };
+        let scene = Scene::new([
+            Change::PutPolicy(about_requests(
+                "p",
+                RequestAction::Allow,
+                vec![rule],
+                &["other"],
+            )),
+            tokens,
+            Change::PutService(Arc::new(asked)),
+            service("other"),
+            peer.serves("other-0", "other"),
+            routed(&["other"], HttpRule::default()),
+        ]);
+        let own = token(&OTHER, &json!({}));
+        let (answer, _) = ask(&scene, &peer, "/", &format!("X-Own: {own}\r\n")).await;
+        let expected = format!("HTTP/1.1 {status}");
+        assert!(answer.starts_with(&expected), "{verifier}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_a_route_of_another_namespace_writes_is_verified() {
+    for (writer, signer, status) in [
+        ("evil", &*OTHER, "401"),
+        ("evil", &*ISSUER, "200"),
+        ("shop", &*OTHER, "200"),
+    ] {
+        let peer = Peer::start().await;
+        let written = format!("Bearer {}", token(signer, &json!({})));
+        let rule = HttpRule {
+            filters: HttpFilters {
+                request_headers: HeaderChanges {
+                    set: vec![("authorization".into(), written.into())],
+                    ..HeaderChanges::default()
+                },
+                ..HttpFilters::default()
+            },
+            ..HttpRule::default()
+        };
+        let scene = Scene::new([
+            object("tokens", JwtRule::default()),
+            service("server"),
+            service("other"),
+            of_its_own(peer.serves("other-0", "other"), &["tokens"]),
+            written_in(writer, routed(&["other"], rule)),
+        ]);
+        let (answer, _) = ask(&scene, &peer, "/", "").await;
+        let expected = format!("HTTP/1.1 {status}");
+        assert!(answer.starts_with(&expected), "{writer} {status}: {answer}");
     }
 }

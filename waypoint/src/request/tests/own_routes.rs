@@ -14,7 +14,9 @@ use ambit_model::{
 use tokio::io::{AsyncWriteExt as _, DuplexStream};
 
 use super::virtual_services::of_backends;
-use crate::fixtures::{about_requests, bound, call, empty, endpoint, name, routed, service};
+use crate::fixtures::{
+    about_requests, bound, call, empty, endpoint, name, routed, service, written_in,
+};
 use crate::scene::{Peer, Scene, rest, soon};
 
 const WELL: &str = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
@@ -38,7 +40,7 @@ fn of_team(faults: Option<Faults>) -> Change {
 
 /// The same routes, of namespace `team`.
 fn by_team(routes: Change) -> Change {
-    let Change::PutRoutes(routes) = routes else {
+    let Change::PutRoutes(routes) = written_in("team", routes) else {
         panic!("no routes")
     };
     let mut routes = ServiceRoutes::clone(&routes);
@@ -528,4 +530,60 @@ async fn they_do_not_write_tokens_in_place_of_those_that_endpoints_verify() {
     scene.apply(empty("server"));
     let answer = rest(&mut asking(&scene).await).await;
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+}
+
+/// The owner of a service has its routes, but no say in what is bound to those of other namespaces.
+#[tokio::test]
+async fn what_another_namespace_changes_is_judged_as_it_is_sent_where_it_is_led() {
+    let rewrite = Rewrite {
+        host: None,
+        path: Some(PathChange::Full("/made".into())),
+    };
+    let filters = HttpFilters {
+        rewrite: Some(rewrite),
+        ..HttpFilters::default()
+    };
+    for (writer, allowed, status) in [
+        ("evil", "/came", "403"),
+        ("evil", "/made", "403"),
+        ("evil", "/*", "200"),
+        ("shop", "/came", "200"),
+        ("shop", "/made", "403"),
+    ] {
+        let peer = Peer::start().await;
+        let rule = HttpRule {
+            filters: filters.clone(),
+            ..HttpRule::default()
+        };
+        let scene = Scene::new([
+            service("server"),
+            service("other"),
+            peer.serves("other-0", "other"),
+            written_in(writer, routed(&["other"], rule)),
+            Change::PutPolicy(allows(allowed, &["other"])),
+        ]);
+        peer.answer(WELL);
+        let answer = rest(&mut asking(&scene).await).await;
+        let expected = format!("HTTP/1.1 {status}");
+        assert!(
+            answer.starts_with(&expected),
+            "{writer} {allowed}: {answer}"
+        );
+    }
+}
+
+/// What was asked for is judged before it is routed, with the port of that.
+#[tokio::test]
+async fn where_another_namespace_leads_what_is_bound_to_the_waypoint_is_judged_once_more() {
+    for (writer, status) in [("evil", "403"), ("shop", "200")] {
+        let peer = Peer::start().await;
+        let on_ports = on_two_ports("other", &peer);
+        let routes = written_in(writer, led_to("other", 81));
+        let changes = [service("server"), routes, denies(81, "waypoint")];
+        let scene = Scene::new(on_ports.into_iter().chain(changes));
+        peer.answer(WELL);
+        let answer = rest(&mut asking(&scene).await).await;
+        let expected = format!("HTTP/1.1 {status}");
+        assert!(answer.starts_with(&expected), "{writer}: {answer}");
+    }
 }
