@@ -196,9 +196,7 @@ impl Follower {
             self.proxy.callers.heard(answered(&update));
             self.purge();
             credentials::sweep(self.proxy.linker.credentials(), &self.view.mesh);
-            let named = self.view.outside_names().iter();
-            let named = named.map(|(name, named)| (name, &named.used));
-            self.names.want(&self.proxy, named);
+            self.names.want(&self.proxy, self.view.outside_names());
         }
         if gone {
             self.proxy.gone.notify_one();

@@ -67,6 +67,9 @@ pub fn sniff(bytes: &[u8]) -> Sniffed {
         [0x16] => return Sniffed::More,
         _ => {}
     }
+    // Servers pass over empty lines before a request (RFC 9112, 2.2).
+    let empty = bytes.iter().take_while(|b| matches!(**b, b'\r' | b'\n'));
+    let bytes = bytes.get(empty.count()..).unwrap_or_default();
     let method = bytes
         .iter()
         .take_while(|b| b.is_ascii_uppercase() || **b == b'-');

@@ -65,9 +65,13 @@ enum Told {
 
 /// What the port says, or else the kind of the routes that its own namespace has written for it.
 fn told(proxy: &Proxy, call: &Call) -> Told {
-    // What is no request shows no token, and is read by no one who would see that: where tokens are judged, only a
-    // port that says so is for anything else.
-    let unless_judged = || match holds_for(&proxy.view(), call) {
+    // What is no request shows no token, and is read by no one who would see that, or who says that he is somebody
+    // else: where tokens are judged, or servers are told of clients, only a port that says so is for anything else.
+    let tells_clients = || {
+        let service = call.service().map(|(service, _)| &service.name);
+        proxy.tellings.of(service).client_identity
+    };
+    let unless_judged = || match holds_for(&proxy.view(), call) || tells_clients() {
         true => Told::Requests,
         false => Told::Nothing,
     };

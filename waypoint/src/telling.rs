@@ -82,32 +82,29 @@ impl Tellings {
         let (namespace, name) = (&*self.gateway.0, &*self.gateway.1);
         let waypoint = WaypointName { namespace, name };
         let before = self.now.load();
+        let rules = ByService::of(&told, &waypoint);
+        let format = format(&told.mesh.lines).map(|format| format.map(Arc::new));
         let telling = |service: Option<&ServiceName>| {
-            let rules = told.rules.values();
-            let logging = AccessLogging::of(&told.mesh, rules, &waypoint, service);
-            let tracing = Tracing::of(told.rules.values(), &waypoint, service);
+            let rules = || rules.of_service(service);
+            let logging = AccessLogging::of(&told.mesh, rules(), &waypoint, service);
+            let tracing = Tracing::of(rules(), &waypoint, service);
             let tracing = traces::with_environment(tracing, |name| std::env::var(name).ok());
-            let metrics = Metrics::of(told.rules.values(), &waypoint, service);
+            let metrics = Metrics::of(rules(), &waypoint, service);
             let series = before.series(service).filter(|series| series.is(&metrics));
             let series = match series {
                 Some(series) => Some(Arc::clone(series)),
                 None => Series::of(metrics)?.map(Arc::new),
             };
-            let telling = Telling::of(&told.mesh.lines, &logging, series)?;
-            let client_identity = client_identity(told.rules.values(), &waypoint);
+            let telling = Telling::of(format.clone()?, &logging, series)?;
+            let client_identity = client_identity(rules(), &waypoint);
             Ok::<_, String>(Telling {
                 tracing,
                 client_identity,
                 ..telling
             })
         };
-        let bound: BTreeSet<&ServiceName> = told
-            .rules
-            .values()
-            .flat_map(TelemetryRules::services)
-            .collect();
         // What cannot be followed was rejected before it came here.
-        let services = bound.into_iter().filter_map(|service| {
+        let services = rules.bound.keys().copied().filter_map(|service| {
             let telling = telling(Some(service)).ok()?;
             Some((service.clone(), Arc::new(telling)))
         });
@@ -116,6 +113,40 @@ impl Tellings {
             services: services.collect(),
         };
         self.now.store(Arc::new(resolved));
+    }
+}
+
+/// Rules by what they are for: of thousands each is looked at once for every service that it is bound to.
+struct ByService<'t> {
+    /// For all that goes through the waypoint.
+    wide: Vec<&'t TelemetryRules>,
+    bound: HashMap<&'t ServiceName, Vec<&'t TelemetryRules>>,
+}
+
+impl<'t> ByService<'t> {
+    fn of(told: &'t Told, waypoint: &WaypointName<'_>) -> Self {
+        let all = told.rules.values();
+        let wide = all.clone().filter(|rules| rules.is_for_waypoint(waypoint));
+        let mut bound: HashMap<_, Vec<_>> = HashMap::new();
+        for rules in all {
+            for service in rules.services() {
+                bound.entry(service).or_default().push(rules);
+            }
+        }
+        Self {
+            wide: wide.collect(),
+            bound,
+        }
+    }
+
+    /// Those that may hold for a service, or for no service; some of them twice.
+    fn of_service(
+        &self,
+        service: Option<&ServiceName>,
+    ) -> impl Iterator<Item = &'t TelemetryRules> {
+        let bound = service.and_then(|service| self.bound.get(service));
+        let wide = self.wide.iter().copied();
+        wide.chain(bound.into_iter().flatten().copied())
     }
 }
 
@@ -131,7 +162,7 @@ impl Resolved {
 pub(crate) struct Telling {
     is_off: bool,
     /// Without one the lines are the usual.
-    format: Option<Format>,
+    format: Option<Arc<Format>>,
     filter: Option<Filter>,
     kept: Option<Names>,
     /// Whether the server name of a connection that is TLS is asked for.
@@ -172,16 +203,16 @@ pub(crate) fn filter(text: &str) -> Result<Filter, String> {
 
 impl Telling {
     fn of(
-        lines: &LogLines,
+        format: Option<Arc<Format>>,
         logging: &AccessLogging,
         series: Option<Arc<Series>>,
     ) -> Result<Self, String> {
         let is_on = logging.enabled;
-        let format = is_on.then(|| format(lines)).transpose()?.flatten();
+        let format = format.filter(|_| is_on);
         let text = logging.filter.as_deref().filter(|_| is_on);
         let filter = text.map(filter).transpose()?;
         let of_lines = [
-            format.as_ref().map(Format::needs),
+            format.as_deref().map(Format::needs),
             filter.as_ref().map(Filter::needs),
         ];
         let of_series = series.iter().flat_map(|series| series.needs());
@@ -296,7 +327,8 @@ impl Telling {
             enabled: true,
             filter: None,
         };
-        Self::of(&LogLines::Text(text.into()), &logging, None).unwrap()
+        let format = format(&LogLines::Text(text.into())).unwrap();
+        Self::of(format.map(Arc::new), &logging, None).unwrap()
     }
 }
 

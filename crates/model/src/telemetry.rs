@@ -246,7 +246,8 @@ pub struct AccessLogging {
 }
 
 impl TelemetryRules {
-    fn is_for_waypoint(&self, waypoint: &Waypoint<'_>) -> bool {
+    /// Whether they hold for all that goes through a waypoint.
+    pub fn is_for_waypoint(&self, waypoint: &Waypoint<'_>) -> bool {
         let is_here = *self.namespace == *waypoint.namespace;
         match &self.scope {
             TelemetryScope::Mesh => true,

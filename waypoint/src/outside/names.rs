@@ -14,7 +14,7 @@
 //!
 //! Tasks: "resolve a name", one per name.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, ToSocketAddrs as _};
@@ -24,7 +24,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use tokio::sync::mpsc::error::SendError;
-use tokio::sync::{Notify, Semaphore, mpsc};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::AbortHandle;
 
 use crate::callers::Presence;
@@ -32,10 +32,14 @@ use crate::proxy::Proxy;
 
 /// Names that are resolved. Endpoints of further ones are not there.
 pub(crate) const MOST: usize = 1024;
+/// Of these, names for one namespace: nobody's leave no room for those of others.
+pub(crate) const MOST_OF_ONE: usize = MOST / 4;
 /// Addresses of one name; further ones are not used.
 pub(crate) const MOST_ADDRESSES: usize = 32;
 /// Names that are asked for at once.
 pub(crate) const AT_ONCE: usize = 8;
+/// Of these, names for one namespace.
+const AT_ONCE_OF_ONE: usize = 2;
 /// How long the resolver may take. What comes later is thrown away.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long an answer holds: while the name is used, and otherwise.
@@ -80,6 +84,15 @@ impl Use {
     fn was_used(&self) -> bool {
         self.used.swap(false, Ordering::Relaxed)
     }
+}
+
+/// A name that is wanted.
+#[derive(Debug)]
+pub(crate) struct Wanted<'n> {
+    pub(crate) name: &'n Arc<str>,
+    pub(crate) used: &'n Arc<Use>,
+    /// The namespaces whose endpoints it stands for: it is resolved if one of them has room for it.
+    pub(crate) namespaces: BTreeSet<&'n Arc<str>>,
 }
 
 /// Where a name leads.
@@ -152,13 +165,22 @@ impl Asker {
 
     /// The addresses of a name, in order: those of our own family if there are any.
     pub(crate) async fn ask(&self, name: &Arc<str>) -> io::Result<Vec<IpAddr>> {
+        self.ask_within(name, None).await
+    }
+
+    /// The same, by the share that somebody has of what is asked for at once.
+    async fn ask_within(
+        &self,
+        name: &Arc<str>,
+        share: Option<OwnedSemaphorePermit>,
+    ) -> io::Result<Vec<IpAddr>> {
         let asking = async {
             let place = Arc::clone(&self.room).acquire_owned().await;
             let place = place.map_err(io::Error::other)?;
             let (resolver, name) = (Arc::clone(&self.resolver), Arc::clone(name));
             // The thread goes on when nobody waits any more, and has its place until it ends.
             let asked = tokio::task::spawn_blocking(move || {
-                let _place = place;
+                let _places = (place, share);
                 resolver.resolve(&name)
             });
             asked.await.map_err(io::Error::other)?
@@ -186,16 +208,22 @@ pub(crate) struct Names {
     asker: Asker,
     tell: mpsc::Sender<Answer>,
     running: BTreeMap<Arc<str>, Running>,
+    /// What namespaces have of what is asked for at once.
+    shares: BTreeMap<Arc<str>, Arc<Semaphore>>,
     is_full: bool,
 }
 
 /// Ends the task of a name that is not wanted any more.
 #[derive(Debug)]
-struct Running(AbortHandle);
+struct Running {
+    task: AbortHandle,
+    /// In whose room it is.
+    namespace: Arc<str>,
+}
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.0.abort();
+        self.task.abort();
     }
 }
 
@@ -206,59 +234,82 @@ impl Names {
             asker,
             tell,
             running: BTreeMap::new(),
+            shares: BTreeMap::new(),
             is_full: false,
         }
     }
 
     /// These names are wanted from now on, and no others.
-    pub(crate) fn want<'n>(
-        &mut self,
-        proxy: &Arc<Proxy>,
-        names: impl Iterator<Item = (&'n Arc<str>, &'n Arc<Use>)>,
-    ) {
-        let names: BTreeMap<_, _> = names.collect();
-        self.running.retain(|name, _| names.contains_key(name));
-        for (name, used) in &names {
-            if self.running.contains_key(*name) {
+    pub(crate) fn want<'n>(&mut self, proxy: &Arc<Proxy>, names: impl Iterator<Item = Wanted<'n>>) {
+        let names: BTreeMap<_, _> = names.map(|wanted| (wanted.name, wanted)).collect();
+        let wants = |name: &Arc<str>, running: &Running| {
+            let wanted = names.get(name);
+            wanted.is_some_and(|wanted| wanted.namespaces.contains(&running.namespace))
+        };
+        self.running.retain(|name, running| wants(name, running));
+        let mut taken: BTreeMap<Arc<str>, usize> = BTreeMap::new();
+        for running in self.running.values() {
+            *taken.entry(Arc::clone(&running.namespace)).or_default() += 1;
+        }
+        self.shares.retain(|namespace, share| {
+            taken.contains_key(namespace) || Arc::strong_count(share) > 1
+        });
+        for wanted in names.values() {
+            if self.running.contains_key(wanted.name) || self.running.len() >= MOST {
                 continue;
             }
-            if self.running.len() >= MOST {
-                break;
+            let has_room = |namespace: &&&Arc<str>| {
+                taken
+                    .get(**namespace)
+                    .is_none_or(|taken| *taken < MOST_OF_ONE)
+            };
+            let mut namespaces = wanted.namespaces.iter();
+            if let Some(namespace) = namespaces.find(has_room) {
+                *taken.entry(Arc::clone(namespace)).or_default() += 1;
+                self.run(proxy, wanted, namespace);
             }
-            let following = follow(
-                Arc::clone(proxy),
-                self.asker.clone(),
-                Arc::clone(name),
-                Arc::clone(used),
-                self.tell.clone(),
-            );
-            let task = proxy.tasks.spawn("resolve a name", following);
-            self.running
-                .insert(Arc::clone(name), Running(task.abort_handle()));
         }
         let is_full = names.len() > self.running.len();
         if is_full && !self.is_full {
             tracing::error!(
                 wanted = names.len(),
                 most = MOST,
+                of_one_namespace = MOST_OF_ONE,
                 "not all names of outside hosts are resolved"
             );
         }
         self.is_full = is_full;
     }
+
+    fn run(&mut self, proxy: &Arc<Proxy>, wanted: &Wanted<'_>, namespace: &Arc<str>) {
+        let share = self.shares.entry(Arc::clone(namespace));
+        let share = share.or_insert_with(|| Arc::new(Semaphore::new(AT_ONCE_OF_ONE)));
+        let following = follow(
+            Followed::new(
+                Arc::clone(proxy),
+                Arc::clone(wanted.name),
+                self.tell.clone(),
+            ),
+            (self.asker.clone(), Arc::clone(share)),
+            Arc::clone(wanted.used),
+        );
+        let task = proxy.tasks.spawn("resolve a name", following);
+        let running = Running {
+            task: task.abort_handle(),
+            namespace: Arc::clone(namespace),
+        };
+        self.running.insert(Arc::clone(wanted.name), running);
+    }
 }
 
 /// Follows where one name leads.
-async fn follow(
-    proxy: Arc<Proxy>,
-    asker: Asker,
-    name: Arc<str>,
-    used: Arc<Use>,
-    tell: mpsc::Sender<Answer>,
-) {
-    let mut followed = Followed::new(proxy, name, tell);
+async fn follow(mut followed: Followed, (asker, share): (Asker, Arc<Semaphore>), used: Arc<Use>) {
     loop {
-        let wait = match asker.ask(&followed.name).await {
+        // Closed by nobody.
+        let Ok(share) = Arc::clone(&share).acquire_owned().await else {
+            return;
+        };
+        let wait = match asker.ask_within(&followed.name, Some(share)).await {
             Ok(addresses) => {
                 followed.is_resolved();
                 if followed.leads_to(&addresses).await.is_err() {

@@ -8,6 +8,8 @@ fn first_bytes_tell_the_protocol() {
         (b"GET / HTTP/1.1\r\n", Protocol::Http1),
         (b"OPTIONS * HTTP/1.1\r\n", Protocol::Http1),
         (b"M-SEARCH / HTTP/1.0\n", Protocol::Http1),
+        (b"\r\n\nGET / HTTP/1.1\r\n", Protocol::Http1),
+        (b"\r\nSET key value\r\n", Protocol::Tcp),
         (b"CONNECT shop:443 HTTP/1.1\r\n", Protocol::Http1),
         (PREFACE, Protocol::Http2),
         (&[0x16, 0x03, 0x01, 0x02], Protocol::Tls),

@@ -506,3 +506,46 @@ async fn an_open_connection_that_shows_no_token_ends_when_tokens_are_judged() {
         assert!(scene.sum("ambit_refusals_total", &cut) >= 1.0);
     }
 }
+
+/// Else a client would say by itself who it is, to servers that believe it.
+#[tokio::test]
+async fn where_servers_are_told_of_clients_nothing_passes_unread_on_a_port_that_says_nothing() {
+    for (told, begin) in [(true, "get"), (true, "\r\nGET"), (false, "get")] {
+        let peer = Peer::start().await;
+        let Change::PutService(made) = service("server") else {
+            panic!("no service")
+        };
+        let mut made = Service::clone(&made);
+        made.ports[0].app_protocol = AppProtocol::Unknown;
+        let endpoint = peer.serves("server-0", "server");
+        let scene = Scene::new([Change::PutService(Arc::new(made)), endpoint]);
+        scene.proxy.tellings.change(|now| {
+            let rules = TelemetryRules {
+                namespace: "shop".into(),
+                name: "waypoint".into(),
+                since: "".into(),
+                scope: TelemetryScope::Namespace,
+                access_log: Vec::new(),
+                tracing: Vec::new(),
+                metrics: Vec::new(),
+                client_identity: Some(told),
+            };
+            now.rules.insert("shop/waypoint".into(), rules);
+        });
+        let mut client = client(&scene, unknown()).await;
+        let request =
+            format!("{begin} / HTTP/1.1\r\nHost: s\r\nX-Forwarded-Client-Cert: URI=forged\r\n\r\n");
+        client.write_all(request.as_bytes()).await.unwrap();
+        // One connection may have been made ahead.
+        let mut seen = String::new();
+        for _ in 0..2 {
+            let coming = timeout(Duration::from_millis(300), peer.connected()).await;
+            let Ok(mut stream) = coming else { break };
+            let mut bytes = vec![0; 4096];
+            let read = timeout(Duration::from_millis(300), stream.read(&mut bytes)).await;
+            let read = read.map_or(0, Result::unwrap_or_default);
+            seen += &String::from_utf8_lossy(&bytes[..read]);
+        }
+        assert_eq!(seen.contains("forged"), !told, "{told} {begin:?}: {seen:?}");
+    }
+}

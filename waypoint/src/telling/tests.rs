@@ -25,7 +25,7 @@ fn only_a_format_or_a_filter_has_anything_kept() {
         enabled: true,
         filter: Some("request.headers['x-f'] == 'a'".into()),
     };
-    let telling = Telling::of(&LogLines::Usual, &logging, None).unwrap();
+    let telling = Telling::of(None, &logging, None).unwrap();
     assert_eq!(names(&telling.kept().unwrap().request), ["x-f"]);
 }
 

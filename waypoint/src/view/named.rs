@@ -10,7 +10,7 @@ use ambit_model::{Workload, WorkloadUid};
 
 use super::View;
 use crate::outside::address::forbidden;
-use crate::outside::names::Use;
+use crate::outside::names::{Use, Wanted};
 
 /// A host name by which endpoints are known.
 #[derive(Clone, Debug, Default)]
@@ -33,9 +33,17 @@ pub(super) fn name_of(workload: &Workload) -> Option<Arc<str>> {
 }
 
 impl View {
-    /// The names that have to be resolved.
-    pub(crate) fn outside_names(&self) -> &Nameds {
-        &self.named
+    /// The names that have to be resolved, and for which namespaces.
+    pub(crate) fn outside_names(&self) -> impl Iterator<Item = Wanted<'_>> {
+        self.named.iter().map(|(name, named)| {
+            let workloads = named.workloads.iter();
+            let workloads = workloads.filter_map(|uid| self.mesh.workload(uid));
+            Wanted {
+                name,
+                used: &named.used,
+                namespaces: workloads.map(|workload| &workload.namespace).collect(),
+            }
+        })
     }
 
     /// An endpoint that stands for an address of a name.
