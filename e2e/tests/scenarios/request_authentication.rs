@@ -349,3 +349,63 @@ fn pods_and_issuers_that_say_where_their_keys_are() {
     configuration.remove("rules").unwrap();
     wait_until("the end", SPREAD, || ask("/await", &foreign).status == 200).unwrap();
 }
+
+#[test]
+fn tokens_stand_where_the_rule_says_and_policies_see_the_words_of_their_claims() {
+    let fronted = Fronted::start(&[]);
+    let server = Scripted::saying(&fronted.pod("server"), 8080, "served").unwrap();
+    let keys = key_set(&[KEY.public(FIRST)]);
+    let spec = format!(
+        "{BOUND}  jwtRules:\n  - issuer: {}\n    jwks: '{keys}'\n    fromParams: [auth]\n    fromCookies: [session]\n\
+         \x20   spaceDelimitedClaims: [roles]\n",
+        Issuer::url()
+    );
+    let policy = "---\napiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\n\
+                  metadata: {name: admins, namespace: shop}\nspec:\n  \
+                  targetRefs: [{kind: Service, group: '', name: server}]\n  \
+                  rules: [{when: [{key: 'request.auth.claims[roles]', values: [admin]}]}]\n";
+    let objects = authentication("places", &spec) + policy;
+    let configuration = &fronted.world.mesh.configuration;
+    configuration.apply("places", &objects).unwrap();
+    let of = |roles: &str| token(&KEY, "RS256", FIRST, &json!({"roles": roles}));
+    let (admin, reader) = (of("reader admin"), of("reader administrator"));
+    let by_param =
+        |path: &str, token: &str| fronted.get(&format!("{path}?a=1&auth={token}&b=2"), "");
+    let by_cookie = |path: &str, token: &str| {
+        let cookies = format!("Cookie: a=1; session={token}; b=2\r\n");
+        fronted.get(path, &cookies)
+    };
+    wait_until("the policy", SPREAD, || {
+        fronted.get("/await", "").status == 403
+    })
+    .unwrap();
+    assert_eq!(by_param("/param", &admin).status, 200);
+    assert_eq!(by_cookie("/cookie", &admin).status, 200);
+    // The application does not see it, and sees all else.
+    let heard = server.heard_at("/param?a=1&b=2");
+    assert_eq!(heard.len(), 1, "{:?}", server.heard_at("/param"));
+    let heard = server.heard_at("/cookie").remove(0);
+    assert_eq!(heard.header("cookie").as_deref(), Some("a=1; b=2"));
+    for (asked, status) in [
+        (by_param("/reader", &reader), 403),
+        (by_cookie("/reader", &reader), 403),
+        (
+            by_param(
+                "/forged",
+                &token(&FOREIGN, "RS256", FIRST, &json!({"roles": "admin"})),
+            ),
+            401,
+        ),
+        // Not where the rule looks: it is none.
+        (ask(&fronted, "/header", &admin), 403),
+        (
+            fronted.get(&format!("/usual?access_token={admin}"), ""),
+            403,
+        ),
+    ] {
+        assert_eq!(asked.status, status);
+    }
+    for path in ["/reader", "/forged", "/header", "/usual"] {
+        assert!(server.heard_at(path).is_empty(), "{path}");
+    }
+}

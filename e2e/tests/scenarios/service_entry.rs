@@ -107,3 +107,56 @@ fn a_host_that_is_not_exported_is_not_there() {
     scene.register("other", NAMESPACE);
     wait_until("it to be exported", SPREAD, || scene.reaches(vip(80))).unwrap();
 }
+
+#[test]
+fn servers_are_found_by_their_labels_and_stand_behind_a_block_of_addresses() {
+    let options = Options {
+        agent: vec!["--egress".into(), "REGISTRY_ONLY".into()],
+        ..Options::default()
+    };
+    let world = World::prepare(&[("client", 1), ("inside", 2)], &options).unwrap();
+    let outside = world.lab.pod(2, "outside").unwrap();
+    let inside = world.pod("inside").unwrap();
+    let serve = |pod: &Arc<Pod>, name: &str| {
+        let site = format!("server {{ listen 8080; location / {{ return 200 '{name}'; }} }}");
+        programs::nginx(pod, &world.dir(name), &site, 8080).unwrap()
+    };
+    let _servers = [serve(&outside, "outside"), serve(&inside, "inside")];
+    world.enrol_all().unwrap();
+    // The pod has this label too.
+    let text = format!(
+        "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\n\
+         metadata: {{name: servers, namespace: {NAMESPACE}}}\n\
+         spec:\n  hosts: [servers.example.com]\n  addresses: [198.51.100.0/24]\n  location: MESH_INTERNAL\n\
+         \x20 resolution: STATIC\n  workloadSelector: {{labels: {{app: inside}}}}\n\
+         \x20 ports: [{{number: 80, name: tcp, protocol: TCP, targetPort: 8080}}]\n---\n\
+         apiVersion: networking.istio.io/v1\nkind: WorkloadEntry\n\
+         metadata: {{name: outside, namespace: {NAMESPACE}}}\n\
+         spec: {{address: {}, labels: {{app: inside}}}}\n",
+        outside.ip(Family::V4)
+    );
+    let configuration = &world.mesh.configuration;
+    configuration.apply("servers", &text).unwrap();
+    let client = world.pod("client").unwrap();
+    let ask = |last: u8| {
+        let at = SocketAddr::from(([198, 51, 100, last], 80));
+        get(client.namespace(), at, "/").map(|answer| answer.body)
+    };
+    for last in [7, 200] {
+        for wanted in ["inside", "outside"] {
+            let found = wait_until(wanted, SPREAD, || {
+                ask(last).is_ok_and(|body| body == wanted)
+            });
+            found.unwrap_or_else(|error| panic!("{last}: {error:#}"));
+        }
+    }
+    let beyond = SocketAddr::from(([198, 51, 101, 7], 80));
+    assert!(get(client.namespace(), beyond, "/").is_err());
+    // What is gone is not gone to.
+    let alone = text.split("---").next().unwrap();
+    configuration.apply("servers", alone).unwrap();
+    wait_until("the pod alone", SPREAD, || {
+        (0..20).all(|_| ask(7).is_ok_and(|body| body == "inside"))
+    })
+    .unwrap();
+}

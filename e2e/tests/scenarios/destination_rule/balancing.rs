@@ -101,8 +101,8 @@ fn requests_are_spread_as_the_rule_says() {
     }
     assert!(shares("/header").iter().filter(|share| **share > 0).count() > 1);
 
-    let by_cookie =
-        "{consistentHash: {httpCookie: {name: user, ttl: 60s}, maglev: {tableSize: 101}}}";
+    let by_cookie = "{consistentHash: {httpCookie: {name: user, ttl: 60s, path: /cookie, attributes: [{name: SameSite, value: Lax}]}, \
+         maglev: {tableSize: 101}}}";
     balanced(&fronted, by_cookie, |known| {
         known["Hash"]["by"]["Cookie"]["name"] == "user"
     });
@@ -110,6 +110,9 @@ fn requests_are_spread_as_the_rule_says() {
         let answer = fronted.get("/cookie", "");
         let given = answer.header("set-cookie").unwrap();
         let pair = given.split(';').next().unwrap();
+        for said in ["Max-Age=60", "Path=/cookie", "SameSite=Lax"] {
+            assert!(given.contains(said), "{given}");
+        }
         let header = format!("Cookie: {pair}\r\n");
         for _ in 0..4 {
             assert_eq!(fronted.get("/cookie", &header).body, answer.body);

@@ -8,7 +8,7 @@ use ambit_e2e::world::SPREAD;
 use super::{Scene, entry, rule};
 
 /// Hosts, what their DestinationRules say of TLS, and what comes of a request for them.
-const HOSTS: [(&str, &str, Result<&str, &str>); 6] = [
+const HOSTS: [(&str, &str, Result<&str, &str>); 8] = [
     (
         "api",
         "mode: SIMPLE, sni: api.example.test, subjectAltNames: [api.example.test]",
@@ -27,6 +27,17 @@ const HOSTS: [(&str, &str, Result<&str, &str>); 6] = [
     ("wrong", "mode: SIMPLE", Err("name")),
     ("old", "mode: SIMPLE", Err("expired")),
     ("foreign", "mode: SIMPLE", Err("authority")),
+    // What nobody may find out by accident.
+    (
+        "careless",
+        "mode: SIMPLE, sni: old.example.test, insecureSkipVerify: true",
+        Ok("old.example.test"),
+    ),
+    (
+        "reckless",
+        "mode: SIMPLE, sni: foreign.example.test, insecureSkipVerify: true",
+        Ok("foreign.example.test"),
+    ),
 ];
 
 /// Ports for requests, by HTTP/1.1 and HTTP/2, all of which lead to that of TLS.

@@ -31,6 +31,15 @@ const RULES: &str = r"
         allowCredentials: true
         maxAge: 24h
       route: [{destination: {host: one}}]
+    - match: [{uri: {prefix: /closed}}]
+      corsPolicy: {allowOrigins: [{exact: 'https://shop.example'}], unmatchedPreflights: IGNORE}
+      route: [{destination: {host: one}}]
+    - match: [{uri: {prefix: /open}}]
+      corsPolicy: {allowOrigins: [{exact: 'https://shop.example'}], unmatchedPreflights: FORWARD}
+      route: [{destination: {host: one}}]
+    - match: [{uri: {prefix: /again}}]
+      retries: {attempts: 2, backoff: 300ms, retryOn: 5xx}
+      route: [{destination: {host: one}}]
     - match: [{uri: {prefix: /redirect/part}}]
       redirect: {uriPrefix: /whole, port: 8443, scheme: https, redirectCode: 308}
     - match: [{uri: {prefix: /redirect/derived}}]
@@ -53,6 +62,7 @@ fn time_copies_origins_redirects_and_ports_are_as_the_rules_say() {
         let path = heard.path();
         match path.starts_with("/slow") && !path.starts_with("/slow/upload") {
             true => Deed::new("", Then::Hang),
+            false if path == "/again" => Deed::answer(500, "not yet"),
             false => Deed::answer(200, "one"),
         }
     });
@@ -60,7 +70,7 @@ fn time_copies_origins_redirects_and_ports_are_as_the_rules_say() {
     let two = Scripted::saying(&fronted.pod("two"), 8080, "two").unwrap();
     let three = Scripted::saying(&fronted.pod("three"), 8080, "three").unwrap();
     let text = virtual_service("ways", RULES);
-    fronted.route(&text, "VirtualService/shop/ways/9");
+    fronted.route(&text, "VirtualService/shop/ways/12");
 
     // The time for all tries ends the third of them.
     let began = Instant::now();
@@ -71,6 +81,8 @@ fn time_copies_origins_redirects_and_ports_are_as_the_rules_say() {
     assert_eq!(fronted.logged("/slow").field("response_flags"), "UT");
 
     slow_upload(&fronted, &one);
+    back_off(&fronted, &one);
+    preflights_of_others(&fronted, &one);
 
     let args = ["--h1", "-n2000", "-c4", "-t1", "http://server/copied"];
     assert!(fronted.run("h2load", &args).contains("2000 2xx"));
@@ -112,6 +124,31 @@ fn time_copies_origins_redirects_and_ports_are_as_the_rules_say() {
     let mut other = fronted.connect(9000);
     let answer = other.get("/", "").unwrap();
     assert_eq!(answer.body, "of the other port");
+}
+
+/// As long as the rule says, at least, before each further try.
+fn back_off(fronted: &Fronted, one: &Scripted) {
+    let began = Instant::now();
+    assert_eq!(fronted.get("/again", "").status, 500);
+    let took = began.elapsed();
+    assert!(took >= Duration::from_millis(600), "{took:?}");
+    assert_eq!(one.heard_at("/again").len(), 3);
+}
+
+/// Whether the application is asked by a browser of an origin that the rule does not know.
+fn preflights_of_others(fronted: &Fronted, one: &Scripted) {
+    for (path, status, heard) in [("/closed", 403, 0), ("/open", 200, 1)] {
+        let mut client = fronted.connect(80);
+        let asked = format!(
+            "OPTIONS {path} HTTP/1.1\r\nHost: server\r\nOrigin: https://other.example\r\n\
+             Access-Control-Request-Method: GET\r\n\r\n"
+        );
+        client.send(asked).unwrap();
+        let answer = client.answer().unwrap();
+        assert_eq!(answer.status, status, "{path}");
+        assert_eq!(answer.header("access-control-allow-origin"), None, "{path}");
+        assert_eq!(one.heard_at(path).len(), heard, "{path}");
+    }
 }
 
 /// Time counts from the end of a request: neither is a long upload late, nor a try of it.
