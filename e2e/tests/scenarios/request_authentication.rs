@@ -381,11 +381,12 @@ fn tokens_stand_where_the_rule_says_and_policies_see_the_words_of_their_claims()
     .unwrap();
     assert_eq!(by_param("/param", &admin).status, 200);
     assert_eq!(by_cookie("/cookie", &admin).status, 200);
-    // The application does not see it, and sees all else.
+    // The application does not see it, but in a cookie, and sees all else.
     let heard = server.heard_at("/param?a=1&b=2");
     assert_eq!(heard.len(), 1, "{:?}", server.heard_at("/param"));
     let heard = server.heard_at("/cookie").remove(0);
-    assert_eq!(heard.header("cookie").as_deref(), Some("a=1; b=2"));
+    let cookies = format!("a=1; session={admin}; b=2");
+    assert_eq!(heard.header("cookie"), Some(cookies));
     for (asked, status) in [
         (by_param("/reader", &reader), 403),
         (by_cookie("/reader", &reader), 403),
