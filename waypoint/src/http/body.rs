@@ -22,8 +22,8 @@ pub(crate) enum BodyError {
     /// It took longer than it may.
     #[error("it was not complete in time")]
     Late,
-    /// It is a copy that fell too far behind, or what it is a copy of broke off.
-    #[error("the copy was given up")]
+    /// It is a copy that fell too far behind, or what it is a copy of broke off; or another try has taken its place.
+    #[error("it was given up")]
     Abandoned,
 }
 

@@ -1,8 +1,9 @@
 //! A request's body that several tries can send: what has gone by is kept, up to a bound, and sent
 //! again before the rest.
 //!
-//! One try reads at a time: the next begins after the last was dropped. A body that has outgrown
-//! the bound cannot be sent again ([`Replayable::may_repeat`]).
+//! One try reads at a time, the last one. An endpoint may answer before it has all of a body, and its connection goes
+//! on to ask for the rest: that ends when another try is to begin ([`Replayable::take_back`]). A body that has
+//! outgrown the bound cannot be sent again ([`Replayable::may_repeat`]).
 
 use std::io;
 use std::pin::Pin;
@@ -120,6 +121,8 @@ struct Kept {
     seal: Seal,
     /// More went by than is kept.
     outgrown: bool,
+    /// Which try reads it.
+    turn: u64,
     ended: bool,
 }
 
@@ -139,6 +142,7 @@ impl Replayable {
             patience,
             seal,
             outgrown: false,
+            turn: 0,
         })))
     }
 
@@ -187,10 +191,30 @@ impl Replayable {
         !self.0.lock().outgrown
     }
 
-    /// The body for one try.
+    /// The same, and then nobody reads on who has read so far.
+    pub(crate) fn take_back(&self) -> bool {
+        let mut kept = self.0.lock();
+        if !kept.outgrown {
+            kept.turn += 1;
+        }
+        !kept.outgrown
+    }
+
+    /// What is known of its length.
+    pub(crate) fn size_hint(&self) -> SizeHint {
+        self.0.lock().size_from(0)
+    }
+
+    /// The body for one try; nobody else reads it any more.
     pub(crate) fn once(&self) -> Replay {
+        let turn = {
+            let mut kept = self.0.lock();
+            kept.turn += 1;
+            kept.turn
+        };
         Replay {
             body: self.clone(),
+            turn,
             next: 0,
             trailers_sent: false,
             late: None,
@@ -202,6 +226,7 @@ impl Replayable {
 #[derive(Debug)]
 pub(crate) struct Replay {
     body: Replayable,
+    turn: u64,
     next: usize,
     trailers_sent: bool,
     /// When the piece that is waited for is late.
@@ -225,6 +250,9 @@ impl HttpBody for Replay {
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = self.get_mut();
         let mut kept = this.body.0.lock();
+        if kept.turn != this.turn {
+            return Poll::Ready(Some(Err(BodyError::Abandoned)));
+        }
         if let Some(piece) = kept.pieces.get(this.next) {
             this.next += 1;
             return Poll::Ready(Some(Ok(Frame::data(piece.clone()))));
@@ -276,25 +304,24 @@ impl HttpBody for Replay {
     }
 
     fn size_hint(&self) -> SizeHint {
-        let kept = self.body.0.lock();
-        let again = kept
-            .pieces
-            .iter()
-            .skip(self.next)
-            .map(Bytes::len)
-            .sum::<usize>() as u64;
-        let rest = kept.rest.size_hint();
-        if kept.ended {
-            return SizeHint::with_exact(again);
-        }
-        match rest.exact() {
-            Some(rest) => SizeHint::with_exact(again + rest),
-            None => SizeHint::default(),
-        }
+        self.body.0.lock().size_from(self.next)
     }
 }
 
 impl Kept {
+    /// What is known of the length from a piece on.
+    fn size_from(&self, next: usize) -> SizeHint {
+        let again = self.pieces.iter().skip(next).map(Bytes::len);
+        let again = again.sum::<usize>() as u64;
+        if self.ended {
+            return SizeHint::with_exact(again);
+        }
+        match self.rest.size_hint().exact() {
+            Some(rest) => SizeHint::with_exact(again + rest),
+            None => SizeHint::default(),
+        }
+    }
+
     /// All of it has come. Whoever sends a body of known length does not ask for more at its end.
     fn is_whole(&self) -> bool {
         let rest = &self.rest;

@@ -21,7 +21,6 @@ use ambit_model::{BackendTarget, Mirror};
 use ambit_route::{shadow, should_mirror};
 use http::request::Parts;
 use http_body_util::BodyExt as _;
-use hyper::body::Body as _;
 use tokio::time::timeout;
 
 use super::authenticate::{Going, Tokens, changed_by_client, is_for_asked};
@@ -144,7 +143,7 @@ pub(super) fn send(
             tracing::debug!(service = %name, "a request is not copied: there is no room");
             continue;
         };
-        let copied = body.map(|body| copier.copy(body.once().size_hint()));
+        let copied = body.map(|body| copier.copy(body.size_hint()));
         let body = copied.map_or_else(Body::empty, Body::copied);
         let original = Arc::clone(&original);
         drop(proxy.tasks.spawn("copy", async move {

@@ -158,6 +158,10 @@ pub(super) async fn run(
         let Ok(next) = sending.choose(proxy.view(), &tried) else {
             return sending.conclude(result, chosen, began, record);
         };
+        // More of the body may have gone by meanwhile than can be sent again.
+        if !sending.takes_back() {
+            return sending.conclude(result, chosen, began, record);
+        }
         drop((result, chosen));
         tokio::time::sleep(wait).await;
         let next = sending.still(next, &tried).map_err(|why| Fault::of(&why))?;
@@ -230,6 +234,12 @@ impl Sending<'_> {
             led: self.asking.led_service().map(|led| led.0),
             hand: self.routed.hand(),
         }
+    }
+
+    /// Takes the body back from the last try, if all of it can be sent once more.
+    fn takes_back(&self) -> bool {
+        let body = self.body.as_ref();
+        body.is_none_or(Replayable::take_back)
     }
 
     /// Whether the tokens of the request are good at an endpoint.

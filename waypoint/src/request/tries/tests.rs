@@ -10,15 +10,20 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 
 use super::*;
 use crate::fixtures::{closed, routed, ruled, service, traffic};
-use crate::scene::{Peer, Scene, head, rest};
+use crate::scene::{Peer, Scene, head, rest, soon};
 
 const BAD: &str = "HTTP/1.1 500 Bad\r\nContent-Length: 0\r\n\r\n";
 
 /// Routes that have requests tried again so many times that are answered with [`BAD`].
 fn tried_again_on_500(attempts: u32) -> Change {
+    tried_again_after(attempts, None)
+}
+
+/// The same, so long after the try before.
+fn tried_again_after(attempts: u32, backoff: Option<Duration>) -> Change {
     let retry = Retry {
         attempts,
-        backoff: None,
+        backoff,
         on: RetryOn {
             statuses: vec![500],
             ..RetryOn::default()
@@ -296,6 +301,49 @@ async fn a_try_that_could_not_begin_in_time_is_not_waited_for() {
     assert!(got.starts_with("HTTP/1.1 503 "), "{got}");
     assert_eq!(asked.load(Ordering::Relaxed), 1);
     assert!(scene.sum("ambit_request_retries_total", &[]) < 1.0);
+}
+
+/// The connection of the first try goes on to ask for the body while the second one waits.
+#[tokio::test]
+async fn a_body_of_which_a_part_was_answered_is_sent_whole_again() {
+    let peer = Peer::start().await;
+    let endpoint = peer.serves("server-0", "server");
+    let again = tried_again_after(1, Some(Duration::from_millis(300)));
+    let scene = Scene::new([service("server"), endpoint, again]);
+    let mut client = scene.client();
+    let part = 10_000;
+    let chunk = |length: usize| format!("{length:x}\r\n{}\r\n", "x".repeat(length));
+    let post = "POST / HTTP/1.1\r\nHost: s\r\nTransfer-Encoding: chunked\r\n\r\n";
+    client.write_all(post.as_bytes()).await.unwrap();
+    client.write_all(chunk(part).as_bytes()).await.unwrap();
+    let (mut first, _) = peer.asked().await;
+    first.write_all(BAD.as_bytes()).await.unwrap();
+    let takes = tokio::spawn(async move {
+        // It reads on whatever it has answered.
+        let mut all = Vec::new();
+        first.read_to_end(&mut all).await.ok();
+    });
+    let sends = tokio::spawn(async move {
+        // While the next try waits.
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        for _ in 0..20 {
+            client.write_all(chunk(part).as_bytes()).await.unwrap();
+        }
+        client.write_all(b"0\r\n\r\n").await.unwrap();
+        client
+    });
+    let (mut second, _) = soon(peer.asked()).await;
+    let mut read = 0;
+    let mut bytes = vec![0; 1 << 16];
+    while read < 21 * part {
+        let came = soon(second.read(&mut bytes)).await.unwrap();
+        assert!(came > 0, "after {read} bytes");
+        read += bytes[..came].iter().filter(|byte| **byte == b'x').count();
+    }
+    second.write_all(WELL.as_bytes()).await.unwrap();
+    let mut client = soon(sends).await.unwrap();
+    assert!(head(&mut client).await.starts_with("HTTP/1.1 200 "));
+    takes.abort();
 }
 
 #[tokio::test]
