@@ -269,7 +269,7 @@ impl Scope {
     }
 
     fn is_ours(&self, waypoint: Option<&GatewayAddress>) -> bool {
-        matches!(waypoint, Some(GatewayAddress::Service(name, _)) if *name == self.own)
+        waypoint.and_then(GatewayAddress::service) == Some(&self.own)
     }
 
     /// Entries of hosts that fit a `*` that is bound to it, or that a route leads to.
@@ -303,9 +303,7 @@ impl Scope {
             for target in targets {
                 reached.insert(target.clone());
                 let waypoint = mesh.service(target).and_then(|s| s.waypoint.as_ref());
-                if let Some(GatewayAddress::Service(waypoint, _)) = waypoint {
-                    reached.insert(waypoint.clone());
-                }
+                reached.extend(waypoint.and_then(GatewayAddress::service).cloned());
             }
         }
         reached

@@ -43,8 +43,8 @@ use std::time::Duration;
 use ambit_kit::clock;
 use ambit_model::{BackendTarget, Faults};
 use ambit_route::{
-    Compiled, CorsHeaders, CorsVerdict, Covered, Direct, Filters, Found, Head, Rule, RuleBackend,
-    inject,
+    Compiled, CorsHeaders, CorsVerdict, Covered, Direct, Filters, Found, Hand, Head, Rule,
+    RuleBackend, inject,
 };
 use http::header::UPGRADE;
 use http::request::Parts;
@@ -58,7 +58,6 @@ use self::copies::Copy;
 use self::hashed::Hashed;
 use self::hops::Hops;
 use self::local::{Fault, Flag};
-pub(crate) use self::plan::Hand;
 use self::plan::{Met, Plan, Routed};
 use self::record::Record;
 use self::sealed::Seal;
@@ -118,7 +117,7 @@ pub(crate) async fn answer(
     let response = match routed {
         Ok(Onward::Send(routed, mut copies)) => {
             let is_asked = record.tells_client();
-            let hand = routed.hand();
+            let hand = routed.hand;
             let plan = Plan {
                 hashed: Hashed::of(&routed.view, &routed.to, &head, call.client.address.ip()),
                 switches: switch.as_ref().is_some_and(Switch::is_passed_on),
@@ -174,6 +173,16 @@ pub(crate) enum Target {
     Workload(Arc<crate::view::Destination>),
 }
 
+impl Target {
+    /// The namespace of a service.
+    pub(crate) fn namespace(&self) -> Option<&str> {
+        match self {
+            Self::Service(service, ..) => Some(&service.namespace),
+            Self::Workload(_) => None,
+        }
+    }
+}
+
 /// What policies say that are bound to what was asked for.
 fn judge(proxy: &Proxy, view: &View, asking: &Asking<'_>) -> Result<(), Fault> {
     let admission = asking.before_routing(view);
@@ -200,7 +209,7 @@ async fn route(
 /// client's own namespace has changed is judged as it is sent, too. Tokens that were verified before that
 /// cannot be, so that it is refused.
 fn distrust(proxy: &Proxy, call: &Call, head: &Parts, routed: &Routed) -> Result<(), Fault> {
-    if !routed.hand().is_changed_by_client() {
+    if !routed.hand.is_changed_by_client() {
         return Ok(());
     }
     if authenticate::is_for_asked(&routed.view, call) {
@@ -220,6 +229,7 @@ async fn routed(
     let unruled = |tokens| Routed {
         view: Arc::clone(view),
         to: call.target(),
+        hand: Hand::Trusted,
         tokens,
         time: Time::unbounded(clock::now()),
         by: None,
@@ -268,6 +278,7 @@ async fn routed(
         Filtered::Goes(backend, to, copies) => {
             let routed = Routed {
                 view,
+                hand: met.hand(&to),
                 to,
                 tokens,
                 time,

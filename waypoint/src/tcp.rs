@@ -11,7 +11,7 @@ use std::time::Duration;
 use ambit_balance::Outcome;
 use ambit_decide::{Reason, Refusal};
 use ambit_model::{Backend, BackendTarget, Service, WorkloadUid};
-use ambit_route::{choose, tls_route};
+use ambit_route::{Hand, choose, tls_route};
 use ambit_tunnel::{DialError, OpenError};
 use tokio::io::{AsyncBufReadExt as _, copy_bidirectional};
 use tokio::time::timeout;
@@ -27,8 +27,8 @@ use crate::http::activity::{Active, Activity};
 use crate::outside::asked::{self, Words, is_by_host};
 use crate::outside::tls::Inner;
 use crate::proxy::Proxy;
+use crate::request::Target;
 use crate::request::hashed::Hashed;
-use crate::request::{Hand, Target};
 use crate::review;
 use crate::upstream::link::{Link, LinkError, OnBehalf};
 use crate::view::{Occupied, Routes, Terms, View};
@@ -319,7 +319,8 @@ fn target(view: &View, call: &Call, server_name: Option<&str>) -> Result<(Target
             subset,
         }) => {
             let target = Target::Service(service.clone(), *port, subset.clone());
-            let hand = Hand::of(name, false, call.client_of_own_routes(view), &target);
+            let client = call.client_of_own_routes(view);
+            let hand = Hand::of(name, false, client, target.namespace());
             Ok((target, hand.leads()))
         }
         Some(BackendTarget::Invalid { why }) => {

@@ -245,7 +245,7 @@ impl View {
     }
 
     fn is_ours(&self, waypoint: Option<&GatewayAddress>) -> bool {
-        matches!(waypoint, Some(GatewayAddress::Service(name, _)) if *name == self.own)
+        waypoint.and_then(GatewayAddress::service) == Some(&self.own)
     }
 
     /// Takes one change in.

@@ -19,7 +19,7 @@ impl<K> Default for Bindings<K> {
 impl<K: Ord + Clone> Bindings<K> {
     /// Notes what an object is bound to.
     pub(crate) fn bind(&mut self, waypoint: Option<&GatewayAddress>, key: &K) {
-        if let Some(GatewayAddress::Service(waypoint, _)) = waypoint {
+        if let Some(waypoint) = waypoint.and_then(GatewayAddress::service) {
             let bound = self.0.entry(waypoint.clone()).or_default();
             bound.insert(key.clone());
         }
@@ -27,7 +27,7 @@ impl<K: Ord + Clone> Bindings<K> {
 
     /// Undoes [`Self::bind`].
     pub(crate) fn unbind(&mut self, waypoint: Option<&GatewayAddress>, key: &K) {
-        let Some(GatewayAddress::Service(waypoint, _)) = waypoint else {
+        let Some(waypoint) = waypoint.and_then(GatewayAddress::service) else {
             return;
         };
         if let Some(bound) = self.0.get_mut(waypoint) {

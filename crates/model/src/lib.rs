@@ -46,7 +46,7 @@ pub use route::{
     Faults, FieldMatch, HeaderChanges, HttpBackend, HttpFilters, HttpMatch, HttpRoutes, HttpRule,
     Mirror, PathChange, PathMatch, Pattern, PortRoutes, Redirect, Retry, RetryOn, Rewrite,
     RouteList, RoutedMatch, ServiceRoutes, SessionCarrier, SessionPersistence, Share, SourceMatch,
-    TcpRoute, TextMatch, TlsRoute, namespace_of_rule,
+    TcpRoute, TextMatch, TlsRoute,
 };
 pub use same::Same;
 pub use service::{

@@ -332,12 +332,6 @@ pub enum Content {
     Base64(Arc<str>),
 }
 
-/// The namespace of the object that a rule of this name came from; none of a name of another form.
-pub fn namespace_of_rule(name: &str) -> Option<&str> {
-    let mut parts = name.split('/');
-    parts.nth(1).filter(|namespace| !namespace.is_empty())
-}
-
 impl HttpRule {
     fn targets(&self) -> impl Iterator<Item = &BackendTarget> {
         let backends = self.backends.iter();

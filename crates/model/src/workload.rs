@@ -164,6 +164,16 @@ pub enum GatewayAddress {
     Address(NetworkAddress, u16),
 }
 
+impl GatewayAddress {
+    /// The service by which it is found, if it is by one.
+    pub fn service(&self) -> Option<&ServiceName> {
+        match self {
+            Self::Service(name, _) => Some(name),
+            Self::Address(..) => None,
+        }
+    }
+}
+
 /// A waypoint: an L7 proxy that services or workloads are bound to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Waypoint {

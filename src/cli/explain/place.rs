@@ -115,10 +115,7 @@ fn address_of(
 }
 
 /// The first address of a family that the source has too.
-pub(super) fn preferred(
-    source: &Workload,
-    addresses: impl IntoIterator<Item = IpAddr>,
-) -> Option<IpAddr> {
+fn preferred(source: &Workload, addresses: impl IntoIterator<Item = IpAddr>) -> Option<IpAddr> {
     let shared = |to: &IpAddr| {
         source
             .addresses
@@ -139,16 +136,28 @@ pub(super) fn endpoint_at<'a>(
 ) -> Option<(&'a Arc<Workload>, SocketAddr)> {
     match mesh.target_for(client, to) {
         Target::Workload(workload) => Some((workload, to)),
-        Target::Service(service, port) => mesh.endpoints(&service.name).find_map(|endpoint| {
-            let mappings = endpoint.services.get(&service.name)?;
-            let mapping = mappings
-                .iter()
-                .find(|m| m.service_port == port.service_port)?;
-            let address = preferred(source, endpoint.addresses.iter().copied())?;
-            Some((endpoint, SocketAddr::new(address, mapping.target_port)))
-        }),
+        Target::Service(service, port) => {
+            let port = (&service.name, port.service_port);
+            endpoint_of(mesh, source, port, |_| true)
+        }
         Target::ServiceWithoutPort(_) | Target::Unknown => None,
     }
+}
+
+/// An endpoint like this of a port of a service, and where it serves that.
+pub(super) fn endpoint_of<'a>(
+    mesh: &'a Mesh,
+    source: &Workload,
+    (service, port): (&ServiceName, u16),
+    is: impl Fn(&Workload) -> bool,
+) -> Option<(&'a Arc<Workload>, SocketAddr)> {
+    let mut endpoints = mesh.endpoints(service).filter(|endpoint| is(endpoint));
+    endpoints.find_map(|endpoint| {
+        let mappings = endpoint.services.get(service)?;
+        let mapping = mappings.iter().find(|m| m.service_port == port)?;
+        let address = preferred(source, endpoint.addresses.iter().copied())?;
+        Some((endpoint, SocketAddr::new(address, mapping.target_port)))
+    })
 }
 
 /// A workload in one line.

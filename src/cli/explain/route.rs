@@ -6,7 +6,7 @@ use ambit_model::{
     AbortStatus, Backend, BackendTarget, Faults, HttpRule, Mesh, Mirror, RouteList, ServiceName,
     Share,
 };
-use ambit_route::{Compiled, Covered, Filters, Patterns, Rule, RuleBackend, Source};
+use ambit_route::{Compiled, Covered, Filters, Hand, Patterns, Rule, RuleBackend, Source};
 use http::header::LOCATION;
 use http::uri::Scheme;
 
@@ -33,8 +33,8 @@ pub(super) struct Leg {
     pub(super) service: ServiceName,
     pub(super) port: u16,
     pub(super) subset: Option<Arc<str>>,
-    /// Whether the rule is of the client's own namespace.
-    pub(super) by_client: bool,
+    /// Whose hand leads there.
+    pub(super) hand: Hand,
     /// What is sent there, if that is not what came.
     pub(super) changed: Option<Request>,
 }
@@ -47,8 +47,8 @@ struct Met<'a> {
     covered: Covered,
     /// The port that was asked for.
     port: u16,
-    /// Whether it is of the client's own namespace.
-    by_client: bool,
+    /// The client's namespace, if it is for that alone.
+    of_client: Option<&'a str>,
 }
 
 impl Story<'_> {
@@ -60,7 +60,8 @@ impl Story<'_> {
         let client = &*asked.source.namespace;
         let routes = mesh.routes(&service.name);
         let routes = routes.and_then(|routes| routes.ports.get(&port));
-        let by_client = routes.is_some_and(|routes| routes.consumers.contains_key(client));
+        let is_own = routes.is_some_and(|routes| routes.consumers.contains_key(client));
+        let of_client = is_own.then_some(client);
         match routes.and_then(|routes| routes.for_client(Some(client))) {
             None => Way::Straight,
             Some(RouteList::Http(list)) => {
@@ -82,7 +83,7 @@ impl Story<'_> {
                     request,
                     covered: found.covered,
                     port: asked.to.port(),
-                    by_client,
+                    of_client,
                 })
             }
             Some(RouteList::Tcp(route)) => {
@@ -94,7 +95,8 @@ impl Story<'_> {
                 );
                 let legs = route.backends.iter();
                 let legs = legs.filter_map(|Backend { weight, target }| {
-                    self.leg(*weight, target, by_client, None)
+                    let hand = |to: &str| Hand::of(name, false, of_client, Some(to));
+                    self.leg(*weight, target, hand, None)
                 });
                 let legs = legs.collect();
                 self.way(legs)
@@ -131,8 +133,10 @@ impl Story<'_> {
         self.copies(&rule.filters);
         let mut legs = Vec::new();
         for backend in rule.backends.iter().filter(|backend| backend.weight > 0) {
-            let changed = rule.changes_requests().then(|| sent(met, backend));
-            legs.extend(self.leg(backend.weight, &backend.target, met.by_client, changed));
+            let changes = rule.changes_requests();
+            let changed = changes.then(|| sent(met, backend));
+            let hand = |to: &str| Hand::of(&rule.model.name, changes, met.of_client, Some(to));
+            legs.extend(self.leg(backend.weight, &backend.target, hand, changed));
         }
         self.way(legs)
     }
@@ -148,7 +152,7 @@ impl Story<'_> {
         &mut self,
         weight: u32,
         target: &BackendTarget,
-        by_client: bool,
+        hand: impl Fn(&str) -> Hand,
         changed: Option<Request>,
     ) -> Option<Leg> {
         match target {
@@ -157,7 +161,7 @@ impl Story<'_> {
                 service: name.clone(),
                 port: *port,
                 subset: subset.clone(),
-                by_client,
+                hand: hand(&name.namespace),
                 changed,
             }),
             BackendTarget::Invalid { why } => {

@@ -263,15 +263,20 @@ spec:
     route: [{destination: {host: db}, weight: 90}, {destination: {host: archive}, weight: 10}]
 ";
 
-#[test]
-fn a_request_is_followed_to_where_its_routes_lead() {
+/// The service `db` behind the waypoint, on a port for requests.
+fn behind_waypoint() -> String {
     let bound = SHOP.replace(
         "{name: db, namespace: shop}\nspec: {selector: {app: db}, clusterIPs: [10.96.0.5, 'fd00:96::5'], ports: [{",
         "{name: db, namespace: shop, labels: {ambit.mesh/use-waypoint: gate}}\n\
          spec: {selector: {app: db}, clusterIPs: [10.96.0.5, 'fd00:96::5'], ports: [{name: http, ",
     );
     assert!(bound.contains("name: http"));
-    let objects = format!("{bound}{WAYPOINT}{ROUTES}");
+    bound + WAYPOINT
+}
+
+#[test]
+fn a_request_is_followed_to_where_its_routes_lead() {
+    let objects = behind_waypoint() + ROUTES;
     let ask = |path: &str, header: &str| {
         let request = RequestArgs {
             path: Some(path.to_owned()),
@@ -315,6 +320,64 @@ fn a_request_is_followed_to_where_its_routes_lead() {
     let answer = ask("/cart", "x-team: blue");
     let places = "VirtualService shop/db: shop.yaml: document";
     assert!(answer.out.contains(places), "{}", answer.out);
+}
+
+/// The owner of a service has its routes, but no say in what is bound to those of other namespaces.
+#[test]
+fn what_a_route_of_another_namespace_changes_is_judged_as_it_is_sent() {
+    let objects = "---
+apiVersion: v1
+kind: Service
+metadata:
+  name: ledger
+  namespace: pay
+  labels: {ambit.mesh/use-waypoint: gate, ambit.mesh/use-waypoint-namespace: shop}
+spec: {selector: {app: ledger}, clusterIP: 10.96.0.7, ports: [{name: http, port: 80, targetPort: 8080}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: ledger-1, namespace: pay, labels: {app: ledger}}
+spec: {nodeName: n2}
+status: {podIP: 10.2.0.7}
+---
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: no-admin, namespace: pay}
+spec:
+  targetRefs: [{kind: Service, group: '', name: ledger}]
+  action: DENY
+  rules: [{to: [{operation: {paths: [/admin]}}]}]
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: db, namespace: shop}
+spec:
+  hosts: [db]
+  http:
+  - match: [{uri: {exact: /cart}}]
+    rewrite: {uri: /admin}
+    route: [{destination: {host: ledger.pay.svc.cluster.local}}]
+  - route: [{destination: {host: ledger.pay.svc.cluster.local}}]
+";
+    let shared = "protocol: HBONE, allowedRoutes: {namespaces: {from: All}}}";
+    let objects = behind_waypoint().replace("protocol: HBONE}", shared) + objects;
+    for (path, code) in [
+        ("/cart", ExitCode::from(REFUSED)),
+        ("/admin", REFUSED.into()),
+        ("/other", ExitCode::SUCCESS),
+    ] {
+        let request = RequestArgs {
+            path: Some(path.to_owned()),
+            ..RequestArgs::default()
+        };
+        let places = ("shop/web-1", "db:80");
+        let answer = ask_for(&objects, places, &request, Captured::Enrolled);
+        assert_eq!(answer.code, code, "{path}: {}", answer.out);
+        let is_changed = answer
+            .out
+            .contains("is judged as it is sent, too: GET /admin of");
+        assert_eq!(is_changed, path == "/cart", "{path}: {}", answer.out);
+    }
 }
 
 #[test]

@@ -18,6 +18,15 @@ use super::story::{Story, address_for, host};
 
 type Labels = BTreeMap<Arc<str>, Arc<str>>;
 
+/// What has been said of a request where a route leads it.
+#[derive(Clone, Copy, Default)]
+struct Led<'a> {
+    /// By what is bound to these.
+    by: &'a [&'a ServiceName],
+    /// The request as it is sent, if that is judged too.
+    sent: Option<&'a Request>,
+}
+
 /// Through how many waypoints it is followed; more refuse it.
 const FARTHEST: usize = 10;
 
@@ -61,7 +70,7 @@ impl<'m> Asked<'m> {
             waypoint,
             to,
             service,
-            own: by_name(bound.as_ref()),
+            own: bound.as_ref().and_then(GatewayAddress::service),
             request,
         }
     }
@@ -126,10 +135,12 @@ impl Story<'_> {
     fn straight(&mut self, mesh: &Mesh, asked: &Asked<'_>) {
         let to = asked.to;
         if let Some((service, port)) = asked.service {
-            return self.choose(asked, &[], (service, port), None);
+            return self.choose(asked, Led::default(), (service, port), None);
         }
         match endpoint_at(mesh, &asked.source.namespace, asked.waypoint, to) {
-            Some((workload, there)) => self.reach(asked, &[], workload, (there, to.port())),
+            Some((workload, there)) => {
+                self.reach(asked, Led::default(), workload, (there, to.port()));
+            }
             None => self.line(&format!("  nothing serves {to}")),
         }
     }
@@ -214,19 +225,22 @@ impl Story<'_> {
         };
         let changed = leg.changed.as_ref();
         // Who is judged must not write what is sent in place of what was judged.
-        if let Some(changed) = changed.filter(|_| leg.by_client) {
+        let sent = changed.filter(|_| leg.hand.changes());
+        if let Some(sent) = sent {
             self.line(&format!(
-                "  as the client's own route has it sent: {}",
-                changed.describe()
+                "  is judged as it is sent, too: {}",
+                sent.describe()
             ));
-            if !self.is_let_route(asked, Some(changed)) {
-                return;
-            }
+        }
+        if leg.hand.is_changed_by_client() && !self.is_let_route(asked, sent) {
+            return;
         }
         let vip = service.vips.first();
         let vip = vip.map_or_else(|| asked.to.ip(), |(vip, _)| vip.address);
         let to = SocketAddr::new(vip, port);
-        if let Some(other) = by_name(service.waypoint.as_ref()).filter(|of| asked.own != Some(of)) {
+        let waypoint = service.waypoint.as_ref();
+        let waypoint = waypoint.and_then(GatewayAddress::service);
+        if let Some(other) = waypoint.filter(|of| asked.own != Some(of)) {
             if leg.subset.is_some() {
                 return self.line(
                     "  refused: unknown_subset: another waypoint cannot be asked for a subset",
@@ -243,11 +257,14 @@ impl Story<'_> {
         }
         let mut led = Vec::new();
         let is_elsewhere = asked.service.map(|(_, port)| port) != Some(port);
-        if !asked.is_asked(name) || (leg.by_client && is_elsewhere) {
+        if !asked.is_asked(name) || (leg.hand.leads() && is_elsewhere) {
             led.push(name);
-            led.extend(asked.own.filter(|_| leg.by_client));
-            let request = asked.request.as_ref();
-            if !self.is_let(asked, request, &led, &(name.hostname.to_string(), to)) {
+            led.extend(asked.own.filter(|_| leg.hand.leads()));
+            let there = (name.hostname.to_string(), to);
+            let mut requests = [Some(asked.request.as_ref()), sent.map(Some)]
+                .into_iter()
+                .flatten();
+            if !requests.all(|request| self.is_let(asked, request, &led, &there)) {
                 return;
             }
         }
@@ -256,14 +273,15 @@ impl Story<'_> {
             Some(labels) => labels,
             None => None,
         };
-        self.choose(asked, &led, (service, port), labels);
+        let led = Led { by: &led, sent };
+        self.choose(asked, led, (service, port), labels);
     }
 
     /// To an endpoint of a port of a service that has these labels.
     fn choose(
         &mut self,
         asked: &Asked<'_>,
-        led: &[&ServiceName],
+        led: Led<'_>,
         (service, port): (&Service, u16),
         labels: Option<&Labels>,
     ) {
@@ -273,7 +291,9 @@ impl Story<'_> {
         if service.dynamic || mesh.endpoints(name).any(is_named) {
             return self.allow("it leaves the mesh, to where the name of the host leads");
         }
-        match endpoint(mesh, asked.waypoint, (name, port), labels) {
+        let is =
+            |one: &Workload| one.health == Health::Healthy && labels.is_none_or(|of| has(one, of));
+        match place::endpoint_of(mesh, asked.waypoint, (name, port), is) {
             Some((workload, there)) => {
                 self.line(&format!("  at the endpoint {there}:"));
                 self.reach(asked, led, workload, (there, port));
@@ -288,7 +308,7 @@ impl Story<'_> {
     fn reach(
         &mut self,
         asked: &Asked<'_>,
-        led: &[&ServiceName],
+        led: Led<'_>,
         workload: &Workload,
         (to, port): (SocketAddr, u16),
     ) {
@@ -296,31 +316,26 @@ impl Story<'_> {
         let workload = mesh.workload(&workload.uid).map_or(workload, |known| known);
         let service = asked.service.map(|(service, _)| &service.name);
         let judged: Vec<_> = service.into_iter().chain(asked.own).collect();
-        let request = asked.request.as_ref();
         let client = asked.client();
-        let admitted = explain_at_waypoint(mesh, workload, &asked.connection(to), |policy| {
-            let targets = policy
-                .requests
-                .iter()
-                .flat_map(|requests| &requests.targets);
-            match targets.count() {
-                0 => say(policy, client, to, request),
-                _ if is_bound(policy, &judged) || is_bound(policy, led) => Said::Elsewhere,
-                _ => say(policy, client, SocketAddr::new(to.ip(), port), request),
+        let requests = [Some(asked.request.as_ref()), led.sent.map(Some)];
+        for request in requests.into_iter().flatten() {
+            let admitted = explain_at_waypoint(mesh, workload, &asked.connection(to), |policy| {
+                let targets = policy
+                    .requests
+                    .iter()
+                    .flat_map(|requests| &requests.targets);
+                match targets.count() {
+                    0 => say(policy, client, to, request),
+                    _ if is_bound(policy, &judged) || is_bound(policy, led.by) => Said::Elsewhere,
+                    _ => say(policy, client, SocketAddr::new(to.ip(), port), request),
+                }
+            });
+            self.steps(&admitted.steps);
+            if admitted.outcome.is_err() {
+                return;
             }
-        });
-        self.steps(&admitted.steps);
-        if admitted.outcome.is_ok() {
-            self.arrive(asked.waypoint, workload, to, true);
         }
-    }
-}
-
-/// The service by which a waypoint is reached.
-fn by_name(waypoint: Option<&GatewayAddress>) -> Option<&ServiceName> {
-    match waypoint {
-        Some(GatewayAddress::Service(name, _)) => Some(name),
-        Some(GatewayAddress::Address(..)) | None => None,
+        self.arrive(asked.waypoint, workload, to, true);
     }
 }
 
@@ -334,24 +349,8 @@ fn part<'m>(service: &'m Service, subset: &str) -> Option<&'m Labels> {
     subsets.get(subset).map(|subset| &subset.labels)
 }
 
-/// A healthy endpoint of a service that has these labels, and where it serves the port.
-fn endpoint<'m>(
-    mesh: &'m Mesh,
-    waypoint: &Workload,
-    (name, port): (&ServiceName, u16),
-    labels: Option<&Labels>,
-) -> Option<(&'m Workload, SocketAddr)> {
-    let has = |workload: &Workload| {
-        let mut wanted = labels.into_iter().flatten();
-        wanted.all(|(name, value)| workload.labels.get(name) == Some(value))
-    };
-    let mut endpoints = mesh.endpoints(name);
-    endpoints.find_map(|workload| {
-        let mappings = workload.services.get(name)?;
-        let mapping = mappings.iter().find(|m| m.service_port == port)?;
-        let is_well = workload.health == Health::Healthy && has(workload);
-        let addresses = workload.addresses.iter().copied();
-        let address = place::preferred(waypoint, addresses).filter(|_| is_well)?;
-        Some((&**workload, SocketAddr::new(address, mapping.target_port)))
-    })
+/// Whether a workload has these labels.
+fn has(workload: &Workload, labels: &Labels) -> bool {
+    let mut wanted = labels.iter();
+    wanted.all(|(name, value)| workload.labels.get(name) == Some(value))
 }

@@ -18,10 +18,10 @@ use ambit_jwt::{Head, NotRemoved, Passed, Refusal};
 use ambit_kit::clock;
 use ambit_model::{PolicyName, Service, ServiceName, Workload};
 use ambit_policy::Claims;
+use ambit_route::Hand;
 use http::request::Parts;
 
 use super::local::{Fault, Flag};
-use super::plan::Hand;
 use crate::call::{Asked, Call};
 use crate::view::{Authenticator, Destination, View};
 

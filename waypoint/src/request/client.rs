@@ -3,9 +3,9 @@
 //! goes on ([`headers`](super::headers)), nor what a route of the client's namespace puts there.
 
 use ambit_model::SpiffeId;
+use ambit_route::Hand;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::plan::Hand;
 use crate::call::Client;
 use crate::proxy::Proxy;
 

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use ambit_decide::{Reason, Refusal};
 use ambit_model::{BackendTarget, Mirror};
-use ambit_route::{shadow, should_mirror};
+use ambit_route::{Hand, shadow, should_mirror};
 use http::request::Parts;
 use http_body_util::BodyExt as _;
 use tokio::time::timeout;
@@ -27,7 +27,7 @@ use super::authenticate::{Going, Tokens, changed_by_client, is_for_asked};
 use super::client::ToldClient;
 use super::hops::Hops;
 use super::local::Fault;
-use super::plan::{Hand, Plan, Writer};
+use super::plan::{Plan, Writer};
 use super::{Target, form};
 use crate::authorize::Asking;
 use crate::call::Call;

@@ -3,8 +3,7 @@
 
 use std::sync::Arc;
 
-use ambit_model::namespace_of_rule;
-use ambit_route::{CorsHeaders, Covered, Rule};
+use ambit_route::{CorsHeaders, Covered, Hand, Rule};
 use http::Response;
 use http::request::Parts;
 
@@ -21,53 +20,6 @@ use crate::http::body::Body;
 use crate::upstream::link::Width;
 use crate::view::View;
 
-/// Whose hand has led a request, and whether it has changed it: a route may be written by somebody who has no say
-/// in what holds where it leads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Hand {
-    /// That of nobody, or of the namespace that it is led to.
-    Trusted,
-    /// That of another namespace.
-    Other { changes: bool },
-    /// That of the client's own namespace, which is another one than that of the service it asked for.
-    Client { changes: bool },
-}
-
-impl Hand {
-    /// That of the writer of a rule of this name, which leads there. `client` is the client's namespace, if the
-    /// list is for that alone.
-    pub(crate) fn of(rule: &str, changes: bool, client: Option<&str>, to: &Target) -> Self {
-        let writer = namespace_of_rule(rule);
-        let led = match to {
-            Target::Service(service, ..) => Some(&*service.namespace),
-            Target::Workload(_) => None,
-        };
-        match writer {
-            // Of one that is not known the worst is taken.
-            _ if client.is_some() && (writer.is_none() || writer == client) => {
-                Self::Client { changes }
-            }
-            Some(_) if writer == led => Self::Trusted,
-            _ => Self::Other { changes },
-        }
-    }
-
-    /// Whether it is judged where it is led by all that is bound to the waypoint too.
-    pub(crate) fn leads(self) -> bool {
-        self != Self::Trusted
-    }
-
-    /// Whether it is judged as it is sent, too.
-    pub(super) fn changes(self) -> bool {
-        matches!(self, Self::Other { changes } | Self::Client { changes } if changes)
-    }
-
-    /// The same, also by what is bound to what was asked for.
-    pub(super) fn is_changed_by_client(self) -> bool {
-        self == Self::Client { changes: true }
-    }
-}
-
 /// Who has written the rule that a request meets, and what that does.
 #[derive(Clone, Debug)]
 pub(super) struct Writer {
@@ -79,9 +31,17 @@ pub(super) struct Writer {
 impl Writer {
     /// Whose hand leads a request there.
     pub(super) fn hand(&self, to: &Target) -> Hand {
-        let (rule, client) = (&self.rule, self.client.as_deref());
-        Hand::of(&rule.model.name, rule.changes_requests(), client, to)
+        hand_of(&self.rule, self.client.as_deref(), to)
     }
+}
+
+fn hand_of(rule: &Rule, client: Option<&str>, to: &Target) -> Hand {
+    Hand::of(
+        &rule.model.name,
+        rule.changes_requests(),
+        client,
+        to.namespace(),
+    )
 }
 
 /// The rule that a request has met.
@@ -100,6 +60,11 @@ pub(super) struct Met {
 }
 
 impl Met {
+    /// Whose hand leads it there.
+    pub(super) fn hand(&self, to: &Target) -> Hand {
+        hand_of(&self.rule, self.client.as_deref(), to)
+    }
+
     fn writer(&self) -> Writer {
         Writer {
             rule: Arc::clone(&self.rule),
@@ -129,6 +94,8 @@ impl Met {
 pub(crate) struct Routed {
     pub(crate) view: Arc<View>,
     pub(crate) to: Target,
+    /// Whose hand has led it there.
+    pub(super) hand: Hand,
     /// Whose tokens it has.
     pub(crate) tokens: Tokens,
     /// How long it may take.
@@ -146,14 +113,6 @@ impl Routed {
     /// Who has led it, if the service has routes.
     pub(super) fn writer(&self) -> Option<Writer> {
         self.met().map(Met::writer)
-    }
-
-    /// Whose hand has led it.
-    pub(super) fn hand(&self) -> Hand {
-        self.met().map_or(Hand::Trusted, |met| {
-            let (name, changes) = (&met.rule.model.name, met.rule.changes_requests());
-            Hand::of(name, changes, met.client.as_deref(), &self.to)
-        })
     }
 
     /// Its session, if its rule has sessions.
@@ -180,7 +139,7 @@ impl Routed {
         tokens: &'a Tokens,
     ) -> Asking<'a> {
         let asking = Asking::request(call, head, Some(tokens));
-        asking.led_to(&self.to, self.hand().leads())
+        asking.led_to(&self.to, self.hand.leads())
     }
 
     /// What policies are asked about, to be kept.
@@ -189,7 +148,7 @@ impl Routed {
             head: self.came(head).clone(),
             tokens: self.tokens.clone(),
             to: self.to.clone(),
-            is_distrusted: self.hand().leads(),
+            is_distrusted: self.hand.leads(),
         }
     }
 }

@@ -214,7 +214,7 @@ impl Sending<'_> {
         let chosen = endpoint::choose(&view, &self.asking, &routed.to, wish)?;
         let to = &chosen.destination;
         // What is behind another waypoint is judged there, as whatever comes to it from this one.
-        if routed.hand().changes() && to.via.is_none() {
+        if routed.hand.changes() && to.via.is_none() {
             let tokens = Tokens::unverified(self.head);
             let sent = routed.asking_as(self.call, self.head, &tokens);
             sent.at_endpoint(&view, &to.workload, to.address, chosen.port)?;
@@ -232,7 +232,7 @@ impl Sending<'_> {
             head: self.head,
             tokens: &self.routed.tokens,
             led: self.asking.led_service().map(|led| led.0),
-            hand: self.routed.hand(),
+            hand: self.routed.hand,
         }
     }
 

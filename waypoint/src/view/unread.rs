@@ -69,7 +69,7 @@ impl Unread {
     #[cold]
     fn check_each(&self, service: &ServiceName) -> Result<(), Refusal> {
         let is_about = |name: &&PolicyName| {
-            name.namespace == service.namespace || self.wide.contains(&name.namespace)
+            name.namespace == service.namespace || self.is_wide(&name.namespace)
         };
         let Some(name) = self.names.iter().find(is_about) else {
             return Ok(());

@@ -351,18 +351,24 @@ async fn what_allows_looks_at_the_first_token_and_what_denies_at_each() {
     }
 }
 
+/// That the service `other` is for those of whom this is so.
+fn allowed_if(key: &str, value: &str) -> Change {
+    let none: [&str; 0] = [];
+    let condition = Condition::parse(key, &[value], &none, &"shop".into()).unwrap();
+    let rule = RequestRule {
+        when: vec![condition],
+        ..RequestRule::default()
+    };
+    let policy = about_requests("p", RequestAction::Allow, vec![rule], &["other"]);
+    Change::PutPolicy(policy)
+}
+
 /// What its tokens say is what a service judges by that a route leads to, and so are headers that are made of that.
 #[tokio::test]
 async fn a_service_that_a_route_leads_to_judges_by_what_tokens_say_there() {
-    let none: [&str; 0] = [];
     for key in ["request.auth.claims[sub]", "request.headers[x-made]"] {
         for (subject, status) in [("alice", "200"), ("bob", "403")] {
             let peer = Peer::start().await;
-            let condition = Condition::parse(key, &["alice"], &none, &"shop".into()).unwrap();
-            let rule = RequestRule {
-                when: vec![condition],
-                ..RequestRule::default()
-            };
             let Change::PutService(plain) = service("other") else {
                 panic!("no service")
             };
@@ -371,12 +377,7 @@ async fn a_service_that_a_route_leads_to_judges_by_what_tokens_say_there() {
                 ..Service::clone(&plain)
             };
             let scene = Scene::new([
-                Change::PutPolicy(about_requests(
-                    "p",
-                    RequestAction::Allow,
-                    vec![rule],
-                    &["other"],
-                )),
+                allowed_if(key, "alice"),
                 object("tokens", subject_in("x-made")),
                 server(&[]),
                 Change::PutService(Arc::new(judging)),
@@ -396,15 +397,8 @@ async fn a_service_that_a_route_leads_to_judges_by_what_tokens_say_there() {
 /// Anybody may write that tokens for his own services are signed by keys of his own.
 #[tokio::test]
 async fn what_another_namespace_has_verified_counts_for_nothing_where_a_route_leads() {
-    let none: [&str; 0] = [];
     for (verifier, status) in [("evil", "403"), ("shop", "200")] {
         let peer = Peer::start().await;
-        let key = "request.auth.principal";
-        let condition = Condition::parse(key, &["issuer/alice"], &none, &"shop".into()).unwrap();
-        let rule = RequestRule {
-            when: vec![condition],
-            ..RequestRule::default()
-        };
         let name = PolicyName::new(verifier, "tokens");
         let tokens = Change::PutAuthentication(Arc::new(RequestAuthentication {
             name: name.clone(),
@@ -426,12 +420,7 @@ async fn what_another_namespace_has_verified_counts_for_nothing_where_a_route_le
             ..Service::clone(&made)
         };
         let scene = Scene::new([
-            Change::PutPolicy(about_requests(
-                "p",
-                RequestAction::Allow,
-                vec![rule],
-                &["other"],
-            )),
+            allowed_if("request.auth.principal", "issuer/alice"),
             tokens,
             Change::PutService(Arc::new(asked)),
             service("other"),

@@ -126,10 +126,7 @@ async fn they_do_not_lead_to_a_port_that_policy_refuses() {
             let to_other_port = by_team(led_to("server", 81));
             let changes = [to_other_port, denies(port, target)];
             let scene = Scene::new(on_ports.into_iter().chain(changes));
-            peer.answer(WELL);
-            let answer = rest(&mut asking(&scene).await).await;
-            let expected = format!("HTTP/1.1 {status}");
-            assert!(answer.starts_with(&expected), "{target} {port}: {answer}");
+            assert_answer(peer, &scene, status, &format!("{target} {port}")).await;
         }
     }
 }
@@ -149,13 +146,7 @@ async fn no_route_leads_past_what_is_bound_to_the_service_that_it_leads_to() {
                 routes,
                 Change::PutPolicy(allows(allowed, &["other"])),
             ]);
-            peer.answer(WELL);
-            let answer = rest(&mut asking(&scene).await).await;
-            let expected = format!("HTTP/1.1 {status}");
-            assert!(
-                answer.starts_with(&expected),
-                "{by_client} {allowed}: {answer}"
-            );
+            assert_answer(peer, &scene, status, &format!("{by_client} {allowed}")).await;
         }
     }
 }
@@ -341,6 +332,14 @@ fn allows(path: &str, targets: &[&str]) -> Arc<Policy> {
     about_requests("p", RequestAction::Allow, vec![rule], targets)
 }
 
+/// Asks for `/came`, which the endpoint answers well.
+async fn assert_answer(peer: Peer, scene: &Scene, status: &str, case: &str) {
+    peer.answer(WELL);
+    let answer = rest(&mut asking(scene).await).await;
+    let expected = format!("HTTP/1.1 {status}");
+    assert!(answer.starts_with(&expected), "{case}: {answer}");
+}
+
 /// A client of that namespace that has asked for `/came`.
 async fn asking(scene: &Scene) -> DuplexStream {
     let mut call = call("10.0.0.9:4000");
@@ -415,13 +414,8 @@ async fn what_they_change_for_a_backend_is_judged_too() {
                 &["server"],
             )),
         ]);
-        peer.answer(WELL);
-        let answer = rest(&mut asking(&scene).await).await;
-        let expected = format!("HTTP/1.1 {status}");
-        assert!(
-            answer.starts_with(&expected),
-            "{of_rule:?} {of_backend}: {answer}"
-        );
+        let case = format!("{of_rule:?} {of_backend}");
+        assert_answer(peer, &scene, status, &case).await;
     }
 }
 
@@ -562,13 +556,8 @@ async fn what_another_namespace_changes_is_judged_as_it_is_sent_where_it_is_led(
             written_in(writer, routed(&["other"], rule)),
             Change::PutPolicy(allows(allowed, &["other"])),
         ]);
-        peer.answer(WELL);
-        let answer = rest(&mut asking(&scene).await).await;
-        let expected = format!("HTTP/1.1 {status}");
-        assert!(
-            answer.starts_with(&expected),
-            "{writer} {allowed}: {answer}"
-        );
+        let case = format!("{writer} {allowed}");
+        assert_answer(peer, &scene, status, &case).await;
     }
 }
 
@@ -581,9 +570,7 @@ async fn where_another_namespace_leads_what_is_bound_to_the_waypoint_is_judged_o
         let routes = written_in(writer, led_to("other", 81));
         let changes = [service("server"), routes, denies(81, "waypoint")];
         let scene = Scene::new(on_ports.into_iter().chain(changes));
-        peer.answer(WELL);
-        let answer = rest(&mut asking(&scene).await).await;
-        let expected = format!("HTTP/1.1 {status}");
-        assert!(answer.starts_with(&expected), "{writer}: {answer}");
+        let case = writer.to_string();
+        assert_answer(peer, &scene, status, &case).await;
     }
 }

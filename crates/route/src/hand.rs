@@ -1,0 +1,58 @@
+//! Whose hand has led a request: a route may be written by somebody who has no say in what holds where it leads.
+
+/// Who has written the rule that leads a request, to whoever judges it there, and whether the rule changes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hand {
+    /// Nobody, or the namespace that it is led to.
+    Trusted,
+    /// Another namespace.
+    Other {
+        /// It is sent as another request than it came.
+        changes: bool,
+    },
+    /// The client's own namespace, for a service of another one.
+    Client {
+        /// The same.
+        changes: bool,
+    },
+}
+
+impl Hand {
+    /// That of the writer of a rule of this name, which leads to something of the namespace `led`. `client` is the
+    /// client's namespace, if the list that the rule stands in is for that alone.
+    pub fn of(rule: &str, changes: bool, client: Option<&str>, led: Option<&str>) -> Self {
+        let writer = writer_of(rule);
+        match writer {
+            // Of one that is not known the worst is taken.
+            _ if client.is_some() && (writer.is_none() || writer == client) => {
+                Self::Client { changes }
+            }
+            Some(_) if writer == led => Self::Trusted,
+            _ => Self::Other { changes },
+        }
+    }
+
+    /// Whether it is judged where it is led by all that is bound to the waypoint too.
+    pub fn leads(self) -> bool {
+        self != Self::Trusted
+    }
+
+    /// Whether it is judged as it is sent, too.
+    pub fn changes(self) -> bool {
+        matches!(self, Self::Other { changes } | Self::Client { changes } if changes)
+    }
+
+    /// The same, also by what is bound to what was asked for.
+    pub fn is_changed_by_client(self) -> bool {
+        self == Self::Client { changes: true }
+    }
+}
+
+/// The namespace of the object that a rule of this name came from; none of a name of another form.
+fn writer_of(rule: &str) -> Option<&str> {
+    let mut parts = rule.split('/');
+    parts.nth(1).filter(|namespace| !namespace.is_empty())
+}
+
+#[cfg(test)]
+mod tests;
