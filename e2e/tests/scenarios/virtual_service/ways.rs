@@ -63,6 +63,7 @@ fn time_copies_origins_redirects_and_ports_are_as_the_rules_say() {
         match path.starts_with("/slow") && !path.starts_with("/slow/upload") {
             true => Deed::new("", Then::Hang),
             false if path == "/again" => Deed::answer(500, "not yet"),
+            false if path == "/paid" => Deed::answer(503, "paid, but out of paper"),
             false => Deed::answer(200, "one"),
         }
     });
@@ -82,6 +83,7 @@ fn time_copies_origins_redirects_and_ports_are_as_the_rules_say() {
 
     slow_upload(&fronted, &one);
     back_off(&fronted, &one);
+    said_once(&fronted, &one);
     preflights_of_others(&fronted, &one);
 
     let args = ["--h1", "-n2000", "-c4", "-t1", "http://server/copied"];
@@ -133,6 +135,15 @@ fn back_off(fronted: &Fronted, one: &Scripted) {
     let took = began.elapsed();
     assert!(took >= Duration::from_millis(600), "{took:?}");
     assert_eq!(one.heard_at("/again").len(), 3);
+}
+
+/// What an endpoint has heard is not said again by a rule that says nothing of retries.
+fn said_once(fronted: &Fronted, one: &Scripted) {
+    let mut client = fronted.connect(80);
+    let asked = "POST /paid HTTP/1.1\r\nHost: server\r\nContent-Length: 5\r\n\r\nmoney";
+    client.send(asked).unwrap();
+    assert_eq!(client.answer().unwrap().status, 503);
+    assert_eq!(one.heard_at("/paid").len(), 1);
 }
 
 /// Whether the application is asked by a browser of an origin that the rule does not know.

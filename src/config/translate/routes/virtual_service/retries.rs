@@ -1,7 +1,8 @@
 //! When requests of a rule are tried again.
 //!
 //! Where nothing is said, Istio's mesh-wide default holds: twice, where no endpoint has taken the
-//! request, and for `unavailable`, `cancelled` and 503. A rule that speaks of retries without a number,
+//! request, and for gRPC's `unavailable` and `cancelled`. A 503 is not among them, as in Istio since 1.24:
+//! an endpoint may have done its work before it said so. A rule that speaks of retries without a number,
 //! or with none, has none.
 
 use std::time::Duration;
@@ -16,7 +17,7 @@ use crate::config::translate::routes::compile::Wrong;
 /// Tries after the first, if nothing is said.
 const ATTEMPTS: u32 = 2;
 /// What is worth another try, if nothing is said.
-const DEFAULT: &str = "connect-failure,refused-stream,unavailable,cancelled,503";
+const DEFAULT: &str = "connect-failure,refused-stream,unavailable,cancelled";
 /// Words of Envoy's that are known, and mean nothing here.
 const IDLE: [&str; 3] = [
     "envoy-ratelimited",

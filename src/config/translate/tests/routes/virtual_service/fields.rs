@@ -178,7 +178,7 @@ fn retries() {
         on
     };
     let default = on(json!({
-        "connect_failure": true, "refused_stream": true, "statuses": [503], "grpc": [14, 1],
+        "connect_failure": true, "refused_stream": true, "grpc": [14, 1],
     }));
     let m12 = on(json!({
         "server_error": true, "reset": true, "connect_failure": true, "retriable_4xx": true,
