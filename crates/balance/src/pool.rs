@@ -69,6 +69,21 @@ impl Pool {
         self.retries.limit(limits.of_retries());
     }
 
+    /// The same pool, but for connections: those that there are take no place in it. What has been
+    /// refused stays counted.
+    #[must_use]
+    pub fn with_other_connections(&self, most: Option<u32>) -> Self {
+        let connections = Places::new(most);
+        let refused = self.connections.refused.load(Ordering::Relaxed);
+        connections.refused.store(refused, Ordering::Relaxed);
+        Self {
+            connections,
+            pending: Arc::clone(&self.pending),
+            requests: Arc::clone(&self.requests),
+            retries: Arc::clone(&self.retries),
+        }
+    }
+
     /// Asks for a connection, which counts as long as the permit is kept.
     pub fn connection(&self) -> Option<Permit> {
         self.connections.take()

@@ -66,7 +66,7 @@ impl Cluster {
         // Connections that were shared with others, or are from now on, are found by nobody who counts
         // them: kept in the count, they would take the place of those that may be made.
         if (terms.number() == 0) != (self.terms.number() == 0) {
-            terms.flow = Flow::new(policy);
+            terms.flow = self.terms.flow.with_other_connections(policy);
         }
         self.terms = Arc::new(terms);
     }

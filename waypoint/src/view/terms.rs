@@ -26,7 +26,7 @@ pub(crate) struct Flow {
     number: u64,
     pub(crate) pool: Pool,
     /// Retries that there have been.
-    pub(crate) retries: AtomicU64,
+    pub(crate) retries: Arc<AtomicU64>,
     /// Told when a connection has become free, or ended.
     freed: Notify,
 }
@@ -34,11 +34,23 @@ pub(crate) struct Flow {
 impl Flow {
     /// With nothing in progress.
     pub(super) fn new(policy: &TrafficPolicy) -> Arc<Self> {
+        let pool = Pool::new(&settings::limits(&policy.connections));
+        Self::of(pool, Arc::default())
+    }
+
+    /// With all that is in progress but the connections.
+    pub(super) fn with_other_connections(&self, policy: &TrafficPolicy) -> Arc<Self> {
+        let most = policy.connections.connections;
+        let pool = self.pool.with_other_connections(most);
+        Self::of(pool, Arc::clone(&self.retries))
+    }
+
+    fn of(pool: Pool, retries: Arc<AtomicU64>) -> Arc<Self> {
         static NUMBERS: AtomicU64 = AtomicU64::new(1);
         Arc::new(Self {
             number: NUMBERS.fetch_add(1, Ordering::Relaxed),
-            pool: Pool::new(&settings::limits(&policy.connections)),
-            retries: AtomicU64::new(0),
+            pool,
+            retries,
             freed: Notify::new(),
         })
     }

@@ -1,10 +1,12 @@
 //! Policies of a service as they are followed: who is near, and what outlives a change.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use ambit_balance::{Ask, Outcome};
 use ambit_model::{
-    Change, Health, Locality, LocalityPolicy, OutlierPolicy, ServiceTraffic, Workload,
+    Change, ConnectionPolicy, Health, Locality, LocalityPolicy, OutlierPolicy, ServiceTraffic,
+    Workload,
 };
 
 use super::*;
@@ -140,5 +142,53 @@ fn who_is_ejected_stays_so_over_changes_and_comes_back_in_time() {
     assert_eq!(
         view.eject(&cluster, &verdict, now),
         ambit_balance::Ejection::Void
+    );
+}
+
+#[test]
+fn what_is_in_progress_counts_on_when_connections_are_bounded_from_now_on() {
+    let policy = |connections| TrafficPolicy {
+        connections: ConnectionPolicy {
+            connections,
+            pending: Some(1),
+            requests: Some(1),
+            ..ConnectionPolicy::default()
+        },
+        ..TrafficPolicy::default()
+    };
+    let mut view = view(two_zones(policy(None)));
+    let terms = |view: &View| Arc::clone(&view.cluster(&name("cart"), 80, None).unwrap().terms);
+    let unbounded = terms(&view);
+    let active = unbounded.flow.begin().unwrap();
+    let pending = unbounded.flow.pool.pending().unwrap();
+    let shared = unbounded.occupy(false).unwrap();
+    unbounded.flow.retries.fetch_add(3, Ordering::Relaxed);
+    let now = Instant::now();
+    view.apply(ruled("cart", traffic(policy(Some(1)))), now);
+
+    let bounded = terms(&view);
+    assert_ne!(bounded.number(), 0);
+    assert!(bounded.flow.begin().is_none());
+    assert!(bounded.flow.pool.pending().is_none());
+    assert_eq!(bounded.flow.retries.load(Ordering::Relaxed), 3);
+    let own = bounded
+        .occupy(false)
+        .expect("a place that no shared connection takes");
+    assert!(bounded.occupy(false).is_none());
+
+    // No counter goes back when the bound does, nor does a place stay taken.
+    view.apply(ruled("cart", traffic(policy(None))), now);
+    let last = terms(&view);
+    assert_eq!(last.number(), 0);
+    let counts = last.flow.pool.counts();
+    assert_eq!(
+        (counts.connection_overflow, counts.request_overflow),
+        (1, 2)
+    );
+    drop((active, pending, shared, own));
+    let counts = last.flow.pool.counts();
+    assert_eq!(
+        (counts.connections, counts.pending, counts.requests),
+        (0, 0, 0)
     );
 }
