@@ -13,14 +13,15 @@
 //! The rule and where it leads stay as they were when the request came. Which endpoints there are, and
 //! whether the client may go there, is asked anew for each try.
 
+mod choose;
 mod outcome;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use ambit_balance::{ActiveRetry, Backoff};
-use ambit_decide::{Reason, Refusal};
+use ambit_balance::Backoff;
+use ambit_decide::Reason;
 use ambit_kit::clock;
 use ambit_model::{Retry, RetryOn, WorkloadUid};
 use ambit_route::{TryOutcome, worth_another_try};
@@ -29,40 +30,30 @@ use http::request::Parts;
 use http::{Response, StatusCode};
 use hyper::body::Incoming;
 
+use self::choose::Told;
+pub(crate) use self::choose::Try;
 pub(super) use self::outcome::flag_of_reset;
 use self::outcome::{TryError, noted, outcome_of};
 use super::Target;
-use super::authenticate::{Going, Tokens};
 use super::copies::{self, Copy};
 use super::local::{Fault, Flag, Spent};
 use super::plan::{Plan, Routed};
 use super::record::Record;
-use super::session::Stay;
 use super::time::Clock;
 use super::{form, headers};
 use crate::authorize::Asking;
 use crate::call::Call;
-use crate::endpoint::{self, Chosen, Wish};
 use crate::http::body::Body;
 use crate::http::replay::{Came, Replayable};
 use crate::outside::asked::{self, Asked, Words};
 use crate::proxy::Proxy;
-use crate::traces::Told;
+use crate::traces;
 use crate::upstream::link::Width;
 use crate::upstream::pool::{Lease, On, SendError, Version};
 use crate::view::{Terms, View};
 
 /// Tries after the first where nobody has said how many, of requests that no endpoint took.
 const UNTAKEN: u32 = 2;
-
-/// One endpoint, chosen for one try.
-#[derive(Debug)]
-pub(crate) struct Try {
-    pub(crate) chosen: Chosen,
-    /// What was known when it was.
-    view: Arc<View>,
-    retry: Option<ActiveRetry>,
-}
 
 /// A request on its way.
 struct Sending<'a> {
@@ -112,11 +103,12 @@ pub(super) async fn run(
         None => sending.choose(Arc::clone(&routed.view), &tried),
     };
     let mut chosen = first.map_err(|why| Fault::of(&why))?;
-    sending.asking.tell(proxy, &chosen.chosen.asides);
     if !copies.is_empty() && sending.admits(&chosen) {
         copies::send(proxy, call, (plan, copies), sending.body.as_ref());
     }
+    let mut asides = Told::default();
     loop {
+        asides.tell(proxy, &sending.asking, &mut chosen);
         let destination = &chosen.chosen.destination;
         record.to(destination);
         record.speaks(|| sending.version(&chosen.view, head));
@@ -202,60 +194,10 @@ impl Sending<'_> {
         cluster.map(|cluster| &cluster.terms)
     }
 
-    /// An endpoint that the client may call, by what is known.
-    fn choose(&self, view: Arc<View>, tried: &[WorkloadUid]) -> Result<Try, Refusal> {
-        let (plan, routed) = (self.plan, self.routed);
-        let wish = Wish {
-            session: routed.session().and_then(Stay::endpoint),
-            tried,
-            hash: plan.hashed.as_ref().and_then(|hashed| hashed.hash),
-            asked: self.asked.as_ref(),
-        };
-        let chosen = endpoint::choose(&view, &self.asking, &routed.to, wish)?;
-        let to = &chosen.destination;
-        // What is behind another waypoint is judged there, as whatever comes to it from this one.
-        if routed.hand.changes() && to.via.is_none() {
-            let tokens = Tokens::unverified(self.head);
-            let sent = routed.asking_as(self.call, self.head, &tokens);
-            sent.at_endpoint(&view, &to.workload, to.address, chosen.port)?;
-        }
-        Ok(Try {
-            chosen,
-            view,
-            retry: None,
-        })
-    }
-
-    /// What is judged where it goes.
-    fn going(&self) -> Going<'_> {
-        Going {
-            head: self.head,
-            tokens: &self.routed.tokens,
-            led: self.asking.led_service().map(|led| led.0),
-            hand: self.routed.hand,
-        }
-    }
-
     /// Takes the body back from the last try, if all of it can be sent once more.
     fn takes_back(&self) -> bool {
         let body = self.body.as_ref();
         body.is_none_or(Replayable::take_back)
-    }
-
-    /// Whether the tokens of the request are good at an endpoint.
-    fn admits(&self, to: &Try) -> bool {
-        let admitted = self.going().at_endpoint(&to.view, &to.chosen.destination);
-        admitted.is_ok()
-    }
-
-    /// The same endpoint after a wait, or another one if more is known by now.
-    fn still(&self, next: Try, tried: &[WorkloadUid]) -> Result<Try, Refusal> {
-        let view = self.proxy.view();
-        if Arc::ptr_eq(&view, &next.view) {
-            return Ok(next);
-        }
-        drop(next);
-        self.choose(view, tried)
     }
 
     /// How much time it has.
@@ -268,7 +210,7 @@ impl Sending<'_> {
         &self,
         to: &Try,
         began: Instant,
-        (told, met): (Option<Told>, &AtomicBool),
+        (told, met): (Option<traces::Told>, &AtomicBool),
     ) -> Result<(Response<Incoming>, Lease), TryError> {
         let admitted = self.going().at_endpoint(&to.view, &to.chosen.destination);
         let admitted = admitted.map_err(|fault| TryError::Refused(Box::new(fault)))?;
@@ -289,7 +231,7 @@ impl Sending<'_> {
         &self,
         Try { chosen, view, .. }: &Try,
         head: &Parts,
-        told: Option<Told>,
+        told: Option<traces::Told>,
         (asks, met): (&AtomicBool, &AtomicBool),
     ) -> Result<(Response<Incoming>, Lease), SendError> {
         let (to, terms) = (&chosen.destination, chosen.terms.as_ref());

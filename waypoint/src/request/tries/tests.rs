@@ -5,11 +5,14 @@ use std::sync::atomic::Ordering;
 
 use std::time::Duration;
 
-use ambit_model::{Change, ConnectionPolicy, HttpRule, ServiceTraffic, TrafficPolicy};
+use ambit_model::{
+    Change, ConnectionPolicy, HttpRule, Policy, RequestAction, RequestRule, Scope, ServiceTraffic,
+    TrafficPolicy, Workload,
+};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 
 use super::*;
-use crate::fixtures::{closed, routed, ruled, service, traffic};
+use crate::fixtures::{about_requests, closed, routed, ruled, service, traffic};
 use crate::scene::{Peer, Scene, head, rest, soon};
 
 const BAD: &str = "HTTP/1.1 500 Bad\r\nContent-Length: 0\r\n\r\n";
@@ -174,6 +177,51 @@ async fn a_try_does_not_go_where_a_policy_that_came_after_the_request_forbids_it
         assert!(expected.contains(&status), "{answer}");
         scene.await_request(&["response_code"]).await;
         assert!(scene.sum("ambit_request_retries_total", &[]) < 1.0);
+    }
+}
+
+/// The same pod, which an AUDIT policy of its own is told of.
+fn audited(pod: &Change, policy: &str) -> [Change; 2] {
+    let Change::PutWorkload(workload) = pod else {
+        panic!("no workload")
+    };
+    let everything = vec![RequestRule::default()];
+    let audit = about_requests(policy, RequestAction::Audit, everything, &[]);
+    let audit = Policy {
+        scope: Scope::Workload,
+        ..Policy::clone(&audit)
+    };
+    let workload = Workload {
+        policies: vec![audit.name.clone()],
+        ..Workload::clone(workload)
+    };
+    [
+        Change::PutPolicy(Arc::new(audit)),
+        Change::PutWorkload(Arc::new(workload)),
+    ]
+}
+
+#[tokio::test]
+async fn what_audits_is_told_of_each_endpoint_and_once_for_a_request() {
+    let peers = [Peer::start().await, Peer::start().await];
+    let everything = vec![RequestRule::default()];
+    let of_all = about_requests("of-all", RequestAction::Audit, everything, &[]);
+    let mut changes = vec![service("server"), Change::PutPolicy(of_all)];
+    changes.extend(audited(&peers[0].serves("server-0", "server"), "of-0"));
+    changes.extend(audited(&peers[1].serves("server-1", "server"), "of-1"));
+    changes.push(tried_again_on_500(2));
+    let scene = Scene::new(changes);
+    let heard = peers.map(|peer| peer.answer(BAD));
+    assert!(ask(&scene).await.starts_with("HTTP/1.1 500 "));
+    let tries: usize = heard
+        .iter()
+        .map(|heard| heard.load(Ordering::Relaxed))
+        .sum();
+    assert_eq!(tries, 3);
+    for policy in ["of-0", "of-1", "of-all"] {
+        let policy_label = format!("policy=\"shop/{policy}\"");
+        let told = scene.sum("ambit_policy_audited_total", &[&policy_label]);
+        assert!((told - 1.0).abs() < f64::EPSILON, "{policy}: {told}");
     }
 }
 
