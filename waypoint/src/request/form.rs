@@ -13,8 +13,9 @@ use crate::http::body::Body;
 use crate::upstream::pool::Version;
 use crate::view::View;
 
-/// How the endpoints of a target are spoken to: as the port says, or else as the client spoke. Where TLS is
-/// begun with them, HTTP/1.1 is what all of them speak.
+/// How the endpoints of a target are spoken to: as the port says, or else as the client spoke. A call of gRPC
+/// needs HTTP/2, whatever the port says; what only says that it is one, by HTTP/1, has no say in it. Where TLS
+/// is begun with them, HTTP/1.1 is what all of them speak.
 pub(super) fn version(view: &View, target: &Target, head: &Parts) -> Version {
     let mut begins_tls = false;
     let protocol = match target {
@@ -36,8 +37,9 @@ pub(super) fn version(view: &View, target: &Target, head: &Parts) -> Version {
         }
         Target::Workload(_) => AppProtocol::Unknown,
     };
+    let is_call = head.version == http::Version::HTTP_2 && headers::is_grpc(&head.headers);
     match protocol {
-        _ if headers::is_grpc(&head.headers) => Version::Http2,
+        _ if is_call => Version::Http2,
         AppProtocol::Http2 | AppProtocol::Grpc => Version::Http2,
         AppProtocol::Http11 => Version::Http1,
         _ if begins_tls => Version::Http1,

@@ -212,14 +212,11 @@ async fn a_call_of_grpc_that_is_answered_without_a_status_has_that_of_http() {
         let scene = Scene::new([service("server"), peer.serves("server-0", "server")]);
         let mut client = scene.client();
         client.write_all(CALL).await.unwrap();
-        let serving = tokio::spawn(async move {
-            let stream = peer.connected().await;
-            let mut connection = h2::server::handshake(stream).await.unwrap();
-            let (_, mut respond) = connection.accept().await.unwrap().unwrap();
-            let answer = Response::builder().status(status).body(()).unwrap();
-            respond.send_response(answer, true).unwrap();
-            std::future::poll_fn(|cx| connection.poll_closed(cx)).await
-        });
+        // What says by HTTP/1 that it is one does not decide how an endpoint is spoken to.
+        let (mut endpoint, asked) = peer.asked().await;
+        assert!(asked.starts_with("POST /a/b HTTP/1.1\r\n"), "{asked}");
+        let says = format!("HTTP/1.1 {status} So\r\nContent-Length: 0\r\n\r\n");
+        endpoint.write_all(says.as_bytes()).await.unwrap();
         let answer = head(&mut client).await;
         assert!(
             answer.starts_with(&format!("HTTP/1.1 {status} ")),
@@ -227,6 +224,5 @@ async fn a_call_of_grpc_that_is_answered_without_a_status_has_that_of_http() {
         );
         let label = format!("grpc_response_status=\"{code}\"");
         scene.await_request(&[&label]).await;
-        serving.abort();
     }
 }
