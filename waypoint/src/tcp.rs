@@ -89,8 +89,7 @@ pub(crate) async fn serve(
 /// Copies both ways until both have ended, or it is ended.
 pub(crate) async fn carry(proxy: &Proxy, call: &Call, client: Connection, mut way: Way) {
     // Not before: whoever only looked whether the endpoint speaks first has learnt nothing of its answers.
-    let verdicts = &proxy.verdicts;
-    verdicts.record(&way.chosen, &way.to, Outcome::Connected);
+    proxy.verdicts.record(&way.chosen, Outcome::Connected);
     call.holder.passed_on(held(&way.link));
     let mut client = Recorded::new(proxy, call, &way, client);
     let asking = Asking::connection(call, way.server_name.as_deref());
@@ -217,8 +216,7 @@ async fn open(
         let place = terms.map(|terms| occupy(terms, is_ahead)).transpose()?;
         let linked = link(proxy, &chosen, by).await;
         if linked.as_ref().is_err_and(is_of_endpoint) {
-            let verdicts = &proxy.verdicts;
-            verdicts.record(&chosen, &target, Outcome::ConnectFailed);
+            proxy.verdicts.record(&chosen, Outcome::ConnectFailed);
         }
         match linked {
             Ok(link) => {

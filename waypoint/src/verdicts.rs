@@ -8,7 +8,6 @@ use ambit_model::WorkloadUid;
 use tokio::sync::mpsc;
 
 use crate::endpoint::Chosen;
-use crate::request::Target;
 use crate::view::{ClusterName, Destination};
 
 /// Verdicts that may wait. One that finds no room is lost: the endpoint is found again when it has
@@ -33,13 +32,13 @@ impl Verdicts {
         (Self(verdicts), told)
     }
 
-    /// Notes how a try at an endpoint of a target ended.
-    pub(crate) fn record(&self, chosen: &Chosen, target: &Target, outcome: Outcome) {
+    /// Notes how a try at an endpoint ended.
+    pub(crate) fn record(&self, chosen: &Chosen, outcome: Outcome) {
         let Some(verdict) = chosen.record(outcome) else {
             return;
         };
-        if let Target::Service(name, port, subset) = target {
-            let cluster = (name.clone(), *port, subset.clone());
+        if let Some(terms) = &chosen.terms {
+            let cluster = terms.cluster.clone();
             // Full, or nobody is there any more.
             self.0.try_send(Guilty { cluster, verdict }).ok();
         }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
+use ambit_balance::Outcome;
 use ambit_decide::Refusal;
 use ambit_model::Service;
 use ambit_route::Rule;
@@ -339,6 +340,10 @@ impl Watch for Record {
             BodyError::Broken(_) if let Some(broke) = self.broke() => Fault::of_client(broke),
             BodyError::Late => Fault::new(504, Flag::Timeout, "timeout", error.to_string()),
             BodyError::Broken(cause) => {
+                // Its head was a success, and this is a failure: as Envoy counts.
+                if let Some(Try { chosen, .. }) = &self.chosen {
+                    self.proxy.verdicts.record(chosen, Outcome::Reset);
+                }
                 let flag = flag_of_reset(cause);
                 Fault::new(502, flag, "upstream_reset", error.to_string())
             }

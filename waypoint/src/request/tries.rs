@@ -122,7 +122,7 @@ pub(super) async fn run(
         let came = sending.came();
         let outcome = outcome_of(&result, came);
         if let Some(outcome) = noted(&result, came) {
-            proxy.verdicts.record(&chosen.chosen, &routed.to, outcome);
+            proxy.verdicts.record(&chosen.chosen, outcome);
         }
         let used = u32::try_from(tried.len()).unwrap_or(u32::MAX);
         let is_worth = sending.is_worth(retry, outcome);

@@ -38,11 +38,12 @@ pub(super) struct Scene<'a> {
 }
 
 impl Cluster {
-    fn new(scene: Scene<'_>, policy: &TrafficPolicy) -> Self {
+    fn new(scene: Scene<'_>, subset: Option<&Arc<str>>, policy: &TrafficPolicy) -> Self {
         let settings = settings::of(scene.service, policy, scene.place);
         Self {
             endpoints: EndpointSet::new(settings, rand::random()),
             terms: Arc::new(Terms {
+                cluster: (scene.service.name.clone(), scene.port, subset.cloned()),
                 policy: policy.clone(),
                 flow: Flow::new(policy),
             }),
@@ -60,6 +61,7 @@ impl Cluster {
         // Who waits may find room now.
         flow.ring();
         let mut terms = Terms {
+            cluster: self.terms.cluster.clone(),
             policy: policy.clone(),
             flow,
         };
@@ -102,7 +104,7 @@ impl Clusters {
         let policy = traffic.map(|traffic| traffic.whole.on(scene.port));
         let none = TrafficPolicy::default();
         Self {
-            whole: Cluster::new(scene, policy.unwrap_or(&none)),
+            whole: Cluster::new(scene, None, policy.unwrap_or(&none)),
             subsets: BTreeMap::new(),
         }
     }
@@ -135,7 +137,7 @@ impl Clusters {
                 .entry(Arc::clone(name))
                 .or_insert_with(|| Part {
                     labels: Labels::new(),
-                    cluster: Cluster::new(scene, policy),
+                    cluster: Cluster::new(scene, Some(name), policy),
                 });
             part.labels.clone_from(&subset.labels);
             // All at once: of those that come together none is newer than the others.

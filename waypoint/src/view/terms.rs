@@ -8,13 +8,14 @@ use ambit_model::{OutsideTls, TrafficPolicy};
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 
-use super::{Destination, settings};
+use super::{ClusterName, Destination, settings};
 use crate::outside::tls::Inner;
 use crate::upstream::link::Begin;
 
 /// The terms on which requests go to a cluster.
 #[derive(Debug)]
 pub(crate) struct Terms {
+    pub(crate) cluster: ClusterName,
     pub(crate) policy: TrafficPolicy,
     pub(crate) flow: Arc<Flow>,
 }

@@ -129,6 +129,42 @@ async fn an_endpoint_that_fails_is_ejected_and_never_the_last_one() {
 }
 
 #[tokio::test]
+async fn an_answer_that_its_endpoint_breaks_off_is_a_failure() {
+    let outliers = OutlierPolicy {
+        consecutive_5xx: 1,
+        max_ejection_percent: 100,
+        ..OutlierPolicy::default()
+    };
+    let policy = TrafficPolicy {
+        outliers: Some(outliers),
+        ..TrafficPolicy::default()
+    };
+    let peer = Peer::start().await;
+    let mut scene = Scene::new([
+        ruled("server", traffic(policy)),
+        peer.serves("server-0", "server"),
+    ]);
+    const LONG: &str = "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf";
+    // A client that does not wait for the rest has nobody ejected.
+    let mut client = asks(&scene).await;
+    let (mut stream, _) = peer.asked().await;
+    stream.write_all(LONG.as_bytes()).await.unwrap();
+    assert!(head(&mut client).await.starts_with("HTTP/1.1 200 "));
+    drop(client);
+    scene.await_request(&["response_flags=\"DC\""]).await;
+    assert_eq!(scene.eject(), None);
+
+    let mut client = asks(&scene).await;
+    let (mut stream, _) = peer.asked().await;
+    stream.write_all(LONG.as_bytes()).await.unwrap();
+    assert!(head(&mut client).await.starts_with("HTTP/1.1 200 "));
+    assert_eq!(scene.eject(), None);
+    drop(stream);
+    scene.await_request(&["response_flags=\"UPE\""]).await;
+    assert_eq!(scene.eject(), Some(Ejection::Enforced));
+}
+
+#[tokio::test]
 async fn a_client_that_is_slow_to_send_has_no_endpoint_ejected() {
     let outliers = OutlierPolicy {
         consecutive_5xx: 1,
