@@ -8,10 +8,11 @@
 //!
 //! Tasks: "resolve a host", one per host that is asked for again.
 
-use std::collections::HashMap;
+mod known;
+
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ambit_decide::{Reason, Refusal};
 use ambit_kit::clock;
@@ -20,9 +21,9 @@ use ambit_model::{
     Health, LoadBalancingMode, Locality, Service, ServiceName, TunnelProtocol, Workload,
     WorkloadType, WorkloadUid,
 };
-use parking_lot::Mutex;
-use tokio::sync::Mutex as Turn;
 
+pub(crate) use self::known::MOST;
+use self::known::{Failure, Look, Slot, Slots};
 use super::host::meant;
 use super::names::{Asker, Resolver, present};
 use crate::call::Call;
@@ -31,15 +32,6 @@ use crate::proxy::Proxy;
 use crate::request::Target;
 use crate::view::{Destination, View};
 
-/// Hosts that are kept; for a further one that which was asked for the longest time ago goes.
-pub(crate) const MOST: usize = 1024;
-/// How long an answer holds, and how long after that it is used while it is asked for again.
-const FRESH: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(60));
-/// After so long a host that nobody wants is let go of, with what keeps it known who is at its addresses: until
-/// then what is known of it holds while the resolver fails.
-const UNWANTED: Duration = Duration::from_secs(5 * 60);
-/// How long a failure holds.
-const FAILED: Duration = Duration::from_secs(1);
 /// Hosts that are resolved at once, and that one client waits for: a resolver that does not answer for names
 /// that one makes up holds a thread for each, and must not hold them all.
 const AT_ONCE: usize = 64;
@@ -53,36 +45,12 @@ const OURS: &str = "/networking.istio.io/ServiceEntry/";
 /// Endpoints that a client's own words have led to.
 pub(crate) type Asked = Arc<[Arc<Destination>]>;
 
-/// A host on a port of a service.
-type Key = (ServiceName, u16, Arc<str>);
-
 /// Hosts that have been asked for.
 #[derive(Debug)]
 pub(crate) struct Hosts {
     asker: Asker,
     clients: Sources,
-    slots: Mutex<HashMap<Key, Arc<Slot>>>,
-}
-
-/// What is known of one.
-#[derive(Debug)]
-struct Slot {
-    /// Who asks does so alone.
-    turn: Turn<()>,
-    known: Mutex<Known>,
-}
-
-#[derive(Debug)]
-struct Known {
-    /// When it was resolved last.
-    since: Option<Instant>,
-    endpoints: Asked,
-    /// When that failed last.
-    failed: Option<Instant>,
-    /// Whether it failed since nobody knows who is at its addresses.
-    untold: bool,
-    /// When somebody wanted it last.
-    wanted: Instant,
+    slots: Slots,
 }
 
 /// The client's words.
@@ -240,7 +208,7 @@ impl Hosts {
         Self {
             asker: Asker::new(resolver, own, AT_ONCE),
             clients: Sources::new(OF_ONE),
-            slots: Mutex::default(),
+            slots: Slots::default(),
         }
     }
 
@@ -253,7 +221,11 @@ impl Hosts {
         port: u16,
         host: &Arc<str>,
     ) -> Result<Asked, Refusal> {
-        let slot = self.slot((service.name.clone(), port, Arc::clone(host)));
+        let key = (service.name.clone(), port, Arc::clone(host));
+        let slot = self.slots.get(key).ok_or_else(|| {
+            let what = "as many hosts are asked for at once as may be";
+            Refusal::new(Reason::OutsideName, format!("{host}: {what}"))
+        })?;
         let now = clock::now();
         let is_unknown = |slot: &Slot| matches!(slot.look(clock::now()), Look::Unknown);
         match slot.look(now) {
@@ -267,7 +239,7 @@ impl Hosts {
                 }));
                 return Ok(endpoints);
             }
-            Look::Failed { untold } => return Err(unresolved(host, untold)),
+            Look::Failed(why) => return Err(failed(host, why)),
             Look::Unknown => {}
         }
         // Who waits for the same host takes no share.
@@ -295,46 +267,15 @@ impl Hosts {
         drop(turn);
         match slot.look(clock::now()) {
             Look::Good(endpoints) | Look::Old(endpoints) => Ok(endpoints),
-            Look::Failed { untold } => Err(unresolved(host, untold)),
-            Look::Unknown => Err(unresolved(host, false)),
+            Look::Failed(why) => Err(failed(host, why)),
+            Look::Unknown => Err(failed(host, Failure::Unresolved)),
         }
-    }
-
-    fn slot(&self, key: Key) -> Arc<Slot> {
-        let now = clock::now();
-        let mut slots = self.slots.lock();
-        if let Some(slot) = slots.get(&key) {
-            slot.known.lock().wanted = now;
-            return Arc::clone(slot);
-        }
-        if slots.len() >= MOST {
-            let unused = slots
-                .iter()
-                .filter(|(_, slot)| Arc::strong_count(slot) == 1);
-            let oldest = unused.min_by_key(|(_, slot)| slot.known.lock().wanted);
-            if let Some(oldest) = oldest.map(|(key, _)| key.clone()) {
-                slots.remove(&oldest);
-            }
-        }
-        let known = Known {
-            since: None,
-            endpoints: Arc::from([]),
-            failed: None,
-            untold: false,
-            wanted: now,
-        };
-        let slot = Arc::new(Slot {
-            turn: Turn::new(()),
-            known: Mutex::new(known),
-        });
-        slots.insert(key, Arc::clone(&slot));
-        slot
     }
 
     /// Asks for a host, unless somebody just has.
     async fn ask(&self, proxy: &Proxy, slot: &Slot, service: &Service, port: u16, host: &Arc<str>) {
         let _turn = slot.turn.lock().await;
-        if matches!(slot.look(clock::now()), Look::Good(_) | Look::Failed { .. }) {
+        if matches!(slot.look(clock::now()), Look::Good(_) | Look::Failed(_)) {
             return;
         }
         self.ask_now(proxy, slot, service, port, host).await;
@@ -360,83 +301,31 @@ impl Hosts {
                 let endpoints = addresses.iter().zip(present);
                 let at = |(address, present)| destination(service, host, to(address), present);
                 let endpoints: Asked = endpoints.map(at).collect();
-                let mut known = slot.known.lock();
                 if endpoints.is_empty() {
                     tracing::debug!(%host, "a host that is asked for is where nobody knows who is");
-                    (known.failed, known.untold) = (Some(clock::now()), true);
-                    return;
+                    return slot.has_failed(Failure::Untold);
                 }
-                let wanted = known.wanted;
-                *known = Known {
-                    since: Some(clock::now()),
-                    endpoints,
-                    failed: None,
-                    untold: false,
-                    wanted,
-                };
+                slot.is_at(endpoints);
             }
             Err(error) => {
                 tracing::debug!(%host, %error, "a host that is asked for cannot be resolved");
-                let mut known = slot.known.lock();
-                (known.failed, known.untold) = (Some(clock::now()), false);
+                slot.has_failed(Failure::Unresolved);
             }
         }
     }
 
     /// Lets go of hosts that nobody has wanted for long.
     pub(crate) fn forget(&self) {
-        let now = clock::now();
-        self.slots.lock().retain(|_, slot| {
-            let wanted = slot.known.lock().wanted;
-            Arc::strong_count(slot) > 1 || now.saturating_duration_since(wanted) < UNWANTED
-        });
-    }
-
-    /// How many are kept.
-    #[cfg(test)]
-    fn len(&self) -> usize {
-        self.slots.lock().len()
+        self.slots.forget();
     }
 }
 
-/// What is known of a host.
-enum Look {
-    Good(Asked),
-    /// To be asked for again.
-    Old(Asked),
-    Failed {
-        untold: bool,
-    },
-    Unknown,
-}
-
-impl Slot {
-    fn look(&self, now: Instant) -> Look {
-        let known = self.known.lock();
-        let for_long = |then: Option<Instant>| then.map(|then| now.saturating_duration_since(then));
-        let has_failed = for_long(known.failed).is_some_and(|ago| ago < FAILED);
-        match for_long(known.since) {
-            Some(ago) if ago < FRESH.0 => Look::Good(Arc::clone(&known.endpoints)),
-            // While the resolver fails, what it said last holds.
-            Some(_) if known.failed.is_some() && has_failed => {
-                Look::Good(Arc::clone(&known.endpoints))
-            }
-            Some(ago) if ago < FRESH.1 || known.failed.is_some() => {
-                Look::Old(Arc::clone(&known.endpoints))
-            }
-            Some(_) => Look::Unknown,
-            None if has_failed => Look::Failed {
-                untold: known.untold,
-            },
-            None => Look::Unknown,
+fn failed(host: &str, why: Failure) -> Refusal {
+    match why {
+        Failure::Untold => untold(host),
+        Failure::Unresolved => {
+            Refusal::new(Reason::OutsideName, format!("{host} cannot be resolved"))
         }
-    }
-}
-
-fn unresolved(host: &str, is_untold: bool) -> Refusal {
-    match is_untold {
-        true => untold(host),
-        false => Refusal::new(Reason::OutsideName, format!("{host} cannot be resolved")),
     }
 }
 

@@ -381,12 +381,26 @@ async fn where_nobody_knows_who_is_nobody_goes_and_what_was_known_holds() {
 #[tokio::test]
 async fn the_names_that_clients_make_up_push_out_older_ones_and_no_more() {
     let stage = Stage::new().await;
-    let hosts = &stage.scene.proxy.hosts;
-    for number in 0..MOST + 50 {
-        let host = format!("h{number}.example.com").into();
-        drop(hosts.slot((stage.service.name.clone(), 80, host)));
+    stage.scene.resolver.say("a.example.com", &["127.0.0.1"]);
+    let slots = &stage.scene.proxy.hosts.slots;
+    let host = |number: usize| format!("h{number}.example.com").into();
+    let slot = |number| slots.get((stage.service.name.clone(), 80, host(number)));
+    for number in 0..50 {
+        assert!(slot(number).is_some());
     }
-    assert_eq!(hosts.len(), MOST);
+    // All that are kept are asked for at this moment.
+    let asked: Vec<_> = (50..50 + MOST)
+        .map(|number| slot(number).unwrap())
+        .collect();
+    assert_eq!(slots.len(), MOST);
+    let Err(refusal) = stage.way(Some("a.example.com")).await else {
+        panic!("one more than may be")
+    };
+    assert_eq!(refusal.reason, Reason::OutsideName, "{refusal:?}");
+    assert_eq!(slots.len(), MOST);
+    drop(asked);
+    drop(stage.way(Some("a.example.com")).await.unwrap());
+    assert_eq!(slots.len(), MOST);
 }
 
 #[tokio::test]
@@ -396,14 +410,12 @@ async fn a_host_that_nobody_wants_is_let_go_of_with_its_addresses() {
     let proxy = &stage.scene.proxy;
     let address = "127.0.0.1".parse().unwrap();
     let way = stage.way(Some("a.example.com")).await.unwrap();
-    let long_ago = || clock::now().checked_sub(UNWANTED).unwrap();
+    let long_ago = || clock::now().checked_sub(known::UNWANTED).unwrap();
     proxy.hosts.forget();
-    assert_eq!(proxy.hosts.len(), 1);
-    for slot in proxy.hosts.slots.lock().values() {
-        slot.known.lock().wanted = long_ago();
-    }
+    assert_eq!(proxy.hosts.slots.len(), 1);
+    proxy.hosts.slots.unwanted_since(long_ago());
     proxy.hosts.forget();
-    assert_eq!(proxy.hosts.len(), 0);
+    assert_eq!(proxy.hosts.slots.len(), 0);
     assert!(proxy.callers.is_kept(address), "a connection goes there");
     drop(way);
     assert!(!proxy.callers.is_kept(address));
