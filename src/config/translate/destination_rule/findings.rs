@@ -1,15 +1,18 @@
 //! What a destination rule says that is not followed as it is written, whatever the service.
 
+use std::sync::Arc;
+
 use crate::config::objects::destination_rule::DestinationRule;
 use crate::config::objects::destination_rule::balancing::{
     ConsistentHash, LoadBalancer, Simple, Warmup,
 };
 use crate::config::objects::destination_rule::policy::{
-    ConnectionPool, OutlierDetection, TrafficPolicy,
+    ConnectionPool, OutlierDetection, Tls, TrafficPolicy,
 };
 use crate::config::objects::virtual_service::hosts::{Export, Host};
 use crate::config::objects::{Kind, ObjectKey};
 use crate::config::problem::{Finding, Severity};
+use crate::config::translate::service_entry::{self, Way};
 use crate::config::translate::{Inputs, subject};
 
 use super::keepalive;
@@ -55,16 +58,42 @@ pub fn findings(
             "write `.`, `*` or a namespace",
         );
     }
-    let towards = towards(inputs, key, object);
-    let secrets = Secrets {
-        are_read: inputs.settings.reads_credentials,
-        namespace: &key.namespace,
-        known: inputs.credentials,
+    let about = About {
+        towards: towards(inputs, key, object),
+        named: named(inputs, key, object),
+        secrets: Secrets {
+            are_read: inputs.settings.reads_credentials,
+            namespace: &key.namespace,
+            known: inputs.credentials,
+        },
     };
     for (field, policy) in object.policies() {
-        of_policy(&field, policy, towards, secrets, &mut notes);
+        of_policy(&field, policy, &about, &mut notes);
     }
     notes.0
+}
+
+/// What a rule is about.
+struct About<'a> {
+    towards: Towards,
+    /// A host among those that it is for whose endpoints are those that clients name.
+    named: Option<Arc<str>>,
+    secrets: Secrets<'a>,
+}
+
+/// The first host that a rule is for of which clients name the endpoint: the address, or the host that a `*`
+/// stands for.
+fn named(inputs: &Inputs<'_>, key: &ObjectKey, object: &DestinationRule) -> Option<Arc<str>> {
+    let services = inputs.objects.services_ruled(key, object).into_iter();
+    let mut hosts = services.filter(|service| service.kind == Kind::ServiceEntry);
+    let host = hosts.find(|host| {
+        let is_meant =
+            subject::precision(inputs, &key.namespace, &object.spec.host, host).is_some();
+        let entry = service_entry::of_name(inputs, &inputs.service_name(host));
+        let way = entry.map(|(_, entry)| Way::of(entry, &host.name));
+        is_meant && matches!(way, Some(Way::Kept | Way::Named))
+    })?;
+    Some(host.name)
 }
 
 /// Whether a rule is about services of the cluster: a wildcard is, if it is for one of them.
@@ -109,29 +138,27 @@ fn outliers(field: &str, given: Option<&OutlierDetection>, notes: &mut Notes) {
     }
 }
 
-fn of_policy(
-    field: &str,
-    policy: &TrafficPolicy,
-    towards: Towards,
-    secrets: Secrets<'_>,
-    notes: &mut Notes,
-) {
-    let balancer = policy.load_balancer.as_ref();
-    let pool = policy.connection_pool.as_ref();
-    of_part(field, balancer, pool, towards, notes);
-    outliers(field, policy.outlier_detection.as_ref(), notes);
-    if let Some(tls) = &policy.tls {
-        tls::findings(&format!("{field}.tls"), tls, towards, secrets, notes);
-    }
+fn of_policy(field: &str, policy: &TrafficPolicy, about: &About<'_>, notes: &mut Notes) {
+    of_part(
+        field,
+        Part {
+            balancer: policy.load_balancer.as_ref(),
+            pool: policy.connection_pool.as_ref(),
+            outliers: policy.outlier_detection.as_ref(),
+            tls: policy.tls.as_ref(),
+        },
+        about,
+        notes,
+    );
     for (index, port) in policy.port_level_settings.iter().enumerate() {
+        let part = Part {
+            balancer: port.load_balancer.as_ref(),
+            pool: port.connection_pool.as_ref(),
+            outliers: port.outlier_detection.as_ref(),
+            tls: port.tls.as_ref(),
+        };
         let field = format!("{field}.portLevelSettings[{index}]");
-        let balancer = port.load_balancer.as_ref();
-        let pool = port.connection_pool.as_ref();
-        of_part(&field, balancer, pool, towards, notes);
-        outliers(&field, port.outlier_detection.as_ref(), notes);
-        if let Some(tls) = &port.tls {
-            tls::findings(&format!("{field}.tls"), tls, towards, secrets, notes);
-        }
+        of_part(&field, part, about, notes);
     }
     if policy.tunnel.is_some() {
         let what = "tunnels lead to hosts outside of the mesh, which are not reached from here";
@@ -144,22 +171,60 @@ fn of_policy(
     }
 }
 
-fn of_part(
-    field: &str,
-    balancer: Option<&LoadBalancer>,
-    pool: Option<&ConnectionPool>,
-    towards: Towards,
-    notes: &mut Notes,
-) {
-    if let Some(balancer) = balancer {
-        of_balancer(&format!("{field}.loadBalancer"), balancer, notes);
+/// What is said of all ports, or of one.
+#[derive(Clone, Copy)]
+struct Part<'a> {
+    balancer: Option<&'a LoadBalancer>,
+    pool: Option<&'a ConnectionPool>,
+    outliers: Option<&'a OutlierDetection>,
+    tls: Option<&'a Tls>,
+}
+
+fn of_part(field: &str, part: Part<'_>, about: &About<'_>, notes: &mut Notes) {
+    match (&about.named, part.balancer) {
+        (Some(host), balancer) => where_named(field, host, balancer, part.outliers, notes),
+        (None, Some(balancer)) => of_balancer(&format!("{field}.loadBalancer"), balancer, notes),
+        (None, None) => {}
     }
-    let given = pool
+    let given = part
+        .pool
         .and_then(|pool| pool.tcp.as_ref())
         .and_then(|tcp| tcp.tcp_keepalive.as_ref());
     if let Some(given) = given {
         let field = format!("{field}.connectionPool.tcp.tcpKeepalive");
-        keepalive::findings(&field, given, towards, notes);
+        keepalive::findings(&field, given, about.towards, notes);
+    }
+    outliers(field, part.outliers, notes);
+    if let Some(tls) = part.tls {
+        let field = format!("{field}.tls");
+        tls::findings(&field, tls, about.towards, about.secrets, notes);
+    }
+}
+
+/// What chooses among endpoints has none to choose among where clients name them.
+fn where_named(
+    field: &str,
+    host: &str,
+    balancer: Option<&LoadBalancer>,
+    outliers: Option<&OutlierDetection>,
+    notes: &mut Notes,
+) {
+    let is_passed = |balancer: &&LoadBalancer| balancer.simple == Some(Simple::Passthrough);
+    for (name, is_given) in [
+        (
+            "loadBalancer",
+            balancer.filter(|it| !is_passed(it)).is_some(),
+        ),
+        ("outlierDetection", outliers.is_some()),
+    ] {
+        if is_given {
+            let what = format!(
+                "not followed for `{host}`: what a client names is gone to, whichever endpoint that is"
+            );
+            let advice =
+                "leave it out, or write a ServiceEntry for the host itself, with resolution DNS";
+            notes.warn(format!("{field}.{name}"), &what, advice);
+        }
     }
 }
 

@@ -335,3 +335,80 @@ spec: {hosts: [api.example.com], resolution: DNS, ports: [{number: 80, name: htt
     folder.write("rule.yaml", &rule(2026, "shop/r", other));
     assert_eq!(tls(&folder), None);
 }
+
+#[test]
+fn what_chooses_among_endpoints_is_not_followed_where_clients_name_them() {
+    let entry = |host: &str, more: &str| {
+        format!(
+            "---\napiVersion: networking.istio.io/v1\nkind: ServiceEntry\n\
+             metadata: {{name: partner, namespace: shop, labels: {{ambit.mesh/use-waypoint: w}}}}\n\
+             spec: {{hosts: ['{host}'], ports: [{{number: 80, name: http, protocol: HTTP}}], {more}}}\n"
+        )
+    };
+    let policy = "{loadBalancer: {simple: ROUND_ROBIN}, outlierDetection: {interval: 1s}, \
+        connectionPool: {tcp: {maxConnections: 7}}}";
+    let by_port = format!(
+        "{{portLevelSettings: [{{port: {{number: 80}}, {}]}}",
+        &policy[1..]
+    );
+    let passed = "{loadBalancer: {simple: PASSTHROUGH}}".to_owned();
+    let both = |field: &str, host: &str| {
+        ["loadBalancer", "outlierDetection"]
+            .map(|name| {
+                format!("false {field}.{name}: not followed for `{host}`: what a client names is gone to, whichever endpoint that is\n")
+            })
+            .concat()
+    };
+    let (many, one) = ("*.example.com", "api.example.com");
+    let whole = "spec.trafficPolicy";
+    let of_port = "spec.trafficPolicy.portLevelSettings[0]";
+    for (host, more, ruled, policy, expected) in [
+        (many, "resolution: NONE", many, policy, both(whole, many)),
+        (
+            many,
+            "resolution: NONE",
+            many,
+            &by_port,
+            both(of_port, many),
+        ),
+        (
+            many,
+            "resolution: DYNAMIC_DNS",
+            many,
+            policy,
+            both(whole, many),
+        ),
+        (
+            one,
+            "resolution: NONE, addresses: [192.0.2.7]",
+            one,
+            policy,
+            both(whole, one),
+        ),
+        (
+            one,
+            "resolution: NONE, addresses: [192.0.2.7]",
+            many,
+            policy,
+            both(whole, one),
+        ),
+        (many, "resolution: NONE", many, &passed, String::new()),
+        (one, "resolution: DNS", one, policy, String::new()),
+        (one, "resolution: NONE", one, policy, String::new()),
+        (
+            many,
+            "resolution: STATIC, endpoints: [{address: 192.0.2.7}]",
+            many,
+            policy,
+            String::new(),
+        ),
+    ] {
+        let spec = format!("host: '{ruled}', trafficPolicy: {policy}");
+        let folder = folder(&[entry(host, more), rule(2026, "shop/r", &spec)]);
+        assert_eq!(
+            said(&folder, "shop/r"),
+            expected,
+            "{host} {more} {ruled} {policy}"
+        );
+    }
+}
