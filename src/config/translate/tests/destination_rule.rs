@@ -345,13 +345,10 @@ fn what_chooses_among_endpoints_is_not_followed_where_clients_name_them() {
              spec: {{hosts: ['{host}'], ports: [{{number: 80, name: http, protocol: HTTP}}], {more}}}\n"
         )
     };
-    let policy = "{loadBalancer: {simple: ROUND_ROBIN}, outlierDetection: {interval: 1s}, \
-        connectionPool: {tcp: {maxConnections: 7}}}";
-    let by_port = format!(
-        "{{portLevelSettings: [{{port: {{number: 80}}, {}]}}",
-        &policy[1..]
-    );
-    let passed = "{loadBalancer: {simple: PASSTHROUGH}}".to_owned();
+    let policy = "loadBalancer: {simple: ROUND_ROBIN}, outlierDetection: {interval: 1s}, \
+        connectionPool: {tcp: {maxConnections: 7}}";
+    let by_port = format!("portLevelSettings: [{{port: {{number: 80}}, {policy}}}]");
+    let passed = "loadBalancer: {simple: PASSTHROUGH}".to_owned();
     let both = |field: &str, host: &str| {
         ["loadBalancer", "outlierDetection"]
             .map(|name| {
@@ -403,7 +400,7 @@ fn what_chooses_among_endpoints_is_not_followed_where_clients_name_them() {
             String::new(),
         ),
     ] {
-        let spec = format!("host: '{ruled}', trafficPolicy: {policy}");
+        let spec = format!("host: '{ruled}', trafficPolicy: {{{policy}}}");
         let folder = folder(&[entry(host, more), rule(2026, "shop/r", &spec)]);
         assert_eq!(
             said(&folder, "shop/r"),
