@@ -168,7 +168,7 @@ impl Follower {
         let complete = update.complete;
         let judged_otherwise = match kind {
             Kind::Telemetry => {
-                telling::bring_in(&self.proxy.tellings, &update);
+                telling::bring_in(&self.proxy, &update);
                 self.proxy.traces.set(&self.proxy.tellings.mesh());
                 in_force.send(()).ok();
                 return;

@@ -65,9 +65,7 @@ impl Tellings {
 
     /// What holds now of what is for a service, or for no service: for whatever begins, to its end.
     pub(crate) fn of(&self, service: Option<&ServiceName>) -> Arc<Telling> {
-        let now = self.now.load();
-        let own = service.and_then(|service| now.services.get(service));
-        Arc::clone(own.unwrap_or(&now.base))
+        Arc::clone(self.now.load().of(service))
     }
 
     /// What holds for the mesh.
@@ -75,8 +73,9 @@ impl Tellings {
         self.told.lock().mesh.clone()
     }
 
-    /// Changes what is told, and puts what comes of it in force.
-    pub(crate) fn change(&self, change: impl FnOnce(&mut Told)) {
+    /// Changes what is told, and puts what comes of it in force. What cannot be followed leaves in force what held
+    /// before, and is told of: what it is for, and why.
+    pub(crate) fn change(&self, change: impl FnOnce(&mut Told)) -> Vec<String> {
         let mut told = self.told.lock();
         change(&mut told);
         let (namespace, name) = (&*self.gateway.0, &*self.gateway.1);
@@ -90,8 +89,8 @@ impl Tellings {
             let tracing = Tracing::of(rules(), &waypoint, service);
             let tracing = traces::with_environment(tracing, |name| std::env::var(name).ok());
             let metrics = Metrics::of(rules(), &waypoint, service);
-            let series = before.series(service).filter(|series| series.is(&metrics));
-            let series = match series {
+            let series = before.of(service).series.as_ref();
+            let series = match series.filter(|series| series.is(&metrics)) {
                 Some(series) => Some(Arc::clone(series)),
                 None => Series::of(metrics)?.map(Arc::new),
             };
@@ -103,16 +102,25 @@ impl Tellings {
                 ..telling
             })
         };
-        // What cannot be followed was rejected before it came here.
-        let services = rules.bound.keys().copied().filter_map(|service| {
-            let telling = telling(Some(service)).ok()?;
-            Some((service.clone(), Arc::new(telling)))
-        });
+        let mut wrong = Vec::new();
+        let mut telling = |service: Option<&ServiceName>| match telling(service) {
+            Ok(telling) => Arc::new(telling),
+            Err(error) => {
+                let of = service.map_or_else(|| "the mesh".to_owned(), ToString::to_string);
+                wrong.push(format!("{of}: {error}"));
+                Arc::clone(before.of(service))
+            }
+        };
         let resolved = Resolved {
-            base: Arc::new(telling(None).unwrap_or_default()),
-            services: services.collect(),
+            base: telling(None),
+            services: rules
+                .bound
+                .keys()
+                .map(|service| ((*service).clone(), telling(Some(service))))
+                .collect(),
         };
         self.now.store(Arc::new(resolved));
+        wrong
     }
 }
 
@@ -151,9 +159,9 @@ impl<'t> ByService<'t> {
 }
 
 impl Resolved {
-    fn series(&self, service: Option<&ServiceName>) -> Option<&Arc<Series>> {
+    fn of(&self, service: Option<&ServiceName>) -> &Arc<Telling> {
         let own = service.and_then(|service| self.services.get(service));
-        own.unwrap_or(&self.base).series.as_ref()
+        own.unwrap_or(&self.base)
     }
 }
 

@@ -6,7 +6,8 @@ use ambit_wire::decode::{self, DecodedTelemetry};
 use ambit_wire::delta::{Received, Update};
 use ambit_wire::encode::MESH_TELEMETRY;
 
-use crate::telling::{self, Tellings};
+use crate::proxy::Proxy;
+use crate::telling;
 
 /// Whether it can be followed: if not, the control plane is told.
 pub(super) fn readable(received: &Received) -> Result<(), String> {
@@ -26,9 +27,9 @@ fn check(rules: &TelemetryRules) -> Result<(), String> {
     telling::series::check(rules)
 }
 
-/// Takes it in.
-pub(super) fn bring_in(tellings: &Tellings, update: &Update) {
-    tellings.change(|told| {
+/// Takes it in. What cannot be followed leaves in force what held before.
+pub(super) fn bring_in(proxy: &Proxy, update: &Update) {
+    let wrong = proxy.tellings.change(|told| {
         for name in &update.removed {
             match &**name == MESH_TELEMETRY {
                 true => told.mesh = MeshTelemetry::default(),
@@ -48,6 +49,10 @@ pub(super) fn bring_in(tellings: &Tellings, update: &Update) {
             }
         }
     });
+    for error in wrong {
+        tracing::error!(%error, "what is to be told cannot be followed; what held before stays in force");
+        proxy.telemetry.config_rejected();
+    }
 }
 
 fn read(received: &Received) -> Result<DecodedTelemetry, String> {

@@ -76,7 +76,7 @@ fn rules_of_the_waypoint_and_of_services_hold() {
             metrics: Vec::new(),
             client_identity: None,
         };
-        tellings.change(|told| drop(told.rules.insert(name.into(), rules)));
+        tellings.change(|told| drop(told.rules.insert(name.into(), rules)))
     };
     let line =
         |service: Option<&ServiceName>, code| match tellings.of(service).line(|| Answered(code)) {
@@ -111,7 +111,26 @@ fn rules_of_the_waypoint_and_of_services_hold() {
         (line(None, 500), line(Some(&cart), 200)),
         ("none".to_owned(), "200".to_owned())
     );
-    tellings.change(|told| told.rules.clear());
+    // What cannot be followed leaves what held before, and is told of.
+    let target = TelemetryTarget::Service(cart.clone());
+    let scope = TelemetryScope::Targets(vec![target]);
+    let wrong = put("b", scope, false, Some("response.kode == 1"));
+    assert_eq!(wrong.len(), 1);
+    let said = wrong.concat();
+    assert!(
+        said.starts_with("shop/cart: ") && said.contains("response.kode"),
+        "{said}"
+    );
+    let held = || (line(None, 500), line(Some(&cart), 200));
+    assert_eq!(held(), ("none".to_owned(), "200".to_owned()));
+    let wrong = tellings.change(|told| told.mesh.lines = LogLines::Text("%NOTHING%".into()));
+    assert_eq!(wrong.len(), 2, "{wrong:?}");
+    assert_eq!(held(), ("none".to_owned(), "200".to_owned()));
+    let wrong = tellings.change(|told| {
+        told.mesh.lines = LogLines::Text("%RESPONSE_CODE%".into());
+        told.rules.clear();
+    });
+    assert_eq!(wrong, [""; 0]);
     assert_eq!(line(Some(&cart), 200), "200");
 }
 

@@ -5,6 +5,7 @@ use ambit_wire::delta::Entry;
 use ambit_wire::encode::{telemetry_entry, telemetry_rules_entry};
 
 use super::*;
+use crate::scene::Scene;
 
 fn received((name, entry): (Arc<str>, Entry)) -> Received {
     Received {
@@ -47,18 +48,25 @@ fn update(changed: Vec<Received>, removed: Vec<Arc<str>>) -> Update {
     }
 }
 
-#[test]
-fn what_is_told_is_followed_until_it_is_told_no_longer() {
-    let tellings = Tellings::new(("shop", "waypoint"), "");
-    let is_kept = || tellings.of(None).kept().is_some();
+#[tokio::test]
+async fn what_is_told_is_followed_until_it_is_told_no_longer() {
+    let scene = Scene::new([]);
+    let proxy = &scene.proxy;
+    let is_kept = || proxy.tellings.of(None).kept().is_some();
     let (text, filter) = (mesh("%PROTOCOL%"), rules("response.code >= 400"));
     for told in [text, filter] {
         readable(&told).unwrap();
-        bring_in(&tellings, &update(vec![told.clone()], Vec::new()));
+        bring_in(proxy, &update(vec![told.clone()], Vec::new()));
         assert!(is_kept());
-        bring_in(&tellings, &update(Vec::new(), vec![told.name]));
+        bring_in(proxy, &update(Vec::new(), vec![told.name]));
         assert!(!is_kept());
     }
+    // What came here all the same counts as what was rejected before.
+    let put = |told| bring_in(proxy, &update(vec![told], Vec::new()));
+    put(mesh("%PROTOCOL%"));
+    put(mesh("%NOTHING%"));
+    assert!(is_kept());
+    assert!((scene.sum("ambit_config_rejects_total", &[]) - 1.0).abs() < f64::EPSILON);
 }
 
 #[test]
