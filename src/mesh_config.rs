@@ -100,7 +100,8 @@ fn read(path: &Path) -> Result<MeshTelemetry, MeshConfigError> {
     })
 }
 
-fn parse(text: &str) -> Result<MeshTelemetry, Finding> {
+/// What holds by such a file; an error names the field that cannot be followed, and what to write.
+pub fn parse(text: &str) -> Result<MeshTelemetry, Finding> {
     let written = match text.trim() {
         "" => Written::default(),
         text => serde_saphyr::from_str(text).map_err(|error| {

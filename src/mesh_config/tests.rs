@@ -149,3 +149,32 @@ defaultConfig: {tracing: {sampling: 10.0, keepErrors: true}}
     let said = wrong("defaultConfig: {tracing: {zipkin: {address: 'zipkin:9411'}}}");
     assert!(said.contains("zipkin"), "{said}");
 }
+
+#[test]
+fn a_collector_that_nobody_could_reach_is_an_error() {
+    for (provider, field) in [
+        ("service: '', port: 4317", "service"),
+        ("service: observability/, port: 4317", "service"),
+        ("service: 'otel collector', port: 4317", "service"),
+        ("service: 'http://otel?', port: 4317", "service"),
+        ("service: otel, port: 0", "port"),
+        (
+            "service: otel, port: 4318, http: {path: traces}",
+            "http.path",
+        ),
+        (
+            "service: otel, port: 4318, http: {path: '/a b'}",
+            "http.path",
+        ),
+    ] {
+        let said = wrong(&format!(
+            "extensionProviders: [{{name: a, opentelemetry: {{{provider}}}}}]"
+        ));
+        let expected = format!("extensionProviders[0].opentelemetry.{field}: ");
+        assert!(said.starts_with(&expected), "{provider}: {said}");
+    }
+    let good = "service: '[2001:db8::1]', port: 4318, http: {path: ''}";
+    let good = format!("extensionProviders: [{{name: a, opentelemetry: {{{good}}}}}]");
+    let address = &parse(&good).unwrap().providers["a"].address;
+    assert_eq!(&**address, "[2001:db8::1]:4318");
+}

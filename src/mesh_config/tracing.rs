@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ambit_model::{MeshTracing, TraceProtocol};
+use http::uri::PathAndQuery;
 use serde::Deserialize;
 
 use super::Written;
@@ -90,6 +91,8 @@ impl Written {
         let sampling = (percent * PARTS).round() as u32;
         let mut providers = Providers::new();
         for (index, provider) in self.extension_providers.iter().enumerate() {
+            let field = format!("extensionProviders[{index}].opentelemetry");
+            provider.opentelemetry.check(&field)?;
             let tracing = provider.opentelemetry.tracing(sampling, keep_errors);
             let name = provider.name.as_str();
             if providers.insert(name.into(), tracing).is_some() {
@@ -129,12 +132,41 @@ impl Written {
 }
 
 impl OpenTelemetry {
+    /// An error where nobody could be told.
+    fn check(&self, field: &str) -> Result<(), Finding> {
+        let is_of_name = |c: char| c.is_ascii_alphanumeric() || "-_./:[]".contains(c);
+        if self.host().is_empty() || !self.service.chars().all(is_of_name) {
+            let what = format!("`{}` is no name of a service", self.service);
+            let advice = "write NAME.NAMESPACE.svc.cluster.local, or an address";
+            return Err(Finding::new(format!("{field}.service"), what, advice));
+        }
+        if self.port == 0 {
+            let advice = "write that of the collector: 4317 for gRPC, 4318 for HTTP";
+            return Err(Finding::new(
+                format!("{field}.port"),
+                "0 is no port",
+                advice,
+            ));
+        }
+        let path = self.http.as_ref().map_or("", |http| http.path.as_str());
+        let is_path = path.starts_with('/') && path.parse::<PathAndQuery>().is_ok();
+        if !path.is_empty() && !is_path {
+            let what = format!("`{path}` is no path");
+            let advice = "write one that begins with `/`, as /v1/traces";
+            return Err(Finding::new(format!("{field}.http.path"), what, advice));
+        }
+        Ok(())
+    }
+
+    /// The collector's, which Istio may write behind its namespace.
+    fn host(&self) -> &str {
+        self.service.rsplit('/').next().unwrap_or_default()
+    }
+
     /// How requests are traced that are told here.
     fn tracing(&self, sampling: u32, keep_errors: bool) -> MeshTracing {
-        // Istio's form may begin with the namespace.
-        let host = self.service.rsplit('/').next().unwrap_or_default();
         MeshTracing {
-            address: format!("{host}:{}", self.port).into(),
+            address: format!("{}:{}", self.host(), self.port).into(),
             protocol: match &self.http {
                 None => TraceProtocol::Grpc,
                 Some(http) => TraceProtocol::Http(http.path.as_str().into()),

@@ -18,6 +18,7 @@ use rustls_pki_types::CertificateDer;
 
 mod kinds;
 mod lines;
+mod mesh;
 mod names;
 mod plugin;
 mod requests;
@@ -30,6 +31,7 @@ pub use kinds::{
     virtual_service,
 };
 pub use lines::{log_filter, log_format};
+pub use mesh::mesh_config;
 pub use names::{dns_question, dns_reply};
 pub use plugin::{network_list, plugin_input};
 pub use requests::{
@@ -80,6 +82,7 @@ pub const TARGETS: &[(&str, Body)] = &[
     ("authorization_policy", authorization_policy),
     ("request_authentication", request_authentication),
     ("telemetry", telemetry),
+    ("mesh_config", mesh_config),
     ("log_filter", log_filter),
     ("path_template", path_template),
     ("trace_context", trace_context),
