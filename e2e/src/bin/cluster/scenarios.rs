@@ -6,6 +6,7 @@ mod broken_objects;
 mod churn;
 mod command_line;
 mod control_plane_away;
+mod credentials;
 mod dashboards;
 mod enrolment;
 mod first_byte;
@@ -26,6 +27,7 @@ mod rolling_restart;
 mod said;
 mod service_entries;
 mod services;
+mod stranger;
 mod strangers;
 mod team;
 mod uninstall;
@@ -151,6 +153,11 @@ pub(crate) const MIDDLE: &[Scenario] = &[
         name: "service-entries",
         shows: "hosts outside have addresses and names, by the leader; all else outside is refused",
         run: service_entries::run,
+    },
+    Scenario {
+        name: "credentials",
+        shows: "a server outside is shown the certificate of a Secret, and no other Secret may be had",
+        run: credentials::run,
     },
     Scenario {
         name: "agent-away",

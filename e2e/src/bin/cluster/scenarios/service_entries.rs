@@ -8,10 +8,11 @@ use std::time::Duration;
 use ambit_e2e::cluster::{Cluster, Echo, PLANES, Pod, Sandbox};
 use ambit_e2e::wait::wait_until;
 use anyhow::{Context as _, Result, ensure};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::BITE;
 use super::leader_killed::{kill, leader};
+use super::stranger::Stranger;
 
 const CAPTURE: Duration = Duration::from_secs(30);
 /// How long a lease counts that nobody renews, and a moment to see that and to take it.
@@ -40,10 +41,20 @@ fn registered(cluster: &Cluster) -> Result<String> {
     shop.enrol()?;
     let outside = cluster.sandbox("entries-outside")?;
     let node = cluster.node(1)?;
-    outside.apply(&[server(&outside.image, node)])?;
+    let [named, other] = PORTS;
+    let site = format!(
+        "server {{ listen {named}; listen {other}; location / {{ return 200 \"outside\\n\"; }} }}"
+    );
+    let server = Stranger {
+        address: OUTSIDE,
+        port: named,
+        site: &site,
+        files: &[],
+    };
+    outside.apply(&[server.pod(&outside.image, node)])?;
     let client = Echo::one("client").on(node);
     shop.apply(&client.objects(&shop))?;
-    outside.ready_one("app=outside")?;
+    outside.ready_one(Stranger::SELECTOR)?;
     let scene = Scene {
         server: OUTSIDE.into(),
         client: shop.ready_one(&client.selector())?,
@@ -215,37 +226,4 @@ fn entry(name: &str, spec: &str) -> String {
         "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {{name: {name}}}\n\
          spec: {{ports: [{{number: 80, name: http, protocol: HTTP}}], {spec}}}\n"
     )
-}
-
-/// A server that the mesh does not know, on a node: the node's own address would be that of a pod.
-fn server(image: &str, node: &str) -> Value {
-    let [named, other] = PORTS;
-    let serve = format!(
-        "cat > /tmp/nginx.conf <<'END'
-daemon off; user root; pid /tmp/nginx.pid; error_log stderr; worker_processes 1;
-events {{ worker_connections 256; }}
-http {{
-  access_log off; client_body_temp_path /tmp/body; proxy_temp_path /tmp/proxy;
-  fastcgi_temp_path /tmp/fastcgi; uwsgi_temp_path /tmp/uwsgi; scgi_temp_path /tmp/scgi;
-  server {{ listen {named}; listen {other}; location / {{ return 200 \"outside\\n\"; }} }}
-}}
-END
-ip addr add {OUTSIDE}/32 dev lo
-trap 'ip addr del {OUTSIDE}/32 dev lo; kill $!' TERM
-nginx -c /tmp/nginx.conf & wait"
-    );
-    json!({
-        "apiVersion": "v1", "kind": "Pod",
-        "metadata": { "name": "outside", "labels": { "app": "outside" } },
-        "spec": {
-            "hostNetwork": true, "terminationGracePeriodSeconds": 5,
-            "nodeSelector": { "kubernetes.io/hostname": node },
-            "containers": [{
-                "name": "outside", "image": image, "imagePullPolicy": "IfNotPresent",
-                "command": ["sh", "-c", serve],
-                "securityContext": { "capabilities": { "add": ["NET_ADMIN"] } },
-                "readinessProbe": { "tcpSocket": { "port": named }, "periodSeconds": 1 },
-            }],
-        },
-    })
 }
