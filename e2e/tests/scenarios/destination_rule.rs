@@ -8,6 +8,8 @@ mod lifetimes;
 mod localities;
 mod outliers;
 mod overflow;
+mod refusing;
+mod retries;
 mod scopes;
 mod warmup;
 
