@@ -8,6 +8,8 @@ mod lifetimes;
 mod localities;
 mod outliers;
 mod overflow;
+mod refusing;
+mod retries;
 mod scopes;
 mod warmup;
 
@@ -33,7 +35,7 @@ fn contract() -> String {
 }
 
 /// A DestinationRule of namespace `shop`, with a spec given as YAML.
-fn rule(spec: &str) -> String {
+pub(crate) fn rule(spec: &str) -> String {
     format!(
         "---\napiVersion: networking.istio.io/v1beta1\nkind: DestinationRule\n\
          metadata: {{name: server, namespace: shop}}\nspec:\n{spec}"
@@ -41,7 +43,7 @@ fn rule(spec: &str) -> String {
 }
 
 /// That these pods are the endpoints of the service.
-fn endpoints(fronted: &Fronted, pods: &[&str]) -> String {
+pub(crate) fn endpoints(fronted: &Fronted, pods: &[&str]) -> String {
     let each = pods.iter().map(|name| {
         let address = fronted.pod(name).v4;
         format!(
@@ -58,7 +60,7 @@ fn endpoints(fronted: &Fronted, pods: &[&str]) -> String {
 }
 
 /// Writes objects, and waits until the waypoint has what they say of the service.
-fn apply(fronted: &Fronted, text: &str, is_known: impl Fn(&serde_json::Value) -> bool) {
+pub(crate) fn apply(fronted: &Fronted, text: &str, is_known: impl Fn(&serde_json::Value) -> bool) {
     fronted
         .world
         .mesh
@@ -90,7 +92,7 @@ fn await_series(fronted: &Fronted, name: &str, value: f64) {
 }
 
 /// Waits until the service has so many endpoints at the waypoint.
-fn await_endpoints(fronted: &Fronted, count: usize) {
+pub(crate) fn await_endpoints(fronted: &Fronted, count: usize) {
     let count = f64::from(u32::try_from(count).unwrap());
     await_series(fronted, "envoy_cluster_membership_healthy", count);
 }

@@ -3,6 +3,8 @@
 mod changes;
 mod faults;
 mod many;
+mod matches;
+mod places;
 mod streams;
 mod ways;
 

@@ -17,7 +17,7 @@ use crate::support::SOON;
 const ACTIVE: &str = "envoy_cluster_upstream_cx_active";
 
 /// Whatever is answered with an error is tried again.
-fn again() -> String {
+pub(super) fn again() -> String {
     let rule = "  - match: [{port: 80}]\n    retries: {attempts: 2, retryOn: 5xx}\n    \
                 route: [{destination: {host: server}}]\n";
     virtual_service("again", "server", rule)

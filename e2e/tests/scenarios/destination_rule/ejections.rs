@@ -94,6 +94,15 @@ fn errors_of_gateways_and_of_connections_count_apart_where_the_rule_says_so() {
     await_series(&pair.fronted, ACTIVE, 1.0);
     pair.away();
 
+    // As older rules have it.
+    let older = "consecutiveErrors: 3, consecutive5xxErrors: 0, baseEjectionTime: 1s";
+    pair.detects(older, ("consecutive_gateway", 3));
+    pair.does(500, 4);
+    assert!(!pair.is_ejected());
+    pair.does(502, 3);
+    await_series(&pair.fronted, ACTIVE, 1.0);
+    pair.away();
+
     // A connection that breaks is an error of neither kind then, but of its own.
     let split = "splitExternalLocalOriginErrors: true, consecutiveLocalOriginFailures: 3, \
                  consecutive5xxErrors: 2, baseEjectionTime: 1s";

@@ -27,20 +27,25 @@ fn requests_that_belong_together_go_to_one_endpoint() {
     };
     let shares = |path: &str| servers.each_ref().map(|server| server.heard_at(path).len());
 
-    let by_query =
-        "{consistentHash: {httpQueryParameterName: cart, ringHash: {minimumRingSize: 2048}}}";
-    balanced(by_query, "2048");
-    let mut seen = std::collections::BTreeSet::new();
-    for cart in 0..12 {
-        let path = format!("/cart?cart={cart}&other={cart}");
-        let first = fronted.get(&path, "").body;
-        for other in 0..4 {
-            let path = format!("/cart?x={other}&cart={cart}");
-            assert_eq!(fronted.get(&path, "").body, first, "{path}");
+    // The size of a ring, as rules say it now and as older ones do.
+    for (ring, size) in [
+        ("ringHash: {minimumRingSize: 2048}", "2048"),
+        ("minimumRingSize: 512", "512"),
+    ] {
+        let by_query = format!("{{consistentHash: {{httpQueryParameterName: cart, {ring}}}}}");
+        balanced(&by_query, size);
+        let mut seen = std::collections::BTreeSet::new();
+        for cart in 0..12 {
+            let path = format!("/cart?cart={cart}&other={cart}");
+            let first = fronted.get(&path, "").body;
+            for other in 0..4 {
+                let path = format!("/cart?x={other}&cart={cart}");
+                assert_eq!(fronted.get(&path, "").body, first, "{path}");
+            }
+            seen.insert(first);
         }
-        seen.insert(first);
+        assert!(seen.len() > 1, "{seen:?}");
     }
-    assert!(seen.len() > 1, "{seen:?}");
 
     balanced("{consistentHash: {useSourceIp: true}}", "Source");
     for client in ["client", "one", "two", "three"] {

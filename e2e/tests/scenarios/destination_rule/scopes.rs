@@ -15,7 +15,26 @@ fn routes() -> String {
         let route = format!("route: [{{destination: {{host: server, subset: {subset}}}}}]");
         rule_of(subset, &format!("/{subset}"), &route)
     };
-    virtual_service("parts", "server", &["canary", "stable"].map(of).concat())
+    let subsets = [
+        "canary", "ported", "hidden", "selected", "exported", "stable",
+    ];
+    virtual_service("parts", "server", &subsets.map(of).concat())
+}
+
+/// Rules that are for the waypoint and rules that are not, with a subset each.
+fn others() -> String {
+    let others = [
+        ("exported", "exportTo: [shop]"),
+        ("hidden", "exportTo: [elsewhere]"),
+        ("selected", "workloadSelector: {matchLabels: {app: client}}"),
+    ];
+    let others = others.map(|(name, whose)| {
+        let spec = format!(
+            "  host: server\n  {whose}\n  subsets: [{{name: {name}, labels: {{app: one}}}}]\n"
+        );
+        rule(&spec).replace("name: server,", &format!("name: {name},"))
+    });
+    others.concat()
 }
 
 #[test]
@@ -34,9 +53,13 @@ fn a_subset_has_a_policy_of_its_own() {
         "  host: server\n  trafficPolicy: {connectionPool: {http: {http2MaxRequests: 2}}}\n  subsets:\n  \
          - name: stable\n    labels: {app: one}\n  \
          - name: canary\n    labels: {app: two}\n    \
-         trafficPolicy: {connectionPool: {http: {http2MaxRequests: 1}}}\n",
+         trafficPolicy: {connectionPool: {http: {http2MaxRequests: 1}}}\n  \
+         - name: ported\n    labels: {app: one}\n    \
+         trafficPolicy:\n      connectionPool: {http: {http2MaxRequests: 5}}\n      \
+         portLevelSettings:\n      - {port: {number: 80}, connectionPool: {http: {http2MaxRequests: 1}}}\n",
     );
     let slice = endpoints(&fronted, &["one", "two"]);
+    let text = text + &others();
     apply(&fronted, &format!("{slice}{text}"), |traffic| {
         traffic["subsets"]["canary"]["labels"]["app"] == "two"
     });
@@ -61,6 +84,17 @@ fn a_subset_has_a_policy_of_its_own() {
     assert_eq!(status("/stable/more"), 200);
     let _second = hangs(&one, "/stable/hangs");
     assert_eq!(status("/stable/even-more"), 503);
+
+    // What is said of a port of it takes the place of that.
+    let _ported = hangs(&one, "/ported/hangs");
+    assert_eq!(status("/ported/more"), 503);
+
+    // Who is no waypoint's has defined nothing.
+    assert_eq!(status("/exported"), 200);
+    for path in ["/hidden", "/selected"] {
+        let answer = fronted.get(path, "");
+        assert_eq!((answer.status, answer.body.trim()), (503, "unknown_subset"));
+    }
 
     let page = fronted.waypoint.metrics().unwrap();
     let overflows = |subset: &str| {

@@ -37,4 +37,16 @@ fn an_endpoint_that_joins_warms_up() {
         traffic["whole"]["any"]["warm_up"].is_null()
     });
     assert_eq!(share("/warm"), 1000);
+
+    // It goes and joins again, and older rules have another name for it.
+    let one = endpoints(&fronted, &["server"]);
+    let warms = text(", warmupDurationSecs: 300s");
+    apply(&fronted, &format!("{one}{warms}"), |traffic| {
+        !traffic["whole"]["any"]["warm_up"].is_null()
+    });
+    await_endpoints(&fronted, 1);
+    apply(&fronted, &format!("{both}{warms}"), |_| true);
+    await_endpoints(&fronted, 2);
+    let cold = share("/cold/again");
+    assert!((110..400).contains(&cold), "{cold}");
 }

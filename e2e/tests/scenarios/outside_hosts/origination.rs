@@ -8,7 +8,7 @@ use ambit_e2e::world::SPREAD;
 use super::{Scene, entry, rule};
 
 /// Hosts, what their DestinationRules say of TLS, and what comes of a request for them.
-const HOSTS: [(&str, &str, Result<&str, &str>); 8] = [
+const HOSTS: [(&str, &str, Result<&str, &str>); 12] = [
     (
         "api",
         "mode: SIMPLE, sni: api.example.test, subjectAltNames: [api.example.test]",
@@ -37,6 +37,27 @@ const HOSTS: [(&str, &str, Result<&str, &str>); 8] = [
         "reckless",
         "mode: SIMPLE, sni: foreign.example.test, insecureSkipVerify: true",
         Ok("foreign.example.test"),
+    ),
+    (
+        "rooted",
+        "mode: SIMPLE, sni: api.example.test, caCertificates: system",
+        Ok("api.example.test"),
+    ),
+    // Files of a sidecar that is not there.
+    (
+        "authorities",
+        "mode: SIMPLE, sni: api.example.test, caCertificates: /etc/authorities.pem",
+        Err("cacertificates"),
+    ),
+    (
+        "withdrawn",
+        "mode: SIMPLE, sni: api.example.test, caCrl: /etc/withdrawn.pem",
+        Err("cacrl"),
+    ),
+    (
+        "client",
+        "mode: MUTUAL, sni: api.example.test, clientCertificate: /etc/client.pem, privateKey: /etc/client.key",
+        Err("clientcertificate"),
     ),
 ];
 

@@ -45,13 +45,25 @@ const RULES: &str = r"
       route:
         - destination: {host: one}
           headers: {request: {set: {x-own: one}}}
+    - match: [{uri: {prefix: /of-destination}}]
+      route:
+        - destination: {host: one}
+          headers:
+            request: {set: {x-set: own}, add: {x-add: added}, remove: [x-remove]}
+            response: {set: {x-tone: own}, add: {x-gone: 'no'}, remove: [x-server]}
+    - match: [{uri: {exact: /bytes}}]
+      directResponse: {status: 200, body: {bytes: Zm9yIHRvZGF5}}
 ";
 
 #[test]
 fn requests_are_matched_changed_redirected_and_answered_as_the_rules_say() {
     let fronted = Fronted::start(&["one", "two"]);
     let one = Scripted::start(&fronted.pod("one"), 8080, |_, _| {
-        Deed::with(200, "x-gone: yes\r\n", "one")
+        Deed::with(
+            200,
+            "x-gone: yes\r\nx-server: one\r\nx-tone: one\r\n",
+            "one",
+        )
     });
     let one = one.unwrap();
     let _two = Scripted::saying(&fronted.pod("two"), 8080, "two").unwrap();
@@ -129,4 +141,27 @@ fn requests_are_matched_changed_redirected_and_answered_as_the_rules_say() {
     ] {
         assert_eq!(heard.header(name).as_deref(), value, "{name}");
     }
+    of_a_destination(&fronted, &one);
+    assert_eq!(fronted.get("/bytes", "").body, "for today");
+}
+
+/// What the rule says of one of its destinations alone.
+fn of_a_destination(fronted: &Fronted, one: &Scripted) {
+    let mine = "X-Set: mine\r\nX-Add: mine\r\nX-Remove: mine\r\n";
+    let answer = fronted.get("/of-destination", mine);
+    let heard = one.heard_at("/of-destination").remove(0);
+    for (found, value) in [
+        (heard.header("x-set"), Some("own")),
+        (heard.header("x-add"), Some("mine,added")),
+        (heard.header("x-remove"), None),
+        (answer.header("x-tone"), Some("own")),
+        (answer.header("x-server"), None),
+    ] {
+        assert_eq!(found.as_deref(), value, "{} {}", heard.head, answer.head);
+    }
+    let lines = answer
+        .head
+        .lines()
+        .filter(|line| line.starts_with("x-gone: "));
+    assert_eq!(lines.collect::<Vec<_>>(), ["x-gone: yes", "x-gone: no"]);
 }

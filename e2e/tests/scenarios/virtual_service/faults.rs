@@ -34,6 +34,12 @@ const RULES: &str = "
       timeout: 1s
       fault: {delay: {fixedDelay: 1500ms, percentage: {value: 100}}}
       route: [{destination: {host: one}}]
+    - match: [{uri: {prefix: /older/abort}}]
+      fault: {abort: {httpStatus: 418, percent: 30}}
+      route: [{destination: {host: one}}]
+    - match: [{uri: {prefix: /older/delay}}]
+      fault: {delay: {fixedDelay: 0.05s, percent: 100}}
+      route: [{destination: {host: one}}]
     - route: [{destination: {host: one}}]
 ";
 
@@ -86,6 +92,14 @@ fn a_share_of_requests_waits_or_is_aborted_on_purpose_and_the_log_says_so() {
     assert_eq!(answer.status, 200);
     assert!(after >= Duration::from_millis(1500), "{after:?}");
     assert_eq!(fronted.logged("/late").field("response_flags"), "DI");
+
+    // As older objects say how many.
+    let args = ["--h1", "-n1000", "-c8", "-t1", "http://server/older/abort"];
+    fronted.run("h2load", &args);
+    let reached = one.heard_at("/older/abort").len();
+    assert_near(1000 - reached, 1000, 0.3);
+    assert_eq!(fronted.get("/older/delay", "").status, 200);
+    assert_eq!(fronted.logged("/older/delay").field("response_flags"), "DI");
 
     let metrics = fronted.waypoint.metrics().unwrap();
     let injected = metrics.lines().any(|line| {

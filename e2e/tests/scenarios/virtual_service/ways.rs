@@ -31,6 +31,12 @@ const RULES: &str = r"
         allowCredentials: true
         maxAge: 24h
       route: [{destination: {host: one}}]
+    - match: [{uri: {prefix: /begun}}]
+      corsPolicy: {allowOrigins: [{prefix: 'https://shop.'}]}
+      route: [{destination: {host: one}}]
+    - match: [{uri: {prefix: /older}}]
+      corsPolicy: {allowOrigin: ['https://shop.example']}
+      route: [{destination: {host: one}}]
     - match: [{uri: {prefix: /closed}}]
       corsPolicy: {allowOrigins: [{exact: 'https://shop.example'}], unmatchedPreflights: IGNORE}
       route: [{destination: {host: one}}]
@@ -71,7 +77,7 @@ fn time_copies_origins_redirects_and_ports_are_as_the_rules_say() {
     let two = Scripted::saying(&fronted.pod("two"), 8080, "two").unwrap();
     let three = Scripted::saying(&fronted.pod("three"), 8080, "three").unwrap();
     let text = virtual_service("ways", RULES);
-    fronted.route(&text, "VirtualService/shop/ways/12");
+    fronted.route(&text, "VirtualService/shop/ways/14");
 
     // The time for all tries ends the third of them.
     let began = Instant::now();
@@ -210,6 +216,20 @@ fn origins(fronted: &Fronted) {
             let found = answer.header(name).unwrap_or_default().replace(", ", ",");
             assert_eq!(found, value, "{name}");
         }
+    }
+    for (path, origin, is_allowed) in [
+        ("/begun", "https://shop.test", true),
+        ("/begun", "https://a.shop.test", false),
+        ("/older", "https://shop.example", true),
+        ("/older", "https://shop.example.org", false),
+    ] {
+        let answer = fronted.get(path, &format!("Origin: {origin}\r\n"));
+        let allowed = answer.header("access-control-allow-origin");
+        assert_eq!(
+            allowed.is_some_and(|allowed| allowed == origin),
+            is_allowed,
+            "{path} {origin}"
+        );
     }
     let stranger = preflight("https://evil.example");
     assert_eq!(stranger.header("access-control-allow-origin"), None);
