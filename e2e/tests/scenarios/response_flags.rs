@@ -32,7 +32,8 @@ fn routes() -> String {
         rule_to("streams", "/streams", "streams", once),
         rule_to("ok", "/ok", "one", once),
     ];
-    virtual_service("server", "server", &rules.concat())
+    let routes = virtual_service("server", "server", &rules.concat());
+    [routes, pool("streams", "", "h2UpgradePolicy: UPGRADE")].concat()
 }
 
 /// One request more than one at once to `two`, and one more try than one at once.
@@ -140,7 +141,7 @@ fn every_flag_that_can_be_is_made_by_a_request() {
             "{path}: {tried}"
         );
     }
-    // What is asked for by gRPC goes by HTTP/2, of which the endpoint resets the stream.
+    // By HTTP/2, of which the endpoint resets the stream.
     let grpc = fronted.get("/streams", "Content-Type: application/grpc\r\n");
     assert!(grpc.head.contains("grpc-status: 14"), "{grpc:?}");
     assert_flags(&fronted, "/streams", "UR");
