@@ -13,6 +13,7 @@
 
 mod findings;
 mod keepalive;
+mod named;
 mod policy;
 mod tls;
 
@@ -25,7 +26,7 @@ use ambit_model::{GatewayAddress, ServiceTraffic, Subset};
 use self::policy::policies;
 use self::tls::Towards;
 use super::waypoint::{Bound, waypoint};
-use super::{Inputs, subject};
+use super::{Inputs, service_entry, subject};
 use crate::config::objects::destination_rule::DestinationRule;
 use crate::config::objects::metadata::Metadata;
 use crate::config::objects::virtual_service::hosts::{Export, Host};
@@ -86,6 +87,16 @@ pub(super) fn translate(inputs: &Inputs<'_>, service: &ObjectKey) -> TranslatedT
     let mut traffic = (!rules.is_empty()).then(|| merged(&rules, &of, &mut verdicts));
     if let (Some(traffic), Some(first)) = (&mut traffic, rules.first()) {
         settle(inputs, traffic, first, &mut verdicts);
+    }
+    if let Some(way) = service_entry::way_of(inputs, service) {
+        for rule in &rules {
+            let found = named::findings(&of.host, way, rule.object);
+            let found = found
+                .into_iter()
+                .map(|finding| (Severity::Warning, finding));
+            let verdict = verdicts.entry(rule.key.clone()).or_default();
+            verdict.findings.extend(found);
+        }
     }
     TranslatedTraffic { traffic, verdicts }
 }

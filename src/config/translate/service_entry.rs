@@ -84,6 +84,14 @@ impl Way {
     }
 }
 
+/// How connections find their way to the host of this key; none if it is a service of the cluster, or not there.
+pub(super) fn way_of(inputs: &Inputs<'_>, host: &ObjectKey) -> Option<Way> {
+    let is_host = host.kind == Kind::ServiceEntry;
+    let name = is_host.then(|| inputs.service_name(host))?;
+    let (_, entry) = of_name(inputs, &name)?;
+    Some(Way::of(entry, &host.name))
+}
+
 pub(super) fn translate(inputs: &Inputs<'_>, key: &ObjectKey) -> TranslatedEntry {
     let Some(entry) = inputs.objects.service_entry(key) else {
         return TranslatedEntry::default();

@@ -1,7 +1,5 @@
 //! What a destination rule says that is not followed as it is written, whatever the service.
 
-use std::sync::Arc;
-
 use crate::config::objects::destination_rule::DestinationRule;
 use crate::config::objects::destination_rule::balancing::{
     ConsistentHash, LoadBalancer, Simple, Warmup,
@@ -60,7 +58,7 @@ pub fn findings(
     }
     let about = About {
         towards: towards(inputs, key, object),
-        named: named(inputs, key, object),
+        are_named: are_named(inputs, key, object),
         secrets: Secrets {
             are_read: inputs.settings.reads_credentials,
             namespace: &key.namespace,
@@ -76,24 +74,22 @@ pub fn findings(
 /// What a rule is about.
 struct About<'a> {
     towards: Towards,
-    /// A host among those that it is for whose endpoints are those that clients name.
-    named: Option<Arc<str>>,
+    /// Whether clients name the endpoints of all that it is for.
+    are_named: bool,
     secrets: Secrets<'a>,
 }
 
-/// The first host that a rule is for of which clients name the endpoint: the address, or the host that a `*`
-/// stands for.
-fn named(inputs: &Inputs<'_>, key: &ObjectKey, object: &DestinationRule) -> Option<Arc<str>> {
-    let services = inputs.objects.services_ruled(key, object).into_iter();
-    let mut hosts = services.filter(|service| service.kind == Kind::ServiceEntry);
-    let host = hosts.find(|host| {
-        let is_meant =
-            subject::precision(inputs, &key.namespace, &object.spec.host, host).is_some();
-        let entry = service_entry::of_name(inputs, &inputs.service_name(host));
-        let way = entry.map(|(_, entry)| Way::of(entry, &host.name));
-        is_meant && matches!(way, Some(Way::Kept | Way::Named))
-    })?;
-    Some(host.name)
+/// Whether all that a rule is for are hosts whose endpoints clients name.
+fn are_named(inputs: &Inputs<'_>, key: &ObjectKey, object: &DestinationRule) -> bool {
+    let subjects = inputs.objects.services_ruled(key, object).into_iter();
+    let is_meant = |subject: &ObjectKey| {
+        subject::precision(inputs, &key.namespace, &object.spec.host, subject).is_some()
+    };
+    let mut ways = subjects
+        .filter(is_meant)
+        .map(|subject| service_entry::way_of(inputs, &subject))
+        .peekable();
+    ways.peek().is_some() && ways.all(|way| matches!(way, Some(Way::Kept | Way::Named)))
 }
 
 /// Whether a rule is about services of the cluster: a wildcard is, if it is for one of them.
@@ -181,10 +177,9 @@ struct Part<'a> {
 }
 
 fn of_part(field: &str, part: Part<'_>, about: &About<'_>, notes: &mut Notes) {
-    match (&about.named, part.balancer) {
-        (Some(host), balancer) => where_named(field, host, balancer, part.outliers, notes),
-        (None, Some(balancer)) => of_balancer(&format!("{field}.loadBalancer"), balancer, notes),
-        (None, None) => {}
+    if let Some(balancer) = part.balancer {
+        let field = format!("{field}.loadBalancer");
+        of_balancer(&field, balancer, about.are_named, notes);
     }
     let given = part
         .pool
@@ -201,35 +196,8 @@ fn of_part(field: &str, part: Part<'_>, about: &About<'_>, notes: &mut Notes) {
     }
 }
 
-/// What chooses among endpoints has none to choose among where clients name them.
-fn where_named(
-    field: &str,
-    host: &str,
-    balancer: Option<&LoadBalancer>,
-    outliers: Option<&OutlierDetection>,
-    notes: &mut Notes,
-) {
-    let is_passed = |balancer: &&LoadBalancer| balancer.simple == Some(Simple::Passthrough);
-    for (name, is_given) in [
-        (
-            "loadBalancer",
-            balancer.filter(|it| !is_passed(it)).is_some(),
-        ),
-        ("outlierDetection", outliers.is_some()),
-    ] {
-        if is_given {
-            let what = format!(
-                "not followed for `{host}`: what a client names is gone to, whichever endpoint that is"
-            );
-            let advice =
-                "leave it out, or write a ServiceEntry for the host itself, with resolution DNS";
-            notes.warn(format!("{field}.{name}"), &what, advice);
-        }
-    }
-}
-
-fn of_balancer(field: &str, balancer: &LoadBalancer, notes: &mut Notes) {
-    if balancer.simple == Some(Simple::Passthrough) {
+fn of_balancer(field: &str, balancer: &LoadBalancer, are_named: bool, notes: &mut Notes) {
+    if balancer.simple == Some(Simple::Passthrough) && !are_named {
         let what =
             "a waypoint is asked for a service, not for one of its pods: followed as LEAST_REQUEST";
         notes.warn(format!("{field}.simple"), what, "write LEAST_REQUEST");

@@ -336,76 +336,87 @@ spec: {hosts: [api.example.com], resolution: DNS, ports: [{number: 80, name: htt
     assert_eq!(tls(&folder), None);
 }
 
+/// A host that is bound to the waypoint.
+fn host(name: &str, host: &str, more: &str) -> String {
+    format!(
+        "---\napiVersion: networking.istio.io/v1\nkind: ServiceEntry\n\
+         metadata: {{name: {name}, namespace: shop, labels: {{ambit.mesh/use-waypoint: w}}}}\n\
+         spec: {{hosts: ['{host}'], ports: [{{number: 80, name: http, protocol: HTTP}}], {more}}}\n"
+    )
+}
+
 #[test]
 fn what_chooses_among_endpoints_is_not_followed_where_clients_name_them() {
-    let entry = |host: &str, more: &str| {
-        format!(
-            "---\napiVersion: networking.istio.io/v1\nkind: ServiceEntry\n\
-             metadata: {{name: partner, namespace: shop, labels: {{ambit.mesh/use-waypoint: w}}}}\n\
-             spec: {{hosts: ['{host}'], ports: [{{number: 80, name: http, protocol: HTTP}}], {more}}}\n"
-        )
-    };
-    let policy = "loadBalancer: {simple: ROUND_ROBIN}, outlierDetection: {interval: 1s}, \
+    const NAMED: &str = "the host that a client names is gone to, at any of its addresses";
+    const KEPT: &str = "the address that a client asks for is gone to";
+    let both = "loadBalancer: {simple: ROUND_ROBIN}, outlierDetection: {interval: 1s}, \
         connectionPool: {tcp: {maxConnections: 7}}";
-    let by_port = format!("portLevelSettings: [{{port: {{number: 80}}, {policy}}}]");
-    let passed = "loadBalancer: {simple: PASSTHROUGH}".to_owned();
-    let both = |field: &str, host: &str| {
-        ["loadBalancer", "outlierDetection"]
-            .map(|name| {
-                format!("false {field}.{name}: not followed for `{host}`: what a client names is gone to, whichever endpoint that is\n")
-            })
-            .concat()
-    };
+    let by_port = &format!("portLevelSettings: [{{port: {{number: 80}}, {both}}}]");
+    let passed = "loadBalancer: {simple: PASSTHROUGH}";
+    let random = "loadBalancer: {simple: RANDOM}";
+    let and_more = "loadBalancer: {simple: PASSTHROUGH, localityLbSetting: {enabled: true}}";
     let (many, one) = ("*.example.com", "api.example.com");
-    let whole = "spec.trafficPolicy";
-    let of_port = "spec.trafficPolicy.portLevelSettings[0]";
-    for (host, more, ruled, policy, expected) in [
-        (many, "resolution: NONE", many, policy, both(whole, many)),
-        (
-            many,
-            "resolution: NONE",
-            many,
-            &by_port,
-            both(of_port, many),
-        ),
-        (
-            many,
-            "resolution: DYNAMIC_DNS",
-            many,
-            policy,
-            both(whole, many),
-        ),
-        (
-            one,
-            "resolution: NONE, addresses: [192.0.2.7]",
-            one,
-            policy,
-            both(whole, one),
-        ),
-        (
-            one,
-            "resolution: NONE, addresses: [192.0.2.7]",
-            many,
-            policy,
-            both(whole, one),
-        ),
-        (many, "resolution: NONE", many, &passed, String::new()),
-        (one, "resolution: DNS", one, policy, String::new()),
-        (one, "resolution: NONE", one, policy, String::new()),
+    let block = "resolution: NONE, addresses: [192.0.2.7]";
+    let of_port = "portLevelSettings[0].";
+    let all = &["loadBalancer", "outlierDetection"][..];
+    let first = &all[..1];
+    // The host, the rule's, its policy; where and what is said of the first.
+    for (given, more, ruled, policy, under, fields, why) in [
+        (many, "resolution: NONE", many, both, "", all, NAMED),
+        (many, "resolution: DYNAMIC_DNS", many, both, "", all, NAMED),
+        (many, "resolution: NONE", many, by_port, of_port, all, NAMED),
+        (many, "resolution: NONE", many, passed, "", first, NAMED),
+        (many, "resolution: NONE", many, random, "", &[], NAMED),
+        (one, block, one, both, "", all, KEPT),
+        (one, block, many, both, "", all, KEPT),
+        (one, block, one, passed, "", &[], KEPT),
+        (one, block, one, and_more, "", first, KEPT),
+        (one, block, one, random, "", first, KEPT),
+        (one, "resolution: DNS", one, both, "", &[], ""),
+        (one, "resolution: NONE", one, both, "", &[], ""),
         (
             many,
             "resolution: STATIC, endpoints: [{address: 192.0.2.7}]",
             many,
-            policy,
-            String::new(),
+            both,
+            "",
+            &[],
+            "",
         ),
     ] {
         let spec = format!("host: '{ruled}', trafficPolicy: {{{policy}}}");
-        let folder = folder(&[entry(host, more), rule(2026, "shop/r", &spec)]);
+        let folder = folder(&[host("partner", given, more), rule(2026, "shop/r", &spec)]);
+        let line = |field: &&str| {
+            format!("false spec.trafficPolicy.{under}{field}: not followed for `{given}`: {why}\n")
+        };
+        let expected: String = fields.iter().map(line).collect();
         assert_eq!(
             said(&folder, "shop/r"),
             expected,
-            "{host} {more} {ruled} {policy}"
+            "{given} {more} {ruled} {policy}"
         );
     }
+}
+
+#[test]
+fn a_rule_for_many_hosts_says_of_each_what_is_not_followed_there() {
+    let spec = "host: '*.com', trafficPolicy: {loadBalancer: {simple: PASSTHROUGH}}";
+    let hosts = [
+        host("a", "*.a.com", "resolution: NONE"),
+        host("b", "*.b.com", "resolution: NONE"),
+        host("c", "c.com", "resolution: DNS"),
+    ];
+    let given = [&hosts[..], &[rule(2026, "shop/r", spec)]].concat();
+    let told = said(&folder(&given), "shop/r");
+    for part in ["`*.a.com`", "`*.b.com`", "followed as LEAST_REQUEST"] {
+        assert_eq!(told.matches(part).count(), 1, "{part}: {told}");
+    }
+    // Where a more precise rule decides, nothing is said.
+    let precise = "host: '*.a.com', trafficPolicy: {connectionPool: {tcp: {maxConnections: 7}}}";
+    let given = [given, vec![rule(2026, "shop/p", precise)]].concat();
+    let told = said(&folder(&given), "shop/r");
+    assert!(
+        !told.contains("`*.a.com`") && told.contains("`*.b.com`"),
+        "{told}"
+    );
 }
