@@ -11,6 +11,7 @@ mod overflow;
 mod refusing;
 mod retries;
 mod scopes;
+mod servers;
 mod warmup;
 
 use ambit_e2e::mesh::sum_of;

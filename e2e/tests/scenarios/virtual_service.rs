@@ -124,7 +124,7 @@ fn is_near(count: usize, of: u32, share: f64) -> bool {
     (count - of * share).abs() <= bound
 }
 
-fn assert_near(count: usize, of: u32, share: f64) {
+pub(crate) fn assert_near(count: usize, of: u32, share: f64) {
     assert!(
         is_near(count, of, share),
         "{count} of {of} instead of {share}"

@@ -28,7 +28,7 @@ fn again() -> String {
 }
 
 /// Nodes, each a zone of its own in these regions. The third is none of the lab's.
-fn zones(fronted: &Fronted, regions: [&str; 3]) {
+pub(super) fn zones(fronted: &Fronted, regions: [&str; 3]) {
     let mut parts = vec![yaml::namespace("shop", true)];
     for (number, region) in (1..).zip(regions) {
         let addresses = [node_v4(number).into(), node_v6(number).into()];
