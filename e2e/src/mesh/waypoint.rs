@@ -70,7 +70,8 @@ impl Waypoint {
             .arg(token)
             .arg("--root-cert")
             .arg(root)
-            .args(more);
+            .args(more)
+            .env("POD_NAME", &pod.name);
         let outputs = lab.dir().to_path_buf();
         let program = Program::start(&format!("waypoint-{}", pod.name), command, &outputs)?;
         Ok(Self {

@@ -280,8 +280,18 @@ fn telemetries_choose_which_requests_have_a_line() {
     let all = telemetry("all", errors);
     apply(&all);
     asked(&|good, bad| !good && bad);
-    let of_server =
-        "{targetRefs: [{kind: Service, name: server}], accessLogging: [{disabled: true}]}";
+    let of_server = "{targetRefs: [{group: \"\", kind: Service, name: server, namespace: shop}], accessLogging: [{disabled: true}]}";
+    apply(&format!("{all}{}", telemetry("server", of_server)));
+    asked(&|good, bad| !good && !bad);
+    // What is for clients holds for nothing; what is for the server does.
+    for (mode, has_lines) in [("CLIENT", true), ("SERVER", false)] {
+        let of_server = format!(
+            "{{targetRef: {{group: \"\", kind: Service, name: server, namespace: {NAMESPACE}}}, \
+             accessLogging: [{{match: {{mode: {mode}}}, disabled: true}}]}}"
+        );
+        apply(&format!("{all}{}", telemetry("server", &of_server)));
+        asked(&|good, bad| !good && bad == has_lines);
+    }
     apply(&format!("{all}{}", telemetry("server", of_server)));
     asked(&|good, bad| !good && !bad);
     // Wrong: the last good version of it holds.

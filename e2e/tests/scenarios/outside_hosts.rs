@@ -2,6 +2,7 @@
 //! resolver that knows them, and clients that may reach nothing else. What is said is shown by traffic, and by
 //! what the servers have written down.
 
+mod led;
 mod origination;
 mod rules;
 mod site;

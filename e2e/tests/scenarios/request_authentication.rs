@@ -346,6 +346,18 @@ fn pods_and_issuers_that_say_where_their_keys_are() {
     configuration.remove("more").unwrap();
     wait_until("its end", SPREAD, || ask("/await", &good()).status == 200).unwrap();
     assert_eq!(ask("/bad", &foreign).status, 401);
+    // Of other pods, and of these; from where the object itself says.
+    let keys = format!("jwks_uri: {}/elsewhere\n    forward", Issuer::url());
+    let spec = spec.replace("forward", &keys);
+    for (app, status) in [("client", 200), ("server", 401)] {
+        let selected = format!("  selector: {{matchLabels: {{app: {app}}}}}\n{spec}");
+        let object = authentication("pods", &selected);
+        configuration.apply("rules", &object).unwrap();
+        wait_until(app, SPREAD, || ask("/await", &foreign).status == status).unwrap();
+    }
+    wait_until("its keys", SPREAD, || ask("/await", &good()).status == 200).unwrap();
+    let asked = || issuer.server.as_ref().unwrap().heard_at("/elsewhere");
+    wait_until("them to be fetched", SPREAD, || !asked().is_empty()).unwrap();
     configuration.remove("rules").unwrap();
     wait_until("the end", SPREAD, || ask("/await", &foreign).status == 200).unwrap();
 }
@@ -356,7 +368,8 @@ fn tokens_stand_where_the_rule_says_and_policies_see_the_words_of_their_claims()
     let server = Scripted::saying(&fronted.pod("server"), 8080, "served").unwrap();
     let keys = key_set(&[KEY.public(FIRST)]);
     let spec = format!(
-        "{BOUND}  jwtRules:\n  - issuer: {}\n    jwks: '{keys}'\n    fromParams: [auth]\n    fromCookies: [session]\n\
+        "  targetRef: {{group: '', kind: Service, name: server, namespace: shop}}\n\
+         \x20 jwtRules:\n  - issuer: {}\n    jwks: '{keys}'\n    fromParams: [auth]\n    fromCookies: [session]\n\
          \x20   spaceDelimitedClaims: [roles]\n",
         Issuer::url()
     );

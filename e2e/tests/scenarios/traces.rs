@@ -317,12 +317,17 @@ fn telemetries_choose_the_share_the_tags_and_the_collector_and_errors_are_kept()
             .unwrap();
     };
     apply(
-        "{randomSamplingPercentage: 100, customTags: {team: {literal: {value: shop}}, \
-         from: {header: {name: x-from, defaultValue: nobody}}}}",
+        "{randomSamplingPercentage: 100, match: {mode: SERVER}, \
+         customTags: {team: {literal: {value: shop}}, \
+         from: {header: {name: x-from, defaultValue: nobody}}, \
+         pod: {environment: {name: POD_NAME, defaultValue: unnamed}}, \
+         account: {environment: {name: SERVICE_ACCOUNT, defaultValue: unknown}}}}",
     );
     let span = await_told(&traced.collector, "good");
     assert_eq!(span.attribute("team"), "shop");
     assert_eq!(span.attribute("from"), "nobody");
+    assert_eq!(span.attribute("pod"), WAYPOINT);
+    assert_eq!(span.attribute("account"), "unknown");
     assert_eq!(other.count(), 0);
 
     apply("{randomSamplingPercentage: 100, providers: [{name: other}]}");
@@ -344,6 +349,20 @@ fn telemetries_choose_the_share_the_tags_and_the_collector_and_errors_are_kept()
         wait_for("a span", SOON / 10, told).is_err() && header
     };
     wait_until("no more spans", SPREAD, is_silent).unwrap();
+
+    // What is for clients holds for nothing: what failed is told again.
+    apply("{disableSpanReporting: true, match: {mode: CLIENT}}");
+    let mut number = 0;
+    let told = || {
+        number += 1;
+        let path = format!("/bad/again/{number}");
+        assert_eq!(traced.fronted.get(&path, "").status, 500);
+        wait_for("a span", SOON / 10, || {
+            server_span(&traced.collector, &path)
+        })
+        .is_ok()
+    };
+    wait_until("spans again", SPREAD, told).unwrap();
 }
 
 /// The span of a request of this path that a collector was told of.

@@ -53,8 +53,10 @@ fn series_have_the_labels_that_telemetries_ask_for() {
     let _server = Scripted::saying(&fronted.pod("server"), 8080, "hello").unwrap();
     let telemetry = format!(
         "---\napiVersion: telemetry.istio.io/v1\nkind: Telemetry\n\
-         metadata: {{name: series, namespace: {NAMESPACE}}}\nspec:\n  metrics:\n  - overrides:\n    \
-         - match: {{metric: REQUEST_COUNT}}\n      tagOverrides:\n        \
+         metadata: {{name: series, namespace: {NAMESPACE}}}\nspec:\n  metrics:\n  \
+         - providers: [{{name: prometheus}}]\n    overrides:\n    \
+         - match: {{metric: REQUEST_DURATION, mode: CLIENT}}\n      disabled: true\n    \
+         - match: {{metric: REQUEST_COUNT, mode: SERVER}}\n      tagOverrides:\n        \
          tenant: {{value: \"request.headers['x-tenant']\"}}\n        \
          kind: {{value: \"response.code >= 400 ? 'bad' : 'good'\"}}\n        \
          source_principal: {{operation: REMOVE}}\n    \

@@ -32,6 +32,14 @@ pub struct TargetReference {
     pub namespace: Option<Arc<str>>,
 }
 
+impl TargetReference {
+    /// True if it leads into this namespace, which is the object's own: to no other may one lead.
+    pub fn is_within(&self, namespace: &str) -> bool {
+        let named = self.namespace.as_deref().unwrap_or_default();
+        named.is_empty() || *named == *namespace
+    }
+}
+
 impl Selector {
     /// True if it selects pods with these labels.
     pub fn selects(&self, labels: &Labels) -> bool {

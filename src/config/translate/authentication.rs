@@ -137,7 +137,7 @@ fn asked(
         let class = class.is_some_and(|class| is("GatewayClass", class));
         let service =
             key.namespace == *namespace && service.is_some_and(|kind| is(kind, of.name.as_ref()));
-        let elsewhere = target.namespace.is_some();
+        let elsewhere = !target.is_within(&key.namespace);
         !elsewhere && (here || service || (class && inputs.settings.is_root(&key.namespace)))
     };
     let holds = |key: &ObjectKey, object: &Object| match object {

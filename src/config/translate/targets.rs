@@ -68,11 +68,11 @@ impl Bindings {
         let to_gateway = inputs
             .objects
             .in_namespace(Kind::AuthorizationPolicy, &gateway.namespace)
-            .filter(|(_, object)| names(object, "Gateway", &gateway.name));
+            .filter(|(key, object)| names(key, object, "Gateway", &gateway.name));
         let to_service = service.into_iter().flat_map(|service| {
             let policies = inputs.objects;
             let policies = policies.in_namespace(Kind::AuthorizationPolicy, &service.namespace);
-            policies.filter(|(_, object)| names(object, service.kind.name(), &service.name))
+            policies.filter(|(key, object)| names(key, object, service.kind.name(), &service.name))
         });
         let class = inputs
             .objects
@@ -81,9 +81,10 @@ impl Bindings {
         let roots = inputs.settings.root_namespaces.iter();
         let to_class = roots.flat_map(|root| {
             let policies = inputs.objects.in_namespace(Kind::AuthorizationPolicy, root);
-            let of_class =
-                |object: &Object| class.is_some_and(|class| names(object, "GatewayClass", class));
-            policies.filter(move |(_, object)| of_class(object))
+            let of_class = |key: &ObjectKey, object: &Object| {
+                class.is_some_and(|class| names(key, object, "GatewayClass", class))
+            };
+            policies.filter(move |(key, object)| of_class(key, object))
         });
         for (name, _) in to_gateway.chain(to_class).chain(to_service) {
             self.policies.push(policy::name_of(name));
@@ -95,18 +96,20 @@ impl Bindings {
 }
 
 /// Whether a policy that may refuse something is bound to this object of its namespace, or of none.
-fn names(object: &Object, kind: &str, name: &str) -> bool {
+fn names(key: &ObjectKey, object: &Object, kind: &str, name: &str) -> bool {
     let Object::AuthorizationPolicy(policy) = object else {
         return false;
     };
-    let is_this = |to: &TargetReference| is_known(to) && *to.kind == *kind && *to.name == *name;
+    let is_this = |to: &TargetReference| {
+        is_known(to, &key.namespace) && *to.kind == *kind && *to.name == *name
+    };
     policy.may_refuse() && policy.targets().any(is_this)
 }
 
-/// Whether a target is of a kind that waypoints judge for, in the namespace of the policy.
-fn is_known(target: &TargetReference) -> bool {
+/// Whether a target is of a kind that waypoints judge for, in this namespace, which is the policy's.
+fn is_known(target: &TargetReference, namespace: &str) -> bool {
     let kinds = ["Gateway", "Service", "ServiceEntry", "GatewayClass"];
-    target.namespace.is_none() && kinds.contains(&&*target.kind)
+    target.is_within(namespace) && kinds.contains(&&*target.kind)
 }
 
 /// The services by which the targets of a policy are told: of a Gateway, that by which its waypoint is
@@ -117,7 +120,8 @@ pub(super) fn services(
     policy: &AuthorizationPolicy,
 ) -> Vec<ServiceName> {
     let mut services = Vec::new();
-    for target in policy.targets().filter(|target| is_known(target)) {
+    let known = |target: &&TargetReference| is_known(target, namespace);
+    for target in policy.targets().filter(known) {
         let (namespace, name) = (Arc::clone(namespace), Arc::clone(&target.name));
         match &*target.kind {
             "Gateway" => {
@@ -226,7 +230,7 @@ pub(super) enum Stand {
 
 pub(super) fn stand(inputs: &Inputs<'_>, namespace: &Arc<str>, target: &TargetReference) -> Stand {
     let objects = inputs.objects;
-    if !is_known(target) {
+    if !is_known(target, namespace) {
         return Stand::Unknown;
     }
     if *target.kind == *"GatewayClass" {

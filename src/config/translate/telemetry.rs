@@ -133,8 +133,8 @@ fn target(
     let TargetReference {
         group, kind, name, ..
     } = reference;
-    let namespace = reference.namespace.as_deref().unwrap_or_default();
-    if !namespace.is_empty() && *namespace != *key.namespace {
+    if !reference.is_within(&key.namespace) {
+        let namespace = reference.namespace.as_deref().unwrap_or_default();
         return Err(format!("{namespace}/{name} is of another namespace"));
     }
     let named = |kind| ObjectKey::new(kind, Arc::clone(&key.namespace), Arc::clone(name));

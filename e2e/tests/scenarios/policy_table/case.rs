@@ -32,6 +32,8 @@ pub(super) enum Place {
     Namespace,
     Root,
     Service,
+    /// The same, by the field for one target alone.
+    Target,
     Gateway,
     Class,
 }
@@ -110,6 +112,7 @@ impl Place {
             "namespace" => Self::Namespace,
             "root" => Self::Root,
             "service" => Self::Service,
+            "target" => Self::Target,
             "gateway" => Self::Gateway,
             "class" => Self::Class,
             _ => return None,
@@ -118,7 +121,10 @@ impl Place {
 
     /// Whether it is judged before a request is routed.
     pub(super) fn is_bound(self) -> bool {
-        matches!(self, Self::Service | Self::Gateway | Self::Class)
+        matches!(
+            self,
+            Self::Service | Self::Target | Self::Gateway | Self::Class
+        )
     }
 }
 
@@ -158,6 +164,11 @@ impl Policy {
                 "shop",
                 "targetRefs",
                 json!([{"kind": "Service", "group": "", "name": "server"}]),
+            ),
+            Place::Target => (
+                "shop",
+                "targetRef",
+                json!({"kind": "Service", "group": "", "name": "server", "namespace": "shop"}),
             ),
             Place::Gateway => ("shop", "targetRefs", gateway("Gateway", "waypoint")),
             Place::Class => (

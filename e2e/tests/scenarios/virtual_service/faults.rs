@@ -40,6 +40,12 @@ const RULES: &str = "
     - match: [{uri: {prefix: /older/delay}}]
       fault: {delay: {fixedDelay: 0.05s, percent: 100}}
       route: [{destination: {host: one}}]
+    - match: [{uri: {prefix: /wrong/abort}}]
+      fault: {abort: {http2Error: PROTOCOL_ERROR, percentage: {value: 100}}}
+      route: [{destination: {host: one}}]
+    - match: [{uri: {prefix: /wrong/delay}}]
+      fault: {delay: {exponentialDelay: 1s, percentage: {value: 100}}}
+      route: [{destination: {host: one}}]
     - route: [{destination: {host: one}}]
 ";
 
@@ -100,6 +106,12 @@ fn a_share_of_requests_waits_or_is_aborted_on_purpose_and_the_log_says_so() {
     assert_near(1000 - reached, 1000, 0.3);
     assert_eq!(fronted.get("/older/delay", "").status, 200);
     assert_eq!(fronted.logged("/older/delay").field("response_flags"), "DI");
+
+    // What cannot be made is not left out.
+    for path in ["/wrong/abort", "/wrong/delay"] {
+        assert_eq!(fronted.get(path, "").status, 500, "{path}");
+        assert!(one.heard_at(path).is_empty());
+    }
 
     let metrics = fronted.waypoint.metrics().unwrap();
     let injected = metrics.lines().any(|line| {

@@ -21,6 +21,16 @@ const AUDIENCE: &str = "ambit-ca";
 const TOKEN_LIFE: u32 = 43_200;
 /// Seconds that a pod which was asked to stop has for what is under way.
 const GRACE: u32 = 60;
+/// Who a pod is, by the names under which formats of the log and spans may tell it.
+const WHO: [(&str, &str); 7] = [
+    ("POD_NAME", "metadata.name"),
+    ("POD_NAMESPACE", "metadata.namespace"),
+    ("POD_IP", "status.podIP"),
+    ("INSTANCE_IP", "status.podIP"),
+    ("NODE_NAME", "spec.nodeName"),
+    ("HOST_IP", "status.hostIP"),
+    ("SERVICE_ACCOUNT", "spec.serviceAccountName"),
+];
 
 impl Design<'_> {
     /// `spec` of the pod, without what only some settings ask for.
@@ -91,9 +101,13 @@ impl Design<'_> {
             field("AMBIT_POD_UID", "metadata.uid"),
             field("AMBIT_POD_IP", "status.podIP"),
         ];
+        let who = WHO
+            .iter()
+            .filter(|(name, _)| !settings.environment.contains_key(*name));
+        let who = who.map(|(name, path)| field(name, path));
         let given = settings.environment.iter();
         let given = given.map(|(name, value)| json!({"name": name, "value": value}));
-        let environment: Vec<Value> = own.into_iter().chain(given).collect();
+        let environment: Vec<Value> = own.into_iter().chain(who).chain(given).collect();
         let mut container = json!({
             "name": CONTAINER,
             "image": settings.image,

@@ -64,6 +64,40 @@ fn a_waypoint_is_made_of_these() {
 }
 
 #[test]
+fn its_pods_know_who_they_are_by_every_name_that_may_be_told() {
+    let names = |environment: &Value| {
+        let mut settings = settings();
+        settings.environment = serde_json::from_value(environment.clone()).unwrap();
+        let gateway = gateway(&json!({}));
+        let design = Design {
+            gateway: &gateway,
+            uid: "u-1",
+            settings: &settings,
+            parameters: &Parameters::default(),
+            trust_domain: "cluster.local",
+        };
+        let objects = design.objects(None);
+        let deployment = object(&objects, Part::Deployment).unwrap();
+        let container = &deployment["spec"]["template"]["spec"]["containers"][0];
+        let variables = container["env"].as_array().unwrap().iter();
+        let names = variables.map(|variable| variable["name"].as_str().unwrap().to_owned());
+        names.collect::<Vec<_>>()
+    };
+    // The runtime sets the name of the host.
+    let told = ambit_logformat::ENVIRONMENT.iter();
+    for name in told.filter(|name| **name != "HOSTNAME") {
+        for given in [json!({}), json!({*name: "else"})] {
+            let names = names(&given);
+            assert_eq!(
+                names.iter().filter(|other| other == name).count(),
+                1,
+                "{name}: {names:?}"
+            );
+        }
+    }
+}
+
+#[test]
 fn the_autoscaler_decides_within_its_bounds() {
     let replicas = |running| {
         let objects = objects(&json!({}), &[], running);

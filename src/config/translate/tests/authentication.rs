@@ -105,6 +105,11 @@ fn what_it_is_bound_to_or_selects_names_it() {
         (
             "shop/a",
             "{targetRefs: [{kind: Service, name: web, namespace: shop}]}",
+            "100000",
+        ),
+        (
+            "bank/a",
+            "{targetRefs: [{kind: Service, name: web, namespace: shop}]}",
             "000000",
         ),
         (

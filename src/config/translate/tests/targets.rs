@@ -37,7 +37,12 @@ const GATEWAY: &str = "{kind: Gateway, group: gateway.networking.k8s.io, name: w
 
 #[test]
 fn what_a_target_leads_to_is_kept_to_its_waypoint_and_has_the_policy() {
-    for targets in ["{kind: Service, name: web}", GATEWAY] {
+    for targets in [
+        "{kind: Service, name: web}",
+        "{kind: Service, name: web, namespace: shop}",
+        "{kind: Service, name: web, namespace: ''}",
+        GATEWAY,
+    ] {
         let folder = folder(BOUND, targets);
         let web = workload(&folder, "shop", "web");
         assert_eq!(names(&web.policies), ["shop/p"], "{targets}");
