@@ -143,6 +143,7 @@ impl Site {
         };
         let common = format!(
             "access_log {} seen; default_type text/plain; {fails}\n\
+             location /slow {{ limit_rate 60; return 200 'site {number}'; }}\n\
              location / {{ return 200 'site {number}'; }}",
             log.display()
         );

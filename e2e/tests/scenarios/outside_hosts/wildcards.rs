@@ -1,8 +1,10 @@
 //! Names with a `*`: clients name the host, by `Host` or by the server name of TLS.
 
 use std::net::Ipv4Addr;
+use std::thread;
 
 use ambit_e2e::lab::address::{pod_v4, vip_v4};
+use ambit_e2e::mesh::sum_of;
 use ambit_e2e::wait::wait_until;
 use ambit_e2e::world::SPREAD;
 
@@ -29,6 +31,12 @@ fn objects() -> String {
         + &entry("none", "*.none.test", &none)
         + &entry("tls", "*.tls.test", tls)
         + &rule("tls", "*.tls.test", "tls: {mode: SIMPLE}")
+        + &entry("pool", "*.pool.test", &none)
+        + &rule(
+            "pool",
+            "*.pool.test",
+            "connectionPool: {http: {http2MaxRequests: 1}}",
+        )
         + &policy("deny", "wild", deny)
 }
 
@@ -37,6 +45,7 @@ fn records(sites: [Ipv4Addr; 2]) -> Vec<String> {
         format!("--address=/wild.test/{}", sites[0]),
         format!("--address=/none.test/{}", sites[1]),
         format!("--address=/tls.test/{}", sites[1]),
+        format!("--address=/pool.test/{}", sites[0]),
         "--address=/missing.wild.test/".to_owned(),
         // Pods and a service of the mesh, and the waypoint itself.
         format!("--address=/pod.wild.test/{}", pod_v4(1, 1)),
@@ -77,16 +86,18 @@ impl Scene {
 #[test]
 fn hosts_are_gone_to_by_the_name_that_clients_ask_for_and_policies_are_about_that_name() {
     let scene = Scene::start(records);
-    let hosts = ["*.wild.test", "*.none.test", "*.tls.test"];
+    let hosts = ["*.wild.test", "*.none.test", "*.tls.test", "*.pool.test"];
     scene.apply("hosts", &objects(), &hosts);
     scene.await_status("http://one.wild.test/ready", 200);
     scene.await_status("http://one.none.test/ready", 200);
     scene.await_status("http://one.tls.test/ready", 200);
+    scene.await_status("http://one.pool.test/ready", 200);
     found_by_host_and_by_server_name(&scene);
     tls_is_begun_with_the_host_that_is_named(&scene);
     names_outside_of_the_wildcard(&scene);
     names_that_lead_where_none_may(&scene);
     one_verdict_however_a_host_is_written(&scene);
+    one_pool_for_all_that_the_wildcard_stands_for(&scene);
     a_first_request_does_not_wait(&scene);
 }
 
@@ -206,6 +217,28 @@ fn one_verdict_however_a_host_is_written(scene: &Scene) {
             .count(),
         0
     );
+}
+
+/// One request may be under way, whichever host it names.
+fn one_pool_for_all_that_the_wildcard_stands_for(scene: &Scene) {
+    let active = || {
+        let page = scene.fronted.waypoint.metrics().unwrap();
+        let cluster = "cluster_name=\"outbound|80||*.pool.test\"";
+        sum_of(&page, "envoy_cluster_upstream_rq_active", &[cluster])
+    };
+    thread::scope(|scope| {
+        let slow = scope.spawn(|| scene.status("http://one.pool.test/slow"));
+        wait_until("a request under way", SPREAD, || active() >= 1.0).unwrap();
+        for host in ["one", "two"] {
+            let path = format!("/more-for-{host}");
+            let url = format!("http://{host}.pool.test{path}");
+            assert_eq!(scene.status(&url), 503, "{host}");
+            scene.assert_refused(&path, "UO", "request_overflow");
+            scene.assert_unheard(&path);
+        }
+        assert_eq!(slow.join().unwrap(), 200);
+    });
+    assert_eq!(scene.status("http://two.pool.test/after"), 200);
 }
 
 /// The control plane says at once that nobody of the mesh is at an address.

@@ -22,17 +22,17 @@ pub(super) fn findings(host: &str, way: Way, object: &DestinationRule) -> Vec<Fi
         Way::Endpoints | Way::Itself => return Vec::new(),
     };
     let mut found = Vec::new();
+    let mut not_followed = |field: String| {
+        let what = format!("not followed for `{host}`: {what}");
+        found.push(Finding::new(field, what, advice));
+    };
     let mut part =
         |field: &str, balancer: Option<&LoadBalancer>, outliers: Option<&OutlierDetection>| {
-            let balances = balancer.is_some_and(|balancer| !says_only(balancer, &as_it_is));
-            for (name, is_given) in [
-                ("loadBalancer", balances),
-                ("outlierDetection", outliers.is_some()),
-            ] {
-                if is_given {
-                    let what = format!("not followed for `{host}`: {what}");
-                    found.push(Finding::new(format!("{field}.{name}"), what, advice));
-                }
+            if balancer.is_some_and(|balancer| !says_only(balancer, &as_it_is)) {
+                not_followed(format!("{field}.loadBalancer"));
+            }
+            if outliers.is_some() {
+                not_followed(format!("{field}.outlierDetection"));
             }
         };
     for (field, policy) in object.policies() {
@@ -48,6 +48,11 @@ pub(super) fn findings(host: &str, way: Way, object: &DestinationRule) -> Vec<Fi
                 port.load_balancer.as_ref(),
                 port.outlier_detection.as_ref(),
             );
+        }
+    }
+    for (index, subset) in object.spec.subsets.iter().enumerate() {
+        if !subset.labels.is_empty() {
+            not_followed(format!("spec.subsets[{index}].labels"));
         }
     }
     found

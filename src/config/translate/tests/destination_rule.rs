@@ -399,6 +399,31 @@ fn what_chooses_among_endpoints_is_not_followed_where_clients_name_them() {
 }
 
 #[test]
+fn labels_of_subsets_are_not_followed_where_clients_name_the_endpoints() {
+    let subsets = "subsets: [{name: all}, {name: v1, labels: {version: v1}}]";
+    for (given, more, expected) in [
+        ("*.example.com", "resolution: NONE", 1),
+        (
+            "a.example.com",
+            "resolution: NONE, addresses: [192.0.2.7]",
+            1,
+        ),
+        ("a.example.com", "resolution: DNS", 0),
+    ] {
+        let spec = format!("host: '{given}', {subsets}");
+        let folder = folder(&[host("partner", given, more), rule(2026, "shop/r", &spec)]);
+        let told = said(&folder, "shop/r");
+        let line = format!("false spec.subsets[1].labels: not followed for `{given}`: ");
+        assert_eq!(
+            told.matches(&line).count(),
+            expected,
+            "{given} {more}: {told}"
+        );
+        assert!(!told.contains("subsets[0].labels"), "{told}");
+    }
+}
+
+#[test]
 fn a_rule_for_many_hosts_says_of_each_what_is_not_followed_there() {
     let spec = "host: '*.com', trafficPolicy: {loadBalancer: {simple: PASSTHROUGH}}";
     let hosts = [

@@ -379,6 +379,10 @@ fn what_cannot_be_followed_is_refused_and_named() {
             "headers.request.set.x",
         ),
         (
+            format!("{TO}, headers: {{response: {{add: {{x: '50%'}}}}}}"),
+            "headers.response.add.x",
+        ),
+        (
             format!("{TO}, headers: {{request: {{set: {{connection: x}}}}}}"),
             "",
         ),
