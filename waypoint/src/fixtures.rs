@@ -76,6 +76,16 @@ pub(crate) fn bound(short: &str, waypoint: Option<&str>) -> Change {
     }))
 }
 
+/// A service on port 80 whose endpoints speak HTTP/2.
+pub(crate) fn by_http2(short: &str) -> Change {
+    let Change::PutService(http1) = service(short) else {
+        panic!("no service")
+    };
+    let mut http2 = Service::clone(&http1);
+    http2.ports[0].app_protocol = AppProtocol::Http2;
+    Change::PutService(Arc::new(http2))
+}
+
 /// A service on port 80 for which this holds.
 pub(crate) fn ruled(short: &str, traffic: ServiceTraffic) -> Change {
     let Change::PutService(plain) = service(short) else {

@@ -3,7 +3,7 @@
 //!
 //! One try reads at a time, the last one. An endpoint may answer before it has all of a body, and its connection goes
 //! on to ask for the rest: that ends when another try is to begin ([`Replayable::take_back`]). A body that has
-//! outgrown the bound cannot be sent again ([`Replayable::may_repeat`]).
+//! outgrown the bound cannot be sent again ([`Replayable::may_repeat`]): never is a part of it sent as the whole.
 
 use std::io;
 use std::pin::Pin;
@@ -25,6 +25,9 @@ use super::copied::Copier;
 use super::grpc::Messages;
 use super::scan::Fault;
 use crate::request::sealed::Seal;
+
+/// The turn of a try that there cannot be.
+const NOBODY: u64 = 0;
 
 /// What a client has sent of a body, however often that was sent on.
 #[derive(Debug, Default)]
@@ -205,12 +208,15 @@ impl Replayable {
         self.0.lock().size_from(0)
     }
 
-    /// The body for one try; nobody else reads it any more.
+    /// The body for one try; nobody else reads it any more. One that cannot be sent again breaks off at once.
     pub(crate) fn once(&self) -> Replay {
         let turn = {
             let mut kept = self.0.lock();
             kept.turn += 1;
-            kept.turn
+            match kept.outgrown {
+                true => NOBODY,
+                false => kept.turn,
+            }
         };
         Replay {
             body: self.clone(),
@@ -380,3 +386,6 @@ impl Kept {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -39,7 +39,7 @@ pub(crate) struct Seal(Arc<View>);
 
 impl Seal {
     /// By what holds now.
-    pub(super) fn of(view: &Arc<View>) -> Self {
+    pub(crate) fn of(view: &Arc<View>) -> Self {
         Self(Arc::clone(view))
     }
 

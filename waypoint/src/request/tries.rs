@@ -264,13 +264,13 @@ impl Sending<'_> {
         };
         let first = pool.send(to, version, client, request(), on(false)).await;
         let again = match &first {
-            Err(SendError::NotTaken(..)) => true,
+            Err(SendError::NotTaken { stale, .. }) => *stale,
             Err(SendError::Reset { reused: true, .. }) => {
                 self.head.method.is_idempotent() && self.retry().is_none()
             }
             _ => false,
         };
-        if !again || !self.may_repeat() {
+        if !again || !self.takes_back() {
             return first;
         }
         pool.send(to, version, client, request(), on(true)).await

@@ -63,8 +63,15 @@ pub(crate) enum SendError {
     #[error(transparent)]
     Connect(#[from] ConnectError),
     /// The request was not sent, or the endpoint said that it did not look at it.
-    #[error("{0} did not take the request: {1}")]
-    NotTaken(SocketAddr, hyper::Error),
+    #[error("{to} did not take the request: {cause}")]
+    NotTaken {
+        /// The endpoint.
+        to: SocketAddr,
+        /// What happened.
+        cause: hyper::Error,
+        /// Whether only the connection was to blame: it was there already, and ended.
+        stale: bool,
+    },
     /// The connection ended before the answer began; it had carried requests before if `reused`.
     #[error("the connection to {to} ended before the answer: {cause}")]
     Reset {

@@ -3,13 +3,12 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ambit_model::{
-    AppProtocol, Change, HeaderChanges, HttpFilters, HttpRule, Mirror, Service, SpiffeId,
-    TelemetryRules, TelemetryScope,
+    HeaderChanges, HttpFilters, HttpRule, Mirror, SpiffeId, TelemetryRules, TelemetryScope,
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::super::*;
-use crate::fixtures::{call, closed, name, routed, service};
+use crate::fixtures::{by_http2, call, closed, name, routed, service};
 use crate::scene::{CLIENT, Peer, Scene, head, rest, soon};
 
 const WELL: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
@@ -166,14 +165,9 @@ async fn a_copy_that_another_waypoint_made_is_not_copied() {
 #[tokio::test]
 async fn a_copy_is_whole_when_all_bytes_have_come() {
     let (server, shadow) = (Peer::start().await, Peer::start().await);
-    let Change::PutService(http1) = service("shadow") else {
-        panic!("a service");
-    };
-    let mut http2 = Service::clone(&http1);
-    http2.ports[0].app_protocol = AppProtocol::Http2;
     let scene = Scene::new([
         service("server"),
-        Change::PutService(Arc::new(http2)),
+        by_http2("shadow"),
         server.serves("server-0", "server"),
         shadow.serves("shadow-0", "shadow"),
         routed(&["server"], copied()),

@@ -63,7 +63,7 @@ impl TryError {
                 };
                 Fault::new(503, flag, error.word(), detail)
             }
-            Self::Send(SendError::NotTaken(..)) => {
+            Self::Send(SendError::NotTaken { .. }) => {
                 Fault::new(503, Flag::ConnectFailure, "connect_failed", detail)
             }
             Self::Send(SendError::Reset { cause, .. }) => {
@@ -112,7 +112,7 @@ pub(super) fn outcome_of<B, L>(
                 ConnectError::Link(LinkError::Unsupported(_)) | ConnectError::Pending(_),
             ) => return None,
             SendError::Connect(_) => TryOutcome::ConnectFailure,
-            SendError::NotTaken(..) => TryOutcome::RefusedStream,
+            SendError::NotTaken { .. } => TryOutcome::RefusedStream,
             SendError::Reset { .. } => TryOutcome::Reset,
         },
     })
@@ -142,10 +142,10 @@ pub(super) fn noted<B, L>(
                 return None;
             }
             SendError::Connect(_) => Outcome::ConnectFailed,
-            SendError::NotTaken(..) | SendError::Reset { .. } if came == Came::Broken => {
+            SendError::NotTaken { .. } | SendError::Reset { .. } if came == Came::Broken => {
                 return None;
             }
-            SendError::NotTaken(..) | SendError::Reset { .. } => Outcome::Reset,
+            SendError::NotTaken { .. } | SendError::Reset { .. } => Outcome::Reset,
         },
     })
 }

@@ -11,6 +11,8 @@ use ambit_model::{
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 
+mod untaken;
+
 use super::*;
 use crate::fixtures::{about_requests, closed, routed, ruled, service, traffic};
 use crate::scene::{Peer, Scene, head, rest, soon};

@@ -195,7 +195,7 @@ async fn an_endpoint_gets_no_more_than_it_may_have() {
         match ask(&pool, &to, Version::Http2, "/watch").await {
             Ok(answer) => open.push(answer),
             // Before a connection knows that it may carry one, it may carry more.
-            Err(SendError::NotTaken(..)) => {}
+            Err(SendError::NotTaken { .. }) => {}
             Err(SendError::Connect(error)) => break error,
             Err(error) => panic!("{error}"),
         }

@@ -24,7 +24,11 @@ async fn closed() -> hyper::Error {
 async fn what_a_try_came_to_by_how_far_the_request_had_come() {
     use Came::{Broken, Partly, Whole};
     let to: SocketAddr = "127.0.0.1:1".parse().unwrap();
-    let not_taken = || async { Err(SendError::NotTaken(to, closed().await).into()) };
+    let not_taken = || async {
+        let cause = closed().await;
+        let stale = false;
+        Err(SendError::NotTaken { to, cause, stale }.into())
+    };
     let reset = || async {
         let cause = closed().await;
         let reused = false;
