@@ -259,6 +259,9 @@ impl Follower {
             judged_otherwise |= self.changes_judgement(&change);
             self.view.apply(change, now);
         }
+        if kind == Kind::Address {
+            self.view.look_at_names_again(now);
+        }
         if kind == Kind::Policy {
             judged_otherwise |= self.note_unread(update);
         }

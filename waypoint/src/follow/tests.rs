@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 
 use super::*;
 use crate::authorize::Asking;
-use crate::fixtures::{call, endpoint, entry_at, service};
+use crate::fixtures::{call, endpoint, entry, entry_at, service};
 use crate::review;
 use crate::scene::{Scene, soon};
 use crate::verdicts::Verdicts;
@@ -84,6 +84,66 @@ fn follower(scene: &Scene) -> Follower {
     }
 }
 
+impl Follower {
+    /// These workloads come, and others go.
+    async fn comes(&mut self, put: &[Change], removed: &[&str]) {
+        let put = put.iter().map(|change| {
+            let Change::PutWorkload(workload) = change else {
+                panic!("no workload")
+            };
+            let (name, entry) = encode::workload_entry(workload);
+            Received {
+                name,
+                version: entry.version,
+                body: entry.body,
+            }
+        });
+        let update = Update {
+            nonce: "1".to_owned(),
+            changed: put.collect(),
+            removed: removed.iter().map(|name| (*name).into()).collect(),
+            rejected: Vec::new(),
+            complete: true,
+        };
+        let (in_force, done) = oneshot::channel();
+        let delivery = Delivery {
+            kind: Kind::Address,
+            update,
+            unreadable: Vec::new(),
+            bytes: 0,
+            in_force,
+        };
+        self.take(delivery).await;
+        done.await.unwrap();
+    }
+}
+
+/// A name that goes on leading to an address leads to no pod there, while there is one.
+#[tokio::test]
+async fn a_name_does_not_lead_where_a_pod_has_come_and_does_when_it_has_gone() {
+    let scene = Scene::new([service("api"), entry("e", "api", "api.example.com")]);
+    let mut follower = follower(&scene);
+    let addresses = ["203.0.113.7", "203.0.113.8"].map(|one| one.parse().unwrap());
+    let name = "api.example.com".into();
+    follower.resolved(&Answer {
+        name,
+        addresses: addresses.into(),
+    });
+    let known = |view: &View| {
+        let cluster = view.cluster(&crate::fixtures::name("api"), 80, None);
+        cluster.unwrap().endpoints.known()
+    };
+    assert_eq!(known(&scene.proxy.view()), 2);
+    let pod = endpoint("p", "cart", "203.0.113.7", Health::Healthy);
+    follower.comes(std::slice::from_ref(&pod), &[]).await;
+    assert_eq!(known(&scene.proxy.view()), 1);
+    let Change::PutWorkload(pod) = pod else {
+        panic!("no workload")
+    };
+    follower.comes(&[], &[pod.uid.as_str()]).await;
+    assert_eq!(known(&scene.proxy.view()), 2);
+}
+
 /// A pod has no policy to change, and has what goes to its address as to a host outside judged all the same.
 #[tokio::test]
 async fn a_pod_ends_what_goes_out_of_the_mesh_to_its_address() {
@@ -107,31 +167,8 @@ async fn a_pod_ends_what_goes_out_of_the_mesh_to_its_address() {
         for _ in 0..100 {
             tokio::task::yield_now().await;
         }
-        let Change::PutWorkload(pod) = endpoint("p", "cart", "203.0.113.7", Health::Healthy) else {
-            panic!("no workload")
-        };
-        let (name, entry) = encode::workload_entry(&pod);
-        let update = Update {
-            nonce: "1".to_owned(),
-            changed: vec![Received {
-                name,
-                version: entry.version,
-                body: entry.body,
-            }],
-            removed: Vec::new(),
-            rejected: Vec::new(),
-            complete: true,
-        };
-        let (in_force, done) = oneshot::channel();
-        let delivery = Delivery {
-            kind: Kind::Address,
-            update,
-            unreadable: Vec::new(),
-            bytes: 0,
-            in_force,
-        };
-        follower.take(delivery).await;
-        done.await.unwrap();
+        let pod = endpoint("p", "cart", "203.0.113.7", Health::Healthy);
+        follower.comes(&[pod], &[]).await;
     };
     let (refusal, ()) = tokio::join!(soon(refused), comes);
     assert_eq!(refusal.reason, ambit_decide::Reason::OutsideAddress);

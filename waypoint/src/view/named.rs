@@ -18,6 +18,8 @@ pub(crate) struct Named {
     /// The workloads that it stands for.
     workloads: imbl::OrdSet<WorkloadUid>,
     /// Where it leads, as far as that is known.
+    told: Arc<[IpAddr]>,
+    /// Those of them where a name may lead, as long as the mesh is what it is.
     addresses: Arc<[IpAddr]>,
     /// Whether somebody goes there.
     pub(crate) used: Arc<Use>,
@@ -99,14 +101,30 @@ impl View {
 
     /// A name leads to these addresses from now on, but for those where no name leads.
     pub(crate) fn resolved(&mut self, name: &Arc<str>, addresses: &[IpAddr], now: Instant) {
-        let may = |address: &&IpAddr| forbidden(self, **address).is_none();
-        let addresses: Arc<[IpAddr]> = addresses.iter().filter(may).copied().collect();
+        if let Some(named) = self.named.get_mut(name) {
+            named.told = addresses.into();
+            self.lead(name, now);
+        }
+    }
+
+    /// The mesh has changed: addresses that names lead to may have become its own, or no longer be.
+    pub(crate) fn look_at_names_again(&mut self, now: Instant) {
+        let names: Vec<Arc<str>> = self.named.keys().cloned().collect();
+        for name in names {
+            self.lead(&name, now);
+        }
+    }
+
+    /// Has the endpoints of a name be at those of its addresses where it may lead.
+    fn lead(&mut self, name: &Arc<str>, now: Instant) {
         let Some(named) = self.named.get(name) else {
             return;
         };
-        if named.addresses == addresses {
+        let may = |address: &&IpAddr| forbidden(self, **address).is_none();
+        if named.told.iter().filter(may).eq(named.addresses.iter()) {
             return;
         }
+        let addresses = named.told.iter().filter(may).copied().collect();
         let known = named.workloads.iter();
         let known = known.filter_map(|uid| self.mesh.workload(uid).cloned());
         let known: Vec<Arc<Workload>> = known.collect();
