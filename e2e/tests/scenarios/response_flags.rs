@@ -103,8 +103,16 @@ fn begin(fronted: &Fronted, server: &Scripted, path: &str, times: usize) -> Conn
     let mut connection = fronted.connect(80);
     let get = format!("GET {path} HTTP/1.1\r\nHost: server\r\n\r\n");
     connection.send(get).unwrap();
-    let heard = || server.heard_at(path).len() == times;
-    wait_until("the request to arrive", SOON, heard).unwrap();
+    let heard = || server.heard_at(path).len();
+    let arrived = wait_until("the request to arrive", SOON, || heard() == times);
+    if let Err(error) = arrived {
+        let lines = fronted.waypoint.access_log();
+        panic!(
+            "{path} was heard {} times: {error:#}; {:?}",
+            heard(),
+            lines.last()
+        );
+    }
     connection
 }
 

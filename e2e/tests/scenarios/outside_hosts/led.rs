@@ -86,8 +86,8 @@ fn what_is_bound_to_a_host_holds_however_it_is_come_to() {
         ("other", "/led/other/good", Some(&good), 403),
     ] {
         assert_eq!(ask(pod, path, token).0, status, "{path}");
-        let heard = guarded.seen_at(path).len();
-        assert_eq!(heard, usize::from(status == 200), "{path}");
+        let expected = usize::from(status == 200);
+        assert_eq!(guarded.await_at(path, expected).len(), expected, "{path}");
     }
 
     // What becomes of a copy is nothing to the request.
@@ -119,10 +119,7 @@ fn what_is_bound_to_a_host_holds_however_it_is_come_to() {
         let url = format!("http://open.example.test:9000{path}");
         let (status, body) = scene.get(pod, &[&url]);
         assert_eq!((status, body.as_str()), got, "{path}");
-        assert_eq!(
-            guarded.seen_at(path).len(),
-            usize::from(status == 200),
-            "{path}"
-        );
+        let expected = usize::from(status == 200);
+        assert_eq!(guarded.await_at(path, expected).len(), expected, "{path}");
     }
 }

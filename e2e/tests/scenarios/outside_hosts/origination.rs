@@ -99,7 +99,7 @@ fn the_waypoint_begins_tls_with_hosts_that_show_who_they_are_and_says_nothing_to
             match expected {
                 Ok(server_name) => {
                     assert_eq!((status, body.as_str()), (200, "site 1"), "{url}");
-                    let seen = site.seen_at(&path);
+                    let seen = site.await_at(&path, 1);
                     let [seen] = seen.as_slice() else {
                         panic!("{url}: {seen:?}")
                     };

@@ -9,7 +9,8 @@ use std::time::{Duration, SystemTime};
 
 use ambit_e2e::lab::{Pod, Program};
 use ambit_e2e::programs;
-use ambit_e2e::world::World;
+use ambit_e2e::wait::wait_until;
+use ambit_e2e::world::{SPREAD, World};
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair,
     KeyUsagePurpose,
@@ -187,7 +188,15 @@ impl Site {
         text.lines().filter_map(read).collect()
     }
 
-    /// The same about one path.
+    /// What it has been asked of one path once that is so many times: it writes down what it has answered.
+    pub(super) fn await_at(&self, path: &str, times: usize) -> Vec<Seen> {
+        let come = || self.seen_at(path).len() >= times;
+        let come = wait_until("a request to be written down", SPREAD, come);
+        come.unwrap_or_else(|error| panic!("{error:#}: {path}: {:?}", self.seen()));
+        self.seen_at(path)
+    }
+
+    /// What it has been asked of one path so far.
     pub(super) fn seen_at(&self, path: &str) -> Vec<Seen> {
         let mut seen = self.seen();
         seen.retain(|seen| seen.path == path);

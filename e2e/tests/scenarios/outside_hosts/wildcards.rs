@@ -112,7 +112,7 @@ fn found_by_host_and_by_server_name(scene: &Scene) {
         let url = format!("https://{host}/by-name");
         let (status, body) = scene.get("client", &["--cacert", &roots, &url]);
         assert_eq!((status, &body), (200, &expected), "{url}");
-        let seen = |path| scene.sites[site].seen_at(path).pop().unwrap();
+        let seen = |path| scene.sites[site].await_at(path, 1).pop().unwrap();
         let (plain, passed) = (seen("/by-host"), seen("/by-name"));
         assert_eq!((plain.port, plain.name.as_str()), (80, "-"));
         assert_eq!((passed.port, passed.name.as_str()), (443, host.as_str()));
@@ -126,7 +126,7 @@ fn found_by_host_and_by_server_name(scene: &Scene) {
 fn tls_is_begun_with_the_host_that_is_named(scene: &Scene) {
     let site = &scene.sites[1];
     assert_eq!(scene.status("http://a.tls.test/begun"), 200);
-    let seen = site.seen_at("/begun");
+    let seen = site.await_at("/begun", 1);
     let seen: Vec<_> = seen
         .iter()
         .map(|seen| (seen.port, seen.name.as_str()))

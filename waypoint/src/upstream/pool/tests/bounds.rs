@@ -345,3 +345,39 @@ async fn one_that_has_carried_as_many_as_it_may_keeps_its_place() {
     soon(waits).await.unwrap();
     assert_eq!(connections.load(Ordering::SeqCst), 2);
 }
+
+/// Many wait for a few connections: none waits for ever, and for one endpoint none is made that is not needed.
+#[tokio::test]
+async fn a_crowd_is_served_by_the_connections_there_may_be() {
+    const MOST: u64 = 4;
+    for (version, endpoints) in [
+        (Version::Http1, 1),
+        (Version::Http1, 2),
+        (Version::Http2, 1),
+        (Version::Http2, 2),
+    ] {
+        let endpoint = async || match version {
+            Version::Http1 => http1_endpoint(usize::MAX).await,
+            Version::Http2 => http2_endpoint(4).await,
+        };
+        let served = [endpoint().await, endpoint().await];
+        let pool = pool();
+        let terms = terms(ConnectionPolicy {
+            connections: u32::try_from(MOST).ok(),
+            ..ConnectionPolicy::default()
+        });
+        let asked = (0..300).map(|n| {
+            let to = Arc::clone(&served[n % endpoints].0);
+            let (pool, terms) = (pool.clone(), Arc::clone(&terms));
+            tokio::spawn(async move { exchange_on(&pool, &to, (version, &terms)).await })
+        });
+        for ended in futures_util::future::join_all(asked).await {
+            ended.unwrap();
+        }
+        let made = served[0].1.load(Ordering::SeqCst) as u64;
+        assert!(endpoints == 2 || made <= MOST, "{version:?}: {made}");
+        let counts = terms.flow.pool.counts();
+        assert!(counts.connections <= MOST, "{version:?}");
+        assert_eq!(counts.pending, 0, "{version:?}");
+    }
+}
