@@ -3,10 +3,11 @@
 //! ```text
 //!  request(), published()          poll(), again and again
 //!        |                            1. policies, new and changed ---- until all are acknowledged
-//!        v                            2. routes of services, request
-//!                                        authentications -------------- until all are acknowledged
-//!  a delta server for each type       3. workloads and services ------- until all are acknowledged
-//!                                     4. policies that are gone
+//!        v                            2. request authentications ------ until all are acknowledged
+//!  a delta server for each type       3. what routes may lead to ------- until it is acknowledged
+//!                                     4. routes of services ------------ until all are acknowledged
+//!                                     5. workloads and services ------- until all are acknowledged
+//!                                     6. policies that are gone
 //! ```
 //!
 //! An agent is told of all workloads, services and policies; a waypoint of those in its [`Scope`], of
@@ -17,6 +18,9 @@
 //! A waypoint acts on that nobody of the mesh is at an address, so that each that it asks for is answered by its alias
 //! (as removed) once all who are there have been told of.
 //!
+//! Where routes have changed, workloads and services that come or change are told of first, so that no route leads to
+//! what the waypoint does not know: all but services that it is to front, or ports of these, which it has not heard of, and what is gone.
+//!
 //! Invariants: a workload never reaches an agent before a policy that it lists, and a policy
 //! leaves it only after every workload that listed it has changed; a service, or a new port of it,
 //! reaches a waypoint after its routes and the request authentications that it names. A client that does not ask for
@@ -26,7 +30,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use ambit_model::Mesh;
+use ambit_model::{Mesh, ServiceName};
 use ambit_wire::delta::{
     ADDRESS_TYPE, AUTHENTICATION_TYPE, AUTHORIZATION_TYPE, CREDENTIAL_TYPE, Catalog, Entry,
     Outcome, ROUTES_TYPE, Server, TELEMETRY_TYPE,
@@ -104,6 +108,10 @@ pub(crate) struct Subscription {
     scope: Option<Scope>,
     /// Policies that are gone but that the client is not told about yet.
     lingering: HashMap<Arc<str>, Entry>,
+    /// Ports of the services that a waypoint fronts, as it has been told.
+    fronted: HashMap<Arc<str>, Vec<u16>>,
+    /// What routes of publications up to this one lead to has been told.
+    led_through: u64,
     /// Number of the newest publication taken in.
     seen: u64,
 }
@@ -213,6 +221,8 @@ impl Subscription {
             credentials: Server::new(CREDENTIAL_TYPE, now.sequence),
             scope,
             lingering: HashMap::new(),
+            fronted: HashMap::new(),
+            led_through: 0,
             seen: now.sequence,
         }
     }
@@ -259,6 +269,7 @@ impl Subscription {
         let Some(changes) = now.since(self.seen) else {
             if let Some(scope) = &mut self.scope {
                 drop(scope.refresh(&now.mesh, time));
+                self.fronted.retain(|name, _| scope.has_routes(name));
             }
             self.resync(now);
             return;
@@ -302,6 +313,7 @@ impl Subscription {
     pub(crate) fn look_at_scope(&mut self, now: &Publication, time: Instant) {
         let Some(scope) = &mut self.scope else { return };
         let moved = scope.refresh(&now.mesh, time);
+        self.fronted.retain(|name, _| scope.has_routes(name));
         let sights = Sights::new(now, self.scope.as_ref(), &self.lingering);
         self.addresses
             .changed(now.sequence, &moved.addresses, &sights.addresses);
@@ -343,16 +355,26 @@ impl Subscription {
         if !is_settled(&self.policies, self.seen) {
             return None;
         }
-        if let Some(response) = self.routes.poll(&sights.routes) {
-            return Some((Kind::Routes, response));
-        }
         if let Some(response) = self.authentications.poll(&sights.authentications) {
             return Some((Kind::Authentication, response));
         }
-        if !is_settled(&self.routes, self.seen) || !is_settled(&self.authentications, self.seen) {
+        if !is_settled(&self.authentications, self.seen) {
+            return None;
+        }
+        match self.before_routes(now) {
+            Before::Send(response) => return Some((Kind::Address, response)),
+            Before::Wait => return None,
+            Before::Nothing => {}
+        }
+        let sights = Sights::new(now, self.scope.as_ref(), &self.lingering);
+        if let Some(response) = self.routes.poll(&sights.routes) {
+            return Some((Kind::Routes, response));
+        }
+        if !is_settled(&self.routes, self.seen) {
             return None;
         }
         if let Some(response) = self.addresses.poll(&sights.addresses) {
+            self.note_fronted(&response, now);
             return Some((Kind::Address, response));
         }
         if !is_settled(&self.addresses, self.seen) {
@@ -367,6 +389,54 @@ impl Subscription {
         self.policies
             .poll(&sights.policies)
             .map(|response| (Kind::Policy, response))
+    }
+
+    /// What has to be told before routes that wait: what they may lead to. What changes while that is under way is not
+    /// waited for, or routes might wait for ever.
+    fn before_routes(&mut self, now: &Publication) -> Before {
+        let Some(since) = self.routes.waits_since() else {
+            return Before::Nothing;
+        };
+        if self.addresses.awaits_answer() {
+            return Before::Wait;
+        }
+        let Some(scope) = self.scope.as_ref().filter(|_| self.led_through < since) else {
+            return Before::Nothing;
+        };
+        let sights = Sights::new(now, Some(scope), &self.lingering);
+        let fronted = &self.fronted;
+        let is_early = |name: &Arc<str>| {
+            let is_there = sights.addresses.get(name).is_some();
+            is_there
+                && ports_fronted(scope, name, now).is_none_or(|ports| {
+                    let told = fronted.get(name);
+                    told.is_some_and(|told| ports.iter().all(|port| told.contains(port)))
+                })
+        };
+        let response = self.addresses.poll_some(&sights.addresses, is_early);
+        if !self.addresses.waits_for(is_early) {
+            self.led_through = self.seen;
+        }
+        match response {
+            Some(response) => {
+                self.note_fronted(&response, now);
+                Before::Send(response)
+            }
+            None => Before::Nothing,
+        }
+    }
+
+    /// Keeps which ports of services that it fronts a waypoint is told of.
+    fn note_fronted(&mut self, told: &DeltaDiscoveryResponse, now: &Publication) {
+        let Some(scope) = &self.scope else { return };
+        for resource in &told.resources {
+            if let Some(ports) = ports_fronted(scope, &resource.name, now) {
+                self.fronted.insert(resource.name.as_str().into(), ports);
+            }
+        }
+        for name in &told.removed_resources {
+            self.fronted.remove(name.as_str());
+        }
     }
 
     /// The client has answered every change up to this number. A client that has not asked for
@@ -393,6 +463,21 @@ impl Subscription {
             }
         }
     }
+}
+
+/// What has to happen before routes may be told.
+enum Before {
+    Send(DeltaDiscoveryResponse),
+    /// What is under way is answered first.
+    Wait,
+    Nothing,
+}
+
+/// The ports of a service that a waypoint fronts; `None` if it is not such.
+fn ports_fronted(scope: &Scope, name: &str, now: &Publication) -> Option<Vec<u16>> {
+    let service = ServiceName::parse(name).filter(|_| scope.has_routes(name))?;
+    let ports = &now.mesh.service(&service)?.ports;
+    Some(ports.iter().map(|port| port.service_port).collect())
 }
 
 /// True if nothing waits and nothing is under way.

@@ -4,6 +4,7 @@ mod changes;
 mod faults;
 mod many;
 mod matches;
+mod moves;
 mod places;
 mod streams;
 mod ways;

@@ -13,7 +13,7 @@ pub(in crate::serve) fn name(service: &str) -> ServiceName {
     ServiceName::new("shop", format!("{service}.shop.svc.cluster.local"))
 }
 
-fn service(short: &str, waypoint: Option<&str>) -> Change {
+pub(in crate::serve) fn service(short: &str, waypoint: Option<&str>) -> Change {
     Change::PutService(Arc::new(Service {
         name: name(short),
         short_name: short.into(),
@@ -66,7 +66,7 @@ pub(in crate::serve) fn endpoint(pod: &str, service: &str, address: &str) -> Cha
 }
 
 /// Routes of a service that lead to another.
-fn routes(of: &str, to: &str) -> Change {
+pub(in crate::serve) fn routes(of: &str, to: &str) -> Change {
     let target = BackendTarget::Service {
         name: name(to),
         port: 80,

@@ -675,3 +675,5 @@ fn credentials_go_to_waypoints_of_their_own_namespace_and_to_nobody_else() {
         assert_eq!(take(&mut line, response), expected);
     }
 }
+
+mod leading;

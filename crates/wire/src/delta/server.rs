@@ -229,6 +229,40 @@ impl Server {
         Some(response)
     }
 
+    /// The next response, with those of the names that wait of which this is true, if there are some and none is under
+    /// way. A client that waits for a first answer gets all of it by [`Server::poll`].
+    pub fn poll_some(
+        &mut self,
+        catalog: &impl Catalog,
+        is_such: impl Fn(&Arc<str>) -> bool,
+    ) -> Option<DeltaDiscoveryResponse> {
+        if self.under_way.is_some() || !self.started || self.owes_answer {
+            return None;
+        }
+        let such = self.waiting.take(is_such);
+        let others = std::mem::replace(&mut self.waiting, such);
+        let unknown = std::mem::take(&mut self.unknown);
+        let response = self.poll(catalog);
+        self.unknown = unknown;
+        self.waiting.put_back(others);
+        response.map(|mut response| {
+            if self.chunks && self.waiting.oldest().is_some() {
+                MORE.clone_into(&mut response.system_version_info);
+            }
+            response
+        })
+    }
+
+    /// The change that waits longest to be told.
+    pub fn waits_since(&self) -> Option<u64> {
+        self.waiting.oldest()
+    }
+
+    /// Whether names wait of which this is true.
+    pub fn waits_for(&self, is_such: impl Fn(&Arc<str>) -> bool) -> bool {
+        self.waiting.names().any(is_such)
+    }
+
     /// Every change up to this number, and the state at the time of the subscription, has been
     /// answered by the client.
     pub fn acked_through(&self) -> u64 {

@@ -384,3 +384,35 @@ fn an_edit_that_is_refused_is_followed_by_the_whole_and_that_by_nothing() {
         server.request(ack(&response), &shelf);
     }
 }
+
+#[test]
+fn some_of_what_waits_is_told_before_the_rest() {
+    let mut shelf = shelf(&[("a", "1"), ("b", "1")]);
+    let mut server = Server::new("t", 1);
+    server.request(first(&[]), &shelf);
+    let is_b = |name: &Arc<str>| &**name == "b";
+    assert_eq!(
+        server.poll_some(&shelf, is_b),
+        None,
+        "the first answer is whole"
+    );
+    let response = server.poll(&shelf).unwrap();
+    server.request(ack(&response), &shelf);
+    for (sequence, name) in [(2, "a"), (3, "b"), (4, "c")] {
+        let name = shelf.put(name, "2");
+        server.changed(sequence, [&name], &shelf);
+    }
+    assert_eq!(server.waits_since(), Some(2));
+    let response = server.poll_some(&shelf, is_b).unwrap();
+    let names: Vec<_> = response.resources.iter().map(|r| &*r.name).collect();
+    assert_eq!(names, ["b"]);
+    assert_eq!(server.poll_some(&shelf, is_b), None, "it is under way");
+    server.request(ack(&response), &shelf);
+    assert!(!server.waits_for(is_b) && server.acked_through() == 1);
+    assert_eq!(server.poll_some(&shelf, is_b), None);
+    let response = server.poll(&shelf).unwrap();
+    let names: Vec<_> = response.resources.iter().map(|r| &*r.name).collect();
+    assert_eq!(names, ["a", "c"]);
+    server.request(ack(&response), &shelf);
+    assert_eq!(server.acked_through(), 4);
+}

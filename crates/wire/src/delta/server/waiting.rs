@@ -25,6 +25,40 @@ impl Waiting {
         Some((sequence, name))
     }
 
+    /// Takes all of which this is true, in their order.
+    pub(super) fn take(&mut self, is_such: impl Fn(&Arc<str>) -> bool) -> Self {
+        let all = std::mem::take(self);
+        let mut taken = Self::default();
+        for (sequence, name) in all.queue {
+            let to = if is_such(&name) {
+                &mut taken
+            } else {
+                &mut *self
+            };
+            to.push(sequence, name);
+        }
+        taken
+    }
+
+    /// Puts back what was taken and is not told yet: before what waits, if it is older.
+    pub(super) fn put_back(&mut self, taken: Self) {
+        let mut all: Vec<_> = taken
+            .queue
+            .into_iter()
+            .chain(self.queue.drain(..))
+            .collect();
+        all.sort_by_key(|(sequence, _)| *sequence);
+        self.names.clear();
+        for (sequence, name) in all {
+            self.push(sequence, name);
+        }
+    }
+
+    /// All names.
+    pub(super) fn names(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.queue.iter().map(|(_, name)| name)
+    }
+
     /// The change that waits longest.
     pub(super) fn oldest(&self) -> Option<u64> {
         self.queue.front().map(|(sequence, _)| *sequence)
