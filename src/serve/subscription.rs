@@ -19,18 +19,20 @@
 //! (as removed) once all who are there have been told of.
 //!
 //! Where routes have changed, workloads and services that come or change are told of first, so that no route leads to
-//! what the waypoint does not know: all but services that it is to front, or ports of these, which it has not heard of, and what is gone.
+//! what the waypoint does not know: all but services that it is to front, or ports of these, which it has not heard of, and what is gone (`leading.rs`).
 //!
 //! Invariants: a workload never reaches an agent before a policy that it lists, and a policy
 //! leaves it only after every workload that listed it has changed; a service, or a new port of it,
 //! reaches a waypoint after its routes and the request authentications that it names. A client that does not ask for
 //! one of the types is not waited for on that type.
 
+mod leading;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use ambit_model::{Mesh, ServiceName};
+use ambit_model::Mesh;
 use ambit_wire::delta::{
     ADDRESS_TYPE, AUTHENTICATION_TYPE, AUTHORIZATION_TYPE, CREDENTIAL_TYPE, Catalog, Entry,
     Outcome, ROUTES_TYPE, Server, TELEMETRY_TYPE,
@@ -38,6 +40,7 @@ use ambit_wire::delta::{
 use ambit_wire::discovery::{DeltaDiscoveryRequest, DeltaDiscoveryResponse};
 use ambit_wire::encode::routes_edit;
 
+use self::leading::Leading;
 use super::publication::{Publication, Shelf};
 use super::scope::{Scope, named_by};
 
@@ -108,8 +111,8 @@ pub(crate) struct Subscription {
     scope: Option<Scope>,
     /// Policies that are gone but that the client is not told about yet.
     lingering: HashMap<Arc<str>, Entry>,
-    /// Ports of the services that a waypoint fronts, as it has been told.
-    fronted: HashMap<Arc<str>, Vec<u16>>,
+    /// What a waypoint has been told of services.
+    leading: Leading,
     /// What routes of publications up to this one lead to has been told.
     led_through: u64,
     /// Number of the newest publication taken in.
@@ -221,7 +224,7 @@ impl Subscription {
             credentials: Server::new(CREDENTIAL_TYPE, now.sequence),
             scope,
             lingering: HashMap::new(),
-            fronted: HashMap::new(),
+            leading: Leading::default(),
             led_through: 0,
             seen: now.sequence,
         }
@@ -269,7 +272,7 @@ impl Subscription {
         let Some(changes) = now.since(self.seen) else {
             if let Some(scope) = &mut self.scope {
                 drop(scope.refresh(&now.mesh, time));
-                self.fronted.retain(|name, _| scope.has_routes(name));
+                self.leading.look_at(scope);
             }
             self.resync(now);
             return;
@@ -313,7 +316,7 @@ impl Subscription {
     pub(crate) fn look_at_scope(&mut self, now: &Publication, time: Instant) {
         let Some(scope) = &mut self.scope else { return };
         let moved = scope.refresh(&now.mesh, time);
-        self.fronted.retain(|name, _| scope.has_routes(name));
+        self.leading.look_at(scope);
         let sights = Sights::new(now, self.scope.as_ref(), &self.lingering);
         self.addresses
             .changed(now.sequence, &moved.addresses, &sights.addresses);
@@ -374,7 +377,9 @@ impl Subscription {
             return None;
         }
         if let Some(response) = self.addresses.poll(&sights.addresses) {
-            self.note_fronted(&response, now);
+            if let Some(scope) = &self.scope {
+                self.leading.note(&response, scope, now);
+            }
             return Some((Kind::Address, response));
         }
         if !is_settled(&self.addresses, self.seen) {
@@ -404,14 +409,10 @@ impl Subscription {
             return Before::Nothing;
         };
         let sights = Sights::new(now, Some(scope), &self.lingering);
-        let fronted = &self.fronted;
+        let leading = &self.leading;
         let is_early = |name: &Arc<str>| {
             let is_there = sights.addresses.get(name).is_some();
-            is_there
-                && ports_fronted(scope, name, now).is_none_or(|ports| {
-                    let told = fronted.get(name);
-                    told.is_some_and(|told| ports.iter().all(|port| told.contains(port)))
-                })
+            is_there && leading.is_early(name, scope, now)
         };
         let response = self.addresses.poll_some(&sights.addresses, is_early);
         if !self.addresses.waits_for(is_early) {
@@ -419,23 +420,10 @@ impl Subscription {
         }
         match response {
             Some(response) => {
-                self.note_fronted(&response, now);
+                self.leading.note(&response, scope, now);
                 Before::Send(response)
             }
             None => Before::Nothing,
-        }
-    }
-
-    /// Keeps which ports of services that it fronts a waypoint is told of.
-    fn note_fronted(&mut self, told: &DeltaDiscoveryResponse, now: &Publication) {
-        let Some(scope) = &self.scope else { return };
-        for resource in &told.resources {
-            if let Some(ports) = ports_fronted(scope, &resource.name, now) {
-                self.fronted.insert(resource.name.as_str().into(), ports);
-            }
-        }
-        for name in &told.removed_resources {
-            self.fronted.remove(name.as_str());
         }
     }
 
@@ -471,13 +459,6 @@ enum Before {
     /// What is under way is answered first.
     Wait,
     Nothing,
-}
-
-/// The ports of a service that a waypoint fronts; `None` if it is not such.
-fn ports_fronted(scope: &Scope, name: &str, now: &Publication) -> Option<Vec<u16>> {
-    let service = ServiceName::parse(name).filter(|_| scope.has_routes(name))?;
-    let ports = &now.mesh.service(&service)?.ports;
-    Some(ports.iter().map(|port| port.service_port).collect())
 }
 
 /// True if nothing waits and nothing is under way.

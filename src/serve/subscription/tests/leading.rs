@@ -1,6 +1,6 @@
 //! What routes lead to is told of before them, and goes after them.
 
-use ambit_model::{AppProtocol, ServicePort};
+use ambit_model::{AppProtocol, ServicePort, ServiceTraffic, Subset};
 
 use super::*;
 use crate::serve::scope::tests::{routes as leading, service};
@@ -56,6 +56,18 @@ fn widened(change: Change) -> Change {
         app_protocol: AppProtocol::Http11,
     };
     changed(change, |service| service.ports.push(port))
+}
+
+/// The service, with these subsets.
+fn split(change: Change, subsets: &[&str]) -> Change {
+    let subsets = subsets
+        .iter()
+        .map(|name| ((*name).into(), Subset::default()));
+    let traffic = ServiceTraffic {
+        subsets: subsets.collect(),
+        ..ServiceTraffic::default()
+    };
+    changed(change, |service| service.traffic = Some(Arc::new(traffic)))
 }
 
 const WEB: &str = "shop/web.shop.svc.cluster.local";
@@ -148,4 +160,36 @@ fn what_a_waypoint_fronts_has_its_routes_before_it_is_known_and_what_it_knows_ch
         words("wds", &[two], &[]),
     ];
     assert_eq!(sorted(&told.line.exchange()), expected);
+}
+
+#[test]
+fn a_subset_comes_before_the_routes_that_name_it_and_goes_after_them() {
+    let two = "shop/two.shop.svc.cluster.local";
+    let mut told = Told::beside_others();
+    told.publish_all([leading("web", "two")]);
+    told.line.exchange();
+    // Whatever it says, it is a route that has changed.
+    let mut port = 1000;
+    for (subsets, comes_first) in [
+        (&["a"][..], true),
+        (&["a", "b"], true),
+        (&["c", "b"], true),
+        (&["c"], false),
+        (&[], false),
+    ] {
+        let Change::PutRoutes(routes) = leading("web", "two") else {
+            panic!("no routes")
+        };
+        let mut routes = ServiceRoutes::clone(&routes);
+        port += 1;
+        let of_port = routes.ports[&80].clone();
+        routes.ports.insert(port, of_port);
+        let service = split(service("two", None), subsets);
+        told.publish_all([service, Change::PutRoutes(Arc::new(routes))]);
+        let mut expected = [words("wds", &[two], &[]), words("routes", &[WEB], &[])];
+        if !comes_first {
+            expected.reverse();
+        }
+        assert_eq!(sorted(&told.line.exchange()), expected, "{subsets:?}");
+    }
 }

@@ -1,0 +1,86 @@
+//! What a waypoint is told before routes that have changed, and what only after them.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use ambit_model::{Service, ServiceName};
+use ambit_wire::discovery::DeltaDiscoveryResponse;
+
+use crate::serve::publication::Publication;
+use crate::serve::scope::Scope;
+
+/// What a waypoint has been told of services, as far as that decides.
+#[derive(Debug, Default)]
+pub(super) struct Leading(HashMap<Arc<str>, Told>);
+
+#[derive(Debug)]
+struct Told {
+    /// Its ports, if the waypoint fronts it.
+    fronted: Option<Vec<u16>>,
+    subsets: BTreeSet<Arc<str>>,
+}
+
+impl Told {
+    fn of(service: &Service, is_fronted: bool) -> Self {
+        let ports = service.ports.iter().map(|port| port.service_port);
+        let subsets = service.traffic.iter().flat_map(|it| it.subsets.keys());
+        Self {
+            fronted: is_fronted.then(|| ports.collect()),
+            subsets: subsets.cloned().collect(),
+        }
+    }
+
+    /// Whether nothing is to be served without its routes: no port is new.
+    fn knows_ports_of(&self, new: &Self) -> bool {
+        let Some(ports) = &new.fronted else {
+            return true;
+        };
+        let known = self.fronted.as_ref();
+        known.is_some_and(|known| ports.iter().all(|port| known.contains(port)))
+    }
+
+    /// Whether routes of before may miss a subset, and none of those to come needs a new one.
+    fn only_loses(&self, new: &Self) -> bool {
+        self.subsets.len() > new.subsets.len() && self.subsets.is_superset(&new.subsets)
+    }
+}
+
+/// A service, by the name of its resource.
+fn told(name: &str, scope: &Scope, now: &Publication) -> Option<Told> {
+    let service = now.mesh.service(&ServiceName::parse(name)?)?;
+    Some(Told::of(service, scope.has_routes(name)))
+}
+
+impl Leading {
+    /// Whether a workload or service that is there is told of before routes.
+    pub(super) fn is_early(&self, name: &Arc<str>, scope: &Scope, now: &Publication) -> bool {
+        let Some(new) = told(name, scope, now) else {
+            return true;
+        };
+        match self.0.get(name) {
+            Some(known) => known.knows_ports_of(&new) && !known.only_loses(&new),
+            None => new.fronted.is_none(),
+        }
+    }
+
+    /// Keeps what is told.
+    pub(super) fn note(&mut self, sent: &DeltaDiscoveryResponse, scope: &Scope, now: &Publication) {
+        for resource in &sent.resources {
+            if let Some(told) = told(&resource.name, scope, now) {
+                self.0.insert(resource.name.as_str().into(), told);
+            }
+        }
+        for name in &sent.removed_resources {
+            self.0.remove(name.as_str());
+        }
+    }
+
+    /// What is no longer fronted has no routes there either.
+    pub(super) fn look_at(&mut self, scope: &Scope) {
+        for (name, told) in &mut self.0 {
+            if !scope.has_routes(name) {
+                told.fronted = None;
+            }
+        }
+    }
+}
