@@ -4,7 +4,8 @@
 //!    names, who called is noted; the path gets its normal form; [`hops`]: a request that goes in circles ends; [`authenticate`]: whose tokens it has; [`judge`]:
 //!    by the policies that are bound to what was asked for
 //! 2. [`find_rule`]: which rule of the service's routes it meets
-//! 3. [`cors`], [`suffer`]: errors that the rule makes on purpose. Each of them may answer by itself
+//! 3. [`cors`], [`suffer`]: errors that the rule makes on purpose. Each of them may answer by itself. Who has waited is
+//!    judged anew ([`judge_again`])
 //! 4. [`choose`]: a backend by weight or [`session`], unless the rule answers by itself; what the backend
 //!    changes of headers, so that the rule has the last word; [`before`]: the rule's filters, then the backend's
 //!    others. Each of them may answer by itself
@@ -191,6 +192,22 @@ fn judge(proxy: &Proxy, view: &View, asking: &Asking<'_>) -> Result<(), Fault> {
     Ok(())
 }
 
+/// The same of a request that was judged before and has waited since, by what holds now. What decides nothing has
+/// been told.
+fn judge_again(
+    (before, now): (&View, &View),
+    call: &Call,
+    head: &mut Parts,
+    tokens: Tokens,
+) -> Result<Tokens, Fault> {
+    let tokens = authenticate::again((before, now), call, head, tokens)?;
+    let admission = Asking::request(call, head, Some(&tokens)).before_routing(now);
+    match admission {
+        Ok(_told) => Ok(tokens),
+        Err(refusal) => Err(Fault::of(&refusal)),
+    }
+}
+
 /// Steps 2 to 4. What is sent by a route that is the client's own is looked at last.
 async fn route(
     on: (&Proxy, &Arc<View>),
@@ -223,7 +240,7 @@ fn distrust(proxy: &Proxy, call: &Call, head: &Parts, routed: &Routed) -> Result
 async fn routed(
     (proxy, view): (&Proxy, &Arc<View>),
     call: &Call,
-    (head, tokens): (&mut Parts, Tokens),
+    (head, mut tokens): (&mut Parts, Tokens),
     record: &mut Record,
 ) -> Result<Onward, Fault> {
     let unruled = |tokens| Routed {
@@ -257,9 +274,17 @@ async fn routed(
         // Of a client that leaves meanwhile this is what there is to tell.
         record.sends_head(head);
         waited = Box::pin(suffer(faults, &rule, record)).await?;
-        // Endpoints may have come and gone meanwhile, and memory too.
-        view = proxy.view();
+        // Endpoints may have come and gone meanwhile, and memory too, and what is bound to what was asked for.
+        let before = std::mem::replace(&mut view, proxy.view());
         proxy.pressure.check().map_err(|full| Fault::of(&full))?;
+        if !Arc::ptr_eq(&before, &view) {
+            let judged = judge_again((&before, &view), call, head, tokens);
+            tokens = judged.inspect_err(|fault| {
+                if fault.is_denied() {
+                    would_go_to(&rule, record);
+                }
+            })?;
+        }
     }
     let goes_on = head.headers.contains_key(UPGRADE);
     let is_judged = !view.policies.is_empty() || goes_on;

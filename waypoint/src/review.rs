@@ -3,7 +3,8 @@
 //! A connection that is passed on is judged again by the workload it goes to, and ended where tokens are judged
 //! from now on: it shows none. One of HTTP is ended
 //! when none of the endpoints that its requests may lead to may be called any more, with the requests
-//! that are still open on it; where some may, it goes on, and each new request is judged by itself.
+//! that are still open on it; where some may, or a rule answers without any, it goes on, and each new request is
+//! judged by itself.
 //! One that went on with another protocol is judged again as the request that it began with.
 //!
 //! Either of these that goes to an address outside of the mesh is ended when somebody of the mesh turns out to be
@@ -13,6 +14,7 @@ use std::net::SocketAddr;
 
 use ambit_decide::{Reason, Refusal};
 use ambit_model::{BackendTarget, ServiceName, Workload};
+use ambit_route::Rule;
 use tokio::sync::watch;
 
 use crate::authorize::Asking;
@@ -151,8 +153,8 @@ pub(crate) fn all_refused(proxy: &Proxy, call: &Call) -> impl Future<Output = Re
     refused_by_policy(changes, judge)
 }
 
-/// Wherever its requests may lead, the first endpoint that is allowed decides; where there is none,
-/// nothing is refused.
+/// Wherever its requests may lead, the first endpoint that is allowed decides; where there is none, or a rule
+/// needs none, nothing is refused.
 fn judge_all(view: &View, call: &Call) -> Result<(), Refusal> {
     let asking = &Asking::any_request(call);
     asking.before_routing(view)?;
@@ -167,12 +169,19 @@ fn judge_all(view: &View, call: &Call) -> Result<(), Refusal> {
     let Some(Routes::Http(compiled)) = routes.as_deref() else {
         return judge_service(view, asking, &service.name, port.service_port).unwrap_or(Ok(()));
     };
+    let answers = |rule: &Rule| rule.answers() && rule.broken.is_none();
+    if compiled.rules().any(answers) {
+        return Ok(());
+    }
     let backends = compiled.rules().flat_map(|rule| &rule.backends);
     let mut judged = Ok(());
     for backend in backends {
         let BackendTarget::Service { name, port, .. } = &backend.target else {
             continue;
         };
+        if backend.filters.redirect.is_some() {
+            return Ok(());
+        }
         match judge_service(view, asking, name, *port) {
             Some(Ok(())) => return Ok(()),
             Some(refused) => judged = refused,

@@ -5,6 +5,9 @@
 //! `<=`, `>`, `>=`; `&&`, `||`, `!`, parentheses; `in` a list; `startsWith`, `endsWith`, `contains`;
 //! `a ? b : c`, `has(x)`, `string(x)`, and `+` between texts. As in CEL, what is asked of an attribute that is not there is neither true nor false: it makes what it is
 //! part of so, but for `false && …` and `true || …`. A line is written if the whole is true.
+//!
+//! Of a text that is put together no more is made than [`LONGEST_JOIN`]: who writes an expression is not who has
+//! the memory, and what clients send is as long as it may be. A longer one is as if it were not there.
 
 mod kind;
 mod read;
@@ -19,6 +22,9 @@ use crate::needs::Needs;
 
 pub use read::FilterError;
 pub use tag::Tag;
+
+/// Longest text that is put together to be compared, in bytes.
+const LONGEST_JOIN: usize = 4096;
 
 /// An expression, read.
 #[derive(Clone, Debug, PartialEq)]
@@ -205,11 +211,51 @@ impl Expression {
             Self::Join(parts) => {
                 let mut all = String::new();
                 for part in parts {
-                    all.push_str(&part.value(entry)?.into_text());
+                    let part = part.value(entry)?.into_text();
+                    if all.len() + part.len() > LONGEST_JOIN {
+                        return None;
+                    }
+                    all.push_str(&part);
                 }
                 Some(Value::Text(all.into()))
             }
         }
+    }
+
+    /// The beginning of what it comes to as a text: so many bytes, and what belongs to the last character of
+    /// these. No more is put together.
+    fn beginning<'e>(
+        &'e self,
+        entry: &'e (impl Entry + ?Sized),
+        most: usize,
+    ) -> Option<Cow<'e, str>> {
+        Some(match self {
+            Self::AsText(of) => of.beginning(entry, most)?,
+            Self::Choice(of) => {
+                let [first, one, other] = &**of;
+                let chosen = if first.truth(entry)? { one } else { other };
+                chosen.beginning(entry, most)?
+            }
+            Self::Join(parts) => {
+                let mut all = String::new();
+                for part in parts {
+                    // Also of what is cut off it is asked whether it is there.
+                    all.push_str(&part.beginning(entry, most.saturating_sub(all.len()))?);
+                }
+                all.into()
+            }
+            _ => {
+                let text = self.value(entry)?.into_text();
+                let end = text.ceil_char_boundary(most);
+                match text {
+                    Cow::Borrowed(text) => text.get(..end).unwrap_or(text).into(),
+                    Cow::Owned(mut text) => {
+                        text.truncate(end);
+                        text.into()
+                    }
+                }
+            }
+        })
     }
 
     fn truth(&self, entry: &(impl Entry + ?Sized)) -> Option<bool> {

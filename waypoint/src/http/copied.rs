@@ -2,8 +2,8 @@
 //! behind, it breaks off.
 
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -12,6 +12,7 @@ use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use tokio::sync::mpsc;
 
 use super::body::{BodyError, Watch};
+use super::replay::Came;
 
 /// Pieces of a body that may wait for the reader of a copy.
 const PIECES: usize = 256;
@@ -29,7 +30,27 @@ enum Piece {
 #[derive(Debug)]
 struct Feed {
     pieces: mpsc::Sender<Piece>,
-    waiting: Arc<AtomicUsize>,
+    way: Arc<Way>,
+}
+
+/// How it stands with a copy.
+#[derive(Debug, Default)]
+struct Way {
+    /// Bytes that wait for its reader.
+    waiting: AtomicUsize,
+    /// Set when there is no more to read.
+    came: OnceLock<Came>,
+}
+
+/// How far a copy has been read, for who has it no more.
+#[derive(Debug)]
+pub(crate) struct Progress(Arc<Way>);
+
+impl Progress {
+    /// How far it has been read.
+    pub(crate) fn came(&self) -> Came {
+        self.0.came.get().copied().unwrap_or(Came::Partly)
+    }
 }
 
 /// Looks at a body and feeds its copies.
@@ -40,23 +61,36 @@ pub(crate) struct Copier(Vec<Feed>);
 #[derive(Debug)]
 pub(crate) struct Copied {
     pieces: mpsc::Receiver<Piece>,
-    waiting: Arc<AtomicUsize>,
+    way: Arc<Way>,
+    /// What is still to be read.
     size: SizeHint,
     ended: bool,
+}
+
+impl Copied {
+    /// How far it has been read, from now on.
+    pub(crate) fn progress(&self) -> Progress {
+        Progress(Arc::clone(&self.way))
+    }
+
+    /// There is no more to read. What comes first holds.
+    fn is(&self, came: Came) {
+        self.way.came.set(came).ok();
+    }
 }
 
 impl Copier {
     /// One more copy of a body of this size.
     pub(crate) fn copy(&mut self, size: SizeHint) -> Copied {
         let (sender, receiver) = mpsc::channel(PIECES);
-        let waiting = Arc::<AtomicUsize>::default();
+        let way = Arc::<Way>::default();
         self.0.push(Feed {
             pieces: sender,
-            waiting: Arc::clone(&waiting),
+            way: Arc::clone(&way),
         });
         Copied {
             pieces: receiver,
-            waiting,
+            way,
             size,
             ended: false,
         }
@@ -71,7 +105,7 @@ impl Copier {
 impl Watch for Copier {
     fn data(&mut self, bytes: &Bytes) {
         self.0.retain(|feed| {
-            let waiting = feed.waiting.fetch_add(bytes.len(), Ordering::Relaxed);
+            let waiting = feed.way.waiting.fetch_add(bytes.len(), Ordering::Relaxed);
             waiting < BYTES && feed.pieces.try_send(Piece::Data(bytes.clone())).is_ok()
         });
     }
@@ -103,15 +137,26 @@ impl HttpBody for Copied {
         }
         Poll::Ready(match ready!(this.pieces.poll_recv(cx)) {
             Some(Piece::Data(bytes)) => {
-                this.waiting.fetch_sub(bytes.len(), Ordering::Relaxed);
+                this.way.waiting.fetch_sub(bytes.len(), Ordering::Relaxed);
+                let read = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+                let left = this.size.exact().map(|left| left.saturating_sub(read));
+                this.size = left.map_or(this.size, SizeHint::with_exact);
+                // Who knows how many bytes there are may not ask for the end.
+                if left == Some(0) {
+                    this.is(Came::Whole);
+                }
                 Some(Ok(Frame::data(bytes)))
             }
             Some(Piece::Trailers(trailers)) => Some(Ok(Frame::trailers(trailers))),
             Some(Piece::End) => {
                 this.ended = true;
+                this.is(Came::Whole);
                 None
             }
-            None => Some(Err(BodyError::Abandoned)),
+            None => {
+                this.is(Came::Broken);
+                Some(Err(BodyError::Abandoned))
+            }
         })
     }
 

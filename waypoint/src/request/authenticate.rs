@@ -4,7 +4,8 @@
 //! Twice, both times on the request as the client sent it:
 //!
 //! - by those of what was asked for ([`of_asked`]), before it is routed. What that changes of the request is
-//!   what filters and routes see: headers that are made of claims are there, tokens may be gone.
+//!   what filters and routes see: headers that are made of claims are there, tokens may be gone. Once more where a
+//!   fault has let it wait and others judge by then ([`again`]).
 //! - by those of the service that a route has led to, if another one was asked for, and of the workload that was
 //!   chosen ([`Going::at_endpoint`]), for each try. What that changes is seen by that workload only.
 //!
@@ -171,6 +172,28 @@ pub(super) fn of_asked(view: &View, call: &Call, head: &mut Parts) -> Result<Tok
     let changed = passed.apply(head);
     changed.map_err(|error| not_removed(&error))?;
     Ok(tokens)
+}
+
+/// The same of a request that was judged before and has waited since: once more, if by others than then.
+pub(super) fn again(
+    (before, now): (&View, &View),
+    call: &Call,
+    head: &mut Parts,
+    tokens: Tokens,
+) -> Result<Tokens, Fault> {
+    let is_same = match (asked(before, call), asked(now, call)) {
+        (None, None) => true,
+        (Some(before), Some(now)) => Arc::ptr_eq(before, now),
+        _ => false,
+    };
+    if is_same {
+        return Ok(tokens);
+    }
+    // Where it was judged, and has met a rule, it is kept as it came.
+    if let Some(original) = tokens.original.as_deref() {
+        head.clone_from(original);
+    }
+    of_asked(now, call, head)
 }
 
 /// A request, or a copy of one, on its way to an endpoint.

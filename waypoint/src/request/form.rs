@@ -117,3 +117,6 @@ fn absolute_form(uri: &Uri, host: Option<&HeaderValue>, on: &Scheme) -> Uri {
     });
     whole.unwrap_or_else(|| origin_form(uri))
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,6 +3,7 @@ use ambit_route::{Compiled, Patterns};
 
 use super::*;
 
+mod copies;
 mod outside;
 mod own_routes;
 mod timed;

@@ -6,8 +6,9 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use ambit_model::{
-    AppProtocol, Change, Health, HttpRule, JwtRule, NetworkAddress, PolicyName, RequestAction,
-    RequestAuthentication, RequestRule, Service,
+    AppProtocol, Backend, Change, DirectResponse, Health, HttpBackend, HttpFilters, HttpMatch,
+    HttpRule, JwtRule, NetworkAddress, PathMatch, PolicyName, Redirect, RequestAction,
+    RequestAuthentication, RequestRule, RouteList, RoutedMatch, Service,
 };
 use tokio::time::timeout;
 
@@ -64,6 +65,80 @@ fn a_connection_goes_on_while_something_that_its_requests_lead_to_is_allowed() {
             goes_on,
             "{server_closed} {cart_closed} {routes:?}"
         );
+    }
+}
+
+/// The same routes with one more rule, for all requests to a path.
+fn and(routes: Change, rule: HttpRule) -> Change {
+    let Change::PutRoutes(mut routes) = routes else {
+        panic!("no routes")
+    };
+    let list = Arc::make_mut(&mut routes).ports.get_mut(&80);
+    let Some(RouteList::Http(http)) = &mut list.unwrap().producer else {
+        panic!("no list for requests")
+    };
+    http.rules.push(Arc::new(rule));
+    let when = HttpMatch {
+        path: Some(PathMatch::Exact("/other".into())),
+        ..HttpMatch::default()
+    };
+    let when = when.into();
+    http.matches.push(RoutedMatch { when, rule: 1 });
+    Change::PutRoutes(routes)
+}
+
+#[test]
+fn a_connection_goes_on_while_a_rule_answers_by_itself() {
+    let redirect = Redirect {
+        scheme: None,
+        host: Some("new.example.test".into()),
+        path: None,
+        port: None,
+        status: 302,
+        as_asked: false,
+    };
+    let filters = |redirect: Option<&Redirect>| HttpFilters {
+        redirect: redirect.cloned(),
+        ..HttpFilters::default()
+    };
+    let redirects = HttpRule {
+        filters: filters(Some(&redirect)),
+        ..HttpRule::default()
+    };
+    let answers = |status| HttpRule {
+        direct_response: Some(DirectResponse { status, body: None }),
+        ..HttpRule::default()
+    };
+    let changes = HttpRule {
+        filters: filters(None),
+        ..HttpRule::default()
+    };
+    let of_backend = |filters| HttpRule {
+        backends: vec![HttpBackend {
+            backend: Backend {
+                weight: 1,
+                target: BackendTarget::Service {
+                    name: name("server"),
+                    port: 80,
+                    subset: None,
+                },
+            },
+            filters,
+        }],
+        ..HttpRule::default()
+    };
+    for (rule, goes_on) in [
+        (redirects, true),
+        (answers(404), true),
+        // Nobody can answer with that.
+        (answers(7), false),
+        (changes, false),
+        (of_backend(filters(Some(&redirect))), true),
+        (of_backend(filters(None)), false),
+    ] {
+        let mut state = one("server", "10.0.0.2", true);
+        state.push(and(routed(&["server"], HttpRule::default()), rule.clone()));
+        assert_eq!(judged(state), goes_on, "{rule:?}");
     }
 }
 

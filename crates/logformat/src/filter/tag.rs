@@ -36,9 +36,8 @@ impl Tag {
 
     /// The value for this entry; none if what is asked for is not there.
     pub fn text(&self, entry: &(impl Entry + ?Sized)) -> Option<String> {
-        let mut text = self.root.value(entry)?.into_text().into_owned();
-        let end = (0..=LONGEST).rev().find(|end| text.is_char_boundary(*end));
-        text.truncate(end.unwrap_or_default());
+        let mut text = self.root.beginning(entry, LONGEST)?.into_owned();
+        text.truncate(text.floor_char_boundary(LONGEST));
         Some(text)
     }
 }

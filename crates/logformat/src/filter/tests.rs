@@ -65,6 +65,21 @@ fn what_is_not_there_is_neither_true_nor_false() {
 }
 
 #[test]
+fn a_text_that_is_put_together_is_bounded() {
+    let passes = |length: usize, parts: usize, or: &str| {
+        let mut entry = full();
+        entry.request.push(("x-long", vec![b'a'; length]));
+        let joined = vec!["request.headers['x-long']"; parts].join(" + ");
+        let filter = Filter::read(&format!("{joined} != 'b' || {or}")).unwrap();
+        filter.passes(&entry)
+    };
+    assert!(passes(1024, 4, "false"));
+    assert!(!passes(1024, 5, "false"));
+    assert!(!passes(64 << 10, 140, "false"));
+    assert!(passes(64 << 10, 140, "request.method == 'GET'"));
+}
+
+#[test]
 fn headers_that_are_asked_for_are_kept() {
     let text = "request.headers['X-A'] == '' || response.headers['b'] == '' \
                 || response.trailers['c'] == '' || request.useragent == ''";

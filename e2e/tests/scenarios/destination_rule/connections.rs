@@ -8,7 +8,7 @@ use ambit_e2e::programs;
 use ambit_e2e::scripted::{Deed, Scripted, Then};
 use ambit_e2e::servers::{self, Server};
 use ambit_e2e::wait::wait_until;
-use ambit_e2e::world::TCP;
+use ambit_e2e::world::{SPREAD, TCP};
 
 use super::{CLUSTER, apply, await_series, rule, series};
 use crate::fronted::{Fronted, pool, virtual_service};
@@ -102,11 +102,50 @@ fn connections_are_used_kept_and_upgraded_as_the_rule_says() {
         client
     });
     await_series(&fronted, ACTIVE, 2.0);
-    // What the client speaks is what the endpoint hears, if the rule says so; it does not know HTTP/1.
+}
+
+#[test]
+fn endpoints_hear_what_the_client_speaks_if_the_rule_says_so() {
+    let fronted = Fronted::start(&[]);
+    // It does not know HTTP/1, and its port says nothing else.
+    let _server = nginx(&fronted, "8080 http2");
+    let says_so = |text: &str| text.replace("name: p80\n", "name: http\n");
+    fronted
+        .world
+        .mesh
+        .configuration
+        .edit("pods", says_so)
+        .unwrap();
+    let url = format!("http://{}/", fronted.at(80));
+    let by_http2 = || {
+        let args = [
+            "-sS",
+            "-m",
+            "10",
+            "--http2-prior-knowledge",
+            "-w",
+            " %{http_code}",
+        ];
+        fronted.run("curl", &[&args[..], &[&url]].concat())
+    };
+    wait_until("the port to be known", SPREAD, || {
+        by_http2().ends_with(" 502")
+    })
+    .unwrap();
     bounded(&fronted, "", "useClientProtocol: true", |known| {
         known["http"] == "OfClient"
     });
+    let answer = by_http2();
+    assert!(
+        answer.starts_with("HTTP/2.0 ") && answer.ends_with(" 200"),
+        "{answer}"
+    );
     assert_eq!(fronted.get("/", "").status, 502);
+    // And not for ever.
+    bounded(&fronted, "", "useClientProtocol: false", |known| {
+        known["http"] != "OfClient"
+    });
+    assert!(by_http2().ends_with(" 502"));
 }
 
 #[test]

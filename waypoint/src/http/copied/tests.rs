@@ -47,3 +47,27 @@ fn a_copy_that_nobody_reads_is_given_up_and_the_others_are_not() {
     assert!(quick.frame().now_or_never().unwrap().is_none());
     assert!(matches!(read(slow), Some(Err(BodyError::Abandoned))));
 }
+
+#[test]
+fn a_copy_is_whole_when_its_reader_has_all_of_it() {
+    let mut copier = Copier::default();
+    let [mut counted, mut open] = [SizeHint::with_exact(3), SizeHint::default()].map(|size| {
+        let copy = copier.copy(size);
+        (copy.progress(), copy)
+    });
+    copier.data(&Bytes::from_static(b"one"));
+    assert_eq!(counted.0.came(), Came::Partly);
+    for (_, copy) in [&mut counted, &mut open] {
+        assert!(copy.frame().now_or_never().unwrap().unwrap().is_ok());
+    }
+    assert_eq!(counted.0.came(), Came::Whole);
+    assert_eq!(open.0.came(), Came::Partly);
+    copier.end();
+    assert!(open.1.frame().now_or_never().unwrap().is_none());
+    assert_eq!(open.0.came(), Came::Whole);
+    let broken = copier.copy(SizeHint::with_exact(3));
+    let progress = broken.progress();
+    drop(copier);
+    assert!(read(broken).unwrap().is_err());
+    assert_eq!(progress.came(), Came::Broken);
+}

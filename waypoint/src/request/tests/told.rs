@@ -70,7 +70,7 @@ async fn the_verified_client_is_told_where_that_is_asked_for_and_nobody_s_claim_
 }
 
 /// A rule that has every request copied to the service `shadow`.
-fn copied() -> HttpRule {
+pub(super) fn copied() -> HttpRule {
     let mirror = Mirror {
         target: BackendTarget::Service {
             name: name("shadow"),
@@ -91,7 +91,7 @@ fn copied() -> HttpRule {
 }
 
 /// Waits until no copy is under way.
-async fn no_copies(scene: &Scene) {
+pub(super) async fn no_copies(scene: &Scene) {
     soon(async {
         while scene.proxy.tasks.running().contains_key("copy") {
             tokio::time::sleep(Duration::from_millis(2)).await;

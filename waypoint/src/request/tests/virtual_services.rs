@@ -2,15 +2,18 @@
 
 use std::time::Duration;
 
+use ambit_jwt::testing::{Signer, key_set};
 use ambit_model::{
     AbortStatus, Change, Content, DirectResponse, FaultAbort, FaultDelay, Faults, HeaderChanges,
-    HttpBackend, HttpFilters, HttpRule, RouteList, Share, SpiffeId,
+    HttpBackend, HttpFilters, HttpRule, JwtRule, Operation, PolicyName, RequestAction,
+    RequestAuthentication, RequestRule, RouteList, Service, Share, SpiffeId,
 };
+use serde_json::json;
 use tokio::io::AsyncWriteExt as _;
 use tokio::time::Instant;
 
 use super::super::*;
-use crate::fixtures::{call, routed, service};
+use crate::fixtures::{about_requests, call, routed, service};
 use crate::scene::{CLIENT, Peer, Scene, rest, soon};
 
 const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: s\r\nConnection: close\r\n\r\n";
@@ -140,6 +143,137 @@ async fn a_delayed_request_waits_without_its_time_running() {
     assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
     assert!(began.elapsed() >= delay);
     scene.await_request(&["response_flags=\"DI\""]).await;
+}
+
+/// The answer to a request that its rule lets wait, while this is put in force.
+async fn while_it_waits(scene: &mut Scene, request: &[u8], changes: Vec<Change>) -> String {
+    let mut client = scene.client();
+    client.write_all(request).await.unwrap();
+    // Nothing goes on in time that stands still but the wait.
+    tokio::time::sleep(DELAY / 2).await;
+    for change in changes {
+        scene.apply(change);
+    }
+    rest(&mut client).await
+}
+
+/// How long requests wait that [`waiting`] is met by.
+const DELAY: Duration = Duration::from_secs(4);
+
+/// A rule that lets requests wait and then answers them.
+fn waiting() -> HttpRule {
+    HttpRule {
+        faults: Some(Faults {
+            delay: Some(FaultDelay {
+                of: ALL,
+                fixed: DELAY,
+            }),
+            abort: None,
+        }),
+        direct_response: Some(DirectResponse {
+            status: 200,
+            body: None,
+        }),
+        ..HttpRule::default()
+    }
+}
+
+/// Tokens that this has signed are good, and go no further.
+fn tokens_of(signer: &Signer) -> Change {
+    Change::PutAuthentication(Arc::new(RequestAuthentication {
+        name: PolicyName::new("shop", "tokens"),
+        rules: vec![JwtRule {
+            issuer: Some("issuer".into()),
+            jwks: Some(key_set(&[signer.public("one")]).into()),
+            ..JwtRule::default()
+        }],
+    }))
+}
+
+/// The service, which has tokens judged by [`tokens_of`].
+fn judging() -> Change {
+    let Change::PutService(plain) = service("server") else {
+        panic!("no service")
+    };
+    Change::PutService(Arc::new(Service {
+        authentications: vec![PolicyName::new("shop", "tokens")],
+        ..Service::clone(&plain)
+    }))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_delayed_request_is_judged_by_what_holds_when_it_goes_on() {
+    // Of one path: where nothing may be asked for any more the connection ends.
+    let denies = |path: &str| {
+        let mut operation = Operation::default();
+        operation.put("paths", &[path]).unwrap();
+        let rule = RequestRule {
+            to: vec![operation],
+            ..RequestRule::default()
+        };
+        let policy = about_requests("p", RequestAction::Deny, vec![rule], &["server"]);
+        vec![Change::PutPolicy(policy)]
+    };
+    let judges = || vec![judging()];
+    let bad =
+        b"GET / HTTP/1.1\r\nHost: s\r\nAuthorization: Bearer a.b.c\r\nConnection: close\r\n\r\n";
+    for (request, changes, status) in [
+        (GET, vec![], "200"),
+        (GET, denies("/"), "403"),
+        (GET, denies("/other"), "200"),
+        (GET, judges(), "200"),
+        (&bad[..], judges(), "401"),
+        (&bad[..], vec![service("other")], "200"),
+    ] {
+        let told = format!("{changes:?}");
+        let mut scene = Scene::new([
+            tokens_of(&Signer::edwards()),
+            service("server"),
+            routed(&[], waiting()),
+        ]);
+        let answer = while_it_waits(&mut scene, request, changes).await;
+        let expected = format!("HTTP/1.1 {status} ");
+        assert!(answer.starts_with(&expected), "{told}: {answer}");
+        scene.await_request(&["response_flags=\"DI"]).await;
+    }
+}
+
+/// The token is no longer there when it goes on.
+#[tokio::test(start_paused = true)]
+async fn so_is_a_token_that_was_judged_before_the_delay() {
+    let (signer, other) = (Signer::edwards(), Signer::edwards());
+    let claims = json!({"iss": "issuer", "sub": "alice"});
+    let token = signer.token(&json!({"alg": "EdDSA", "kid": "one"}), &claims);
+    let get = format!(
+        "GET / HTTP/1.1\r\nHost: s\r\nAuthorization: Bearer {token}\r\nConnection: close\r\n\r\n"
+    );
+    for (changes, status) in [
+        (vec![service("other")], "200"),
+        (vec![tokens_of(&signer)], "200"),
+        (vec![tokens_of(&other)], "401"),
+        (vec![tokens_of(&other), service("server")], "200"),
+    ] {
+        let told = format!("{changes:?}");
+        let mut scene = Scene::new([tokens_of(&signer), judging(), routed(&[], waiting())]);
+        let answer = while_it_waits(&mut scene, get.as_bytes(), changes).await;
+        let expected = format!("HTTP/1.1 {status} ");
+        assert!(answer.starts_with(&expected), "{told}: {answer}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_audits_is_told_once_of_a_delayed_request() {
+    let everything = vec![RequestRule::default()];
+    let audit = about_requests("p", RequestAction::Audit, everything, &["server"]);
+    let mut scene = Scene::new([
+        service("server"),
+        Change::PutPolicy(audit),
+        routed(&[], waiting()),
+    ]);
+    let answer = while_it_waits(&mut scene, GET, vec![service("other")]).await;
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    let told = scene.sum("ambit_policy_audited_total", &["policy=\"shop/p\""]);
+    assert!((told - 1.0).abs() < f64::EPSILON, "{told}");
 }
 
 #[tokio::test]

@@ -97,3 +97,38 @@ fn values_have_a_bound_and_stay_text() {
     let long = format!("'{}é'", "a".repeat(LONGEST - 1));
     assert_eq!(text(&long).map(|text| text.len()), Some(LONGEST - 1));
 }
+
+#[test]
+fn of_a_text_that_is_put_together_no_more_is_made_than_is_kept() {
+    let mut long = full();
+    let value = "é".repeat(32 << 10);
+    long.request.push(("x-long", value.into()));
+    let part = "request.headers['x-long']";
+    let joined = |before: &str| {
+        let parts = vec![part; 100].join(" + ");
+        format!("'{before}' + (true ? string({parts}) : 'b') + {part}")
+    };
+    for (before, expected) in [("", LONGEST), ("a", LONGEST - 1)] {
+        let tag = Tag::read(&joined(before)).unwrap();
+        let made = tag.root.beginning(&long, LONGEST).unwrap();
+        assert!(
+            (LONGEST..LONGEST + 4).contains(&made.len()),
+            "{}",
+            made.len()
+        );
+        let text = tag.text(&long).unwrap();
+        assert_eq!(text.len(), expected);
+        assert!(text.starts_with(&format!("{before}éé")) && text.ends_with('é'));
+    }
+    // Nothing comes behind what was cut, and what is absent there is still absent.
+    let text = |expression: &str| Tag::read(expression).unwrap().text(&long);
+    let cut = format!("'a' + {part} + 'b'");
+    assert!(text(&cut).unwrap().ends_with('é'));
+    assert_eq!(text(&format!("{part} + request.headers['x-none']")), None);
+    // What is compared is whole, or not known.
+    assert_eq!(text(&format!("{part} + 'b' == 'a' ? 'yes' : 'no'")), None);
+    assert_eq!(
+        text("'a' + 'b' == 'ab' ? 'yes' : 'no'").as_deref(),
+        Some("yes")
+    );
+}
