@@ -64,8 +64,9 @@ async fn run(
         } else if let Some(report) = report {
             last_good.keep(&report).await;
             for (key, shown, said) in written.due(&report, clock::now()) {
-                write(&client, key, shown, said).await;
-                written.note(key, said, clock::now());
+                if write(&client, key, shown, said).await {
+                    written.note(key, shown, said, clock::now());
+                }
                 tokio::time::sleep(PAUSE).await;
                 if !*leads.borrow() || reports.has_changed().unwrap_or(false) {
                     break;
@@ -83,7 +84,16 @@ async fn run(
 
 /// What was written of late.
 #[derive(Debug, Default)]
-struct Written(HashMap<ObjectKey, (Said, Instant)>);
+struct Written(HashMap<ObjectKey, Write>);
+
+/// A status that was written.
+#[derive(Debug)]
+struct Write {
+    /// Of the object: another of its name has none yet.
+    uid: Arc<str>,
+    said: Said,
+    at: Instant,
+}
 
 impl Written {
     /// What is to be written now.
@@ -92,25 +102,28 @@ impl Written {
         report: &'a Report,
         now: Instant,
     ) -> Vec<(&'a ObjectKey, &'a Shown, &'a Said)> {
-        self.0.retain(|_, (_, at)| now < *at + SELDOM);
+        self.0.retain(|_, last| now < last.at + SELDOM);
         let statuses = report.statuses.iter();
-        let due =
-            statuses.filter(
-                |(key, shown, said)| match (said.difference(shown), self.0.get(key)) {
-                    (Difference::None, _) | (Difference::Pods, Some(_)) => false,
-                    (Difference::Verdict, Some((last, _))) => last != said,
-                    (_, None) => true,
-                },
-            );
+        let due = statuses.filter(|(key, shown, said)| {
+            let last = self.0.get(key).filter(|last| last.uid == shown.uid);
+            match (said.difference(shown), last) {
+                (Difference::None, _) | (Difference::Pods, Some(_)) => false,
+                (Difference::Verdict, Some(last)) => last.said != *said,
+                (_, None) => true,
+            }
+        });
         due.map(|(key, shown, said)| (key, shown, said)).collect()
     }
 
-    fn note(&mut self, key: &ObjectKey, said: &Said, now: Instant) {
-        self.0.insert(key.clone(), (said.clone(), now));
+    fn note(&mut self, key: &ObjectKey, shown: &Shown, said: &Said, at: Instant) {
+        let (uid, said) = (shown.uid.clone(), said.clone());
+        self.0.insert(key.clone(), Write { uid, said, at });
     }
 }
 
-async fn write(client: &Client, key: &ObjectKey, shown: &Shown, said: &Said) {
+/// Returns false if the object is another than what was shown: what the watch shows next says what
+/// is to be done.
+async fn write(client: &Client, key: &ObjectKey, shown: &Shown, said: &Said) -> bool {
     let (group, version) = shown.api_version.split_once('/').unwrap_or_default();
     let resource = ApiResource::from_gvk_with_plural(
         &GroupVersionKind::gvk(group, version, key.kind.name()),
@@ -127,10 +140,10 @@ async fn write(client: &Client, key: &ObjectKey, shown: &Shown, said: &Said) {
     let written = call(objects.patch_status(&key.name, &parameters, &patch)).await;
     match written {
         Ok(_) => tracing::debug!(object = %key, "status written"),
-        // Gone, or changed meanwhile: what the watch shows next says what is to be done.
-        Err(CallError::Missing(_) | CallError::Conflict) => {}
+        Err(CallError::Missing(_) | CallError::Conflict) => return false,
         Err(error) => tracing::warn!(object = %key, %error, "the status is not written"),
     }
+    true
 }
 
 /// The version makes it fail over anything but what it was read from.

@@ -28,7 +28,6 @@ pub mod settings;
 mod status;
 
 use std::collections::HashMap;
-use std::hash::Hash;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -49,6 +48,7 @@ use self::status::{Acceptance, Making};
 use super::call::CallError;
 use crate::config::objects::gateway::GatewayKey;
 use crate::config::objects::{Kind, ObjectKey};
+use crate::config::statuses::Shown;
 use crate::config::translate::{CLASS, CONTROLLER};
 use crate::config::waypoints::report::{SeenGateway, Waypoints};
 use crate::serve::WaypointFeed;
@@ -125,7 +125,7 @@ struct Work {
     making: HashMap<GatewayKey, Making>,
     /// What the ConfigMaps that Gateways name were like last.
     maps: HashMap<GatewayKey, NamedMap>,
-    statuses: Written<ObjectKey>,
+    statuses: Written,
     /// When it was last tried to make classes.
     classes: Option<Instant>,
 }
@@ -181,7 +181,7 @@ impl Work {
             for service in &waypoints.services {
                 let wanted = status::of_service(&service.binding, &service.shown, &rfc3339());
                 if !status::stands(&service.shown, &wanted) {
-                    wrote |= self.say(&service.key, wanted).await;
+                    wrote |= self.say(&service.key, &service.shown, wanted).await;
                 }
             }
             wrote
@@ -210,7 +210,7 @@ impl Work {
             let wanted = status::of_class(seen, &rfc3339());
             if !status::stands(&seen.shown, &wanted) {
                 let key = ObjectKey::new(Kind::GatewayClass, "", Arc::clone(name));
-                wrote |= self.say(&key, wanted).await;
+                wrote |= self.say(&key, &seen.shown, wanted).await;
             }
         }
         wrote
@@ -236,7 +236,7 @@ impl Work {
         let making = self.making.get(key).unwrap_or(&Making::NotTried);
         let wanted = status::of_gateway(seen, &acceptance, making, &rfc3339());
         if !status::stands(&seen.shown, &wanted) {
-            wrote |= self.say(&key.object(), wanted).await;
+            wrote |= self.say(&key.object(), &seen.shown, wanted).await;
         }
         wrote
     }
@@ -331,39 +331,34 @@ impl Work {
 
     /// Writes a status, unless the same was written of late: a watch that is late or somebody who
     /// writes the contrary makes no storm.
-    async fn say(&mut self, key: &ObjectKey, status: Value) -> bool {
+    async fn say(&mut self, key: &ObjectKey, shown: &Shown, status: Value) -> bool {
         let now = clock::now();
-        if !self.statuses.is_due(key, &status, now) {
+        let object = (key.clone(), Arc::clone(&shown.uid));
+        if !self.statuses.is_due(&object, &status, now) {
             return false;
         }
         if let Err(error) = self.api.say(key, &status).await {
             tracing::warn!(object = %key, %error, "a status is not written; tried again");
         }
-        self.statuses.note(key.clone(), status, now);
+        self.statuses.note(object, status, now);
         true
     }
 }
 
-/// What was written of late.
-#[derive(Debug)]
-struct Written<K>(HashMap<K, (Value, Instant)>);
+/// What was written of late, by object and its uid: another of its name has no status yet.
+#[derive(Debug, Default)]
+struct Written(HashMap<(ObjectKey, Arc<str>), (Value, Instant)>);
 
-impl<K> Default for Written<K> {
-    fn default() -> Self {
-        Self(HashMap::new())
-    }
-}
-
-impl<K: Eq + Hash> Written<K> {
-    fn is_due(&mut self, key: &K, value: &Value, now: Instant) -> bool {
+impl Written {
+    fn is_due(&mut self, object: &(ObjectKey, Arc<str>), value: &Value, now: Instant) -> bool {
         self.0.retain(|_, (_, at)| now < *at + SELDOM);
         self.0
-            .get(key)
+            .get(object)
             .is_none_or(|(last, _)| without_times(last) != without_times(value))
     }
 
-    fn note(&mut self, key: K, value: Value, now: Instant) {
-        self.0.insert(key, (value, now));
+    fn note(&mut self, object: (ObjectKey, Arc<str>), value: Value, now: Instant) {
+        self.0.insert(object, (value, now));
     }
 }
 

@@ -31,8 +31,8 @@ fn writes(written: &mut Written, shown: &Shown, said: &Said, now: Instant) -> us
     let report = report(shown, said);
     let due = written.due(&report, now);
     let count = due.len();
-    for (key, _, said) in due {
-        written.note(key, said, now);
+    for (key, shown, said) in due {
+        written.note(key, shown, said, now);
     }
     count
 }
@@ -58,6 +58,19 @@ fn a_status_is_written_once_however_late_the_watch_is() {
     assert_eq!(writes(&mut written, &shown, &bad, start), 1, "at once");
     let late = start + SELDOM;
     assert_eq!(writes(&mut written, &shown, &bad, late), 1, "it was lost");
+}
+
+#[test]
+fn an_object_that_was_deleted_and_made_again_has_its_status_at_once() {
+    let mut written = Written::default();
+    let (good, now) = (said(Reason::Accepted, "fine"), clock::now());
+    let of = |uid: &str| Shown {
+        uid: uid.into(),
+        ..Shown::default()
+    };
+    assert_eq!(writes(&mut written, &of("first"), &good, now), 1);
+    assert_eq!(writes(&mut written, &of("second"), &good, now), 1);
+    assert_eq!(writes(&mut written, &of("second"), &good, now), 0);
 }
 
 #[test]

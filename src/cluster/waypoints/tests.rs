@@ -210,9 +210,15 @@ fn the_same_status_is_not_written_again_soon() {
     let mut written = Written::default();
     let now = clock::now();
     let status = |text: &str, time: &str| json!({"conditions": [{"reason": text, "lastTransitionTime": time}]});
-    assert!(written.is_due(&1, &status("a", "t"), now));
-    written.note(1, status("a", "t"), now);
-    assert!(!written.is_due(&1, &status("a", "u"), now));
-    assert!(written.is_due(&1, &status("b", "t"), now));
-    assert!(written.is_due(&1, &status("a", "t"), now + SELDOM));
+    let of = |uid: &str| (ObjectKey::new(Kind::Gateway, "shop", "w"), Arc::from(uid));
+    let object = of("first");
+    assert!(written.is_due(&object, &status("a", "t"), now));
+    written.note(object.clone(), status("a", "t"), now);
+    assert!(
+        written.is_due(&of("second"), &status("a", "t"), now),
+        "it was deleted and made again"
+    );
+    assert!(!written.is_due(&object, &status("a", "u"), now));
+    assert!(written.is_due(&object, &status("b", "t"), now));
+    assert!(written.is_due(&object, &status("a", "t"), now + SELDOM));
 }

@@ -28,7 +28,7 @@ use crate::scenarios::{FIRST, LAST, MIDDLE, Scenario};
 /// Runs scenarios on a Kubernetes cluster.
 #[derive(Debug, Parser)]
 struct Args {
-    /// Only scenarios whose name holds one of these, and what has to come before and after.
+    /// Only scenarios whose name is or holds one of these, and what has to come before and after.
     filter: Vec<String>,
     /// Print the names of the scenarios and end.
     #[arg(long)]
@@ -108,7 +108,11 @@ fn show(args: &Args, cluster: &Cluster, interrupt: &Interrupt, rows: &mut Vec<Ro
         return Ok(());
     }
     let wanted = |scenario: &&Scenario| {
-        args.filter.is_empty() || args.filter.iter().any(|word| scenario.name.contains(word))
+        let meant = |word: &String| match MIDDLE.iter().any(|one| one.name == word) {
+            true => scenario.name == word,
+            false => scenario.name.contains(word),
+        };
+        args.filter.is_empty() || args.filter.iter().any(meant)
     };
     for scenario in MIDDLE.iter().filter(wanted) {
         interrupt.check()?;

@@ -25,17 +25,18 @@ pub(super) fn run(cluster: &Cluster) -> Result<String> {
     let (client, web) = (Echo::one("client"), Echo::one("web"));
     shop.apply(&client.objects(&shop))?;
     shop.apply(&web.objects(&shop))?;
-    let client = shop.ready_one(&client.selector())?;
+    let itself = client.selector();
+    let client = shop.ready_one(&itself)?;
     let web = shop.ready_one(&web.selector())?;
     shop.captured("", BITE)?;
-    let caller = |limit, from: &[Pod]| calls_from(&shop, &client, &web, from, limit);
-    caller(BITE, std::slice::from_ref(&client))?;
+    let caller = |limit, from: &str| calls_from(&shop, &client, &web, from, limit);
+    caller(BITE, &itself)?;
 
     let name = shop.name.as_str();
     make_waypoint(cluster, name)?;
     let waypoints = shop.pods(MADE)?;
     ensure!(!waypoints.is_empty(), "it has no pod");
-    caller(BITE, &waypoints)?;
+    caller(BITE, MADE)?;
     let list = said(cluster, &["waypoint", "list", "-n", name], 0)?;
     let row = format!("{name} waypoint ambit-waypoint service True True ");
     let listed = |line: &str| {
@@ -46,11 +47,11 @@ pub(super) fn run(cluster: &Cluster) -> Result<String> {
     said(cluster, &["waypoint", "status", "-n", name], 0)?;
     statuses(&shop, &client)?;
     repaired(&shop)?;
-    caller(REPAIR, &shop.pods(MADE)?)?;
+    caller(REPAIR, MADE)?;
 
     let bound = format!("{}-", "ambit.mesh/use-waypoint");
     shop.kubectl.label_namespace(name, &bound)?;
-    caller(BITE, std::slice::from_ref(&client))?;
+    caller(BITE, &itself)?;
     said(cluster, &["waypoint", "delete", "-n", name, "waypoint"], 0)?;
     wait_until("what was made to go", REPAIR, || {
         PARTS.iter().all(|part| get(&shop, part, "").is_err())
@@ -58,23 +59,25 @@ pub(super) fn run(cluster: &Cluster) -> Result<String> {
     Ok(format!("{} pods; {}", waypoints.len(), list.trim()))
 }
 
-/// Waits until the server sees one of these as its client.
+/// Waits until the server sees a pod of these labels as its client.
 fn calls_from(
     shop: &Sandbox,
     client: &Pod,
     web: &Pod,
-    from: &[Pod],
+    from: &str,
     limit: Duration,
 ) -> Result<()> {
     let mut last = Ok(String::new());
+    let mut these = Vec::new();
     let seen = wait_until("the server to be called by another", limit, || {
         last = shop.curl(client.name(), "http://web/");
         let answer = last.as_deref().unwrap_or_default().trim();
         let (server, address) = answer.split_once(' ').unwrap_or_default();
-        let mut from = from.iter().filter_map(Pod::ip);
-        server == web.name() && from.any(|ip| ip.to_string() == address)
+        let pods = shop.pods(from).unwrap_or_default();
+        these = pods.iter().filter_map(Pod::ip).collect();
+        server == web.name() && these.iter().any(|ip| ip.to_string() == address)
     });
-    seen.with_context(|| format!("the last answer was {last:?}"))?;
+    seen.with_context(|| format!("the last answer was {last:?}, not from {these:?} of {from}"))?;
     Ok(())
 }
 
