@@ -60,13 +60,7 @@ pub(super) fn run(cluster: &Cluster) -> Result<String> {
 }
 
 /// Waits until the server sees a pod of these labels as its client.
-fn calls_from(
-    shop: &Sandbox,
-    client: &Pod,
-    web: &Pod,
-    from: &str,
-    limit: Duration,
-) -> Result<()> {
+fn calls_from(shop: &Sandbox, client: &Pod, web: &Pod, from: &str, limit: Duration) -> Result<()> {
     let mut last = Ok(String::new());
     let mut these = Vec::new();
     let seen = wait_until("the server to be called by another", limit, || {
