@@ -22,7 +22,7 @@
 //! what the waypoint does not know: all but services that it is to front, or ports of these, which it has not heard of, and what is gone (`leading.rs`).
 //!
 //! Invariants: a workload never reaches an agent before a policy that it lists, and a policy
-//! leaves it only after every workload that listed it has changed; a service, or a new port of it,
+//! leaves it only after every workload that listed it has changed, be it gone or no matter of a waypoint any more; a service, or a new port of it,
 //! reaches a waypoint after its routes and the request authentications that it names. A client that does not ask for
 //! one of the types is not waited for on that type.
 
@@ -109,7 +109,7 @@ pub(crate) struct Subscription {
     credentials: Server,
     /// What a waypoint is told of; none for an agent, who is told everything but what is for waypoints.
     scope: Option<Scope>,
-    /// Policies that are gone but that the client is not told about yet.
+    /// Policies that are gone, or no matter of a waypoint any more, but that the client is not told about yet.
     lingering: HashMap<Arc<str>, Entry>,
     /// What a waypoint has been told of services.
     leading: Leading,
@@ -146,9 +146,8 @@ impl Sight<'_> {
 
 impl Catalog for Sight<'_> {
     fn get(&self, name: &str) -> Option<&Entry> {
-        let gone = || self.gone?.get(name);
-        let entry = self.shelf.get(name).or_else(gone)?;
-        self.shows(name).then_some(entry)
+        let shown = self.shelf.get(name).filter(|_| self.shows(name));
+        shown.or_else(|| self.gone?.get(name))
     }
 
     /// Without those gone: nobody is to be told of them anew.
@@ -241,11 +240,16 @@ impl Subscription {
             self.keep_what_is_gone(&request, now);
         }
         let moved = match (kind, &mut self.scope) {
-            (Kind::Address, Some(scope)) => scope.ask(
-                &request.resource_names_subscribe,
-                &request.resource_names_unsubscribe,
-                &now.mesh,
-            ),
+            (Kind::Address, Some(scope)) => {
+                if !self.addresses.is_subscribed() {
+                    self.leading.note_held(&request, scope, now);
+                }
+                scope.ask(
+                    &request.resource_names_subscribe,
+                    &request.resource_names_unsubscribe,
+                    &now.mesh,
+                )
+            }
             _ => Vec::new(),
         };
         let sights = Sights::new(now, self.scope.as_ref(), &self.lingering);
@@ -279,11 +283,14 @@ impl Subscription {
         };
         let changes: Vec<_> = changes.map(Arc::clone).collect();
         for change in &changes {
-            for name in &change.policies {
+            let scope = self.scope.as_ref();
+            let is_shown = |name: &str| scope.is_none_or(|scope| scope.has_policy(name));
+            for name in change.policies.iter().filter(|name| is_shown(name)) {
                 self.lingering.remove(name);
             }
-            self.lingering
-                .extend(change.removed_policies.iter().cloned());
+            let removed = change.removed_policies.iter();
+            let removed = removed.filter(|(name, _)| is_shown(name));
+            self.lingering.extend(removed.cloned());
             let sights = Sights::new(now, self.scope.as_ref(), &self.lingering);
             let sequence = change.sequence;
             self.policies
@@ -317,6 +324,9 @@ impl Subscription {
         let Some(scope) = &mut self.scope else { return };
         let moved = scope.refresh(&now.mesh, time);
         self.leading.look_at(scope);
+        if moved.policies {
+            self.keep_held_policies(now);
+        }
         let sights = Sights::new(now, self.scope.as_ref(), &self.lingering);
         self.addresses
             .changed(now.sequence, &moved.addresses, &sights.addresses);
@@ -332,6 +342,7 @@ impl Subscription {
 
     /// Compares everything, for a stream that has slept longer than the log reaches.
     fn resync(&mut self, now: &Publication) {
+        self.keep_held_policies(now);
         let sights = Sights::new(now, self.scope.as_ref(), &self.lingering);
         self.policies.resync(now.sequence, &sights.policies);
         self.addresses.resync(now.sequence, &sights.addresses);
@@ -440,14 +451,31 @@ impl Subscription {
     /// What a returning client holds and what is gone meanwhile lingers like any other: its
     /// workloads may still list it.
     fn keep_what_is_gone(&mut self, request: &DeltaDiscoveryRequest, now: &Publication) {
-        for (name, version) in &request.initial_resource_versions {
-            if now.policies.get(name).is_none() {
+        let held = request.initial_resource_versions.iter();
+        let held = held.map(|(name, version)| (name.as_str().into(), version.as_str().into()));
+        self.linger(held.collect(), now);
+    }
+
+    /// So does what the client was told of here, whatever has taken it away.
+    fn keep_held_policies(&mut self, now: &Publication) {
+        let held = self.policies.held();
+        let held = held.map(|(name, version)| (Arc::clone(name), Arc::clone(version)));
+        self.linger(held.collect(), now);
+    }
+
+    /// Of policies that the client holds in these versions, what it is not told of any more lingers.
+    fn linger(&mut self, held: Vec<(Arc<str>, Arc<str>)>, now: &Publication) {
+        let scope = self.scope.as_ref();
+        for (name, version) in held {
+            let is_shown = scope.is_none_or(|scope| scope.has_policy(&name));
+            if !is_shown || now.policies.get(&name).is_none() {
+                // As the client has it: it is never sent.
                 let held = Entry {
-                    version: version.as_str().into(),
+                    version,
                     body: bytes::Bytes::new(),
                     aliases: Arc::from([]),
                 };
-                self.lingering.insert(name.as_str().into(), held);
+                self.lingering.insert(name, held);
             }
         }
     }

@@ -4,7 +4,8 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use ambit_model::{Service, ServiceName};
-use ambit_wire::discovery::DeltaDiscoveryResponse;
+use ambit_wire::delta::Catalog as _;
+use ambit_wire::discovery::{DeltaDiscoveryRequest, DeltaDiscoveryResponse};
 
 use crate::serve::publication::Publication;
 use crate::serve::scope::Scope;
@@ -72,6 +73,23 @@ impl Leading {
         }
         for name in &sent.removed_resources {
             self.0.remove(name.as_str());
+        }
+    }
+
+    /// Keeps what a returning waypoint was told before and is as it was.
+    pub(super) fn note_held(
+        &mut self,
+        request: &DeltaDiscoveryRequest,
+        scope: &Scope,
+        now: &Publication,
+    ) {
+        for (name, version) in &request.initial_resource_versions {
+            let there = now.addresses.get(name);
+            if there.is_some_and(|entry| *entry.version == **version)
+                && let Some(told) = told(name, scope, now)
+            {
+                self.0.insert(name.as_str().into(), told);
+            }
         }
     }
 

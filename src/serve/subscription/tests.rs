@@ -4,7 +4,7 @@ use ambit_kit::clock;
 use ambit_model::{
     Change, GatewayAddress, HttpMatch, HttpRoutes, HttpRule, JwtRule, Mesh, PathMatch, Policy,
     PolicyName, PolicyOrigin, PortRoutes, RequestAuthentication, RouteList, RoutedMatch, Service,
-    ServiceName, ServiceRoutes,
+    ServiceName, ServiceRoutes, WorkloadUid,
 };
 use ambit_wire::decode::RoutesReader;
 use ambit_wire::delta::Client;
@@ -241,6 +241,23 @@ fn a_stream_that_slept_too_long_still_ends_up_right() {
 }
 
 #[test]
+fn a_stream_that_slept_too_long_loses_policies_after_what_listed_them() {
+    let mut line = Line::new(&[policy("a"), address("web", "lists a")]);
+    line.connect(&BOTH);
+    line.exchange();
+    line.now = publish(&mut line.publisher, &[without_policy("a")]);
+    for round in 1..=600 {
+        let changes = [address("web", &round.to_string())];
+        line.now = publish(&mut line.publisher, &changes);
+    }
+    line.publish(&[policy("b")]);
+    assert_eq!(
+        line.exchange(),
+        ["wads +shop/b", "wds +shop/web", "wads -shop/a"]
+    );
+}
+
+#[test]
 fn a_client_of_one_type_is_not_held_up_by_the_other() {
     let mut line = Line::new(&[policy("a"), address("web", "1")]);
     line.connect(&[Kind::Address]);
@@ -393,6 +410,32 @@ fn a_waypoint_learns_of_authentications_before_the_services_that_name_them() {
     let mut agent = Line::new(&[object("a")]);
     agent.connect(&[Kind::Authentication]);
     assert_eq!(agent.exchange(), ["authentications"]);
+}
+
+#[test]
+fn policies_of_a_namespace_that_is_left_go_after_what_they_are_about() {
+    let mut told = Told::new();
+    let of_bank = |name: &str| {
+        let Change::PutPolicy(policy) = policy(name) else {
+            panic!("no policy")
+        };
+        let mut policy = Policy::clone(&policy);
+        policy.name = PolicyName::new("bank", name);
+        Change::PutPolicy(Arc::new(policy))
+    };
+    told.publish(of_bank("a"));
+    told.publish(bound_pod("ledger-0", "bank"));
+    told.line.exchange();
+    let uid = WorkloadUid::new("Kubernetes//Pod/shop/ledger-0");
+    told.publish(Change::RemoveWorkload(uid));
+    let went = told.line.exchange();
+    assert_eq!(went.len(), 2, "{went:?}");
+    assert!(went[0].starts_with("wds -"), "{went:?}");
+    assert_eq!(went[1], "wads -bank/a");
+    // What goes by itself is no matter of this waypoint.
+    told.publish(of_bank("b"));
+    told.publish(Change::RemovePolicy(PolicyName::new("bank", "b")));
+    assert_eq!(told.line.exchange(), Vec::<String>::new());
 }
 
 #[test]

@@ -276,6 +276,11 @@ impl Server {
         self.started
     }
 
+    /// Names of what the client was told or said it holds, with the versions.
+    pub fn held(&self) -> impl Iterator<Item = (&Arc<str>, &Arc<str>)> {
+        self.held.iter()
+    }
+
     /// True if a response waits for its answer.
     pub fn awaits_answer(&self) -> bool {
         self.under_way.is_some()
@@ -374,8 +379,9 @@ impl Server {
         }
         let is_alias = known.as_ref() != Some(&name);
         if let Some(known) = &known {
-            if !first {
-                self.held.remove(known);
+            if !first && let Some(version) = self.held.get_mut(known) {
+                // None that there is. That it goes is told all the same.
+                *version = "".into();
             }
             self.waiting.push(self.latest, Arc::clone(known));
         }

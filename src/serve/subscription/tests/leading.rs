@@ -163,6 +163,22 @@ fn what_a_waypoint_fronts_has_its_routes_before_it_is_known_and_what_it_knows_ch
 }
 
 #[test]
+fn a_waypoint_that_has_come_back_knows_what_it_knew() {
+    let mut told = Told::beside_others();
+    let web = || service("web", Some("waypoint"));
+    told.reconnect();
+    told.line.exchange();
+    told.publish_all([split(web(), &["a"]), leading("web", "two")]);
+    let expected = [words("wds", &[WEB, TWO], &[]), words("routes", &[WEB], &[])];
+    assert_eq!(sorted(&told.line.exchange()), expected);
+    told.reconnect();
+    told.line.exchange();
+    told.publish_all([web(), leading("web", "web")]);
+    let expected = [words("routes", &[WEB], &[]), words("wds", &[WEB], &[TWO])];
+    assert_eq!(sorted(&told.line.exchange()), expected);
+}
+
+#[test]
 fn a_subset_comes_before_the_routes_that_name_it_and_goes_after_them() {
     let two = "shop/two.shop.svc.cluster.local";
     let mut told = Told::beside_others();

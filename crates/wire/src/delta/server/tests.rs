@@ -244,6 +244,24 @@ fn an_alias_is_answered_when_all_that_waits_has_been_told() {
 }
 
 #[test]
+fn what_goes_after_it_was_asked_for_again_is_told_as_gone() {
+    let mut shelf = shelf(&[("a", "1"), ("b", "1")]);
+    let mut server = Server::new("t", 1).answering();
+    server.request(first(&[]), &shelf);
+    let response = server.poll(&shelf).unwrap();
+    server.request(ack(&response), &shelf);
+    let changed = [shelf.put("b", "2")];
+    server.changed(2, &changed, &shelf);
+    let response = server.poll(&shelf).unwrap();
+    server.request(subscription(&["net/a"], &[]), &shelf);
+    shelf.0.remove("a");
+    server.changed(3, &["a".into()], &shelf);
+    server.request(ack(&response), &shelf);
+    let response = server.poll(&shelf).unwrap();
+    assert_eq!(response.removed_resources, ["a", "net/a"]);
+}
+
+#[test]
 fn asking_again_for_a_held_name_is_answered_by_nothing_new_for_a_wildcard_client() {
     let shelf = shelf(&[("a", "1")]);
     let mut server = Server::new("t", 1);
