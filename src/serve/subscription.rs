@@ -19,7 +19,8 @@
 //! (as removed) once all who are there have been told of.
 //!
 //! Where routes have changed, workloads and services that come or change are told of first, so that no route leads to
-//! what the waypoint does not know: all but services that it is to front, or ports of these, which it has not heard of, and what is gone (`leading.rs`).
+//! what the waypoint does not know: all but services that it is to front, or ports of these, which it has not heard of;
+//! what is gone, also a pod from a service or a subset, goes after them (`leading.rs`).
 //!
 //! Invariants: a workload never reaches an agent before a policy that it lists, and a policy
 //! leaves it only after every workload that listed it has changed, be it gone or no matter of a waypoint any more; a service, or a new port of it,
@@ -43,6 +44,9 @@ use ambit_wire::encode::routes_edit;
 use self::leading::Leading;
 use super::publication::{Publication, Shelf};
 use super::scope::{Scope, named_by};
+
+/// How often what routes lead to is told before them, where they change again each time.
+const MAX_ROUNDS: u32 = 4;
 
 /// The types that are served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -115,6 +119,8 @@ pub(crate) struct Subscription {
     leading: Leading,
     /// What routes of publications up to this one lead to has been told.
     led_through: u64,
+    /// How often that was so since routes were told.
+    rounds: u32,
     /// Number of the newest publication taken in.
     seen: u64,
 }
@@ -225,6 +231,7 @@ impl Subscription {
             lingering: HashMap::new(),
             leading: Leading::default(),
             led_through: 0,
+            rounds: 0,
             seen: now.sequence,
         }
     }
@@ -382,6 +389,7 @@ impl Subscription {
         }
         let sights = Sights::new(now, self.scope.as_ref(), &self.lingering);
         if let Some(response) = self.routes.poll(&sights.routes) {
+            self.rounds = 0;
             return Some((Kind::Routes, response));
         }
         if !is_settled(&self.routes, self.seen) {
@@ -407,16 +415,17 @@ impl Subscription {
             .map(|response| (Kind::Policy, response))
     }
 
-    /// What has to be told before routes that wait: what they may lead to. What changes while that is under way is not
-    /// waited for, or routes might wait for ever.
+    /// What has to be told before routes that wait: what they may lead to. While that is under way, only routes that
+    /// change again are waited for, and that not for ever.
     fn before_routes(&mut self, now: &Publication) -> Before {
-        let Some(since) = self.routes.waits_since() else {
+        let Some(through) = self.routes.waits_through() else {
             return Before::Nothing;
         };
         if self.addresses.awaits_answer() {
             return Before::Wait;
         }
-        let Some(scope) = self.scope.as_ref().filter(|_| self.led_through < since) else {
+        let is_led = self.led_through >= through || self.rounds >= MAX_ROUNDS;
+        let Some(scope) = self.scope.as_ref().filter(|_| !is_led) else {
             return Before::Nothing;
         };
         let sights = Sights::new(now, Some(scope), &self.lingering);
@@ -428,6 +437,7 @@ impl Subscription {
         let response = self.addresses.poll_some(&sights.addresses, is_early);
         if !self.addresses.waits_for(is_early) {
             self.led_through = self.seen;
+            self.rounds += u32::from(response.is_some());
         }
         match response {
             Some(response) => {

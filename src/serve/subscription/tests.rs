@@ -7,7 +7,7 @@ use ambit_model::{
     ServiceName, ServiceRoutes, WorkloadUid,
 };
 use ambit_wire::decode::RoutesReader;
-use ambit_wire::delta::Client;
+use ambit_wire::delta::{ANNOUNCE_CHUNKS, Client};
 use ambit_wire::discovery::Node;
 
 use super::*;
@@ -68,6 +68,19 @@ fn publish(publisher: &mut Publisher, changes: &[Change]) -> Arc<Publication> {
     publisher.publish(&Mesh::default(), Instant::now()).unwrap()
 }
 
+/// A client that understands a state in several responses, as all of ours do.
+fn in_parts() -> Node {
+    let mut metadata = prost_types::Struct::default();
+    let understood = prost_types::Value::default();
+    metadata
+        .fields
+        .insert(ANNOUNCE_CHUNKS.to_owned(), understood);
+    Node {
+        metadata: Some(metadata),
+        ..Node::default()
+    }
+}
+
 impl Line {
     fn new(changes: &[Change]) -> Self {
         let mut publisher = Publisher::new(Instant::now());
@@ -86,7 +99,7 @@ impl Line {
     fn connect(&mut self, kinds: &[Kind]) {
         for kind in kinds {
             let client = self.client(*kind);
-            let request = client.connect(Node::default());
+            let request = client.connect(in_parts());
             assert!(self.subscription.request(request, &self.now).is_some());
         }
     }

@@ -230,32 +230,37 @@ impl Server {
     }
 
     /// The next response, with those of the names that wait of which this is true, if there are some and none is under
-    /// way. A client that waits for a first answer gets all of it by [`Server::poll`].
+    /// way. A client that waits for a first answer gets all of it by [`Server::poll`]; only one that returns, and
+    /// understands [`MORE`], may be told some of it before.
     pub fn poll_some(
         &mut self,
         catalog: &impl Catalog,
         is_such: impl Fn(&Arc<str>) -> bool,
     ) -> Option<DeltaDiscoveryResponse> {
-        if self.under_way.is_some() || !self.started || self.owes_answer {
+        let owes_answer = self.owes_answer;
+        let is_back = self.chunks && !self.held.is_empty();
+        if self.under_way.is_some() || !self.started || owes_answer && !is_back {
             return None;
         }
         let such = self.waiting.take(is_such);
         let others = std::mem::replace(&mut self.waiting, such);
         let unknown = std::mem::take(&mut self.unknown);
+        self.owes_answer = false;
         let response = self.poll(catalog);
+        self.owes_answer = owes_answer;
         self.unknown = unknown;
         self.waiting.put_back(others);
         response.map(|mut response| {
-            if self.chunks && self.waiting.oldest().is_some() {
+            if self.chunks && (owes_answer || self.waiting.oldest().is_some()) {
                 MORE.clone_into(&mut response.system_version_info);
             }
             response
         })
     }
 
-    /// The change that waits longest to be told.
-    pub fn waits_since(&self) -> Option<u64> {
-        self.waiting.oldest()
+    /// The newest change that waits to be told, if any does.
+    pub fn waits_through(&self) -> Option<u64> {
+        self.waiting.newest()
     }
 
     /// Whether names wait of which this is true.
@@ -339,7 +344,8 @@ impl Server {
     }
 
     fn subscribe(&mut self, request: DeltaDiscoveryRequest, catalog: &impl Catalog) {
-        let first = self.owes_answer;
+        // Until then it can have dropped nothing of what it said that it holds.
+        let first = self.nonce == 0;
         let mut compare = first;
         for name in request.resource_names_subscribe {
             if name == "*" {
@@ -440,13 +446,13 @@ impl Server {
         let mut bytes = 0;
         let mut sent = Vec::new();
         if !self.answers_last {
-            self.answer(response);
+            self.answer(response, catalog);
         }
         while !(self.chunks
             && (bytes >= MAX_CHUNK_BYTES || response.resources.len() >= MAX_CHUNK_RESOURCES))
         {
             let Some((_, name)) = self.waiting.pop() else {
-                self.answer(response);
+                self.answer(response, catalog);
                 return sent;
             };
             match catalog.get(&name) {
@@ -480,9 +486,15 @@ impl Server {
         sent
     }
 
-    fn answer(&mut self, response: &mut DeltaDiscoveryResponse) {
-        let names = self.unknown.drain(..).map(|name| name.to_string());
-        response.removed_resources.extend(names);
+    /// Names what was asked for and is not there; of those that wait for the end of all, what is there has been told.
+    fn answer(&mut self, response: &mut DeltaDiscoveryResponse, catalog: &impl Catalog) {
+        for name in self.unknown.drain(..) {
+            let is_there = catalog.get(&name).is_some()
+                || !self.answers_last && catalog.named_by(&name).is_some();
+            if !is_there {
+                response.removed_resources.push(name.to_string());
+            }
+        }
     }
 
     fn resource(&self, name: &Arc<str>, entry: &Entry, body: Bytes) -> Resource {

@@ -1,6 +1,6 @@
 //! What routes lead to is told of before them, and goes after them.
 
-use ambit_model::{AppProtocol, ServicePort, ServiceTraffic, Subset};
+use ambit_model::{AppProtocol, ServicePort, ServiceTraffic, Subset, Workload};
 
 use super::*;
 use crate::serve::scope::tests::{routes as leading, service};
@@ -14,6 +14,14 @@ impl Told {
         }
         line.now = line.publisher.publish(&self.mesh, Instant::now()).unwrap();
         line.subscription.published(&line.now, clock::now());
+    }
+
+    /// Publishes while the waypoint is away.
+    fn publish_with_nobody(&mut self, change: Change) {
+        let line = &mut self.line;
+        line.publisher.apply(&change);
+        self.mesh.apply(change);
+        line.now = line.publisher.publish(&self.mesh, Instant::now()).unwrap();
     }
 
     /// A waypoint that fronts `web`, beside services `two` and `three` with an endpoint each, of which it has not heard.
@@ -133,6 +141,89 @@ fn routes_wait_until_it_is_known_where_they_lead_and_for_nothing_later() {
         words("wds", &["Kubernetes//Pod/shop/two-1"], &[]),
     ];
     assert_eq!(sorted(&told.line.exchange()), expected);
+}
+
+#[test]
+fn routes_that_change_again_wait_for_where_they_lead_now_but_not_for_ever() {
+    let mut told = Told::beside_others();
+    told.publish_all([leading("web", "two")]);
+    let (kind, nonce, _) = told.line.sent().unwrap();
+    told.publish_all([leading("web", "three")]);
+    told.line.acknowledge(kind, &nonce);
+    let expected = [
+        words("wds", &[THREE], &[]),
+        words("routes", &[WEB], &[]),
+        words("wds", &[], &[TWO]),
+    ];
+    assert_eq!(sorted(&told.line.exchange()), expected);
+    // One that never rests is told all the same, once it has led to something new often enough.
+    for round in 0.. {
+        assert!(round <= MAX_ROUNDS, "routes wait for ever");
+        let (to, pod) = (format!("to-{round}"), format!("to-{round}-0"));
+        told.publish_all([
+            service(&to, None),
+            endpoint(&pod, &to, "10.0.1.1"),
+            leading("web", &to),
+        ]);
+        let (kind, nonce, sent) = told.line.sent().unwrap();
+        if kind == Kind::Routes {
+            assert_eq!(round, MAX_ROUNDS);
+            break;
+        }
+        assert!(sent.contains(&pod), "{sent}");
+        told.publish_all([leading("web", "web")]);
+        told.line.acknowledge(kind, &nonce);
+    }
+}
+
+#[test]
+fn one_that_returns_knows_where_routes_lead_before_them_too() {
+    let mut told = Told::beside_others();
+    told.publish_all([leading("web", "two")]);
+    told.line.exchange();
+    told.publish_with_nobody(leading("web", "three"));
+    told.reconnect();
+    let expected = [
+        words("wds", &[THREE], &[]),
+        words("routes", &[WEB], &[]),
+        words("wds", &[], &[TWO]),
+    ];
+    assert_eq!(sorted(&told.line.exchange()), expected);
+}
+
+#[test]
+fn a_pod_leaves_a_service_after_the_routes_that_lead_there_and_joins_one_before_them() {
+    let pod = |services: &[&str]| {
+        let Change::PutWorkload(pod) = endpoint("two-0", "two", "10.0.0.2") else {
+            panic!("no pod")
+        };
+        let mut pod = Workload::clone(&pod);
+        let services = services.iter().map(|service| (name(service), Vec::new()));
+        pod.services = services.collect();
+        Change::PutWorkload(Arc::new(pod))
+    };
+    let uid = "Kubernetes//Pod/shop/two-0";
+    let mut told = Told::beside_others();
+    told.publish_all([pod(&["two", "three"]), leading("web", "two")]);
+    told.line.exchange();
+    for is_back in [false, true] {
+        if is_back {
+            told.publish_all([pod(&["two", "three"]), leading("web", "two")]);
+            told.line.exchange();
+            told.reconnect();
+            told.line.exchange();
+        }
+        told.publish_all([pod(&["three"]), leading("web", "three")]);
+        let sent = sorted(&told.line.exchange());
+        let turn = |word: &str| {
+            let is_there = |words: &Vec<String>| words.iter().any(|one| one == word);
+            sent.iter().position(is_there).unwrap()
+        };
+        assert!(turn("routes") < turn(&format!("+{uid}")), "{sent:?}");
+    }
+    told.publish_all([pod(&["two"]), leading("web", "two")]);
+    let sent = sorted(&told.line.exchange());
+    assert!(sent[0].contains(&format!("+{uid}")), "{sent:?}");
 }
 
 #[test]

@@ -420,7 +420,7 @@ fn some_of_what_waits_is_told_before_the_rest() {
         let name = shelf.put(name, "2");
         server.changed(sequence, [&name], &shelf);
     }
-    assert_eq!(server.waits_since(), Some(2));
+    assert_eq!(server.waits_through(), Some(4));
     let response = server.poll_some(&shelf, is_b).unwrap();
     let names: Vec<_> = response.resources.iter().map(|r| &*r.name).collect();
     assert_eq!(names, ["b"]);
@@ -432,5 +432,52 @@ fn some_of_what_waits_is_told_before_the_rest() {
     let names: Vec<_> = response.resources.iter().map(|r| &*r.name).collect();
     assert_eq!(names, ["a", "c"]);
     server.request(ack(&response), &shelf);
-    assert_eq!(server.acked_through(), 4);
+    assert_eq!((server.acked_through(), server.waits_through()), (4, None));
+}
+
+#[test]
+fn one_that_returns_may_be_told_some_before_its_first_answer_is_whole() {
+    let shelf = shelf(&[("a", "2"), ("b", "2"), ("c", "1")]);
+    let is_b = |name: &Arc<str>| &**name == "b";
+    let returning = |chunks: bool| {
+        let mut request = first(&[("a", "1"), ("b", "1"), ("c", "1")]);
+        request.node = chunked().node.filter(|_| chunks);
+        let mut server = Server::new("t", 1);
+        server.request(request, &shelf);
+        server
+    };
+    let mut server = returning(false);
+    assert_eq!(server.poll_some(&shelf, is_b), None, "it knows of no parts");
+    let mut server = returning(true);
+    assert_eq!(server.poll_some(&shelf, |_| false), None);
+    for (which, is_such) in [("b", true), ("a", false)] {
+        let response = server
+            .poll_some(&shelf, |name| is_b(name) == is_such)
+            .unwrap();
+        assert_eq!(names(&response), [which]);
+        // Even if nothing is left to be told.
+        assert_eq!(response.system_version_info, MORE);
+        // It has been told since: it may have dropped what it asks for.
+        server.request(subscription(&[which], &[]), &shelf);
+        server.request(ack(&response), &shelf);
+    }
+    let response = server.poll(&shelf).unwrap();
+    assert_eq!(names(&response), ["b", "a"]);
+    assert_ne!(response.system_version_info, MORE);
+    server.request(ack(&response), &shelf);
+    assert_eq!(server.poll(&shelf), None);
+}
+
+#[test]
+fn what_comes_after_it_was_asked_for_is_not_told_as_gone() {
+    let mut shelf = shelf(&[]);
+    let mut server = Server::new("t", 1);
+    server.request(subscription(&["*"], &["*"]), &shelf);
+    let response = server.poll(&shelf).unwrap();
+    server.request(subscription(&["a", "net/a", "b"], &[]), &shelf);
+    server.changed(2, &[shelf.put("a", "1")], &shelf);
+    server.request(ack(&response), &shelf);
+    let response = server.poll(&shelf).unwrap();
+    assert_eq!(names(&response), ["a"]);
+    assert_eq!(response.removed_resources, ["b"]);
 }

@@ -8,11 +8,14 @@ use std::sync::Arc;
 pub(super) struct Waiting {
     queue: VecDeque<(u64, Arc<str>)>,
     names: HashSet<Arc<str>>,
+    /// The newest change of any of them, also of one that waited already.
+    newest: u64,
 }
 
 impl Waiting {
     /// Adds a name, unless it waits already.
     pub(super) fn push(&mut self, sequence: u64, name: Arc<str>) {
+        self.newest = self.newest.max(sequence);
         if self.names.insert(Arc::clone(&name)) {
             self.queue.push_back((sequence, name));
         }
@@ -28,7 +31,11 @@ impl Waiting {
     /// Takes all of which this is true, in their order.
     pub(super) fn take(&mut self, is_such: impl Fn(&Arc<str>) -> bool) -> Self {
         let all = std::mem::take(self);
-        let mut taken = Self::default();
+        self.newest = all.newest;
+        let mut taken = Self {
+            newest: all.newest,
+            ..Self::default()
+        };
         for (sequence, name) in all.queue {
             let to = if is_such(&name) {
                 &mut taken
@@ -42,13 +49,11 @@ impl Waiting {
 
     /// Puts back what was taken and is not told yet: before what waits, if it is older.
     pub(super) fn put_back(&mut self, taken: Self) {
-        let mut all: Vec<_> = taken
-            .queue
-            .into_iter()
-            .chain(self.queue.drain(..))
-            .collect();
+        let both = taken.queue.into_iter().chain(self.queue.drain(..));
+        let mut all: Vec<_> = both.collect();
         all.sort_by_key(|(sequence, _)| *sequence);
         self.names.clear();
+        self.newest = self.newest.max(taken.newest);
         for (sequence, name) in all {
             self.push(sequence, name);
         }
@@ -62,5 +67,10 @@ impl Waiting {
     /// The change that waits longest.
     pub(super) fn oldest(&self) -> Option<u64> {
         self.queue.front().map(|(sequence, _)| *sequence)
+    }
+
+    /// The newest change, if any name waits.
+    pub(super) fn newest(&self) -> Option<u64> {
+        (!self.queue.is_empty()).then_some(self.newest)
     }
 }
