@@ -221,7 +221,8 @@ fn texts_hold(values: &Values<StringMatch>, text: Option<&str>) -> bool {
 fn host_holds(values: &Values<StringMatch>, host: Option<&str>, allows: bool) -> bool {
     let is_one_of = |wanted: &[StringMatch], refuses: bool| {
         let meets = |host: &str, wanted: &_| {
-            host_meets(wanted, host) || refuses && bare_host_meets(wanted, host)
+            let is_refused = || *wanted == StringMatch::Presence || bare_host_meets(wanted, host);
+            host_meets(wanted, host) || refuses && is_refused()
         };
         host.is_some_and(|host| wanted.iter().any(|wanted| meets(host, wanted)))
     };
@@ -230,30 +231,34 @@ fn host_holds(values: &Values<StringMatch>, host: Option<&str>, allows: bool) ->
 }
 
 /// A header may have several lines, and nobody knows which of them the application takes: what allows is met by
-/// all of them, what refuses by any of them or by all as one text.
+/// all of them, what refuses by any of them or by all as one text. One without a text is there and is nothing: what
+/// allows a header whatever it says does not take it, and what refuses one does.
 fn header_holds(
     name: &str,
     values: &Values<StringMatch>,
     request: &Request<'_>,
     allows: bool,
 ) -> bool {
-    if name == "host" {
-        return texts_hold(values, request.host);
-    }
-    let headers = request.headers;
+    let any_line = |is: &mut dyn FnMut(&[u8]) -> bool| match name {
+        "host" => request.host.is_some_and(|host| is(host.as_bytes())),
+        _ => request.headers.any_line(name, is),
+    };
+    let all_lines = || match name {
+        "host" => None,
+        _ => request.headers.header(name),
+    };
     let is_one_of = |wanted: &[StringMatch], line: &[u8]| {
         let mut wanted = wanted.iter();
         wanted.any(|wanted| meets(wanted, line))
     };
     let by_all = |wanted: &[StringMatch]| {
-        let is_there = headers.any_line(name, &mut |_| true);
-        is_there && !headers.any_line(name, &mut |line| !is_one_of(wanted, line))
+        let is_there = any_line(&mut |_| true);
+        is_there && !any_line(&mut |line| !is_one_of(wanted, line))
     };
     let by_any = |wanted: &[StringMatch]| {
-        headers.any_line(name, &mut |line| is_one_of(wanted, line))
-            || headers
-                .header(name)
-                .is_some_and(|text| is_one_of(wanted, &text))
+        let takes_all = wanted.contains(&StringMatch::Presence);
+        any_line(&mut |line| takes_all || is_one_of(wanted, line))
+            || all_lines().is_some_and(|text| is_one_of(wanted, &text))
     };
     let Values { any, none } = values;
     match allows {

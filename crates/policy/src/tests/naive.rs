@@ -244,12 +244,11 @@ fn of_condition(condition: &Condition, ask: &Ask, allow: bool) -> Option<Held> {
         Condition::Header { name, .. } if name.starts_with(':') => None,
         Condition::Header { name, values } => of_request(values, ask, |asked| {
             let lines = asked.headers.0.iter().filter(|(key, _)| **key == **name);
-            let lines: Vec<String> = lines
+            let mut lines: Vec<String> = lines
                 .map(|(_, value)| String::from_utf8(value.clone()).unwrap())
                 .collect();
             if **name == *"host" {
-                let host: Vec<&str> = asked.host.iter().map(|host| &**host).collect();
-                return field(values, &host, text_meets);
+                lines = asked.host.iter().map(ToString::to_string).collect();
             }
             if values.any.is_empty() && values.none.is_empty() {
                 return None;
@@ -261,8 +260,10 @@ fn of_condition(condition: &Condition, ask: &Ask, allow: bool) -> Option<Held> {
             let all = |list: &[StringMatch]| {
                 !lines.is_empty() && lines.iter().filter(|line| !met(list, line)).count() == 0
             };
-            let some =
-                |list: &[StringMatch]| lines.iter().chain(&joined).any(|text| met(list, text));
+            let some = |list: &[StringMatch]| {
+                let is_there = joined.is_some() && list.iter().any(|value| pattern(value) == "*");
+                is_there || lines.iter().chain(&joined).any(|text| met(list, text))
+            };
             let (positive, negative) = match allow {
                 true => (all(&values.any), some(&values.none)),
                 false => (some(&values.any), all(&values.none)),

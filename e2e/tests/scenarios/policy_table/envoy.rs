@@ -263,7 +263,10 @@ fn header(name: &str, value: &str) -> Value {
     } else {
         name
     };
-    json!({"header": {"name": name, "string_match": text(value)}})
+    match value {
+        "*" => json!({"header": {"name": name, "present_match": true}}),
+        value => json!({"header": {"name": name, "string_match": text(value)}}),
+    }
 }
 
 /// A test of the certificate's name.
