@@ -68,6 +68,11 @@ impl Configuration {
             let origin = self.objects.origin(key)?;
             Some(finding.at(origin, key, Severity::Warning, Cause::NotEnforced))
         }));
+        let foreign = translate::foreign_endpoints(&self.objects);
+        problems.extend(foreign.into_iter().filter_map(|(key, finding)| {
+            let origin = self.objects.origin(key)?;
+            Some(finding.at(origin, key, Severity::Warning, Cause::NotEnforced))
+        }));
         let waypoints = translate::waypoint_findings(&self.objects);
         problems.extend(
             waypoints

@@ -256,8 +256,19 @@ impl Objects {
         self.slices_of(service).next().is_some()
     }
 
-    /// Endpoint slices that have this pod as an endpoint, by its name or by an address.
-    pub fn slices_with(&self, key: &ObjectKey, pod: &Pod) -> BTreeSet<&ObjectKey> {
+    /// Endpoint slices that have this pod as an endpoint, by its name or by an address. Only of its own namespace:
+    /// what leads to a pod decides who may come to it.
+    pub fn slices_with<'a>(
+        &'a self,
+        key: &'a ObjectKey,
+        pod: &Pod,
+    ) -> impl Iterator<Item = &'a ObjectKey> {
+        let all = self.slices_naming(key, pod).into_iter();
+        all.filter(|slice| slice.namespace == key.namespace)
+    }
+
+    /// The same of all namespaces: slices that say something else if the pod is not there.
+    pub fn slices_naming(&self, key: &ObjectKey, pod: &Pod) -> BTreeSet<&ObjectKey> {
         let by_name = Lead::Pod(Arc::clone(&key.namespace), Arc::clone(&key.name));
         let addresses = pod
             .addresses()

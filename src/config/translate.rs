@@ -16,6 +16,7 @@ mod policy;
 mod routes;
 mod service;
 mod service_entry;
+mod slice;
 mod subject;
 mod targets;
 mod telemetry;
@@ -60,6 +61,7 @@ pub use self::service_entry::workload_entry_findings;
 pub use self::service_entry::{
     RecordedAddress, TranslatedEntry, Way, entry_findings, recorded_addresses,
 };
+pub use self::slice::foreign_endpoints;
 pub use self::telemetry::TranslatedTelemetry;
 pub(super) use self::telemetry::client_identity;
 pub use self::tunnel_port::closed_by;
@@ -111,7 +113,7 @@ impl Inputs<'_> {
 
     /// The workloads of a slice's endpoints that are not pods.
     pub fn outside_endpoints(&self, slice: &ObjectKey) -> Vec<Workload> {
-        workload::of_slice(self, slice)
+        slice::of_slice(self, slice)
     }
 
     /// The service of that name.

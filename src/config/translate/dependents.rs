@@ -127,7 +127,7 @@ impl Dirty {
             }
             Object::Pod(pod) => {
                 self.touch_entries_at(objects, pod);
-                let slices = objects.slices_with(key, pod);
+                let slices = objects.slices_naming(key, pod);
                 self.outputs
                     .extend(slices.into_iter().filter_map(Output::of));
             }

@@ -9,13 +9,14 @@ use ambit_model::{
 };
 
 use super::service::{self, port_mappings};
+use super::slice::service_of;
 use super::waypoint::{Bound, waypoint, waypoint_of_pod};
 use super::{
     Inputs, authentication, enrolment, peer_authentication, policy, service_entry, targets,
 };
 use crate::config::objects::metadata::{Labels, Metadata, OwnerReference};
 use crate::config::objects::pod::Pod;
-use crate::config::objects::service::{Endpoint, EndpointSlice, Service};
+use crate::config::objects::service::Endpoint;
 use crate::config::objects::{Kind, Object, ObjectKey};
 use crate::config::store::{Claim, Objects};
 
@@ -155,7 +156,7 @@ fn without_hash(owner: &OwnerReference, pod: &Metadata) -> Arc<str> {
     }
 }
 
-fn locality(objects: &Objects, node: Option<&str>) -> Locality {
+pub(super) fn locality(objects: &Objects, node: Option<&str>) -> Locality {
     let labels = node.and_then(|node| objects.node_labels(node));
     let label = |name: &str| {
         labels
@@ -174,7 +175,7 @@ fn locality(objects: &Objects, node: Option<&str>) -> Locality {
 fn health(objects: &Objects, key: &ObjectKey, pod: &Pod) -> Health {
     let in_slices = || {
         let slices = objects.slices_with(key, pod);
-        let mut endpoints = slices.into_iter().filter_map(|slice| {
+        let mut endpoints = slices.filter_map(|slice| {
             objects
                 .slice(slice)?
                 .endpoints
@@ -237,19 +238,6 @@ fn services(
     services
 }
 
-fn service_of<'a>(
-    objects: &'a Objects,
-    slice: &ObjectKey,
-) -> Option<(ObjectKey, &'a Service, &'a EndpointSlice)> {
-    let object = objects.slice(slice)?;
-    let name = Arc::clone(object.service()?);
-    let key = ObjectKey::new(Kind::Service, Arc::clone(&slice.namespace), name);
-    let service = objects
-        .service(&key)
-        .filter(|service| !service.is_external_name())?;
-    Some((key, service, object))
-}
-
 /// Policies that name a pod's labels, and all policies that apply to it.
 fn policies(
     inputs: &Inputs<'_>,
@@ -292,46 +280,6 @@ fn policies(
     applicable.extend(listed.iter().cloned());
     applicable.sort();
     (listed, applicable)
-}
-
-/// Endpoints of a slice that are no pods: they have no identity and are reached in the clear.
-pub(super) fn of_slice(inputs: &Inputs<'_>, key: &ObjectKey) -> Vec<Workload> {
-    let Some((service_key, service, slice)) = service_of(inputs.objects, key) else {
-        return Vec::new();
-    };
-    let name = service::name_of(inputs.settings, &service_key);
-    let ports = port_mappings(service, |port| slice.port_of(port));
-    let mut workloads: Vec<Workload> = Vec::new();
-    for endpoint in slice
-        .endpoints
-        .iter()
-        .filter(|endpoint| endpoint.pod().is_none())
-    {
-        for address in endpoint.ips() {
-            let owned = inputs.objects.owner(&Claim::PodAddress(address)).is_some();
-            if owned
-                || workloads
-                    .iter()
-                    .any(|workload| workload.addresses.contains(&address))
-            {
-                continue;
-            }
-            let (cluster, group) = (&inputs.settings.cluster, "discovery.k8s.io/EndpointSlice");
-            let uid = format!("{cluster}/{group}/{}/{}/{address}", key.namespace, key.name);
-            workloads.push(Workload {
-                addresses: vec![address],
-                services: BTreeMap::from([(name.clone(), ports.clone())]),
-                health: if endpoint.is_ready() {
-                    Health::Healthy
-                } else {
-                    Health::Unhealthy
-                },
-                locality: locality(inputs.objects, endpoint.node_name.as_deref()),
-                ..outside(inputs, key, uid)
-            });
-        }
-    }
-    workloads
 }
 
 /// A server that is no pod, known by an object: it has no identity, and is reached in the clear.

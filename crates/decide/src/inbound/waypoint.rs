@@ -1,7 +1,8 @@
 //! Whether a tunnel comes from the waypoint that stands in front of the workload.
 //!
-//! A workload's own waypoint is the one that it is bound to itself, or that a service is bound to
-//! which reaches the asked port of it; and those that stood there until a moment ago, which serve on
+//! A workload's own waypoint is the one that it is bound to itself, or that a service of its namespace is bound to
+//! which reaches the asked port of it (whoever can make it an endpoint of another namespace's must not choose who
+//! comes around its policies); and those that stood there until a moment ago, which serve on
 //! while clients learn of the change, and judge them as before. A peer is that waypoint if it proved the identity of one of
 //! the waypoint's endpoints *and* connects from an address of that very endpoint: an identity
 //! alone may be shared by pods that are no waypoint.
@@ -30,10 +31,10 @@ fn bindings<'a>(
     workload: &'a Workload,
     port: u16,
 ) -> impl Iterator<Item = &'a GatewayAddress> {
-    let reaching = workload
-        .services
-        .iter()
-        .filter(move |(_, ports)| ports.iter().any(|mapping| mapping.target_port == port));
+    let own = workload.services.iter();
+    let own = own.filter(|(name, _)| name.namespace == workload.namespace);
+    let reaching =
+        own.filter(move |(_, ports)| ports.iter().any(|mapping| mapping.target_port == port));
     let of_services = reaching.flat_map(|(name, _)| {
         let present = mesh
             .service(name)

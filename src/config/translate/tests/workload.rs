@@ -298,7 +298,7 @@ status: {podIP: 10.0.0.2}
 ---
 apiVersion: v1
 kind: Pod
-metadata: {name: by-address, namespace: other}
+metadata: {name: by-address, namespace: shop}
 status: {podIP: 10.0.0.3}
 ---
 apiVersion: v1
@@ -332,7 +332,7 @@ ports: [{name: http, port: 8080}]
     folder.write("slice.yaml", slice);
     assert_eq!(ports(&folder, "shop", "selected"), []);
     assert_eq!(ports(&folder, "shop", "listed"), [(80, 8080)]);
-    assert_eq!(ports(&folder, "other", "by-address"), [(80, 8080)]);
+    assert_eq!(ports(&folder, "shop", "by-address"), [(80, 8080)]);
     assert_eq!(
         workload(&folder, "shop", "listed").health,
         Health::Unhealthy
@@ -351,6 +351,55 @@ ports: [{name: http, port: 8080}]
     folder.delete("slice.yaml");
     assert_eq!(ports(&folder, "shop", "selected"), [(80, 80), (81, 81)]);
     assert_eq!(folder.configuration.mesh().workload_count(), 3);
+}
+
+/// What leads to a pod decides who may come to it: its own namespace says.
+#[test]
+fn nobody_makes_a_pod_of_another_namespace_an_endpoint() {
+    let pod = "\
+apiVersion: v1
+kind: Pod
+metadata: {name: victim, namespace: bank}
+status: {podIP: 10.0.0.3, conditions: [{type: Ready, status: 'True'}]}
+";
+    let mut folder = Folder::of(
+        "\
+apiVersion: v1
+kind: Service
+metadata: {name: web, namespace: shop}
+spec: {ports: [{name: http, port: 80}]}
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: web-1, namespace: shop, labels: {kubernetes.io/service-name: web}}
+addressType: IPv4
+endpoints:
+- {addresses: [10.0.0.3]}
+- {addresses: [10.0.0.4], targetRef: {kind: Pod, name: victim, namespace: bank}}
+ports: [{name: http, port: 8080}]
+",
+    );
+    let address = "10.0.0.3".parse().expect("an address");
+    let there = |folder: &Folder| {
+        let mesh = folder.configuration.mesh();
+        let all = mesh.workloads_at(address);
+        all.map(|one| (one.name.to_string(), one.services.len()))
+            .collect::<Vec<_>>()
+    };
+    let said = |folder: &Folder| {
+        let problems = folder.configuration.problems();
+        problems.iter().map(ToString::to_string).collect::<String>()
+    };
+    // While no pod has the address it is a server outside; and again when that is gone.
+    for _ in 0..2 {
+        assert_eq!(there(&folder), [("web-1".to_owned(), 1)]);
+        assert_eq!(said(&folder), "");
+        folder.write("pod.yaml", pod);
+        assert_eq!(there(&folder), [("victim".to_owned(), 0)]);
+        let said = said(&folder);
+        assert!(said.contains("endpoints[0].addresses"), "{said}");
+        folder.delete("pod.yaml");
+    }
 }
 
 #[test]

@@ -150,6 +150,8 @@ fn a_service_s_waypoint_stands_in_front_of_the_service_s_port_only() {
     assert!(!gate(&two, 9090), "that service is not bound");
     two.services[2].waypoint = waypoint();
     assert!(gate(&two, 9090));
+    two.web.namespace = "bank".into();
+    assert!(!gate(&two, 9090), "that service is somebody else's");
 }
 
 #[test]
