@@ -27,12 +27,17 @@ pub(crate) struct Folder {
 impl Folder {
     /// Nothing in it.
     pub(crate) fn new() -> Self {
+        Self::in_mesh(&Settings::default())
+    }
+
+    /// Nothing in it, of a mesh that is set otherwise.
+    pub(crate) fn in_mesh(settings: &Settings) -> Self {
         Self {
             files: BTreeMap::new(),
             texts: BTreeMap::new(),
-            configuration: Configuration::new(Settings::default()),
+            configuration: Configuration::new(settings.clone()),
             listings: Listings::default(),
-            of_cluster: Configuration::new(Settings::default()),
+            of_cluster: Configuration::new(settings.clone()),
         }
     }
 

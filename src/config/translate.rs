@@ -20,7 +20,9 @@ mod slice;
 mod subject;
 mod targets;
 mod telemetry;
+mod trust_domain;
 mod tunnel_port;
+mod unmet;
 mod waypoint;
 mod workload;
 

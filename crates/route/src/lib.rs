@@ -47,7 +47,7 @@ pub use hand::Hand;
 pub use head::{Head, Source};
 pub use headers::{HeaderEdits, RequestEdits};
 pub use mirror::{shadow, should_mirror};
-pub use normal::{NoNormalForm, Normalization, normalize};
+pub use normal::{NoNormalForm, Normalization, normal_form, normalize};
 pub use path::Covered;
 pub use pattern::{Patterns, check_pattern};
 pub use problem::Problem;

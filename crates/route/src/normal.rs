@@ -78,7 +78,12 @@ pub fn normalize(parts: &mut Parts, form: Normalization) -> Result<(), NoNormalF
     Ok(())
 }
 
-/// The normal form of a path; `None` if it has that already.
+/// The [`Normalization::Base`] form of a path; `None` if it has that already.
+pub fn normal_form(path: &str) -> Option<String> {
+    normal_path(path, Normalization::Base)
+}
+
+/// A form of a path; `None` if it has that already.
 fn normal_path(path: &str, form: Normalization) -> Option<String> {
     let merges = form >= Normalization::MergeSlashes;
     let is_special = |byte: u8| matches!(byte, b'\\' | b'%' | 0x80..);

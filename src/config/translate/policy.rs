@@ -17,7 +17,7 @@ use ambit_model::{
 
 use super::behind::behind;
 use super::fronted::is_fronted;
-use super::{Inputs, TranslatedPolicy, targets};
+use super::{Inputs, TranslatedPolicy, targets, trust_domain, unmet};
 use crate::config::Settings;
 use crate::config::objects::authorization_policy::{
     Attribute, AuthorizationPolicy, Condition, Operation, PolicyAction, PolicyRule, Source,
@@ -82,7 +82,10 @@ pub(super) fn translate(
     let (name, action) = (name_of(key), action_of(object));
     let fronted = object.is_bound() || is_fronted(inputs, &key.namespace, object);
     findings.extend(of_action(object, fronted));
-    let reading = object.for_requests(name.clone());
+    let trust_domain = &*inputs.settings.trust_domain;
+    findings.extend(unmet::findings(object, trust_domain));
+    let mut reading = object.for_requests(name.clone());
+    trust_domain::name_in_requests(&mut reading.policy, trust_domain);
     findings.extend(unread(reading.findings, action));
     let mut reader = Reader {
         action,
@@ -92,9 +95,9 @@ pub(super) fn translate(
     };
     let rules = object.spec.rules.iter().enumerate();
     let rules = rules.filter(|_| object.may_refuse());
-    let rules = rules
-        .filter_map(|(index, rule)| reader.rule(index, rule))
-        .collect();
+    let rules = rules.filter_map(|(index, rule)| reader.rule(index, rule));
+    let mut rules: Vec<Rule> = rules.collect();
+    trust_domain::name_in_rules(&mut rules, trust_domain);
     let targets = targets::services(inputs, &key.namespace, object);
     let policy = Policy {
         name,

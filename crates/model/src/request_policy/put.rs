@@ -146,7 +146,10 @@ impl Condition {
             }
             "destination.ip" => Self::DestinationIp(nets()?),
             "destination.port" => Self::DestinationPort(read.parse(CORRECT, text::port)?),
-            "connection.sni" => Self::Sni(texts()?),
+            // Names have no case, and clients' are in lower case.
+            "connection.sni" => Self::Sni(read.parse(PATTERN, |text| {
+                StringMatch::parse(&text.to_ascii_lowercase())
+            })?),
             key if is_experimental(key) => {
                 let what = format!("`{key}` is an attribute of Envoy, and cannot be evaluated");
                 let advice = "use one of Istio's other attributes";

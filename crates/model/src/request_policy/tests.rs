@@ -378,6 +378,19 @@ fn a_value_of_an_operation_that_cannot_be_used_is_told_with_its_field() {
     }
 }
 
+/// Names have no case.
+#[test]
+fn server_names_are_compared_in_lower_case() {
+    let own = "shop".into();
+    let none: [&str; 0] = [];
+    let read = Condition::parse("connection.sni", &["Admin.Example.COM"], &none, &own).unwrap();
+    let values = Values {
+        any: vec![StringMatch::Exact("admin.example.com".into())],
+        none: Vec::new(),
+    };
+    assert_eq!(read, Condition::Sni(values));
+}
+
 #[test]
 fn a_condition_that_cannot_be_used_is_told_and_so_is_one_that_only_is_not_here() {
     let a = &["a"][..];

@@ -1,10 +1,20 @@
 //! Authorization policies in the form that node agents evaluate.
 
-use ambit_model::{Action, Rule, Scope};
+use ambit_model::{Action, Condition, Rule, Scope, StringMatch};
 use insta::{assert_debug_snapshot, assert_snapshot};
 
 use super::policy;
+use crate::config::Settings;
 use crate::config::fixture::Folder;
+
+/// Service `web`, behind a waypoint.
+const BOUND: &str = "\
+apiVersion: v1\nkind: Service\nmetadata: {name: web, namespace: shop, labels: {istio.io/use-waypoint: w}}
+spec: {clusterIP: 10.96.0.9, ports: [{name: http, port: 80}]}
+---
+apiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {name: w, namespace: shop}
+spec: {gatewayClassName: istio-waypoint, listeners: [{name: mesh, port: 15008, protocol: HBONE}]}
+";
 
 fn folder(namespace: &str, metadata: &str, spec: &str) -> Folder {
     Folder::of(&format!(
@@ -174,6 +184,127 @@ fn what_needs_http_never_opens_a_door() {
         })
         .collect();
     assert_snapshot!(all.join("\n"));
+}
+
+/// Most policies are written for a mesh that is called so.
+#[test]
+fn the_word_for_the_meshs_trust_domain_is_whatever_the_mesh_is_called() {
+    let translated = |trust_domain: &str, written: &str| {
+        let mut folder = Folder::in_mesh(&Settings {
+            trust_domain: trust_domain.into(),
+            ..Settings::default()
+        });
+        let text = format!(
+            "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {{name: p, namespace: shop}}\n\
+             spec: {{action: DENY, rules: [{{from: [{{source: {{principals: [\"{written}\"]}}}}, \
+             {{source: {{notPrincipals: [\"{written}\"]}}}}], \
+             when: [{{key: source.principal, values: [\"{written}\"], notValues: [\"{written}\"]}}]}}]}}\n"
+        );
+        folder.write("p.yaml", &text);
+        let policy = policy(&folder, "shop", "p").expect("a policy");
+        let matches = policy.rules[0].clauses.iter().flat_map(|one| &one.matches);
+        let of_agents = matches.flat_map(|one| [&one.principals, &one.not_principals]);
+        let requests = policy.requests.as_ref().expect("one of requests");
+        let rule = &requests.policy.rules[0];
+        let of_conditions = rule.when.iter().map(|condition| match condition {
+            Condition::SourcePrincipal(values) => values,
+            other => panic!("{other:?}"),
+        });
+        let of_waypoints = rule.from.iter().map(|source| &source.principals);
+        let of_waypoints = of_waypoints.chain(of_conditions);
+        let of_waypoints = of_waypoints.flat_map(|values| [&values.any, &values.none]);
+        let said: Vec<StringMatch> = of_agents.chain(of_waypoints).flatten().cloned().collect();
+        assert_eq!(said.len(), 8, "{said:?}");
+        assert!(said.iter().all(|one| *one == said[0]), "{said:?}");
+        let warnings = folder.problems().matches("trust domain").count();
+        (said[0].clone(), warnings)
+    };
+    let exact = |text: &str| StringMatch::Exact(text.into());
+    let prefix = |text: &str| StringMatch::Prefix(text.into());
+    for (mesh, written, wanted, warnings) in [
+        (
+            "prod",
+            "cluster.local/ns/a/sa/b",
+            exact("prod/ns/a/sa/b"),
+            0,
+        ),
+        ("prod", "cluster.local/ns/a/*", prefix("prod/ns/a/"), 0),
+        (
+            "prod",
+            "spiffe://cluster.local/ns/a/*",
+            prefix("prod/ns/a/"),
+            0,
+        ),
+        ("prod", "prod/ns/a/sa/b", exact("prod/ns/a/sa/b"), 0),
+        (
+            "prod",
+            "*/ns/a/sa/b",
+            StringMatch::Suffix("/ns/a/sa/b".into()),
+            0,
+        ),
+        ("prod", "*", StringMatch::Presence, 0),
+        (
+            "prod",
+            "cluster.locals/ns/a/*",
+            prefix("cluster.locals/ns/a/"),
+            4,
+        ),
+        ("cluster.local", "old/ns/a/sa/b", exact("old/ns/a/sa/b"), 4),
+        (
+            "cluster.local",
+            "cluster.local/ns/a/*",
+            prefix("cluster.local/ns/a/"),
+            0,
+        ),
+    ] {
+        assert_eq!(
+            translated(mesh, written),
+            (wanted, warnings),
+            "{mesh} {written}"
+        );
+    }
+}
+
+#[test]
+fn paths_that_no_request_has_are_told_with_the_form_that_it_has() {
+    for (written, wanted) in [
+        ("/caf\u{e9}", Some("`/caf%C3%A9`")),
+        ("/%61dmin", Some("`/admin`")),
+        ("/%61dmin/*", Some("`/admin/*`")),
+        ("*/%61dmin", Some("`*/admin`")),
+        ("/a/../b", Some("`/b`")),
+        ("/a/./*", Some("`/a/*`")),
+        ("*/../b", Some("without `.` and `..`")),
+        ("/a/..", Some("`/`")),
+        ("/a/.*", None),
+        ("/a/.well-known/*", None),
+        ("/a//b", None),
+        ("/a%2Fb", None),
+        ("/a", None),
+        ("*.php", None),
+        ("*", None),
+        ("/a/{*}/b", None),
+    ] {
+        let spec = format!(
+            "action: DENY, targetRefs: [{{kind: Service, name: web}}], \
+             rules: [{{to: [{{operation: {{paths: ['{written}']}}}}, {{operation: {{notPaths: ['{written}']}}}}]}}]"
+        );
+        let text = format!(
+            "{BOUND}---\napiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\n\
+             metadata: {{name: p, namespace: shop}}\nspec: {{{spec}}}\n"
+        );
+        let problems = Folder::of(&text).problems();
+        let lines = problems
+            .lines()
+            .filter(|line| line.contains("is never met"));
+        let told = wanted.map_or(0, |_| 2);
+        assert_eq!(lines.clone().count(), told, "{written}: {problems}");
+        let wanted = wanted.unwrap_or_default();
+        assert!(
+            lines.clone().all(|line| line.contains(wanted)),
+            "{written}: {problems}"
+        );
+    }
 }
 
 #[test]
