@@ -20,10 +20,12 @@ use std::cell::OnceCell;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use ambit_decide::{Admission, Connection, DryRun, Refusal, Said, at_waypoint, before_routing};
+use ambit_decide::{
+    Admission, Connection, DryRun, Reason, Refusal, Said, at_waypoint, before_routing,
+};
 use ambit_model::{Action, Policy, PolicyName, ServiceName, Workload};
 use ambit_policy::{Attributes, Claims, Headers, Request, joined};
-use ambit_route::Head;
+use ambit_route::{Hand, Head};
 use http::HeaderMap;
 use http::request::Parts;
 
@@ -46,8 +48,8 @@ pub(crate) struct Asking<'a> {
 struct Led<'a> {
     service: &'a ServiceName,
     port: u16,
-    /// Somebody has written the route who has no say in what holds there.
-    is_distrusted: bool,
+    /// Who has written the route.
+    hand: Hand,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -69,15 +71,15 @@ pub(crate) struct Seen {
     pub(crate) tokens: Tokens,
     /// Where it was led.
     pub(crate) to: Target,
-    /// Whether somebody has led it there who has no say in what holds there.
-    pub(crate) is_distrusted: bool,
+    /// Whose hand has led it there.
+    pub(crate) hand: Hand,
 }
 
 impl Seen {
     /// That it is asked for on this connection.
     pub(crate) fn asked_on<'a>(&'a self, call: &'a Call) -> Asking<'a> {
         let asking = Asking::request(call, &self.head, Some(&self.tokens));
-        asking.led_to(&self.to, self.is_distrusted)
+        asking.led_to(&self.to, self.hand)
     }
 }
 
@@ -102,22 +104,35 @@ impl<'a> Asking<'a> {
         Self { call, what, led }
     }
 
-    /// The same, which a route has led there; whether who wrote that has no say in what holds there.
-    pub(crate) fn led_to(self, target: &'a Target, is_distrusted: bool) -> Self {
+    /// The same, which a route of this hand has led there.
+    pub(crate) fn led_to(self, target: &'a Target, hand: Hand) -> Self {
         let Target::Service(service, port, _) = target else {
             return self;
         };
         let (service, port) = (service, *port);
         let asked = self.call.service();
         let is_asked = asked.is_some_and(|(asked, of)| {
-            asked.name == *service && (!is_distrusted || of.service_port == port)
+            asked.name == *service && (!hand.leads() || of.service_port == port)
         });
         let led = (!is_asked).then_some(Led {
             service,
             port,
-            is_distrusted,
+            hand,
         });
         Self { led, ..self }
+    }
+
+    /// Whether another waypoint, behind which the service is that it was led to, may be asked for it.
+    pub(crate) fn beyond(&self) -> Result<(), Refusal> {
+        let Some(led) = self.led.filter(|led| led.hand.borrows()) else {
+            return Ok(());
+        };
+        let detail = format!(
+            "a route of the client's own namespace leads to {}, which is behind another waypoint: that would judge \
+             this waypoint in the client's place",
+            led.service
+        );
+        Err(Refusal::new(Reason::RouteNotGranted, detail))
     }
 
     /// The service that it was led to, if another one was asked for, and the port.
@@ -163,9 +178,9 @@ impl<'a> Asking<'a> {
     /// Judges by what is bound to the service that it was led to.
     fn where_led(&self, view: &View, led: Led<'a>) -> Result<Admission, Refusal> {
         view.unread.check(led.service)?;
-        let is_own = |policy: &&Arc<Policy>| led.is_distrusted && policy.is_bound_to(&view.own);
+        let is_own = |policy: &&Arc<Policy>| led.hand.leads() && policy.is_bound_to(&view.own);
         let policies = || {
-            let own = view.policies.bound(&view.own).filter(|_| led.is_distrusted);
+            let own = view.policies.bound(&view.own).filter(|_| led.hand.leads());
             let to_service = view.policies.bound(led.service);
             // Each once.
             own.chain(to_service.filter(move |policy| !is_own(policy)))

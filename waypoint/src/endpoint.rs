@@ -80,6 +80,7 @@ pub(crate) fn choose(
         },
         Target::Service(name, port, subset) => match view.mesh.service(name) {
             Some(service) if is_of_another(view, service) => {
+                asking.beyond()?;
                 if let Some(subset) = subset {
                     let detail = format!(
                         "{name} is behind another waypoint, which cannot be asked for its subset {subset}"

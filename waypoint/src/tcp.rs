@@ -50,8 +50,8 @@ pub(crate) struct Way {
     to: Target,
     /// The server name that the client asks for.
     server_name: Option<String>,
-    /// Whether somebody has led it there who has no say in what holds there.
-    is_distrusted: bool,
+    /// Whose hand has led it there.
+    hand: Hand,
     /// What ends it.
     pub(crate) limits: Limits,
     /// Its place among the connections to the service.
@@ -93,7 +93,7 @@ pub(crate) async fn carry(proxy: &Proxy, call: &Call, client: Connection, mut wa
     call.holder.passed_on(held(&way.link));
     let mut client = Recorded::new(proxy, call, &way, client);
     let asking = Asking::connection(call, way.server_name.as_deref());
-    let asking = asking.led_to(&way.to, way.is_distrusted);
+    let asking = asking.led_to(&way.to, way.hand);
     asking.tell(proxy, &way.chosen.asides);
     let (to, port) = (Arc::clone(&way.chosen.destination), way.chosen.port);
     let (limits, activity) = (way.limits, Activity::default());
@@ -190,8 +190,8 @@ async fn open(
     let view = proxy.view();
     let asking = Asking::connection(call, server_name.as_deref());
     let mut asides = asking.before_routing(&view)?.dry_run;
-    let (target, is_distrusted) = target(&view, call, server_name.as_deref())?;
-    let asking = asking.led_to(&target, is_distrusted);
+    let (target, hand) = target(&view, call, server_name.as_deref())?;
+    let asking = asking.led_to(&target, hand);
     tokens::lacks(&view, call, &asking)?;
     let words = Words::Connection(server_name.as_deref());
     let asked = Box::pin(asked::find(proxy, call, &view, &target, words)).await?;
@@ -229,7 +229,7 @@ async fn open(
                     service,
                     to: target,
                     server_name,
-                    is_distrusted,
+                    hand,
                     _place: place,
                 });
             }
@@ -289,15 +289,18 @@ fn occupy(terms: &Terms, is_ahead: bool) -> Result<Arc<Occupied>, Refusal> {
     })
 }
 
-/// Where routes, or else the call itself, send a connection; and whether who wrote these has no say in what holds
-/// there.
-fn target(view: &View, call: &Call, server_name: Option<&str>) -> Result<(Target, bool), Refusal> {
+/// Where routes, or else the call itself, send a connection; and whose hand that is.
+fn target(view: &View, call: &Call, server_name: Option<&str>) -> Result<(Target, Hand), Refusal> {
     let Some(routes) = call.routes(view) else {
-        return Ok((call.target(), false));
+        return Ok((call.target(), Hand::Trusted));
     };
+    let client = call.client_of_own_routes(view);
     let (name, backends): (_, &[Backend]) = match &*routes {
         // Of the client's own namespace perhaps; they say nothing of connections.
-        Routes::Http(_) => return Ok((call.target(), call.client_of_own_routes(view).is_some())),
+        Routes::Http(_) => {
+            let hand = client.map_or(Hand::Trusted, |_| Hand::of("", false, client, client));
+            return Ok((call.target(), hand));
+        }
         Routes::Unusable => return Err(call.unroutable()),
         Routes::Tcp(route) => (&route.name, &route.backends),
         Routes::Tls(routes) => {
@@ -317,9 +320,8 @@ fn target(view: &View, call: &Call, server_name: Option<&str>) -> Result<(Target
             subset,
         }) => {
             let target = Target::Service(service.clone(), *port, subset.clone());
-            let client = call.client_of_own_routes(view);
             let hand = Hand::of(name, false, client, target.namespace());
-            Ok((target, hand.leads()))
+            Ok((target, hand))
         }
         Some(BackendTarget::Invalid { why }) => {
             Err(Refusal::new(Reason::NoEndpoint, format!("{name}: {why}")))

@@ -157,6 +157,8 @@ reasons! {
         "The rule that the request met has no backend with a weight above 0."
     InvalidBackend "invalid_backend" "-"
         "The backend that was chosen cannot be used: it does not exist, or the route may not refer to it. The status of the route says which."
+    RouteNotGranted "route_not_granted" "DENY"
+        "A VirtualService of the client's own namespace leads to a service of another one that is behind another waypoint, which would judge this waypoint in the client's place. Let the client ask for that service itself, or write the rule in the namespace of the service that it asks for."
     UnknownSubset "unknown_subset" "-"
         "The route leads to a subset of a service that nothing defines. Name one that there is, or leave the subset out; the status of the route says which."
     PendingOverflow "pending_overflow" "-"

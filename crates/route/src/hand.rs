@@ -14,6 +14,9 @@ pub enum Hand {
     Client {
         /// The same.
         changes: bool,
+        /// The namespace that it is led to has agreed: it is the client's own, or has granted it, without which no route
+        /// of the Gateway API leads there.
+        is_agreed: bool,
     },
 }
 
@@ -25,7 +28,8 @@ impl Hand {
         match writer {
             // Of one that is not known the worst is taken.
             _ if client.is_some() && (writer.is_none() || writer == client) => {
-                Self::Client { changes }
+                let is_agreed = writer.is_some() && led == client || needs_grant(rule);
+                Self::Client { changes, is_agreed }
             }
             Some(_) if writer == led => Self::Trusted,
             _ => Self::Other { changes },
@@ -39,12 +43,24 @@ impl Hand {
 
     /// Whether it is judged as it is sent, too.
     pub fn changes(self) -> bool {
-        matches!(self, Self::Other { changes } | Self::Client { changes } if changes)
+        matches!(self, Self::Other { changes } | Self::Client { changes, .. } if changes)
     }
 
     /// The same, also by what is bound to what was asked for.
     pub fn is_changed_by_client(self) -> bool {
-        self == Self::Client { changes: true }
+        matches!(self, Self::Client { changes: true, .. })
+    }
+
+    /// Whether the client has by itself led it where it may not come with the waypoint's name: another waypoint would
+    /// judge the waypoint in its place.
+    pub fn borrows(self) -> bool {
+        matches!(
+            self,
+            Self::Client {
+                is_agreed: false,
+                ..
+            }
+        )
     }
 }
 
@@ -52,6 +68,12 @@ impl Hand {
 fn writer_of(rule: &str) -> Option<&str> {
     let mut parts = rule.split('/');
     parts.nth(1).filter(|namespace| !namespace.is_empty())
+}
+
+/// Whether a rule of this name leads to other namespaces only if they have granted it.
+fn needs_grant(rule: &str) -> bool {
+    let kind = rule.split('/').next();
+    kind.is_some_and(|kind| kind.ends_with("Route"))
 }
 
 #[cfg(test)]

@@ -241,6 +241,10 @@ impl Story<'_> {
         let waypoint = service.waypoint.as_ref();
         let waypoint = waypoint.and_then(GatewayAddress::service);
         if let Some(other) = waypoint.filter(|of| asked.own != Some(of)) {
+            if leg.hand.borrows() && !asked.is_asked(name) {
+                let why = "the client's own route leads to a service behind another waypoint";
+                return self.line(&format!("  refused: route_not_granted: {why}"));
+            }
             if leg.subset.is_some() {
                 return self.line(
                     "  refused: unknown_subset: another waypoint cannot be asked for a subset",

@@ -361,6 +361,14 @@ fn by_a_pod_s_address_a_policy_speaks_of_all_ports_that_lead_there_and_of_no_oth
     }
 }
 
+/// A hand that is trusted, or the client's own.
+fn by(client: bool) -> Hand {
+    match client {
+        true => Hand::of("VirtualService/team/r/0", false, Some("team"), Some("shop")),
+        false => Hand::Trusted,
+    }
+}
+
 /// How often it was judged is how often it is told of.
 #[test]
 fn a_policy_that_is_bound_to_several_is_judged_once_at_each_place() {
@@ -386,7 +394,7 @@ fn a_policy_that_is_bound_to_several_is_judged_once_at_each_place() {
         let first = asking.before_routing(&view).unwrap().dry_run.len();
         let workload = view.mesh.endpoints(&name("cart")).next().unwrap();
         let address = SocketAddr::new(workload.addresses[0], 8080);
-        let asking = asking.led_to(&cart, by_client);
+        let asking = asking.led_to(&cart, by(by_client));
         let then = asking.at_endpoint(&view, workload, address, 80);
         let then = then.unwrap().dry_run.len();
         assert_eq!([first, then], wanted, "{targets:?} {by_client}");
@@ -403,7 +411,7 @@ fn what_the_waypoint_and_what_a_route_leads_to_have_in_common_is_judged_where_it
     for (port, wanted) in [(80, Ok(())), (81, Err(Reason::PolicyDenied))] {
         for by_client in [true, false] {
             let target = to_port(port);
-            let asking = Asking::request(&call, &head, None).led_to(&target, by_client);
+            let asking = Asking::request(&call, &head, None).led_to(&target, by(by_client));
             assert_eq!(judged(&view, &asking, "cart"), (Ok(()), wanted), "{port}");
         }
     }
@@ -464,7 +472,7 @@ fn each_place_knows_who_calls_from_where_and_its_own_address() {
                 ..Service::clone(&plain)
             };
             view.apply(Change::PutService(Arc::new(with_vip)), Instant::now());
-            let asking = Asking::request(&call, &head, None).led_to(&cart, false);
+            let asking = Asking::request(&call, &head, None).led_to(&cart, Hand::Trusted);
             let (first, then) = judged(&view, &asking, "cart");
             usize::from(first.and(then).is_err())
         });
@@ -562,7 +570,8 @@ fn what_a_policy_may_be_about_that_cannot_be_read_is_refused_where_it_is_asked_f
             Asking::any_request(&call),
         ] {
             let (asked, there) = judged(&view, &asking, "server");
-            let led = [&near, &far].map(|to| judged(&view, &asking.led_to(to, false), "server").1);
+            let led = [&near, &far]
+                .map(|to| judged(&view, &asking.led_to(to, Hand::Trusted), "server").1);
             assert_eq!([asked, led[0], led[1]], wanted, "{unread} {asking:?}");
             assert_eq!(there, Ok(()), "{unread}: its pod names none");
         }

@@ -139,7 +139,7 @@ impl Routed {
         tokens: &'a Tokens,
     ) -> Asking<'a> {
         let asking = Asking::request(call, head, Some(tokens));
-        asking.led_to(&self.to, self.hand.leads())
+        asking.led_to(&self.to, self.hand)
     }
 
     /// What policies are asked about, to be kept.
@@ -148,7 +148,7 @@ impl Routed {
             head: self.came(head).clone(),
             tokens: self.tokens.clone(),
             to: self.to.clone(),
-            is_distrusted: self.hand.leads(),
+            hand: self.hand,
         }
     }
 }

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use ambit_jwt::testing::{Signer, key_set};
 use ambit_model::{
-    BackendTarget, Change, ClaimHeader, Condition, FaultDelay, Faults, HeaderChanges, Health,
-    HttpFilters, HttpRule, JwtRule, Mirror, NetworkAddress, Operation, PathChange, Policy,
-    PolicyName, PortMapping, RequestAction, RequestAuthentication, RequestRule, Rewrite, RouteList,
-    Service, ServicePort, ServiceRoutes, Share, Workload,
+    BackendTarget, Change, ClaimHeader, Condition, FaultDelay, Faults, GatewayAddress,
+    HeaderChanges, Health, HttpFilters, HttpRule, JwtRule, Mirror, NetworkAddress, Operation,
+    PathChange, Policy, PolicyName, PortMapping, RequestAction, RequestAuthentication, RequestRule,
+    Rewrite, RouteList, Service, ServicePort, ServiceRoutes, Share, Workload,
 };
 use tokio::io::{AsyncWriteExt as _, DuplexStream};
 
@@ -148,6 +148,54 @@ async fn no_route_leads_past_what_is_bound_to_the_service_that_it_leads_to() {
             ]);
             assert_answer(peer, &scene, status, &format!("{by_client} {allowed}")).await;
         }
+    }
+}
+
+/// The other waypoint would judge this one, and not the client. Whoever owns the service that is asked for may do so, and who
+/// has been granted it; these are told here that nothing serves that waypoint.
+#[tokio::test]
+async fn they_do_not_lead_through_another_waypoint_that_would_not_know_the_client() {
+    let of_kind = |kind: &str, routes: Change| {
+        let Change::PutRoutes(routes) = routes else {
+            panic!("no routes")
+        };
+        let mut routes = ServiceRoutes::clone(&routes);
+        for list in routes.http_lists_mut() {
+            for rule in &mut list.rules {
+                let rule = Arc::make_mut(rule);
+                rule.name = rule.name.replace("HTTPRoute", kind).into();
+            }
+        }
+        Change::PutRoutes(Arc::new(routes))
+    };
+    for (kind, by_client, status) in [
+        ("VirtualService", true, "403"),
+        ("VirtualService", false, "503"),
+        ("HTTPRoute", true, "503"),
+    ] {
+        let peer = Peer::start().await;
+        let Change::PutService(other) = service("other") else {
+            panic!("no service")
+        };
+        let other = Service {
+            waypoint: Some(GatewayAddress::Service(name("second"), 15008)),
+            ..Service::clone(&other)
+        };
+        let routes = led_to("other", 80);
+        let routes = if by_client { by_team(routes) } else { routes };
+        let scene = Scene::new([
+            service("server"),
+            service("second"),
+            Change::PutService(Arc::new(other)),
+            of_kind(kind, routes),
+        ]);
+        assert_answer(peer, &scene, status, &format!("{kind} {by_client}")).await;
+        let reason = match status {
+            "403" => "reason=\"route_not_granted\"",
+            _ => "reason=\"no_waypoint\"",
+        };
+        let refused = scene.sum("ambit_refusals_total", &[reason]);
+        assert!((refused - 1.0).abs() < f64::EPSILON, "{kind} {by_client}");
     }
 }
 
