@@ -1,11 +1,9 @@
-//! Parameters of a query, as `application/x-www-form-urlencoded` has them.
+//! Parameters of a query, between `&`, by names before `=`.
 //!
-//! Names and values are percent-decoded, `+` is a space, a `%` without two hexadecimal digits stays
-//! as it is. Of several parameters with one name the first counts; one without `=` has an empty
-//! value. A query is read once for a request, whatever the number of routes that ask for it, and
+//! Names and values are compared as they stand, without decoding, as Envoy does. Of several parameters with one
+//! name the first counts; one without `=` has an empty value. A query is read once for a request, whatever the number of routes that ask for it, and
 //! only when one does.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 
 /// Names of the parameters that routes ask for; each has a slot.
@@ -14,7 +12,7 @@ pub(crate) struct QueryNames(HashMap<Box<[u8]>, usize>);
 
 /// Values of a query by slot.
 #[derive(Debug)]
-pub(crate) struct QueryValues<'q>(Vec<Option<Cow<'q, [u8]>>>);
+pub(crate) struct QueryValues<'q>(Vec<Option<&'q [u8]>>);
 
 impl QueryNames {
     /// The slot of a name, made if there is none.
@@ -33,10 +31,10 @@ impl QueryNames {
         let mut values = vec![None; self.0.len()];
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            let slot = self.0.get(decode(name).as_ref());
+            let slot = self.0.get(name.as_bytes());
             let place = slot.and_then(|slot| values.get_mut(*slot));
             if let Some(empty @ None) = place {
-                *empty = Some(decode(value));
+                *empty = Some(value.as_bytes());
             }
         }
         QueryValues(values)
@@ -46,38 +44,7 @@ impl QueryNames {
 impl QueryValues<'_> {
     /// The value of a slot, if the query has the parameter.
     pub(crate) fn get(&self, slot: usize) -> Option<&[u8]> {
-        self.0.get(slot)?.as_deref()
-    }
-}
-
-/// Decodes a name or value; copies it only if there is something to decode.
-pub(crate) fn decode(text: &str) -> Cow<'_, [u8]> {
-    let mut rest = text.as_bytes();
-    if !rest.iter().any(|byte| matches!(byte, b'%' | b'+')) {
-        return Cow::Borrowed(rest);
-    }
-    let mut decoded = Vec::with_capacity(rest.len());
-    while let [first, after @ ..] = rest {
-        let (byte, left) = match (first, after) {
-            (b'%', [high, low, left @ ..]) => match (digit(*high), digit(*low)) {
-                (Some(high), Some(low)) => (high << 4 | low, left),
-                _ => (b'%', after),
-            },
-            (b'+', _) => (b' ', after),
-            _ => (*first, after),
-        };
-        decoded.push(byte);
-        rest = left;
-    }
-    Cow::Owned(decoded)
-}
-
-fn digit(byte: u8) -> Option<u8> {
-    match byte {
-        b'0'..=b'9' => Some(byte - b'0'),
-        b'a'..=b'f' => Some(byte - b'a' + 10),
-        b'A'..=b'F' => Some(byte - b'A' + 10),
-        _ => None,
+        *self.0.get(slot)?
     }
 }
 

@@ -91,7 +91,7 @@ pub fn query(bytes: &[u8]) {
         invert: false,
     };
     let when = HttpMatch {
-        query: vec![field("a"), field("a b"), field("\u{e4}")],
+        query: vec![field("a"), field("a+b"), field("%c3%a4")],
         ..HttpMatch::default()
     };
     let Some(compiled) = compiled(&[when]) else {
@@ -109,7 +109,7 @@ pub fn query(bytes: &[u8]) {
     };
     let _found = compiled.find(&head(query));
     // Whatever stands before them, they are there.
-    let with = format!("{query}&%61=1&a+b&%c3%a4=%");
+    let with = format!("{query}&a=1&a+b&%c3%a4=%");
     assert!(compiled.find(&head(&with)).is_some());
 }
 

@@ -119,9 +119,11 @@ pub enum Protocol {
     Mongo,
     Mysql,
     Redis,
-    #[default]
     Tcp,
     Tls,
+    /// Nobody says.
+    #[default]
+    Unsaid,
 }
 
 /// Whether hosts belong to the mesh.
@@ -187,8 +189,9 @@ impl TryFrom<String> for Protocol {
             "MONGO" => Ok(Self::Mongo),
             "MYSQL" => Ok(Self::Mysql),
             "REDIS" => Ok(Self::Redis),
-            "TCP" | "" => Ok(Self::Tcp),
+            "TCP" => Ok(Self::Tcp),
             "TLS" => Ok(Self::Tls),
+            "" => Ok(Self::Unsaid),
             _ => Err(format!(
                 "`{text}` is none of HTTP, HTTPS, GRPC, GRPC-WEB, HTTP2, MONGO, MYSQL, REDIS, TCP and \
                  TLS"
@@ -209,6 +212,7 @@ impl From<Protocol> for String {
             Protocol::Mysql => "MYSQL",
             Protocol::Redis => "REDIS",
             Protocol::Tcp => "TCP",
+            Protocol::Unsaid => "",
             Protocol::Tls => "TLS",
         }
         .to_owned()

@@ -19,6 +19,8 @@ struct Sum {
     /// Services that it is for and that are there.
     services: BTreeSet<ObjectKey>,
     findings: Vec<(Severity, Finding)>,
+    /// Whether none of its rules is for a port of these.
+    is_for_no_port: bool,
 }
 
 impl Configuration {
@@ -61,6 +63,7 @@ impl Configuration {
             in_force: BTreeMap::new(),
             services: BTreeSet::new(),
             findings: Vec::new(),
+            is_for_no_port: false,
         };
         let inputs = self.inputs();
         let mut all = VirtualVerdict::default();
@@ -103,6 +106,7 @@ impl Configuration {
             let advice = "give it hosts, or name it as the delegate of a rule";
             all.note(Severity::Warning, Finding::new("spec.hosts", what, advice));
         }
+        sum.is_for_no_port = all.is_for_no_port;
         sum.findings = all.findings;
         sum
     }
@@ -127,6 +131,10 @@ fn said(object: &VirtualService, sum: &Sum) -> Vec<RouteCondition> {
     let accepted = match object.is_for_mesh() {
         false => (true, "NotForMesh"),
         true => verdict(is_in_force, !sum.services.is_empty(), &sum.findings),
+    };
+    let accepted = match accepted {
+        (false, "Conflicted") if sum.is_for_no_port => (false, "NoMatchingPort"),
+        other => other,
     };
     reconciled(is_in_force, accepted, message(where_it_is, &sum.findings))
 }

@@ -121,7 +121,7 @@ pub(super) fn app_protocol(port: &ServicePort) -> AppProtocol {
     match word.as_str() {
         "http" | "kubernetes.io/ws" => AppProtocol::Http11,
         "http2" | "kubernetes.io/h2c" => AppProtocol::Http2,
-        "grpc" => AppProtocol::Grpc,
+        "grpc" | "grpc-web" => AppProtocol::Grpc,
         "https" | "tls" | "kubernetes.io/wss" => AppProtocol::Tls,
         "tcp" | "mongo" | "mysql" | "postgresql" | "redis" => AppProtocol::Tcp,
         _ => AppProtocol::Unknown,

@@ -265,11 +265,12 @@ fn port(port: &ServiceEntryPort) -> ServicePort {
         service_port: port.number.number(),
         target_port: target(port),
         app_protocol: match port.protocol {
-            Protocol::Http | Protocol::GrpcWeb => AppProtocol::Http11,
-            Protocol::Http2 => AppProtocol::Http2,
+            Protocol::Http => AppProtocol::Http11,
+            Protocol::Http2 | Protocol::GrpcWeb => AppProtocol::Http2,
             Protocol::Grpc => AppProtocol::Grpc,
             Protocol::Https | Protocol::Tls => AppProtocol::Tls,
             Protocol::Tcp | Protocol::Mongo | Protocol::Mysql | Protocol::Redis => AppProtocol::Tcp,
+            Protocol::Unsaid => AppProtocol::Unknown,
         },
     }
 }

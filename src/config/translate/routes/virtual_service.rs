@@ -26,6 +26,7 @@ mod matches;
 mod retries;
 mod speaks;
 mod streams;
+mod unheld;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -56,6 +57,8 @@ pub struct VirtualVerdict {
     pub in_force: BTreeSet<u16>,
     /// What is wrong, or not as it is written.
     pub findings: Vec<(Severity, Finding)>,
+    /// None of its rules is for a port of any service that it is for.
+    pub is_for_no_port: bool,
 }
 
 impl VirtualVerdict {

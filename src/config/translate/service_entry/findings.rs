@@ -34,6 +34,14 @@ pub fn findings(inputs: &Inputs<'_>, key: &ObjectKey, entry: &ServiceEntry) -> F
             found.push(warning(&field, what, "name another address, or none"));
         }
     }
+    for (index, port) in entry.spec.ports.iter().enumerate() {
+        if port.protocol == Protocol::GrpcWeb {
+            let what = "GRPC-WEB: requests are sent on by HTTP/2 as they are, and not made gRPC";
+            let advice = "let the server take gRPC-Web, or clients speak gRPC";
+            let field = format!("spec.ports[{index}].protocol");
+            found.push(warning(&field, what, advice));
+        }
+    }
     for (index, endpoint) in entry.spec.endpoints.iter().enumerate() {
         let field = format!("spec.endpoints[{index}]");
         found.extend(of_endpoint(inputs, key, endpoint, &field));
@@ -147,11 +155,13 @@ fn of_host(
         let advice = "label the ServiceEntry or its namespace with istio.io/use-waypoint";
         return Some((Severity::Warning, Finding::new(field, what, advice)));
     }
-    let by_server_name = |protocol| matches!(protocol, Protocol::Tls | Protocol::Https);
+    // Where nothing is said, clients may speak either.
+    let names_hosts = |protocol: Protocol| {
+        let by_server_name = matches!(protocol, Protocol::Tls | Protocol::Https);
+        by_server_name || protocol == Protocol::Unsaid || protocol.is_for_requests()
+    };
     let mut ports = entry.spec.ports.iter();
-    if Way::of(entry, host) == Way::Named
-        && ports.any(|port| !by_server_name(port.protocol) && !port.protocol.is_for_requests())
-    {
+    if Way::of(entry, host) == Way::Named && ports.any(|port| !names_hosts(port.protocol)) {
         let what = "has a `*` and a port of neither requests nor TLS, on which nobody says which host is \
                     asked for: connections there are refused";
         return Some(warning("spec.ports", what, "leave that port out"));

@@ -63,6 +63,7 @@ fn the_application_protocol_is_told_by_field_or_name() {
             AppProtocol::Unknown,
         ),
         ("appProtocol: tcp", AppProtocol::Tcp),
+        ("appProtocol: grpc-web", AppProtocol::Grpc),
     ];
     for (port, protocol) in cases {
         let folder = with_spec(&format!("ports: [{{port: 80, {port}}}]"));

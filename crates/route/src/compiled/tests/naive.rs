@@ -58,7 +58,7 @@ fn field_matches(test: &FieldMatch, value: Option<&str>) -> bool {
 struct Asked {
     method: &'static str,
     path: String,
-    /// Names and values, decoded.
+    /// Names and values.
     query: Vec<(&'static str, &'static str)>,
     headers: Vec<(&'static str, &'static str)>,
     host: Option<&'static str>,
@@ -149,18 +149,10 @@ impl Asked {
         Some((found.position, format!("{found:?}")))
     }
 
-    /// The query as a client might write it: every other character encoded.
+    /// The query as a client writes it.
     fn query(&self) -> Option<String> {
-        let encode = |text: &str| -> String {
-            let encoded = text.char_indices().map(|(at, char)| match char {
-                ' ' => "+".to_owned(),
-                char if at % 2 == 0 => format!("%{:02x}", u32::from(char)),
-                char => char.to_string(),
-            });
-            encoded.collect()
-        };
         let pairs = self.query.iter();
-        let pairs = pairs.map(|(name, value)| format!("{}={}", encode(name), encode(value)));
+        let pairs = pairs.map(|(name, value)| format!("{name}={value}"));
         let query = pairs.collect::<Vec<_>>().join("&");
         (!query.is_empty()).then_some(query)
     }

@@ -183,10 +183,10 @@ fn has_copies(rule: &HttpRule) -> bool {
 fn both(ours: &HttpMatch, theirs: &HttpMatch) -> Option<HttpMatch> {
     let mut both = HttpMatch {
         name: both_names(ours.name.as_ref(), theirs.name.as_ref()),
-        uri: both_paths(ours.uri.as_ref(), theirs.uri.as_ref())?,
-        scheme: either(ours.scheme.as_ref(), theirs.scheme.as_ref())?,
-        method: either(ours.method.as_ref(), theirs.method.as_ref())?,
-        authority: either(ours.authority.as_ref(), theirs.authority.as_ref())?,
+        uri: both_texts(ours.uri.as_ref(), theirs.uri.as_ref())?,
+        scheme: both_texts(ours.scheme.as_ref(), theirs.scheme.as_ref())?,
+        method: both_texts(ours.method.as_ref(), theirs.method.as_ref())?,
+        authority: both_texts(ours.authority.as_ref(), theirs.authority.as_ref())?,
         port: either(ours.port.as_ref(), theirs.port.as_ref())?,
         source_namespace: either(
             ours.source_namespace.as_ref(),
@@ -201,19 +201,20 @@ fn both(ours: &HttpMatch, theirs: &HttpMatch) -> Option<HttpMatch> {
         source_labels: ours.source_labels.clone(),
     };
     for (name, text) in &theirs.headers {
-        agree(both.headers.insert(name.clone(), text.clone()), text)?;
+        let text = both_texts(both.headers.get(name), Some(text))??;
+        both.headers.insert(name.clone(), text);
     }
     for (name, text) in &theirs.without_headers {
-        agree(
-            both.without_headers.insert(name.clone(), text.clone()),
-            text,
-        )?;
+        let text = match both.without_headers.get(name) {
+            // What is within the one must not be there, nor what is within the other.
+            Some(ours) => wider(ours, text)?.clone(),
+            None => text.clone(),
+        };
+        both.without_headers.insert(name.clone(), text);
     }
     for (name, text) in &theirs.query_params {
-        agree(
-            both.query_params.insert(Arc::clone(name), text.clone()),
-            text,
-        )?;
+        let text = both_texts(both.query_params.get(name), Some(text))??;
+        both.query_params.insert(Arc::clone(name), text);
     }
     for (name, value) in &theirs.source_labels {
         agree(
@@ -250,24 +251,34 @@ fn both_names(ours: Option<&Arc<str>>, theirs: Option<&Arc<str>>) -> Option<Arc<
     }
 }
 
-fn both_paths(
+/// What meets both texts: the narrower one. None if neither is.
+fn both_texts(
     ours: Option<&StringMatch>,
     theirs: Option<&StringMatch>,
 ) -> Option<Option<StringMatch>> {
     let (Some(ours), Some(theirs)) = (ours, theirs) else {
         return Some(ours.or(theirs).cloned());
     };
-    // The one of which the other one is a beginning says more.
-    let within = |wide: &StringMatch, narrow: &StringMatch| {
+    let wide = wider(ours, theirs)?;
+    let narrow = if std::ptr::eq(wide, ours) {
+        theirs
+    } else {
+        ours
+    };
+    Some(Some(narrow.clone()))
+}
+
+/// Of two texts the one that is met by whatever meets the other: its beginning, or `{}`, which any text meets.
+fn wider<'a>(one: &'a StringMatch, other: &'a StringMatch) -> Option<&'a StringMatch> {
+    let covers = |wide: &StringMatch, narrow: &StringMatch| {
         let text = narrow.exact.as_ref().or(narrow.prefix.as_ref());
         let begin = wide.prefix.as_ref().zip(text);
-        begin.is_some_and(|(begin, text)| text.starts_with(&**begin))
+        *wide == StringMatch::default()
+            || begin.is_some_and(|(begin, text)| text.starts_with(&**begin))
     };
-    if ours == theirs || within(ours, theirs) {
-        Some(Some(theirs.clone()))
-    } else if within(theirs, ours) {
-        Some(Some(ours.clone()))
+    if one == other || covers(one, other) {
+        Some(one)
     } else {
-        None
+        covers(other, one).then_some(other)
     }
 }

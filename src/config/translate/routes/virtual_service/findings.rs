@@ -1,6 +1,8 @@
 //! What is said of a virtual service by itself, whatever the service.
 
-use super::{Notes, Reader, Scene, Virtual, VirtualVerdict, streams};
+use std::collections::BTreeSet;
+
+use super::{Notes, Reader, Scene, Virtual, VirtualVerdict, streams, unheld};
 use crate::config::objects::ObjectKey;
 use crate::config::objects::virtual_service::{VirtualService, is_mesh};
 use crate::config::problem::{Finding, Severity};
@@ -61,12 +63,14 @@ pub(in crate::config) fn general(
     gateways_of_matches(object, verdict);
     let mut named = services_of_hosts(key, object);
     named.extend(inputs.objects.services_named(object));
+    let mut there = BTreeSet::new();
     for (index, host) in object.spec.hosts.iter().enumerate() {
-        let is_meant = |service: &ObjectKey| {
+        let is_meant = |service: &&ObjectKey| {
             inputs.is_there(service)
                 && subject::precision(inputs, &key.namespace, host, service).is_some()
         };
-        if !named.iter().any(is_meant) {
+        there.extend(named.iter().filter(is_meant).cloned());
+        if !named.iter().any(|service| is_meant(&service)) {
             let what = match host.starts_with('*') {
                 true => format!("no service of the cluster is called `{host}`"),
                 false => format!("`{host}` is no service of the cluster"),
@@ -74,6 +78,12 @@ pub(in crate::config) fn general(
             let field = format!("spec.hosts[{index}]");
             verdict.note(Severity::Warning, Finding::new(field, what, NOT_THERE));
         }
+    }
+    let unheld = unheld::findings(inputs, object, &there);
+    let rules = object.spec.http.len() + object.spec.tls.len() + object.spec.tcp.len();
+    verdict.is_for_no_port = rules > 0 && unheld.len() == rules;
+    for finding in unheld {
+        verdict.note(Severity::Warning, finding);
     }
 }
 

@@ -11,7 +11,7 @@ fn said(spec: &str) -> String {
 fn what_ports_speak() {
     for (protocol, expected) in [
         ("HTTP", AppProtocol::Http11),
-        ("GRPC-WEB", AppProtocol::Http11),
+        ("GRPC-WEB", AppProtocol::Http2),
         ("HTTP2", AppProtocol::Http2),
         ("GRPC", AppProtocol::Grpc),
         ("HTTPS", AppProtocol::Tls),
@@ -20,8 +20,14 @@ fn what_ports_speak() {
         ("MONGO", AppProtocol::Tcp),
         ("MYSQL", AppProtocol::Tcp),
         ("redis", AppProtocol::Tcp),
+        ("''", AppProtocol::Unknown),
+        ("", AppProtocol::Unknown),
     ] {
-        let port = format!("ports: [{{number: 80, name: p, protocol: {protocol}}}]");
+        let protocol = match protocol {
+            "" => String::new(),
+            said => format!(", protocol: {said}"),
+        };
+        let port = format!("ports: [{{number: 80, name: p{protocol}}}]");
         let spec = format!("{port}, hosts: [a.example], resolution: DNS");
         let folder = Folder::of(&entry("e", "", &spec));
         let ports = &service(&folder, "a.example").unwrap().ports;
@@ -230,6 +236,7 @@ fn ports_of_a_star_on_which_nobody_says_the_host_are_said() {
         ("MONGO", true),
         ("MYSQL", true),
         ("REDIS", true),
+        ("''", false),
     ] {
         let ports = format!(
             "ports: [{{number: 443, name: tls, protocol: TLS}}, {{number: 80, name: p, protocol: {protocol}}}]"

@@ -46,6 +46,19 @@ fn a_port_takes_the_rules_for_what_it_speaks() {
             format!("{http}, {}, {}", tls(", port: 1"), tcp("port: 2")),
             of(["tls/0", "tcp/0", "", ""]),
         ),
+        // What is for another port, or other gateways, hides nothing.
+        (
+            format!("{}, {}", tls(", port: 1"), tcp("")),
+            of(["tls/0", "tcp/0", "tcp/0", "tcp/0"]),
+        ),
+        (
+            format!(
+                "{http}, {}, {}",
+                tls(", port: 1, gateways: [edge]"),
+                tcp("port: 443")
+            ),
+            of(["0", "0", "tcp/0", ""]),
+        ),
     ] {
         let (lists, problems) = made(&rules);
         let lists: Vec<String> = lists
@@ -54,6 +67,71 @@ fn a_port_takes_the_rules_for_what_it_speaks() {
             .collect();
         assert_eq!(lists, expected, "{rules}: {problems}");
     }
+}
+
+#[test]
+fn rules_that_are_for_no_port_are_told_with_their_field() {
+    let rule = |kind: &str, given: &str| format!("{kind}: [{{match: [{{{given}}}], {TO}}}]");
+    for (rules, field, said) in [
+        (
+            rule("http", "port: 8080"),
+            "spec.http[0].match[0].port",
+            "requests are 1, 2;",
+        ),
+        (
+            rule("http", "port: 443"),
+            "spec.http[0].match[0].port",
+            "requests are 1, 2;",
+        ),
+        (
+            rule("tls", "port: 9000, sniHosts: [a.example]"),
+            "spec.tls[0].match[0].port",
+            "TLS are 1, 2, 443;",
+        ),
+        (
+            rule("tcp", "port: 7"),
+            "spec.tcp[0].match[0].port",
+            "connections are 1, 2, 443, 9000;",
+        ),
+        (
+            format!("http: [{{match: [{{port: 7}}, {{port: 8}}], {TO}}}, {{{TO}}}]"),
+            "spec.http[0].match",
+            "requests are 1, 2;",
+        ),
+    ] {
+        let (_, problems) = made(&rules);
+        assert!(
+            problems.contains(field) && problems.matches(said).count() == 1,
+            "{rules}: {problems}"
+        );
+    }
+    // Of a service that is not there nothing is known; and what is of other gateways is told as that.
+    let (_, problems) = made(&rule("http", "port: 7, gateways: [edge]"));
+    assert!(!problems.contains("no effect"), "{problems}");
+    let mut folder = Folder::new();
+    let rules = rule("http", "port: 7");
+    let text = virtual_service("shop/v", &format!("hosts: [s], {rules}"));
+    folder.write("v.yaml", &text);
+    assert!(
+        !folder.problems().contains("no effect"),
+        "{}",
+        folder.problems()
+    );
+    // One that is for requests where there are none.
+    let only_tcp = S.replace("tls, port: 443", "tcp-a, port: 443");
+    let only_tcp = only_tcp
+        .replace("name: p,", "name: tcp-p,")
+        .replace("name: q,", "name: tcp-q,");
+    folder.write("s.yaml", &only_tcp);
+    folder.write(
+        "v.yaml",
+        &virtual_service("shop/v", &format!("hosts: [s], http: [{{{TO}}}]")),
+    );
+    let problems = folder.problems();
+    assert!(
+        problems.contains("spec.http[0]: has no effect: no port"),
+        "{problems}"
+    );
 }
 
 #[test]

@@ -142,6 +142,31 @@ fn a_request_has_to_meet_both_matches() {
             Some(json!({"source": {"namespace": "ns", "labels": {"app": "a", "tier": "b"}}})),
         ),
         (
+            "headers: {x: {prefix: eu-}}",
+            "headers: {x: {exact: eu-1}}",
+            Some(json!({"headers": [{"name": "x", "value": {"Exact": "eu-1"}, "invert": false}]})),
+        ),
+        (
+            "headers: {x: {regex: a}}",
+            "headers: {x: {}}",
+            Some(json!({"headers": [{"name": "x", "value": {"Regex": "a"}, "invert": false}]})),
+        ),
+        (
+            "queryParams: {q: {exact: ab}}",
+            "queryParams: {q: {prefix: a}}",
+            Some(json!({"query": [{"name": "q", "value": {"Exact": "ab"}, "invert": false}]})),
+        ),
+        (
+            "authority: {prefix: a}",
+            "authority: {exact: ab}",
+            Some(json!({"authority": {"Exact": "ab"}})),
+        ),
+        (
+            "withoutHeaders: {x: {exact: ab}}",
+            "withoutHeaders: {x: {prefix: a}}",
+            Some(json!({"headers": [{"name": "x", "value": {"Prefix": "a"}, "invert": true}]})),
+        ),
+        (
             "queryParams: {q: {exact: a}}",
             "withoutHeaders: {x: {}}",
             Some(json!({
