@@ -59,7 +59,7 @@ use self::copies::Copy;
 use self::hashed::Hashed;
 use self::hops::Hops;
 use self::local::{Fault, Flag};
-use self::plan::{Met, Plan, Routed};
+use self::plan::{Met, Plan, Routed, last_word};
 use self::record::Record;
 use self::sealed::Seal;
 use self::session::Stay;
@@ -145,10 +145,17 @@ pub(crate) async fn answer(
             let going = (body, copies);
             match Box::pin(tries::run(proxy, call, &plan, &head, going, &mut record)).await {
                 Ok(response) => plan.after(response),
-                Err(fault) => local::refuse(&fault, &head, switch.is_some(), &mut record),
+                Err(fault) => {
+                    let answer = local::refuse(&fault, &head, switch.is_some(), &mut record);
+                    plan.filtered(answer)
+                }
             }
         }
         Ok(Onward::Answer(response)) => response,
+        Ok(Onward::Refuse(fault, rule, cors)) => {
+            let answer = local::refuse(&fault, &head, switch.is_some(), &mut record);
+            last_word(&rule, cors.as_ref(), answer)
+        }
         Err(fault) => local::refuse(&fault, &head, switch.is_some(), &mut record),
     };
     match switch {
@@ -161,6 +168,8 @@ pub(crate) async fn answer(
 enum Onward {
     /// It is answered here.
     Answer(Response<Body>),
+    /// It is refused, after it has met a rule; and what its answer says to a browser.
+    Refuse(Box<Fault>, Arc<Rule>, Option<CorsHeaders>),
     /// It goes on, and what is sent elsewhere beside it.
     Send(Box<Routed>, Vec<Copy>),
 }
@@ -273,7 +282,11 @@ async fn routed(
     if let Some(faults) = &rule.model.faults {
         // Of a client that leaves meanwhile this is what there is to tell.
         record.sends_head(head);
-        waited = Box::pin(suffer(faults, &rule, record)).await?;
+        waited = match Box::pin(suffer(faults, &rule, record)).await {
+            Ok(waited) => waited,
+            // As in Envoy, in which faults go before what is said to browsers.
+            Err(fault) => return Ok(Onward::Refuse(Box::new(fault), rule, None)),
+        };
         // Endpoints may have come and gone meanwhile, and memory too, and what is bound to what was asked for.
         let before = std::mem::replace(&mut view, proxy.view());
         proxy.pressure.check().map_err(|full| Fault::of(&full))?;
@@ -298,7 +311,11 @@ async fn routed(
         cors,
         came,
     };
-    Ok(match filtered(&met, head, call)? {
+    let filtered = match filtered(&met, head, call) {
+        Ok(filtered) => filtered,
+        Err(fault) => return Ok(Onward::Refuse(Box::new(fault), met.rule, met.cors)),
+    };
+    Ok(match filtered {
         Filtered::Answer(answer) => Onward::Answer(answer),
         Filtered::Goes(backend, to, copies) => {
             let routed = Routed {
@@ -331,7 +348,7 @@ fn filtered(met: &Met, head: &mut Parts, call: &Call) -> Result<Filtered, Fault>
         let answer = before(&rule.filters, rule.direct.as_ref(), head, covered, call)?;
         // There always is one: it has no backend.
         let answer = answer.ok_or_else(|| no_backend(rule))?;
-        return Ok(Filtered::Answer(met.direct(answer)));
+        return Ok(Filtered::Answer(met.last_word(answer)));
     }
     let stays = met.session.as_ref().and_then(Stay::backend);
     let (index, backend, to) = choose(rule, stays)?;
@@ -343,7 +360,7 @@ fn filtered(met: &Met, head: &mut Parts, call: &Call) -> Result<Filtered, Fault>
     let mut copies = Vec::new();
     for filters in [&rule.filters, &backend.filters] {
         if let Some(answer) = before(filters, None, head, covered, call)? {
-            return Ok(Filtered::Answer(answer));
+            return Ok(Filtered::Answer(met.last_word(answer)));
         }
         copies.extend(copies::asked(&filters.mirrors, head));
     }

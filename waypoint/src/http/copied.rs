@@ -18,6 +18,8 @@ use super::replay::Came;
 const PIECES: usize = 256;
 /// Bytes of them.
 const BYTES: usize = 256 * 1024;
+/// A piece of fewer bytes is copied: it is a part of all that was read with it, and would keep that.
+const SMALL: usize = 4 * 1024;
 
 #[derive(Debug)]
 enum Piece {
@@ -104,6 +106,11 @@ impl Copier {
 
 impl Watch for Copier {
     fn data(&mut self, bytes: &Bytes) {
+        if self.0.is_empty() {
+            return;
+        }
+        let own = (bytes.len() < SMALL).then(|| Bytes::copy_from_slice(bytes));
+        let bytes = own.as_ref().unwrap_or(bytes);
         self.0.retain(|feed| {
             let waiting = feed.way.waiting.fetch_add(bytes.len(), Ordering::Relaxed);
             waiting < BYTES && feed.pieces.try_send(Piece::Data(bytes.clone())).is_ok()

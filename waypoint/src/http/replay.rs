@@ -3,13 +3,15 @@
 //!
 //! One try reads at a time, the last one. An endpoint may answer before it has all of a body, and its connection goes
 //! on to ask for the rest: that ends when another try is to begin ([`Replayable::take_back`]). A body that has
-//! outgrown the bound cannot be sent again ([`Replayable::may_repeat`]): never is a part of it sent as the whole.
+//! outgrown the bound cannot be sent again ([`Replayable::may_repeat`]): never is a part of it sent as the whole. What
+//! is kept is copied: a piece is a part of all that was read with it, also for others, and would keep that. Once there is an answer to
+//! give, nothing is kept any more, and the client may be as slow as it likes ([`Replayable::answered`]).
 
 use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, Instant};
 
 use ambit_kit::clock;
@@ -111,7 +113,8 @@ pub(crate) struct Replayable(Arc<Mutex<Kept>>);
 #[derive(Debug)]
 struct Kept {
     rest: Incoming,
-    pieces: Vec<Bytes>,
+    /// What has gone by, if it can be sent again.
+    kept: Vec<u8>,
     trailers: Option<HeaderMap>,
     copier: Option<Copier>,
     bytes: usize,
@@ -124,8 +127,12 @@ struct Kept {
     seal: Seal,
     /// More went by than is kept.
     outgrown: bool,
+    /// There is an answer to give.
+    is_answered: bool,
     /// Which try reads it.
     turn: u64,
+    /// Wakes whoever waits for the next piece.
+    reader: Option<Waker>,
     ended: bool,
 }
 
@@ -135,7 +142,7 @@ impl Replayable {
         Self(Arc::new(Mutex::new(Kept {
             ended: body.is_end_stream(),
             rest: body,
-            pieces: Vec::new(),
+            kept: Vec::new(),
             trailers: None,
             copier: None,
             bytes: 0,
@@ -145,7 +152,9 @@ impl Replayable {
             patience,
             seal,
             outgrown: false,
+            is_answered: false,
             turn: 0,
+            reader: None,
         })))
     }
 
@@ -197,10 +206,24 @@ impl Replayable {
     /// The same, and then nobody reads on who has read so far.
     pub(crate) fn take_back(&self) -> bool {
         let mut kept = self.0.lock();
-        if !kept.outgrown {
-            kept.turn += 1;
+        if kept.outgrown {
+            return false;
         }
-        !kept.outgrown
+        kept.turn += 1;
+        let reader = kept.reader.take();
+        drop(kept);
+        // Its connection, or stream, is to end now, and not when the next piece comes.
+        if let Some(reader) = reader {
+            reader.wake();
+        }
+        true
+    }
+
+    /// There is an answer to give: it is sent no more, and the rest of it may take as long as it takes.
+    pub(crate) fn answered(&self) {
+        let mut kept = self.0.lock();
+        kept.is_answered = true;
+        kept.forget();
     }
 
     /// What is known of its length.
@@ -259,9 +282,10 @@ impl HttpBody for Replay {
         if kept.turn != this.turn {
             return Poll::Ready(Some(Err(BodyError::Abandoned)));
         }
-        if let Some(piece) = kept.pieces.get(this.next) {
-            this.next += 1;
-            return Poll::Ready(Some(Ok(Frame::data(piece.clone()))));
+        if let Some(again) = kept.kept.get(this.next..).filter(|again| !again.is_empty()) {
+            this.next += again.len();
+            let again = Bytes::copy_from_slice(again);
+            return Poll::Ready(Some(Ok(Frame::data(again))));
         }
         if kept.ended {
             let trailers = kept.trailers.clone().filter(|_| !this.trailers_sent);
@@ -269,6 +293,11 @@ impl HttpBody for Replay {
             return Poll::Ready(trailers.map(|trailers| Ok(Frame::trailers(trailers))));
         }
         let Poll::Ready(mut next) = Pin::new(&mut kept.rest).poll_frame(cx) else {
+            if kept.is_answered {
+                this.late = None;
+                return Poll::Pending;
+            }
+            kept.reader = Some(cx.waker().clone());
             let patience = kept.patience;
             let late = this.late.get_or_insert_with(|| Box::pin(sleep(patience)));
             ready!(late.as_mut().poll(cx));
@@ -285,7 +314,7 @@ impl HttpBody for Replay {
             Some(Ok(frame)) => {
                 if let Some(data) = frame.data_ref() {
                     kept.keep(data);
-                    this.next = kept.pieces.len();
+                    this.next = kept.kept.len();
                 } else if let Some(trailers) = frame.trailers_ref() {
                     kept.trailers = Some(trailers.clone());
                     kept.ended = true;
@@ -304,7 +333,7 @@ impl HttpBody for Replay {
 
     fn is_end_stream(&self) -> bool {
         let kept = self.body.0.lock();
-        let all = self.next >= kept.pieces.len();
+        let all = self.next >= kept.kept.len();
         let over = kept.ended || kept.rest.is_end_stream();
         all && over && (self.trailers_sent || kept.trailers.is_none())
     }
@@ -315,10 +344,9 @@ impl HttpBody for Replay {
 }
 
 impl Kept {
-    /// What is known of the length from a piece on.
+    /// What is known of the length after so many bytes of what is kept.
     fn size_from(&self, next: usize) -> SizeHint {
-        let again = self.pieces.iter().skip(next).map(Bytes::len);
-        let again = again.sum::<usize>() as u64;
+        let again = self.kept.len().saturating_sub(next) as u64;
         if self.ended {
             return SizeHint::with_exact(again);
         }
@@ -337,7 +365,7 @@ impl Kept {
     /// Nothing more comes, and nothing is sent again.
     fn break_off(&mut self, why: Broke) {
         self.sent.broke.get_or_init(|| why);
-        self.outgrown = true;
+        self.forget();
     }
 
     /// Shows the copies what came.
@@ -379,13 +407,18 @@ impl Kept {
             self.sent.messages.fetch_add(ended, Ordering::Relaxed);
         }
         if self.outgrown || self.bytes > self.most {
-            self.outgrown = true;
-            self.pieces.clear();
+            self.forget();
         } else {
-            self.pieces.push(piece.clone());
+            self.kept.extend_from_slice(piece);
         }
+    }
+
+    /// It is not sent again.
+    fn forget(&mut self) {
+        self.outgrown = true;
+        self.kept = Vec::new();
     }
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -215,7 +215,7 @@ impl Original {
         let sent = hand.changes().then(|| Tokens::unverified(&copy.head));
         let tokens = sent.as_ref().unwrap_or(&self.tokens);
         let asking = Asking::request(call, &copy.head, Some(tokens));
-        let asking = asking.led_to(&copy.target, hand.leads());
+        let asking = asking.led_to(&copy.target, hand);
         if matches!(hand, Hand::Client { .. }) {
             // Whoever writes what is sent must not be judged by what was asked for alone.
             asking.before_routing(view)?;

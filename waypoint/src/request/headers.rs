@@ -5,11 +5,11 @@
 //! goes ([`CLAIMS`]).
 
 use http::header::{
-    CONNECTION, COOKIE, EXPECT, HOST, HeaderName, HeaderValue, PROXY_AUTHENTICATE, TE,
-    TRANSFER_ENCODING, UPGRADE,
+    CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, HeaderName, HeaderValue, PROXY_AUTHENTICATE,
+    TE, TRANSFER_ENCODING, UPGRADE,
 };
 use http::request::Parts;
-use http::{HeaderMap, Version};
+use http::{HeaderMap, Response, Version};
 
 use super::client::CLIENT_CERT;
 use crate::call::Call;
@@ -65,6 +65,23 @@ fn name_request(headers: &mut HeaderMap) {
     } else if let Ok(mut id) = HeaderValue::try_from(new_id()) {
         id.set_sensitive(true);
         headers.insert(REQUEST_ID, id);
+    }
+}
+
+/// Refuses an answer of HTTP/1 whose end might be taken for another one by whoever reads it next (RFC 9112, 6.1 and 6.3):
+/// the parser goes by `Transfer-Encoding`, and passes on what else the answer says of its length, or form.
+pub(super) fn check_framing<B>(answer: &Response<B>) -> Result<(), &'static str> {
+    let headers = answer.headers();
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter().peekable();
+    if codings.peek().is_none() {
+        return Ok(());
+    }
+    if headers.contains_key(CONTENT_LENGTH) {
+        return Err("the endpoint's answer has both Transfer-Encoding and Content-Length");
+    }
+    match codings.all(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked")) {
+        true => Ok(()),
+        false => Err("the endpoint's answer has a Transfer-Encoding other than chunked"),
     }
 }
 

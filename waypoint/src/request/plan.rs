@@ -72,22 +72,24 @@ impl Met {
         }
     }
 
-    /// The rule's own answer, with what the rule puts on all answers. A redirect goes as it is.
-    pub(super) fn direct(&self, mut answer: Response<Body>) -> Response<Body> {
-        if self.rule.filters.redirect.is_none() {
-            self.last_word(&mut answer);
-        }
-        answer
+    /// An answer, also the waypoint's own, with what the rule puts on all of them.
+    pub(super) fn last_word(&self, answer: Response<Body>) -> Response<Body> {
+        last_word(&self.rule, self.cors.as_ref(), answer)
     }
+}
 
-    /// What the rule puts on all answers.
-    fn last_word(&self, answer: &mut Response<Body>) {
-        let headers = answer.headers_mut();
-        self.rule.filters.response_headers.apply(headers);
-        if let Some(cors) = &self.cors {
-            cors.apply(headers);
-        }
+/// An answer with what a rule puts on all of them.
+pub(super) fn last_word(
+    rule: &Rule,
+    cors: Option<&CorsHeaders>,
+    mut answer: Response<Body>,
+) -> Response<Body> {
+    let headers = answer.headers_mut();
+    rule.filters.response_headers.apply(headers);
+    if let Some(cors) = cors {
+        cors.apply(headers);
     }
+    answer
 }
 
 /// Where a request goes.
@@ -169,15 +171,21 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    /// The filters of an answer: the backend's, then the rule's.
-    pub(super) fn after(&self, mut answer: Response<Body>) -> Response<Body> {
-        if let Some((met, backend)) = &self.routed.by {
-            if let Some(backend) = met.rule.backends.get(*backend) {
-                let headers = answer.headers_mut();
-                backend.filters.response_headers.apply(headers);
-            }
-            met.last_word(&mut answer);
+    /// The filters of an answer, also of the waypoint's own: the backend's, then the rule's.
+    pub(super) fn filtered(&self, mut answer: Response<Body>) -> Response<Body> {
+        let Some((met, backend)) = &self.routed.by else {
+            return answer;
+        };
+        if let Some(backend) = met.rule.backends.get(*backend) {
+            let headers = answer.headers_mut();
+            backend.filters.response_headers.apply(headers);
         }
+        met.last_word(answer)
+    }
+
+    /// What becomes of an endpoint's answer.
+    pub(super) fn after(&self, answer: Response<Body>) -> Response<Body> {
+        let mut answer = self.filtered(answer);
         if let Some(hashed) = &self.hashed {
             hashed.keep(answer.headers_mut());
         }

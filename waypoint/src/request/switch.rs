@@ -60,7 +60,11 @@ impl Switch {
         let wanted = if request.method() == Method::CONNECT {
             match request.extensions().get::<Protocol>() {
                 None => Wanted::Connect,
-                Some(protocol) => Wanted::Extended(HeaderValue::from_str(protocol.as_str()).ok()?),
+                // What is no value of a header is no protocol, either: it is refused like an empty one.
+                Some(protocol) => Wanted::Extended(
+                    HeaderValue::from_str(protocol.as_str())
+                        .unwrap_or_else(|_invalid| HeaderValue::from_static("")),
+                ),
             }
         } else if is_http1 && request.headers().contains_key(UPGRADE) {
             let protocol = upgrade(request.headers());

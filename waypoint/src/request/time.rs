@@ -108,10 +108,11 @@ impl<'a> Clock<'a> {
     }
 
     /// Waits until a try that began then is late, and says whether it is by its own time. Time in which it
-    /// has no connection yet counts from the head of the request.
+    /// has no connection yet counts from the head of the request, unless all of that has come before.
     pub(super) async fn late(self, tried: Instant, asks: &AtomicBool) -> bool {
-        let mut from = self.time.began;
-        let mut awaited = self.awaited;
+        let ended = self.awaited.and_then(Replayable::ended);
+        let mut from = ended.unwrap_or(self.time.began);
+        let mut awaited = self.awaited.filter(|_| ended.is_none());
         while let Some(late) = self.time.of_try(from, tried) {
             tokio::time::sleep_until(late.into()).await;
             let coming = awaited.take().filter(|_| asks.load(Ordering::Relaxed));

@@ -219,7 +219,11 @@ impl Sending<'_> {
         let sending = self.send(to, head, told, (&asks, met));
         tokio::select! {
             biased;
-            sent = sending => Ok(sent?),
+            sent = sending => {
+                let (response, lease) = sent?;
+                headers::check_framing(&response).map_err(TryError::Framing)?;
+                Ok((response, lease))
+            }
             of_try = self.clock().late(began, &asks) => Err(TryError::Timeout {
                 asked: asks.load(Ordering::Relaxed),
                 of_try,
@@ -334,6 +338,9 @@ impl Sending<'_> {
         record: &mut Record,
     ) -> Result<Response<Body>, Fault> {
         let (mut response, lease) = result.map_err(|error| self.fault(error))?;
+        if let Some(body) = &self.body {
+            body.answered();
+        }
         let switches = response.status() == StatusCode::SWITCHING_PROTOCOLS;
         if switches && !self.plan.switches {
             let detail = "the endpoint wants to go on with another protocol, unasked";

@@ -71,3 +71,18 @@ fn a_copy_is_whole_when_its_reader_has_all_of_it() {
     assert!(read(broken).unwrap().is_err());
     assert_eq!(progress.came(), Came::Broken);
 }
+
+#[test]
+fn a_small_piece_keeps_nothing_of_what_was_read_with_it() {
+    for (length, is_shared) in [(1, false), (SMALL, true)] {
+        let mut copier = Copier::default();
+        let mut copy = copier.copy(SizeHint::default());
+        let read = Bytes::from(vec![b'x'; 32 * 1024]);
+        let piece = read.slice(..length);
+        copier.data(&piece);
+        let frame = copy.frame().now_or_never().unwrap().unwrap().unwrap();
+        let came = frame.into_data().unwrap();
+        assert_eq!(came, piece);
+        assert_eq!(came.as_ptr() == piece.as_ptr(), is_shared);
+    }
+}

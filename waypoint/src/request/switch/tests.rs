@@ -47,7 +47,16 @@ async fn http_is_no_protocol_to_go_on_with_by_connect() {
     let peer = Peer::start().await;
     let scene = Scene::new([service("server"), peer.serves("server-0", "server")]);
     let mut sender = scene.client_of_http2().await;
-    for protocol in ["h2c", "H2C", "h2", "HTTP/2.0", "websocket, h2c", "x y", ""] {
+    for protocol in [
+        "h2c",
+        "H2C",
+        "h2",
+        "HTTP/2.0",
+        "websocket, h2c",
+        "x y",
+        "\u{1}",
+        "",
+    ] {
         let mut request = Request::connect("http://s/").body(()).unwrap();
         *request.uri_mut() = "http://s/".parse().unwrap();
         let protocol = h2::ext::Protocol::from(protocol);

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use ambit_jwt::testing::{Signer, key_set};
 use ambit_model::{
-    AbortStatus, Change, Content, DirectResponse, FaultAbort, FaultDelay, Faults, HeaderChanges,
-    HttpBackend, HttpFilters, HttpRule, JwtRule, Operation, PolicyName, RequestAction,
-    RequestAuthentication, RequestRule, RouteList, Service, Share, SpiffeId,
+    AbortStatus, Change, Content, Cors, DirectResponse, FaultAbort, FaultDelay, Faults,
+    HeaderChanges, HttpBackend, HttpFilters, HttpRule, JwtRule, Operation, PathChange, PolicyName,
+    Redirect, RequestAction, RequestAuthentication, RequestRule, RouteList, Service, Share,
+    SpiffeId,
 };
 use serde_json::json;
 use tokio::io::AsyncWriteExt as _;
@@ -374,4 +375,67 @@ fn a_client_is_of_the_namespace_that_it_proved_and_has_the_labels_of_its_own_pod
     client.identity = Some(SpiffeId::from_parts("cluster.local", "shop", "other"));
     let source = client.source(&mesh);
     assert_eq!((source.namespace, source.labels), (Some("shop"), None));
+}
+
+/// As in Envoy, whose filters of a route see its own answers too.
+#[tokio::test]
+async fn what_a_rule_puts_on_answers_stands_on_the_waypoints_own() {
+    let set = |name: &str, text: &str| HeaderChanges {
+        set: vec![(name.into(), text.into())],
+        ..HeaderChanges::default()
+    };
+    let cors = Cors {
+        allow_origins: vec!["http://shop.example".into()],
+        origin_matches: Vec::new(),
+        passes_others: true,
+        allow_credentials: false,
+        allow_methods: Vec::new(),
+        allow_headers: Vec::new(),
+        expose_headers: Vec::new(),
+        max_age: None,
+    };
+    let redirect = Redirect {
+        path: Some(PathChange::Full("/new".into())),
+        status: 308,
+        scheme: None,
+        host: None,
+        port: None,
+        as_asked: true,
+    };
+    let abort = FaultAbort {
+        of: ALL,
+        with: AbortStatus::Http(418),
+    };
+    for (status, redirect, abort, is_told) in [
+        ("308", Some(redirect), None, true),
+        ("418", None, Some(abort), false),
+        ("503", None, None, true),
+    ] {
+        let rule = HttpRule {
+            filters: HttpFilters {
+                response_headers: set("x-rule", "yes"),
+                cors: Some(cors.clone()),
+                redirect,
+                ..HttpFilters::default()
+            },
+            faults: abort.map(|abort| Faults {
+                delay: None,
+                abort: Some(abort),
+            }),
+            ..HttpRule::default()
+        };
+        let to: &[&str] = if status == "308" { &[] } else { &["server"] };
+        let scene = Scene::new([service("server"), routed(to, rule)]);
+        let mut client = scene.client();
+        let request = "GET /old HTTP/1.1\r\nHost: s\r\nOrigin: http://shop.example\r\nConnection: close\r\n\r\n";
+        client.write_all(request.as_bytes()).await.unwrap();
+        let answer = rest(&mut client).await.to_ascii_lowercase();
+        assert!(
+            answer.starts_with(&format!("http/1.1 {status} ")),
+            "{answer}"
+        );
+        assert!(answer.contains("\r\nx-rule: yes\r\n"), "{answer}");
+        let told = answer.contains("\r\naccess-control-allow-origin: http://shop.example\r\n");
+        assert_eq!(told, is_told, "{answer}");
+    }
 }

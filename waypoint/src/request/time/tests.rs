@@ -1,6 +1,11 @@
 //! When requests, tries and answers are late.
 
+use http_body_util::BodyExt as _;
+use tokio::io::AsyncWriteExt as _;
+
 use super::*;
+use crate::http::replay::tests::begun;
+use crate::scene::soon;
 
 #[test]
 fn times_begin_at_the_head_or_when_all_has_come() {
@@ -34,4 +39,27 @@ fn times_begin_at_the_head_or_when_all_has_come() {
             "{all} {each} {timed_from_end} {from} {tried}"
         );
     }
+}
+
+/// A later try of what took its time to come has what is left of the time from its end.
+#[tokio::test]
+async fn a_try_of_what_has_come_is_not_late_by_how_long_that_took() {
+    let (mut client, body) = begun(100).await;
+    let hour = Duration::from_secs(3600);
+    let rule = HttpRule {
+        timeout: Some(hour),
+        timed_from_end: true,
+        ..HttpRule::default()
+    };
+    let now = Instant::now();
+    let time = Time::by(&rule, now.checked_sub(2 * hour).unwrap());
+    let asks = AtomicBool::new(false);
+    let late = async || {
+        let late = Clock::new(time, Some(&body)).late(now, &asks);
+        tokio::time::timeout(Duration::from_millis(20), late).await
+    };
+    assert!(late().await.is_ok(), "it has no connection yet");
+    client.write_all(b"0\r\n\r\n").await.unwrap();
+    assert!(soon(body.once().frame()).await.is_none());
+    assert!(late().await.is_err());
 }

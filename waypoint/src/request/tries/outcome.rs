@@ -29,6 +29,8 @@ pub(super) enum TryError {
         /// Whether it was by the time of a try, and not by that of the request.
         of_try: bool,
     },
+    #[error("{0}")]
+    Framing(&'static str),
     #[error("{}", .0.detail)]
     Refused(Box<Fault>),
 }
@@ -63,9 +65,11 @@ impl TryError {
                 };
                 Fault::new(503, flag, error.word(), detail)
             }
-            Self::Send(SendError::NotTaken { .. }) => {
-                Fault::new(503, Flag::ConnectFailure, "connect_failed", detail)
-            }
+            Self::Send(SendError::NotTaken { cause, .. }) => match is_refused(&cause) {
+                true => Fault::new(503, Flag::RemoteReset, "upstream_reset", detail),
+                false => Fault::new(503, Flag::ConnectFailure, "connect_failed", detail),
+            },
+            Self::Framing(_) => Fault::new(502, Flag::Garbled, "upstream_reset", detail),
             Self::Send(SendError::Reset { cause, .. }) => {
                 let flag = flag_of_reset(&cause);
                 let status = if flag == Flag::Garbled { 502 } else { 503 };
@@ -73,6 +77,13 @@ impl TryError {
             }
         }
     }
+}
+
+/// Whether an endpoint has said itself that it does not take a request, or no more of them.
+fn is_refused(error: &hyper::Error) -> bool {
+    let source = std::error::Error::source(error);
+    let cause = source.and_then(|cause| cause.downcast_ref::<h2::Error>());
+    cause.is_some_and(|cause| cause.is_remote() && (cause.is_reset() || cause.is_go_away()))
 }
 
 /// Whether an endpoint gave up a request that it had taken, sent no HTTP, or its connection ended.
@@ -107,6 +118,7 @@ pub(super) fn outcome_of<B, L>(
         Err(TryError::Refused(_)) => return None,
         Err(TryError::Timeout { asked: true, .. }) if came != Came::Whole => return None,
         Err(TryError::Timeout { .. }) => TryOutcome::Timeout,
+        Err(TryError::Framing(_)) => TryOutcome::Reset,
         Err(TryError::Send(error)) => match error {
             SendError::Connect(
                 ConnectError::Link(LinkError::Unsupported(_)) | ConnectError::Pending(_),
@@ -132,6 +144,7 @@ pub(super) fn noted<B, L>(
         Err(TryError::Refused(_) | TryError::Timeout { asked: false, .. }) => return None,
         Err(TryError::Timeout { asked: true, .. }) if came != Came::Whole => return None,
         Err(TryError::Timeout { asked: true, .. }) => Outcome::TimedOut,
+        Err(TryError::Framing(_)) => Outcome::Reset,
         Err(TryError::Send(error)) => match error {
             SendError::Connect(
                 ConnectError::Link(LinkError::Unsupported(_))

@@ -72,11 +72,16 @@ async fn an_endpoint_that_speaks_no_http_is_told_apart_from_one_whose_connection
     const CHUNKS: &str = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n";
     let part = "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf";
     let garbled = format!("{CHUNKS}what?\r\n");
+    let whole = format!("{CHUNKS}0\r\n\r\n");
+    let two_lengths = whole.replace("Transfer", "Content-Length: 2\r\nTransfer");
+    let in_two_forms = whole.replace("chunked", "gzip, chunked");
     for (said, is_reset, status, flag) in [
         ("what is this?\r\n\r\n", false, "502", "UPE"),
         (part, false, "200", "UPE"),
         (part, true, "200", "UC"),
         (CHUNKS, false, "200", "UPE"),
+        (&two_lengths, false, "502", "UPE"),
+        (&in_two_forms, false, "502", "UPE"),
         (&garbled, false, "200", "UPE"),
         ("", false, "503", "UC"),
     ] {

@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 
 use http::Request;
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
+use hyper::client::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 
 use super::*;
 use crate::http::body::Body;
@@ -123,5 +123,37 @@ fn whose_time_was_over_is_told() {
         };
         let fault = late.fault();
         assert_eq!((fault.status.as_u16(), fault.flag), (504, flag));
+    }
+}
+
+/// What is found where an endpoint refuses a stream of HTTP/2.
+async fn refused() -> hyper::Error {
+    let (near, far) = tokio::io::duplex(1 << 16);
+    let refuses = tokio::spawn(async move {
+        let mut endpoint = h2::server::handshake(far).await.unwrap();
+        while let Some(Ok((_, mut answer))) = endpoint.accept().await {
+            answer.send_reset(h2::Reason::REFUSED_STREAM);
+        }
+    });
+    let handshake = http2::handshake(TokioExecutor::new(), TokioIo::new(near));
+    let (mut sender, connection) = handshake.await.unwrap();
+    let connection = tokio::spawn(connection);
+    let request = Request::get("http://s/").body(Body::empty()).unwrap();
+    let error = sender.send_request(request).await.unwrap_err();
+    refuses.abort();
+    connection.abort();
+    error
+}
+
+#[tokio::test]
+async fn an_endpoint_that_refuses_a_request_has_been_met() {
+    let to = "127.0.0.1:1".parse().unwrap();
+    for (cause, flag, reason) in [
+        (refused().await, "UR", "upstream_reset"),
+        (closed().await, "UF", "connect_failed"),
+    ] {
+        let stale = false;
+        let fault = TryError::from(SendError::NotTaken { to, cause, stale }).fault();
+        assert_eq!((fault.flag.letters(), fault.reason), (flag, reason));
     }
 }
